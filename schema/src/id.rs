@@ -1,0 +1,196 @@
+//! Identities: all are functions of content, so that a replay names everything alike.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::EventTime;
+
+macro_rules! hash128 {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(pub [u64; 2]);
+
+        impl $name {
+            /// The first 128 bits of the hash of `parts`, each preceded by its length.
+            #[must_use]
+            pub fn of(parts: &[&[u8]]) -> Self {
+                let bytes = digest(parts);
+                let (high, low) = bytes.split_at(8);
+                Self([word(high), word(low)])
+            }
+
+            /// Reads 32 hexadecimal digits.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+                    return None;
+                }
+                let (high, low) = text.split_at(16);
+                Some(Self([
+                    u64::from_str_radix(high, 16).ok()?,
+                    u64::from_str_radix(low, 16).ok()?,
+                ]))
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{:016x}{:016x}", self.0[0], self.0[1])
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    };
+}
+
+macro_rules! hash64 {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The first 64 bits of the hash of `parts`, each preceded by its length.
+            #[must_use]
+            pub fn of(parts: &[&[u8]]) -> Self {
+                Self(word(&digest(parts)[..8]))
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
+        }
+    };
+}
+
+hash128! {
+    /// An event: hash of (tenant, source, event time, raw frame). Equal frames share it.
+    EventId
+}
+hash128! {
+    /// A group of a plan: hash of (tenant, plan, group values).
+    GroupKey
+}
+hash128! {
+    /// An alert, by the key under which it was first said aloud: hash of (tenant, rule id, group, first firing anchor).
+    AlertId
+}
+hash64! {
+    /// A tenant, by its name.
+    TenantKey
+}
+hash64! {
+    /// A source of a tenant, by both names.
+    SourceKey
+}
+hash64! {
+    /// A rule from one `since` on, in one shape: what it selects, groups by and how far its window reaches.
+    PlanId
+}
+hash64! {
+    /// A version of a rule: hash of its text.
+    RuleVersion
+}
+
+/// A rule's own id, as its author wrote it (Sigma `id`, else `name`, else `title`).
+pub type RuleId = std::sync::Arc<str>;
+
+/// Ordinal of a batch in the journal, from 0; control and seal entries have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BatchSeq(pub u64);
+
+/// Where a frame stands in the journal: its batch and its place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// A batch holds fewer frames than this; what is larger is cut into several batches.
+    pub const FRAMES_MAX: usize = 1 << 16;
+
+    #[must_use]
+    pub const fn new(batch: BatchSeq, frame: u16) -> Self {
+        Self(batch.0 << 16 | frame as u64)
+    }
+
+    #[must_use]
+    pub const fn batch(self) -> BatchSeq {
+        BatchSeq(self.0 >> 16)
+    }
+
+    #[must_use]
+    pub const fn frame(self) -> u16 {
+        (self.0 & 0xffff) as u16
+    }
+}
+
+/// A dataflow time: a counter from 1, closed by a seal entry in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Epoch(pub u64);
+
+impl EventId {
+    /// The identity of a frame of a source.
+    #[must_use]
+    pub fn of_frame(source: SourceKey, time: EventTime, frame: &[u8]) -> Self {
+        Self::of(&[&source.0.to_le_bytes(), &time.0.to_le_bytes(), frame])
+    }
+}
+
+impl AlertId {
+    /// The key of the episode of `group` that starts with the firing anchor `first`.
+    #[must_use]
+    pub fn of_episode(tenant: TenantKey, rule: &str, group: &GroupKey, first: EventTime) -> Self {
+        Self::of(&[
+            &tenant.0.to_le_bytes(),
+            rule.as_bytes(),
+            &group.0[0].to_le_bytes(),
+            &group.0[1].to_le_bytes(),
+            &first.0.to_le_bytes(),
+        ])
+    }
+}
+
+fn digest(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut out = [0; 16];
+    out.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    out
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_do_not_run_together() {
+        assert_ne!(EventId::of(&[b"ab", b"c"]), EventId::of(&[b"a", b"bc"]));
+    }
+
+    #[test]
+    fn an_id_is_read_back_from_its_text() {
+        let id = AlertId::of(&[b"x"]);
+        assert_eq!(AlertId::parse(&id.to_string()), Some(id));
+        assert_eq!(AlertId::parse("+123456789abcdef0123456789abcdef"), None);
+    }
+
+    #[test]
+    fn a_position_keeps_batch_and_frame() {
+        let position = Position::new(BatchSeq(77), 65_535);
+        assert_eq!((position.batch(), position.frame()), (BatchSeq(77), 65_535));
+    }
+}

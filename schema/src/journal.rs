@@ -1,0 +1,184 @@
+//! What the journal holds: batches of raw frames, control entries, and seals that close an epoch.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::id::{BatchSeq, Epoch, SourceKey, TenantKey};
+use crate::time::{EventTime, ReceiveTime};
+
+/// How a batch came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Http,
+    Agent,
+    File,
+}
+
+impl Transport {
+    /// The label that metrics and the API use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Http => "http",
+            Self::Agent => "agent",
+            Self::File => "file",
+        }
+    }
+}
+
+/// How the frames of a batch are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// RFC 3164 or RFC 5424, told apart frame by frame; what is neither is kept with a problem.
+    Syslog,
+    /// One JSON object a frame.
+    Json,
+    /// One FlatBuffers `AgentEvent` a frame.
+    Agent,
+    /// Told frame by frame: a frame that starts with `{` is JSON, else it is syslog.
+    Auto,
+}
+
+/// Names one delivery of a sender that may repeat itself, so that a repeat is recognised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Delivery {
+    /// Frames `first_sequence ..` of a spool of an agent, without gap.
+    Agent {
+        agent: String,
+        spool: u64,
+        first_sequence: u64,
+    },
+    /// An HTTP request with an `Idempotency-Key`; `digest` is of its body, `lines` the number of its lines, accepted or not.
+    Http {
+        key: String,
+        digest: [u8; 16],
+        part: u32,
+        last: bool,
+    },
+}
+
+/// Raw frames of one source and peer, taken in together. Never empty; at most [`crate::Position::FRAMES_MAX`] frames.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Name of the tenant, from configuration.
+    pub tenant: String,
+    /// Name of the source, from configuration, agent id or file name.
+    pub source: String,
+    pub transport: Transport,
+    pub format: Format,
+    /// Address of the sender, where there is one.
+    pub peer: Option<String>,
+    /// IANA name of the zone in which times without an offset are read; UTC where absent.
+    pub zone: Option<String>,
+    /// `category=C,product=P,service=S` declared for frames whose format does not say.
+    pub logsource: Option<String>,
+    pub received: ReceiveTime,
+    pub delivery: Option<Delivery>,
+    pub frames: Vec<ByteBuf>,
+}
+
+impl Batch {
+    #[must_use]
+    pub fn tenant_key(&self) -> TenantKey {
+        TenantKey::of(&[self.tenant.as_bytes()])
+    }
+
+    #[must_use]
+    pub fn source_key(&self) -> SourceKey {
+        source_key(&self.tenant, &self.source)
+    }
+}
+
+/// The key of a source of a tenant.
+#[must_use]
+pub fn source_key(tenant: &str, source: &str) -> SourceKey {
+    SourceKey::of(&[tenant.as_bytes(), source.as_bytes()])
+}
+
+/// What changes results besides events. Applied before the batches of its epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control {
+    /// Written at every start: what bears on results.
+    Start {
+        /// Version of the binary.
+        version: String,
+        bounds: TimeBounds,
+        received: ReceiveTime,
+    },
+    /// The wall clock, so that idle sources stop holding the watermark. No operator reads a clock.
+    Tick { received: ReceiveTime },
+    /// A source says that it has nothing older than `time` to send.
+    Heartbeat {
+        tenant: String,
+        source: String,
+        time: EventTime,
+    },
+    /// Adds a rule, or replaces the rule of the same id. `text` is one YAML document of Sigma.
+    RulePut {
+        text: String,
+        /// Where the text came from, for diagnostics.
+        origin: String,
+        /// Events before it are not seen by this rule.
+        since: EventTime,
+    },
+    /// Stops a rule from `until` on; what it said stands.
+    RuleDisable { rule: String, until: EventTime },
+    /// The rule should never have spoken: all of its alerts are retracted.
+    RuleRemove { rule: String },
+    /// Input ends: the watermark goes to the greatest credible event time.
+    Finish,
+}
+
+/// How event time is bounded. Spans in nanoseconds; see `docs/ARCHITECTURE.md`, "Time".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeBounds {
+    /// The watermark runs this far behind the greatest event time of a source.
+    pub lateness: crate::time::Span,
+    /// How far behind the watermark an event may still correct. `None`: everything corrects.
+    pub horizon: Option<crate::time::Span>,
+    /// A source unheard for so long stops holding the watermark.
+    pub idle: crate::time::Span,
+    /// An event time so far beyond its receipt is a problem and enters no correlation.
+    pub future_tolerance: crate::time::Span,
+    /// A source so far behind the furthest one stops holding the watermark.
+    pub lag_max: crate::time::Span,
+    /// Whether the watermark moves before input ends; false for a replay without horizon.
+    pub live: bool,
+}
+
+impl Default for TimeBounds {
+    fn default() -> Self {
+        use crate::time::Span;
+        Self {
+            lateness: Span::seconds(60),
+            horizon: Some(Span::seconds(24 * 3600)),
+            idle: Span::seconds(300),
+            future_tolerance: Span::seconds(300),
+            lag_max: Span::seconds(3600),
+            live: true,
+        }
+    }
+}
+
+/// One entry of the journal, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    Batch(Batch),
+    Control(Control),
+    /// Closes an epoch: all entries since the seal before it belong to `epoch`.
+    Seal {
+        epoch: Epoch,
+    },
+}
+
+/// A closed epoch, as the graph reads it: control entries first, then batches, each in journal order.
+#[derive(Clone, Debug)]
+pub struct SealedEpoch {
+    pub epoch: Epoch,
+    pub controls: Vec<Control>,
+    pub batches: Vec<(BatchSeq, std::sync::Arc<Batch>)>,
+}

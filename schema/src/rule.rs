@@ -1,0 +1,149 @@
+//! Rules as the graph sees them: plans, and the facts that detections hand to correlations.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, TenantKey};
+use crate::time::{EventTime, Span};
+
+/// How bad it is, as the rule's author sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Level {
+    Informational,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Level {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Informational => "informational",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// One comparison of a condition; all of a condition's bounds must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Bound {
+    Gt(u64),
+    Gte(u64),
+    Lt(u64),
+    Lte(u64),
+    Eq(u64),
+    Neq(u64),
+}
+
+impl Bound {
+    #[must_use]
+    pub const fn holds(self, n: u64) -> bool {
+        match self {
+            Self::Gt(bound) => n > bound,
+            Self::Gte(bound) => n >= bound,
+            Self::Lt(bound) => n < bound,
+            Self::Lte(bound) => n <= bound,
+            Self::Eq(bound) => n == bound,
+            Self::Neq(bound) => n != bound,
+        }
+    }
+}
+
+/// A boolean condition over the members of a temporal correlation, by their place in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Member {
+    Seen(u16),
+    Not(Box<Member>),
+    All(Vec<Member>),
+    Any(Vec<Member>),
+}
+
+impl Member {
+    /// Whether the condition holds where `seen` tells which members the window has.
+    pub fn holds(&self, seen: &impl Fn(u16) -> bool) -> bool {
+        match self {
+            Self::Seen(member) => seen(*member),
+            Self::Not(inner) => !inner.holds(seen),
+            Self::All(parts) => parts.iter().all(|part| part.holds(seen)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(seen)),
+        }
+    }
+
+    /// Marks in `positive` each member that stands somewhere under an even number of negations.
+    pub fn mark_positive(&self, positive: &mut [bool]) {
+        self.mark(positive, true);
+    }
+
+    /// Whether some member stands under an odd number of negations: then a late event may withdraw.
+    #[must_use]
+    pub fn has_negation(&self, members: usize) -> bool {
+        let mut negative = vec![false; members];
+        self.mark(&mut negative, false);
+        negative.contains(&true)
+    }
+
+    fn mark(&self, marks: &mut [bool], wanted: bool) {
+        match self {
+            Self::Seen(member) if wanted => {
+                if let Some(mark) = marks.get_mut(usize::from(*member)) {
+                    *mark = true;
+                }
+            }
+            Self::Seen(_) => {}
+            Self::Not(inner) => inner.mark(marks, !wanted),
+            Self::All(parts) | Self::Any(parts) => {
+                parts.iter().for_each(|part| part.mark(marks, wanted));
+            }
+        }
+    }
+}
+
+/// What a plan computes at each anchor.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PlanKind {
+    /// How many events of any member the window has.
+    EventCount { bounds: Vec<Bound> },
+    /// Which members the window has. At most [`Plan::MEMBERS_MAX`] members.
+    Temporal { members: u16, condition: Member },
+}
+
+/// A rule that raises alerts, with the parameters under which it runs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Plan {
+    pub id: PlanId,
+    pub rule: RuleId,
+    pub version: RuleVersion,
+    pub title: String,
+    pub level: Level,
+    pub kind: PlanKind,
+    /// Length of the trailing window.
+    pub timespan: Span,
+    /// Fields whose values name a group.
+    pub group_by: Vec<String>,
+    /// The plan sees events at or after it ...
+    pub since: EventTime,
+    /// ... and before it.
+    pub until: EventTime,
+}
+
+impl Plan {
+    /// More members than this are refused when a rule is compiled.
+    pub const MEMBERS_MAX: usize = 64;
+}
+
+/// One event that matters to one group of one plan: all that correlations see of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fact {
+    pub plan: PlanId,
+    pub tenant: TenantKey,
+    pub group: GroupKey,
+    pub time: EventTime,
+    pub event: EventId,
+    pub position: Position,
+    /// Which member of the plan matched; 0 for plans over one rule.
+    pub member: u16,
+}

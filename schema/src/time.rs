@@ -1,0 +1,84 @@
+//! Instants and spans: nanoseconds, UTC, with one type for when it happened and one for when we heard.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! instant {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(pub i64);
+
+        impl $name {
+            /// Before every instant that an event can have.
+            pub const MIN: Self = Self(i64::MIN);
+            /// After every instant that an event can have.
+            pub const MAX: Self = Self(i64::MAX);
+
+            /// The instant `span` earlier; stops at the ends of time.
+            #[must_use]
+            pub const fn minus(self, span: Span) -> Self {
+                Self(self.0.saturating_sub(span.0))
+            }
+
+            /// The instant `span` later; stops at the ends of time.
+            #[must_use]
+            pub const fn plus(self, span: Span) -> Self {
+                Self(self.0.saturating_add(span.0))
+            }
+        }
+    };
+}
+
+instant! {
+    /// When a source says that something happened: nanoseconds since 1970-01-01T00:00:00Z.
+    EventTime
+}
+instant! {
+    /// When Weir took a frame in, by the clock of the machine that took it: nanoseconds since 1970.
+    ReceiveTime
+}
+
+/// A length of time in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Span(pub i64);
+
+impl Span {
+    pub const SECOND: Self = Self(1_000_000_000);
+
+    /// `n` seconds; stops at the longest span.
+    #[must_use]
+    pub const fn seconds(n: i64) -> Self {
+        Self(n.saturating_mul(1_000_000_000))
+    }
+
+    /// Reads `15s`, `10m`, `24h`, `7d`, `500ms`; `None` where it is not such a span or overflows.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let at = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at(at);
+        let unit_ns: i64 = match unit {
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            "d" => 86_400_000_000_000,
+            _ => return None,
+        };
+        number.parse::<i64>().ok()?.checked_mul(unit_ns).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Span;
+
+    #[test]
+    fn spans_are_read_and_nonsense_is_refused() {
+        assert_eq!(Span::parse("15s"), Some(Span::seconds(15)));
+        assert_eq!(Span::parse("10m"), Some(Span::seconds(600)));
+        assert_eq!(Span::parse("500ms"), Some(Span(500_000_000)));
+        for bad in ["", "s", "10", "10x", "-1s", "99999999999d", "1 s"] {
+            assert_eq!(Span::parse(bad), None, "{bad:?}");
+        }
+    }
+}
