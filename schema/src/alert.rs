@@ -128,29 +128,55 @@ pub struct GroupField {
     pub value: String,
 }
 
-/// One kept revision of an alert, with everything that a reader of the stream needs.
-/// `(alert, revision)` names it for ever.
+/// An alert as people read it: the row of the dataflow with its texts. The ledger's current row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    pub kind: ChangeKind,
+pub struct AlertRecord {
     pub alert: AlertId,
     pub key: AlertId,
-    /// From 1, without gap, for each alert.
+    /// The last kept revision, from 1.
     pub revision: u64,
-    pub epoch: Epoch,
+    /// False once retracted; the record stays.
+    pub standing: bool,
+    /// The epoch in which it was first raised.
+    pub raised: Epoch,
     pub rule: RuleId,
     pub version: RuleVersion,
     pub title: String,
     pub level: Level,
-    pub tenant: TenantKey,
+    /// Name of the tenant.
+    pub tenant: String,
     pub group: Vec<GroupField>,
     pub state: AlertState,
     pub first: EventTime,
     pub last: EventTime,
     pub count: u64,
     pub limited: bool,
-    /// Alerts that this one swallowed in this change.
-    pub supersedes: Vec<AlertId>,
     pub evidence: Evidence,
     pub cause: Cause,
+}
+
+/// One kept revision of an alert, as the stream says it. `(alert, revision)` names it for ever.
+///
+/// Kept are: raise, retract, merge, split, a change of key, state, level or version, and a count
+/// that passes a power of two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub kind: ChangeKind,
+    pub epoch: Epoch,
+    /// Place among the changes of its epoch, from 0, in order of (alert, revision).
+    pub ordinal: u32,
+    /// Alerts that this one swallowed in this change.
+    pub supersedes: Vec<AlertId>,
+    /// The alert after the change; for a retraction, as it stood before, with the retraction's cause.
+    pub record: AlertRecord,
+}
+
+/// Everything that one epoch changes in the ledger: applied whole or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    pub epoch: Epoch,
+    /// Kept revisions, in order of `ordinal`; they also are what the outbox owes to the world.
+    pub changes: Vec<Change>,
+    /// Current rows to upsert, in order of alert id.
+    pub records: Vec<AlertRecord>,
 }
