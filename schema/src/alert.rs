@@ -15,7 +15,7 @@ pub enum AlertState {
     Confirmed,
     /// The watermark has not reached its first firing anchor, and the rule is not monotone.
     Provisional,
-    /// It became one with an alert that was raised earlier.
+    /// It became one with an alert that was raised earlier. Records only: such an alert has no row.
     SupersededBy(AlertId),
 }
 
@@ -98,6 +98,8 @@ pub struct AlertRow {
     pub count: u64,
     /// A limit was reached: the count is a lower bound and the alert leaves the claim of sameness.
     pub limited: bool,
+    /// Alerts that became one with this one, which was raised before them.
+    pub supersedes: Vec<AlertId>,
     pub evidence: Evidence,
     pub cause: Cause,
 }
