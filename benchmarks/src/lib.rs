@@ -1,1 +1,19 @@
-//! weir-benchmarks
+//! The one seeded generator behind benchmarks, soak runs and demo: lines, facts, and their answers.
+//!
+//! A generator never runs a rule, a parser or the graph. What it expects follows from what it planted.
+
+pub mod random;
+
+pub mod lines;
+
+pub mod catalogue;
+
+pub mod scenario;
+
+mod script;
+
+mod intrusion;
+
+mod background;
+
+pub mod company;

@@ -1,0 +1,389 @@
+//! Ordinary life: near misses just outside a rule, and bulk that stays within the budgets.
+
+use rand::Rng;
+
+use crate::company::LENGTH_SECONDS;
+use crate::intrusion::ADMINISTRATORS_CAST;
+use crate::lines::{Packet, Request, rfc3164, rfc5424};
+use crate::random::pick;
+use crate::scenario::Via;
+use crate::script::{AUTOMATION, Method, Script};
+
+const BROWSERS: [&str; 4] = [
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/139.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 14_6) AppleWebKit/605.1.15 Version/17.6 Safari/605.1.15",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0",
+    "kube-probe/1.33",
+];
+
+const PAGES: [&str; 8] = [
+    "/",
+    "/index.html",
+    "/assets/app.css",
+    "/assets/app.js",
+    "/api/orders?page=2",
+    "/api/customers/4711",
+    "/help/contact",
+    "/health",
+];
+
+const JOBS: [(&str, &str); 4] = [
+    (
+        "root",
+        "test -x /usr/sbin/anacron || run-parts --report /etc/cron.hourly",
+    ),
+    ("www-data", "/usr/bin/php /srv/shop/cron.php"),
+    ("root", "/usr/lib/sysstat/debian-sa1 1 1"),
+    ("backup", "/usr/local/bin/snapshot --daily /srv"),
+];
+
+const HARMLESS_COMMANDS: [&str; 5] = [
+    "/usr/bin/less /var/log/syslog",
+    "/usr/bin/systemctl status nginx",
+    "/usr/bin/apt-cache policy openssl",
+    "/usr/bin/journalctl -u nginx",
+    "/usr/sbin/ss -tlnp",
+];
+
+/// What comes within a hair of an alert, and one that is an alert by the same hair.
+pub(crate) fn near_misses(script: &mut Script<'_>) {
+    let company = script.company;
+    let app = |n: usize| {
+        company.applications[n % company.applications.len()]
+            .name
+            .as_str()
+    };
+
+    // Ten refusals over exactly five minutes: a window is closed at both ends, so this is an alert.
+    let (patient, slower) = ("192.0.2.77", "192.0.2.78");
+    let spread = |n: i64| 33 * n + i64::from(n == 9) * 3;
+    for n in 0..10 {
+        let user = format!("guest{n:02}");
+        script.ssh_refused(420 + spread(n), app(3), &user, false, patient);
+        // The same, one second slower at the end: no window holds ten.
+        let user = format!("visitor{n:02}");
+        script.ssh_refused(
+            420 + spread(n) + i64::from(n == 9),
+            app(4),
+            &user,
+            false,
+            slower,
+        );
+    }
+    script.expect("ssh_password_guessing", &[patient], 420, 720, 10);
+
+    // Fourteen refusals of one account from fourteen addresses, and the next when the first is out.
+    for n in 0..14 {
+        let source = format!("198.51.100.{}", 10 + n);
+        script.ssh_refused(200 + 40 * n, app(5), "reporting", true, &source);
+    }
+    script.ssh_refused(801, app(5), "reporting", true, "198.51.100.99");
+
+    // Nineteen ports, and nineteen missing pages, within a minute; twice, a minute apart.
+    for n in (0..19).chain(79..98) {
+        let between = ("198.51.100.200", company.jump.address.as_str());
+        script.blocked(500 + n, &company.jump.name, true, between, 1_000);
+        let request = Request {
+            client: "198.51.100.201",
+            method: "GET",
+            target: "/old/catalogue.html",
+            status: 404,
+            bytes: 162,
+            agent: BROWSERS[0],
+        };
+        let web = &company.web[0].name;
+        script.request(Via::Tcp, 500 + n, web, &request, &["web_missing_page"]);
+    }
+
+    // Nine web logins refused, then the right password.
+    for n in 0..10 {
+        let (status, members): (u16, &[&'static str]) = if n < 9 {
+            (401, &["web_login_failure"])
+        } else {
+            (302, &[])
+        };
+        let request = Request {
+            client: "198.51.100.202",
+            method: "POST",
+            target: "/login",
+            status,
+            bytes: 312,
+            agent: BROWSERS[1],
+        };
+        script.request(
+            Via::Tcp,
+            640 + 9 * n,
+            &company.web[1].name,
+            &request,
+            members,
+        );
+    }
+
+    // Two commands refused, and a third when the first is out of the window.
+    let user = &company.people[60];
+    for second in [100, 160, 701] {
+        script.sudo_refused(second, app(6), user, "/usr/bin/id");
+    }
+    tickets(script);
+}
+
+/// Maintenance as it should be: each with a ticket, one of them granted exactly ten minutes before.
+fn tickets(script: &mut Script<'_>) {
+    let company = script.company;
+    let people = company.people.iter().take(company.administrators);
+    // The cast of the intrusion, and those whose passwords it guesses, are not among them.
+    for (n, user) in (0_i64..).zip(people.skip(ADMINISTRATORS_CAST + 6)) {
+        let granted = 30 + 40 * n;
+        let begin = if n == 0 {
+            granted + 600
+        } else {
+            granted + script.rng.random_range(120..480)
+        };
+        let host = &pick(&mut script.rng, &company.applications).name;
+        script.ticket((granted, granted), user, 48_000 + n.unsigned_abs() as u32);
+        let command = "/usr/bin/systemctl restart shop-api";
+        script.sudo(begin, host, user, command, &["sudo_maintenance"]);
+    }
+}
+
+/// `lines` lines spread evenly over the scenario.
+pub(crate) fn bulk(script: &mut Script<'_>, lines: usize) {
+    for n in 0..lines {
+        // A scenario has few enough lines that the product stays far from overflow.
+        let second = (n as i64).saturating_mul(LENGTH_SECONDS) / lines as i64;
+        match script.rng.random_range(0..100_u32) {
+            0..=29 => page(script, second),
+            30..=44 => session(script, second),
+            45..=54 => packet(script, second),
+            55..=62 => job(script, second),
+            63..=69 => login(script, second),
+            70..=72 => refusal(script, second),
+            73..=77 => command(script, second),
+            78..=80 => process(script, second),
+            81..=90 => service(script, second),
+            _ => structured(script, second),
+        }
+    }
+}
+
+/// UDP carries what no rule needs; TCP carries some of it, too.
+fn any_way(script: &mut Script<'_>) -> Via {
+    if script.rng.random_bool(0.4) {
+        Via::Udp
+    } else {
+        Via::Tcp
+    }
+}
+
+fn person(script: &mut Script<'_>) -> usize {
+    script.rng.random_range(0..script.company.people.len())
+}
+
+fn server(script: &mut Script<'_>) -> String {
+    let servers = script.company.servers();
+    pick(&mut script.rng, &servers).name.clone()
+}
+
+fn page(script: &mut Script<'_>, second: i64) {
+    let company = script.company;
+    let client = format!(
+        "198.18.{}.{}",
+        script.rng.random_range(0..4),
+        script.rng.random_range(1..255)
+    );
+    let web = &pick(&mut script.rng, &company.web).name;
+    let mut request = Request {
+        client: &client,
+        method: "GET",
+        target: *pick(&mut script.rng, &PAGES),
+        status: 200,
+        bytes: script.rng.random_range(200..90_000),
+        agent: *pick(&mut script.rng, &BROWSERS),
+    };
+    let kind = script.rng.random_range(0..100);
+    if kind < 4 && script.afford("web_missing_page", &client, 12) {
+        (request.target, request.status, request.bytes) = ("/favicon.png", 404, 162);
+        script.request(Via::Tcp, second, web, &request, &["web_missing_page"]);
+    } else if kind < 6 && script.afford("web_login_failure", &client, 6) {
+        (request.method, request.target, request.status) = ("POST", "/login", 401);
+        script.request(Via::Tcp, second, web, &request, &["web_login_failure"]);
+    } else {
+        let via = any_way(script);
+        script.request(via, second, web, &request, &[]);
+    }
+}
+
+fn session(script: &mut Script<'_>, second: i64) {
+    let (user, host) = (person(script), server(script));
+    let name = &script.company.people[user];
+    let address = &script.company.workstation(user).address;
+    let port = script.port();
+    let text = match script.rng.random_range(0..3) {
+        0 => format!(
+            "pam_unix(sshd:session): session opened for user {name}(uid={}) by {name}(uid=0)",
+            1_000 + user
+        ),
+        1 => format!("pam_unix(sshd:session): session closed for user {name}"),
+        _ => format!("Received disconnect from {address} port {port}:11: disconnected by user"),
+    };
+    let tag = format!("sshd[{}]", script.process());
+    let line = rfc3164(38, script.time(second), &host, &tag, &text);
+    let via = any_way(script);
+    script.line(via, second, &host, line, Vec::new());
+}
+
+fn packet(script: &mut Script<'_>, second: i64) {
+    let company = script.company;
+    let servers = company.servers();
+    let to = pick(&mut script.rng, &servers);
+    let source = format!(
+        "198.18.{}.{}",
+        script.rng.random_range(8..24),
+        script.rng.random_range(1..255)
+    );
+    let pair = format!("{source} {}", to.address);
+    if script.rng.random_bool(0.4) && script.afford("firewall_block", &pair, 15) {
+        let port = *pick(&mut script.rng, &[22, 23, 445, 3389, 8080]);
+        script.blocked(second, &to.name, true, (&source, &to.address), port);
+        return;
+    }
+    let packet = Packet {
+        incoming: true,
+        source: &source,
+        destination: &to.address,
+        source_port: script.port(),
+        destination_port: 443,
+        id: script.rng.random(),
+    };
+    let line = script.kernel(second, &to.name, "UFW ALLOW", &packet);
+    let via = any_way(script);
+    script.line(via, second, &to.name, line, Vec::new());
+}
+
+fn job(script: &mut Script<'_>, second: i64) {
+    let host = server(script);
+    let job = *pick(&mut script.rng, &JOBS);
+    let via = any_way(script);
+    script.cron(via, second, &host, job, &[]);
+}
+
+fn login(script: &mut Script<'_>, second: i64) {
+    let (user, host) = (person(script), server(script));
+    let company = script.company;
+    let (name, address) = (&company.people[user], &company.workstation(user).address);
+    let pair = format!("{address} {name}");
+    if script.rng.random_bool(0.7) || !script.afford("ssh_login_by_person", &pair, 4) {
+        // Roll-outs log in far more often than any threshold; the rule's filter knows them.
+        let address = &company.applications[1].address;
+        script.ssh_accepted(second, &host, AUTOMATION, address, Method::PublicKey);
+    } else {
+        script.ssh_accepted(second, &host, name, address, Method::PublicKey);
+    }
+}
+
+fn refusal(script: &mut Script<'_>, second: i64) {
+    let host = server(script);
+    if script.rng.random_bool(0.3) {
+        // A person mistypes a password. Those of the cast have their budgets spent.
+        let user = script.rng.random_range(30..script.company.people.len());
+        let name = &script.company.people[user];
+        let address = &script.company.workstation(user).address;
+        if script.afford("ssh_login_failure by user", name, 6)
+            && script.afford("ssh_login_failure by address", address, 6)
+        {
+            script.ssh_refused(second, &host, name, true, address);
+            return;
+        }
+    }
+    let source = format!(
+        "198.18.{}.{}",
+        script.rng.random_range(32..64),
+        script.rng.random_range(1..255)
+    );
+    let user = format!(
+        "{}{}",
+        pick(&mut script.rng, &["dev", "ftp", "mail", "pi", "web"]),
+        script.rng.random_range(0..999)
+    );
+    if script.afford("ssh_login_failure by user", &user, 6)
+        && script.afford("ssh_login_failure by address", &source, 6)
+    {
+        script.ssh_refused(second, &host, &user, false, &source);
+    } else {
+        session(script, second);
+    }
+}
+
+fn command(script: &mut Script<'_>, second: i64) {
+    let (user, host) = (person(script), server(script));
+    let name = &script.company.people[user];
+    let command = *pick(&mut script.rng, &HARMLESS_COMMANDS);
+    let pair = format!("{name} {host}");
+    // The person of the near miss refuses no more commands.
+    if user != 60 && script.rng.random_bool(0.05) && script.afford("sudo_refusal", &pair, 2) {
+        script.sudo_refused(second, &host, name, command);
+    } else {
+        script.sudo(second, &host, name, command, &[]);
+    }
+}
+
+fn process(script: &mut Script<'_>, second: i64) {
+    let company = script.company;
+    let host = &pick(&mut script.rng, &company.applications[..4]).name;
+    let order = format!(
+        "python3 /srv/shop/worker.py --order {}",
+        script.rng.random_range(1_000..99_999)
+    );
+    script.report(
+        (second, second),
+        host,
+        (
+            "process_creation",
+            "category=process_creation,product=linux",
+        ),
+        &[
+            ("Image", "/usr/bin/python3"),
+            ("CommandLine", &order),
+            ("ParentImage", "/usr/lib/systemd/systemd"),
+            ("User", "shop"),
+        ],
+        &[],
+    );
+}
+
+fn service(script: &mut Script<'_>, second: i64) {
+    let (user, host) = (person(script), server(script));
+    let name = &script.company.people[user];
+    let number = script.rng.random_range(100..9_999);
+    let text = match script.rng.random_range(0..3) {
+        0 => format!("Started session-{number}.scope - Session {number} of User {name}."),
+        1 => "Starting logrotate.service - Rotate log files...".to_owned(),
+        _ => format!("session-{number}.scope: Deactivated successfully."),
+    };
+    let line = rfc3164(30, script.time(second), &host, "systemd[1]", &text);
+    let via = any_way(script);
+    script.line(via, second, &host, line, Vec::new());
+}
+
+fn structured(script: &mut Script<'_>, second: i64) {
+    let host = pick(&mut script.rng, &script.company.applications)
+        .name
+        .clone();
+    let (process, invoice) = (script.process(), script.rng.random_range(10_000..99_999));
+    let data = format!(
+        "[meta sequenceId=\"{}\"][shop@32473 tenant=\"north\"]",
+        script.rng.random::<u16>()
+    );
+    let text = format!("invoice {invoice} posted");
+    let line = rfc5424(
+        134,
+        script.time(second),
+        &host,
+        "billing",
+        process,
+        &data,
+        &text,
+    );
+    let via = any_way(script);
+    script.line(via, second, &host, line, Vec::new());
+}

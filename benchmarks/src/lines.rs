@@ -1,0 +1,104 @@
+//! Log lines in the formats that real daemons write, for a given time.
+
+use chrono::{DateTime, Utc};
+use weir_schema::EventTime;
+
+fn utc(time: EventTime) -> DateTime<Utc> {
+    DateTime::from_timestamp_nanos(time.0)
+}
+
+/// The time of RFC 3164, `Nov  2 07:05:09`: no year, no zone (UTC is meant), whole seconds.
+#[must_use]
+pub fn bsd_time(time: EventTime) -> String {
+    utc(time).format("%b %e %H:%M:%S").to_string()
+}
+
+/// RFC 3339 with all nine digits of the second.
+#[must_use]
+pub fn nano_time(time: EventTime) -> String {
+    utc(time).format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()
+}
+
+/// A line of RFC 3164. `tag` is the program, with `[pid]` where it has one.
+#[must_use]
+pub fn rfc3164(priority: u8, time: EventTime, host: &str, tag: &str, text: &str) -> Vec<u8> {
+    format!("<{priority}>{} {host} {tag}: {text}", bsd_time(time)).into_bytes()
+}
+
+/// A line of RFC 5424, to the microsecond. `data` is the structured data, or `-`.
+#[must_use]
+pub fn rfc5424(
+    priority: u8,
+    time: EventTime,
+    host: &str,
+    program: &str,
+    process: u32,
+    data: &str,
+    text: &str,
+) -> Vec<u8> {
+    let time = utc(time).format("%Y-%m-%dT%H:%M:%S%.6fZ");
+    format!("<{priority}>1 {time} {host} {program} {process} - {data} {text}").into_bytes()
+}
+
+/// One request in the combined format that Apache and nginx share.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    pub client: &'a str,
+    pub method: &'a str,
+    pub target: &'a str,
+    pub status: u16,
+    pub bytes: u32,
+    pub agent: &'a str,
+}
+
+/// The text of an access log in the combined format.
+#[must_use]
+pub fn access(time: EventTime, request: &Request<'_>) -> String {
+    let Request {
+        client,
+        method,
+        target,
+        status,
+        bytes,
+        agent,
+    } = request;
+    let time = utc(time).format("%d/%b/%Y:%H:%M:%S +0000");
+    format!(
+        "{client} - - [{time}] \"{method} {target} HTTP/1.1\" {status} {bytes} \"-\" \"{agent}\""
+    )
+}
+
+/// One packet as the kernel's firewall logs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    pub incoming: bool,
+    pub source: &'a str,
+    pub destination: &'a str,
+    pub source_port: u16,
+    pub destination_port: u16,
+    pub id: u16,
+}
+
+/// The text that the kernel logs for a packet; `verdict` is the prefix that the firewall's rule sets.
+#[must_use]
+pub fn firewall(uptime: u64, verdict: &str, packet: &Packet<'_>) -> String {
+    let (way, ttl) = if packet.incoming {
+        (
+            "IN=eth0 OUT= MAC=52:54:00:1d:0a:02:52:54:00:7e:11:c4:08:00",
+            51,
+        )
+    } else {
+        ("IN= OUT=eth0", 64)
+    };
+    format!(
+        "[{}.{:06}] [{verdict}] {way} SRC={} DST={} LEN=60 TOS=0x00 PREC=0x00 TTL={ttl} ID={} DF \
+         PROTO=TCP SPT={} DPT={} WINDOW=64240 RES=0x00 SYN URGP=0",
+        uptime / 1_000_000,
+        uptime % 1_000_000,
+        packet.source,
+        packet.destination,
+        packet.id,
+        packet.source_port,
+        packet.destination_port,
+    )
+}
