@@ -1,0 +1,235 @@
+//! What the web needs of the rest of Weir, as traits; `src/adapters.rs` joins them to it.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use weir_schema::{
+    AlertId, AlertRecord, Batch, Change, Epoch, EventTime, EvidenceItem, Level, ReceiveTime,
+    RuleId, RuleVersion,
+};
+
+/// A place in the outbox: the row `ordinal` of an epoch. `(0, 0)` is before every row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    pub epoch: Epoch,
+    pub ordinal: u32,
+}
+
+impl Cursor {
+    /// Before every row, since epochs count from 1.
+    pub const START: Self = Self {
+        epoch: Epoch(0),
+        ordinal: 0,
+    };
+
+    /// Where a change stands.
+    #[must_use]
+    pub const fn of(change: &Change) -> Self {
+        Self {
+            epoch: change.epoch,
+            ordinal: change.ordinal,
+        }
+    }
+
+    /// Reads `<epoch>-<n>`, digits only.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (epoch, ordinal) = text.split_once('-')?;
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !digits(epoch) || !digits(ordinal) {
+            return None;
+        }
+        Some(Self {
+            epoch: Epoch(epoch.parse().ok()?),
+            ordinal: ordinal.parse().ok()?,
+        })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.epoch.0, self.ordinal)
+    }
+}
+
+/// Why a port could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// It will answer later: starting, rebuilding, stopping.
+    #[error("not available now: {0}")]
+    Unavailable(String),
+    /// It broke; someone has to look.
+    #[error("failed: {0}")]
+    Failed(String),
+}
+
+/// Which alerts a listing wants, by whether they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    #[default]
+    Standing,
+    Retracted,
+    All,
+}
+
+/// Which alerts a listing wants. All conditions must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertQuery {
+    pub standing: Standing,
+    /// This level or worse.
+    pub level_min: Option<Level>,
+    pub rule: Option<String>,
+    pub tenant: Option<String>,
+    /// Group fields by name and exact value.
+    pub group: Vec<(String, String)>,
+    /// Alerts behind this one, in order of alert id.
+    pub after: Option<AlertId>,
+    /// At most so many; at least 1.
+    pub limit: usize,
+}
+
+/// A part of a listing, and where the next one starts.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// What to ask `after` for more; `None` at the end.
+    pub next: Option<AlertId>,
+}
+
+/// Why an alert stands, or stood: rule, clauses, events.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    pub record: AlertRecord,
+    /// What the rule asks of a group, in words: `event_count >= 5 within 60s by host`.
+    pub condition: String,
+    /// Text of the rule in the version that speaks, where it is still known.
+    pub rule_text: Option<String>,
+    /// The events of the record's evidence, in order.
+    pub events: Vec<ExplainedEvent>,
+    /// The event behind the last change, where it was one; it need not be evidence.
+    pub cause: Option<ExplainedEvent>,
+}
+
+/// One event with its raw bytes and what matched in it.
+#[derive(Clone, Debug)]
+pub struct ExplainedEvent {
+    pub item: EvidenceItem,
+    pub received: ReceiveTime,
+    pub source: String,
+    pub peer: Option<String>,
+    /// The frame as it came; `None` where the journal no longer has it.
+    pub raw: Option<Vec<u8>>,
+    pub clauses: Vec<MatchedClause>,
+}
+
+/// One clause of a detection and the value that it matched.
+#[derive(Clone, Debug)]
+pub struct MatchedClause {
+    /// The rule whose detection it is: the alert's own, or a member of its correlation.
+    pub rule: RuleId,
+    /// As the rule's author wrote it: `selection.Image|endswith: /sh`.
+    pub clause: String,
+    pub field: Option<String>,
+    pub value: Option<String>,
+}
+
+/// The ledger and the outbox, to read. May block: never called on a worker's own thread.
+pub trait Alerts: Send + Sync {
+    /// Alerts in order of their ids.
+    fn list(&self, query: &AlertQuery) -> Result<Page<AlertRecord>, PortError>;
+
+    /// An alert with every kept change, oldest first.
+    fn get(&self, id: AlertId) -> Result<Option<(AlertRecord, Vec<Change>)>, PortError>;
+
+    fn explain(&self, id: AlertId) -> Result<Option<Explanation>, PortError>;
+
+    /// Rows behind `after`, in order, at most `limit`. A row is here only once it is durable.
+    fn outbox(&self, after: Cursor, limit: usize) -> Result<Vec<Change>, PortError>;
+
+    /// The last row; [`Cursor::START`] where there is none.
+    fn latest(&self) -> Result<Cursor, PortError>;
+}
+
+/// Says that the outbox has grown.
+pub trait Feed: Send + Sync {
+    /// A counter that moves after new outbox rows can be read. Its end ends the streams.
+    fn subscribe(&self) -> watch::Receiver<u64>;
+}
+
+/// Takes events in.
+pub trait EventIntake: Send + Sync {
+    /// Journals the batches of one request, in order; done once they are durable.
+    fn submit(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Accepted, IntakeError>>;
+}
+
+/// The batches are durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// An earlier request with the same key and body had brought them.
+    pub repeated: bool,
+}
+
+/// Why batches were not taken in; nothing of them may be relied on.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    #[error("too much is waiting to be journaled")]
+    Busy { retry_after: Duration },
+    #[error("this idempotency key came before with another body")]
+    Conflict,
+    #[error("events cannot be taken in now: {reason}")]
+    Unavailable { reason: String },
+}
+
+/// A rule as a listing shows it.
+#[derive(Clone, Debug)]
+pub struct RuleInfo {
+    pub id: RuleId,
+    pub version: RuleVersion,
+    pub title: String,
+    pub level: Level,
+    /// Where its text came from.
+    pub origin: String,
+    /// Events before it are not seen by this rule.
+    pub since: EventTime,
+    /// Set once disabled: events from then on are not seen.
+    pub until: Option<EventTime>,
+}
+
+/// What is wrong with a rule's text, and where.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// From 1.
+    pub line: Option<u32>,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+/// Why a rule was not put in place.
+#[derive(Debug, thiserror::Error)]
+pub enum PutRule {
+    #[error("the rule's text was refused")]
+    Refused(Vec<Diagnostic>),
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// The rules in force. May block. Writes answer once they are in the journal.
+pub trait Rules: Send + Sync {
+    fn list(&self) -> Result<Vec<RuleInfo>, PortError>;
+
+    /// Adds the rules of `text`, replacing those of the same id: all of them, or none.
+    fn put(&self, text: &str, origin: &str) -> Result<Vec<RuleInfo>, PutRule>;
+
+    /// Stops a rule from the watermark on. `false` where there is no such rule.
+    fn disable(&self, id: &str) -> Result<bool, PortError>;
+
+    /// Takes a rule back with all of its alerts. `false` where there is no such rule.
+    fn remove(&self, id: &str) -> Result<bool, PortError>;
+}
+
+/// Whether Weir does its work. Answers from memory, at once.
+pub trait Health: Send + Sync {
+    /// `Err` says in a few words what is not ready; anyone may read it.
+    fn ready(&self) -> Result<(), String>;
+}

@@ -1,0 +1,45 @@
+//! The table of routes.
+
+use actix_web::web::{ServiceConfig, delete, get, post, put, resource};
+
+use crate::{alerts, events, health, rules, stream};
+
+/// Every route, by method and pattern. Tests walk it; `docs/api.md` describes each.
+pub const ROUTES: [(&str, &str); 13] = [
+    ("POST", "/api/v1/events"),
+    ("GET", "/api/v1/alerts"),
+    ("GET", "/api/v1/alerts/{id}"),
+    ("GET", "/api/v1/alerts/{id}/explanation"),
+    ("GET", "/api/v1/stream/alerts"),
+    ("GET", "/api/v1/stream/alerts.ndjson"),
+    ("GET", "/api/v1/rules"),
+    ("PUT", "/api/v1/rules"),
+    ("DELETE", "/api/v1/rules/{id}"),
+    ("POST", "/api/v1/rules/{id}/disable"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+];
+
+/// The only paths that answer without the token.
+pub(crate) const OPEN_ROUTES: [&str; 2] = ["/healthz", "/readyz"];
+
+pub(crate) fn configure(config: &mut ServiceConfig) {
+    config
+        .service(resource("/api/v1/events").route(post().to(events::take)))
+        .service(resource("/api/v1/alerts").route(get().to(alerts::list)))
+        .service(resource("/api/v1/alerts/{id}").route(get().to(alerts::one)))
+        .service(resource("/api/v1/alerts/{id}/explanation").route(get().to(alerts::explain)))
+        .service(resource("/api/v1/stream/alerts").route(get().to(stream::negotiated)))
+        .service(resource("/api/v1/stream/alerts.ndjson").route(get().to(stream::ndjson)))
+        .service(
+            resource("/api/v1/rules")
+                .route(get().to(rules::list))
+                .route(put().to(rules::put)),
+        )
+        .service(resource("/api/v1/rules/{id}").route(delete().to(rules::remove)))
+        .service(resource("/api/v1/rules/{id}/disable").route(post().to(rules::disable)))
+        .service(resource("/healthz").route(get().to(health::alive)))
+        .service(resource("/readyz").route(get().to(health::ready)))
+        .service(resource("/metrics").route(get().to(health::metrics)));
+}

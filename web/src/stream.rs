@@ -1,0 +1,320 @@
+//! Alert streams: the outbox as it grows, from a cursor, as server-sent events or NDJSON.
+//!
+//! ```text
+//! outbox ──[ROWS_MAX rows a read]──► filter ──► one chunk ──► socket
+//!    ▲ read again only when the socket has taken the chunk: a slow listener costs one chunk
+//! feed ──[watch, holds one number]──► wakes
+//! ```
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::future::Future;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
+
+use crate::metrics::WebMetrics;
+use crate::ports::{Cursor, PortError};
+use crate::problem::Problem;
+use crate::query::Params;
+use crate::said::Filter;
+use crate::server::State;
+use crate::wire::change_json_as;
+
+/// Rows of one read and so of one chunk, at most some 5 KiB each.
+const ROWS_MAX: usize = 64;
+/// A client that was cut waits so long before it comes back.
+const RETRY_MS: u32 = 2_000;
+/// Where the stream starts, in the answer's head: NDJSON has no other place for it.
+const CURSOR_HEADER: &str = "weir-cursor";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Sse,
+    Ndjson,
+}
+
+impl Format {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::Ndjson => "ndjson",
+        }
+    }
+
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Sse => "text/event-stream",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+}
+
+/// `GET /api/v1/stream/alerts`: NDJSON where the client asks for it, else server-sent events.
+pub(crate) async fn negotiated(
+    request: HttpRequest,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let accept = request.headers().get(header::ACCEPT);
+    let accept = accept
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let ndjson = accept.contains(Format::Ndjson.media_type());
+    open(
+        &request,
+        state,
+        if ndjson { Format::Ndjson } else { Format::Sse },
+    )
+    .await
+}
+
+/// `GET /api/v1/stream/alerts.ndjson`
+pub(crate) async fn ndjson(
+    request: HttpRequest,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    open(&request, state, Format::Ndjson).await
+}
+
+async fn open(
+    request: &HttpRequest,
+    state: web::Data<State>,
+    format: Format,
+) -> Result<HttpResponse, Problem> {
+    let params = Params::read(request, &["after", "level", "state"])?;
+    let provisional = params.parsed("state", "one of confirmed, all", |text| match text {
+        "confirmed" => Some(false),
+        "all" => Some(true),
+        _ => None, // Any other text is no such word.
+    })?;
+    let filter = Filter {
+        level_min: params.level()?,
+        provisional: provisional.unwrap_or(false),
+    };
+    let after = read_cursor(request, &params)?;
+    let Ok(permit) = state.streams.clone().try_acquire_owned() else {
+        return Err(Problem::busy(
+            "as many alert streams are open as may be",
+            10,
+        ));
+    };
+    let seat = Seat::new(format, &state.metrics, permit);
+    let cursor = match after {
+        Some(cursor) => cursor,
+        None => {
+            let alerts = state.ports.alerts.clone();
+            web::block(move || alerts.latest()).await??
+        }
+    };
+    let listener = Listener {
+        format,
+        filter,
+        cursor,
+        known: cursor,
+        greeted: false,
+        beat_at: Instant::now() + state.options.heartbeat,
+        news: state.ports.feed.subscribe(),
+        stopped: state.stopped.clone(),
+        state,
+        _seat: seat,
+    };
+    Ok(HttpResponse::Ok()
+        .content_type(format.media_type())
+        .insert_header((CURSOR_HEADER, cursor.to_string()))
+        .insert_header(("x-accel-buffering", "no")) // proxies hold nothing back
+        .force_close()
+        .streaming(futures_util::stream::unfold(listener, Listener::chunk)))
+}
+
+/// What a client that comes back sends of itself decides over the address that it was given.
+fn read_cursor(request: &HttpRequest, params: &Params) -> Result<Option<Cursor>, Problem> {
+    let refused = |place: &str| {
+        let detail = format!("{place} is not a cursor; cursors are `<epoch>-<n>`, or 0-0 for all");
+        Problem::bad_request(detail)
+    };
+    match request.headers().get("last-event-id") {
+        Some(value) if !value.is_empty() => {
+            let cursor = value.to_str().ok().and_then(Cursor::parse);
+            cursor
+                .map(Some)
+                .ok_or_else(|| refused("header `Last-Event-ID`"))
+        }
+        _ => match params.one("after") {
+            Some(text) => Cursor::parse(text)
+                .map(Some)
+                .ok_or_else(|| refused("`after`")),
+            None => Ok(None),
+        },
+    }
+}
+
+/// The right to listen, counted while it is held.
+struct Seat {
+    format: Format,
+    metrics: WebMetrics,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Seat {
+    fn new(format: Format, metrics: &WebMetrics, permit: OwnedSemaphorePermit) -> Self {
+        metrics
+            .subscribers
+            .with_label_values(&[format.name()])
+            .inc();
+        Self {
+            format,
+            metrics: metrics.clone(),
+            _permit: permit,
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.metrics
+            .subscribers
+            .with_label_values(&[self.format.name()])
+            .dec();
+    }
+}
+
+/// One open stream.
+struct Listener {
+    format: Format,
+    filter: Filter,
+    /// Everything up to here has been read.
+    cursor: Cursor,
+    /// The cursor that the client holds; behind `cursor` while rows are withheld.
+    known: Cursor,
+    greeted: bool,
+    beat_at: Instant,
+    news: watch::Receiver<u64>,
+    stopped: watch::Receiver<bool>,
+    state: web::Data<State>,
+    _seat: Seat,
+}
+
+/// Rows as text, and how far they reach.
+struct Read {
+    text: String,
+    said: u64,
+    last: Option<Cursor>,
+    last_said: Option<Cursor>,
+    /// There may be more at once.
+    full: bool,
+}
+
+impl Listener {
+    /// The next chunk, or the end: of the server, of the feed, or of the ledger's patience.
+    async fn chunk(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        if !self.greeted {
+            self.greeted = true;
+            if let Some(hello) = self.greeting() {
+                return Some((Ok(hello), self));
+            }
+        }
+        loop {
+            if *self.stopped.borrow() {
+                return None;
+            }
+            // Marked as seen before the read: rows that come meanwhile wake us again.
+            self.news.borrow_and_update();
+            let read = match self.read().await {
+                Ok(read) => read,
+                Err(error) => {
+                    tracing::warn!(%error, "an alert stream ends early");
+                    return None;
+                }
+            };
+            self.cursor = read.last.unwrap_or(self.cursor);
+            if let Some(said) = read.last_said {
+                self.known = said;
+                let rows = &self.state.metrics.rows;
+                rows.with_label_values(&[self.format.name()])
+                    .inc_by(read.said);
+                return Some((Ok(read.text.into()), self.rested()));
+            }
+            let more = read.full || self.news.has_changed().unwrap_or(false);
+            if more && Instant::now() < self.beat_at {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                _ = self.stopped.changed() => return None,
+                () = tokio::time::sleep_until(self.beat_at) => {
+                    let beat = self.heartbeat();
+                    return Some((Ok(beat), self.rested()));
+                }
+                changed = self.news.changed() => changed.ok()?,
+            }
+        }
+    }
+
+    fn read(&self) -> impl Future<Output = Result<Read, PortError>> + use<> {
+        let alerts = self.state.ports.alerts.clone();
+        let (filter, format, after) = (self.filter, self.format, self.cursor);
+        let read = web::block(move || {
+            let rows = alerts.outbox(after, ROWS_MAX)?;
+            let mut read = Read {
+                text: String::new(),
+                said: 0,
+                last: rows.last().map(Cursor::of),
+                last_said: None,
+                full: rows.len() >= ROWS_MAX,
+            };
+            for change in &rows {
+                let Some(kind) = filter.word(alerts.as_ref(), change)? else {
+                    continue;
+                };
+                let cursor = Cursor::of(change);
+                let json = change_json_as(change, kind);
+                // Writing to a string cannot fail.
+                let _ = match format {
+                    Format::Sse => {
+                        let event = kind.name();
+                        write!(read.text, "id: {cursor}\nevent: {event}\ndata: {json}\n\n")
+                    }
+                    Format::Ndjson => writeln!(read.text, "{json}"),
+                };
+                read.said += 1;
+                read.last_said = Some(cursor);
+            }
+            Ok(read)
+        });
+        async {
+            read.await
+                .unwrap_or_else(|error| Err(PortError::Failed(error.to_string())))
+        }
+    }
+
+    /// An id without data moves the client's cursor and dispatches nothing.
+    fn greeting(&self) -> Option<Bytes> {
+        match self.format {
+            Format::Sse => Some(
+                format!("retry: {RETRY_MS}\nid: {}\n\n", self.cursor)
+                    .into_bytes()
+                    .into(),
+            ),
+            Format::Ndjson => None,
+        }
+    }
+
+    /// Shows that the stream lives, and moves the client's cursor past what was withheld.
+    fn heartbeat(&mut self) -> Bytes {
+        let moved = self.cursor != self.known;
+        self.known = self.cursor;
+        match self.format {
+            Format::Sse if moved => format!(":\nid: {}\n\n", self.cursor).into_bytes().into(),
+            Format::Sse => Bytes::from_static(b":\n\n"),
+            Format::Ndjson => Bytes::from_static(b"\n"),
+        }
+    }
+
+    fn rested(mut self) -> Self {
+        self.beat_at = Instant::now() + self.state.options.heartbeat;
+        self
+    }
+}

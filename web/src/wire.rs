@@ -1,0 +1,156 @@
+//! The JSON of alerts on every wire of ours; `weir replay` writes the same.
+
+use serde_json::{Map, Value, json};
+use weir_schema::{AlertRecord, AlertState, Cause, Change, ChangeKind, EvidenceItem};
+
+use crate::base64;
+use crate::ports::{Cursor, Diagnostic, ExplainedEvent, Explanation, MatchedClause, RuleInfo};
+use crate::time::rfc3339;
+
+/// Of a raw frame an explanation shows at most so many bytes: 101 events then fit in 16 MiB.
+const RAW_BYTES_MAX: usize = 64 << 10;
+
+/// One kept change, as the stream says it.
+#[must_use]
+pub fn change_json(change: &Change) -> Value {
+    change_json_as(change, change.kind)
+}
+
+/// A change under another of the three words, for a listener who was told less before.
+pub(crate) fn change_json_as(change: &Change, kind: ChangeKind) -> Value {
+    let mut object = Map::new();
+    object.insert("id".into(), Cursor::of(change).to_string().into());
+    object.insert("change".into(), kind.name().into());
+    object.extend(record_fields(&change.record));
+    let supersedes: Vec<_> = change.supersedes.iter().map(ToString::to_string).collect();
+    object.insert("supersedes".into(), supersedes.into());
+    Value::Object(object)
+}
+
+/// An alert as it is now.
+#[must_use]
+pub fn record_json(record: &AlertRecord) -> Value {
+    let mut object = record_fields(record);
+    object.insert("standing".into(), record.standing.into());
+    object.insert("raised_epoch".into(), record.raised.0.into());
+    Value::Object(object)
+}
+
+fn record_fields(record: &AlertRecord) -> Map<String, Value> {
+    let group: Map<String, Value> = record
+        .group
+        .iter()
+        .map(|field| (field.name.clone(), field.value.clone().into()))
+        .collect();
+    let superseded_by = match record.state {
+        AlertState::SupersededBy(alert) => Some(alert.to_string()),
+        AlertState::Confirmed | AlertState::Provisional => None,
+    };
+    let mut object = Map::new();
+    object.insert("alert".into(), record.alert.to_string().into());
+    object.insert("key".into(), record.key.to_string().into());
+    object.insert("revision".into(), record.revision.into());
+    object.insert("rule".into(), (*record.rule).into());
+    object.insert("version".into(), record.version.to_string().into());
+    object.insert("title".into(), record.title.clone().into());
+    object.insert("level".into(), record.level.name().into());
+    object.insert("tenant".into(), record.tenant.clone().into());
+    object.insert("group".into(), group.into());
+    object.insert("state".into(), record.state.name().into());
+    if let Some(alert) = superseded_by {
+        object.insert("superseded_by".into(), alert.into());
+    }
+    object.insert("first".into(), rfc3339(record.first).into());
+    object.insert("last".into(), rfc3339(record.last).into());
+    object.insert("count".into(), record.count.into());
+    object.insert("limited".into(), record.limited.into());
+    object.insert("cause".into(), cause_json(&record.cause));
+    object.insert("evidence".into(), evidence_json(record));
+    object
+}
+
+fn cause_json(cause: &Cause) -> Value {
+    let kind = cause.name();
+    match cause {
+        Cause::Event(item) | Cause::LateEvent(item) => json!({
+            "kind": kind, "event": item.event.to_string(), "time": rfc3339(item.time),
+        }),
+        Cause::Watermark(time) => json!({ "kind": kind, "time": rfc3339(*time) }),
+        Cause::Rule(version) => json!({ "kind": kind, "version": version.to_string() }),
+        Cause::RuleRemoved => json!({ "kind": kind }),
+    }
+}
+
+fn evidence_json(record: &AlertRecord) -> Value {
+    let ids = |items: &[EvidenceItem]| -> Vec<String> {
+        items.iter().map(|item| item.event.to_string()).collect()
+    };
+    json!({
+        "count": record.count,
+        "head": ids(&record.evidence.head),
+        "tail": ids(&record.evidence.tail),
+    })
+}
+
+/// An explanation with the raw bytes of its events.
+pub(crate) fn explanation_json(explanation: &Explanation) -> Value {
+    json!({
+        "alert": record_json(&explanation.record),
+        "condition": explanation.condition,
+        "rule_text": explanation.rule_text,
+        "events": explanation.events.iter().map(event_json).collect::<Vec<_>>(),
+        "cause_event": explanation.cause.as_ref().map(event_json),
+    })
+}
+
+fn event_json(event: &ExplainedEvent) -> Value {
+    let mut object = json!({
+        "event": event.item.event.to_string(),
+        "time": rfc3339(event.item.time),
+        "received": rfc3339(weir_schema::EventTime(event.received.0)),
+        "source": event.source,
+        "peer": event.peer,
+        "clauses": event.clauses.iter().map(clause_json).collect::<Vec<_>>(),
+    });
+    if let (Some(raw), Value::Object(fields)) = (&event.raw, &mut object) {
+        let shown = &raw[..raw.len().min(RAW_BYTES_MAX)];
+        fields.insert("raw".into(), base64::encode(shown).into());
+        fields.insert("raw_bytes".into(), raw.len().into());
+        if shown.len() < raw.len() {
+            fields.insert("raw_cut".into(), true.into());
+        } else if let Ok(text) = std::str::from_utf8(shown) {
+            fields.insert("text".into(), text.into());
+        }
+    }
+    object
+}
+
+fn clause_json(clause: &MatchedClause) -> Value {
+    json!({
+        "rule": &*clause.rule,
+        "clause": clause.clause,
+        "field": clause.field,
+        "value": clause.value,
+    })
+}
+
+pub(crate) fn rule_json(rule: &RuleInfo) -> Value {
+    json!({
+        "id": &*rule.id,
+        "version": rule.version.to_string(),
+        "title": rule.title,
+        "level": rule.level.name(),
+        "origin": rule.origin,
+        "since": rfc3339(rule.since),
+        "until": rule.until.map(rfc3339),
+        "enabled": rule.until.is_none(),
+    })
+}
+
+pub(crate) fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
+    json!({
+        "line": diagnostic.line,
+        "message": diagnostic.message,
+        "hint": diagnostic.hint,
+    })
+}
