@@ -17,3 +17,9 @@ mod intrusion;
 mod background;
 
 pub mod company;
+
+pub mod load;
+
+pub mod facts;
+
+pub mod order;

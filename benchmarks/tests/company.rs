@@ -43,10 +43,15 @@ fn alerts(rule: &AlertingRule, deliveries: &[&Delivery]) -> Vec<ExpectedAlert> {
             };
             let value = |name: &&str| {
                 let field = mark.fields.iter().find(|(field, _)| field == name);
-                field.map(|(_, value)| value.clone()).expect("a mark has the fields of its rules")
+                field
+                    .map(|(_, value)| value.clone())
+                    .expect("a mark has the fields of its rules")
             };
             let group = rule.group_by.iter().map(value).collect();
-            groups.entry(group).or_default().push((delivery.time, member));
+            groups
+                .entry(group)
+                .or_default()
+                .push((delivery.time, member));
         }
     }
     let mut found = Vec::new();
@@ -58,7 +63,10 @@ fn alerts(rule: &AlertingRule, deliveries: &[&Delivery]) -> Vec<ExpectedAlert> {
         anchors.dedup();
         let window = |t: EventTime| -> Vec<Seen> {
             let from = t.minus(rule.timespan);
-            seen.iter().copied().filter(|(at, _)| from <= *at && *at <= t).collect()
+            seen.iter()
+                .copied()
+                .filter(|(at, _)| from <= *at && *at <= t)
+                .collect()
         };
         anchors.retain(|t| fires(rule.kind, &window(*t)));
         let mut episodes: Vec<Vec<EventTime>> = Vec::new();
@@ -74,7 +82,9 @@ fn alerts(rule: &AlertingRule, deliveries: &[&Delivery]) -> Vec<ExpectedAlert> {
             let inside: Vec<&Seen> = seen
                 .iter()
                 .filter(|(at, _)| {
-                    episode.iter().any(|t| t.minus(rule.timespan) <= *at && at <= t)
+                    episode
+                        .iter()
+                        .any(|t| t.minus(rule.timespan) <= *at && at <= t)
                 })
                 .collect();
             let names = rule.group_by.iter().map(|&name| name.to_owned());
@@ -93,10 +103,15 @@ fn alerts(rule: &AlertingRule, deliveries: &[&Delivery]) -> Vec<ExpectedAlert> {
 }
 
 fn all_alerts(scenario: &Scenario, with_late: bool) -> Vec<ExpectedAlert> {
-    let deliveries: Vec<&Delivery> =
-        scenario.deliveries.iter().filter(|d| with_late || !d.late).collect();
-    let mut found: Vec<ExpectedAlert> =
-        ALERTING_RULES.iter().flat_map(|rule| alerts(rule, &deliveries)).collect();
+    let deliveries: Vec<&Delivery> = scenario
+        .deliveries
+        .iter()
+        .filter(|d| with_late || !d.late)
+        .collect();
+    let mut found: Vec<ExpectedAlert> = ALERTING_RULES
+        .iter()
+        .flat_map(|rule| alerts(rule, &deliveries))
+        .collect();
     found.sort();
     found
 }
@@ -106,16 +121,27 @@ fn what_the_plan_expects_is_what_plain_loops_over_its_marks_find() {
     for seed in SEEDS {
         for lines in [0, BACKGROUND_LINES, 10 * BACKGROUND_LINES] {
             let scenario = Company::new(seed).plan_with(START, lines);
-            let (standing, retracted): (Vec<_>, Vec<_>) =
-                scenario.expected.iter().cloned().partition(|alert| !alert.retracted);
-            assert_eq!(all_alerts(&scenario, true), standing, "seed {seed}, {lines} lines");
+            let (standing, retracted): (Vec<_>, Vec<_>) = scenario
+                .expected
+                .iter()
+                .cloned()
+                .partition(|alert| !alert.retracted);
+            assert_eq!(
+                all_alerts(&scenario, true),
+                standing,
+                "seed {seed}, {lines} lines"
+            );
             let mut before: Vec<ExpectedAlert> = standing;
             before.extend(retracted.iter().cloned().map(|alert| ExpectedAlert {
                 retracted: false,
                 ..alert
             }));
             before.sort();
-            assert_eq!(all_alerts(&scenario, false), before, "seed {seed}, {lines} lines");
+            assert_eq!(
+                all_alerts(&scenario, false),
+                before,
+                "seed {seed}, {lines} lines"
+            );
             assert_eq!(retracted.len(), 1, "seed {seed}");
         }
     }
@@ -124,8 +150,14 @@ fn what_the_plan_expects_is_what_plain_loops_over_its_marks_find() {
 #[test]
 fn a_seed_gives_the_same_bytes_and_another_gives_others() {
     for seed in SEEDS {
-        let (a, b) = (Company::new(seed).plan(START), Company::new(seed).plan(START));
-        assert!(a.deliveries == b.deliveries && a.expected == b.expected, "seed {seed}");
+        let (a, b) = (
+            Company::new(seed).plan(START),
+            Company::new(seed).plan(START),
+        );
+        assert!(
+            a.deliveries == b.deliveries && a.expected == b.expected,
+            "seed {seed}"
+        );
         let other = Company::new(seed.wrapping_add(1)).plan(START);
         assert!(a.deliveries != other.deliveries, "seed {seed}");
     }
@@ -145,7 +177,10 @@ fn a_scenario_is_as_long_and_as_mixed_as_it_says() {
     for delivery in &scenario.deliveries {
         assert!(delivery.at <= scenario.length && delivery.time >= scenario.start);
         // UDP may lose, so no alert rests on it.
-        assert!(delivery.via != Via::Udp || delivery.marks.is_empty(), "{delivery:?}");
+        assert!(
+            delivery.via != Via::Udp || delivery.marks.is_empty(),
+            "{delivery:?}"
+        );
         if let Payload::Line(line) = &delivery.payload {
             assert!(line.is_ascii() && !line.contains(&b'\n') && line.starts_with(b"<"));
         }
@@ -163,16 +198,26 @@ fn the_catalogue_says_what_the_rules_say() {
             .expect(rule.name);
         let said = |what: String| assert!(document.contains(&what), "{}: {what}", rule.name);
         said(format!("title: {}\nid: {}\n", rule.title, rule.id));
-        if let Kind::Count { member, at_least: 1 } = rule.kind {
+        if let Kind::Count {
+            member,
+            at_least: 1,
+        } = rule.kind
+        {
             assert_eq!((member, rule.group_by), (rule.name, &["host"][..]));
             continue;
         }
         said(format!("timespan: {}m\n", rule.timespan.0 / 60_000_000_000));
         let items = |names: &[&str]| -> String {
-            names.iter().map(|name| format!("        - {name}\n")).collect()
+            names
+                .iter()
+                .map(|name| format!("        - {name}\n"))
+                .collect()
         };
         said(format!("    rules:\n{}", items(&members(rule.kind))));
-        said(format!("    group-by:\n{}    timespan", items(rule.group_by)));
+        said(format!(
+            "    group-by:\n{}    timespan",
+            items(rule.group_by)
+        ));
         match rule.kind {
             Kind::Count { at_least, .. } => said(format!("gte: {at_least}\n")),
             Kind::Both { members: [a, b] } => said(format!("condition: {a} and {b}\n")),

@@ -1,0 +1,183 @@
+//! Facts without logs: what the correlation operator is fed when it is measured alone.
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use weir_schema::{
+    Bound, EventId, EventTime, Fact, GroupKey, Level, Plan, PlanId, PlanKind, Position,
+    RuleVersion, Span, TenantKey,
+};
+
+use crate::random::{Zipf, scatter, seeded};
+
+/// Keys that the skewed stream draws from.
+pub const KEYS: u32 = 50_000;
+/// How skewed they are: the first of them has some 12 of a hundred facts.
+pub const EXPONENT: f64 = 1.05;
+/// Facts a second of event time.
+pub const FACTS_PER_SECOND: i64 = 2_000;
+/// One fact in so many is late ...
+pub const LATE_ONE_IN: u32 = 100;
+/// ... by up to this much.
+pub const LATE_MAX: Span = Span::seconds(60);
+/// The rule that judges the stream asks for so many facts ...
+pub const COUNT_AT_LEAST: u64 = 50;
+/// ... within this long.
+pub const TIMESPAN: Span = Span::seconds(300);
+
+/// The rule that judges the streams: at least fifty facts in five minutes.
+#[must_use]
+pub fn count_plan() -> Plan {
+    Plan {
+        id: PlanId::of(&[b"benchmark count"]),
+        rule: "benchmark-count".into(),
+        version: RuleVersion::of(&[b"benchmark count"]),
+        title: "Fifty facts in five minutes".into(),
+        level: Level::Medium,
+        kind: PlanKind::EventCount {
+            bounds: vec![Bound::Gte(COUNT_AT_LEAST)],
+        },
+        timespan: TIMESPAN,
+        group_by: vec!["key".into()],
+        since: EventTime::MIN,
+        until: EventTime::MAX,
+    }
+}
+
+/// How the stream chooses the group of a fact.
+#[derive(Clone, Debug)]
+enum Keys {
+    Skewed(Zipf),
+    /// Each fact has a group of its own: what is not forgotten grows for ever.
+    Fresh,
+}
+
+/// An endless stream of facts in order of arrival.
+#[derive(Clone, Debug)]
+pub struct FactStream {
+    rng: ChaCha8Rng,
+    keys: Keys,
+    plan: PlanId,
+    tenant: TenantKey,
+    seed: u64,
+    start: EventTime,
+    step: i64,
+    late: bool,
+    sequence: u64,
+}
+
+impl FactStream {
+    /// Skewed keys, [`FACTS_PER_SECOND`], one in a hundred late by up to a minute.
+    #[must_use]
+    pub fn skewed(seed: u64, start: EventTime) -> Self {
+        Self {
+            rng: seeded(seed, 10),
+            keys: Keys::Skewed(Zipf::new(KEYS, EXPONENT)),
+            plan: count_plan().id,
+            tenant: TenantKey::of(&[b"default"]),
+            seed,
+            start,
+            step: Span::SECOND.0 / FACTS_PER_SECOND,
+            late: true,
+            sequence: 0,
+        }
+    }
+
+    /// Keys that never repeat. `per_second` facts of event time make the state that a horizon of `h`
+    /// seconds keeps about `per_second * (h + 300)` facts, however long the stream runs.
+    #[must_use]
+    pub fn fresh_keys(seed: u64, start: EventTime, per_second: u32) -> Self {
+        Self {
+            keys: Keys::Fresh,
+            step: Span::SECOND.0 / i64::from(per_second.max(1)),
+            ..Self::skewed(seed, start)
+        }
+    }
+
+    /// The same stream with no fact late.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        self.late = false;
+        self
+    }
+
+    /// Appends the next `facts` facts: an epoch.
+    pub fn fill(&mut self, facts: usize, epoch: &mut Vec<Fact>) {
+        epoch.reserve(facts);
+        epoch.extend(self.by_ref().take(facts));
+    }
+}
+
+impl Iterator for FactStream {
+    type Item = Fact;
+
+    /// Never `None`.
+    fn next(&mut self) -> Option<Fact> {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        let key = match &self.keys {
+            Keys::Skewed(zipf) => u64::from(zipf.draw(&mut self.rng)),
+            Keys::Fresh => u64::from(KEYS) + sequence,
+        };
+        let elapsed = (sequence as i64).saturating_mul(self.step);
+        let mut time = self.start.plus(Span(elapsed));
+        if self.late && self.rng.random_ratio(1, LATE_ONE_IN) {
+            time = time.minus(Span(self.rng.random_range(1..=LATE_MAX.0)));
+        }
+        let (seed, event) = (scatter(self.seed), scatter(sequence));
+        Some(Fact {
+            plan: self.plan,
+            tenant: self.tenant,
+            group: GroupKey([scatter(key ^ seed), scatter(key.wrapping_add(seed))]),
+            time,
+            event: EventId([event, event ^ seed]),
+            position: Position(sequence),
+            member: 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const START: EventTime = EventTime(1_772_438_400_000_000_000);
+
+    #[test]
+    fn facts_follow_from_the_seed() {
+        let facts = |seed| {
+            FactStream::skewed(seed, START)
+                .take(10_000)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(facts(5), facts(5));
+        assert_ne!(facts(5), facts(6));
+    }
+
+    #[test]
+    fn skewed_facts_are_as_skewed_and_as_late_as_they_say() {
+        let facts: Vec<Fact> = FactStream::skewed(5, START).take(100_000).collect();
+        let mut late = 0;
+        let mut greatest = START;
+        for fact in &facts {
+            assert!(fact.time >= greatest.minus(LATE_MAX));
+            late += usize::from(fact.time < greatest);
+            greatest = greatest.max(fact.time);
+        }
+        assert!((800..1_200).contains(&late), "{late}");
+        let mut counts = std::collections::BTreeMap::<GroupKey, usize>::new();
+        facts
+            .iter()
+            .for_each(|fact| *counts.entry(fact.group).or_default() += 1);
+        let hottest = counts.values().max().copied().unwrap_or(0);
+        assert!((10_000..14_000).contains(&hottest), "{hottest}");
+    }
+
+    #[test]
+    fn fresh_keys_never_repeat() {
+        let stream = FactStream::fresh_keys(5, START, 20_000).take(100_000);
+        let groups: BTreeSet<GroupKey> = stream.map(|fact| fact.group).collect();
+        assert_eq!(groups.len(), 100_000);
+    }
+}
