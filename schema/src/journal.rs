@@ -134,7 +134,7 @@ pub enum Control {
 }
 
 /// How event time is bounded. Spans in nanoseconds; see `docs/ARCHITECTURE.md`, "Time".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TimeBounds {
     /// The watermark runs this far behind the greatest event time of a source.
     pub lateness: crate::time::Span,

@@ -1,0 +1,144 @@
+//! The events of one group in order of time: appended at the end, merged when late, forgotten at the front.
+
+use super::fault::{self, Fault};
+use weir_schema::{EventId, EvidenceItem, EventTime, Position};
+
+/// One event of a group, with the members of the plan that it matched, a bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    pub time: i64,
+    pub event: EventId,
+    pub position: Position,
+    pub members: u64,
+}
+
+impl Entry {
+    pub fn item(&self) -> EvidenceItem {
+        EvidenceItem {
+            time: EventTime(self.time),
+            event: self.event,
+            position: self.position,
+        }
+    }
+
+    fn same_delivery(&self, other: &Self) -> bool {
+        self.time == other.time
+            && self.event == other.event
+            && (self.position == other.position || fault::active(Fault::MultiplicityIgnored))
+    }
+}
+
+/// A run of entries, sorted but for what was appended since the last [`Run::settle`].
+///
+/// Entries before `head` are forgotten; the space is given back once they are half of it, so that
+/// forgetting costs O(1) an entry.
+#[derive(Debug, Default)]
+pub struct Run {
+    entries: Vec<Entry>,
+    head: usize,
+    sorted: usize,
+}
+
+impl Run {
+    /// Appends an entry in any order; it counts from the next [`Run::settle`] on.
+    pub fn push(&mut self, entry: Entry) {
+        if self.entries.len() == self.entries.capacity() {
+            // Most groups have one event or a few: grow from one, not from four.
+            let more = self.entries.len().clamp(1, 1 << 16);
+            self.entries.reserve_exact(more);
+        }
+        self.entries.push(entry);
+    }
+
+    /// Sorts what was appended into place, joins the members of one delivery, and reports the
+    /// times of the new entries, ascending.
+    pub fn settle(&mut self, times: &mut Vec<i64>) {
+        let sorted = self.sorted;
+        if sorted == self.entries.len() {
+            return;
+        }
+        if self.entries.len() - sorted > 1 {
+            self.entries[sorted..].sort_unstable();
+            self.join_members(sorted);
+        }
+        times.extend(self.entries[sorted..].iter().map(|entry| entry.time));
+        let first = self.entries[sorted];
+        if sorted > self.head && self.entries[sorted - 1] > first {
+            let at = self.head + self.entries[self.head..sorted].partition_point(|e| *e <= first);
+            // Two ascending runs: the stable sort finds and merges them.
+            self.entries[at..].sort();
+        }
+        self.sorted = self.entries.len();
+    }
+
+    fn join_members(&mut self, from: usize) {
+        let mut kept = from;
+        for next in from + 1..self.entries.len() {
+            if self.entries[kept].same_delivery(&self.entries[next]) {
+                self.entries[kept].members |= self.entries[next].members;
+            } else {
+                kept += 1;
+                self.entries[kept] = self.entries[next];
+            }
+        }
+        self.entries.truncate(kept + 1);
+    }
+
+    /// What was appended since the last [`Run::settle`], in any order.
+    pub fn pushed(&self) -> &[Entry] {
+        &self.entries[self.sorted..]
+    }
+
+    /// The entries that are not forgotten, in order of (time, event, position).
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries[self.head..]
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.head == self.entries.len()
+    }
+
+    /// How many entries lie before `time`.
+    pub fn before(&self, time: i64) -> usize {
+        // Most questions are about the newest entries: gallop from the end.
+        let entries = self.entries();
+        let mut width = 1;
+        while width < entries.len() && entries[entries.len() - width].time >= time {
+            width *= 2;
+        }
+        let low = entries.len().saturating_sub(width);
+        low + entries[low..].partition_point(|entry| entry.time < time)
+    }
+
+    /// How many entries lie at or before `time`.
+    pub fn up_to(&self, time: i64) -> usize {
+        match time.checked_add(1) {
+            Some(next) => self.before(next),
+            None => self.entries().len(),
+        }
+    }
+
+    /// Forgets the entries before `time`.
+    pub fn forget_before(&mut self, time: i64) {
+        self.head += self.before(time);
+        if self.head * 2 >= self.entries.len() {
+            self.entries.drain(..self.head);
+            self.sorted -= self.head;
+            self.head = 0;
+            if self.entries.capacity() > 4 * self.entries.len() {
+                self.entries.shrink_to(self.entries.len() * 2);
+            }
+        }
+    }
+
+    /// Drops the entries at or after `time`.
+    pub fn truncate_from(&mut self, time: i64) {
+        let keep = self.head + self.before(time);
+        self.entries.truncate(keep);
+        self.sorted = keep;
+    }
+
+    pub fn heap_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Entry>()
+    }
+}

@@ -1,0 +1,365 @@
+//! Random histories through the correlator and through the oracle: equal after every epoch.
+//!
+//! Catches: wrong windows and ties, lost or invented firing, wrong merge and split, state that
+//! forgetting loses, versions that a settled alert should have kept. Each planted fault of
+//! `fault.rs` must be caught, so the properties are known to bite.
+
+use std::collections::BTreeMap;
+
+use rand::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use weir_schema::{
+    AlertId, AlertRow, Bound, EventId, EventTime, Evidence, Fact, GroupKey, Level, Member, Plan,
+    PlanId, PlanKind, Position, RuleVersion, Span, TenantKey,
+};
+
+use super::fault::{self, Fault};
+use super::{Correlator, Directive, Output};
+use crate::clock::Clock;
+use crate::reference::{PlanStep, Reference, Standing};
+use std::sync::Arc;
+use weir_schema::Epoch;
+
+/// What a run of histories came across, to show that the properties look where it matters.
+#[derive(Debug, Default)]
+struct Coverage {
+    cases: u32,
+    raised: u32,
+    retracted: u32,
+    merged: u32,
+    crossed: u32,
+    rule_edits: u32,
+    refused: u32,
+}
+
+/// A correlator with what it has said, added up.
+#[derive(Default)]
+struct Sut {
+    correlator: Correlator,
+    standing: BTreeMap<AlertId, Arc<AlertRow>>,
+}
+
+impl Sut {
+    /// Adds the output up; an inconsistent update is a failure by itself.
+    fn add(&mut self, output: Output, removed: &[PlanId]) -> Result<(u32, u32), String> {
+        let (mut raised, mut retracted) = (0, 0);
+        let mut net: BTreeMap<Arc<AlertRow>, isize> = BTreeMap::new();
+        for (row, diff) in output.rows {
+            *net.entry(row).or_default() += diff;
+        }
+        for (row, diff) in net.iter().filter(|(_, diff)| **diff < 0) {
+            let known = self.standing.remove(&row.alert);
+            if *diff != -1 || known.as_ref() != Some(row) {
+                return Err(format!("took back what does not stand: {row:?}"));
+            }
+            retracted += 1;
+        }
+        for (row, diff) in net.iter().filter(|(_, diff)| **diff > 0) {
+            let known = self.standing.insert(row.alert, Arc::clone(row));
+            if *diff != 1 || known.is_some() {
+                return Err(format!("said {} twice", row.alert));
+            }
+            raised += 1;
+        }
+        // Downstream, a removed rule takes all of its alerts along.
+        self.standing.retain(|_, row| !removed.contains(&row.plan));
+        Ok((raised, retracted))
+    }
+
+    fn rows(&self) -> Vec<Standing> {
+        let mut rows: Vec<Standing> = self.standing.values().map(|row| standing(row)).collect();
+        rows.sort();
+        rows
+    }
+}
+
+fn standing(row: &AlertRow) -> Standing {
+    let Evidence { head, tail } = &row.evidence;
+    Standing {
+        key: row.key,
+        plan: row.plan,
+        version: row.version,
+        tenant: row.tenant,
+        group: row.group,
+        state: row.state,
+        first: row.first,
+        last: row.last,
+        count: row.count,
+        evidence: head.iter().chain(tail).map(|item| item.event).collect(),
+    }
+}
+
+/// Histories are told in seconds, since the calendar's grain is one.
+const UNIT: i64 = 1_000_000_000;
+
+fn random_bounds(rng: &mut ChaCha8Rng) -> Vec<Bound> {
+    let n = rng.random_range(1..5);
+    match rng.random_range(0..10) {
+        0..5 => vec![Bound::Gte(n)],
+        5 => vec![Bound::Gt(n)],
+        6 => vec![Bound::Lt(n + 1)],
+        7 => vec![Bound::Eq(n)],
+        8 => vec![Bound::Neq(n)],
+        _ => vec![Bound::Gte(n), Bound::Lte(n + 1)],
+    }
+}
+
+fn random_condition(rng: &mut ChaCha8Rng) -> Member {
+    let seen = Member::Seen;
+    let not = |member| Member::Not(Box::new(Member::Seen(member)));
+    match rng.random_range(0..5) {
+        0 => Member::All(vec![seen(0), seen(1)]),
+        1 => Member::All(vec![seen(0), not(1)]),
+        2 => Member::All(vec![seen(0), seen(1), not(2)]),
+        3 => Member::Any(vec![seen(0), Member::All(vec![seen(1), not(2)])]),
+        _ => Member::All(vec![seen(0), Member::Any(vec![seen(1), not(2)])]),
+    }
+}
+
+fn random_plan(rng: &mut ChaCha8Rng, id: u64) -> Plan {
+    let kind = if rng.random_bool(0.6) {
+        PlanKind::EventCount {
+            bounds: random_bounds(rng),
+        }
+    } else {
+        PlanKind::Temporal {
+            members: 3,
+            condition: random_condition(rng),
+        }
+    };
+    Plan {
+        id: PlanId(id),
+        rule: format!("rule-{id}").into(),
+        version: RuleVersion(1),
+        title: String::new(),
+        level: Level::Medium,
+        kind,
+        timespan: Span(rng.random_range(1..12) * UNIT),
+        group_by: Vec::new(),
+        since: EventTime::MIN,
+        until: EventTime::MAX,
+    }
+}
+
+/// One random history. Times are small numbers, so that ties, exact distances and merges abound.
+struct History {
+    rng: ChaCha8Rng,
+    plans: BTreeMap<PlanId, Plan>,
+    clock: Clock,
+    horizon: i64,
+    position: u64,
+    version: u64,
+}
+
+impl History {
+    fn new(seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let horizon = *[0, 3, 10, 30, 1000].choose(&mut rng).expect("not empty");
+        Self {
+            rng,
+            plans: BTreeMap::new(),
+            clock: Clock::start(TenantKey(7)),
+            horizon,
+            position: 0,
+            version: 1,
+        }
+    }
+
+    fn plan_steps(&mut self, epoch: u64) -> Vec<PlanStep> {
+        let mut steps = Vec::new();
+        if epoch == 1 {
+            for id in 1..=self.rng.random_range(1..3) {
+                let plan = random_plan(&mut self.rng, id);
+                self.plans.insert(plan.id, plan.clone());
+                steps.push(PlanStep::Put(plan));
+            }
+        } else if self.rng.random_bool(0.06) {
+            let ids: Vec<PlanId> = self.plans.keys().copied().collect();
+            let Some(id) = ids.choose(&mut self.rng) else {
+                return steps;
+            };
+            match self.rng.random_range(0..10) {
+                0 => {
+                    self.plans.remove(id);
+                    steps.push(PlanStep::Remove(*id));
+                }
+                1 => {
+                    let plan = self.plans.get_mut(id).expect("chosen from the keys");
+                    plan.until = plan.until.min(EventTime(self.clock.watermark.0.max(0)));
+                    steps.push(PlanStep::Put(plan.clone()));
+                }
+                _ => {
+                    self.version += 1;
+                    let plan = self.plans.get_mut(id).expect("chosen from the keys");
+                    plan.version = RuleVersion(self.version);
+                    match &mut plan.kind {
+                        PlanKind::EventCount { bounds } => *bounds = random_bounds(&mut self.rng),
+                        PlanKind::Temporal { condition, .. } => {
+                            // The condition is part of a temporal plan's shape: only its version changes.
+                            let _ = condition;
+                        }
+                    }
+                    steps.push(PlanStep::Put(plan.clone()));
+                }
+            }
+        }
+        steps
+    }
+
+    fn facts(&mut self, now: i64) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        for _ in 0..self.rng.random_range(0..6) {
+            let ids: Vec<PlanId> = self.plans.keys().copied().collect();
+            let Some(plan) = ids.choose(&mut self.rng) else {
+                break;
+            };
+            let back = if self.rng.random_bool(0.3) { 40 } else { 3 };
+            let edge = if self.rng.random_bool(0.05) { 1 } else { 0 };
+            let time = EventTime((now - self.rng.random_range(0..back)) * UNIT + edge);
+            let members = match &self.plans[plan].kind {
+                PlanKind::EventCount { .. } => 1,
+                PlanKind::Temporal { members, .. } => *members,
+            };
+            if time >= self.plans[plan].until {
+                continue;
+            }
+            // Few distinct events, so that equal frames abound.
+            let event = EventId([time.0 as u64, self.rng.random_range(0..2)]);
+            let group = GroupKey([self.rng.random_range(0..2), 9]);
+            self.position += 1;
+            let first = self.rng.random_range(0..members);
+            let mut fact = Fact {
+                plan: *plan,
+                tenant: self.clock.tenant,
+                group,
+                time,
+                event,
+                position: Position(self.position),
+                member: first,
+            };
+            facts.push(fact);
+            if members > 1 && self.rng.random_bool(0.1) {
+                fact.member = (first + 1) % members;
+                facts.push(fact);
+            }
+            if self.rng.random_bool(0.1) {
+                self.position += 1;
+                fact.position = Position(self.position);
+                facts.push(fact);
+            }
+        }
+        facts
+    }
+
+    fn advance(&mut self, now: i64) -> Option<Clock> {
+        if !self.rng.random_bool(0.5) {
+            return None;
+        }
+        let watermark = EventTime((now - self.rng.random_range(0..10)) * UNIT).max(self.clock.watermark);
+        let settled = watermark.minus(Span(self.horizon * UNIT)).max(self.clock.settled);
+        self.clock = Clock {
+            watermark,
+            settled,
+            ..self.clock
+        };
+        Some(self.clock)
+    }
+}
+
+fn directives(steps: &[PlanStep], clock: Option<Clock>) -> Vec<Directive> {
+    let plan = |step: &PlanStep| match step {
+        PlanStep::Put(plan) => Directive::Put(Arc::new(plan.clone())),
+        PlanStep::Remove(plan) => Directive::Remove(*plan),
+    };
+    let clock = clock.map(Directive::Clock);
+    steps.iter().map(plan).chain(clock).collect()
+}
+
+/// Plays history `seed`; `Err` says what differed, and after which epoch.
+fn play(seed: u64, coverage: &mut Coverage) -> Result<(), String> {
+    let mut history = History::new(seed);
+    let mut sut = Sut::default();
+    let mut reference = Reference::default();
+    let (mut raised, mut retracted, mut merged, mut crossed, mut edits) = (0, 0, 0, 0, 0);
+    let mut now = 50;
+    for epoch in 1..=40 {
+        now += history.rng.random_range(0..8);
+        let steps = history.plan_steps(epoch);
+        edits += u32::from(epoch > 1 && !steps.is_empty());
+        let facts = history.facts(now);
+        let line = history.clock.settled;
+        let clock = history.advance(now);
+        let told = clock.map(|clock| (clock.tenant, clock.watermark, clock.settled));
+        reference.epoch(&steps, &facts, told.as_slice());
+        let mut shuffled = facts;
+        shuffled.shuffle(&mut history.rng);
+        let directives = directives(&steps, clock);
+        let output = sut.correlator.epoch(Epoch(epoch), &shuffled, &directives);
+        coverage.refused += output.counts.not_re_evaluated as u32;
+        merged += output.rows.iter().any(|(row, _)| !row.supersedes.is_empty()) as u32;
+        crossed += output
+            .rows
+            .iter()
+            .any(|(row, _)| row.first < line && row.last >= line) as u32;
+        let removed: Vec<PlanId> = steps
+            .iter()
+            .filter_map(|step| match step {
+                PlanStep::Remove(plan) => Some(*plan),
+                PlanStep::Put(_) => None,
+            })
+            .collect();
+        let before = sut.standing.len() as u32;
+        let (up, down) = sut.add(output, &removed)?;
+        raised += up;
+        retracted += u32::from(down > up || (sut.standing.len() as u32) < before);
+        let (ours, theirs) = (sut.rows(), reference.standing());
+        if ours != theirs {
+            let missing: Vec<_> = theirs.iter().filter(|row| !ours.contains(row)).collect();
+            let extra: Vec<_> = ours.iter().filter(|row| !theirs.contains(row)).collect();
+            return Err(format!("epoch {epoch}: missing {missing:#?}, extra {extra:#?}"));
+        }
+    }
+    coverage.cases += 1;
+    coverage.raised += u32::from(raised > 0);
+    coverage.retracted += u32::from(retracted > 0);
+    coverage.merged += u32::from(merged > 0);
+    coverage.crossed += u32::from(crossed > 0);
+    coverage.rule_edits += u32::from(edits > 0);
+    Ok(())
+}
+
+#[test]
+fn random_histories_equal_the_reference_after_every_epoch() {
+    let mut coverage = Coverage::default();
+    for seed in 0..4_000 {
+        if let Err(difference) = play(seed, &mut coverage) {
+            panic!("seed {seed}: {difference}");
+        }
+    }
+    println!("{coverage:?}");
+    let share = |n: u32| f64::from(n) / f64::from(coverage.cases);
+    assert!(share(coverage.raised) >= 0.3, "{coverage:?}");
+    assert!(share(coverage.retracted) >= 0.1, "{coverage:?}");
+    assert!(share(coverage.merged) >= 0.05, "{coverage:?}");
+    assert!(share(coverage.crossed) >= 0.05, "{coverage:?}");
+    assert!(share(coverage.rule_edits) >= 0.3, "{coverage:?}");
+    assert!(coverage.refused > 1_000, "{coverage:?}");
+}
+
+#[test]
+fn every_planted_fault_is_caught() {
+    for fault in [
+        Fault::OpenBound,
+        Fault::FactsOnlyToLine,
+        Fault::LostSummary,
+        Fault::DroppedRetraction,
+        Fault::MultiplicityIgnored,
+        Fault::WrongTie,
+    ] {
+        fault::plant(Some(fault));
+        let caught = (0..2_000).find(|seed| play(*seed, &mut Coverage::default()).is_err());
+        fault::plant(None);
+        assert!(caught.is_some(), "{fault:?} went unnoticed");
+        println!("{fault:?} is caught by seed {}", caught.unwrap_or(0));
+    }
+}

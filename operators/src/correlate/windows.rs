@@ -1,0 +1,246 @@
+//! Which anchors of a group fire: the one place that evaluates a plan over trailing windows.
+
+use weir_schema::{Bound, Member, Plan, PlanKind};
+
+use super::fault::{self, Fault};
+use super::run::{Entry, Run};
+
+/// A plan's condition, prepared for evaluation.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    kind: Kind,
+    /// Length of the trailing window, in nanoseconds.
+    pub timespan: i64,
+    /// Members whose events are anchors and are counted.
+    pub positive: u64,
+    /// No further event can stop an anchor from firing.
+    pub monotone: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    AtLeast(usize),
+    Count(Vec<Bound>),
+    Temporal(Member),
+}
+
+impl Condition {
+    pub fn of(plan: &Plan) -> Self {
+        let timespan = plan.timespan.0.max(0);
+        match &plan.kind {
+            PlanKind::EventCount { bounds } => {
+                let least = at_least(bounds);
+                Self {
+                    monotone: least.is_some(),
+                    kind: least.map_or_else(|| Kind::Count(bounds.clone()), Kind::AtLeast),
+                    timespan,
+                    positive: u64::MAX,
+                }
+            }
+            PlanKind::Temporal { members, condition } => {
+                let count = usize::from(*members).min(Plan::MEMBERS_MAX);
+                let mut marks = vec![false; count];
+                condition.mark_positive(&mut marks);
+                let positive = (0..count).filter(|i| marks[*i]).fold(0, |mask, i| mask | 1 << i);
+                Self {
+                    monotone: !condition.has_negation(count),
+                    kind: Kind::Temporal(condition.clone()),
+                    timespan,
+                    positive,
+                }
+            }
+        }
+    }
+
+    /// The latest anchor whose firing an event at `time` can change, given that it stands in `run`.
+    pub fn reach(&self, run: &Run, time: i64) -> i64 {
+        let reach = time.saturating_add(self.timespan);
+        match self.kind {
+            // The anchor at place i depends on the n - 1 places before it and on nothing else.
+            Kind::AtLeast(n) => {
+                let entries = run.entries();
+                let place = run.up_to(time).saturating_add(n.max(1)) - 2;
+                entries.get(place).map_or(reach, |entry| entry.time.min(reach))
+            }
+            Kind::Count(_) | Kind::Temporal(_) => reach,
+        }
+    }
+
+    /// Appends the firing anchors in `[from, to]` to `out`, ascending.
+    pub fn firing(&self, run: &Run, others: &Run, from: i64, to: i64, out: &mut Vec<i64>) {
+        match &self.kind {
+            Kind::AtLeast(n) => self.firing_at_least(run, *n, from, to, out),
+            Kind::Count(bounds) => self.firing_count(run, bounds, from, to, out),
+            Kind::Temporal(condition) => {
+                self.firing_temporal(run, others, condition, from, to, out);
+            }
+        }
+    }
+
+    fn firing_at_least(&self, run: &Run, n: usize, from: i64, to: i64, out: &mut Vec<i64>) {
+        for (place, time) in anchors(run, from, to) {
+            let Some(first) = (place + 1).checked_sub(n) else {
+                continue;
+            };
+            // n = 0 cannot be: a window of an anchor has the anchor.
+            let first = run.entries()[first.min(place)].time;
+            let span = time.saturating_sub(first);
+            if span < self.timespan || span == self.timespan && !fault::active(Fault::OpenBound) {
+                out.push(time);
+            }
+        }
+    }
+
+    fn firing_count(&self, run: &Run, bounds: &[Bound], from: i64, to: i64, out: &mut Vec<i64>) {
+        let entries = run.entries();
+        let mut low = run.before(from.saturating_sub(self.timespan));
+        for (place, time) in anchors(run, from, to) {
+            while entries[low].time < time.saturating_sub(self.timespan) {
+                low += 1;
+            }
+            let count = (place + 1 - low) as u64;
+            if bounds.iter().all(|bound| bound.holds(count)) {
+                out.push(time);
+            }
+        }
+    }
+
+    fn firing_temporal(
+        &self,
+        run: &Run,
+        others: &Run,
+        condition: &Member,
+        from: i64,
+        to: i64,
+        out: &mut Vec<i64>,
+    ) {
+        let mut seen = Seen::default();
+        let start = from.saturating_sub(self.timespan);
+        let mut ours = Sweep::new(run, start);
+        let mut theirs = Sweep::new(others, start);
+        for (_, time) in anchors(run, from, to) {
+            let low = time.saturating_sub(self.timespan);
+            ours.slide(low, time, &mut seen);
+            theirs.slide(low, time, &mut seen);
+            if condition.holds(&|member| seen.has(member)) {
+                out.push(time);
+            }
+        }
+    }
+
+    /// The last firing anchor in `[floor, before)`.
+    pub fn last_firing(&self, run: &Run, others: &Run, floor: i64, before: i64) -> Option<i64> {
+        let mut found = Vec::new();
+        let mut to = before.checked_sub(1)?;
+        while to >= floor {
+            // No wider than a window at a time: the answer is nearly always in the first.
+            let from = to.saturating_sub(self.timespan).max(floor);
+            self.firing(run, others, from, to, &mut found);
+            if let Some(last) = found.last() {
+                return Some(*last);
+            }
+            let next = run.before(from).checked_sub(1)?;
+            to = run.entries()[next].time;
+        }
+        None
+    }
+
+    /// The first firing anchor in `(after, ceiling]`.
+    pub fn first_firing(&self, run: &Run, others: &Run, after: i64, ceiling: i64) -> Option<i64> {
+        let mut found = Vec::new();
+        let mut from = after.checked_add(1)?;
+        while from <= ceiling {
+            let to = from.saturating_add(self.timespan).min(ceiling);
+            self.firing(run, others, from, to, &mut found);
+            if let Some(first) = found.first() {
+                return Some(*first);
+            }
+            from = run.entries().get(run.up_to(to))?.time;
+        }
+        None
+    }
+}
+
+/// The bound of a condition that is no more than "at least n"; `None` for any other.
+fn at_least(bounds: &[Bound]) -> Option<usize> {
+    let mut least = 1;
+    for bound in bounds {
+        let n = match bound {
+            Bound::Gte(n) => *n,
+            Bound::Gt(n) => n.checked_add(1)?,
+            Bound::Lt(_) | Bound::Lte(_) | Bound::Eq(_) | Bound::Neq(_) => return None,
+        };
+        least = least.max(n);
+    }
+    usize::try_from(least).ok()
+}
+
+/// The distinct times in `[from, to]`, each with the place of its last entry.
+fn anchors(run: &Run, from: i64, to: i64) -> impl Iterator<Item = (usize, i64)> {
+    let entries = run.entries();
+    let start = run.before(from);
+    entries[start..]
+        .iter()
+        .enumerate()
+        .map(move |(offset, entry)| (start + offset, entry.time))
+        .take_while(move |(_, time)| *time <= to)
+        .filter(move |(place, time)| {
+            if fault::active(Fault::WrongTie) {
+                return *place == 0 || entries[place - 1].time != *time;
+            }
+            entries.get(place + 1).is_none_or(|next| next.time != *time)
+        })
+}
+
+/// How many entries of the window each member has.
+struct Seen([u32; Plan::MEMBERS_MAX]);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self([0; Plan::MEMBERS_MAX])
+    }
+}
+
+impl Seen {
+    fn has(&self, member: u16) -> bool {
+        self.0.get(usize::from(member)).is_some_and(|n| *n > 0)
+    }
+
+    fn change(&mut self, entry: &Entry, change: impl Fn(u32) -> u32) {
+        let mut members = entry.members;
+        while members != 0 {
+            let member = members.trailing_zeros() as usize;
+            self.0[member] = change(self.0[member]);
+            members &= members - 1;
+        }
+    }
+}
+
+/// The part of a run that lies in the window.
+struct Sweep<'r> {
+    entries: &'r [Entry],
+    low: usize,
+    high: usize,
+}
+
+impl<'r> Sweep<'r> {
+    fn new(run: &'r Run, start: i64) -> Self {
+        let low = run.before(start);
+        Self {
+            entries: run.entries(),
+            low,
+            high: low,
+        }
+    }
+
+    fn slide(&mut self, low: i64, high: i64, seen: &mut Seen) {
+        while let Some(entry) = self.entries.get(self.high).filter(|e| e.time <= high) {
+            seen.change(entry, |n| n + 1);
+            self.high += 1;
+        }
+        while self.low < self.high && self.entries[self.low].time < low {
+            seen.change(&self.entries[self.low], |n| n - 1);
+            self.low += 1;
+        }
+    }
+}

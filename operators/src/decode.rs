@@ -1,0 +1,387 @@
+//! Bytes to facts: decodes the frames of a batch, runs the rules over each event, keeps what matters.
+//!
+//! Pure per frame. Control entries of an epoch come before its batches, so an epoch's events meet
+//! the rules of that epoch; what came before a new rule is handed in again as [`Work::Backfill`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use weir_detect::{Detected, PlanChange, RuleBook};
+use weir_parse::{Context, Zone};
+use weir_schema::{
+    Batch, BatchSeq, Control, Event, EventId, EventTime, Fact, Level, LogSource, PlanId, Position,
+    Problem, RuleId, RuleVersion, SourceKey, Span, TenantKey, TimeBounds,
+};
+
+use crate::clock::Observation;
+use crate::correlate::Directive;
+
+/// What a worker is given to do, in order, within an epoch.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Given to every worker alike, before the batches of the epoch.
+    Control(Arc<Control>),
+    /// Given to one worker.
+    Batch(BatchSeq, Arc<Batch>),
+    /// A batch of an earlier epoch, for the plans that are new in this one. Given to one worker.
+    Backfill(BatchSeq, Arc<Batch>),
+}
+
+/// What is reported of the work, on the worker that did it.
+#[derive(Clone, Debug)]
+pub enum Note {
+    Batch(BatchNote),
+    /// A rule matched an event. Only where asked for.
+    Match(Position, RuleId),
+    /// A normalized event as JSON. Only where asked for.
+    Event(Position, String),
+    /// Something is wrong with the frame at this place. Only where asked for.
+    Problem(Position, Problem),
+    /// A rule entry was refused or warned of; reported by the first worker.
+    Diagnostic(String),
+}
+
+/// What one batch came to.
+#[derive(Clone, Debug)]
+pub struct BatchNote {
+    pub batch: BatchSeq,
+    /// The greatest credible event time in it.
+    pub greatest: EventTime,
+    pub events: u64,
+    pub matches: u64,
+    pub facts: u64,
+    /// Facts without a group, since a group-by field was missing.
+    pub ungrouped: u64,
+    /// By place in [`Problem::ALL`].
+    pub problems: [u64; Problem::ALL.len()],
+    pub source: SourceKey,
+}
+
+/// What notes to write besides those of batches.
+#[derive(Clone, Debug, Default)]
+pub struct Emit {
+    pub matches: bool,
+    pub events: bool,
+    pub problems: bool,
+    /// JSON field that holds the event time, before the customary ones.
+    pub time_field: Option<String>,
+}
+
+/// Level of a version of a plan, as a row of the collection of rules.
+pub type RuleRow = ((PlanId, RuleVersion), Level);
+
+/// The streams that leave the decoder.
+pub struct Decoded<'scope> {
+    pub facts: Stream<'scope, u64, Vec<Fact>>,
+    pub observations: Stream<'scope, u64, Vec<Observation>>,
+    /// On the first worker only.
+    pub directives: Stream<'scope, u64, Vec<Directive>>,
+    /// On the first worker only.
+    pub rules: Stream<'scope, u64, Vec<(RuleRow, u64, isize)>>,
+    pub notes: Stream<'scope, u64, Vec<Note>>,
+}
+
+/// Decodes and detects; `first` tells whether this is the first worker, which speaks for the rules.
+pub fn decode<'scope>(
+    work: Stream<'scope, u64, Vec<Work>>,
+    first: bool,
+    emit: Emit,
+) -> Decoded<'scope> {
+    let mut builder = OperatorBuilder::new("Decode".to_owned(), work.scope());
+    let mut input = builder.new_input(work, Pipeline);
+    let (facts, facts_stream) = builder.new_output();
+    let (observations, observations_stream) = builder.new_output();
+    let (directives, directives_stream) = builder.new_output();
+    let (rules, rules_stream) = builder.new_output();
+    let (notes, notes_stream) = builder.new_output();
+    let mut facts = OutputBuilder::<u64, CapacityContainerBuilder<Vec<Fact>>>::from(facts);
+    let mut observations =
+        OutputBuilder::<u64, CapacityContainerBuilder<Vec<Observation>>>::from(observations);
+    let mut directives =
+        OutputBuilder::<u64, CapacityContainerBuilder<Vec<Directive>>>::from(directives);
+    let mut rules =
+        OutputBuilder::<u64, CapacityContainerBuilder<Vec<(RuleRow, u64, isize)>>>::from(rules);
+    let mut notes = OutputBuilder::<u64, CapacityContainerBuilder<Vec<Note>>>::from(notes);
+    builder.build(move |_capabilities| {
+        let mut decoder = Decoder::new(first, emit);
+        move |_frontiers| {
+            let mut facts = facts.activate();
+            let mut observations = observations.activate();
+            let mut directives = directives.activate();
+            let mut rules = rules.activate();
+            let mut notes = notes.activate();
+            input.for_each(|capability, data| {
+                let Some(epoch) = capability.least().copied() else {
+                    return;
+                };
+                let mut out = Out::default();
+                for work in data.drain(..) {
+                    decoder.take(epoch, work, &mut out);
+                }
+                facts.session(&capability).give_iterator(out.facts.into_iter());
+                observations
+                    .session(&capability)
+                    .give_iterator(out.observations.into_iter());
+                directives
+                    .session(&capability)
+                    .give_iterator(out.directives.into_iter());
+                let updates = out.rules.into_iter().map(|(row, diff)| (row, epoch, diff));
+                rules.session(&capability).give_iterator(updates);
+                notes.session(&capability).give_iterator(out.notes.into_iter());
+            });
+        }
+    });
+    Decoded {
+        facts: facts_stream,
+        observations: observations_stream,
+        directives: directives_stream,
+        rules: rules_stream,
+        notes: notes_stream,
+    }
+}
+
+/// What a piece of work leads to.
+#[derive(Default)]
+struct Out {
+    facts: Vec<Fact>,
+    observations: Vec<Observation>,
+    directives: Vec<Directive>,
+    rules: Vec<(RuleRow, isize)>,
+    notes: Vec<Note>,
+}
+
+impl Out {
+    fn append(&mut self, mut said: Self) {
+        self.facts.append(&mut said.facts);
+        self.observations.append(&mut said.observations);
+        self.directives.append(&mut said.directives);
+        self.rules.append(&mut said.rules);
+        self.notes.append(&mut said.notes);
+    }
+}
+
+struct Decoder {
+    first: bool,
+    emit: Emit,
+    book: RuleBook,
+    bounds: TimeBounds,
+    /// Plans that are new in the epoch `fresh_at`, for its backfill.
+    fresh: Vec<PlanId>,
+    fresh_at: u64,
+    /// The rows of the collection of rules, so that a removal takes back exactly these.
+    rows: BTreeMap<PlanId, Vec<(RuleVersion, Level)>>,
+    detected: Detected,
+}
+
+impl Decoder {
+    fn new(first: bool, emit: Emit) -> Self {
+        Self {
+            first,
+            emit,
+            book: RuleBook::new(),
+            bounds: TimeBounds::default(),
+            fresh: Vec::new(),
+            fresh_at: 0,
+            rows: BTreeMap::new(),
+            detected: Detected::default(),
+        }
+    }
+
+    fn take(&mut self, epoch: u64, work: Work, out: &mut Out) {
+        match work {
+            Work::Control(control) => {
+                if self.fresh_at != epoch {
+                    self.fresh.clear();
+                    self.fresh_at = epoch;
+                }
+                let mut said = Out::default();
+                self.control(&control, &mut said);
+                if self.first {
+                    out.append(said);
+                }
+            }
+            Work::Batch(seq, batch) => self.batch(seq, &batch, None, out),
+            Work::Backfill(seq, batch) => {
+                let fresh = std::mem::take(&mut self.fresh);
+                if self.fresh_at == epoch && !fresh.is_empty() {
+                    self.batch(seq, &batch, Some(&fresh), out);
+                }
+                self.fresh = fresh;
+            }
+        }
+    }
+
+    fn control(&mut self, control: &Control, out: &mut Out) {
+        let applied = self.book.apply(control);
+        for change in applied.changes {
+            match change {
+                PlanChange::Put { plan, backfill } => {
+                    if backfill {
+                        self.fresh.push(plan.id);
+                    }
+                    self.put_row(plan.id, plan.version, plan.level, out);
+                    out.directives.push(Directive::Put(Arc::new(plan)));
+                }
+                PlanChange::Remove(plan) => {
+                    for (version, level) in self.rows.remove(&plan).unwrap_or_default() {
+                        out.rules.push((((plan, version), level), -1));
+                    }
+                    out.directives.push(Directive::Remove(plan));
+                }
+            }
+        }
+        match control {
+            Control::Start {
+                bounds, received, ..
+            } => {
+                self.bounds = *bounds;
+                out.observations.push(Observation::Bounds(*bounds));
+                out.observations.push(Observation::Now(*received));
+            }
+            Control::Tick { received } => out.observations.push(Observation::Now(*received)),
+            Control::Heartbeat {
+                tenant,
+                source,
+                time,
+            } => out.observations.push(Observation::Heard {
+                tenant: TenantKey::of(&[tenant.as_bytes()]),
+                source: weir_schema::journal::source_key(tenant, source),
+                time: *time,
+                received: weir_schema::ReceiveTime::MIN,
+            }),
+            Control::Finish => out.observations.push(Observation::Finish),
+            Control::RulePut { .. } | Control::RuleDisable { .. } | Control::RuleRemove { .. } => {}
+        }
+        let diagnostics = applied.diagnostics.iter();
+        out.notes
+            .extend(diagnostics.map(|diagnostic| Note::Diagnostic(diagnostic.to_string())));
+    }
+
+    fn put_row(&mut self, plan: PlanId, version: RuleVersion, level: Level, out: &mut Out) {
+        let rows = self.rows.entry(plan).or_default();
+        if !rows.iter().any(|(known, _)| *known == version) {
+            rows.push((version, level));
+            out.rules.push((((plan, version), level), 1));
+        }
+    }
+
+    fn batch(&mut self, seq: BatchSeq, batch: &Batch, only: Option<&[PlanId]>, out: &mut Out) {
+        let reading = Reading::of(batch, &self.bounds, self.emit.time_field.as_deref());
+        let (tenant, source) = (batch.tenant_key(), batch.source_key());
+        let mut note = BatchNote {
+            batch: seq,
+            greatest: EventTime::MIN,
+            events: 0,
+            matches: 0,
+            facts: 0,
+            ungrouped: 0,
+            problems: [0; Problem::ALL.len()],
+            source,
+        };
+        for (place, frame) in batch.frames.iter().enumerate() {
+            let position = Position::new(seq, u16::try_from(place).unwrap_or(u16::MAX));
+            let event = weir_parse::decode(frame, &reading.context());
+            let future = event.problems.contains(&Problem::TimeInFuture);
+            note.events += 1;
+            if !future {
+                note.greatest = note.greatest.max(event.time);
+            }
+            self.detected.clear();
+            self.book.detect(&event, tenant, only, &mut self.detected);
+            if only.is_none() {
+                self.report(position, &event, &mut note, out);
+            }
+            note.ungrouped += u64::from(self.detected.ungrouped);
+            if future || self.detected.facts.is_empty() {
+                continue;
+            }
+            let id = EventId::of_frame(source, event.time, frame);
+            note.facts += self.detected.facts.len() as u64;
+            out.facts.extend(self.detected.facts.iter().map(|draft| Fact {
+                plan: draft.plan,
+                tenant,
+                group: draft.group,
+                time: event.time,
+                event: id,
+                position,
+                member: draft.member,
+            }));
+        }
+        if only.is_none() {
+            if note.greatest > EventTime::MIN {
+                out.observations.push(Observation::Heard {
+                    tenant,
+                    source,
+                    time: note.greatest,
+                    received: batch.received,
+                });
+            } else {
+                out.observations.push(Observation::Now(batch.received));
+            }
+            out.notes.push(Note::Batch(note));
+        }
+    }
+
+    fn report(&self, position: Position, event: &Event<'_>, note: &mut BatchNote, out: &mut Out) {
+        note.matches += self.detected.matches.len() as u64;
+        for problem in &event.problems {
+            if let Some(place) = Problem::ALL.iter().position(|known| known == problem) {
+                note.problems[place] += 1;
+            }
+            if self.emit.problems {
+                out.notes.push(Note::Problem(position, *problem));
+            }
+        }
+        if self.emit.matches {
+            let matches = self.detected.matches.iter();
+            out.notes
+                .extend(matches.map(|rule| Note::Match(position, rule.clone())));
+        }
+        if self.emit.events {
+            out.notes
+                .push(Note::Event(position, weir_parse::event_json(event)));
+        }
+    }
+}
+
+/// How the frames of a batch are to be read, worked out once a batch.
+pub struct Reading<'b> {
+    batch: &'b Batch,
+    zone: Zone,
+    logsource: Option<LogSource>,
+    time_field: Option<&'b str>,
+    future_tolerance: Span,
+}
+
+impl<'b> Reading<'b> {
+    /// A zone or log source that cannot be read stands for none: configuration has checked them.
+    #[must_use]
+    pub fn of(batch: &'b Batch, bounds: &TimeBounds, time_field: Option<&'b str>) -> Self {
+        let zone = batch.zone.as_deref().and_then(Zone::parse);
+        let logsource = batch.logsource.as_deref();
+        Self {
+            batch,
+            zone: zone.unwrap_or(Zone::UTC),
+            logsource: logsource.and_then(|text| weir_parse::parse_logsource(text).ok()),
+            time_field,
+            future_tolerance: bounds.future_tolerance,
+        }
+    }
+
+    #[must_use]
+    pub fn context(&self) -> Context<'_> {
+        Context {
+            format: self.batch.format,
+            received: self.batch.received,
+            zone: self.zone,
+            logsource: self.logsource.as_ref(),
+            time_field: self.time_field,
+            future_tolerance: self.future_tolerance,
+        }
+    }
+}
