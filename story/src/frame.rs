@@ -1,0 +1,74 @@
+//! Events of a story as frames: JSON text or agent events, the same fields in both.
+
+use weir_schema::{EventTime, Format, ReceiveTime};
+
+use crate::clock::rfc3339;
+use crate::page::{EventStep, Payload};
+use crate::system::Delivery;
+use crate::way::Path;
+
+/// One happening of `step`, at `time`, in a chapter that `closes`.
+pub(crate) fn delivery(
+    step: &EventStep,
+    time: EventTime,
+    closes: EventTime,
+    path: Path,
+) -> Delivery {
+    let logsource = format!("product={}", step.source);
+    let (format, frame) = match (&step.payload, path) {
+        (Payload::Raw(bytes), _) => (Format::Auto, bytes.clone()),
+        (Payload::Fields { kind, fields }, Path::Raw) => {
+            (Format::Json, json(time, kind, fields).into_bytes())
+        }
+        (Payload::Fields { kind, fields }, Path::Parsed) => {
+            let fields: Vec<(&str, &str)> = fields
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
+            let kind = Some(kind.as_str());
+            let logsource = Some(logsource.as_str());
+            let frame = weir_schema::agent::encode_event(time.0, kind, logsource, &fields, None);
+            (Format::Agent, frame)
+        }
+    };
+    let received = match step.payload {
+        Payload::Fields { .. } => closes,
+        Payload::Raw(_) => time,
+    };
+    Delivery {
+        label: step.label.clone(),
+        source: step.source.clone(),
+        time,
+        received: ReceiveTime(received.0),
+        payload: step.payload.clone(),
+        format,
+        logsource,
+        frame,
+    }
+}
+
+fn json(time: EventTime, kind: &str, fields: &[(String, String)]) -> String {
+    let mut text = format!("{{\"time\":\"{}\",\"kind\":", rfc3339(time));
+    json_text(&mut text, kind);
+    for (name, value) in fields {
+        text.push(',');
+        json_text(&mut text, name);
+        text.push(':');
+        json_text(&mut text, value);
+    }
+    text.push('}');
+    text
+}
+
+fn json_text(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
