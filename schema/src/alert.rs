@@ -153,6 +153,8 @@ pub struct AlertRecord {
     pub last: EventTime,
     pub count: u64,
     pub limited: bool,
+    /// Alerts that became one with this one.
+    pub supersedes: Vec<AlertId>,
     pub evidence: Evidence,
     pub cause: Cause,
 }
