@@ -192,13 +192,15 @@ fn page(script: &mut Script<'_>, second: i64) {
         script.rng.random_range(1..255)
     );
     let web = &pick(&mut script.rng, &company.web).name;
+    let target = *pick(&mut script.rng, &PAGES);
+    let agent = *pick(&mut script.rng, &BROWSERS);
     let mut request = Request {
         client: &client,
         method: "GET",
-        target: *pick(&mut script.rng, &PAGES),
+        target,
         status: 200,
         bytes: script.rng.random_range(200..90_000),
-        agent: *pick(&mut script.rng, &BROWSERS),
+        agent,
     };
     let kind = script.rng.random_range(0..100);
     if kind < 4 && script.afford("web_missing_page", &client, 12) {

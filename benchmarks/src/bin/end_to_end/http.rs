@@ -1,0 +1,141 @@
+//! As much of HTTP as a measurement needs: GET with a token, bodies that end or that never do.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Longest header that is read.
+const HEADER_BYTES_MAX: u64 = 64 << 10;
+/// Longest body of an answer that ends.
+const BODY_BYTES_MAX: u64 = 16 << 20;
+
+/// Asks, and gives the body as it comes. No answer for `patience` is an error.
+pub fn open(
+    server: SocketAddr,
+    path: &str,
+    token: &str,
+    patience: Option<Duration>,
+) -> Result<impl BufRead + Send + use<>> {
+    let mut socket = TcpStream::connect(server).context("could not connect to the server")?;
+    socket.set_read_timeout(patience)?;
+    write!(
+        socket,
+        "GET {path} HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer {token}\r\n\
+         Accept: */*\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut reader = BufReader::new(socket);
+    let mut header = String::new();
+    loop {
+        let before = header.len();
+        reader
+            .by_ref()
+            .take(HEADER_BYTES_MAX)
+            .read_line(&mut header)?;
+        let line = header.get(before..).unwrap_or("");
+        ensure!(
+            !line.is_empty(),
+            "the server closed the connection within its header"
+        );
+        if line.trim_end().is_empty() {
+            break;
+        }
+        ensure!(
+            (header.len() as u64) < HEADER_BYTES_MAX,
+            "the header is too long"
+        );
+    }
+    let header = header.to_ascii_lowercase();
+    let status = header.lines().next().unwrap_or("");
+    if status.split(' ').nth(1) != Some("200") {
+        bail!("{path} was answered `{}`", status.trim_end());
+    }
+    let chunked = header.contains("\r\ntransfer-encoding: chunked\r\n");
+    Ok(BufReader::new(Body {
+        reader,
+        chunked,
+        left: 0,
+        ended: false,
+    }))
+}
+
+/// Asks, and gives the whole body.
+pub fn get(server: SocketAddr, path: &str, token: &str) -> Result<String> {
+    let mut body = String::new();
+    open(server, path, token, Some(Duration::from_secs(10)))?
+        .take(BODY_BYTES_MAX)
+        .read_to_string(&mut body)
+        .with_context(|| format!("could not read the answer to {path}"))?;
+    Ok(body)
+}
+
+/// A body without its transfer encoding.
+struct Body {
+    reader: BufReader<TcpStream>,
+    chunked: bool,
+    /// Bytes that are left of the chunk.
+    left: u64,
+    ended: bool,
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.chunked {
+            return self.reader.read(buffer);
+        }
+        if self.left == 0 && !self.ended {
+            self.left = self.chunk_size()?;
+            self.ended = self.left == 0;
+        }
+        if self.ended {
+            return Ok(0);
+        }
+        let read = self.reader.by_ref().take(self.left).read(buffer)?;
+        self.left -= read as u64;
+        // The end of the stream within a chunk ends the body, too.
+        self.ended |= read == 0 && !buffer.is_empty();
+        Ok(read)
+    }
+}
+
+impl Body {
+    /// Reads the line before a chunk, and the end of the chunk before it.
+    fn chunk_size(&mut self) -> io::Result<u64> {
+        for _ in 0..2 {
+            let mut line = String::new();
+            self.reader.by_ref().take(1_024).read_line(&mut line)?;
+            let size = line.split(';').next().unwrap_or("").trim();
+            if !size.is_empty() {
+                return u64::from_str_radix(size, 16).map_err(io::Error::other);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// The sum of a metric over its labels.
+pub fn sum(metrics: &str, name: &str) -> f64 {
+    samples(metrics)
+        .filter(|(sample, _)| sample.split('{').next() == Some(name))
+        .map(|(_, value)| value)
+        .sum()
+}
+
+/// The metrics of ours that have no labels.
+pub fn unlabelled(metrics: &str) -> BTreeMap<&str, f64> {
+    samples(metrics)
+        .filter(|(sample, _)| sample.starts_with("weir_") && !sample.contains('{'))
+        .collect()
+}
+
+fn samples(metrics: &str) -> impl Iterator<Item = (&str, f64)> {
+    metrics
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let (sample, value) = line.rsplit_once(' ')?;
+            Some((sample, value.parse().ok()?))
+        })
+}

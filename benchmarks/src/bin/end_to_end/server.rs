@@ -1,0 +1,245 @@
+//! The server under measurement: a child process on loopback, and the stream of its alerts.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::{Snapshot, http, machine};
+
+/// How long the server may take to be ready, and to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// More changes than a run of an hour can have are a fault of the server, and are counted no more.
+const CHANGES_MAX: u64 = 10_000_000;
+
+/// A running server.
+pub struct Server {
+    child: Mutex<Child>,
+    process: u32,
+    folder: PathBuf,
+    pub syslog: SocketAddr,
+    web: SocketAddr,
+    token: String,
+}
+
+impl Server {
+    /// Starts `binary` on a fresh folder below `parent`, and waits until it is ready.
+    pub fn start(binary: &Path, parent: &Path) -> Result<Self> {
+        let folder = parent.join(format!("end-to-end-{}", std::process::id()));
+        ensure!(!folder.exists(), "{} is in the way", folder.display());
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("could not make {}", folder.display()))?;
+        let [syslog, agent, web] = free_ports()?;
+        let child = Self::command(binary, &folder, [syslog, agent, web])?
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("could not start {}", binary.display()))?;
+        let mut server = Self {
+            process: child.id(),
+            child: Mutex::new(child),
+            token: String::new(),
+            folder,
+            syslog,
+            web,
+        };
+        server.wait_until_ready()?;
+        let token = server.folder.join("data/token");
+        server.token = std::fs::read_to_string(&token)
+            .with_context(|| format!("could not read {}", token.display()))?
+            .trim()
+            .to_owned();
+        Ok(server)
+    }
+
+    /// How the server is told its folder and its ports; whatever else it does is its default.
+    fn command(binary: &Path, folder: &Path, ports: [SocketAddr; 3]) -> Result<Command> {
+        let [syslog, agent, web] = ports;
+        let config = folder.join("weir.toml");
+        let text = format!(
+            "[syslog]\ntcp = \"{syslog}\"\nudp = \"{syslog}\"\n\n\
+             [agent]\nlisten = \"{agent}\"\n\n\
+             [web]\nlisten = \"{web}\"\n"
+        );
+        std::fs::write(&config, text)
+            .with_context(|| format!("could not write {}", config.display()))?;
+        let mut command = Command::new(binary);
+        command
+            .arg("--data-dir")
+            .arg(folder.join("data"))
+            .arg("--config")
+            .arg(config);
+        Ok(command)
+    }
+
+    fn wait_until_ready(&self) -> Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            if http::get(self.web, "/readyz", "").is_ok() {
+                return Ok(());
+            }
+            ensure!(
+                self.is_running()?,
+                "the server ended at once; its last words are above"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("the server was not ready within {} s", PATIENCE.as_secs())
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_running(&self) -> Result<bool> {
+        Ok(self.child().try_wait()?.is_none())
+    }
+
+    pub fn metrics(&self) -> Result<String> {
+        http::get(self.web, "/metrics", &self.token)
+    }
+
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot {
+            journaled: http::sum(&self.metrics()?, "weir_events_journaled_total"),
+            threads: machine::threads(self.process)?,
+        })
+    }
+
+    pub fn memory_peak_bytes(&self) -> Result<u64> {
+        machine::memory_peak_bytes(self.process)
+    }
+
+    /// Bytes of all files in the server's folder.
+    pub fn folder_bytes(&self) -> Result<u64> {
+        let (mut folders, mut bytes) = (vec![self.folder.clone()], 0);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder)? {
+                let entry = entry?;
+                // A file may have been removed since the folder was listed.
+                match entry.metadata() {
+                    Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                    Ok(metadata) => bytes += metadata.len(),
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Reads every change of every alert in a thread of its own, from now on.
+    pub fn follow_alerts(&self) -> Result<Follower> {
+        let path = "/api/v1/stream/alerts.ndjson?after=0-0&state=all";
+        let body = http::open(self.web, path, &self.token, None)?;
+        let follower = Follower::default();
+        let seen = follower.clone();
+        // The thread ends with the server's end of the stream.
+        std::thread::Builder::new()
+            .name("follower".into())
+            .spawn(move || {
+                for line in body.lines() {
+                    let Ok(line) = line else { break };
+                    seen.note(&line, Instant::now());
+                }
+            })?;
+        Ok(follower)
+    }
+
+    /// Ends the server as an operator would, and removes its folder.
+    pub fn stop(self) -> Result<()> {
+        let process = self.process.to_string();
+        Command::new("kill")
+            .args(["-TERM", &process])
+            .status()
+            .context("could not run kill")?;
+        let began = Instant::now();
+        while self.is_running()? {
+            if began.elapsed() > PATIENCE {
+                self.child().kill()?;
+                bail!(
+                    "the server did not end within {} s of SIGTERM",
+                    PATIENCE.as_secs()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    /// Leaves no process behind; the folder stays where a run has failed.
+    fn drop(&mut self) {
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Three ports that nobody has. They are given back before the server takes them; on a busy machine the start may fail.
+fn free_ports() -> Result<[SocketAddr; 3]> {
+    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners = [listen()?, listen()?, listen()?];
+    let [a, b, c] = &listeners;
+    Ok([a.local_addr()?, b.local_addr()?, c.local_addr()?])
+}
+
+/// What the alert stream has said so far.
+#[derive(Clone, Default)]
+pub struct Follower(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    changes: u64,
+    raised: u64,
+    retracted: u64,
+    /// When the first alert of (rule, address) came.
+    raised_at: HashMap<(String, String), Instant>,
+}
+
+impl Follower {
+    fn note(&self, line: &str, at: Instant) {
+        let Ok(change) = serde_json::from_str::<Value>(line) else {
+            return;
+        };
+        let mut seen = self.seen();
+        if seen.changes >= CHANGES_MAX {
+            return;
+        }
+        seen.changes += 1;
+        match change["change"].as_str() {
+            Some("raised") => {
+                seen.raised += 1;
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let key = (text(&change["rule"]), text(&change["group"]["src_ip"]));
+                seen.raised_at.entry(key).or_insert(at);
+            }
+            Some("retracted") => seen.retracted += 1,
+            // Revisions, and what keeps the connection alive.
+            _ => {}
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn raised_total(&self) -> u64 {
+        self.seen().raised
+    }
+
+    pub fn retracted_total(&self) -> u64 {
+        self.seen().retracted
+    }
+
+    pub fn raised_at(&self, rule: &str, address: &str) -> Option<Instant> {
+        let key = (rule.to_owned(), address.to_owned());
+        self.seen().raised_at.get(&key).copied()
+    }
+}

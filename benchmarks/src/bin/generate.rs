@@ -1,0 +1,145 @@
+//! `weir-generate`: writes what the generator makes to stdout, for soak runs and for experiments by hand.
+
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use weir_benchmarks::company::Company;
+use weir_benchmarks::load::LoadStream;
+use weir_benchmarks::order::{Arrival, Order, RULES};
+use weir_benchmarks::scenario::{Payload, Via};
+use weir_schema::{EventTime, Span};
+
+/// Writes generated log lines; the same arguments give the same bytes.
+#[derive(Debug, Parser)]
+#[command(name = "weir-generate")]
+struct Arguments {
+    /// Everything follows from it.
+    #[arg(long, global = true, default_value_t = 1)]
+    seed: u64,
+    /// Event time of the first lines, as in RFC 3339.
+    #[arg(long, global = true, default_value = "2026-03-02T08:00:00Z")]
+    start: chrono::DateTime<chrono::Utc>,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Twenty minutes of a company, one intrusion among them. Agent events are left out.
+    Company {
+        /// Lines of background.
+        #[arg(long, default_value_t = weir_benchmarks::company::BACKGROUND_LINES)]
+        lines: usize,
+    },
+    /// The load of the end-to-end benchmark.
+    Load {
+        /// Lines in all.
+        #[arg(long, default_value_t = 1_000_000)]
+        lines: u64,
+        /// Lines a second of event time.
+        #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
+        per_second: u64,
+    },
+    /// JSON lines of the order experiment; for `--logsource product=order --time-field time`.
+    Order {
+        /// Lines at least; what the groups do not need is filled up with lines no rule wants.
+        #[arg(long, default_value_t = 50_000)]
+        lines: usize,
+        /// `in`, `shuffled`, or `skewed:SPAN` with a span such as 300s.
+        #[arg(long, default_value = "in", value_parser = arrival)]
+        order: Arrival,
+        /// Writes the two rules to `order.yml` in this folder.
+        #[arg(long)]
+        rules_out: Option<PathBuf>,
+        /// Writes the alerts that must stand at the end, one JSON object a line.
+        #[arg(long)]
+        expected_out: Option<PathBuf>,
+    },
+}
+
+fn arrival(text: &str) -> Result<Arrival, String> {
+    match text.split_once(':') {
+        None if text == "in" => Ok(Arrival::InOrder),
+        None if text == "shuffled" => Ok(Arrival::Shuffled),
+        Some(("skewed", span)) => Span::parse(span)
+            .map(Arrival::Skewed)
+            .ok_or_else(|| format!("`{span}` is no span; write it as 300s")),
+        _ => Err("orders are in, shuffled and skewed:SPAN".to_owned()),
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    match write(&arguments) {
+        // Who reads our lines may have enough of them.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        result => result,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+fn write(arguments: &Arguments) -> Result<()> {
+    let start = arguments.start.timestamp_nanos_opt();
+    let start = EventTime(start.context("--start must lie between the years 1678 and 2261")?);
+    let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    match &arguments.what {
+        What::Company { lines } => {
+            let scenario = Company::new(arguments.seed).plan_with(start, *lines);
+            for delivery in &scenario.deliveries {
+                if let Payload::Line(line) = &delivery.payload {
+                    out.write_all(line)?;
+                    out.write_all(b"\n")?;
+                }
+            }
+            eprintln!("left out {} agent events", scenario.sent(Via::Agent));
+        }
+        What::Load { lines, per_second } => {
+            let mut stream = LoadStream::new(arguments.seed, start);
+            let (mut bytes, mut completed) = (Vec::new(), Vec::new());
+            let mut second = 0;
+            while stream.lines() < *lines {
+                let time = start.plus(Span::seconds(second));
+                let left = (*lines - stream.lines()).min(*per_second);
+                stream.chunk(time, left, &mut bytes, &mut completed);
+                out.write_all(&bytes)?;
+                bytes.clear();
+                completed.clear();
+                second += 1;
+            }
+            eprintln!("these lines must raise {} alerts", stream.alerts());
+        }
+        What::Order {
+            lines,
+            order,
+            rules_out,
+            expected_out,
+        } => {
+            let experiment = Order::new(arguments.seed, start, *lines);
+            if let Some(folder) = rules_out {
+                let file = folder.join("order.yml");
+                std::fs::write(&file, RULES)
+                    .with_context(|| format!("could not write {}", file.display()))?;
+            }
+            if let Some(file) = expected_out {
+                let rows = experiment
+                    .standing
+                    .iter()
+                    .map(|row| format!("{}\n", row.to_json()));
+                std::fs::write(file, rows.collect::<String>())
+                    .with_context(|| format!("could not write {}", file.display()))?;
+            }
+            for line in experiment.arrive(*order) {
+                out.write_all(line.as_bytes())?;
+                out.write_all(b"\n")?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
