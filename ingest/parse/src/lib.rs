@@ -1,1 +1,98 @@
-//! weir-parse
+//! Bytes in, one event out: reads syslog, JSON and agent frames; pure, and without panic whatever
+//! the bytes.
+//!
+//! Broken input is data: [`decode`] always gives an event, and says in its problems what was wrong.
+
+mod agent;
+mod draft;
+mod json;
+mod json_event;
+mod logsource;
+mod render;
+mod rfc5424;
+mod services;
+mod syslog;
+mod time;
+
+use std::borrow::Cow;
+
+use weir_schema::{Event, Format, LogSource, Problem, ReceiveTime, Span, Value};
+
+pub use logsource::{LogSourceError, parse_logsource};
+pub use render::event_json;
+pub use time::Zone;
+
+use draft::Draft;
+
+/// Most fields of one event, and most values in its lists; a frame with more is an attack or a
+/// dump, and rules read neither.
+pub const FIELDS_MAX: usize = 1_000;
+
+/// Deepest nesting of JSON that is read; real events stay below 20.
+pub const DEPTH_MAX: usize = 128;
+
+/// What is known about a frame besides its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'c> {
+    pub format: Format,
+    pub received: ReceiveTime,
+    /// Where times without an offset are read.
+    pub zone: Zone,
+    /// Declared for the source; each word it states stands over what the frame says.
+    pub logsource: Option<&'c LogSource>,
+    /// The JSON field that holds the time; where absent, the usual names are tried.
+    pub time_field: Option<&'c str>,
+    /// A time further beyond receipt than this is a problem.
+    pub future_tolerance: Span,
+}
+
+/// Reads one frame. The event borrows from the frame where the frame is valid UTF-8.
+#[must_use]
+pub fn decode<'a>(frame: &'a [u8], context: &Context<'_>) -> Event<'a> {
+    if context.format == Format::Agent {
+        return agent::decode(frame, context);
+    }
+    match std::str::from_utf8(frame) {
+        Ok(text) => decode_text(text, context),
+        Err(_) => {
+            let text = String::from_utf8_lossy(frame);
+            let mut event = into_owned(decode_text(&text, context));
+            event.problems.push(Problem::InvalidUtf8);
+            event.problems.sort_unstable();
+            event
+        }
+    }
+}
+
+fn decode_text<'a>(text: &'a str, context: &Context<'_>) -> Event<'a> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.trim_end_matches(['\r', '\n', '\0']);
+    let mut draft = Draft::default();
+    if is_json(text, context.format) {
+        json_event::read(text, context, &mut draft);
+    } else {
+        syslog::read(text, context, &mut draft);
+    }
+    draft.finish(context)
+}
+
+fn is_json(text: &str, format: Format) -> bool {
+    match format {
+        Format::Json => true,
+        Format::Auto => text.trim_ascii_start().starts_with('{'),
+        Format::Syslog | Format::Agent => false,
+    }
+}
+
+fn into_owned(event: Event<'_>) -> Event<'static> {
+    let own = |(name, value): (Cow<'_, str>, Value<'_>)| {
+        (Cow::Owned(name.into_owned()), value.into_owned())
+    };
+    Event {
+        time: event.time,
+        logsource: event.logsource,
+        fields: event.fields.into_iter().map(own).collect(),
+        message: Cow::Owned(event.message.into_owned()),
+        problems: event.problems,
+    }
+}

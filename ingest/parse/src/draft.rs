@@ -1,0 +1,165 @@
+//! An event in the making: fields with a name once and a limit, problems, what the frame says of
+//! time and source.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use weir_schema::{Event, LogSource, Problem, Value};
+
+use crate::time::{self, Stamp};
+use crate::{Context, FIELDS_MAX};
+
+/// Up to here a scan finds a name faster than a map.
+const SCAN_MAX: usize = 32;
+
+/// What the frame itself says of its log source.
+#[derive(Default)]
+pub(crate) struct Source<'a> {
+    pub category: Option<&'a str>,
+    pub product: Option<&'a str>,
+    pub service: Option<&'a str>,
+}
+
+#[derive(Default)]
+pub(crate) struct Draft<'a> {
+    pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
+    index: HashMap<Cow<'a, str>, usize>,
+    pub message: Cow<'a, str>,
+    pub problems: Vec<Problem>,
+    pub source: Source<'a>,
+    pub time: Option<Stamp>,
+    /// What the frame states of its log source in words of its own; stands over what was
+    /// recognised.
+    stated: LogSource,
+}
+
+impl<'a> Draft<'a> {
+    pub fn problem(&mut self, problem: Problem) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    fn position(&mut self, name: &str) -> Option<usize> {
+        if self.fields.len() <= SCAN_MAX {
+            return self.fields.iter().position(|(field, _)| field == name);
+        }
+        for at in self.index.len()..self.fields.len() {
+            if let Some((field, _)) = self.fields.get(at) {
+                self.index.insert(field.clone(), at);
+            }
+        }
+        self.index.get(name).copied()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+        let found = self.fields.iter().find(|(field, _)| field == name);
+        found.map(|(_, value)| value)
+    }
+
+    fn push(&mut self, name: Cow<'a, str>, value: Value<'a>) {
+        if self.fields.is_empty() {
+            self.fields.reserve(16);
+        }
+        if self.fields.len() < FIELDS_MAX {
+            self.fields.push((name, value));
+        } else {
+            self.problem(Problem::TooManyFields);
+        }
+    }
+
+    /// Adds a field; a name that stands already keeps its value.
+    pub fn put(&mut self, name: impl Into<Cow<'a, str>>, value: Value<'a>) {
+        let name = name.into();
+        if self.position(&name).is_none() {
+            self.push(name, value);
+        }
+    }
+
+    /// Adds a text field; a name that stands already keeps its value.
+    pub fn text(&mut self, name: &'a str, value: &'a str) {
+        self.put(name, Value::Text(Cow::Borrowed(value)));
+    }
+
+    /// Sets a field; a name that stands already takes the new value.
+    pub fn set(&mut self, name: Cow<'a, str>, value: Value<'a>) {
+        match self.position(&name).and_then(|at| self.fields.get_mut(at)) {
+            Some((_, old)) => *old = value,
+            None => self.push(name, value),
+        }
+    }
+
+    /// Adds a field; a name that stands already holds all its values in a list.
+    pub fn append(&mut self, name: Cow<'a, str>, value: Value<'a>) {
+        match self.position(&name).and_then(|at| self.fields.get_mut(at)) {
+            Some((_, Value::List(values))) if values.len() < FIELDS_MAX => values.push(value),
+            Some((_, Value::List(_))) => self.problem(Problem::TooManyFields),
+            Some((_, old)) => {
+                let first = std::mem::replace(old, Value::Null);
+                *old = Value::List(vec![first, value]);
+            }
+            None => self.push(name, value),
+        }
+    }
+
+    /// A field that is a number where it reads as one.
+    pub fn number(&mut self, name: &'a str, text: &'a str) {
+        let value = match text.parse::<i64>() {
+            Ok(number) if !text.starts_with('+') => Value::Int(number),
+            _ => Value::Text(Cow::Borrowed(text)),
+        };
+        self.put(name, value);
+    }
+
+    pub fn linux(&mut self, service: &'a str) {
+        self.source.product = Some("linux");
+        self.source.service = Some(service);
+    }
+
+    /// Takes the log source that the frame states.
+    pub fn state(&mut self, stated: LogSource) {
+        self.stated = stated;
+    }
+
+    pub fn finish(mut self, context: &Context<'_>) -> Event<'a> {
+        let time = time::settle(self.time, context, &mut self.problems);
+        self.problems.sort_unstable();
+        let Source {
+            category,
+            product,
+            service,
+        } = self.source;
+        let declared = context.logsource;
+        let word = |declared: Option<&String>, stated: Option<String>, own: Option<&str>| {
+            declared
+                .cloned()
+                .or(stated)
+                .or_else(|| own.map(str::to_owned))
+        };
+        let stated = self.stated;
+        let logsource = LogSource {
+            category: word(
+                declared.and_then(|d| d.category.as_ref()),
+                stated.category,
+                category,
+            ),
+            product: word(
+                declared.and_then(|d| d.product.as_ref()),
+                stated.product,
+                product,
+            ),
+            service: word(
+                declared.and_then(|d| d.service.as_ref()),
+                stated.service,
+                service,
+            ),
+        };
+        Event {
+            time,
+            logsource,
+            fields: self.fields,
+            message: self.message,
+            problems: self.problems,
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! A reader of JSON text that borrows from it, keeps numbers as written, and cannot be nested or
+//! flooded to death.
+//!
+//! `serde_json` turns a number that is no integer into a float, unless a feature says otherwise for
+//! every crate of the build; events need the number as it stands. What is accepted is the same, and
+//! tested to be.
+
+use std::borrow::Cow;
+
+use weir_schema::Value;
+
+use crate::{DEPTH_MAX, FIELDS_MAX};
+
+/// Why reading stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Malformed,
+    TooDeep,
+}
+
+pub(crate) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+    /// Values put into lists so far; those beyond [`FIELDS_MAX`] are read and left out.
+    listed: usize,
+}
+
+/// Takes the fields of an object, flattened: `name` is the path with dots.
+pub(crate) trait Sink<'a> {
+    fn field(&mut self, name: Cow<'a, str>, value: Value<'a>);
+    fn list_cut(&mut self);
+}
+
+type Read<T> = Result<T, Stop>;
+
+impl<'a> Reader<'a> {
+    pub fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+            listed: 0,
+        }
+    }
+
+    /// Reads one object that is the whole text.
+    pub fn document(&mut self, sink: &mut dyn Sink<'a>) -> Read<()> {
+        self.space();
+        self.byte(b'{')?;
+        self.object("", sink)?;
+        self.space();
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            Err(Stop::Malformed)
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn byte(&mut self, byte: u8) -> Read<()> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            Ok(())
+        } else {
+            Err(Stop::Malformed)
+        }
+    }
+
+    fn deeper(&mut self) -> Read<()> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            Err(Stop::TooDeep)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What is between `{` and `}`; its fields are named under `path`.
+    fn object(&mut self, path: &str, sink: &mut dyn Sink<'a>) -> Read<()> {
+        self.deeper()?;
+        self.space();
+        if self.byte(b'}').is_err() {
+            loop {
+                self.space();
+                let key = self.string()?;
+                self.space();
+                self.byte(b':')?;
+                let name = join(path, key);
+                self.field(name, sink)?;
+                self.space();
+                if self.byte(b',').is_err() {
+                    self.byte(b'}')?;
+                    break;
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn field(&mut self, name: Cow<'a, str>, sink: &mut dyn Sink<'a>) -> Read<()> {
+        self.space();
+        if self.byte(b'{').is_ok() {
+            return self.object(&name, sink);
+        }
+        let value = self.value(sink)?;
+        sink.field(name, value);
+        Ok(())
+    }
+
+    /// Any value but an object.
+    fn value(&mut self, sink: &mut dyn Sink<'a>) -> Read<Value<'a>> {
+        match self.peek().ok_or(Stop::Malformed)? {
+            b'"' => self.string().map(Value::Text),
+            b'[' => {
+                self.at += 1;
+                self.list(sink)
+            }
+            b't' => self.word("true", Value::Bool(true)),
+            b'f' => self.word("false", Value::Bool(false)),
+            b'n' => self.word("null", Value::Null),
+            _ => self.number(),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Value<'a>) -> Read<Value<'a>> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        if rest.starts_with(word.as_bytes()) {
+            self.at += word.len();
+            Ok(value)
+        } else {
+            Err(Stop::Malformed)
+        }
+    }
+
+    fn list(&mut self, sink: &mut dyn Sink<'a>) -> Read<Value<'a>> {
+        self.deeper()?;
+        let mut values = Vec::new();
+        self.space();
+        if self.byte(b']').is_err() {
+            loop {
+                self.space();
+                let value = self.item(sink)?;
+                if self.listed < FIELDS_MAX {
+                    self.listed += 1;
+                    values.push(value);
+                } else {
+                    sink.list_cut();
+                }
+                self.space();
+                if self.byte(b',').is_err() {
+                    self.byte(b']')?;
+                    break;
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(Value::List(values))
+    }
+
+    /// A list's item. An object in a list has no name to be flattened under; it stays as its text.
+    fn item(&mut self, sink: &mut dyn Sink<'a>) -> Read<Value<'a>> {
+        if self.peek() != Some(b'{') {
+            return self.value(sink);
+        }
+        let from = self.at;
+        self.at += 1;
+        self.object("", &mut Nowhere)?;
+        let text = self.text.get(from..self.at).ok_or(Stop::Malformed)?;
+        Ok(Value::Text(Cow::Borrowed(text)))
+    }
+
+    fn digits(&mut self) -> Read<()> {
+        let from = self.at;
+        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at > from {
+            Ok(())
+        } else {
+            Err(Stop::Malformed)
+        }
+    }
+
+    fn number(&mut self) -> Read<Value<'a>> {
+        let from = self.at;
+        let _ = self.byte(b'-');
+        // No digit follows a leading zero.
+        if self.byte(b'0').is_err() {
+            self.digits()?;
+        }
+        let mut is_whole = true;
+        if self.byte(b'.').is_ok() {
+            is_whole = false;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            is_whole = false;
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        let text = self.text.get(from..self.at).ok_or(Stop::Malformed)?;
+        match text.parse::<i64>() {
+            // `-0` is a number, but no integer writes it.
+            Ok(number) if is_whole && text != "-0" => Ok(Value::Int(number)),
+            _ => Ok(Value::Number(Cow::Borrowed(text))),
+        }
+    }
+
+    fn string(&mut self) -> Read<Cow<'a, str>> {
+        self.byte(b'"')?;
+        let text = self.text;
+        let bytes = text.as_bytes();
+        let mut from = self.at;
+        let mut out: Option<String> = None;
+        loop {
+            let stops = |b: &u8| matches!(b, b'"' | b'\\' | 0..=0x1f);
+            let rest = bytes.get(self.at..).ok_or(Stop::Malformed)?;
+            self.at += rest.iter().position(stops).ok_or(Stop::Malformed)?;
+            let plain = text.get(from..self.at).ok_or(Stop::Malformed)?;
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(match out {
+                        None => Cow::Borrowed(plain),
+                        Some(mut out) => {
+                            out.push_str(plain);
+                            Cow::Owned(out)
+                        }
+                    });
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    let escaped = self.escape()?;
+                    let out = out.get_or_insert_default();
+                    out.push_str(plain);
+                    out.push(escaped);
+                    from = self.at;
+                }
+                _ => return Err(Stop::Malformed),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Read<char> {
+        let mark = self.peek().ok_or(Stop::Malformed)?;
+        self.at += 1;
+        Ok(match mark {
+            b'"' | b'\\' | b'/' => char::from(mark),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode(),
+            _ => return Err(Stop::Malformed),
+        })
+    }
+
+    fn hex(&mut self) -> Read<u32> {
+        let digits = self.text.get(self.at..self.at + 4).ok_or(Stop::Malformed)?;
+        if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(Stop::Malformed);
+        }
+        self.at += 4;
+        u32::from_str_radix(digits, 16).map_err(|_| Stop::Malformed)
+    }
+
+    /// What follows `\u`: a character, or the first half of a pair and the second after it.
+    fn unicode(&mut self) -> Read<char> {
+        let first = self.hex()?;
+        if !(0xd800..0xdc00).contains(&first) {
+            return char::from_u32(first).ok_or(Stop::Malformed);
+        }
+        self.byte(b'\\')?;
+        self.byte(b'u')?;
+        let second = self.hex()?;
+        if !(0xdc00..0xe000).contains(&second) {
+            return Err(Stop::Malformed);
+        }
+        let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        char::from_u32(code).ok_or(Stop::Malformed)
+    }
+}
+
+fn join<'a>(path: &str, key: Cow<'a, str>) -> Cow<'a, str> {
+    if path.is_empty() {
+        key
+    } else {
+        Cow::Owned(format!("{path}.{key}"))
+    }
+}
+
+/// Where the fields of objects in lists go.
+struct Nowhere;
+
+impl<'a> Sink<'a> for Nowhere {
+    fn field(&mut self, _name: Cow<'a, str>, _value: Value<'a>) {}
+    fn list_cut(&mut self) {}
+}

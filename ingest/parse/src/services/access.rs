@@ -1,0 +1,147 @@
+//! Access logs of web servers, common and combined form, under the names that Sigma gives them.
+
+use std::borrow::Cow;
+
+use super::source_address;
+use crate::draft::Draft;
+use crate::time::{self, Civil, Cursor, Stamp, Zone};
+
+/// Reads `host ident user [time] "request" status bytes "referer" "agent"`; false, with nothing
+/// written, where it is not one.
+///
+/// The time in brackets is the event's where nothing before the message gave one.
+pub(crate) fn read<'a>(line: &'a str, zone: Zone, draft: &mut Draft<'a>) -> bool {
+    let Some(access) = split(line, zone) else {
+        return false;
+    };
+    draft.source.category = Some("webserver");
+    if draft.time.is_none() {
+        draft.time = Some(access.time);
+    }
+    draft.message = Cow::Borrowed(line);
+    draft.text("c-ip", access.client);
+    source_address(access.client, draft);
+    if access.user != "-" {
+        draft.text("cs-username", access.user);
+    }
+    request(access.request, draft);
+    draft.number("sc-status", access.status);
+    if access.bytes != "-" {
+        draft.number("sc-bytes", access.bytes);
+    }
+    if let Some(referer) = access.referer.filter(|text| *text != "-") {
+        draft.text("cs-referer", referer);
+    }
+    if let Some(agent) = access.agent.filter(|text| *text != "-") {
+        draft.text("cs-user-agent", agent);
+    }
+    true
+}
+
+struct Access<'a> {
+    client: &'a str,
+    user: &'a str,
+    time: Stamp,
+    request: &'a str,
+    status: &'a str,
+    bytes: &'a str,
+    referer: Option<&'a str>,
+    agent: Option<&'a str>,
+}
+
+fn split(line: &str, zone: Zone) -> Option<Access<'_>> {
+    let (client, rest) = line.split_once(' ')?;
+    let (_ident, rest) = rest.split_once(' ')?;
+    let (user, rest) = rest.split_once(" [")?;
+    let (at, rest) = rest.split_once("] ")?;
+    let time = stamp(at, zone)?;
+    let (request, rest) = quoted(rest)?;
+    let mut words = rest.trim_ascii_start().splitn(3, ' ');
+    let (status, bytes, rest) = (words.next()?, words.next()?, words.next().unwrap_or(""));
+    if status.len() != 3 || !status.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let (referer, rest) = quoted(rest).map_or((None, rest), |(text, rest)| (Some(text), rest));
+    let agent = quoted(rest.trim_ascii_start()).map(|(text, _)| text);
+    Some(Access {
+        client,
+        user,
+        time,
+        request,
+        status,
+        bytes,
+        referer,
+        agent,
+    })
+}
+
+/// What stands between quotes, as written; a backslash keeps the quote after it from closing.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let text = text.strip_prefix('"')?;
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes.get(at) == Some(&b'"') {
+            return Some((text.get(..at)?, text.get(at + 1..)?));
+        }
+        at += 2;
+    }
+}
+
+fn request<'a>(request: &'a str, draft: &mut Draft<'a>) {
+    let Some((method, rest)) = request.split_once(' ') else {
+        if request != "-" && !request.is_empty() {
+            draft.text("cs-uri", request);
+        }
+        return;
+    };
+    draft.text("cs-method", method);
+    let (uri, version) = match rest.rsplit_once(' ') {
+        Some((uri, version)) if version.starts_with("HTTP/") => (uri, Some(version)),
+        _ => (rest, None),
+    };
+    draft.text("cs-uri", uri);
+    match uri.split_once('?') {
+        Some((stem, query)) => {
+            draft.text("cs-uri-stem", stem);
+            draft.text("cs-uri-query", query);
+        }
+        None => draft.text("cs-uri-stem", uri),
+    }
+    if let Some(version) = version {
+        draft.text("cs-version", version);
+    }
+}
+
+/// `10/Oct/2000:13:55:36 -0700`
+fn stamp(text: &str, zone: Zone) -> Option<Stamp> {
+    let mut at = Cursor(text.as_bytes());
+    // Some write the first days of a month with one digit.
+    let day = at.digits(2).or_else(|| at.digits(1))?;
+    at.one_of(b"/")?;
+    let month = time::month(at.0.get(..3)?)?;
+    at.0 = at.0.get(3..)?;
+    at.one_of(b"/")?;
+    let year = i64::from(at.digits(4)?);
+    at.one_of(b":")?;
+    let hour = at.digits(2)?;
+    at.one_of(b":")?;
+    let minute = at.digits(2)?;
+    at.one_of(b":")?;
+    let second = at.digits(2)?;
+    let offset = match at.one_of(b" ") {
+        Some(_) => Some(at.offset()?),
+        None => None,
+    };
+    Civil {
+        year,
+        month,
+        day,
+        hour,
+        minute,
+        second,
+        nano: 0,
+    }
+    .stamp(offset, zone)
+}

@@ -1,0 +1,161 @@
+//! The two line forms that security products share: ArcSight's CEF and QRadar's LEEF.
+
+use std::borrow::Cow;
+
+use weir_schema::Value;
+
+use crate::FIELDS_MAX;
+use crate::draft::Draft;
+
+/// Reads a CEF or LEEF message; false, with nothing written, where it is neither.
+pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
+    if let Some(rest) = message.strip_prefix("CEF:") {
+        cef(rest, draft)
+    } else if let Some(rest) = message.strip_prefix("LEEF:") {
+        leef(rest, draft)
+    } else {
+        false
+    }
+}
+
+const CEF_NAMES: [&str; 7] = [
+    "cef_version",
+    "device_vendor",
+    "device_product",
+    "device_version",
+    "signature_id",
+    "name",
+    "cef_severity",
+];
+
+fn cef<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
+    let mut rest = text;
+    let mut parts = [""; 7];
+    for part in &mut parts {
+        let Some(end) = unescaped(rest, b'|') else {
+            return false;
+        };
+        let (head, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        *part = head;
+        rest = tail.get(1..).unwrap_or("");
+    }
+    for (name, part) in CEF_NAMES.into_iter().zip(parts) {
+        draft.put(name, Value::Text(unescape(part, b"|\\")));
+    }
+    extension(rest, draft);
+    true
+}
+
+/// `key=value key=value`, where a value may hold spaces: it ends before the last word ahead of the
+/// next plain `=`.
+fn extension<'a>(text: &'a str, draft: &mut Draft<'a>) {
+    let Some(first) = unescaped(text, b'=') else {
+        return;
+    };
+    let (mut name, tail) = text.split_at_checked(first).unwrap_or((text, ""));
+    let mut rest = tail.get(1..).unwrap_or("");
+    for _ in 0..2 * FIELDS_MAX {
+        let next = unescaped(rest, b'=');
+        let head = next.and_then(|at| rest.get(..at)).unwrap_or(rest);
+        let (value, key) = match next {
+            Some(_) => head.rsplit_once(' ').unwrap_or((head, "")),
+            None => (head, ""),
+        };
+        let value = unescape(value.trim_end_matches(' '), b"=\\|");
+        draft.put(name.trim_ascii(), Value::Text(value));
+        let Some(at) = next else {
+            return;
+        };
+        name = key;
+        rest = rest.get(at + 1..).unwrap_or("");
+    }
+}
+
+fn leef<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
+    const NAMES: [&str; 5] = [
+        "leef_version",
+        "vendor",
+        "product",
+        "product_version",
+        "event_id",
+    ];
+    let mut parts = text.splitn(6, '|');
+    let mut header = [""; 5];
+    for part in &mut header {
+        let Some(text) = parts.next() else {
+            return false;
+        };
+        *part = text;
+    }
+    let Some(mut rest) = parts.next() else {
+        return false;
+    };
+    let mut delimiter = '\t';
+    if header[0].starts_with('2') {
+        // The delimiter stands by itself or in hexadecimal: `^` or `x5E`.
+        if let Some((mark, tail)) = rest.split_once('|').filter(|(mark, _)| mark.len() <= 5) {
+            delimiter = delimiter_of(mark).unwrap_or('\t');
+            rest = tail;
+        }
+    }
+    for (name, part) in NAMES.into_iter().zip(header) {
+        draft.text(name, part);
+    }
+    for pair in rest.split(delimiter).take(2 * FIELDS_MAX) {
+        if let Some((name, value)) = pair.split_once('=') {
+            draft.text(name.trim_ascii(), value);
+        }
+    }
+    true
+}
+
+fn delimiter_of(mark: &str) -> Option<char> {
+    let hex = mark.strip_prefix("0x").or_else(|| mark.strip_prefix('x'));
+    if let Some(code) = hex.and_then(|hex| u32::from_str_radix(hex, 16).ok()) {
+        return char::from_u32(code);
+    }
+    mark.chars().next()
+}
+
+/// Where `mark` first stands without a backslash before it.
+fn unescaped(text: &str, mark: u8) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(mark, b'\\', bytes.get(at..)?)?;
+        if bytes.get(at) == Some(&mark) {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
+/// Takes the backslash from before each of `marks`; `\n` and `\r` are line ends.
+fn unescape<'a>(text: &'a str, marks: &[u8]) -> Cow<'a, str> {
+    if memchr::memchr(b'\\', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let next = if c == '\\' {
+            chars.peek().copied()
+        } else {
+            None
+        };
+        let plain = match next {
+            Some('n') => Some('\n'),
+            Some('r') => Some('\r'),
+            Some(m) if m.is_ascii() && marks.iter().any(|mark| char::from(*mark) == m) => Some(m),
+            _ => None,
+        };
+        match plain {
+            Some(plain) => {
+                out.push(plain);
+                chars.next();
+            }
+            None => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}

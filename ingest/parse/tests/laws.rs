@@ -1,0 +1,279 @@
+//! What holds for all bytes: no panic, the same answer twice, linear work, and JSON as `serde_json`
+//! accepts it.
+
+use proptest::prelude::*;
+use weir_parse::{Context, Zone, decode, event_json};
+use weir_schema::{Event, Format, Problem, ReceiveTime, Span, Value};
+
+const FORMATS: [Format; 4] = [Format::Syslog, Format::Json, Format::Agent, Format::Auto];
+
+/// Real shapes of line, to be cut, mixed and spoilt.
+const LINES: [&str; 16] = [
+    "<34>1 2003-10-11T22:14:15.003Z host su 12 ID47 [a@1 k=\"a\\\"b\" k=\"c\"][b@2] \u{feff}'su' \
+     failed",
+    "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
+    "<38>Feb 29 14:10:21 h sshd[16378]: Failed password for invalid user x from ::1 port 5 ssh2",
+    "Jan  1 00:00:00 h sshd[1]: Connection closed by invalid user  192.0.2.68 port 34916 [preauth]",
+    "Jan  1 00:00:00 h sshd[1]: pam_unix(sshd:auth): authentication failure; logname= uid=0 tty=ssh \
+     ruser= rhost=1.2.3.4  user=root",
+    "<85>Sep 21 10:00:00 h sudo:   bob : TTY=pts/1 ; PWD=/home/bob ; USER=root ; COMMAND=/bin/ls a=b",
+    "<78>Sep 21 10:00:00 h CRON[12]: (root) CMD (run-parts /etc/cron.hourly)",
+    "<4>Jun  1 12:00:00 gw kernel: [1.2] [UFW BLOCK] IN=eth0 OUT= SRC=1.2.3.4 DST=5.6.7.8 PROTO=TCP",
+    "192.0.2.44 - f [10/Oct/2000:13:55:36 -0700] \"GET /a?b=\\\"c HTTP/1.0\" 200 2 \"r\" \"ua\\\"\"",
+    "type=EXECVE msg=audit(1600000000.100:77): argc=3 a0=\"sh\" a1=\"-c\" a2=6563686F206869",
+    "CEF:0|security|t\\|m|1.0|100|detected a = in|10|src=10.0.0.1 act=blocked a \\= dst=1.1.1.1",
+    "LEEF:2.0|Lancope|StealthWatch|1.0|41|x5E|src=10.0.1.8^dst=10.0.0.5",
+    "<189>4522: *Mar  1 00:00:10.001 UTC: %LINK-3-UPDOWN: Interface Gi0/1, changed state to up",
+    "<30>2026-03-01T09:15:02.123456+01:00 web01 systemd[1]: Started Session 12 of user root.",
+    "{\"time\":\"2026-01-01T00:00:00Z\",\"a\":{\"b\":[1,{\"c\":2.50}]},\"message\":\"\\u00fc\\n\"}",
+    "srv [sshd]: User root from example.com not allowed because not listed in AllowUsers",
+];
+
+fn context(format: Format) -> Context<'static> {
+    Context {
+        format,
+        received: ReceiveTime(1_772_409_600_000_000_000),
+        zone: Zone::parse("Europe/Berlin").unwrap(),
+        logsource: None,
+        time_field: None,
+        future_tolerance: Span::seconds(300),
+    }
+}
+
+/// The laws of every event, whatever it was read from.
+fn check(frame: &[u8], received: i64) {
+    for format in FORMATS {
+        let context = Context {
+            received: ReceiveTime(received),
+            ..context(format)
+        };
+        let event = decode(frame, &context);
+        assert_eq!(event, decode(frame, &context));
+        let stood = [Problem::TimeMissing, Problem::TimeAbsurd];
+        if event.problems.iter().any(|problem| stood.contains(problem)) {
+            assert_eq!(event.time.0, received);
+        } else {
+            assert!(event.time.0 >= 0, "{event:?}");
+        }
+        let mut names: Vec<_> = event.fields.iter().map(|(name, _)| name.as_ref()).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+        assert!(names.len() <= weir_parse::FIELDS_MAX);
+        assert!(event.problems.windows(2).all(|pair| pair[0] < pair[1]));
+        let json: serde_json::Value = serde_json::from_str(&event_json(&event)).unwrap();
+        assert_eq!(json["message"].as_str(), Some(event.message.as_ref()));
+    }
+}
+
+#[test]
+fn every_beginning_of_a_line_is_an_event() {
+    for line in LINES {
+        for end in 0..=line.len() {
+            check(&line.as_bytes()[..end], 1_772_409_600_000_000_000);
+        }
+    }
+}
+
+fn spoilt_line() -> impl Strategy<Value = Vec<u8>> {
+    let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    (
+        prop::sample::select(LINES.to_vec()),
+        edits,
+        prop::sample::select(LINES.to_vec()),
+    )
+        .prop_map(|(line, edits, other)| {
+            let mut bytes = line.as_bytes().to_vec();
+            for (at, byte) in edits {
+                let at = at.index(bytes.len());
+                match byte % 4 {
+                    0 => bytes[at] = byte,
+                    1 => drop(bytes.remove(at)),
+                    2 => bytes.insert(at, b" :[]\"\\=|%<"[usize::from(byte / 4) % 10]),
+                    _ => bytes
+                        .splice(at..at, other.bytes().skip(at).take(20))
+                        .for_each(drop),
+                }
+            }
+            bytes
+        })
+}
+
+fn json_text() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|b| b.to_string()),
+        any::<i64>().prop_map(|n| n.to_string()),
+        "-?[0-9]{1,3}(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,2})?",
+        any::<String>().prop_map(|text| serde_json::Value::from(text).to_string()),
+        "\"(\\\\[\"\\\\/bfnrtux]|\\\\u[0-9a-fA-F]{4}|[a-z\\x00-\\x20]){0,5}\"",
+    ];
+    let value = leaf.prop_recursive(4, 24, 4, |inner| {
+        let pairs = prop::collection::vec(("\"[a-d]{1,2}\"", inner.clone()), 0..4);
+        let object = pairs.prop_map(|pairs| {
+            let pairs: Vec<_> = pairs
+                .iter()
+                .map(|(name, value)| format!("{name} : {value}"))
+                .collect();
+            format!("{{{}}}", pairs.join(","))
+        });
+        let list = prop::collection::vec(inner, 0..4).prop_map(|v| format!("[{}]", v.join(" ,")));
+        prop_oneof![object, list]
+    });
+    value.prop_map(|value| format!("{{\"x\":{value}}}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn any_bytes_are_an_event(
+        frame in prop::collection::vec(any::<u8>(), 0..200),
+        received in any::<i64>(),
+    ) {
+        check(&frame, received);
+    }
+
+    #[test]
+    fn any_spoilt_line_is_an_event(frame in spoilt_line()) {
+        check(&frame, 1_772_409_600_000_000_000);
+    }
+
+    #[test]
+    fn json_is_accepted_as_serde_json_does(text in json_text()) {
+        let theirs = serde_json::from_str::<serde_json::Value>(&text);
+        let ours = decode(text.as_bytes(), &context(Format::Json));
+        let accepted = !ours.problems.contains(&Problem::Unparsed);
+        // A float too great for theirs is a number for us.
+        let huge = theirs.as_ref().is_err_and(|e| e.to_string().contains("out of range"));
+        prop_assert!(accepted == theirs.is_ok() || huge, "{text}: {theirs:?}");
+        if let (Ok(theirs), true) = (theirs, accepted) {
+            let mut flat = Vec::new();
+            flatten("", &theirs, &mut flat);
+            for (name, value) in flat {
+                // Of a key that stands twice both readers keep the last value under its name.
+                let ours = ours.get(&name);
+                let agrees = ours.is_some_and(|ours| same(ours, &value));
+                prop_assert!(agrees, "{text}: {name}: {ours:?}, {value}");
+            }
+        }
+    }
+}
+
+fn flatten(path: &str, value: &serde_json::Value, out: &mut Vec<(String, serde_json::Value)>) {
+    if let serde_json::Value::Object(object) = value {
+        for (key, value) in object {
+            let name = if path.is_empty() {
+                key.clone()
+            } else {
+                format!("{path}.{key}")
+            };
+            flatten(&name, value, out);
+        }
+    } else {
+        out.push((path.to_owned(), value.clone()));
+    }
+}
+
+fn same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
+    use serde_json::Value as Json;
+    match (ours, theirs) {
+        (Value::Null, Json::Null) => true,
+        (Value::Bool(a), Json::Bool(b)) => a == b,
+        (Value::Int(a), Json::Number(b)) => b.as_i64() == Some(*a),
+        (Value::Number(a), Json::Number(b)) => {
+            // Their float is off by a last place at times.
+            let (a, b) = (a.parse::<f64>().unwrap(), b.as_f64().unwrap());
+            a == b || (a - b).abs() <= a.abs() * 1e-14
+        }
+        (Value::Text(a), Json::String(b)) => a == b,
+        (Value::Text(a), Json::Object(_)) => {
+            serde_json::from_str::<Json>(a).ok().as_ref() == Some(theirs)
+        }
+        (Value::List(a), Json::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        _ => false,
+    }
+}
+
+fn problems(event: &Event<'_>) -> Vec<&'static str> {
+    event
+        .problems
+        .iter()
+        .map(|problem| problem.name())
+        .collect()
+}
+
+#[test]
+fn deep_wide_and_long_frames_are_bounded() {
+    let deep = format!("{{\"ok\":1,\"a\":{}", "[".repeat(100_000));
+    let event = decode(deep.as_bytes(), &context(Format::Json));
+    assert_eq!(problems(&event), ["time_missing", "too_deep"]);
+    assert_eq!(event.get("ok"), Some(&Value::Int(1)));
+    let deep = "{\"a\":".repeat(100_000);
+    let event = decode(deep.as_bytes(), &context(Format::Auto));
+    assert_eq!(problems(&event), ["time_missing", "too_deep"]);
+
+    let wide: Vec<_> = (0..5_000).map(|n| format!("\"k{n}\":{n}")).collect();
+    let wide = format!("{{{}}}", wide.join(","));
+    let event = decode(wide.as_bytes(), &context(Format::Json));
+    assert_eq!(event.fields.len(), weir_parse::FIELDS_MAX);
+    assert_eq!(problems(&event), ["time_missing", "too_many_fields"]);
+    let list = format!("{{\"a\":[{}1]}}", "1,".repeat(50_000));
+    let event = decode(list.as_bytes(), &context(Format::Json));
+    assert_eq!(problems(&event), ["time_missing", "too_many_fields"]);
+}
+
+/// A mebibyte of each: were any of them read in quadratic time, this test would not end.
+#[test]
+fn lines_of_a_mebibyte_end() {
+    let sshd = "<38>Feb 28 14:10:21 h sshd[1]: ";
+    let heads = [
+        ("", "[a x=\"]"),
+        ("", " "),
+        ("", "<"),
+        ("", "a=b "),
+        ("", "\\"),
+        ("", "\""),
+        ("", ": "),
+        ("<34>1 2003-10-11T22:14:15Z h a - - ", "[a x=\"][a x=\" "),
+        ("<34>1 2003-10-11T22:14:15Z h a - - ", "[a b=\"c\"]"),
+        ("<34>1 2003-10-11T22:14:15Z h a - - [", "a"),
+        ("<34>Oct 11 22:14:15 h a: ", "[a x=\"][a x=\" "),
+        ("<34>Oct 11 22:14:15 h a: ", "[a x=\"y\"]"),
+        (sshd, "Failed password for  from a port 1 "),
+        (sshd, "["),
+        (sshd, "error: "),
+        (
+            "<38>Feb 28 14:10:21 h sshd[1]: Failed password for x",
+            " from a",
+        ),
+        (
+            "<38>Feb 28 14:10:21 h sshd[1]: Disconnected from invalid user x",
+            " port 1 port",
+        ),
+        (
+            "<38>Feb 28 14:10:21 h sshd[1]: Failed password for x from a from a",
+            "    ",
+        ),
+        ("<38>Feb 28 14:10:21 h sudo: a : ", " ; TTY=x"),
+        ("<4>Feb 28 14:10:21 h kernel: IN=a OUT= SRC=", " A=b"),
+        ("type=A msg=audit(1.1:1): ", "a=\"b\" "),
+        ("type=A msg=audit(1.1:1): ", "a='"),
+        ("CEF:0|a|b|c|d|e|f|", "a=b "),
+        ("CEF:0|a|b|c|d|e|f|", "a\\="),
+        ("LEEF:1.0|a|b|c|d|", "a=b\t"),
+        ("{\"a\":\"", "\\n"),
+        ("{\"a\":[", "{},"),
+        ("{\"a\":", "{\"a\":1}"),
+        ("{", "\"a\":1,"),
+        ("1.1.1.1 - - [10/Oct/2000:13:55:36 -0700] \"", "\\\""),
+    ];
+    for (head, unit) in heads {
+        let line = format!("{head}{}", unit.repeat((1 << 20) / unit.len()));
+        for format in FORMATS {
+            let event = decode(line.as_bytes(), &context(format));
+            assert!(event.fields.len() <= weir_parse::FIELDS_MAX);
+        }
+    }
+}
