@@ -152,7 +152,15 @@ impl Net {
     }
 }
 
-type SortKey = (EffectNoun, String, Vec<(String, String)>, EventTime, Sign);
+/// Key order; what stands comes before what became one with it.
+type SortKey = (
+    EffectNoun,
+    String,
+    Vec<(String, String)>,
+    EventTime,
+    bool,
+    Sign,
+);
 
 fn sort_key(effect: &Effect, first: EventTime) -> SortKey {
     (
@@ -160,6 +168,7 @@ fn sort_key(effect: &Effect, first: EventTime) -> SortKey {
         effect.name.clone(),
         effect.fields.clone(),
         first,
+        effect.state == State::Superseded,
         effect.sign,
     )
 }

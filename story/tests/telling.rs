@@ -81,6 +81,7 @@ impl Logins {
             last,
             count: items.len() as u64,
             limited: false,
+            supersedes: Vec::new(),
             cause: Cause::Watermark(last),
             evidence: Evidence {
                 head: items,
