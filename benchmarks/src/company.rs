@@ -11,7 +11,7 @@ use crate::scenario::Scenario;
 use crate::script::Script;
 use crate::{background, intrusion};
 
-/// Lines of background in a scenario unless asked otherwise: about 17 events a second at 60x pace 1,000.
+/// Lines of background in a scenario unless asked otherwise: 17 a second, 1,000 a second when played at 60x.
 pub const BACKGROUND_LINES: usize = 20_000;
 
 /// Length of a scenario in seconds of event time.
