@@ -71,7 +71,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Compares what was said with what is written, as far as it was told: the first difference, if there is one.
+/// Compares what was said with what is written, as far as it was told: the first difference, if
+/// there is one.
 pub fn check(story: &Story, told: &Told, way: &Way) -> Result<(), Failure> {
     for chapter in &story.chapters {
         let Some(got) = told.effects.get(&chapter.line) else {

@@ -11,7 +11,8 @@ pub const STORY_DAYS_MAX: i64 = 365;
 const SECOND_NS: i64 = 1_000_000_000;
 const DAY_S: i64 = 86_400;
 
-/// Reads `[D+n ]HH:MM:SS[.fraction]` at the start of `words`; gives the time and how many words it took.
+/// Reads `[D+n ]HH:MM:SS[.fraction]` at the start of `words`; gives the time and how many words it
+/// took.
 #[must_use]
 pub fn read_time(words: &[&str]) -> Option<(EventTime, usize)> {
     let first = *words.first()?;
@@ -92,7 +93,8 @@ fn show_fraction(fraction: i64) -> String {
     format!(".{fraction:09}").trim_end_matches('0').to_owned()
 }
 
-/// Year, month and day of a day counted from 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
+/// Year, month and day of a day counted from 1970-01-01 (H. Hinnant, "chrono-compatible low-level
+/// date algorithms").
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

@@ -7,7 +7,8 @@ use crate::effect::EffectNoun;
 use crate::page::{EventStep, Noun, Payload};
 use crate::words::{Word, raw_bytes, split};
 
-/// Reads `TIME source kind {field=value} [x N every D] [late] [as label]`, or `TIME source raw bytes`.
+/// Reads `TIME source kind {field=value} [x N every D] [late] [as label]`, or `TIME source raw
+/// bytes`.
 pub(crate) fn read_event(text: &str) -> Result<EventStep, String> {
     let (time, taken) = read_time(&text.split_whitespace().take(2).collect::<Vec<_>>())
         .ok_or("a time is HH:MM:SS[.fraction], with `D+n ` before it on later days")?;
@@ -54,7 +55,8 @@ pub(crate) fn read_event(text: &str) -> Result<EventStep, String> {
     Ok(event)
 }
 
-/// The bytes of a raw frame; `late` and `as label` stand before `raw`'s bytes in brackets, for all behind is bytes.
+/// The bytes of a raw frame; `late` and `as label` stand before `raw`'s bytes in brackets, for all
+/// behind is bytes.
 fn read_raw(event: &mut EventStep, text: &str) -> Result<(), String> {
     let mut text = text;
     if let Some(inner) = text.strip_prefix("[") {

@@ -1,4 +1,4 @@
-//! What a chapter changed, net: follows every change that is said and renders the difference at each line.
+//! What a chapter changed, net: follows what is said and renders the difference at each line.
 
 use std::collections::{BTreeMap, BTreeSet};
 

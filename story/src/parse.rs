@@ -32,7 +32,8 @@ impl fmt::Display for StoryError {
 
 impl std::error::Error for StoryError {}
 
-/// Reads the story `text` of `file`; where it is broken, all that is wrong with it, in order of lines.
+/// Reads the story `text` of `file`; where it is broken, all that is wrong with it, in order of
+/// lines.
 pub fn parse(text: &str, file: &str) -> Result<Story, Vec<StoryError>> {
     let mut reader = Reader::new(file);
     if text.len() > STORY_BYTES_MAX {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::check::Told;
 use crate::page::{Story, What, Written};
 
-/// The text of `story` with what was `told` in place of what was expected. Where both agree, the author's lines stay as they are.
+/// The text of `story` with what was `told` in place of what was expected. Where both agree, the
+/// author's lines stay as they are.
 #[must_use]
 pub fn rewrite(text: &str, story: &Story, told: &Told) -> String {
     let mut dropped: BTreeSet<usize> = BTreeSet::new();

@@ -98,7 +98,8 @@ fn scalar(text: &str, key: &str) -> Option<String> {
     (!bare.is_empty()).then(|| bare.to_owned())
 }
 
-/// Replaces the value of `key` in a document: the key must stand exactly once, alone on its line with its value behind it.
+/// Replaces the value of `key` in a document: the key must stand exactly once, alone on its line
+/// with its value behind it.
 pub fn edit(text: &str, key: &str, value: &str) -> Result<String, String> {
     let holds = |line: &str| {
         let rest = line.trim_start().strip_prefix(key)?.strip_prefix(':')?;

@@ -86,13 +86,16 @@ pub trait System {
     /// Takes one delivery, in this order, and seals at least one epoch over it.
     fn deliver(&mut self, events: &[Delivery]);
 
-    /// Takes control entries, in this order, and seals them. The first ever, and the first after each restart, is a `Start`.
+    /// Takes control entries, in this order, and seals them. The first ever, and the first after
+    /// each restart, is a `Start`.
     fn control(&mut self, controls: Vec<Control>);
 
-    /// Waits until all that was taken is worked through and gives what was said since the last call.
+    /// Waits until all that was taken is worked through and gives what was said since the last
+    /// call.
     fn settle(&mut self) -> Settled;
 
-    /// Stops, forgets everything that is not in its store, and starts again. Everything taken before is settled.
+    /// Stops, forgets everything that is not in its store, and starts again. Everything taken
+    /// before is settled.
     fn restart(&mut self);
 
     /// Waits until the control entries taken so far are read and gives what was found wrong with

@@ -141,7 +141,7 @@ impl<'a> Teller<'a> {
         let mut pending = Vec::new();
         for step in &chapter.steps {
             match &step.it {
-                What::Event(event) => self.expect(event, chapter.closes, &mut pending),
+                What::Event(event) => self.queue(event, chapter.closes, &mut pending),
                 What::Change(change) => {
                     let said = self
                         .change(change)
@@ -218,7 +218,7 @@ impl<'a> Teller<'a> {
         Ok(())
     }
 
-    fn expect(&mut self, step: &EventStep, closes: EventTime, pending: &mut Vec<Delivery>) {
+    fn queue(&mut self, step: &EventStep, closes: EventTime, pending: &mut Vec<Delivery>) {
         self.sources.insert(step.source.clone());
         for nth in 0..i64::from(step.times) {
             let time = step.time.plus(Span(step.every.0.saturating_mul(nth)));

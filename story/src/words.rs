@@ -27,7 +27,8 @@ impl Word {
     }
 }
 
-/// Splits a step into words. A value that holds spaces stands in double quotes, where `\"`, `\\`, `\n` and `\t` are escapes.
+/// Splits a step into words. A value that holds spaces stands in double quotes, where `\"`, `\\`,
+/// `\n` and `\t` are escapes.
 pub fn split(text: &str) -> Result<Vec<Word>, String> {
     let mut words = Vec::new();
     let mut rest = text.trim_start();

@@ -2,7 +2,8 @@
 
 use weir_story::parse;
 
-/// A story of one chapter with `steps` in place of its events, each on a line of its own from line 2 on.
+/// A story of one chapter with `steps` in place of its events, each on a line of its own from line
+/// 2 on.
 fn check(steps: &str, expected: &[(usize, &str)]) {
     let text = format!("# A story\n{steps}\n");
     let errors = match parse(&text, "s.md") {
