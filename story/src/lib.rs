@@ -39,8 +39,10 @@ mod rewrite;
 pub use check::{Difference, Failure, Told, Wrong, check};
 pub use clock::{STORY_BEGINS, rfc3339, show_time};
 pub use effect::{Effect, EffectNoun, Sign, State};
-pub use page::{Ask, ChangeStep, Chapter, EventStep, Noun, Payload, Step, Story, What, Written};
-pub use parse::{STORY_BYTES_MAX, STORY_EVENTS_MAX, StoryError, parse};
+pub use page::{
+    Ask, ChangeStep, Chapter, EventStep, Noun, Payload, Step, Story, StoryError, What, Written,
+};
+pub use parse::{STORY_BYTES_MAX, STORY_EVENTS_MAX, parse};
 pub use rewrite::rewrite;
 pub use shelf::{Document, RULE_BYTES_MAX, Shelf, documents, edit};
 pub use system::{Delivery, SaidProblem, Settled, System, TENANT, batches};

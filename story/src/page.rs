@@ -1,5 +1,7 @@
 //! A story as it was read: chapters of steps, each closed by a line, under which the effects stand.
 
+use std::fmt;
+
 use weir_schema::{EventTime, Span};
 
 use crate::effect::Effect;
@@ -127,3 +129,18 @@ pub struct Ask {
     pub query: String,
     pub rows: Vec<Written<String>>,
 }
+
+/// Where and how a story breaks the laws of its format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoryError {
+    pub line: usize,
+    pub message: String,
+}
+
+impl fmt::Display for StoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+
+impl std::error::Error for StoryError {}

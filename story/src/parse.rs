@@ -1,14 +1,15 @@
 //! Reads a story and holds it to the laws of the format; every line that is broken is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use weir_schema::{EventTime, Span};
 
 use crate::clock::read_time;
 use crate::effect::{Effect, Sign};
 use crate::event::{duration, looks_like_step, read_event};
-use crate::page::{Ask, ChangeStep, Chapter, EventStep, Noun, Step, Story, What, Written};
+use crate::page::{
+    Ask, ChangeStep, Chapter, EventStep, Noun, Step, Story, StoryError, What, Written,
+};
 use crate::words::{Word, split};
 
 /// Longest story that is read: a page that people read is far below it.
@@ -16,21 +17,6 @@ pub const STORY_BYTES_MAX: usize = 1 << 20;
 
 /// Most events of a story, repeats counted, so that `x N` cannot ask for all memory.
 pub const STORY_EVENTS_MAX: u64 = 100_000;
-
-/// Where and how a story breaks the laws of its format.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoryError {
-    pub line: usize,
-    pub message: String,
-}
-
-impl fmt::Display for StoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.message)
-    }
-}
-
-impl std::error::Error for StoryError {}
 
 /// Reads the story `text` of `file`; where it is broken, all that is wrong with it, in order of
 /// lines.
