@@ -1,1 +1,21 @@
-//! weir-store
+//! What persists: the journal, which is the truth, and the ledger, an index that is rebuilt from it.
+//!
+//! ```text
+//! append ─► pending ─► sync (compress, write, fsync) ─► segments ─► cursor ─► graph
+//!                                                           └─► batch(seq) ─► explanations
+//! commit of an epoch ─► ledger (sled, one atomic batch) ─► outbox, records, history
+//! ```
+
+pub mod journal;
+
+pub mod ledger;
+
+pub mod metrics;
+
+mod files;
+
+pub use journal::{
+    Journal, JournalError, JournalOptions, JournalReader, JournalWriter, OpenReport,
+};
+pub use ledger::{Ledger, LedgerError, OpenLedger};
+pub use metrics::StoreMetrics;

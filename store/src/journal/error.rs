@@ -1,0 +1,87 @@
+//! What can go wrong with the journal, told apart by what the reader can do about it.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use weir_schema::{BatchSeq, Epoch};
+
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error(
+        "the journal in {} is in use by another process; stop that one or choose another data folder",
+        .dir.display()
+    )]
+    InUse { dir: PathBuf },
+    #[error("could not {action} {}: the disk is full; make room, nothing accepted is lost", .path.display())]
+    DiskFull {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("could not {action} {}: no permission to write there, or the file system is read-only", .path.display())]
+    ReadOnly {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("could not {action} {}", .path.display())]
+    Disk {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} has journal format {version}; this binary reads {supported}", .segment.display())]
+    Version {
+        segment: PathBuf,
+        version: u32,
+        supported: u32,
+    },
+    #[error("an entry of {bytes} bytes is over the limit of {limit}; cut the batch in two")]
+    EntryTooLarge { bytes: usize, limit: usize },
+    #[error("a batch has {frames} frames; it must have 1 to {limit}")]
+    FrameCount { frames: usize, limit: usize },
+    #[error("{bytes} bytes wait to be synced, over the limit of {limit}; sync first")]
+    TooMuchPending { bytes: usize, limit: usize },
+    #[error("epoch {} cannot be sealed now; the next one is {}", .epoch.0, .next.0)]
+    SealOutOfOrder { epoch: Epoch, next: Epoch },
+    #[error("could not encode an entry")]
+    Encode(#[source] postcard::Error),
+    #[error("could not compress a block")]
+    Compress(#[source] io::Error),
+    #[error(
+        "{} is damaged at byte {offset}; run `weir verify`, and restart to set the damage aside",
+        .segment.display()
+    )]
+    Damaged { segment: PathBuf, offset: u64 },
+    #[error("batch {} was lost to damage of the journal", .batch.0)]
+    BatchLost { batch: BatchSeq },
+    #[error("batch {} is not in the journal yet", .batch.0)]
+    NoSuchBatch { batch: BatchSeq },
+}
+
+impl JournalError {
+    pub(crate) fn disk(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull {
+                action,
+                path,
+                source,
+            },
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::ReadOnly {
+                action,
+                path,
+                source,
+            },
+            // All other kinds say no more than their own text does.
+            _ => Self::Disk {
+                action,
+                path,
+                source,
+            },
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The bytes of a segment: its header, the header of a block, and how entries are packed.
+//!
+//! ```text
+//! segment   magic 8 | version 4 | zero 4 | salt 8 | end before it 72 | crc 4
+//! block     magic 4 | codec 4 | salt 8 | payload 4 | raw 4 | entries 4 | batches 4
+//!           | first entry 8 | first batch 8 | sealed 8 | unsealed 8 | received 8
+//!           | payload crc 4 | zero 4 | chain 32 | header crc 4, then the payload
+//! ```
+//! All numbers are little-endian; CRCs are CRC32C. `chain` is the BLAKE3 hash of the chain before it,
+//! the header up to it, and the payload. The salt is random for each segment, so that a sender cannot
+//! write a log line which a search for the next good block would take for one.
+
+use weir_schema::Entry;
+
+pub(crate) const FORMAT_VERSION: u32 = 1;
+const SEGMENT_MAGIC: [u8; 8] = *b"WEIRJRNL";
+pub(crate) const BLOCK_MAGIC: [u8; 4] = [0xf7, b'W', b'B', 0x1a];
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 100;
+pub(crate) const BLOCK_HEADER_BYTES: usize = 116;
+const CHAIN_AT: usize = 80;
+
+/// Most bytes of one encoded entry: a batch of 10,000 frames of 3 KB. One entry must fit one block.
+pub const ENTRY_BYTES_MAX: usize = 32 << 20;
+/// Most bytes of a block before compression. Read before anything is allocated for it, so that
+/// a damaged length cannot ask for more memory than this.
+pub const BLOCK_RAW_BYTES_MAX: usize = 64 << 20;
+/// A block is closed once it holds this much: enough to compress well, little to decode for one line.
+pub(crate) const BLOCK_RAW_BYTES_TARGET: usize = 1 << 20;
+/// Payloads below this are not worth a compressor's header.
+const COMPRESS_BYTES_MIN: usize = 128;
+/// The fastest level: the journal must keep up with the network on a fraction of a core.
+pub(crate) const ZSTD_LEVEL: i32 = 1;
+
+/// Where the journal stands: all that the next block must know of those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct JournalEnd {
+    pub next_entry: u64,
+    pub next_batch: u64,
+    /// The last sealed epoch, 0 for none.
+    pub sealed: u64,
+    /// Entries after the last seal.
+    pub unsealed: u64,
+    /// The greatest time of receipt so far.
+    pub received: i64,
+    pub chain: [u8; 32],
+}
+
+impl JournalEnd {
+    pub const START: Self = Self {
+        next_entry: 0,
+        next_batch: 0,
+        sealed: 0,
+        unsealed: 0,
+        received: i64::MIN,
+        chain: [0; 32],
+    };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub salt: u64,
+    pub before: JournalEnd,
+}
+
+/// Why a segment's header cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum BadHeader {
+    Damaged,
+    Version(u32),
+}
+
+impl SegmentHeader {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(SEGMENT_HEADER_BYTES);
+        out.extend(SEGMENT_MAGIC);
+        out.extend(FORMAT_VERSION.to_le_bytes());
+        out.extend([0; 4]);
+        out.extend(self.salt.to_le_bytes());
+        out.extend(self.before.next_entry.to_le_bytes());
+        out.extend(self.before.next_batch.to_le_bytes());
+        out.extend(self.before.sealed.to_le_bytes());
+        out.extend(self.before.unsealed.to_le_bytes());
+        out.extend(self.before.received.to_le_bytes());
+        out.extend(self.before.chain);
+        out.extend(crc32c::crc32c(&out).to_le_bytes());
+        out
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+        let mut fields = Fields::checked(bytes, SEGMENT_HEADER_BYTES).ok_or(BadHeader::Damaged)?;
+        let read = |fields: &mut Fields<'_>| {
+            if fields.array()? != SEGMENT_MAGIC {
+                return None;
+            }
+            let version = fields.u32()?;
+            fields.u32()?;
+            let salt = fields.u64()?;
+            let before = JournalEnd {
+                next_entry: fields.u64()?,
+                next_batch: fields.u64()?,
+                sealed: fields.u64()?,
+                unsealed: fields.u64()?,
+                received: i64::from_le_bytes(fields.array()?),
+                chain: fields.array()?,
+            };
+            Some((version, Self { salt, before }))
+        };
+        match read(&mut fields).ok_or(BadHeader::Damaged)? {
+            (FORMAT_VERSION, header) => Ok(header),
+            (version, _) => Err(BadHeader::Version(version)),
+        }
+    }
+}
+
+/// How a block's payload is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    Plain = 0,
+    Zstd = 1,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlockHeader {
+    pub codec: Codec,
+    pub salt: u64,
+    pub payload_bytes: u32,
+    pub raw_bytes: u32,
+    pub entries: u32,
+    pub batches: u32,
+    pub first_entry: u64,
+    pub first_batch: u64,
+    /// As in [`JournalEnd`], after the last entry of the block.
+    pub sealed: u64,
+    pub unsealed: u64,
+    pub received: i64,
+    pub payload_crc: u32,
+    pub chain: [u8; 32],
+}
+
+impl BlockHeader {
+    /// The bytes that the chain covers.
+    fn encode_linked(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(BLOCK_HEADER_BYTES);
+        out.extend(BLOCK_MAGIC);
+        out.extend((self.codec as u32).to_le_bytes());
+        out.extend(self.salt.to_le_bytes());
+        out.extend(self.payload_bytes.to_le_bytes());
+        out.extend(self.raw_bytes.to_le_bytes());
+        out.extend(self.entries.to_le_bytes());
+        out.extend(self.batches.to_le_bytes());
+        out.extend(self.first_entry.to_le_bytes());
+        out.extend(self.first_batch.to_le_bytes());
+        out.extend(self.sealed.to_le_bytes());
+        out.extend(self.unsealed.to_le_bytes());
+        out.extend(self.received.to_le_bytes());
+        out.extend(self.payload_crc.to_le_bytes());
+        out.extend([0; 4]);
+        debug_assert_eq!(out.len(), CHAIN_AT);
+        out
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = self.encode_linked();
+        out.extend(self.chain);
+        out.extend(crc32c::crc32c(&out).to_le_bytes());
+        out
+    }
+
+    /// Reads a header whose checksum holds and whose lengths are within the limits.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        if !bytes.starts_with(&BLOCK_MAGIC) {
+            return None;
+        }
+        let mut fields = Fields::checked(bytes, BLOCK_HEADER_BYTES)?;
+        fields.u32()?;
+        let codec = match fields.u32()? {
+            0 => Codec::Plain,
+            1 => Codec::Zstd,
+            // A block of a codec that this format version does not have.
+            _ => return None,
+        };
+        let header = Self {
+            codec,
+            salt: fields.u64()?,
+            payload_bytes: fields.u32()?,
+            raw_bytes: fields.u32()?,
+            entries: fields.u32()?,
+            batches: fields.u32()?,
+            first_entry: fields.u64()?,
+            first_batch: fields.u64()?,
+            sealed: fields.u64()?,
+            unsealed: fields.u64()?,
+            received: i64::from_le_bytes(fields.array()?),
+            payload_crc: fields.u32()?,
+            chain: {
+                fields.u32()?;
+                fields.array()?
+            },
+        };
+        let within = header.payload_bytes as usize <= BLOCK_RAW_BYTES_MAX
+            && header.raw_bytes as usize <= BLOCK_RAW_BYTES_MAX
+            && header.batches <= header.entries
+            && header
+                .first_entry
+                .checked_add(header.entries.into())
+                .is_some()
+            && header
+                .first_batch
+                .checked_add(header.batches.into())
+                .is_some();
+        within.then_some(header)
+    }
+
+    /// The chain that this block must carry after one that carries `before`.
+    pub fn link(&self, before: &[u8; 32], payload: &[u8]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(before);
+        hasher.update(&self.encode_linked());
+        hasher.update(payload);
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Where the journal stands after this block.
+    pub fn end(&self) -> JournalEnd {
+        JournalEnd {
+            next_entry: self.first_entry + u64::from(self.entries),
+            next_batch: self.next_batch(),
+            sealed: self.sealed,
+            unsealed: self.unsealed,
+            received: self.received,
+            chain: self.chain,
+        }
+    }
+
+    pub fn next_batch(&self) -> u64 {
+        self.first_batch + u64::from(self.batches)
+    }
+
+    /// Bytes of header and payload.
+    pub fn block_bytes(&self) -> u64 {
+        BLOCK_HEADER_BYTES as u64 + u64::from(self.payload_bytes)
+    }
+}
+
+/// Packs entries, where that makes them smaller.
+pub(crate) fn pack(
+    compressor: &mut zstd::bulk::Compressor<'_>,
+    raw: &[u8],
+) -> std::io::Result<(Codec, Option<Vec<u8>>)> {
+    if raw.len() < COMPRESS_BYTES_MIN {
+        return Ok((Codec::Plain, None));
+    }
+    let packed = compressor.compress(raw)?;
+    Ok(if packed.len() < raw.len() {
+        (Codec::Zstd, Some(packed))
+    } else {
+        (Codec::Plain, None)
+    })
+}
+
+/// Reads the entries of a block; `None` where they are not what the header says.
+pub(crate) fn unpack(header: &BlockHeader, payload: &[u8]) -> Option<Vec<Entry>> {
+    let unpacked;
+    let raw_bytes = header.raw_bytes as usize;
+    let mut rest = match header.codec {
+        Codec::Plain => payload,
+        Codec::Zstd => {
+            unpacked = zstd::bulk::decompress(payload, raw_bytes).ok()?;
+            &unpacked
+        }
+    };
+    if rest.len() != raw_bytes {
+        return None;
+    }
+    let mut entries = Vec::new();
+    let mut batches = 0;
+    while !rest.is_empty() {
+        let (entry, after) = postcard::take_from_bytes::<Entry>(rest).ok()?;
+        batches += u32::from(matches!(entry, Entry::Batch(_)));
+        entries.push(entry);
+        rest = after;
+    }
+    (entries.len() == header.entries as usize && batches == header.batches).then_some(entries)
+}
+
+/// Takes fixed-size fields off the front of a header.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// The fields of a header of `bytes_len` bytes that ends in a CRC of the bytes before it.
+    fn checked(bytes: &'a [u8], bytes_len: usize) -> Option<Self> {
+        let (fields, crc) = bytes.get(..bytes_len)?.split_last_chunk::<4>()?;
+        (crc32c::crc32c(fields) == u32::from_le_bytes(*crc)).then_some(Self(fields))
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+}

@@ -1,0 +1,146 @@
+//! Keys and values of the ledger: how they sort, and the envelope that every value wears.
+//!
+//! ```text
+//! m                             -> meta: applied epoch, number and sum of all other pairs
+//! r alert 16                    -> the alert's record
+//! h alert 16 revision 8         -> a kept change
+//! o epoch 8 ordinal 4           -> which change that was: alert 16 revision 8
+//! value = format 1 | epoch 8 | crc 4 | body
+//! ```
+//! Numbers in keys are big-endian, so that keys sort as what they name. The CRC covers the key too: a value under
+//! a wrong key does not pass.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use weir_schema::{AlertId, Change, Epoch};
+
+pub(crate) const FORMAT: u8 = 1;
+pub(crate) const META_KEY: &[u8] = b"m";
+pub(crate) const RECORD: u8 = b'r';
+pub(crate) const HISTORY: u8 = b'h';
+pub(crate) const OUTBOX: u8 = b'o';
+const CRC_AT: usize = 9;
+const BODY_AT: usize = 13;
+/// Bytes of a key of the history without its first.
+pub(crate) const REVISION_BYTES: usize = 24;
+
+/// What the ledger knows of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    pub applied: Epoch,
+    /// Pairs in the ledger besides this one.
+    pub pairs: u64,
+    /// The sum of their hashes: a pair that is gone, or is of another time, shows here.
+    pub sum: [u64; 2],
+}
+
+impl Meta {
+    pub const EMPTY: Self = Self {
+        applied: Epoch(0),
+        pairs: 0,
+        sum: [0; 2],
+    };
+
+    pub fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.pairs = self.pairs.wrapping_add(1);
+        self.set_sum(self.sum_bits().wrapping_add(pair_hash(key, value)));
+    }
+
+    pub fn remove(&mut self, key: &[u8], value: &[u8]) {
+        self.pairs = self.pairs.wrapping_sub(1);
+        self.set_sum(self.sum_bits().wrapping_sub(pair_hash(key, value)));
+    }
+
+    fn sum_bits(&self) -> u128 {
+        u128::from(self.sum[0]) << 64 | u128::from(self.sum[1])
+    }
+
+    fn set_sum(&mut self, sum: u128) {
+        self.sum = [(sum >> 64) as u64, sum as u64];
+    }
+}
+
+fn pair_hash(key: &[u8], value: &[u8]) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(key.len() as u64).to_le_bytes());
+    hasher.update(key);
+    hasher.update(value);
+    let mut first = [0; 16];
+    hasher.finalize_xof().fill(&mut first);
+    u128::from_le_bytes(first)
+}
+
+pub(crate) fn record_key(alert: AlertId) -> Vec<u8> {
+    key(RECORD, &[&alert_bytes(alert)])
+}
+
+/// The key of a change without its first byte: what the outbox points with.
+pub(crate) fn revision(alert: AlertId, revision: u64) -> Vec<u8> {
+    [&alert_bytes(alert)[..], &revision.to_be_bytes()].concat()
+}
+
+pub(crate) fn history_key(revision: &[u8]) -> Vec<u8> {
+    key(HISTORY, &[revision])
+}
+
+/// What all keys of an alert's history start with.
+pub(crate) fn history_prefix(alert: AlertId) -> Vec<u8> {
+    key(HISTORY, &[&alert_bytes(alert)])
+}
+
+pub(crate) fn outbox_key(epoch: Epoch, ordinal: u32) -> Vec<u8> {
+    key(OUTBOX, &[&epoch.0.to_be_bytes(), &ordinal.to_be_bytes()])
+}
+
+pub(crate) fn revision_of(change: &Change) -> Vec<u8> {
+    revision(change.record.alert, change.record.revision)
+}
+
+fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![kind];
+    parts.iter().for_each(|part| key.extend(*part));
+    key
+}
+
+fn alert_bytes(alert: AlertId) -> [u8; 16] {
+    let bits = u128::from(alert.0[0]) << 64 | u128::from(alert.0[1]);
+    bits.to_be_bytes()
+}
+
+/// A value with its envelope.
+pub(crate) fn seal<T: Serialize>(
+    key: &[u8],
+    epoch: Epoch,
+    body: &T,
+) -> Result<Vec<u8>, postcard::Error> {
+    let mut value = vec![FORMAT];
+    value.extend(epoch.0.to_be_bytes());
+    value.extend([0; 4]);
+    let mut value = postcard::to_extend(body, value)?;
+    let crc = crc(key, &value).to_be_bytes();
+    value[CRC_AT..BODY_AT].copy_from_slice(&crc); // `value` is at least `BODY_AT` long: see above.
+    Ok(value)
+}
+
+/// The body of a value whose checksum holds.
+pub(crate) fn body<'v>(key: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
+    let (envelope, body) = value.split_at_checked(BODY_AT)?;
+    let stored = envelope.last_chunk::<4>()?;
+    let good = envelope.first() == Some(&FORMAT) && crc(key, value).to_be_bytes() == *stored;
+    good.then_some(body)
+}
+
+/// Reads a value whose checksum holds.
+pub(crate) fn open<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Option<T> {
+    let (read, rest) = postcard::take_from_bytes(body(key, value)?).ok()?;
+    rest.is_empty().then_some(read)
+}
+
+/// The checksum over key and value, its own bytes left out.
+fn crc(key: &[u8], value: &[u8]) -> u32 {
+    let (envelope, body) = value.split_at(BODY_AT.min(value.len()));
+    let crc = crc32c::crc32c(&[key.len() as u8]);
+    let crc = crc32c::crc32c_append(crc, key);
+    let crc = crc32c::crc32c_append(crc, &envelope[..CRC_AT.min(envelope.len())]);
+    crc32c::crc32c_append(crc, body)
+}

@@ -1,0 +1,54 @@
+//! What can go wrong with the ledger.
+
+use std::io;
+use std::path::PathBuf;
+
+use weir_schema::{AlertId, Epoch};
+
+/// Why a ledger could not be opened, told apart by what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenLedger {
+    #[error("the ledger in {} is in use by another process; stop that one or choose another data folder", .dir.display())]
+    InUse { dir: PathBuf },
+    #[error("could not open the ledger in {}", .dir.display())]
+    Disk {
+        dir: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the ledger in {} is damaged ({reason}); set it aside and rebuild it from the journal", .dir.display())]
+    Damaged { dir: PathBuf, reason: String },
+}
+
+/// Why the ledger could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error("epoch {} cannot be applied after epoch {}", .epoch.0, .applied.0)]
+    EpochNotNew { epoch: Epoch, applied: Epoch },
+    #[error("the changes of epoch {} are not in order: {reason}", .epoch.0)]
+    OutOfOrder { epoch: Epoch, reason: &'static str },
+    #[error("revision {revision} of alert {alert} already says something else")]
+    RevisionTaken { alert: AlertId, revision: u64 },
+    #[error(
+        "the value of key {key} is damaged; restart to have the ledger rebuilt from the journal"
+    )]
+    Damaged { key: String },
+    #[error("could not encode a value")]
+    Encode(#[source] postcard::Error),
+    #[error("the storage engine of the ledger failed")]
+    Engine(#[source] sled::Error),
+    #[error("could not sync the ledger")]
+    Sync(#[source] io::Error),
+    #[error("could not write the export")]
+    Export(#[source] io::Error),
+    #[error("a commit failed half-way; restart to have the ledger checked")]
+    Stopped,
+}
+
+impl LedgerError {
+    pub(crate) fn damaged(key: &[u8]) -> Self {
+        Self::Damaged {
+            key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
+}
