@@ -13,17 +13,9 @@ fn lines(make: impl Fn(usize) -> String) -> Vec<Vec<u8>> {
     (0..LINES).map(|n| make(n).into_bytes()).collect()
 }
 
-fn main() {
-    let context = Context {
-        format: Format::Auto,
-        received: ReceiveTime(1_790_000_000_000_000_000),
-        zone: Zone::UTC,
-        logsource: None,
-        time_field: None,
-        future_tolerance: Span::seconds(300),
-    };
+fn sets() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let at = |n: usize| format!("{:02}:{:02}:{:02}", n % 24, n % 60, (n * 7) % 60);
-    let sets = [
+    vec![
         (
             "rfc3164 plain",
             lines(|n| {
@@ -79,8 +71,19 @@ fn main() {
                 )
             }),
         ),
-    ];
-    for (name, set) in &sets {
+    ]
+}
+
+fn main() {
+    let context = Context {
+        format: Format::Auto,
+        received: ReceiveTime(1_790_000_000_000_000_000),
+        zone: Zone::UTC,
+        logsource: None,
+        time_field: None,
+        future_tolerance: Span::seconds(300),
+    };
+    for (name, set) in &sets() {
         let start = Instant::now();
         let mut fields = 0;
         for _ in 0..ROUNDS {

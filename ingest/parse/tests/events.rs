@@ -183,6 +183,38 @@ fn services_are_read() {
     }
 }
 
+/// Names that try to pass an address of their own off as the sender's.
+#[test]
+fn a_user_name_does_not_choose_the_address() {
+    let cases = [
+        (
+            "Invalid user a from 1.1.1.1 from 192.0.2.1 port 5",
+            "a from 1.1.1.1",
+        ),
+        (
+            "Invalid user a from 1.1.1.1: from 192.0.2.1 port 5",
+            "a from 1.1.1.1:",
+        ),
+        (
+            "Invalid user a from 1.1.1.1 not allowed because from 192.0.2.1 port 5",
+            "a from 1.1.1.1 not allowed because",
+        ),
+        (
+            "Connection closed by invalid user a 1.1.1.1 port 9: b 192.0.2.1 port 5 [preauth]",
+            "a 1.1.1.1 port 9: b",
+        ),
+        (
+            "Failed password for invalid user a from 1.1.1.1 port 9 ssh2 from 192.0.2.1 port 5 ssh2",
+            "a from 1.1.1.1 port 9 ssh2",
+        ),
+    ];
+    for (message, user) in cases {
+        let line = format!("<38>Mar  1 10:00:00 h sshd[1]: {message}");
+        let expected = [("user", user), ("src_ip", "192.0.2.1"), ("src_port", "5")];
+        check(line.as_bytes(), &context(), &expected);
+    }
+}
+
 #[test]
 fn years_that_are_not_written_are_the_nearest() {
     let cases = [

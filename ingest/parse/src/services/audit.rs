@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use weir_schema::Value;
+use weir_schema::{Problem, Value};
 
 use crate::draft::Draft;
 use crate::{FIELDS_MAX, time};
@@ -19,8 +19,11 @@ pub(crate) fn read<'a>(line: &'a str, draft: &mut Draft<'a>) -> bool {
     draft.text("type", kind);
     draft.number("serial", serial);
     let mut rest = pairs;
-    // Twice the limit, so that an event at its limit says so.
-    for _ in 0..2 * FIELDS_MAX {
+    for n in 0.. {
+        if n == FIELDS_MAX {
+            draft.problem(Problem::TooManyFields);
+            break;
+        }
         rest = rest.trim_start_matches([' ', '\'', '\u{1d}', ',']);
         let Some((name, tail)) = rest.split_once('=') else {
             break;

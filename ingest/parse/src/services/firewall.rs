@@ -1,6 +1,6 @@
 //! Packets that the kernel's firewall logs: iptables, nftables, ufw.
 
-use weir_schema::Value;
+use weir_schema::{Problem, Value};
 
 use super::{source_address, word};
 use crate::FIELDS_MAX;
@@ -36,7 +36,11 @@ pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
     draft.source.category = Some("firewall");
     draft.source.service = Some("firewall");
     let mut flags = Vec::new();
-    for word in packet.split_ascii_whitespace().take(FIELDS_MAX) {
+    for (n, word) in packet.split_ascii_whitespace().enumerate() {
+        if n == FIELDS_MAX {
+            draft.problem(Problem::TooManyFields);
+            break;
+        }
         match word.split_once('=') {
             Some((name, value)) => {
                 draft.text(name, value);

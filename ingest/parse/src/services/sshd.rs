@@ -25,6 +25,20 @@ enum Shape {
 
 use Shape::{Host, MaybeUserHost, MethodForUserFrom, Parenthesis, User, UserFrom};
 
+/// What sshd may write after an address. Where the name before it is anyone's to choose, only what
+/// that kind of line has, so that a name cannot bring an address of its own with such words.
+type Ends = &'static [&'static str];
+
+/// The line ends there.
+const LAST: Ends = &[" [preauth]"];
+/// A key or, in old versions, a remote user follows. A name that holds ` from HOST port N ssh2: `
+/// cannot be told from that; as others do, the first address stands.
+const METHOD: Ends = &[":", " [preauth]", " via "];
+const REASON: Ends = &[":"];
+const REFUSED: Ends = &[" not allowed because"];
+/// For addresses that stand at a place of their own.
+const OPEN: Ends = &[":", " [preauth]", " on ", " to "];
+
 const FAILURE: Option<&str> = Some("failure");
 const SUCCESS: Option<&str> = Some("success");
 
@@ -136,9 +150,16 @@ pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
     }
     match shape {
         MethodForUserFrom => method_for_user(rest, words, draft),
-        UserFrom => user_from(rest, draft),
+        UserFrom => user_from(rest, if words == "User " { REFUSED } else { LAST }, draft),
         Host => host(rest, draft),
-        MaybeUserHost => maybe_user_host(rest, draft),
+        MaybeUserHost => {
+            let ends = if words == "Disconnecting " {
+                REASON
+            } else {
+                LAST
+            };
+            maybe_user_host(rest, ends, draft);
+        }
         User => user(rest, draft),
         Parenthesis => parenthesis(rest, draft),
     }
@@ -186,7 +207,7 @@ fn method_for_user<'a>(rest: &'a str, words: &str, draft: &mut Draft<'a>) {
     } else {
         draft.text("method", method);
     }
-    user_from(rest, draft);
+    user_from(rest, METHOD, draft);
 }
 
 fn without_standing(text: &str) -> &str {
@@ -196,9 +217,9 @@ fn without_standing(text: &str) -> &str {
         .unwrap_or(text)
 }
 
-fn user_from<'a>(rest: &'a str, draft: &mut Draft<'a>) {
+fn user_from<'a>(rest: &'a str, ends: Ends, draft: &mut Draft<'a>) {
     let rest = without_standing(rest);
-    match far_end(rest) {
+    match far_end(rest, ends) {
         Some((name, far)) => {
             draft.text("user", name);
             far.add(draft);
@@ -218,14 +239,14 @@ fn user<'a>(rest: &'a str, draft: &mut Draft<'a>) {
 }
 
 fn host<'a>(rest: &'a str, draft: &mut Draft<'a>) {
-    if let Some(far) = far_at(rest) {
+    if let Some(far) = far_at(rest, OPEN) {
         far.add(draft);
-    } else if let Some((_, far)) = far_end(rest) {
+    } else if let Some((_, far)) = far_end(rest, LAST) {
         far.add(draft);
     }
 }
 
-fn maybe_user_host<'a>(rest: &'a str, draft: &mut Draft<'a>) {
+fn maybe_user_host<'a>(rest: &'a str, ends: Ends, draft: &mut Draft<'a>) {
     let named = without_standing(rest);
     if named.len() == rest.len() {
         return host(rest.strip_prefix("user ").unwrap_or(rest), draft);
@@ -238,7 +259,7 @@ fn maybe_user_host<'a>(rest: &'a str, draft: &mut Draft<'a>) {
         let Some((port, after)) = port_at(after) else {
             continue;
         };
-        if ends(after) {
+        if is_end(after, ends) {
             let (name, host) = before.rsplit_once(' ').unwrap_or(("", before));
             draft.text("user", name);
             return Far {
@@ -276,21 +297,22 @@ impl<'a> Far<'a> {
 }
 
 /// The first ` from HOST` that ends as sshd ends it, and what stands before it.
-fn far_end(text: &str) -> Option<(&str, Far<'_>)> {
-    memchr::memmem::find_iter(text.as_bytes(), b" from ").find_map(|at| {
-        let far = far_at(text.get(at + 6..)?)?;
-        Some((text.get(..at)?, far))
+fn far_end(text: &str, ends: Ends) -> Option<(&str, Far<'_>)> {
+    memchr::memchr_iter(b' ', text.as_bytes()).find_map(|at| {
+        let (before, after) = text.split_at_checked(at)?;
+        let far = far_at(after.strip_prefix(" from ")?, ends)?;
+        Some((before, far))
     })
 }
 
 /// `HOST[ port N][ sshV]`, followed by what sshd writes after it.
-fn far_at(text: &str) -> Option<Far<'_>> {
+fn far_at(text: &str, ends: Ends) -> Option<Far<'_>> {
     let end = text.find(' ').unwrap_or(text.len());
     let (host, rest) = text.split_at_checked(end)?;
     if host.is_empty() {
         return None;
     }
-    if let Some(host) = host.strip_suffix(':') {
+    if let Some(host) = host.strip_suffix(':').filter(|_| ends.contains(&":")) {
         return Some(Far { host, port: None });
     }
     let (port, rest) = match port_at(rest) {
@@ -301,7 +323,7 @@ fn far_at(text: &str) -> Option<Far<'_>> {
         Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_digit()),
         None => rest,
     };
-    ends(rest).then_some(Far { host, port })
+    is_end(rest, ends).then_some(Far { host, port })
 }
 
 fn port_at(text: &str) -> Option<(&str, &str)> {
@@ -316,7 +338,6 @@ fn port_at(text: &str) -> Option<(&str, &str)> {
         .flatten()
 }
 
-fn ends(rest: &str) -> bool {
-    const ENDS: [&str; 6] = [":", " [preauth]", " via ", " not allowed", " on ", " to "];
-    rest.is_empty() || ENDS.iter().any(|end| rest.starts_with(end))
+fn is_end(rest: &str, ends: Ends) -> bool {
+    rest.is_empty() || ends.iter().any(|end| rest.starts_with(end))
 }

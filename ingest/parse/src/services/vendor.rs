@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use weir_schema::Value;
+use weir_schema::{Problem, Value};
 
 use crate::FIELDS_MAX;
 use crate::draft::Draft;
@@ -54,7 +54,10 @@ fn extension<'a>(text: &'a str, draft: &mut Draft<'a>) {
     };
     let (mut name, tail) = text.split_at_checked(first).unwrap_or((text, ""));
     let mut rest = tail.get(1..).unwrap_or("");
-    for _ in 0..2 * FIELDS_MAX {
+    for n in 0.. {
+        if n == FIELDS_MAX {
+            return draft.problem(Problem::TooManyFields);
+        }
         let next = unescaped(rest, b'=');
         let head = next.and_then(|at| rest.get(..at)).unwrap_or(rest);
         let (value, key) = match next {
@@ -101,7 +104,11 @@ fn leef<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
     for (name, part) in NAMES.into_iter().zip(header) {
         draft.text(name, part);
     }
-    for pair in rest.split(delimiter).take(2 * FIELDS_MAX) {
+    for (n, pair) in rest.split(delimiter).enumerate() {
+        if n == FIELDS_MAX {
+            draft.problem(Problem::TooManyFields);
+            break;
+        }
         if let Some((name, value)) = pair.split_once('=') {
             draft.text(name.trim_ascii(), value);
         }
