@@ -17,7 +17,7 @@ use crate::server::State;
 mod lines;
 use lines::{Judged, Origin};
 
-/// Bodies of events in memory at once, each [`BODY_BYTES_MAX`] and its lines: some 256 MiB at worst.
+/// Bodies of events in memory at once, each [`BODY_BYTES_MAX`] and its lines: 256 MiB at worst.
 /// More requests wait, unread, so that TCP holds their senders back.
 pub(crate) const BODIES_MAX: usize = 8;
 /// Longest body of events.

@@ -9,6 +9,7 @@ use actix_web::{Error, ResponseError, web};
 use crate::problem::Problem;
 use crate::routes::OPEN_ROUTES;
 use crate::server::State;
+use crate::unread::Unread;
 
 /// Nothing here is a page, may be framed, guessed at or kept by a cache.
 const HEADERS: [(header::HeaderName, &str); 5] = [
@@ -24,13 +25,14 @@ const HEADERS: [(header::HeaderName, &str); 5] = [
 
 /// Wraps the whole server, so that no route can be added outside of it.
 pub(crate) async fn guard(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
         return Ok(request.into_response(Problem::failed().error_response()));
     };
     let route = request.match_pattern().unwrap_or_else(|| "other".into());
+    let body = Unread::take(&mut request);
     let mut response = if allowed(&request, &state) {
         // Handlers answer with responses only; an `Err` here is the HTTP library's own.
         next.call(request).await?.map_into_boxed_body()
@@ -56,7 +58,7 @@ pub(crate) async fn guard(
         .requests
         .with_label_values(&[route.as_str(), class])
         .inc();
-    Ok(response)
+    Ok(body.hold(response))
 }
 
 fn allowed(request: &ServiceRequest, state: &State) -> bool {

@@ -18,6 +18,7 @@ mod guard;
 mod problem;
 mod query;
 mod routes;
+mod unread;
 
 mod events;
 

@@ -92,6 +92,7 @@ pub struct AlertQuery {
 /// A part of a listing, and where the next one starts.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
+    /// May be fewer than asked for, or none, where the next page has more.
     pub items: Vec<T>,
     /// What to ask `after` for more; `None` at the end.
     pub next: Option<AlertId>,

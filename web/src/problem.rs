@@ -19,7 +19,8 @@ pub(crate) struct Problem {
     name: &'static str,
     detail: String,
     retry_after_seconds: Option<u64>,
-    more: Map<String, Value>,
+    /// Extension members.
+    more: Vec<(String, Value)>,
 }
 
 impl Problem {
@@ -29,7 +30,7 @@ impl Problem {
             name,
             detail: detail.into(),
             retry_after_seconds: None,
-            more: Map::new(),
+            more: Vec::new(),
         }
     }
 
@@ -100,7 +101,7 @@ impl Problem {
 
     /// Adds an extension member.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.into(), value.into());
+        self.more.push((name.into(), value.into()));
         self
     }
 }

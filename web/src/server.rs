@@ -16,6 +16,8 @@ use crate::{guard, routes};
 
 /// A connection that has not sent its request's head by then is closed.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that is being closed is cut by then, whatever its other end still sends.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// An idle connection is kept so long for the next request.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What is still open so long after a stop is cut.
@@ -113,7 +115,7 @@ impl WebHandle {
     }
 }
 
-/// Serves on `listener`. The server runs while its future is polled; signals are left to the caller.
+/// Serves on `listener`. The server runs while its future is polled; signals are the caller's.
 pub fn serve(
     listener: TcpListener,
     ports: Ports,
@@ -144,6 +146,7 @@ pub fn serve(
         .max_connections(CONNECTIONS_MAX)
         .backlog(BACKLOG_MAX)
         .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(CLOSE_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(STOP_TIMEOUT_SECONDS)
         .disable_signals()

@@ -1,7 +1,7 @@
 //! The JSON of alerts on every wire of ours; `weir replay` writes the same.
 
 use serde_json::{Map, Value, json};
-use weir_schema::{AlertRecord, AlertState, Cause, Change, ChangeKind, EvidenceItem};
+use weir_schema::{AlertId, AlertRecord, AlertState, Cause, Change, ChangeKind, EvidenceItem};
 
 use crate::base64;
 use crate::ports::{Cursor, Diagnostic, ExplainedEvent, Explanation, MatchedClause, RuleInfo};
@@ -22,15 +22,19 @@ pub(crate) fn change_json_as(change: &Change, kind: ChangeKind) -> Value {
     object.insert("id".into(), Cursor::of(change).to_string().into());
     object.insert("change".into(), kind.name().into());
     object.extend(record_fields(&change.record));
-    let supersedes: Vec<_> = change.supersedes.iter().map(ToString::to_string).collect();
-    object.insert("supersedes".into(), supersedes.into());
+    object.insert("supersedes".into(), ids(&change.supersedes));
     Value::Object(object)
+}
+
+fn ids(alerts: &[AlertId]) -> Value {
+    alerts.iter().map(ToString::to_string).collect()
 }
 
 /// An alert as it is now.
 #[must_use]
 pub fn record_json(record: &AlertRecord) -> Value {
     let mut object = record_fields(record);
+    object.insert("supersedes".into(), ids(&record.supersedes));
     object.insert("standing".into(), record.standing.into());
     object.insert("raised_epoch".into(), record.raised.0.into());
     Value::Object(object)

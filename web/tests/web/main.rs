@@ -1,0 +1,6 @@
+//! The server as its clients meet it, over real sockets, in one test binary.
+
+mod harness;
+
+mod api;
+mod stream;
