@@ -34,8 +34,14 @@ pub(crate) async fn guard(
     let route = request.match_pattern().unwrap_or_else(|| "other".into());
     let body = Unread::take(&mut request);
     let mut response = if allowed(&request, &state) {
-        // Handlers answer with responses only; an `Err` here is the HTTP library's own.
-        next.call(request).await?.map_into_boxed_body()
+        match next.call(request).await {
+            Ok(response) => response.map_into_boxed_body(),
+            // Handlers answer with responses only; this is the HTTP library's own.
+            Err(error) => {
+                let status = error.as_response_error().status_code();
+                return Err(Problem::of_status(status).into());
+            }
+        }
     } else {
         request.into_response(Problem::unauthorized().error_response())
     };

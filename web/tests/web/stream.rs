@@ -79,6 +79,8 @@ fn rows_come_as_they_are_committed_and_both_formats_agree() {
         assert_eq!(ndjson.object().unwrap(), data);
         assert_eq!(asked.object().unwrap(), data);
     }
+    let counted = "weir_stream_rows_total{format=\"sse\"} 12";
+    assert!(server.get("/metrics").text().contains(counted));
     let late = server.stream("/api/v1/stream/alerts", &[]);
     assert!(late.headers.contains(&("weir-cursor".into(), "3-1".into())));
 }
@@ -190,13 +192,9 @@ fn streams_are_counted_limited_and_given_back() {
     assert_eq!(third.problem(503).0, "busy");
     assert!(third.header("retry-after").is_some());
     drop(first);
-    while server
-        .get("/metrics")
-        .text()
-        .contains("weir_stream_subscribers{format=\"sse\"} 1")
-    {
-        std::thread::yield_now();
-    }
+    let open = "weir_stream_subscribers{format=\"sse\"} 1";
+    let gone = (0..100_000).any(|_| !server.get("/metrics").text().contains(open));
+    assert!(gone, "the seat was not given back");
     assert_eq!(server.stream("/api/v1/stream/alerts", &[]).status, 200);
 }
 
