@@ -1,0 +1,336 @@
+//! Group commit: which submissions share a sync, and when an epoch is sealed. Knows no actor and no timer.
+//!
+//! The first submission after a quiet time is committed and sealed at once. While more come, a commit
+//! waits until `commit_delay` after the one before, a seal until `epoch_delay` after the one before, or
+//! until enough events wait; so a busy journal pays few syncs and few epochs, and a quiet one no delay.
+
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
+use weir_schema::{Batch, Entry, Epoch};
+
+use crate::deliveries::{Admission, Deliveries};
+use crate::journal::{Accepted, JournalFault, JournalPort, SubmitError};
+use crate::metrics::{Dropped, IngestMetrics};
+
+/// First wait after a fault; it doubles up to [`BACKOFF_MAX`].
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+
+/// Longest wait after a fault: a person who made room sees it taken within a second.
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// When the writer commits and seals. Defaults as measured for the graph: see `docs/ARCHITECTURE.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitOptions {
+    /// Least time between two commits, unless `commit_events` wait.
+    pub commit_delay: Duration,
+    /// So many waiting events are committed at once.
+    pub commit_events: usize,
+    /// An epoch is sealed when it holds so many events; it is larger by less than one batch.
+    pub epoch_events_max: usize,
+    /// Least time between two seals, unless `epoch_events_max` wait.
+    pub epoch_delay: Duration,
+}
+
+impl Default for CommitOptions {
+    fn default() -> Self {
+        Self {
+            commit_delay: Duration::from_millis(5),
+            commit_events: 2_000,
+            epoch_events_max: 10_000,
+            epoch_delay: Duration::from_millis(20),
+        }
+    }
+}
+
+/// Why nothing was journaled, with the entries given back so that the submitter can try again.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub error: SubmitError,
+    pub entries: Vec<Entry>,
+}
+
+pub(crate) type Answer = Result<Accepted, Refused>;
+
+/// The writer's limits hold as long as these live.
+pub(crate) type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+/// Entries on their way into the journal.
+pub(crate) struct Submission {
+    pub entries: Vec<Entry>,
+    /// `None`: nobody waits; what cannot be journaled is counted as dropped.
+    pub reply: Option<oneshot::Sender<Answer>>,
+    /// `None` for what the writer submits to itself.
+    pub _permits: Option<Permits>,
+}
+
+/// The state of the one writer.
+pub(crate) struct GroupCommit<P> {
+    port: P,
+    deliveries: Deliveries,
+    metrics: IngestMetrics,
+    options: CommitOptions,
+    pending: Vec<Submission>,
+    pending_events: usize,
+    unsealed: Unsealed,
+    /// Seal with the next commit, whatever the delay says.
+    seal_asked: bool,
+    last_commit: Option<Instant>,
+    last_seal: Option<Instant>,
+    /// After a fault: not before this time.
+    held_until: Option<Instant>,
+    backoff: Duration,
+}
+
+/// Entries that no seal follows yet.
+#[derive(Clone, Copy, Default)]
+struct Unsealed {
+    entries: usize,
+    events: usize,
+}
+
+/// One submission, written but not synced.
+struct Written {
+    submission: Submission,
+    accepted: Accepted,
+}
+
+impl<P: JournalPort> GroupCommit<P> {
+    pub fn new(
+        port: P,
+        options: CommitOptions,
+        metrics: IngestMetrics,
+        deliveries: Deliveries,
+    ) -> Self {
+        Self {
+            port,
+            deliveries,
+            metrics,
+            options,
+            pending: Vec::new(),
+            pending_events: 0,
+            unsealed: Unsealed::default(),
+            seal_asked: false,
+            last_commit: None,
+            last_seal: None,
+            held_until: None,
+            backoff: BACKOFF_MIN,
+        }
+    }
+
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
+    }
+
+    pub fn take(&mut self, submission: Submission) {
+        self.pending_events += events(&submission.entries);
+        self.pending.push(submission);
+    }
+
+    /// The next commit seals.
+    pub fn ask_seal(&mut self) {
+        self.seal_asked = true;
+    }
+
+    /// Whether the last commit failed and the next waits.
+    pub fn is_held(&self, now: Instant) -> bool {
+        self.held_until.is_some_and(|until| until > now)
+    }
+
+    /// When [`Self::commit`] is to be called; `None`: there is nothing to do.
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        let after = |last: Option<Instant>, delay| last.map_or(now, |last| last + delay);
+        let CommitOptions {
+            commit_delay,
+            commit_events,
+            epoch_events_max,
+            epoch_delay,
+        } = self.options;
+        let commit = if self.pending.is_empty() {
+            None
+        } else if self.seal_asked || self.pending_events >= commit_events {
+            Some(now)
+        } else {
+            Some(after(self.last_commit, commit_delay))
+        };
+        let seal = if self.unsealed.entries == 0 {
+            None
+        } else if self.seal_asked || self.unsealed.events >= epoch_events_max {
+            Some(now)
+        } else {
+            Some(after(self.last_seal, epoch_delay))
+        };
+        let due = commit.into_iter().chain(seal).min()?;
+        Some(self.held_until.map_or(due, |until| due.max(until)))
+    }
+
+    /// Writes and syncs what is pending, seals if it is time, and answers.
+    pub fn commit(&mut self, now: Instant) -> Result<(), JournalFault> {
+        let group = std::mem::take(&mut self.pending);
+        self.pending_events = 0;
+        let before = self.deliveries.savepoint();
+        let unsealed = self.unsealed;
+        let mut written = Vec::with_capacity(group.len());
+        let synced = self.write(group, now, &mut written);
+        match synced {
+            Ok(sealed) => {
+                self.deliveries.commit();
+                self.held_until = None;
+                self.backoff = BACKOFF_MIN;
+                self.last_commit = Some(now);
+                if sealed {
+                    self.last_seal = Some(now);
+                    self.seal_asked = false;
+                }
+                self.answer(written);
+                Ok(())
+            }
+            Err(fault) => {
+                self.deliveries.rollback(before);
+                self.unsealed = unsealed;
+                self.held_until = Some(now + self.backoff);
+                self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+                self.metrics.journal_faults.inc();
+                tracing::error!(kind = ?fault.kind, message = fault.message, "journal commit failed");
+                self.refuse(written, &fault);
+                Err(fault)
+            }
+        }
+    }
+
+    /// True where the last entry is a seal. After an error `written` holds every submission that was
+    /// not answered.
+    fn write(
+        &mut self,
+        group: Vec<Submission>,
+        now: Instant,
+        written: &mut Vec<Written>,
+    ) -> Result<bool, JournalFault> {
+        let mut epoch = self.port.next_epoch();
+        let mut outcome = Ok(());
+        let mut wrote = false;
+        let mut sealed = false;
+        for submission in group {
+            let Some(next) = self.admit(submission) else {
+                continue;
+            };
+            for entry in &next.submission.entries {
+                outcome = outcome.and_then(|()| self.port.append(entry));
+                wrote = true;
+                self.unsealed.entries += 1;
+                self.unsealed.events += entry_events(entry);
+            }
+            written.push(next);
+            if self.unsealed.events >= self.options.epoch_events_max {
+                outcome = outcome.and_then(|()| self.seal(&mut epoch));
+                sealed = true;
+            }
+        }
+        outcome?;
+        let delay_over = self
+            .last_seal
+            .is_none_or(|last| now >= last + self.options.epoch_delay);
+        if self.unsealed.entries > 0 && (self.seal_asked || delay_over) {
+            self.seal(&mut epoch)?;
+            (wrote, sealed) = (true, true);
+        }
+        if wrote {
+            self.port.sync()?;
+        }
+        Ok(sealed)
+    }
+
+    fn seal(&mut self, epoch: &mut Epoch) -> Result<(), JournalFault> {
+        self.port.append(&Entry::Seal { epoch: *epoch })?;
+        epoch.0 = epoch.0.saturating_add(1);
+        self.unsealed = Unsealed::default();
+        Ok(())
+    }
+
+    /// Leaves in the submission what is new; answers it where it is refused as a whole.
+    fn admit(&mut self, mut submission: Submission) -> Option<Written> {
+        let before = self.deliveries.savepoint();
+        let mut accepted = Accepted::default();
+        let mut entries = Vec::with_capacity(submission.entries.len());
+        for entry in std::mem::take(&mut submission.entries) {
+            let Entry::Batch(batch) = entry else {
+                entries.push(entry);
+                continue;
+            };
+            match self.deliveries.admit(batch) {
+                Ok(Admission {
+                    batches,
+                    duplicates,
+                    conflicts,
+                    next_sequence,
+                }) => {
+                    accepted.events += batches.iter().map(|b| b.frames.len() as u64).sum::<u64>();
+                    accepted.duplicates += duplicates;
+                    accepted.conflicts += conflicts;
+                    accepted.next_sequence = next_sequence.or(accepted.next_sequence);
+                    entries.extend(batches.into_iter().map(Entry::Batch));
+                }
+                Err(error) => {
+                    self.deliveries.rollback(before);
+                    if let Some(reply) = submission.reply {
+                        let entries = Vec::new();
+                        // The submitter may have gone; then nobody is to be told.
+                        let _ = reply.send(Err(Refused { error, entries }));
+                    }
+                    return None;
+                }
+            }
+        }
+        submission.entries = entries;
+        Some(Written {
+            submission,
+            accepted,
+        })
+    }
+
+    fn answer(&self, written: Vec<Written>) {
+        let events: u64 = written.iter().map(|next| next.accepted.events).sum();
+        self.metrics.events_journaled.inc_by(events);
+        self.metrics.commit_events.observe(events as f64);
+        for next in written {
+            if let Some(reply) = next.submission.reply {
+                // The submitter may have gone; what it sent is durable all the same.
+                let _ = reply.send(Ok(next.accepted));
+            }
+        }
+    }
+
+    fn refuse(&self, written: Vec<Written>, fault: &JournalFault) {
+        for next in written {
+            let entries = next.submission.entries;
+            match next.submission.reply {
+                Some(reply) => {
+                    let error = SubmitError::Fault(fault.clone());
+                    let _ = reply.send(Err(Refused { error, entries }));
+                }
+                None => count_dropped(&self.metrics, &entries, Dropped::JournalFault),
+            }
+        }
+    }
+}
+
+/// Counts the events of entries that nobody can send again.
+pub(crate) fn count_dropped(metrics: &IngestMetrics, entries: &[Entry], reason: Dropped) {
+    for entry in entries {
+        if let Entry::Batch(batch) = entry {
+            metrics.dropped(batch.transport, reason, batch.frames.len() as u64);
+        }
+    }
+}
+
+fn events(entries: &[Entry]) -> usize {
+    entries.iter().map(entry_events).sum()
+}
+
+fn entry_events(entry: &Entry) -> usize {
+    match entry {
+        Entry::Batch(Batch { frames, .. }) => frames.len(),
+        Entry::Control(_) | Entry::Seal { .. } => 0,
+    }
+}

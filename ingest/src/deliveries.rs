@@ -1,0 +1,538 @@
+//! Recognises deliveries that a sender repeats: what is durable is dropped, what differs is kept.
+//!
+//! An agent's events are known by (tenant, agent, spool, sequence). Of each spool the fingerprints of
+//! the last [`FINGERPRINTS_PER_SPOOL`] events are remembered; a repeat within them with other bytes is a
+//! conflict and is journaled beside the first, a repeat from before them is taken as the same.
+//! A spool that is not known starts at 0, so that the loss of its start is seen as a gap.
+//! An HTTP request is known by (tenant, idempotency key).
+//!
+//! All of it is a function of the journal: [`Deliveries::observe`] every batch at start.
+
+use std::collections::{HashMap, VecDeque};
+
+use weir_schema::{Batch, Delivery, Position};
+
+use crate::journal::SubmitError;
+
+/// Remembered events of a spool: more than an agent sends unacknowledged (8 batches of 1,000), 8 bytes each.
+pub const FINGERPRINTS_PER_SPOOL: usize = 8_192;
+
+/// Conflicting events of a spool that are recognised when they come again, 16 bytes each.
+pub const CONFLICTS_PER_SPOOL: usize = 256;
+
+/// Spools remembered; the ones unheard for longest are forgotten first, a tenth at a time. An agent
+/// whose spool was forgotten is told of a gap and must start a new spool. Bounds memory to some 300 MB
+/// where every spool is busy; an idle fleet takes far less.
+pub const SPOOLS_MAX: usize = 4_096;
+
+/// Idempotency keys remembered, the newest.
+pub const KEYS_MAX: usize = 100_000;
+
+/// Longest agent id and idempotency key in bytes.
+pub const ID_BYTES_MAX: usize = 255;
+
+type Hash = [u8; 16];
+
+#[derive(Clone, Debug, Default)]
+struct Spool {
+    next: u64,
+    /// Of the events before `next`, the last of them last.
+    fingerprints: VecDeque<u64>,
+    /// (sequence, fingerprint) of events kept beside another.
+    conflicts: VecDeque<(u64, u64)>,
+    /// When it was last heard, in deliveries.
+    heard: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    digest: Hash,
+    next_part: u32,
+}
+
+#[derive(Debug)]
+enum Undo {
+    Spool(Hash, Option<Spool>),
+    Request(Hash, Option<Request>),
+}
+
+/// What of a batch is to be journaled.
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    pub batches: Vec<Batch>,
+    pub duplicates: u64,
+    pub conflicts: u64,
+    pub next_sequence: Option<u64>,
+}
+
+/// The deliveries that the journal holds, and those of the commit under way.
+#[derive(Debug, Default)]
+pub struct Deliveries {
+    spools: HashMap<Hash, Spool>,
+    requests: HashMap<Hash, Request>,
+    /// Keys of `requests`, oldest first.
+    request_order: VecDeque<Hash>,
+    heard: u64,
+    undo: Vec<Undo>,
+}
+
+/// A place to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Savepoint(usize);
+
+impl Deliveries {
+    /// Nothing was delivered yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes note of a batch that the journal holds. For start; in journal order.
+    pub fn observe(&mut self, batch: &Batch) {
+        match &batch.delivery {
+            None => {}
+            Some(Delivery::Agent {
+                agent,
+                spool,
+                first_sequence,
+            }) => {
+                let spool = self.spool_mut(spool_hash(&batch.tenant, agent, *spool));
+                spool.observe(*first_sequence, batch);
+            }
+            Some(Delivery::Http {
+                key, digest, part, ..
+            }) => {
+                let hash = key_hash(&batch.tenant, key);
+                self.note_part(hash, *digest, *part);
+            }
+        }
+        self.commit();
+    }
+
+    /// The sequence up to which all events of a spool are durable. Between commits only.
+    #[must_use]
+    pub fn next_sequence(&self, tenant: &str, agent: &str, spool: u64) -> u64 {
+        let hash = spool_hash(tenant, agent, spool);
+        self.spools.get(&hash).map_or(0, |spool| spool.next)
+    }
+
+    pub(crate) fn savepoint(&self) -> Savepoint {
+        Savepoint(self.undo.len())
+    }
+
+    /// Decides what of `batch` is new, and counts that as delivered until rolled back.
+    pub(crate) fn admit(&mut self, batch: Batch) -> Result<Admission, SubmitError> {
+        if batch.frames.is_empty() || batch.frames.len() > Position::FRAMES_MAX {
+            return Err(SubmitError::Invalid("a batch has 1 to 65,536 frames"));
+        }
+        match &batch.delivery {
+            None => Ok(Admission {
+                batches: vec![batch],
+                ..Admission::default()
+            }),
+            Some(Delivery::Agent {
+                agent,
+                spool,
+                first_sequence,
+            }) => {
+                let hash = checked_id(agent).map(|a| spool_hash(&batch.tenant, a, *spool))?;
+                let first_sequence = *first_sequence;
+                self.admit_events(batch, hash, first_sequence)
+            }
+            Some(Delivery::Http {
+                key, digest, part, ..
+            }) => {
+                let hash = checked_id(key).map(|key| key_hash(&batch.tenant, key))?;
+                let (digest, part) = (*digest, *part);
+                self.admit_part(batch, hash, digest, part)
+            }
+        }
+    }
+
+    /// Everything admitted is durable.
+    pub(crate) fn commit(&mut self) {
+        self.undo.clear();
+        while self.request_order.len() > KEYS_MAX {
+            if let Some(oldest) = self.request_order.pop_front() {
+                self.requests.remove(&oldest);
+            }
+        }
+        if self.spools.len() > SPOOLS_MAX {
+            let mut heard: Vec<u64> = self.spools.values().map(|spool| spool.heard).collect();
+            let (_, newest_forgotten, _) = heard.select_nth_unstable(SPOOLS_MAX / 10);
+            let newest_forgotten = *newest_forgotten;
+            self.spools
+                .retain(|_, spool| spool.heard > newest_forgotten);
+            tracing::warn!("forgot the agent spools that were unheard for longest");
+        }
+    }
+
+    /// Nothing admitted since `savepoint` is durable.
+    pub(crate) fn rollback(&mut self, savepoint: Savepoint) {
+        for undo in self.undo.drain(savepoint.0..).rev() {
+            match undo {
+                Undo::Spool(hash, Some(spool)) => {
+                    self.spools.insert(hash, spool);
+                }
+                Undo::Spool(hash, None) => {
+                    self.spools.remove(&hash);
+                }
+                Undo::Request(hash, Some(request)) => {
+                    self.requests.insert(hash, request);
+                }
+                Undo::Request(hash, None) => {
+                    self.requests.remove(&hash);
+                    // The newest goes first, so that it is the last in the order.
+                    self.request_order.pop_back();
+                }
+            }
+        }
+    }
+
+    fn spool_mut(&mut self, hash: Hash) -> &mut Spool {
+        self.heard += 1;
+        let spool = self.spools.entry(hash).or_default();
+        spool.heard = self.heard;
+        spool
+    }
+
+    fn admit_events(
+        &mut self,
+        mut batch: Batch,
+        hash: Hash,
+        first: u64,
+    ) -> Result<Admission, SubmitError> {
+        let before = self.spools.get(&hash);
+        let expected = before.map_or(0, |spool| spool.next);
+        let count = batch.frames.len() as u64;
+        if first.checked_add(count).is_none() {
+            return Err(SubmitError::Invalid("the sequence number is too large"));
+        }
+        if first > expected {
+            return Err(SubmitError::Gap {
+                expected,
+                got: first,
+            });
+        }
+        self.undo.push(Undo::Spool(hash, before.cloned()));
+        let spool = self.spool_mut(hash);
+        let mut admission = Admission::default();
+        let frames = std::mem::take(&mut batch.frames);
+        let mut kept_until = None;
+        for (sequence, frame) in (first..).zip(frames) {
+            match spool.note(sequence, &frame) {
+                Noted::Duplicate => {
+                    admission.duplicates += 1;
+                    continue;
+                }
+                Noted::Conflict => admission.conflicts += 1,
+                Noted::New => {}
+            }
+            if kept_until != Some(sequence) {
+                admission.batches.push(with_sequence(&batch, sequence));
+            }
+            if let Some(run) = admission.batches.last_mut() {
+                run.frames.push(frame);
+            }
+            kept_until = Some(sequence + 1);
+        }
+        admission.next_sequence = Some(spool.next);
+        Ok(admission)
+    }
+
+    fn admit_part(
+        &mut self,
+        batch: Batch,
+        hash: Hash,
+        digest: Hash,
+        part: u32,
+    ) -> Result<Admission, SubmitError> {
+        let known = self.requests.get(&hash);
+        if known.is_some_and(|known| known.digest != digest) {
+            return Err(SubmitError::Conflict);
+        }
+        let next_part = known.map_or(0, |known| known.next_part);
+        if part > next_part {
+            return Err(SubmitError::Invalid("a part before it is missing"));
+        }
+        if part < next_part {
+            return Ok(Admission {
+                duplicates: batch.frames.len() as u64,
+                ..Admission::default()
+            });
+        }
+        self.note_part(hash, digest, part);
+        Ok(Admission {
+            batches: vec![batch],
+            ..Admission::default()
+        })
+    }
+
+    fn note_part(&mut self, hash: Hash, digest: Hash, part: u32) {
+        let next_part = part.saturating_add(1);
+        let request = Request { digest, next_part };
+        let before = self.requests.insert(hash, request);
+        if before.is_none() {
+            self.request_order.push_back(hash);
+        }
+        self.undo.push(Undo::Request(hash, before));
+    }
+}
+
+enum Noted {
+    New,
+    Duplicate,
+    Conflict,
+}
+
+impl Spool {
+    /// Notes an event at or before `next`.
+    fn note(&mut self, sequence: u64, frame: &[u8]) -> Noted {
+        let fingerprint = fingerprint(frame);
+        if sequence >= self.next {
+            self.remember(fingerprint);
+            self.next = sequence.saturating_add(1);
+            return Noted::New;
+        }
+        let back = usize::try_from(self.next - sequence).unwrap_or(usize::MAX);
+        let at = self.fingerprints.len().checked_sub(back);
+        let same = at.is_none_or(|at| self.fingerprints.get(at) == Some(&fingerprint));
+        if same || self.conflicts.contains(&(sequence, fingerprint)) {
+            return Noted::Duplicate;
+        }
+        if self.conflicts.len() == CONFLICTS_PER_SPOOL {
+            self.conflicts.pop_front();
+        }
+        self.conflicts.push_back((sequence, fingerprint));
+        Noted::Conflict
+    }
+
+    fn remember(&mut self, fingerprint: u64) {
+        if self.fingerprints.len() == FINGERPRINTS_PER_SPOOL {
+            self.fingerprints.pop_front();
+        }
+        self.fingerprints.push_back(fingerprint);
+    }
+
+    fn observe(&mut self, first: u64, batch: &Batch) {
+        if first > self.next {
+            // The spool was forgotten once, or the journal's start is gone: go on from here.
+            self.fingerprints.clear();
+            self.next = first;
+        }
+        for (sequence, frame) in (first..).zip(&batch.frames) {
+            self.note(sequence, frame);
+        }
+    }
+}
+
+fn with_sequence(batch: &Batch, sequence: u64) -> Batch {
+    let mut run = batch.clone();
+    if let Some(Delivery::Agent { first_sequence, .. }) = &mut run.delivery {
+        *first_sequence = sequence;
+    }
+    run
+}
+
+fn checked_id(id: &str) -> Result<&str, SubmitError> {
+    if id.is_empty() || id.len() > ID_BYTES_MAX {
+        return Err(SubmitError::Invalid(
+            "an agent id or idempotency key has 1 to 255 bytes",
+        ));
+    }
+    Ok(id)
+}
+
+fn spool_hash(tenant: &str, agent: &str, spool: u64) -> Hash {
+    hash(&[tenant.as_bytes(), agent.as_bytes(), &spool.to_le_bytes()])
+}
+
+fn key_hash(tenant: &str, key: &str) -> Hash {
+    hash(&[tenant.as_bytes(), key.as_bytes()])
+}
+
+fn hash(parts: &[&[u8]]) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut hash = Hash::default();
+    hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    hash
+}
+
+fn fingerprint(frame: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&blake3::hash(frame).as_bytes()[..8]);
+    u64::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_bytes::ByteBuf;
+    use weir_schema::{Format, ReceiveTime, Transport};
+
+    use super::*;
+
+    fn batch(delivery: Delivery, frames: &[&str]) -> Batch {
+        Batch {
+            tenant: "default".into(),
+            source: "s".into(),
+            transport: Transport::Agent,
+            format: Format::Agent,
+            peer: None,
+            zone: None,
+            logsource: None,
+            received: ReceiveTime(0),
+            delivery: Some(delivery),
+            frames: frames.iter().map(|f| ByteBuf::from(f.as_bytes())).collect(),
+        }
+    }
+
+    fn events(first_sequence: u64, frames: &[&str]) -> Batch {
+        let agent = "a".to_owned();
+        let spool = 1;
+        let delivery = Delivery::Agent {
+            agent,
+            spool,
+            first_sequence,
+        };
+        batch(delivery, frames)
+    }
+
+    fn request(key: &str, body: u8, part: u32) -> Batch {
+        let delivery = Delivery::Http {
+            key: key.into(),
+            digest: [body; 16],
+            part,
+            last: true,
+        };
+        batch(delivery, &["x"])
+    }
+
+    /// (first sequence, frames) of each run kept, with duplicates, conflicts, next sequence.
+    type Kept = (Vec<(u64, Vec<String>)>, u64, u64, Option<u64>);
+
+    fn kept(admission: Admission) -> Kept {
+        let runs = admission.batches.iter().map(|batch| {
+            let first = match batch.delivery {
+                Some(Delivery::Agent { first_sequence, .. }) => first_sequence,
+                _ => 0,
+            };
+            let text = |frame: &ByteBuf| String::from_utf8_lossy(frame).into_owned();
+            (first, batch.frames.iter().map(text).collect())
+        });
+        let runs = runs.collect();
+        (
+            runs,
+            admission.duplicates,
+            admission.conflicts,
+            admission.next_sequence,
+        )
+    }
+
+    #[test]
+    fn repeats_are_cut_conflicts_kept_and_gaps_refused() {
+        let mut deliveries = Deliveries::new();
+        let mut rebuilt = Deliveries::new();
+        let run =
+            |first: u64, frames: &[&str]| (first, frames.iter().map(|f| f.to_string()).collect());
+        let steps: [(Batch, Kept); 6] = [
+            (
+                events(0, &["a", "b"]),
+                (vec![run(0, &["a", "b"])], 0, 0, Some(2)),
+            ),
+            (events(0, &["a", "b"]), (vec![], 2, 0, Some(2))),
+            (
+                events(1, &["b", "c"]),
+                (vec![run(2, &["c"])], 1, 0, Some(3)),
+            ),
+            (
+                events(0, &["A", "b", "C", "d"]),
+                (vec![run(0, &["A"]), run(2, &["C", "d"])], 1, 2, Some(4)),
+            ),
+            (events(0, &["A"]), (vec![], 1, 0, Some(4))),
+            (events(0, &["a"]), (vec![], 1, 0, Some(4))),
+        ];
+        for (batch, expected) in steps {
+            let admission = deliveries.admit(batch).unwrap();
+            deliveries.commit();
+            admission.batches.iter().for_each(|b| rebuilt.observe(b));
+            assert_eq!(kept(admission), expected);
+        }
+        for deliveries in [&mut deliveries, &mut rebuilt] {
+            let gap = deliveries.admit(events(9, &["x"])).unwrap_err();
+            assert_eq!(
+                gap,
+                SubmitError::Gap {
+                    expected: 4,
+                    got: 9
+                }
+            );
+            let again = deliveries.admit(events(0, &["A", "b", "C", "d"])).unwrap();
+            assert_eq!(kept(again), (vec![], 4, 0, Some(4)));
+            assert_eq!(
+                deliveries.next_sequence("other", "a", 1),
+                0,
+                "tenants never mix"
+            );
+            let wrap = deliveries.admit(events(u64::MAX, &["x"])).unwrap_err();
+            assert!(matches!(wrap, SubmitError::Invalid(_)));
+        }
+    }
+
+    #[test]
+    fn a_key_stands_for_one_body_and_what_failed_may_come_again() {
+        let mut deliveries = Deliveries::new();
+        let start = deliveries.savepoint();
+        assert_eq!(
+            deliveries.admit(request("k", 1, 0)).unwrap().batches.len(),
+            1
+        );
+        assert_eq!(
+            deliveries.admit(events(0, &["a"])).unwrap().batches.len(),
+            1
+        );
+        deliveries.rollback(start);
+        assert_eq!(deliveries.next_sequence("default", "a", 1), 0);
+        assert_eq!(
+            deliveries.admit(request("k", 2, 0)).unwrap().batches.len(),
+            1
+        );
+        deliveries.commit();
+        assert_eq!(deliveries.admit(request("k", 2, 0)).unwrap().duplicates, 1);
+        assert_eq!(
+            deliveries.admit(request("k", 2, 1)).unwrap().batches.len(),
+            1
+        );
+        let conflict = deliveries.admit(request("k", 1, 0)).unwrap_err();
+        assert_eq!(conflict, SubmitError::Conflict);
+    }
+
+    #[test]
+    fn memory_is_bounded_by_forgetting_the_oldest() {
+        let mut deliveries = Deliveries::new();
+        for key in 0..KEYS_MAX + 10 {
+            deliveries.observe(&request(&key.to_string(), 1, 0));
+        }
+        assert_eq!(deliveries.requests.len(), KEYS_MAX);
+        assert_eq!(deliveries.admit(request("0", 1, 0)).unwrap().duplicates, 0);
+        assert_eq!(deliveries.admit(request("20", 1, 0)).unwrap().duplicates, 1);
+        for spool in 0..=SPOOLS_MAX as u64 {
+            let agent = "a".to_owned();
+            let delivery = Delivery::Agent {
+                agent,
+                spool,
+                first_sequence: 0,
+            };
+            deliveries.observe(&batch(delivery, &["x"]));
+        }
+        assert!(deliveries.spools.len() <= SPOOLS_MAX);
+        let newest = deliveries.next_sequence("default", "a", SPOOLS_MAX as u64);
+        assert_eq!(
+            (newest, deliveries.next_sequence("default", "a", 0)),
+            (1, 0)
+        );
+    }
+}

@@ -1,0 +1,445 @@
+//! Cuts a byte stream into frames (RFC 6587): octet counting and lines, told apart as they come.
+//!
+//! - A connection whose first frame starts with `1`-`9` counts octets (`LENGTH SP FRAME`); after a
+//!   counted frame, one that starts otherwise is a line, and the next may be counted again.
+//! - A connection whose first frame is a line has lines only, whatever they start with: a line
+//!   `60000 ...` must not swallow those behind it.
+//! - LF ends a line, a CR before it goes with it. Until the first LF, NUL ends a line, too;
+//!   after it NUL is data.
+//! - What is no count (another byte than a digit or space, too many digits, more than
+//!   [`COUNT_TO_CAP_MAX`] caps) is read as a line, digits included: nothing is lost, the stream is in
+//!   step again behind the next LF, and on a counting connection the error is counted.
+//! - A frame longer than the cap is kept up to the cap; the rest is skipped and counted.
+//! - What is unterminated when the stream ends is a frame of its own.
+//!
+//! How the stream is cut into reads changes neither frames nor counts.
+
+/// Default cap of a frame: above what RFC 5424 senders use (8 KiB), and one UDP datagram.
+pub const FRAME_BYTES_MAX: usize = 64 << 10;
+
+/// A count of more caps than this is no count: skipping so much would blind the connection.
+pub const COUNT_TO_CAP_MAX: u64 = 16;
+
+/// Most digits of a count; more cannot be below the largest count that is believed.
+const COUNT_DIGITS_MAX: usize = 10;
+
+/// What a framer met since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FramingCounts {
+    /// Frames cut at the cap.
+    pub truncated: u64,
+    /// Bytes behind the cap, not kept.
+    pub skipped_bytes: u64,
+    /// Empty lines, of which no event is made.
+    pub empty: u64,
+    /// Counts that were none, on a connection that counts.
+    pub bad_count: u64,
+    /// Frames that started with neither a count nor `<`, on a connection that counts.
+    pub out_of_step: u64,
+    /// Counted frames that the end of the stream cut off.
+    pub unterminated: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the first byte of a frame.
+    Start,
+    /// In the digits of a count, which `kept` holds.
+    Count,
+    Line,
+    /// Behind the cap of a line.
+    SkipLine,
+    Counted {
+        left: usize,
+    },
+    /// Behind the cap of a counted frame.
+    SkipCounted {
+        left: usize,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Unknown,
+    Lines,
+    Counts,
+}
+
+/// Cuts one connection's bytes into frames. Holds at most one cap of bytes.
+#[derive(Debug)]
+pub struct Framer {
+    frame_bytes_max: usize,
+    state: State,
+    manner: Manner,
+    nul_ends_line: bool,
+    kept: Vec<u8>,
+    counts: FramingCounts,
+}
+
+impl Framer {
+    /// A framer for a new connection; a cap of 0 is taken as 1.
+    #[must_use]
+    pub fn new(frame_bytes_max: usize) -> Self {
+        Self {
+            frame_bytes_max: frame_bytes_max.max(1),
+            state: State::Start,
+            manner: Manner::Unknown,
+            nul_ends_line: true,
+            kept: Vec::new(),
+            counts: FramingCounts::default(),
+        }
+    }
+
+    /// Takes the next bytes and appends the frames that they complete.
+    pub fn push(&mut self, mut input: &[u8], frames: &mut Vec<Vec<u8>>) {
+        while let Some(&first) = input.first() {
+            input = match self.state {
+                State::Start => {
+                    self.start(first);
+                    input
+                }
+                State::Count => self.count(first, input),
+                State::Line => self.line(input, frames),
+                State::SkipLine => self.skip_line(input),
+                State::Counted { left } => self.counted(left, input, frames),
+                State::SkipCounted { left } => self.skip_counted(left, input),
+            };
+        }
+    }
+
+    /// The stream has ended: what is left is a frame.
+    pub fn finish(&mut self, frames: &mut Vec<Vec<u8>>) {
+        match self.state {
+            State::Start | State::SkipLine => {}
+            State::Count => self.emit(frames),
+            State::Line => {
+                self.cut_at_cap();
+                self.emit(frames);
+            }
+            State::Counted { .. } => {
+                self.counts.unterminated += 1;
+                if !self.kept.is_empty() {
+                    self.emit(frames);
+                }
+            }
+            State::SkipCounted { .. } => self.counts.unterminated += 1,
+        }
+        self.state = State::Start;
+    }
+
+    /// What was counted since the last call.
+    pub fn take_counts(&mut self) -> FramingCounts {
+        std::mem::take(&mut self.counts)
+    }
+
+    fn start(&mut self, first: u8) {
+        if matches!(first, b'1'..=b'9') && self.manner != Manner::Lines {
+            self.state = State::Count;
+            return;
+        }
+        let blank = matches!(first, b'\n' | b'\r' | 0);
+        match self.manner {
+            Manner::Unknown if !blank => self.manner = Manner::Lines,
+            Manner::Counts if !blank && first != b'<' => self.counts.out_of_step += 1,
+            Manner::Unknown | Manner::Counts | Manner::Lines => {}
+        }
+        self.state = State::Line;
+    }
+
+    fn count<'a>(&mut self, first: u8, input: &'a [u8]) -> &'a [u8] {
+        let rest = &input[1..];
+        if first.is_ascii_digit() && self.kept.len() < COUNT_DIGITS_MAX {
+            self.kept.push(first);
+            return rest;
+        }
+        if first == b' '
+            && let Some(left) = self.believed_count()
+        {
+            self.kept.clear();
+            self.manner = Manner::Counts;
+            self.state = State::Counted { left };
+            return rest;
+        }
+        match self.manner {
+            Manner::Counts => self.counts.bad_count += 1,
+            Manner::Unknown | Manner::Lines => self.manner = Manner::Lines,
+        }
+        self.state = State::Line;
+        // A cap below the number of digits is kept as for any line.
+        input
+    }
+
+    fn believed_count(&self) -> Option<usize> {
+        let count = self.kept.iter().fold(0_u64, |count, digit| {
+            count
+                .saturating_mul(10)
+                .saturating_add(u64::from(digit - b'0'))
+        });
+        let most = (self.frame_bytes_max as u64).saturating_mul(COUNT_TO_CAP_MAX);
+        (count <= most)
+            .then(|| usize::try_from(count).ok())
+            .flatten()
+    }
+
+    fn line<'a>(&mut self, input: &'a [u8], frames: &mut Vec<Vec<u8>>) -> &'a [u8] {
+        let end = self.line_end(input);
+        let part = &input[..end.unwrap_or(input.len())];
+        if self.overflows(part) {
+            self.counts.truncated += 1;
+            self.emit(frames);
+            self.state = State::SkipLine;
+            return &input[part.len()..];
+        }
+        let Some(end) = end else {
+            return &[];
+        };
+        if input[end] == b'\n' {
+            self.nul_ends_line = false;
+            if self.kept.last() == Some(&b'\r') {
+                self.kept.pop();
+            }
+        }
+        self.cut_at_cap();
+        if self.kept.is_empty() {
+            self.counts.empty += 1;
+        } else {
+            self.emit(frames);
+        }
+        self.state = State::Start;
+        &input[end + 1..]
+    }
+
+    /// Keeps `part` of a line; true where it passes the cap, which is then what is kept.
+    /// One byte more is held while it is a CR, which may belong to the line's end.
+    fn overflows(&mut self, part: &[u8]) -> bool {
+        let cap = self.frame_bytes_max;
+        let (take, skip) = part.split_at(part.len().min((cap + 1).saturating_sub(self.kept.len())));
+        self.kept.extend_from_slice(take);
+        let held_cr = self.kept.len() == cap + 1 && self.kept.last() == Some(&b'\r');
+        if self.kept.len() <= cap || (held_cr && skip.is_empty()) {
+            return false;
+        }
+        self.counts.skipped_bytes += (skip.len() + self.kept.len() - cap) as u64;
+        self.kept.truncate(cap);
+        true
+    }
+
+    fn cut_at_cap(&mut self) {
+        if let Some(over) = self.kept.len().checked_sub(self.frame_bytes_max)
+            && over > 0
+        {
+            self.counts.truncated += 1;
+            self.counts.skipped_bytes += over as u64;
+            self.kept.truncate(self.frame_bytes_max);
+        }
+    }
+
+    fn skip_line<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
+        let Some(end) = self.line_end(input) else {
+            self.counts.skipped_bytes += input.len() as u64;
+            return &[];
+        };
+        if input[end] == b'\n' {
+            self.nul_ends_line = false;
+        }
+        self.counts.skipped_bytes += end as u64;
+        self.state = State::Start;
+        &input[end + 1..]
+    }
+
+    fn line_end(&self, input: &[u8]) -> Option<usize> {
+        if self.nul_ends_line {
+            memchr::memchr2(b'\n', 0, input)
+        } else {
+            memchr::memchr(b'\n', input)
+        }
+    }
+
+    fn counted<'a>(&mut self, left: usize, input: &'a [u8], frames: &mut Vec<Vec<u8>>) -> &'a [u8] {
+        let room = self.frame_bytes_max - self.kept.len();
+        let (part, rest) = input.split_at(input.len().min(left).min(room));
+        self.kept.extend_from_slice(part);
+        let left = left - part.len();
+        if left == 0 {
+            self.emit(frames);
+            self.state = State::Start;
+        } else if self.kept.len() == self.frame_bytes_max {
+            self.counts.truncated += 1;
+            self.emit(frames);
+            self.state = State::SkipCounted { left };
+        } else {
+            self.state = State::Counted { left };
+        }
+        rest
+    }
+
+    fn skip_counted<'a>(&mut self, left: usize, input: &'a [u8]) -> &'a [u8] {
+        let (part, rest) = input.split_at(input.len().min(left));
+        self.counts.skipped_bytes += part.len() as u64;
+        let left = left - part.len();
+        self.state = if left == 0 {
+            State::Start
+        } else {
+            State::SkipCounted { left }
+        };
+        rest
+    }
+
+    fn emit(&mut self, frames: &mut Vec<Vec<u8>>) {
+        frames.push(std::mem::take(&mut self.kept));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frames_of(cap: usize, chunks: &[&[u8]]) -> (Vec<Vec<u8>>, FramingCounts) {
+        let mut framer = Framer::new(cap);
+        let mut frames = Vec::new();
+        for chunk in chunks {
+            framer.push(chunk, &mut frames);
+        }
+        framer.finish(&mut frames);
+        (frames, framer.take_counts())
+    }
+
+    fn check(why: &str, input: &[u8], expected: &[&[u8]], counts: FramingCounts) {
+        let found = frames_of(8, &[input]);
+        let expected: Vec<Vec<u8>> = expected.iter().map(|frame| frame.to_vec()).collect();
+        assert_eq!(found, (expected, counts), "{why}");
+    }
+
+    #[test]
+    fn broken_framing_is_counted_and_nothing_is_lost_unseen() {
+        let none = FramingCounts::default();
+        let cut = |skipped_bytes| FramingCounts {
+            truncated: 1,
+            skipped_bytes,
+            ..none
+        };
+        check("line at the cap", b"12345678\r\n", &[b"12345678"], none);
+        check(
+            "long line",
+            b"<bcdefghijk\nb\n",
+            &[b"<bcdefgh", b"b"],
+            cut(3),
+        );
+        check("long at the end", b"abcdefghi\r", &[b"abcdefgh"], cut(2));
+        check("held CR", b"abcdefgh\rx\nb", &[b"abcdefgh", b"b"], cut(2));
+        check(
+            "count over the cap",
+            b"10 abcdefghij1 x",
+            &[b"abcdefgh", b"x"],
+            cut(2),
+        );
+        check(
+            "first line starts with digits",
+            b"2024-1\n3 abc\n",
+            &[b"2024-1", b"3 abc"],
+            none,
+        );
+        check("lines stay lines", b"<a\n3 abc\n", &[b"<a", b"3 abc"], none);
+        check("NUL is data after LF", b"a\nb\0c\n", &[b"a", b"b\0c"], none);
+        check("digits only", b"12", &[b"12"], none);
+        let empty = FramingCounts { empty: 2, ..none };
+        check("empty lines", b"\n\r\n<a\n", &[b"<a"], empty);
+        let bad = FramingCounts {
+            bad_count: 1,
+            ..none
+        };
+        check("no count", b"1 a2x\n1 b", &[b"a", b"2x", b"b"], bad);
+        check(
+            "count beyond belief",
+            b"1 a999 <\n1 b",
+            &[b"a", b"999 <", b"b"],
+            bad,
+        );
+        let step = FramingCounts {
+            out_of_step: 1,
+            ..none
+        };
+        check("count too small", b"2 abc\n1 d", &[b"ab", b"c", b"d"], step);
+        let unterminated = FramingCounts {
+            unterminated: 1,
+            ..none
+        };
+        check("cut off", b"5 abc", &[b"abc"], unterminated);
+        check("cut off before it starts", b"5 ", &[], unterminated);
+    }
+
+    #[test]
+    fn the_vectors_hold() {
+        let folder = std::env::var("WEIR_DATA").map_or_else(
+            |_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+            std::path::PathBuf::from,
+        );
+        let path = folder.join("syslog/framing_vectors.json");
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            eprintln!("SKIPPED: the_vectors_hold: syslog/framing_vectors.json of WEIR_DATA");
+            return;
+        };
+        let vectors: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        assert_eq!(vectors.len(), 8);
+        for vector in vectors {
+            let hex = vector["bytes_hex"].as_str().unwrap();
+            let bytes: Vec<u8> = (0..hex.len() / 2)
+                .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+                .collect();
+            let mut expected: Vec<&str> = Vec::new();
+            expected.extend(
+                vector["messages"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .flat_map(|m| m.as_str()),
+            );
+            expected.extend(vector["partial"].as_str());
+            for size in [1, 2, 7, bytes.len()] {
+                let chunks: Vec<&[u8]> = bytes.chunks(size).collect();
+                let (frames, _) = frames_of(FRAME_BYTES_MAX, &chunks);
+                let frames: Vec<_> = frames.iter().map(|f| String::from_utf8_lossy(f)).collect();
+                assert_eq!(frames, expected, "{} in chunks of {size}", vector["why"]);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_change_nothing(
+            input in proptest::collection::vec(
+                proptest::sample::select(b"1230 <ab\n\r\0".to_vec()), 0..80),
+            cuts in proptest::collection::vec(0_usize..80, 0..8),
+            cap in 1_usize..10,
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(input.len())).collect();
+            cuts.extend([0, input.len()]);
+            cuts.sort_unstable();
+            let chunks: Vec<&[u8]> = cuts.windows(2).map(|pair| &input[pair[0]..pair[1]]).collect();
+            let whole = frames_of(cap, &[&input]);
+            prop_assert!(whole.0.iter().all(|frame| (1..=cap).contains(&frame.len())));
+            prop_assert_eq!(frames_of(cap, &chunks), whole);
+        }
+
+        #[test]
+        fn what_is_sent_well_formed_is_what_comes_out(
+            sent in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..40), 0..20),
+        ) {
+            let counted: Vec<u8> = sent
+                .iter()
+                .flat_map(|frame| [format!("{} ", frame.len()).as_bytes(), frame].concat())
+                .collect();
+            let none = FramingCounts::default();
+            prop_assert_eq!(frames_of(40, &[&counted]), (sent.clone(), none));
+            let clean = |frame: &Vec<u8>| {
+                let kept = frame.iter().filter(|b| !matches!(b, b'\n' | b'\r' | 0));
+                [b"<".to_vec(), kept.copied().collect()].concat()
+            };
+            let sent: Vec<Vec<u8>> = sent.iter().map(clean).collect();
+            let lines: Vec<u8> = sent.iter().flat_map(|f| [f.as_slice(), b"\n"].concat()).collect();
+            prop_assert_eq!(frames_of(41, &[&lines]), (sent, none));
+        }
+    }
+}

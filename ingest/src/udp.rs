@@ -1,0 +1,248 @@
+//! Syslog over UDP: one datagram is one frame; what finds no room is dropped and counted.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix_rt::ArbiterHandle;
+use serde_bytes::ByteBuf;
+use tokio::net::UdpSocket;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+use weir_schema::{Batch, Transport};
+
+use crate::framing::FRAME_BYTES_MAX;
+use crate::journal::{Clock, SubmitError};
+use crate::listener::{SourceHandle, Stopping, stopped};
+use crate::metrics::{Dropped, IngestMetrics};
+use crate::sources::SourceTable;
+use crate::tcp::BATCH_FRAMES_MAX;
+use crate::writer::Intake;
+
+/// Datagrams read in a row before timers and the stop are looked at.
+const BURST_DATAGRAMS: usize = 256;
+
+/// Datagrams taken while stopping, at most: a sender may never pause.
+const DRAIN_DATAGRAMS_MAX: usize = 65_536;
+
+/// Bytes that gather before they are handed over, whatever the delay.
+const GATHERED_BYTES_MAX: usize = 1 << 20;
+
+/// Limits of a UDP source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpOptions {
+    /// Longer datagrams are cut.
+    pub frame_bytes_max: usize,
+    /// Datagrams gather for so long, or until a batch is full.
+    pub flush_delay: Duration,
+    /// Asked of the kernel, which may give less: what bridges a pause of ours.
+    pub receive_buffer_bytes: usize,
+}
+
+impl Default for UdpOptions {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: FRAME_BYTES_MAX,
+            flush_delay: Duration::from_millis(5),
+            receive_buffer_bytes: 8 << 20,
+        }
+    }
+}
+
+/// Syslog over UDP.
+pub struct UdpSource {
+    receiver: Option<Receiver>,
+    stopping: Stopping,
+    _running: OwnedSemaphorePermit,
+}
+
+impl UdpSource {
+    /// Starts to receive on `socket`, on the thread of `arbiter`.
+    pub fn start(
+        arbiter: &ArbiterHandle,
+        socket: std::net::UdpSocket,
+        options: UdpOptions,
+        intake: Intake,
+        sources: Arc<SourceTable>,
+        clock: Arc<dyn Clock>,
+        metrics: IngestMetrics,
+    ) -> io::Result<SourceHandle> {
+        socket.set_nonblocking(true)?;
+        let local_address = socket.local_addr()?;
+        let reference = socket2::SockRef::from(&socket);
+        if let Err(error) = reference.set_recv_buffer_size(options.receive_buffer_bytes) {
+            tracing::warn!(%error, "cannot enlarge the receive buffer; bursts may be lost");
+        }
+        let (stop, stopping) = watch::channel(false);
+        let tasks = Arc::new(Semaphore::new(1));
+        let running = Arc::clone(&tasks).try_acquire_owned();
+        let running = running.map_err(io::Error::other)?;
+        let started = arbiter.spawn_fn(move || {
+            // `from_std` fails only where no reactor runs; an arbiter has one.
+            let socket = match UdpSocket::from_std(socket) {
+                Ok(socket) => socket,
+                Err(error) => return tracing::error!(%error, "cannot listen"),
+            };
+            let source = Self {
+                receiver: Some(Receiver {
+                    socket,
+                    options,
+                    intake,
+                    sources,
+                    clock,
+                    metrics,
+                    gathered: HashMap::new(),
+                    gathered_frames: 0,
+                    gathered_bytes: 0,
+                    flush_at: None,
+                }),
+                stopping,
+                _running: running,
+            };
+            source.start_here();
+        });
+        if !started {
+            return Err(io::Error::other("the receiver's thread has ended"));
+        }
+        Ok(SourceHandle {
+            local_address,
+            stop,
+            tasks,
+            tasks_max: 1,
+        })
+    }
+
+    fn start_here(self) {
+        Actor::start(self);
+    }
+}
+
+impl Actor for UdpSource {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(receiver) = self.receiver.take() {
+            let receiving = receiver.receive(self.stopping.clone());
+            ctx.spawn(receiving.into_actor(self).map(|(), _, ctx| ctx.stop()));
+        }
+    }
+}
+
+struct Receiver {
+    socket: UdpSocket,
+    options: UdpOptions,
+    intake: Intake,
+    sources: Arc<SourceTable>,
+    clock: Arc<dyn Clock>,
+    metrics: IngestMetrics,
+    gathered: HashMap<IpAddr, Vec<ByteBuf>>,
+    gathered_frames: usize,
+    gathered_bytes: usize,
+    flush_at: Option<Instant>,
+}
+
+impl Receiver {
+    async fn receive(mut self, mut stopping: Stopping) {
+        // One byte more than is kept shows that a datagram was longer.
+        let mut buffer = vec![0; self.options.frame_bytes_max.saturating_add(1)];
+        loop {
+            let flush = self.flush_at;
+            tokio::select! {
+                biased;
+                () = stopped(&mut stopping) => break,
+                () = tokio::time::sleep_until(flush.unwrap_or_else(Instant::now)),
+                    if flush.is_some() => self.flush(),
+                received = self.socket.recv_from(&mut buffer) => {
+                    self.take(received, &buffer);
+                    self.take_burst(&mut buffer);
+                }
+            }
+            // Other tasks of the thread have their turn, whatever the rate.
+            tokio::task::yield_now().await;
+        }
+        self.drain(&mut buffer);
+    }
+
+    /// Takes what the kernel holds already, and hands over everything.
+    fn drain(mut self, buffer: &mut [u8]) {
+        // Asked of the kernel, not of the reactor, which may not have heard of them yet.
+        let socket = std::os::fd::AsFd::as_fd(&self.socket).try_clone_to_owned();
+        if let Ok(socket) = socket.map(std::net::UdpSocket::from) {
+            for _ in 0..DRAIN_DATAGRAMS_MAX {
+                let received = socket.recv_from(buffer);
+                if received.is_err() {
+                    break;
+                }
+                self.take(received, buffer);
+            }
+        }
+        self.flush();
+    }
+
+    fn take_burst(&mut self, buffer: &mut [u8]) {
+        for _ in 0..BURST_DATAGRAMS {
+            let received = self.socket.try_recv_from(buffer);
+            if matches!(&received, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                break;
+            }
+            self.take(received, buffer);
+        }
+    }
+
+    fn take(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &[u8]) {
+        let (length, peer) = match received {
+            Ok(received) => received,
+            // An ICMP answer to something else; the socket goes on.
+            Err(error) => return tracing::debug!(%error, "cannot receive a datagram"),
+        };
+        self.metrics.received(Transport::Udp, 1);
+        let kept = length.min(self.options.frame_bytes_max);
+        if kept == 0 {
+            return self.metrics.dropped(Transport::Udp, Dropped::Empty, 1);
+        }
+        if length > kept {
+            self.metrics.truncated(Transport::Udp, length - kept);
+        }
+        let frames = self.gathered.entry(peer.ip()).or_default();
+        frames.push(ByteBuf::from(&buffer[..kept]));
+        self.gathered_frames += 1;
+        self.gathered_bytes += kept;
+        let full =
+            self.gathered_frames >= BATCH_FRAMES_MAX || self.gathered_bytes >= GATHERED_BYTES_MAX;
+        if full {
+            self.flush();
+        } else if self.flush_at.is_none() {
+            self.flush_at = Some(Instant::now() + self.options.flush_delay);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.flush_at = None;
+        self.gathered_frames = 0;
+        self.gathered_bytes = 0;
+        if self.gathered.is_empty() {
+            return;
+        }
+        let received = self.clock.now();
+        let sources = &self.sources;
+        let batches = self.gathered.drain().map(|(peer, frames)| {
+            let origin = sources.resolve(Transport::Udp, peer, None);
+            origin.batch(received, None, frames)
+        });
+        if let Err((error, batches)) = self.intake.offer(batches.collect()) {
+            let reason = match error {
+                SubmitError::Stopped => Dropped::Stopping,
+                SubmitError::Busy
+                | SubmitError::Fault(_)
+                | SubmitError::Gap { .. }
+                | SubmitError::Conflict
+                | SubmitError::Invalid(_) => Dropped::MailboxFull,
+            };
+            let events = batches.iter().map(|b: &Batch| b.frames.len() as u64).sum();
+            self.metrics.dropped(Transport::Udp, reason, events);
+        }
+    }
+}
