@@ -1,1 +1,79 @@
-//! weir-detect
+//! Sigma rules in, compiled matcher and plans out. No I/O, no clock; the same entries in the same
+//! order give the same answers everywhere.
+//!
+//! ```text
+//! text ──yaml──► tree ──document──► Document ──plans──► Plan + sources ──index──► facts of an event
+//!        bounded        refusals               by event time            by log source
+//! ```
+//!
+//! What this crate decides where Sigma leaves it open:
+//!
+//! - A rule that is no correlation is `event_count >= 1` in 10 minutes, grouped by `host`, or by
+//!   the fields that a top-level `weir: {group-by: [...]}` (or `weir.group-by: [...]`) lists. A
+//!   field that the event lacks counts as the empty text there, so that no match is lost.
+//! - A correlation drops events that lack a field of its `group-by`, and counts them.
+//! - A correlation reads its rules from the latest `since` of them all. A rule raises no alerts of
+//!   its own while a correlation without `generate: true` reads it, even a disabled one.
+//! - Removing a rule removes the plans of the correlations that read it: they are as if it had
+//!   never been there. Disabling it stops them.
+//! - Keywords are searched for in the message and in the text of every field. The field `message`
+//!   is the event's message unless the event has a field of that name.
+//! - `neq` is the negation of the same clause without it; it holds for an absent field.
+//! - A field that is present without a value exists (`exists: true`), and is `null`.
+//! - Letters compare without regard to case; see `pattern.rs`.
+
+mod diagnostic;
+
+mod yaml;
+
+mod document;
+
+mod condition;
+
+mod clause;
+
+mod encode;
+
+mod number;
+
+mod pattern;
+
+mod test;
+
+mod matcher;
+
+mod correlation;
+
+mod plans;
+
+mod group;
+
+mod index;
+
+mod explain;
+
+mod book;
+
+pub use book::{Applied, PlanChange, RULES_MAX, RuleBook, RuleKind, RuleSummary, VERSIONS_MAX};
+pub use diagnostic::Diagnostic;
+pub use explain::{ClauseExplanation, Explanation};
+pub use group::GROUPS_MAX;
+pub use index::{Detected, FactDraft};
+pub use yaml::{DEPTH_MAX, DOCUMENT_BYTES_MAX, split_documents};
+
+/// All that is wrong with one document by itself; whether its members are there is not asked.
+#[must_use]
+pub fn check(text: &str, origin: &str) -> Vec<Diagnostic> {
+    match document::read(text, origin) {
+        Ok((_, remarks)) => remarks,
+        Err(diagnostics) => diagnostics,
+    }
+}
+
+/// The id under which the document would be put: Sigma `id`, else `name`, else `title`.
+#[must_use]
+pub fn rule_id(text: &str) -> Option<String> {
+    let node = yaml::read(text).ok()?;
+    let id = document::id_of(&node).ok()?;
+    Some((*id).to_owned())
+}

@@ -1,0 +1,275 @@
+//! Conditions: the boolean language over the selections of a rule or the members of a correlation.
+
+use rsigma_parser::{
+    ArrayQuantifier, ConditionExpr, Detection, DetectionItem, Detections, Quantifier,
+    SelectorPattern, SigmaParserError, parse_condition,
+};
+use weir_schema::Member;
+
+use crate::clause;
+use crate::diagnostic::{Checked, Refusal};
+use crate::matcher::{Expr, Matcher};
+use crate::pattern::name_matches;
+
+/// Longer conditions are refused; the longest in public collections has a few hundred bytes.
+const CONDITION_BYTES_MAX: usize = 8 * 1024;
+
+/// Parentheses nested deeper are refused, as the grammar recurses.
+const PARENTHESES_MAX: usize = 32;
+
+/// More negations are refused: a row of them recurses as well.
+const NEGATIONS_MAX: usize = 64;
+
+/// More references to selections in one rule are refused; `of` expands to one for each name.
+const REFERENCES_MAX: usize = 10_000;
+
+/// Parses a condition, within bounds that keep the parser's recursion small.
+pub(crate) fn parse(text: &str) -> Checked<ConditionExpr> {
+    if text.len() > CONDITION_BYTES_MAX {
+        let message = format!("the condition is longer than {CONDITION_BYTES_MAX} bytes");
+        return Err(Refusal::new(message).key("condition"));
+    }
+    let mut open = 0usize;
+    for byte in text.bytes() {
+        match byte {
+            b'(' => open += 1,
+            b')' => open = open.saturating_sub(1),
+            _ => {} // Only parentheses nest.
+        }
+        if open > PARENTHESES_MAX {
+            let message = format!("parentheses nested deeper than {PARENTHESES_MAX}");
+            return Err(Refusal::new(message).key("condition"));
+        }
+    }
+    if text.matches("not").count() > NEGATIONS_MAX {
+        let message = format!("more than {NEGATIONS_MAX} negations");
+        return Err(Refusal::new(message).key("condition"));
+    }
+    parse_condition(text).map_err(|error| refuse(text, &error))
+}
+
+fn refuse(text: &str, error: &SigmaParserError) -> Refusal {
+    let reason = error.to_string();
+    let short = reason
+        .lines()
+        .rev()
+        .find_map(|line| line.trim().strip_prefix("= "))
+        .unwrap_or_else(|| reason.lines().next().unwrap_or_default());
+    let place = error.location().map_or(String::new(), |place| {
+        format!(" at its character {}", place.col)
+    });
+    let refusal = Refusal::new(format!("condition `{text}` does not parse{place}: {short}"));
+    let refusal = if text.contains('|') {
+        refusal.hint("counting in a condition is old Sigma; write a correlation rule instead")
+    } else {
+        refusal.hint("words such as `and`, `or`, `not`, `1 of x*`, `all of them` are lower case")
+    };
+    refusal.key("condition")
+}
+
+/// Compiles the detection section of a rule.
+pub(crate) fn compile(detections: &Detections) -> Checked<Matcher> {
+    if let Some(timeframe) = &detections.timeframe {
+        return Err(
+            Refusal::new(format!("`timeframe: {timeframe}` in a detection"))
+                .hint("it is old Sigma; write a correlation rule instead")
+                .key("timeframe"),
+        );
+    }
+    let mut names: Vec<&String> = detections.named.keys().collect();
+    names.sort();
+    let mut regexes = 0;
+    let mut selections = Vec::with_capacity(names.len());
+    for name in &names {
+        let Some(detection) = detections.named.get(*name) else {
+            continue; // The names are the map's own.
+        };
+        let expr = selection(detection, &mut regexes).map_err(|refusal| refusal.key(name))?;
+        selections.push(((*name).clone(), expr));
+    }
+    let mut lowering = Lowering {
+        names: &names,
+        references: 0,
+    };
+    let mut conditions = detections
+        .conditions
+        .iter()
+        .map(|condition| lowering.lower(condition))
+        .collect::<Checked<Vec<_>>>()
+        .map_err(|refusal| refusal.key("condition"))?;
+    let condition = match (conditions.pop(), conditions.is_empty()) {
+        (None, _) => return Err(Refusal::new("the list of conditions is empty").key("condition")),
+        (Some(only), true) => only,
+        (Some(last), false) => {
+            conditions.push(last);
+            Expr::Any(conditions)
+        }
+    };
+    Ok(Matcher {
+        selections,
+        condition,
+    })
+}
+
+fn selection(detection: &Detection, regexes: &mut usize) -> Checked<Expr> {
+    match detection {
+        Detection::AllOf(items) => {
+            let clauses = items.iter().map(|item| item_clause(item, regexes));
+            collect(clauses.collect::<Checked<_>>()?, Expr::All)
+        }
+        Detection::AnyOf(parts) => {
+            let parts = parts.iter().map(|part| selection(part, regexes));
+            collect(parts.collect::<Checked<_>>()?, Expr::Any)
+        }
+        Detection::And(parts) => {
+            let parts = parts.iter().map(|part| selection(part, regexes));
+            collect(parts.collect::<Checked<_>>()?, Expr::All)
+        }
+        Detection::Keywords(values) => {
+            clause::compile(None, &[], values, regexes).map(|clause| Expr::Clause(Box::new(clause)))
+        }
+        Detection::ArrayMatch { quantifier, .. } => {
+            let word = match quantifier {
+                ArrayQuantifier::Any => "any",
+                ArrayQuantifier::All => "all",
+                ArrayQuantifier::AllOrEmpty => "all_or_empty",
+                ArrayQuantifier::None => "none",
+            };
+            Err(Refusal::unsupported(format!("array matching `[{word}]`")))
+        }
+        Detection::Conditional { .. } => Err(Refusal::unsupported("conditions within arrays")),
+    }
+}
+
+fn item_clause(item: &DetectionItem, regexes: &mut usize) -> Checked<Expr> {
+    let field = item.field.name.as_deref();
+    clause::compile(field, &item.field.modifiers, &item.values, regexes)
+        .map(|clause| Expr::Clause(Box::new(clause)))
+}
+
+fn collect(mut parts: Vec<Expr>, join: fn(Vec<Expr>) -> Expr) -> Checked<Expr> {
+    match (parts.pop(), parts.is_empty()) {
+        (None, _) => Err(Refusal::new("a selection is empty")),
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => {
+            parts.push(last);
+            Ok(join(parts))
+        }
+    }
+}
+
+struct Lowering<'a> {
+    /// Sorted.
+    names: &'a [&'a String],
+    references: usize,
+}
+
+impl Lowering<'_> {
+    fn lower(&mut self, expr: &ConditionExpr) -> Checked<Expr> {
+        match expr {
+            ConditionExpr::And(parts) => self.all(parts).map(Expr::All),
+            ConditionExpr::Or(parts) => self.all(parts).map(Expr::Any),
+            ConditionExpr::Not(inner) => Ok(Expr::Not(Box::new(self.lower(inner)?))),
+            ConditionExpr::Identifier(name) => {
+                let at = self.names.iter().position(|known| *known == name);
+                let at = at.ok_or_else(|| {
+                    Refusal::new(format!("the condition names `{name}`, which is not there"))
+                })?;
+                self.count(1)?;
+                Ok(Expr::Selection(at))
+            }
+            ConditionExpr::Selector {
+                quantifier,
+                pattern,
+            } => self.selector(quantifier, pattern),
+        }
+    }
+
+    fn all(&mut self, parts: &[ConditionExpr]) -> Checked<Vec<Expr>> {
+        parts.iter().map(|part| self.lower(part)).collect()
+    }
+
+    fn selector(&mut self, quantifier: &Quantifier, pattern: &SelectorPattern) -> Checked<Expr> {
+        let chosen: Vec<Expr> = (0..)
+            .zip(self.names)
+            .filter(|(_, name)| is_chosen(pattern, name))
+            .map(|(at, _)| Expr::Selection(at))
+            .collect();
+        self.count(chosen.len())?;
+        if chosen.is_empty() {
+            return Err(Refusal::new(format!(
+                "no selection is meant by `of {pattern}`"
+            )));
+        }
+        match quantifier {
+            Quantifier::Any => Ok(Expr::Any(chosen)),
+            Quantifier::All => Ok(Expr::All(chosen)),
+            Quantifier::Count(least) => match usize::try_from(*least) {
+                Ok(least) if (1..=chosen.len()).contains(&least) => {
+                    Ok(Expr::AtLeast(least, chosen))
+                }
+                _ => Err(Refusal::new(format!(
+                    "`{least} of {pattern}`: there are {} of them",
+                    chosen.len()
+                ))),
+            },
+        }
+    }
+
+    fn count(&mut self, references: usize) -> Checked<()> {
+        self.references = self.references.saturating_add(references);
+        if self.references > REFERENCES_MAX {
+            let message = format!("the condition stands for more than {REFERENCES_MAX} selections");
+            return Err(Refusal::new(message));
+        }
+        Ok(())
+    }
+}
+
+/// Names that start with `_` are left out unless the pattern asks for them.
+fn is_chosen(pattern: &SelectorPattern, name: &str) -> bool {
+    match pattern {
+        SelectorPattern::Them => !name.starts_with('_'),
+        SelectorPattern::Pattern(glob) => {
+            name_matches(glob, name) && (!name.starts_with('_') || glob.starts_with('_'))
+        }
+    }
+}
+
+/// Lowers the condition of a temporal correlation over the rules that it names.
+pub(crate) fn members(expr: &ConditionExpr, names: &[String]) -> Checked<Member> {
+    let all = |parts: &[ConditionExpr]| -> Checked<Vec<Member>> {
+        parts.iter().map(|part| members(part, names)).collect()
+    };
+    match expr {
+        ConditionExpr::And(parts) => all(parts).map(Member::All),
+        ConditionExpr::Or(parts) => all(parts).map(Member::Any),
+        ConditionExpr::Not(inner) => Ok(Member::Not(Box::new(members(inner, names)?))),
+        ConditionExpr::Identifier(name) => names
+            .iter()
+            .position(|known| known == name)
+            .and_then(|at| u16::try_from(at).ok())
+            .map(Member::Seen)
+            .ok_or_else(|| {
+                Refusal::new(format!(
+                    "the condition names `{name}`, which `rules` does not list"
+                ))
+                .hint("write the same word in both")
+            }),
+        ConditionExpr::Selector { .. } => Err(Refusal::unsupported(
+            "`of` in the condition of a correlation",
+        )),
+    }
+}
+
+/// The names in a condition, in order of their first place.
+pub(crate) fn names(expr: &ConditionExpr, out: &mut Vec<String>) {
+    match expr {
+        ConditionExpr::And(parts) | ConditionExpr::Or(parts) => {
+            parts.iter().for_each(|part| names(part, out));
+        }
+        ConditionExpr::Not(inner) => names(inner, out),
+        ConditionExpr::Identifier(name) if !out.contains(name) => out.push(name.clone()),
+        ConditionExpr::Identifier(_) | ConditionExpr::Selector { .. } => {}
+    }
+}

@@ -1,0 +1,265 @@
+//! Correlations as written: members by reference, window, grouping, and what must hold.
+
+use rsigma_parser::{
+    ConditionExpr, CorrelationCondition, CorrelationRule, CorrelationType, Timespan, WindowMode,
+};
+use weir_schema::{Bound, Member, Plan, PlanKind, Span};
+
+use crate::condition;
+use crate::diagnostic::{Checked, Refusal};
+use crate::document::{Shape, group_fields};
+use crate::yaml::Node;
+
+/// A correlation, before its members are known.
+#[derive(Debug)]
+pub(crate) struct Correlation {
+    pub kind: PlanKind,
+    /// Ids or names of the rules that it reads, each once.
+    pub members: Vec<String>,
+    pub group_by: Vec<String>,
+    pub timespan: Span,
+    /// Members raise alerts of their own, too.
+    pub generate: bool,
+    /// All of the above but bounds, condition and `generate`.
+    pub shape: Shape,
+}
+
+const KEYS: [&str; 8] = [
+    "type",
+    "rules",
+    "group-by",
+    "timespan",
+    "timeframe",
+    "condition",
+    "generate",
+    "window",
+];
+
+pub(crate) fn compile(node: &Node, rule: &CorrelationRule) -> Checked<Correlation> {
+    let Some(Node::Map(entries)) = node.get("correlation") else {
+        return Err(Refusal::new("`correlation` is no mapping").key("correlation"));
+    };
+    for (key, _) in entries {
+        match key.as_str() {
+            "aliases" => return Err(Refusal::unsupported("`aliases`").key(key)),
+            known if KEYS.contains(&known) => {}
+            _ => {
+                return Err(
+                    Refusal::new(format!("`{key}` is not known in a correlation"))
+                        .hint(format!("known are {}", KEYS.join(", ")))
+                        .key(key),
+                );
+            }
+        }
+    }
+    let Some(section) = node.get("correlation") else {
+        return Err(Refusal::new("`correlation` is missing"));
+    };
+    if rule.window != WindowMode::Sliding || rule.gap.is_some() {
+        return Err(Refusal::unsupported("windows that do not slide").key("window"));
+    }
+    let generate = generate(node, section)?;
+    let (kind, members) = match rule.correlation_type {
+        CorrelationType::EventCount => event_count(section)?,
+        CorrelationType::Temporal => temporal(section, rule)?,
+        CorrelationType::TemporalOrdered
+        | CorrelationType::ValueCount
+        | CorrelationType::ValueSum
+        | CorrelationType::ValueAvg
+        | CorrelationType::ValuePercentile
+        | CorrelationType::ValueMedian => {
+            let kind = rule.correlation_type.as_str();
+            return Err(Refusal::unsupported(format!("correlation type `{kind}`")).key("type"));
+        }
+    };
+    if members.len() > Plan::MEMBERS_MAX {
+        let message = format!("more than {} rules in a correlation", Plan::MEMBERS_MAX);
+        return Err(Refusal::new(message).key("rules"));
+    }
+    let group_by = section
+        .get("group-by")
+        .map_or(Ok(Vec::new()), group_fields)?;
+    let timespan = timespan(section, &rule.timespan)?;
+    let shape = shape(rule.correlation_type, &members, &group_by, timespan);
+    Ok(Correlation {
+        kind,
+        members,
+        group_by,
+        timespan,
+        generate,
+        shape,
+    })
+}
+
+fn generate(node: &Node, section: &Node) -> Checked<bool> {
+    match (node.get("generate"), section.get("generate")) {
+        (None, None) => Ok(false),
+        (Some(Node::Bool(given)), None) | (None, Some(Node::Bool(given))) => Ok(*given),
+        (Some(_), Some(_)) => Err(Refusal::new("`generate` stands twice").key("generate")),
+        _ => Err(Refusal::new("`generate` is true or false").key("generate")),
+    }
+}
+
+fn timespan(section: &Node, timespan: &Timespan) -> Checked<Span> {
+    if section.get("timespan").is_some() && section.get("timeframe").is_some() {
+        return Err(Refusal::new("both `timespan` and `timeframe`").key("timeframe"));
+    }
+    let nanoseconds = i64::try_from(timespan.seconds)
+        .ok()
+        .filter(|seconds| *seconds > 0)
+        .and_then(|seconds| seconds.checked_mul(Span::SECOND.0));
+    nanoseconds.map(Span).ok_or_else(|| {
+        Refusal::new(format!("`{}` is no usable timespan", timespan.original))
+            .hint("such as 30s, 10m, 24h, 7d")
+            .key("timespan")
+    })
+}
+
+fn rules(section: &Node) -> Checked<Vec<String>> {
+    let Some(rules) = section.get("rules") else {
+        return Ok(Vec::new());
+    };
+    let rules = rules
+        .texts()
+        .ok_or_else(|| Refusal::new("`rules` is no list of rule ids or names").key("rules"))?;
+    match (1..)
+        .zip(&rules)
+        .find(|(at, rule)| rules[*at..].contains(rule))
+    {
+        Some((_, rule)) => Err(Refusal::new(format!("`rules` lists `{rule}` twice")).key("rules")),
+        None => Ok(rules),
+    }
+}
+
+fn no_rules() -> Refusal {
+    Refusal::new("the correlation names no rules").key("correlation")
+}
+
+fn event_count(section: &Node) -> Checked<(PlanKind, Vec<String>)> {
+    let members = rules(section)?;
+    if members.is_empty() {
+        return Err(no_rules());
+    }
+    let bounds = section.get("condition").map_or(Ok(Vec::new()), bounds)?;
+    if bounds.is_empty() {
+        return Err(
+            Refusal::new("`event_count` needs a `condition` such as `gte: 10`").key("correlation"),
+        );
+    }
+    Ok((PlanKind::EventCount { bounds }, members))
+}
+
+/// Read from the tree, as the parser takes a negative number for a large one.
+fn bounds(node: &Node) -> Checked<Vec<Bound>> {
+    let Node::Map(entries) = node else {
+        return Err(Refusal::new("`condition` is no mapping of bounds")
+            .hint("such as `gte: 10`")
+            .key("condition"));
+    };
+    let bound = |(key, value): &(String, Node)| {
+        let kind = match key.as_str() {
+            "gt" => Bound::Gt,
+            "gte" => Bound::Gte,
+            "lt" => Bound::Lt,
+            "lte" => Bound::Lte,
+            "eq" => Bound::Eq,
+            "neq" => Bound::Neq,
+            _ => {
+                return Err(
+                    Refusal::new(format!("`{key}` does not belong in this condition"))
+                        .hint("gt, gte, lt, lte, eq and neq do")
+                        .key(key),
+                );
+            }
+        };
+        match value {
+            Node::Int(n) => u64::try_from(*n).map(kind).ok(),
+            _ => None, // Told apart no further: it is not a count.
+        }
+        .ok_or_else(|| Refusal::new(format!("`{key}` needs a whole number from 0")).key(key))
+    };
+    let mut bounds = entries.iter().map(bound).collect::<Checked<Vec<_>>>()?;
+    bounds.sort();
+    Ok(bounds)
+}
+
+fn temporal(section: &Node, rule: &CorrelationRule) -> Checked<(PlanKind, Vec<String>)> {
+    let listed = rules(section)?;
+    let (condition, members) = match section.get("condition") {
+        None => (every(&listed), listed),
+        Some(Node::Text(text)) => {
+            condition::parse(text)?;
+            let CorrelationCondition::Extended(expr) = &rule.condition else {
+                return Err(Refusal::new("the condition is no expression").key("condition"));
+            };
+            extended(expr, listed)?
+        }
+        Some(node) => {
+            let count = Bound::Gte(listed.len() as u64);
+            let condition = match bounds(node)?.as_slice() {
+                [bound] if *bound == count => every(&listed),
+                [Bound::Gte(1)] => Member::Any(seen(&listed)),
+                _ => {
+                    return Err(Refusal::unsupported("a count of members in `temporal`")
+                        .hint("write an expression over the rules' names")
+                        .key("condition"));
+                }
+            };
+            (condition, listed)
+        }
+    };
+    if members.is_empty() {
+        return Err(no_rules());
+    }
+    let mut positive = vec![false; members.len()];
+    condition.mark_positive(&mut positive);
+    if !positive.contains(&true) {
+        return Err(Refusal::new("the condition has no rule that must be seen")
+            .hint("an alert needs an event to rest on")
+            .key("condition"));
+    }
+    let kind = PlanKind::Temporal {
+        // At most MEMBERS_MAX are kept; the caller refuses more.
+        members: u16::try_from(members.len()).unwrap_or(u16::MAX),
+        condition,
+    };
+    Ok((kind, members))
+}
+
+fn extended(expr: &ConditionExpr, listed: Vec<String>) -> Checked<(Member, Vec<String>)> {
+    let mut named = Vec::new();
+    condition::names(expr, &mut named);
+    let members = if listed.is_empty() {
+        named.clone()
+    } else {
+        listed
+    };
+    let condition = condition::members(expr, &members).map_err(|r| r.key("condition"))?;
+    match members.iter().find(|member| !named.contains(member)) {
+        Some(member) => Err(
+            Refusal::new(format!("the condition does not name `{member}`"))
+                .hint("it must name every rule that `rules` lists")
+                .key("condition"),
+        ),
+        None => Ok((condition, members)),
+    }
+}
+
+fn seen(members: &[String]) -> Vec<Member> {
+    (0..=u16::MAX)
+        .zip(members)
+        .map(|(member, _)| Member::Seen(member))
+        .collect()
+}
+
+fn every(members: &[String]) -> Member {
+    Member::All(seen(members))
+}
+
+fn shape(kind: CorrelationType, members: &[String], fields: &[String], span: Span) -> Shape {
+    let counts = [members.len() as u64, fields.len() as u64].map(u64::to_le_bytes);
+    let span = span.0.to_le_bytes();
+    let mut parts: Vec<&[u8]> = vec![kind.as_str().as_bytes(), &counts[0], &counts[1], &span];
+    parts.extend(members.iter().chain(fields).map(String::as_bytes));
+    Shape::of(&parts)
+}

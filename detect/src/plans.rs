@@ -1,0 +1,384 @@
+//! From the versions of all rules to the plans that run: a function of content, not of order.
+//!
+//! Each rule has a line of versions in event time, `[since, until)`. A plan is a stretch of it:
+//!
+//! ```text
+//! rule         |---- v1 -----|-------- v2 -----------   edited in shape
+//! correlation        |------- reads the rule --------
+//! plans        |=rule=|=corr=|======= corr ==========   the rule alerts alone until it is read
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_schema::{Bound, EventTime, Plan, PlanId, PlanKind, RuleId, Span};
+
+use crate::correlation::Correlation;
+use crate::diagnostic::{Diagnostic, Refusal};
+use crate::document::{Body, Detection, Document, Grouping};
+
+/// Timespan of a rule that is no correlation: matches no further apart are one alert.
+const RULE_TIMESPAN: Span = Span::seconds(600);
+
+/// A document and the events that it sees.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    pub since: EventTime,
+    pub until: EventTime,
+    pub document: Arc<Document>,
+}
+
+impl Version {
+    pub(crate) fn sees(&self, time: EventTime) -> bool {
+        self.since <= time && time < self.until
+    }
+}
+
+/// A plan with what it takes to find its facts.
+#[derive(Debug)]
+pub(crate) struct LivePlan {
+    pub plan: Plan,
+    /// In order of member.
+    pub sources: Vec<Source>,
+    /// A missing field to group by counts as the empty text.
+    pub lenient: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub rule: RuleId,
+    pub detection: Arc<Detection>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entry {
+    /// In order of `since`, apart from each other. The last one is the current one.
+    pub versions: Vec<Version>,
+    /// In order of `since`.
+    pub plans: Vec<Arc<LivePlan>>,
+}
+
+impl Entry {
+    pub(crate) fn current(&self) -> Option<&Version> {
+        self.versions.last()
+    }
+
+    fn correlations(&self) -> impl Iterator<Item = (&Version, &Correlation)> {
+        self.versions
+            .iter()
+            .filter_map(|version| match &version.document.body {
+                Body::Correlation(correlation) => Some((version, correlation)),
+                Body::Rule(..) => None,
+            })
+    }
+}
+
+/// All rules, by id.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Catalog {
+    pub rules: BTreeMap<RuleId, Entry>,
+    /// Name to id, of current versions.
+    pub names: BTreeMap<String, RuleId>,
+    /// Rules of which some version is a correlation.
+    pub correlations: BTreeSet<RuleId>,
+}
+
+impl Catalog {
+    /// The rule of this id, else of this name.
+    pub(crate) fn resolve(&self, reference: &str) -> Option<&RuleId> {
+        let by_id = self.rules.get_key_value(reference).map(|(id, _)| id);
+        by_id.or_else(|| self.names.get(reference))
+    }
+
+    /// Correlations of which some version reads the rule.
+    pub(crate) fn readers(&self, id: &RuleId) -> Vec<RuleId> {
+        let reads = |correlation: &Correlation| {
+            correlation
+                .members
+                .iter()
+                .any(|m| self.resolve(m) == Some(id))
+        };
+        let mut readers = self.correlations.iter().cloned().collect::<Vec<_>>();
+        readers.retain(|reader| {
+            let entry = self.rules.get(reader);
+            entry.is_some_and(|entry| entry.correlations().any(|(_, c)| reads(c)))
+        });
+        readers
+    }
+
+    /// The rules whose plans may depend on this one: itself, its readers, its members.
+    pub(crate) fn touched(&self, id: &RuleId) -> BTreeSet<RuleId> {
+        let mut touched: BTreeSet<RuleId> = self.readers(id).into_iter().collect();
+        touched.insert(id.clone());
+        if let Some(entry) = self.rules.get(id) {
+            let members = entry.correlations().flat_map(|(_, c)| &c.members);
+            touched.extend(members.filter_map(|member| self.resolve(member).cloned()));
+        }
+        touched
+    }
+
+    /// The plans of a rule as all versions of all rules have them.
+    pub(crate) fn plans_of(&self, id: &RuleId) -> (Vec<Arc<LivePlan>>, Vec<Diagnostic>) {
+        let (mut plans, mut diagnostics) = (Vec::new(), Vec::new());
+        let Some(entry) = self.rules.get(id) else {
+            return (plans, diagnostics);
+        };
+        for (at, version) in entry.versions.iter().enumerate() {
+            match &version.document.body {
+                Body::Rule(detection, grouping) => {
+                    for (since, until) in self.unread(id, version) {
+                        let own = own_plan(version, detection, grouping, since, until);
+                        plans.push(Arc::new(own));
+                    }
+                }
+                Body::Correlation(correlation) => match self.members(id, correlation) {
+                    Ok(members) => {
+                        let found = segments(version, correlation, &members);
+                        let is_current = at + 1 == entry.versions.len();
+                        if is_current && !reaches_end(version, &found) {
+                            diagnostics.push(stopped(version));
+                        }
+                        plans.extend(found.into_iter().map(Arc::new));
+                    }
+                    Err(refusals) if at + 1 == entry.versions.len() => {
+                        let origin = &version.document.origin;
+                        diagnostics.extend(refusals.into_iter().map(|refusal| {
+                            let mut diagnostic = refusal.into_diagnostic(origin, "", true);
+                            let title = &version.document.title;
+                            diagnostic.message = format!("`{title}`: {}", diagnostic.message);
+                            diagnostic
+                        }));
+                    }
+                    Err(_) => {} // Said when it was the current version.
+                },
+            }
+        }
+        (plans, diagnostics)
+    }
+
+    /// The stretches of a version that no correlation reads without `generate`.
+    fn unread(&self, id: &RuleId, version: &Version) -> Vec<(EventTime, EventTime)> {
+        let mut free = vec![(version.since, version.until)];
+        for reader in self.readers(id) {
+            let Some(entry) = self.rules.get(&reader) else {
+                continue; // Readers are rules.
+            };
+            for (at, read) in entry.versions.iter().enumerate() {
+                let Body::Correlation(correlation) = &read.document.body else {
+                    continue;
+                };
+                let here = |m: &String| self.resolve(m) == Some(id);
+                if correlation.generate || !correlation.members.iter().any(here) {
+                    continue;
+                }
+                // A disabled correlation goes on reading: else to disable it would set all of
+                // its members loose.
+                let end = entry
+                    .versions
+                    .get(at + 1)
+                    .map_or(EventTime::MAX, |next| next.since);
+                free = free
+                    .into_iter()
+                    .flat_map(|(a, b)| [(a, b.min(read.since)), (a.max(end), b)])
+                    .filter(|(a, b)| a < b)
+                    .collect();
+            }
+        }
+        free.retain(|(a, b)| a < b);
+        free
+    }
+
+    /// The entries of all members, or why there are none.
+    fn members<'a>(
+        &'a self,
+        id: &RuleId,
+        correlation: &Correlation,
+    ) -> Result<Vec<(&'a RuleId, &'a Entry)>, Vec<Refusal>> {
+        let (mut members, mut refusals) = (Vec::new(), Vec::new());
+        for reference in &correlation.members {
+            let found = self.resolve(reference);
+            match found.and_then(|found| self.rules.get_key_value(found)) {
+                None => refusals.push(
+                    Refusal::new(format!("waits for rule `{reference}`, which is not there"))
+                        .hint("the correlation starts when a rule of this id or name is added"),
+                ),
+                Some((member, _)) if member == id || self.is_correlation(member) => {
+                    refusals.push(chained(reference));
+                }
+                Some((member, _)) if members.iter().any(|(known, _)| *known == member) => {
+                    let message = format!("`{reference}` names a rule that is listed already");
+                    refusals.push(Refusal::new(message));
+                }
+                Some(member) => members.push(member),
+            }
+        }
+        if refusals.is_empty() {
+            Ok(members)
+        } else {
+            Err(refusals)
+        }
+    }
+
+    /// Whether the rule's current version is a correlation.
+    pub(crate) fn is_correlation(&self, id: &RuleId) -> bool {
+        let current = self.rules.get(id).and_then(Entry::current);
+        current.is_some_and(|version| matches!(version.document.body, Body::Correlation(_)))
+    }
+}
+
+pub(crate) fn chained(reference: &str) -> Refusal {
+    Refusal::unsupported(format!(
+        "`{reference}` as a member, which is itself a correlation"
+    ))
+}
+
+fn stopped(version: &Version) -> Diagnostic {
+    let message = format!(
+        "`{}` is stopped: one of its rules is disabled or is no longer a detection",
+        version.document.title
+    );
+    Refusal::new(message).into_diagnostic(&version.document.origin, "", true)
+}
+
+fn reaches_end(version: &Version, plans: &[LivePlan]) -> bool {
+    version.since >= version.until
+        || plans
+            .last()
+            .is_some_and(|live| live.plan.until == version.until)
+}
+
+fn own_plan(
+    version: &Version,
+    detection: &Arc<Detection>,
+    grouping: &Grouping,
+    since: EventTime,
+    until: EventTime,
+) -> LivePlan {
+    let document = &version.document;
+    let id = PlanId::of(&[
+        document.id.as_bytes(),
+        &since.0.to_le_bytes(),
+        &document.shape.0.to_le_bytes(),
+    ]);
+    let kind = PlanKind::EventCount {
+        bounds: vec![Bound::Gte(1)],
+    };
+    let sources = vec![Source {
+        rule: document.id.clone(),
+        detection: detection.clone(),
+    }];
+    LivePlan {
+        plan: plan(
+            document,
+            id,
+            kind,
+            RULE_TIMESPAN,
+            &grouping.fields,
+            (since, until),
+        ),
+        sources,
+        lenient: true,
+    }
+}
+
+fn plan(
+    document: &Document,
+    id: PlanId,
+    kind: PlanKind,
+    timespan: Span,
+    group_by: &[String],
+    (since, until): (EventTime, EventTime),
+) -> Plan {
+    Plan {
+        id,
+        rule: document.id.clone(),
+        version: document.version,
+        title: document.title.clone(),
+        level: document.level,
+        kind,
+        timespan,
+        group_by: group_by.to_vec(),
+        since,
+        until,
+    }
+}
+
+/// The stretches in which every member has a detection, cut where one changes its shape.
+fn segments(
+    version: &Version,
+    correlation: &Correlation,
+    members: &[(&RuleId, &Entry)],
+) -> Vec<LivePlan> {
+    let mut cuts = BTreeSet::from([version.since, version.until]);
+    for (_, entry) in members {
+        cuts.extend(entry.versions.iter().flat_map(|v| [v.since, v.until]));
+    }
+    let cuts: Vec<EventTime> = cuts.range(version.since..).copied().collect();
+    let mut found: Vec<(EventTime, EventTime, Vec<Source>)> = Vec::new();
+    for stretch in cuts.windows(2) {
+        let &[since, until] = stretch else { continue };
+        if until > version.until {
+            break;
+        }
+        let Some(sources) = sources_at(members, since) else {
+            continue;
+        };
+        match found.last_mut() {
+            Some((_, end, known)) if *end == since && same_shapes(known, &sources) => *end = until,
+            _ => found.push((since, until, sources)), // A gap, or another shape.
+        }
+    }
+    found
+        .into_iter()
+        .map(|(since, until, sources)| {
+            let id = segment_id(version, since, &sources);
+            let (kind, fields) = (correlation.kind.clone(), &correlation.group_by);
+            let bounds = (since, until);
+            LivePlan {
+                plan: plan(
+                    &version.document,
+                    id,
+                    kind,
+                    correlation.timespan,
+                    fields,
+                    bounds,
+                ),
+                sources,
+                lenient: false,
+            }
+        })
+        .collect()
+}
+
+fn sources_at(members: &[(&RuleId, &Entry)], time: EventTime) -> Option<Vec<Source>> {
+    let source = |(rule, entry): &(&RuleId, &Entry)| {
+        let version = entry.versions.iter().find(|version| version.sees(time))?;
+        match &version.document.body {
+            Body::Rule(detection, _) => Some(Source {
+                rule: (*rule).clone(),
+                detection: detection.clone(),
+            }),
+            Body::Correlation(_) => None,
+        }
+    };
+    members.iter().map(source).collect()
+}
+
+fn same_shapes(a: &[Source], b: &[Source]) -> bool {
+    let shape = |source: &Source| source.detection.shape;
+    a.iter().map(shape).eq(b.iter().map(shape))
+}
+
+fn segment_id(version: &Version, since: EventTime, sources: &[Source]) -> PlanId {
+    let since = since.0.to_le_bytes();
+    let shape = version.document.shape.0.to_le_bytes();
+    let shapes: Vec<[u8; 8]> = sources
+        .iter()
+        .map(|source| source.detection.shape.0.to_le_bytes())
+        .collect();
+    let mut parts: Vec<&[u8]> = vec![version.document.id.as_bytes(), &since, &shape];
+    for (source, shape) in sources.iter().zip(&shapes) {
+        parts.extend([source.rule.as_bytes(), shape.as_slice()]);
+    }
+    PlanId::of(&parts)
+}

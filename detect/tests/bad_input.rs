@@ -1,0 +1,326 @@
+//! Nothing that a rule's author can write stops the program, and each refusal names its reason.
+
+mod common;
+
+use proptest::prelude::*;
+use serde_json::json;
+use weir_detect::{RuleBook, check, rule_id, split_documents};
+
+const RULE: &str = "title: T\nid: t\nlogsource: {product: linux}\ndetection:\n  sel:\n    \
+    A|contains|all: [x, '*y?']\n    B|re|i: 'a.*b'\n    C|cidr: 10.0.0.0/8\n    D|gte: 5\n    \
+    E|base64offset|contains: abc\n    F: null\n  kw: [one, two]\n  \
+    condition: sel and not 1 of k*\nlevel: low\n";
+
+const COUNT: &str = "title: C\ncorrelation: {type: event_count, rules: [a], group-by: [u], \
+    timespan: 5m, condition: {gte: 5}}\n";
+
+const TEMPORAL: &str = "title: C\ncorrelation: {type: temporal, rules: [a, b], timespan: 5m, \
+    condition: a and not b}\n";
+
+fn refusals(text: &str) -> Vec<String> {
+    check(text, "x.yml")
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn each_refusal_says_what_and_where() {
+    assert_eq!(refusals(RULE), Vec::<String>::new());
+    assert_eq!(refusals(COUNT), Vec::<String>::new());
+    assert_eq!(refusals(TEMPORAL), Vec::<String>::new());
+    for (base, from, to, expected) in [
+        (RULE, "title: T\n", "", "x.yml: the rule has no `title`"),
+        (RULE, "id: t", "id: 5", "x.yml:2:1: `id` is no text"),
+        (RULE, "level: low", "level: lo", "x.yml:14:1: no such level"),
+        (
+            RULE,
+            "logsource: {product: linux}\n",
+            "",
+            "x.yml: the rule has no `logsource`",
+        ),
+        (
+            RULE,
+            "product: linux",
+            "host: x",
+            "`host` in `logsource`: not supported yet",
+        ),
+        (
+            RULE,
+            "contains|all",
+            "kontains",
+            "Unknown modifier 'kontains'",
+        ),
+        (
+            RULE,
+            "contains|all",
+            "expand",
+            "x.yml:6:5: modifier `expand`: not supported yet",
+        ),
+        (
+            RULE,
+            "gte: 5",
+            "hour: 5",
+            "x.yml:9:5: modifier `hour`: not supported yet",
+        ),
+        (RULE, "gte: 5", "gte: abc", "x.yml:9:5: `abc` is no number"),
+        (
+            RULE,
+            "a.*b",
+            "a(?=b)",
+            "x.yml:7:5: regular expression `a(?=b)`: look-around",
+        ),
+        (
+            RULE,
+            "a.*b",
+            "(a{1000}){1000}",
+            "x.yml:7:5: regular expression",
+        ),
+        (
+            RULE,
+            "10.0.0.0/8",
+            "10.0.0.1/8",
+            "x.yml:8:5: `10.0.0.1/8` is no network",
+        ),
+        (
+            RULE,
+            "F: null",
+            "F: [[1]]",
+            "x.yml:11:5: a field's value is a list or mapping",
+        ),
+        (
+            RULE,
+            "F: null",
+            "F: []",
+            "x.yml:11:5: `F` has an empty list of values",
+        ),
+        (
+            RULE,
+            "F: null",
+            "F: 12345678901234567890",
+            "cannot be kept exactly",
+        ),
+        (RULE, "F: null", "F: !x y", "x.yml:11:8: not valid YAML"),
+        (RULE, "F: null", "A|contains|all: z", "stands twice"),
+        (RULE, "F: null", "1: z", "a key is not a text"),
+        (
+            RULE,
+            "1 of k*",
+            "1 of z*",
+            "x.yml:13:3: no selection is meant by `of z*`",
+        ),
+        (RULE, "sel and", "sel | count() >", "does not parse"),
+        (
+            RULE,
+            "sel and",
+            "sal and",
+            "x.yml:13:3: the condition names `sal`, which is not there",
+        ),
+        (
+            RULE,
+            "level: low",
+            "timeframe: 5m\naction: global",
+            "`action` documents",
+        ),
+        (
+            RULE,
+            "level: low",
+            "sigma-version: 3",
+            "this `sigma-version`: not supported yet",
+        ),
+        (
+            RULE,
+            "level: low",
+            "weir: {group: [x]}",
+            "`weir` knows `group-by` alone",
+        ),
+        (
+            RULE,
+            "level: low",
+            "weir.group-by: [x, x]",
+            "`group-by` names `x` twice",
+        ),
+        (
+            RULE,
+            "level: low",
+            "---\ntitle: U",
+            "more than one document",
+        ),
+        (
+            COUNT,
+            "event_count",
+            "value_count",
+            "`value_count`: not supported yet",
+        ),
+        (
+            COUNT,
+            "event_count",
+            "temporal_ordered",
+            "`temporal_ordered`: not supported yet",
+        ),
+        (
+            COUNT,
+            "gte: 5",
+            "gte: -5",
+            "`gte` needs a whole number from 0",
+        ),
+        (
+            COUNT,
+            "gte: 5",
+            "gte: 5, field: x",
+            "`field` does not belong in this condition",
+        ),
+        (COUNT, "5m", "0s", "`0s` is no usable timespan"),
+        (COUNT, "5m", "9999999y", "`9999999y` is no usable timespan"),
+        (
+            COUNT,
+            "5m",
+            "5m, aliases: {}",
+            "`aliases`: not supported yet",
+        ),
+        (
+            COUNT,
+            "5m",
+            "5m, window: tumbling",
+            "windows that do not slide: not supported yet",
+        ),
+        (
+            COUNT,
+            "5m",
+            "5m, wat: 1",
+            "`wat` is not known in a correlation",
+        ),
+        (
+            COUNT,
+            "rules: [a]",
+            "rules: [a, a]",
+            "`rules` lists `a` twice",
+        ),
+        (
+            COUNT,
+            "rules: [a]",
+            "rules: [a, 5]",
+            "`rules` is no list of rule ids or names",
+        ),
+        (
+            TEMPORAL,
+            "a and not b",
+            "a",
+            "the condition does not name `b`",
+        ),
+        (
+            TEMPORAL,
+            "a and not b",
+            "a and not d and b",
+            "the condition names `d`",
+        ),
+        (
+            TEMPORAL,
+            "a and not b",
+            "not (a or b)",
+            "no rule that must be seen",
+        ),
+    ] {
+        let text = base.replacen(from, to, 1);
+        assert_ne!(text, base, "{from}");
+        let found = refusals(&text);
+        assert!(
+            found.iter().any(|line| line.contains(expected)),
+            "{from} -> {to}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn hostile_documents_are_refused_in_bounded_time_and_stack() {
+    let deep = |open: &str, close: &str, n: usize| open.repeat(n) + &close.repeat(n);
+    let alias_bomb = (1..40).fold("a0: &a0 [x, x, x, x]\n".to_owned(), |text, n| {
+        format!(
+            "{text}a{n}: &a{n} [*a{}, *a{}, *a{}]\n",
+            n - 1,
+            n - 1,
+            n - 1
+        )
+    });
+    let condition = |text: String| RULE.replace("sel and not 1 of k*", &text);
+    let regexes = vec!["'x+'"; 300].join(", ");
+    for text in [
+        String::new(),
+        "\0".to_owned(),
+        "- a".to_owned(),
+        deep("[", "]", 100_000),
+        deep("{a: ", "}", 50_000),
+        "- ".repeat(100_000),
+        "? ".repeat(100_000),
+        "a: ".repeat(50_000),
+        alias_bomb,
+        "a: &a [*a]".to_owned(),
+        "x".repeat(600_000),
+        condition(deep("(", ")", 3_000).replace("()", "(sel)")),
+        condition("not ".repeat(1_500) + "sel"),
+        condition("sel and ".repeat(5_000) + "sel"),
+        RULE.replace("'a.*b'", &format!("[{regexes}]")),
+        RULE.replace("a.*b", &deep("(", ")", 5_000)),
+        RULE.replace("a.*b", &"a|".repeat(100_000)),
+    ] {
+        let start: String = text.chars().take(30).collect();
+        assert!(!check(&text, "x.yml").is_empty(), "{start:?}");
+        let _ = (rule_id(&text), split_documents(&text));
+    }
+}
+
+#[test]
+fn files_are_split_at_their_marks() {
+    for (text, expected) in [
+        ("a: 1\n", vec![(1, "a: 1\n")]),
+        ("---\na: 1\n---\nb: 2", vec![(2, "a: 1\n"), (4, "b: 2")]),
+        (
+            "# c\n\n--- # d\na: 1\n...\n---\n",
+            vec![(3, " # d\na: 1\n")],
+        ),
+        (
+            "a: |\n  ---\n---\r\nb: 2\n",
+            vec![(1, "a: |\n  ---\n"), (4, "b: 2\n")],
+        ),
+        ("--- {a: 1}\n---\n---\n", vec![(1, " {a: 1}\n")]),
+        ("", vec![]),
+    ] {
+        assert_eq!(split_documents(text), expected, "{text:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_text_is_refused_or_runs(text in "\\PC{0,200}") {
+        let _ = (check(&text, "x"), rule_id(&text), split_documents(&text));
+    }
+
+    #[test]
+    fn mutated_rules_are_refused_or_run(
+        base in 0..3usize,
+        edits in prop::collection::vec((any::<prop::sample::Index>(), "[\\[\\]{}()|*?&:,'\"\\\\ a-z0-9\n-]{0,3}"), 1..6),
+        field in "[A-F]",
+        found in "\\PC{0,12}",
+    ) {
+        let mut text: Vec<char> = [RULE, COUNT, TEMPORAL][base].chars().collect();
+        for (place, with) in edits {
+            let at = place.index(text.len());
+            text.splice(at..at + 1, with.chars());
+            if text.is_empty() {
+                text.push('a');
+            }
+        }
+        let text: String = text.into_iter().collect();
+        let mut book = RuleBook::new();
+        let applied = common::put(&mut book, &text, 0);
+        let event = common::event("-/linux/-", &json!({ field: found }), 1);
+        let detected = common::detect(&book, &event);
+        for rule in book.rules() {
+            let explanation = book.explain(&rule.id, &event).unwrap();
+            let matched = detected.matches.contains(&rule.id);
+            prop_assert!(explanation.matched == matched, "{text}\n{explanation:?}");
+        }
+        let applied_again = common::put(&mut book, &text, 0);
+        prop_assert!(applied_again.changes.is_empty(), "{applied:?}");
+    }
+}

@@ -1,0 +1,116 @@
+//! What the tests share: events from JSON, rule entries, and the folder of test data.
+#![allow(dead_code)] // Each test file uses its part.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use serde_json::Value as Json;
+use weir_detect::{Applied, Detected, PlanChange, RuleBook};
+use weir_schema::{Control, Event, EventTime, LogSource, TenantKey, Value};
+
+pub const TENANT: TenantKey = TenantKey(7);
+
+/// The data folder, or `None` after saying on stderr that `test` is skipped.
+pub fn data(test: &str, file: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("WEIR_DATA").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+        PathBuf::from,
+    );
+    let path = folder.join(file);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: {test}: {file} is absent; set WEIR_DATA");
+    None
+}
+
+pub fn value(json: &Json) -> Value<'static> {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(n) => n
+            .as_i64()
+            .map_or_else(|| Value::Number(Cow::Owned(n.to_string())), Value::Int),
+        Json::String(text) => Value::Text(Cow::Owned(text.clone())),
+        Json::Array(values) => Value::List(values.iter().map(value).collect()),
+        Json::Object(_) => panic!("events of tests are flat"),
+    }
+}
+
+/// `logsource` as `category/product/service`, `-` for none.
+pub fn event(logsource: &str, fields: &Json, seconds: i64) -> Event<'static> {
+    let mut words = logsource
+        .split('/')
+        .map(|word| (word != "-").then(|| word.to_owned()));
+    let mut word = || words.next().flatten();
+    Event {
+        time: EventTime(seconds * 1_000_000_000),
+        logsource: LogSource {
+            category: word(),
+            product: word(),
+            service: word(),
+        },
+        fields: fields
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, json)| (Cow::Owned(name.clone()), value(json)))
+            .collect(),
+        message: Cow::Borrowed(""),
+        problems: Vec::new(),
+    }
+}
+
+pub fn put(book: &mut RuleBook, text: &str, since: i64) -> Applied {
+    book.apply(&Control::RulePut {
+        text: text.to_owned(),
+        origin: "test.yml".to_owned(),
+        since: EventTime(since),
+    })
+}
+
+pub fn detect(book: &RuleBook, event: &Event<'_>) -> Detected {
+    let mut detected = Detected::default();
+    book.detect(event, TENANT, None, &mut detected);
+    detected
+}
+
+/// A change in short: `+rule[since,until)` new, `~` known, `-rule[..)` removed.
+pub fn short(before: &RuleBook, changes: &[PlanChange]) -> Vec<String> {
+    let time = |time: EventTime| match time {
+        EventTime::MAX => "..".to_owned(),
+        time => time.0.to_string(),
+    };
+    let plan = |sign: char, plan: &weir_schema::Plan| {
+        format!(
+            "{sign}{}[{},{})",
+            plan.rule,
+            time(plan.since),
+            time(plan.until)
+        )
+    };
+    changes
+        .iter()
+        .map(|change| match change {
+            PlanChange::Put {
+                plan: put,
+                backfill,
+            } => plan(if *backfill { '+' } else { '~' }, put),
+            PlanChange::Remove(id) => plan('-', before.plan(*id).unwrap()),
+        })
+        .collect()
+}
+
+/// All plans of a book in short, in order of rule and `since`.
+pub fn plans(book: &RuleBook) -> Vec<String> {
+    let mut plans: Vec<_> = book.plans().cloned().collect();
+    plans.sort_by(|a, b| (&a.rule, a.since).cmp(&(&b.rule, b.since)));
+    let puts: Vec<_> = plans
+        .into_iter()
+        .map(|plan| PlanChange::Put {
+            plan,
+            backfill: true,
+        })
+        .collect();
+    short(book, &puts)
+}

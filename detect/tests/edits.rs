@@ -1,0 +1,351 @@
+//! Rule entries and what they do to plans: versions, shapes, members, order, bad entries.
+
+mod common;
+
+use common::{plans, put, short};
+use serde_json::json;
+use weir_detect::{Detected, RuleBook};
+use weir_schema::{Control, EventTime};
+
+fn rule(id: &str, pattern: &str, rest: &str) -> String {
+    format!(
+        "title: Rule {id}\nid: {id}\nname: name_{id}\nlogsource: {{category: test}}\n\
+         detection: {{selection: {{field: {pattern}}}, condition: selection}}\n{rest}"
+    )
+}
+
+fn count(id: &str, members: &str, condition: &str, rest: &str) -> String {
+    format!(
+        "title: Count {id}\nid: {id}\ncorrelation: {{type: event_count, rules: [{members}], \
+         group-by: [user], timespan: 5m, condition: {{{condition}}}}}\n{rest}"
+    )
+}
+
+fn disable(rule: &str, until: i64) -> Control {
+    Control::RuleDisable {
+        rule: rule.to_owned(),
+        until: EventTime(until),
+    }
+}
+
+fn remove(rule: &str) -> Control {
+    Control::RuleRemove {
+        rule: rule.to_owned(),
+    }
+}
+
+fn entry(text: String, since: i64) -> Control {
+    Control::RulePut {
+        text,
+        origin: "test.yml".to_owned(),
+        since: EventTime(since),
+    }
+}
+
+/// Applies entries in turn; each must make exactly the changes beside it, and as many diagnostics.
+fn check(name: &str, steps: Vec<(Control, &[&str], usize)>) -> RuleBook {
+    let mut book = RuleBook::new();
+    for (at, (control, expected, diagnostics)) in steps.into_iter().enumerate() {
+        let before = book.clone();
+        let applied = book.apply(&control);
+        assert_eq!(
+            short(&before, &applied.changes),
+            expected,
+            "{name}, step {at}"
+        );
+        assert_eq!(
+            applied.diagnostics.len(),
+            diagnostics,
+            "{name}, step {at}: {applied:?}"
+        );
+    }
+    book
+}
+
+#[test]
+fn edits_of_a_rule() {
+    check(
+        "what is for people keeps the plan",
+        vec![
+            (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+            (entry(rule("a", "x", ""), 9), &[], 0),
+            (entry(rule("a", "x", "level: high\n"), 9), &["~a[5,..)"], 0),
+            (
+                entry(rule("a", "x", "tags: [attack.t1]\n"), 9),
+                &["~a[5,..)"],
+                0,
+            ),
+        ],
+    );
+    check(
+        "another shape ends the plan and starts one",
+        vec![
+            (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+            (entry(rule("a", "y", ""), 9), &["~a[5,9)", "+a[9,..)"], 0),
+            (
+                entry(rule("a", "y", "weir: {group-by: [user]}\n"), 12),
+                &["~a[9,12)", "+a[12,..)"],
+                0,
+            ),
+            (
+                entry(rule("a", "z", ""), 7),
+                &["-a[9,12)", "-a[12,..)", "~a[5,7)", "+a[7,..)"],
+                0,
+            ),
+            (remove("a"), &["-a[5,7)", "-a[7,..)"], 0),
+        ],
+    );
+    check(
+        "a disabled rule starts again where it is put again",
+        vec![
+            (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+            (disable("a", 9), &["~a[5,9)"], 0),
+            (disable("a", 12), &[], 0),
+            (entry(rule("a", "x", ""), 20), &["+a[20,..)"], 0),
+            (disable("name_a", 30), &["~a[20,30)"], 0),
+            (
+                entry(rule("a", "x", ""), 5),
+                &["-a[5,9)", "-a[20,30)", "+a[5,..)"],
+                0,
+            ),
+        ],
+    );
+    check(
+        "a bad version leaves the good one",
+        vec![
+            (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+            (entry(rule("a", "[", ""), 9), &[], 1),
+            (entry(rule("a", "x", "level: huge\n"), 9), &[], 1),
+            (entry(rule("a", "x", "filter: {}\n"), 9), &[], 1),
+            (
+                entry(rule("b", "x", "").replace("name_b", "name_a"), 9),
+                &[],
+                1,
+            ),
+            (disable("none", 9), &[], 1),
+            (remove("none"), &[], 1),
+        ],
+    );
+}
+
+#[test]
+fn edits_of_a_correlation() {
+    check(
+        "a read rule is silent from then on; its shape is the correlation's",
+        vec![
+            (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+            (
+                entry(count("c", "a", "gte: 3", ""), 10),
+                &["~a[5,10)", "+c[10,..)"],
+                0,
+            ),
+            (
+                entry(count("c", "a", "gte: 4, lt: 9", ""), 12),
+                &["~c[10,..)"],
+                0,
+            ),
+            (entry(rule("a", "x", "level: low\n"), 12), &["~a[5,10)"], 0),
+            (
+                entry(rule("a", "y", ""), 20),
+                &["~c[10,20)", "+c[20,..)"],
+                0,
+            ),
+            (disable("c", 30), &["~c[20,30)"], 0),
+            (
+                remove("c"),
+                &[
+                    "-a[5,10)",
+                    "+a[5,20)",
+                    "+a[20,..)",
+                    "-c[10,20)",
+                    "-c[20,30)",
+                ],
+                0,
+            ),
+        ],
+    );
+    check(
+        "with generate a read rule speaks",
+        vec![
+            (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+            (
+                entry(count("c", "name_a", "gte: 3", "generate: true\n"), 10),
+                &["+c[10,..)"],
+                0,
+            ),
+            (
+                entry(count("c", "name_a", "gte: 3", ""), 12),
+                &["~a[5,10)", "~c[10,..)"],
+                0,
+            ),
+            (
+                entry(count("c", "name_a", "gte: 3", "generate: true\n"), 12),
+                &["-a[5,10)", "+a[5,..)", "~c[10,..)"],
+                0,
+            ),
+        ],
+    );
+    check(
+        "a missing member is waited for; removal takes the plan, disabling stops it",
+        vec![
+            (entry(count("c", "a, b", "gte: 3", ""), 5), &[], 2),
+            (entry(rule("a", "x", ""), 7), &[], 1),
+            (entry(rule("b", "x", ""), 9), &["+c[9,..)"], 0),
+            (disable("b", 20), &["~c[9,20)"], 1),
+            (entry(rule("b", "x", ""), 30), &["+c[30,..)"], 0),
+            (remove("b"), &["-c[9,20)", "-c[30,..)"], 1),
+        ],
+    );
+    check(
+        "correlations of correlations are refused",
+        vec![
+            (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+            (
+                entry(count("c", "a", "gte: 3", "generate: true\n"), 5),
+                &["+c[5,..)"],
+                0,
+            ),
+            (entry(count("d", "c", "gte: 3", ""), 5), &[], 1),
+            (entry(count("e", "e", "gte: 3", ""), 5), &[], 1),
+        ],
+    );
+}
+
+#[test]
+fn the_order_of_entries_does_not_matter() {
+    let entries = [
+        (rule("a", "x", ""), 5),
+        (rule("b", "y", "level: low\n"), 8),
+        (rule("d", "z", ""), 5),
+        (count("c", "a, name_b", "gte: 3", ""), 6),
+        (count("e", "b", "gte: 2", "generate: true\n"), 5),
+    ];
+    let load = |order: &[usize]| {
+        let mut book = RuleBook::new();
+        for at in order {
+            put(&mut book, &entries[*at].0, entries[*at].1);
+        }
+        (plans(&book), book.plans().cloned().collect::<Vec<_>>())
+    };
+    let expected = load(&[0, 1, 2, 3, 4]);
+    assert_eq!(expected.0, ["+a[5,6)", "+c[8,..)", "+d[5,..)", "+e[8,..)"]);
+    let mut order = [0, 1, 2, 3, 4];
+    permute(&mut order, 0, &mut |order| {
+        assert_eq!(load(order), expected, "{order:?}")
+    });
+}
+
+fn permute(order: &mut [usize], from: usize, f: &mut impl FnMut(&[usize])) {
+    if from == order.len() {
+        return f(order);
+    }
+    for at in from..order.len() {
+        order.swap(from, at);
+        permute(order, from + 1, f);
+        order.swap(from, at);
+    }
+}
+
+#[test]
+fn facts_are_of_plans_that_see_the_event() {
+    let mut book = RuleBook::new();
+    put(&mut book, &rule("a", "[x, w]", ""), 0);
+    put(&mut book, &rule("b", "x", ""), 0);
+    put(&mut book, &count("c", "a, b", "gte: 1", ""), 10_000_000_000);
+    let temporal = "title: T\nid: t\ncorrelation: {type: temporal, timespan: 1m, \
+                    condition: name_b and not name_a}\n";
+    put(&mut book, temporal, 20_000_000_000);
+    let facts = |fields: serde_json::Value, seconds| {
+        let event = common::event("test/-/-", &fields, seconds);
+        let detected = common::detect(&book, &event);
+        let rules: Vec<String> = detected
+            .facts
+            .iter()
+            .map(|fact| format!("{}{}", book.plan(fact.plan).unwrap().rule, fact.member))
+            .collect();
+        for fact in &detected.facts {
+            let named = book.group_fields(fact.plan, &event, common::TENANT, fact.group);
+            assert!(named.is_some());
+        }
+        let mut only = Detected::default();
+        for plan in book.plans() {
+            let mut found = Detected::default();
+            book.detect(&event, common::TENANT, Some(&[plan.id]), &mut found);
+            only.facts.append(&mut found.facts);
+        }
+        assert_eq!(only.facts, detected.facts);
+        let mut rules = rules;
+        rules.sort();
+        (rules.join(" "), detected.ungrouped, detected.capped)
+    };
+    let many: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+    for (fields, seconds, expected) in [
+        (json!({"field": "x", "user": "u"}), 1, ("a0 b0", 0, 0)),
+        (json!({"field": "x", "user": "u"}), 10, ("c0", 0, 0)),
+        (json!({"field": "x", "user": "u"}), 20, ("c0 t0 t1", 0, 0)),
+        (
+            json!({"field": "w", "user": ["u", "v", "u"]}),
+            30,
+            ("c0 c0 t1", 0, 0),
+        ),
+        (json!({"field": "w", "user": null}), 30, ("t1", 1, 0)),
+        (json!({"field": "q", "user": "u"}), 30, ("", 0, 0)),
+    ] {
+        let (rules, ungrouped, capped) = facts(fields.clone(), seconds);
+        assert_eq!(
+            (rules.as_str(), ungrouped, capped),
+            expected,
+            "{fields} at {seconds}"
+        );
+    }
+    let (rules, _, capped) = facts(json!({"field": "w", "user": many}), 30);
+    assert_eq!((rules.matches("c0").count(), capped), (100, 1));
+}
+
+#[test]
+fn an_explanation_names_the_clauses_that_decide() {
+    let mut book = RuleBook::new();
+    let text = "title: T\nid: t\nlogsource: {product: linux}\ndetection:\n  wanted:\n    \
+                user: root\n    message|contains: [sudo, su]\n  unwanted: {tty|startswith: pts}\n  \
+                unused: {a: 1}\n  condition: wanted and not unwanted\n";
+    assert_eq!(put(&mut book, text, 0).diagnostics, []);
+    for (logsource, fields, matched, decisive) in [
+        (
+            "-/linux/-",
+            json!({"user": "root", "message": "sudo", "tty": "tty1"}),
+            true,
+            "logsource unwanted.tty wanted.message wanted.user",
+        ),
+        (
+            "-/linux/-",
+            json!({"user": "root", "message": "sudo", "tty": "pts/0"}),
+            false,
+            "unwanted.tty",
+        ),
+        (
+            "-/linux/-",
+            json!({"user": "bob", "message": "sudo"}),
+            false,
+            "wanted.user",
+        ),
+        (
+            "-/windows/-",
+            json!({"user": "root", "message": "sudo"}),
+            false,
+            "logsource",
+        ),
+    ] {
+        let event = common::event(logsource, &fields, 1);
+        let explanation = book.explain("t", &event).unwrap();
+        assert_eq!(explanation.matched, matched, "{fields}");
+        let mut found: Vec<String> = explanation
+            .decisive()
+            .map(|clause| match clause.identifier.as_str() {
+                "logsource" => "logsource".to_owned(),
+                name => format!("{name}.{}", clause.field.as_deref().unwrap_or("-")),
+            })
+            .collect();
+        found.sort();
+        assert_eq!(found.join(" "), decisive, "{fields}");
+    }
+}

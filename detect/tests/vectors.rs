@@ -1,0 +1,190 @@
+//! The specification's cases: values, modifiers, conditions; and correlations that must compile.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+use weir_detect::{RuleBook, check, split_documents};
+use weir_schema::PlanKind;
+
+fn lines(test: &str, file: &str) -> Vec<Json> {
+    let Some(path) = common::data(test, file) else {
+        return Vec::new();
+    };
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn detection_vectors_hold() {
+    let mut wrong = Vec::new();
+    for case in lines("detection_vectors_hold", "sigma/vectors/detection.jsonl") {
+        let mut book = RuleBook::new();
+        // JSON is YAML.
+        let applied = common::put(&mut book, &case["rule"].to_string(), i64::MIN);
+        if !applied.diagnostics.is_empty() {
+            wrong.push(format!(
+                "{}: refused: {:?}",
+                case["name"], applied.diagnostics
+            ));
+            continue;
+        }
+        for vector in case["events"].as_array().unwrap() {
+            let event = common::event("test/-/-", &vector["event"], 1);
+            let detected = common::detect(&book, &event);
+            let matched = !detected.matches.is_empty();
+            if Some(matched) != vector["match"].as_bool() {
+                wrong.push(format!("{}: {vector}: {matched}", case["name"]));
+            }
+            assert_eq!(
+                matched,
+                !detected.facts.is_empty(),
+                "{}: {vector}",
+                case["name"]
+            );
+            let id = case["rule"]["id"].as_str().unwrap();
+            let explanation = book.explain(id, &event).unwrap();
+            assert_eq!(explanation.matched, matched, "{}: {vector}", case["name"]);
+            assert!(
+                explanation.decisive().count() > 0,
+                "{}: {vector}",
+                case["name"]
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Counts facts in the plainest way, and finds the first event at which the title's plan fires.
+fn first_alert(book: &RuleBook, case: &Json) -> Option<usize> {
+    let title = case["alert_title"].as_str().unwrap();
+    let mut seen: BTreeMap<_, Vec<(i64, u16)>> = BTreeMap::new();
+    for (at, json) in case["events"].as_array().unwrap().iter().enumerate() {
+        let seconds = json["ts"].as_i64().unwrap();
+        let event = common::event("authentication/-/-", json, seconds);
+        for fact in common::detect(book, &event).facts {
+            let plan = book.plan(fact.plan).unwrap();
+            let facts = seen.entry((fact.plan, fact.group)).or_default();
+            facts.push((event.time.0, fact.member));
+            facts.retain(|(time, _)| *time >= event.time.minus(plan.timespan).0);
+            let fires = match &plan.kind {
+                PlanKind::EventCount { bounds } => {
+                    bounds.iter().all(|bound| bound.holds(facts.len() as u64))
+                }
+                PlanKind::Temporal { condition, .. } => {
+                    condition.holds(&|member| facts.iter().any(|(_, m)| *m == member))
+                }
+            };
+            if fires && plan.title == title {
+                return Some(at);
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn correlation_vectors_hold_or_are_refused_by_name() {
+    let file = "sigma/vectors/correlation.jsonl";
+    let (mut held, mut refused) = (0, BTreeMap::new());
+    for case in lines("correlation_vectors_hold_or_are_refused_by_name", file) {
+        let mut book = RuleBook::new();
+        let mut reasons = Vec::new();
+        for (_, text) in split_documents(case["rules_yaml"].as_str().unwrap()) {
+            reasons.extend(common::put(&mut book, text, i64::MIN).diagnostics);
+        }
+        if let Some(reason) = reasons.first() {
+            assert!(reason.message.ends_with("not supported yet"), "{reason}");
+            *refused.entry(reason.message.clone()).or_insert(0) += 1;
+            continue;
+        }
+        let expected = case["expect_first_alert_at_event"].as_u64();
+        let found = first_alert(&book, &case).map(|at| at as u64);
+        assert_eq!(found, expected, "{}", case["name"]);
+        held += 1;
+    }
+    eprintln!("correlation vectors: {held} hold, refused: {refused:#?}");
+    assert!(refused.values().all(|count| *count > 0) && (held > 0) == !refused.is_empty());
+}
+
+fn rule_files(folder: &std::path::Path, out: &mut Vec<std::path::PathBuf>) {
+    let mut entries: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            rule_files(&path, out);
+        } else if path.extension().is_some_and(|extension| extension == "yml") {
+            out.push(path);
+        }
+    }
+}
+
+/// Returns documents, and the reasons of those that are refused.
+fn compile_all(folder: &std::path::Path) -> (usize, BTreeMap<String, usize>) {
+    let mut files = Vec::new();
+    rule_files(folder, &mut files);
+    let (mut documents, mut reasons) = (0, BTreeMap::new());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (_, text) in split_documents(&text) {
+            documents += 1;
+            let found = check(text, &file.display().to_string());
+            if let Some(refusal) = found.iter().find(|diagnostic| diagnostic.refused) {
+                *reasons.entry(refusal.message.clone()).or_insert(0) += 1;
+            }
+        }
+    }
+    (documents, reasons)
+}
+
+#[test]
+fn public_rules_compile() {
+    let mut all = BTreeMap::new();
+    for part in [
+        "rules",
+        "rules-emerging-threats",
+        "rules-threat-hunting",
+        "correlation_examples",
+    ] {
+        let Some(folder) = common::data("public_rules_compile", &format!("sigma/{part}")) else {
+            return;
+        };
+        let (documents, reasons) = compile_all(&folder);
+        let refused: usize = reasons.values().sum();
+        eprintln!(
+            "{part}: {} of {documents} documents compile",
+            documents - refused
+        );
+        assert!(
+            refused * 10 <= documents || part == "correlation_examples",
+            "{part}: {reasons:#?}"
+        );
+        all.extend(reasons);
+    }
+    eprintln!("refused: {all:#?}");
+}
+
+#[test]
+fn old_forms_are_refused_with_a_reason() {
+    let Some(folder) = common::data("old_forms_are_refused_with_a_reason", "sigma/unsupported")
+    else {
+        return;
+    };
+    let (documents, reasons) = compile_all(&folder);
+    let refused: usize = reasons.values().sum();
+    eprintln!("unsupported: {refused} of {documents} documents are refused");
+    assert!(reasons.keys().all(|reason| !reason.is_empty()));
+}
+
+#[test]
+fn our_own_rules_compile() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
+    let (documents, reasons) = compile_all(&folder);
+    assert!(documents > 0 && reasons.is_empty(), "{reasons:#?}");
+}
