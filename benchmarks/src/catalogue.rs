@@ -1,4 +1,4 @@
-//! The rules of `rules/` in the plan's own words: what each counts, so that expectations need no rule engine.
+//! The rules of `rules/` in the plan's own words, so that expectations need no rule engine.
 //!
 //! A test compares this table with the YAML, so that neither can change alone.
 

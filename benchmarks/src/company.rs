@@ -1,7 +1,7 @@
 //! A generated company: its hosts and people, and a scenario of twenty minutes in its life.
 //!
-//! The scenario knows its answer: what it plants, it plants with the alert that must come of it, and
-//! its background stays below every rule by construction (`script.rs`, "Budgets").
+//! The scenario knows its answer: what it plants, it plants with the alert that must come of it,
+//! and its background stays below every rule by construction (`script.rs`, "Budgets").
 
 use rand::seq::SliceRandom;
 use weir_schema::{EventTime, Span};
@@ -11,7 +11,8 @@ use crate::scenario::Scenario;
 use crate::script::Script;
 use crate::{background, intrusion};
 
-/// Lines of background in a scenario unless asked otherwise: 17 a second, 1,000 a second when played at 60x.
+/// Lines of background in a scenario unless asked otherwise: 17 a second, 1,000 a second when
+/// played at 60x.
 pub const BACKGROUND_LINES: usize = 20_000;
 
 /// Length of a scenario in seconds of event time.
@@ -114,8 +115,8 @@ impl Company {
 
     /// Twenty minutes from `start` on, cut to the whole second (RFC 3164 has no finer).
     ///
-    /// Whoever plays it at `pace` times the speed of event time lets it start `LENGTH_SECONDS` before
-    /// the present, so that no event lies in the future.
+    /// Whoever plays it at `pace` times the speed of event time lets it start `LENGTH_SECONDS`
+    /// before the present, so that no event lies in the future.
     #[must_use]
     pub fn plan(&self, start: EventTime) -> Scenario {
         self.plan_with(start, BACKGROUND_LINES)

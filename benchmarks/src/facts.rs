@@ -82,8 +82,8 @@ impl FactStream {
         }
     }
 
-    /// Keys that never repeat. `per_second` facts of event time make the state that a horizon of `h`
-    /// seconds keeps about `per_second * (h + 300)` facts, however long the stream runs.
+    /// Keys that never repeat. `per_second` facts of event time make the state that a horizon of
+    /// `h` seconds keeps about `per_second * (h + 300)` facts, however long the stream runs.
     #[must_use]
     pub fn fresh_keys(seed: u64, start: EventTime, per_second: u32) -> Self {
         Self {

@@ -1,6 +1,7 @@
 //! The one seeded generator behind benchmarks, soak runs and demo: lines, facts, and their answers.
 //!
-//! A generator never runs a rule, a parser or the graph. What it expects follows from what it planted.
+//! A generator never runs a rule, a parser or the graph. What it expects follows from what it
+//! planted.
 
 pub mod random;
 

@@ -79,7 +79,8 @@ pub struct Packet<'a> {
     pub id: u16,
 }
 
-/// The text that the kernel logs for a packet; `verdict` is the prefix that the firewall's rule sets.
+/// The text that the kernel logs for a packet; `verdict` is the prefix that the firewall's rule
+/// sets.
 #[must_use]
 pub fn firewall(uptime: u64, verdict: &str, packet: &Packet<'_>) -> String {
     let (way, ttl) = if packet.incoming {

@@ -1,8 +1,8 @@
-//! An endless load of syslog lines for the end-to-end benchmark, with alerts planted at a known rate.
+//! An endless load of syslog lines, with alerts planted at a known rate.
 //!
 //! ```text
 //! 6 of 10 lines   web requests and services: read and matched, and no detection wants them
-//! 2 of 10         logins and refusals of users and addresses that never come again: state that must be forgotten
+//! 2 of 10         logins and refusals of users and addresses that never come again: state to forget
 //! 1 of 50         refusals from sixteen addresses that never stop: groups that grow without end
 //! 10 of 5,000     refusals of one planted group, whose tenth completes an alert
 //! ```
@@ -100,8 +100,8 @@ impl LoadStream {
         self.lines
     }
 
-    /// Alerts that the lines written so far must have raised. Holds as long as 1,000 lines take less than
-    /// five minutes of event time.
+    /// Alerts that the lines written so far must have raised. Holds as long as 1,000 lines take
+    /// less than five minutes of event time.
     #[must_use]
     pub const fn alerts(&self) -> u64 {
         self.alerts
@@ -183,9 +183,9 @@ impl LoadStream {
                 say(
                     bytes,
                     format_args!(
-                        "198.18.{}.{} - - [02/Mar/2026:08:00:00 +0000] \"GET /api/orders?page={} HTTP/1.1\" \
-                     200 {size} \"-\" \"Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 \
-                     Firefox/141.0\"",
+                        "198.18.{}.{} - - [02/Mar/2026:08:00:00 +0000] \"GET /api/orders?page={} \
+                         HTTP/1.1\" 200 {size} \"-\" \"Mozilla/5.0 (X11; Linux x86_64; rv:141.0) \
+                         Gecko/20100101 Firefox/141.0\"",
                         client >> 8,
                         client & 255,
                         size % 97
@@ -303,7 +303,8 @@ mod tests {
                         .count()
                         >= 10
                 };
-                // Only what had come by then counts; later events of the same second change nothing.
+                // Only what had come by then counts; later events of the same second change
+                // nothing.
                 let anchors: Vec<i64> = times.iter().copied().filter(firing).collect();
                 alerts += u64::from(!anchors.is_empty());
                 alerts += anchors

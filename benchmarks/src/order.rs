@@ -1,4 +1,4 @@
-//! The order experiment: groups at, and a nanosecond beside, the edge of their windows, in any order.
+//! The order experiment: groups at, and a hair beside, the edge of their windows, in any order.
 //!
 //! `w` is the timespan of both rules. Each group has one shape, and the shape says its alerts.
 

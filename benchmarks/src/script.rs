@@ -1,7 +1,8 @@
-//! Writes a scenario: each method sends one event in its real form and says which detections it matches.
+//! Writes a scenario: each method sends one event and says which detections it matches.
 //!
-//! **Budgets.** Background may match a detection, but each group of each rule has a budget for the whole
-//! scenario, below the rule's threshold. Whatever its times, no window can then hold enough of them.
+//! **Budgets.** Background may match a detection, but each group of each rule has a budget for the
+//! whole scenario, below the rule's threshold. Whatever its times, no window can then hold enough
+//! of them.
 
 use std::collections::BTreeMap;
 
@@ -172,7 +173,8 @@ impl<'a> Script<'a> {
             Method::PublicKey => {
                 let print = fingerprint(&mut self.rng);
                 format!(
-                    "Accepted publickey for {user} from {source} port {port} ssh2: ED25519 SHA256:{print}"
+                    "Accepted publickey for {user} from {source} port {port} ssh2: ED25519 \
+                     SHA256:{print}"
                 )
             }
         };
@@ -206,8 +208,8 @@ impl<'a> Script<'a> {
     /// sudo refuses a command after three wrong passwords.
     pub fn sudo_refused(&mut self, second: i64, host: &str, user: &str, command: &str) {
         let text = format!(
-            "{user:>8} : 3 incorrect password attempts ; TTY=pts/1 ; PWD=/home/{user} ; USER=root ; \
-             COMMAND={command}"
+            "{user:>8} : 3 incorrect password attempts ; TTY=pts/1 ; PWD=/home/{user} ; \
+             USER=root ; COMMAND={command}"
         );
         self.sudo_line(second, host, user, &text, &["sudo_refusal"]);
     }
@@ -319,7 +321,8 @@ impl<'a> Script<'a> {
         self.line(via, second, host, line, marks);
     }
 
-    /// The agent of a host reports an event. It is sent at `sent`, which is `second` unless it is late.
+    /// The agent of a host reports an event. It is sent at `sent`, which is `second` unless it is
+    /// late.
     pub fn report(
         &mut self,
         (second, sent): (i64, i64),

@@ -1,4 +1,4 @@
-//! `weir-generate`: writes what the generator makes to stdout, for soak runs and for experiments by hand.
+//! `weir-generate`: writes what the generator makes to stdout.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;

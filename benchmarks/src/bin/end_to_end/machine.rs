@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// Ticks a second in which Linux counts CPU time for `/proc`, on every architecture that it runs on today.
+/// Ticks a second in which Linux counts CPU time for `/proc`, on every architecture that it runs on
+/// today.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU seconds of each thread of a process, by thread id, with its name.
@@ -65,7 +66,8 @@ pub fn memory_peak_bytes(process: u32) -> Result<u64> {
     Ok(kilobytes * 1_024)
 }
 
-/// Processor, cores and kernel of this machine, and how busy it was: others' work spoils a measurement.
+/// Processor, cores and kernel of this machine, and how busy it was: others' work spoils a
+/// measurement.
 pub fn describe() -> Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let processors = read("/proc/cpuinfo");

@@ -1,4 +1,4 @@
-//! `weir-end-to-end`: how much a whole Weir takes, and how soon it alerts, from syslog over TCP to the alert stream.
+//! `weir-end-to-end`: how much a whole Weir takes, and how soon it alerts.
 //!
 //! ```text
 //! LoadStream ──TCP, LF──► weir (child process, fresh folder, fsync on) ──NDJSON──► follower
@@ -125,8 +125,8 @@ fn send(arguments: &Arguments, server: &Server) -> Result<Sent> {
         stream.chunk(now()?, lines, &mut bytes, &mut completed);
         let before_write = Instant::now();
         for planted in completed.drain(..) {
-            // Where a rate is asked for, a line is due by it, even if the server takes it later: what waits
-            // before the socket waits all the same.
+            // Where a rate is asked for, a line is due by it, even if the server takes it later:
+            // what waits before the socket waits all the same.
             let at = match arguments.rate {
                 0 => before_write,
                 rate => started + Duration::from_secs_f64(planted.line as f64 / rate as f64),
@@ -170,7 +170,8 @@ fn now() -> Result<EventTime> {
     ))
 }
 
-/// Waits until all is journaled and every alert has come; says how long that took, or `None` if it never did.
+/// Waits until all is journaled and every alert has come; says how long that took, or `None` if it
+/// never did.
 fn drain(server: &Server, follower: &Follower, sent: &Sent) -> Result<Option<Duration>> {
     let began = Instant::now();
     while began.elapsed() < DRAIN_MAX {
@@ -208,7 +209,7 @@ fn report(
     let cpu = machine::difference(&sent.before.threads, &sent.after.threads);
     let cpu_total: f64 = cpu.values().sum();
     Ok(json!({
-        "question": "how many syslog lines a second does a whole Weir take, and how soon does it alert?",
+        "question": "how many syslog lines a second does Weir take, and how soon does it alert?",
         "machine": machine::describe(),
         "commit": machine::commit(),
         "seed": arguments.seed,

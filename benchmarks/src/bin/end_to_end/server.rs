@@ -182,7 +182,8 @@ impl Drop for Server {
     }
 }
 
-/// Three ports that nobody has. They are given back before the server takes them; on a busy machine the start may fail.
+/// Three ports that nobody has. They are given back before the server takes them; on a busy machine
+/// the start may fail.
 fn free_ports() -> Result<[SocketAddr; 3]> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let listeners = [listen()?, listen()?, listen()?];
