@@ -123,7 +123,9 @@ pub fn decode<'scope>(
                 for work in data.drain(..) {
                     decoder.take(epoch, work, &mut out);
                 }
-                facts.session(&capability).give_iterator(out.facts.into_iter());
+                facts
+                    .session(&capability)
+                    .give_iterator(out.facts.into_iter());
                 observations
                     .session(&capability)
                     .give_iterator(out.observations.into_iter());
@@ -132,7 +134,9 @@ pub fn decode<'scope>(
                     .give_iterator(out.directives.into_iter());
                 let updates = out.rules.into_iter().map(|(row, diff)| (row, epoch, diff));
                 rules.session(&capability).give_iterator(updates);
-                notes.session(&capability).give_iterator(out.notes.into_iter());
+                notes
+                    .session(&capability)
+                    .give_iterator(out.notes.into_iter());
             });
         }
     });
@@ -302,15 +306,16 @@ impl Decoder {
             }
             let id = EventId::of_frame(source, event.time, frame);
             note.facts += self.detected.facts.len() as u64;
-            out.facts.extend(self.detected.facts.iter().map(|draft| Fact {
-                plan: draft.plan,
-                tenant,
-                group: draft.group,
-                time: event.time,
-                event: id,
-                position,
-                member: draft.member,
-            }));
+            out.facts
+                .extend(self.detected.facts.iter().map(|draft| Fact {
+                    plan: draft.plan,
+                    tenant,
+                    group: draft.group,
+                    time: event.time,
+                    event: id,
+                    position,
+                    member: draft.member,
+                }));
         }
         if only.is_none() {
             if note.greatest > EventTime::MIN {

@@ -1,12 +1,19 @@
 //! The operators of the graph: collections in, collections out. No I/O, no clock, no lock, no actor.
 
+pub mod decode;
 
 pub mod clock;
 
 pub mod correlate;
 
+pub mod alerts;
+
+pub mod texts;
 
 pub mod reference;
 
+pub use alerts::alerts;
 pub use clock::{Clock, Clocks, clocks};
-pub use correlate::{Correlator, Directive, correlate};
+pub use correlate::{CorrelateNote, Correlator, Counts, Directive, correlate};
+pub use decode::{BatchNote, Emit, Note, Reading, Work, decode};
+pub use texts::Texts;

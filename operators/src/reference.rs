@@ -204,9 +204,7 @@ fn is_monotone(kind: &PlanKind) -> bool {
         PlanKind::EventCount { bounds } => bounds
             .iter()
             .all(|bound| matches!(bound, Bound::Gt(_) | Bound::Gte(_))),
-        PlanKind::Temporal { members, condition } => {
-            !condition.has_negation(usize::from(*members))
-        }
+        PlanKind::Temporal { members, condition } => !condition.has_negation(usize::from(*members)),
     }
 }
 

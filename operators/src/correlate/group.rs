@@ -135,13 +135,7 @@ impl Group {
     }
 
     /// Evaluates the anchors in `[from, to]` anew and mends the episodes around them.
-    pub fn reevaluate(
-        &mut self,
-        from: i64,
-        to: i64,
-        condition: &Condition,
-        gone: &mut Vec<Said>,
-    ) {
+    pub fn reevaluate(&mut self, from: i64, to: i64, condition: &Condition, gone: &mut Vec<Said>) {
         let from = from.max(self.frozen);
         let w = condition.timespan;
         let low = self
@@ -200,7 +194,10 @@ impl Group {
                 break;
             }
             let last = self.last_before(episode, line, condition);
-            let known = episode.summary.as_ref().is_some_and(|summary| summary.last >= last);
+            let known = episode
+                .summary
+                .as_ref()
+                .is_some_and(|summary| summary.last >= last);
             if !known && !fault::active(Fault::LostSummary) {
                 let summary = self.measure(episode, last, condition.timespan);
                 self.episodes[place].summary = Some(Box::new(summary));
@@ -269,7 +266,12 @@ fn glue(stretches: Vec<Stretch>, w: i64) -> Vec<Stretch> {
 
 /// Gives the alerts of the `old` episodes to the new stretches: to the earliest that overlaps the
 /// old episode, else to the earliest within `w` of it. Of several alerts, the one raised first stays.
-fn assign(stretches: Vec<Stretch>, old: Vec<Episode>, w: i64, gone: &mut Vec<Said>) -> Vec<Episode> {
+fn assign(
+    stretches: Vec<Stretch>,
+    old: Vec<Episode>,
+    w: i64,
+    gone: &mut Vec<Said>,
+) -> Vec<Episode> {
     let mut new: Vec<Episode> = stretches
         .into_iter()
         .map(|stretch| Episode {
@@ -350,7 +352,10 @@ fn evidence(before: &Evidence, entries: &[Entry]) -> Evidence {
 }
 
 fn push_distinct(items: &mut Vec<EvidenceItem>, item: EvidenceItem) {
-    if !items.last().is_some_and(|last| last.event == item.event && last.time == item.time) {
+    if !items
+        .last()
+        .is_some_and(|last| last.event == item.event && last.time == item.time)
+    {
         items.push(item);
     }
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_schema::{
-    AlertId, AlertRow, AlertState, Cause, Epoch, EventTime, GroupKey, TenantKey,
-};
+use weir_schema::{AlertId, AlertRow, AlertState, Cause, Epoch, EventTime, GroupKey, TenantKey};
 
 use super::fault::{self, Fault};
 use super::group::{Episode, Group, Said};
@@ -73,12 +71,19 @@ impl Speaker<'_> {
             return;
         }
         let mut alert = self.key_of(&group.episodes[place]);
-        for said in group.episodes.iter_mut().filter_map(|episode| episode.said.as_mut()) {
+        for said in group
+            .episodes
+            .iter_mut()
+            .filter_map(|episode| episode.said.as_mut())
+        {
             // A part that splits off again under its old name is no longer swallowed.
             said.supersedes.retain(|id| *id != alert);
         }
         let taken = |alert: AlertId| {
-            let said = group.episodes.iter().filter_map(|episode| episode.said.as_ref());
+            let said = group
+                .episodes
+                .iter()
+                .filter_map(|episode| episode.said.as_ref());
             said.into_iter().any(|said| said.alert == alert)
         };
         while taken(alert) {

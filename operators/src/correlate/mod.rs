@@ -70,6 +70,16 @@ pub struct Counts {
     pub limited: u64,
 }
 
+impl Counts {
+    /// Adds what another worker counted.
+    pub fn add(&mut self, other: &Self) {
+        self.facts += other.facts;
+        self.not_re_evaluated += other.not_re_evaluated;
+        self.late += other.late;
+        self.limited += other.limited;
+    }
+}
+
 /// Keys of groups are hashes already.
 #[derive(Default)]
 pub struct KeyHasher(u64);
@@ -84,16 +94,21 @@ impl std::hash::Hasher for KeyHasher {
         }
     }
     fn write_u64(&mut self, word: u64) {
-        self.0 = self.0.rotate_left(32) ^ word;
+        self.0 ^= word;
     }
-    fn write_usize(&mut self, _length: usize) {}
 }
 
 type GroupMap = HashMap<StateKey, Keyed, BuildHasherDefault<KeyHasher>>;
 
 /// Where a worker keeps a group of a plan: both hashes in one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StateKey([u64; 2]);
+
+impl std::hash::Hash for StateKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0[0] ^ self.0[1]);
+    }
+}
 
 impl StateKey {
     fn of(plan: PlanId, group: GroupKey) -> Self {
@@ -147,7 +162,11 @@ impl Correlator {
     /// Groups held, and the bytes they take.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        let heap: usize = self.groups.values().map(|keyed| keyed.group.heap_bytes()).sum();
+        let heap: usize = self
+            .groups
+            .values()
+            .map(|keyed| keyed.group.heap_bytes())
+            .sum();
         let table = self.groups.capacity() * (size_of::<(StateKey, Keyed)>() + 1);
         (self.groups.len(), heap + table)
     }
@@ -270,7 +289,8 @@ impl Correlator {
                 let provisional = speaker.say(&mut keyed.group, from, to);
                 self.calendar.confirm(keyed.tenant, provisional, key);
             }
-            self.calendar.expect(keyed.tenant, key, &mut keyed.group, &running.condition);
+            self.calendar
+                .expect(keyed.tenant, key, &mut keyed.group, &running.condition);
         }
     }
 
@@ -302,7 +322,11 @@ impl Correlator {
         }
         running.plan = Arc::clone(plan);
         let mut gone = Vec::new();
-        for (key, keyed) in self.groups.iter_mut().filter(|(_, keyed)| keyed.plan == slot) {
+        for (key, keyed) in self
+            .groups
+            .iter_mut()
+            .filter(|(_, keyed)| keyed.plan == slot)
+        {
             let clock = self.clocks.get(&keyed.tenant).copied();
             let clock = clock.unwrap_or(Clock::start(keyed.tenant));
             keyed.group.freeze(clock.settled.0, &old);
@@ -311,7 +335,9 @@ impl Correlator {
                 keyed.group.others.truncate_from(until);
             }
             let line = keyed.group.frozen;
-            keyed.group.reevaluate(line, i64::MAX, &running.condition, &mut gone);
+            keyed
+                .group
+                .reevaluate(line, i64::MAX, &running.condition, &mut gone);
             let mut speaker = identity::Speaker {
                 running,
                 group: key.group(plan.id),
@@ -339,7 +365,12 @@ impl Correlator {
             if keyed.plan != slot {
                 return true;
             }
-            for said in keyed.group.episodes.drain(..).filter_map(|episode| episode.said) {
+            for said in keyed
+                .group
+                .episodes
+                .drain(..)
+                .filter_map(|episode| episode.said)
+            {
                 let rows = said.taken_back.into_iter().chain(said.row);
                 output.rows.extend(rows.map(|row| (row, -1)));
                 output.retractions.push((said.alert, Cause::RuleRemoved));
@@ -388,7 +419,8 @@ impl Correlator {
             running.groups[shard(&key.group(running.plan.id))] -= 1;
             self.groups.remove(&key);
         } else {
-            self.calendar.expect(keyed.tenant, key, &mut keyed.group, &running.condition);
+            self.calendar
+                .expect(keyed.tenant, key, &mut keyed.group, &running.condition);
         }
     }
 }
@@ -424,4 +456,3 @@ fn newest_cause(group: &Group, clock: &Clock) -> Cause {
 pub fn route(group: &GroupKey) -> u64 {
     shard(group) as u64
 }
-

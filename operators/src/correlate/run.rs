@@ -1,7 +1,7 @@
 //! The events of one group in order of time: appended at the end, merged when late, forgotten at the front.
 
 use super::fault::{self, Fault};
-use weir_schema::{EventId, EvidenceItem, EventTime, Position};
+use weir_schema::{EventId, EventTime, EvidenceItem, Position};
 
 /// One event of a group, with the members of the plan that it matched, a bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

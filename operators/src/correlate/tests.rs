@@ -255,8 +255,11 @@ impl History {
         if !self.rng.random_bool(0.5) {
             return None;
         }
-        let watermark = EventTime((now - self.rng.random_range(0..10)) * UNIT).max(self.clock.watermark);
-        let settled = watermark.minus(Span(self.horizon * UNIT)).max(self.clock.settled);
+        let watermark =
+            EventTime((now - self.rng.random_range(0..10)) * UNIT).max(self.clock.watermark);
+        let settled = watermark
+            .minus(Span(self.horizon * UNIT))
+            .max(self.clock.settled);
         self.clock = Clock {
             watermark,
             settled,
@@ -296,7 +299,10 @@ fn play(seed: u64, coverage: &mut Coverage) -> Result<(), String> {
         let directives = directives(&steps, clock);
         let output = sut.correlator.epoch(Epoch(epoch), &shuffled, &directives);
         coverage.refused += output.counts.not_re_evaluated as u32;
-        merged += output.rows.iter().any(|(row, _)| !row.supersedes.is_empty()) as u32;
+        merged += output
+            .rows
+            .iter()
+            .any(|(row, _)| !row.supersedes.is_empty()) as u32;
         crossed += output
             .rows
             .iter()
@@ -316,7 +322,9 @@ fn play(seed: u64, coverage: &mut Coverage) -> Result<(), String> {
         if ours != theirs {
             let missing: Vec<_> = theirs.iter().filter(|row| !ours.contains(row)).collect();
             let extra: Vec<_> = ours.iter().filter(|row| !theirs.contains(row)).collect();
-            return Err(format!("epoch {epoch}: missing {missing:#?}, extra {extra:#?}"));
+            return Err(format!(
+                "epoch {epoch}: missing {missing:#?}, extra {extra:#?}"
+            ));
         }
     }
     coverage.cases += 1;

@@ -41,7 +41,9 @@ impl Condition {
                 let count = usize::from(*members).min(Plan::MEMBERS_MAX);
                 let mut marks = vec![false; count];
                 condition.mark_positive(&mut marks);
-                let positive = (0..count).filter(|i| marks[*i]).fold(0, |mask, i| mask | 1 << i);
+                let positive = (0..count)
+                    .filter(|i| marks[*i])
+                    .fold(0, |mask, i| mask | 1 << i);
                 Self {
                     monotone: !condition.has_negation(count),
                     kind: Kind::Temporal(condition.clone()),
@@ -60,7 +62,9 @@ impl Condition {
             Kind::AtLeast(n) => {
                 let entries = run.entries();
                 let place = run.up_to(time).saturating_add(n.max(1)) - 2;
-                entries.get(place).map_or(reach, |entry| entry.time.min(reach))
+                entries
+                    .get(place)
+                    .map_or(reach, |entry| entry.time.min(reach))
             }
             Kind::Count(_) | Kind::Temporal(_) => reach,
         }

@@ -1,0 +1,91 @@
+//! The graph, on one page.
+//!
+//! ```text
+//!  work ─► decode ─┬─ facts ───────── by group ──────────► correlate ─┬─ rows ─► alerts ─► outputs
+//!   (each worker   ├─ observations ─ to one ─► clocks ─┐     ▲        │            ▲
+//!    its batches)  ├─ directives ──────────────────────┴─ to all      └─ notes     │
+//!                  ├─ rules ─────────────────────────── by plan ───────────────────┘
+//!                  └─ notes ─────────────────────────────────────────────────────────► outputs
+//! ```
+//!
+//! One logical time per epoch. Event time is data. Nothing loops.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::core::{Concat, Map, Probe};
+use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::vec::Input;
+use timely::dataflow::{ProbeHandle, Stream};
+use timely::worker::Worker;
+use weir_operators::{Directive, Emit, Work, alerts, clocks, correlate, decode};
+
+use crate::outputs::Collected;
+
+/// The ends of the graph that a worker holds.
+pub struct Graph {
+    pub input: timely::dataflow::operators::vec::input::Handle<u64, Work>,
+    pub probe: ProbeHandle<u64>,
+    pub collected: Rc<RefCell<Collected>>,
+}
+
+/// Builds the graph on a worker; every worker builds the same.
+pub fn build(worker: &mut Worker, emit: Emit) -> Graph {
+    let first = worker.index() == 0;
+    let collected = Rc::new(RefCell::new(Collected::default()));
+    let probe = ProbeHandle::new();
+    let input = worker.dataflow::<u64, _, _>(|scope| {
+        let (input, work) = scope.new_input();
+        let decoded = decode(work, first, emit);
+
+        let clocks = clocks(decoded.observations);
+        let moves = clocks.clone().map(Directive::Clock);
+        let correlated = correlate(decoded.facts, decoded.directives.concat(moves));
+
+        let alerts = alerts(correlated.rows, decoded.rules);
+
+        let out = Rc::clone(&collected);
+        collect(alerts.inner, &probe, move |_, rows| {
+            out.borrow_mut().rows(&rows)
+        });
+        let out = Rc::clone(&collected);
+        collect(correlated.notes, &probe, move |epoch, notes| {
+            out.borrow_mut().correlated(epoch, &notes);
+        });
+        let out = Rc::clone(&collected);
+        collect(decoded.notes, &probe, move |epoch, notes| {
+            out.borrow_mut().notes(epoch, notes);
+        });
+        let out = Rc::clone(&collected);
+        collect(clocks, &probe, move |epoch, clocks| {
+            out.borrow_mut().clocks(epoch, clocks);
+        });
+        input
+    });
+    Graph {
+        input,
+        probe,
+        collected,
+    }
+}
+
+/// Hands what comes to `take`; `probe` tells when an epoch is through.
+fn collect<'scope, D: Clone + 'static>(
+    stream: Stream<'scope, u64, Vec<D>>,
+    probe: &ProbeHandle<u64>,
+    mut take: impl FnMut(u64, Vec<D>) + 'static,
+) {
+    stream
+        .unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Collect", |_, _| {
+            move |input, _output| {
+                input.for_each(|capability, data| {
+                    if let Some(epoch) = capability.least() {
+                        take(*epoch, std::mem::take(data));
+                    }
+                });
+            }
+        })
+        .probe_with(probe);
+}

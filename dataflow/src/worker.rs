@@ -1,0 +1,70 @@
+//! A timely worker's loop: takes epochs from a bounded channel, steps, gives results in order.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use timely::worker::Worker;
+use weir_operators::{Emit, Work};
+use weir_schema::Epoch;
+
+use crate::graph;
+use crate::outputs::EpochOutput;
+
+/// An epoch's work for one worker, or a part of it.
+pub struct EpochWork {
+    pub epoch: Epoch,
+    pub work: Vec<Work>,
+    /// Nothing of this epoch follows.
+    pub last: bool,
+}
+
+/// Epochs that a worker has begun and not finished. More would not make it faster, only later.
+pub const IN_FLIGHT_MAX: usize = 4;
+
+/// How long an idle worker sleeps; it is woken when work comes, so this bounds only a lost wake-up.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// Runs the graph until the channel closes and all epochs are done, or nobody listens any more.
+pub fn run(
+    worker: &mut Worker,
+    emit: Emit,
+    work: &Receiver<EpochWork>,
+    done: &Sender<EpochOutput>,
+) {
+    let mut graph = graph::build(worker, emit);
+    let mut in_flight: VecDeque<Epoch> = VecDeque::new();
+    let mut open = true;
+    loop {
+        while open && in_flight.len() < IN_FLIGHT_MAX {
+            match work.try_recv() {
+                Ok(next) => {
+                    graph.input.advance_to(next.epoch.0);
+                    for item in next.work {
+                        graph.input.send(item);
+                    }
+                    if next.last {
+                        graph.input.advance_to(next.epoch.0 + 1);
+                        in_flight.push_back(next.epoch);
+                    }
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => open = false,
+            }
+        }
+        if in_flight.is_empty() && !open {
+            return;
+        }
+        worker.step_or_park(Some(IDLE));
+        while let Some(epoch) = in_flight.front() {
+            if graph.probe.less_equal(&epoch.0) {
+                break;
+            }
+            let output = graph.collected.borrow_mut().take(*epoch);
+            in_flight.pop_front();
+            if done.send(output).is_err() {
+                return;
+            }
+        }
+    }
+}
