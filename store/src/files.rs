@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Makes a folder, and those above it, for this user alone, since logs hold secrets. Their names are durable.
+/// Makes a folder, and those above it, for this user alone, since logs hold secrets. Their names
+/// are durable.
 pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     let new: Vec<_> = path
         .ancestors()

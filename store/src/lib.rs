@@ -1,4 +1,4 @@
-//! What persists: the journal, which is the truth, and the ledger, an index that is rebuilt from it.
+//! What persists: the journal, which is the truth, and the ledger, an index rebuilt from it.
 //!
 //! ```text
 //! append ─► pending ─► sync (compress, write, fsync) ─► segments ─► cursor ─► graph

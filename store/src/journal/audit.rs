@@ -154,8 +154,9 @@ impl SegmentAudit {
         self.end = header.end();
     }
 
-    /// Judges what follows the last good block. Where the next segment goes on with the very next entry, nothing
-    /// that was acknowledged is lost: the writer gave up on these bytes and began that segment.
+    /// Judges what follows the last good block. Where the next segment goes on with the very next
+    /// entry, nothing that was acknowledged is lost: the writer gave up on these bytes and began
+    /// that segment.
     fn finish(&mut self, bad: Option<(u64, u64)>, limit: Option<u64>) {
         let nothing_good = self.found.index.marks.is_empty() && self.found.salt.is_none();
         self.found.worthless = nothing_good;
@@ -181,8 +182,8 @@ impl SegmentAudit {
             (None, _) => {}
         }
         if let Some(limit) = limit {
-            // How many of the lost entries were batches is known once a later header is read; until then
-            // assume all, so that no number is given twice.
+            // How many of the lost entries were batches is known once a later header is read; until
+            // then assume all, so that no number is given twice.
             let lost = limit - self.end.next_entry;
             self.end.next_batch = self.end.next_batch.saturating_add(lost);
             self.end.next_entry = limit;

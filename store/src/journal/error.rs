@@ -8,18 +8,24 @@ use weir_schema::{BatchSeq, Epoch};
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     #[error(
-        "the journal in {} is in use by another process; stop that one or choose another data folder",
+        "the journal in {} is in use by another process; stop that or choose another folder",
         .dir.display()
     )]
     InUse { dir: PathBuf },
-    #[error("could not {action} {}: the disk is full; make room, nothing accepted is lost", .path.display())]
+    #[error(
+        "could not {action} {}: the disk is full; make room, nothing accepted is lost",
+        .path.display()
+    )]
     DiskFull {
         action: &'static str,
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    #[error("could not {action} {}: no permission to write there, or the file system is read-only", .path.display())]
+    #[error(
+        "could not {action} {}: no permission there, or the file system is read-only",
+        .path.display()
+    )]
     ReadOnly {
         action: &'static str,
         path: PathBuf,

@@ -6,9 +6,9 @@
 //!           | first entry 8 | first batch 8 | sealed 8 | unsealed 8 | received 8
 //!           | payload crc 4 | zero 4 | chain 32 | header crc 4, then the payload
 //! ```
-//! All numbers are little-endian; CRCs are CRC32C. `chain` is the BLAKE3 hash of the chain before it,
-//! the header up to it, and the payload. The salt is random for each segment, so that a sender cannot
-//! write a log line which a search for the next good block would take for one.
+//! All numbers are little-endian; CRCs are CRC32C. `chain` is the BLAKE3 hash of the chain before
+//! it, the header up to it, and the payload. The salt is random for each segment, so that a sender
+//! cannot write a log line which a search for the next good block would take for one.
 
 use weir_schema::Entry;
 
@@ -24,7 +24,8 @@ pub const ENTRY_BYTES_MAX: usize = 32 << 20;
 /// Most bytes of a block before compression. Read before anything is allocated for it, so that
 /// a damaged length cannot ask for more memory than this.
 pub const BLOCK_RAW_BYTES_MAX: usize = 64 << 20;
-/// A block is closed once it holds this much: enough to compress well, little to decode for one line.
+/// A block is closed once it holds this much: enough to compress well, little to decode for one
+/// line.
 pub(crate) const BLOCK_RAW_BYTES_TARGET: usize = 1 << 20;
 /// Payloads below this are not worth a compressor's header.
 const COMPRESS_BYTES_MIN: usize = 128;

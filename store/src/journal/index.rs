@@ -5,8 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::format::{BlockHeader, JournalEnd, SEGMENT_HEADER_BYTES};
 
-/// One block in so many bytes is remembered; from it, readers walk from header to header. This bounds
-/// the index to 24 bytes for each 256 KiB of journal: 10 MB for 100 GB.
+/// One block in so many bytes is remembered; from it, readers walk from header to header. This
+/// bounds the index to 24 bytes for each 256 KiB of journal: 10 MB for 100 GB.
 const MARK_EVERY_BYTES: u64 = 256 << 10;
 
 /// A block that a search may start at.
@@ -144,7 +144,8 @@ impl Shared {
         }
     }
 
-    /// The index is whole after every statement that changes it, so a panic elsewhere cannot have broken it.
+    /// The index is whole after every statement that changes it, so a panic elsewhere cannot have
+    /// broken it.
     pub fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }

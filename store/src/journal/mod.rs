@@ -17,9 +17,11 @@ mod recover;
 
 mod index;
 
-mod walk;
+mod group;
 
 mod writer;
+
+mod walk;
 
 mod reader;
 
@@ -67,8 +69,9 @@ pub struct Journal;
 impl Journal {
     /// Opens the journal in `dir`, or begins one; there is one writer at a time.
     ///
-    /// Reads all of it once and checks every checksum. An unfinished write at the end is cut off; damage
-    /// elsewhere stays in place, is copied to `quarantine/` and skipped by readers. Both are in the report.
+    /// Reads all of it once and checks every checksum. An unfinished write at the end is cut off;
+    /// damage elsewhere stays in place, is copied to `quarantine/` and skipped by readers. Both are
+    /// in the report.
     pub fn open(
         dir: &Path,
         options: JournalOptions,

@@ -10,8 +10,8 @@ use super::JournalError;
 use super::index::Shared;
 use super::walk::{ReadEntry, Walk};
 
-/// Decoded blocks that are kept for the next look-up: the evidence of one alert, 100 frames, is seldom spread
-/// wider.
+/// Decoded blocks that are kept for the next look-up: the evidence of one alert, 100 frames, is
+/// seldom spread wider.
 const KEPT_BLOCKS_MAX: usize = 16;
 /// And no more than so many bytes of them, however large their batches are.
 const KEPT_BYTES_MAX: usize = 32 << 20;
@@ -206,8 +206,8 @@ impl std::fmt::Debug for EpochCursor {
 }
 
 impl EpochCursor {
-    /// The next epoch whose seal is durable. Waits for it up to `wait`, or until the writer is gone, and then says
-    /// `None`. After an error, the next call tries the same place again.
+    /// The next epoch whose seal is durable. Waits for it up to `wait`, or until the writer is
+    /// gone, and then says `None`. After an error, the next call tries the same place again.
     pub fn next(&mut self, wait: Duration) -> Result<Option<SealedEpoch>, JournalError> {
         let deadline = Instant::now().checked_add(wait);
         loop {

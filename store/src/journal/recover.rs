@@ -1,4 +1,4 @@
-//! Opens what a crash or a bad disk has left: cuts torn tails, sets damage aside, says what is lost.
+//! Opens what a crash or a bad disk has left: cuts torn tails, sets damage aside, reports losses.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -26,7 +26,9 @@ pub struct OpenReport {
     pub last_sealed: Epoch,
     /// Durable entries that no seal closes; the owner seals them.
     pub unsealed_entries: u64,
-    /// Unfinished writes; they have been cut off.
+    /// Unfinished writes; they have been cut off, and a copy of each was set aside. Damage to the
+    /// very last blocks looks the same: where the ledger has applied an epoch after `last_sealed`,
+    /// it was that, and the ledger is to be rebuilt.
     pub torn: Vec<Damage>,
     /// All other damage; it stays where it is, and readers pass over it.
     pub damage: Vec<Damage>,
@@ -131,8 +133,8 @@ fn mend(segment: &mut AuditedSegment) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Copies a damaged stretch to the quarantine folder. That this fails, say on a full disk, is no reason not to
-/// start: damage stays in place, and an unfinished write was never acknowledged.
+/// Copies a damaged stretch to the quarantine folder. That this fails, say on a full disk, is no
+/// reason not to start: damage stays in place, and an unfinished write was never acknowledged.
 fn set_aside(dir: &Path, segment: &Segment, damage: &mut Damage) {
     let folder = dir.join(QUARANTINE);
     let name = format!("{}-{}-{}", damage.segment, damage.offset, damage.length);
@@ -149,7 +151,7 @@ fn set_aside(dir: &Path, segment: &Segment, damage: &mut Damage) {
     match copied {
         Ok(()) => damage.set_aside = Some(name),
         Err(error) => {
-            tracing::warn!(%error, name, "could not copy a damaged part of the journal to quarantine");
+            tracing::warn!(%error, name, "could not set a damaged part of the journal aside");
         }
     }
 }

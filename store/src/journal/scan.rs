@@ -20,7 +20,8 @@ pub enum DamageKind {
     Chain,
     /// A block holds, but not the entries that it says.
     Entries,
-    /// An unfinished write, or damage that cannot be told from one: bytes at the very end that are no block.
+    /// An unfinished write, or damage that cannot be told from one: bytes at the very end that are
+    /// no block.
     Torn,
 }
 

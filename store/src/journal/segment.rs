@@ -49,8 +49,8 @@ pub(crate) trait Disk: Send {
 /// A segment being written.
 pub(crate) trait SegmentFile: Send {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Returns once what was written is on the disk. After an error nothing is known of it, and asking again
-    /// proves nothing: the kernel may have dropped the pages that it could not write.
+    /// Returns once what was written is on the disk. After an error nothing is known of it, and
+    /// asking again proves nothing: the kernel may have dropped the pages that it could not write.
     fn sync(&mut self) -> io::Result<()>;
     fn truncate(&mut self, len: u64) -> io::Result<()>;
 }

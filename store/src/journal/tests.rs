@@ -63,7 +63,8 @@ fn options(segment_bytes: u64) -> JournalOptions {
     }
 }
 
-/// Appends `groups` groups, each synced: some batches, a tick now and then, and a seal every second time.
+/// Appends `groups` groups, each synced: some batches, a tick now and then, and a seal every second
+/// time.
 fn fill(writer: &mut JournalWriter, random: &mut Random, groups: usize) -> Vec<Entry> {
     let mut written = Vec::new();
     for group in 0..groups {
@@ -194,6 +195,45 @@ fn a_waiting_cursor_wakes_for_a_seal_and_for_the_end() {
 }
 
 #[test]
+fn what_a_crash_left_unsealed_is_sealed_by_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Journal::open(dir.path(), options(1 << 20)).unwrap();
+    assert_eq!(
+        (writer.next_epoch(), writer.last_received()),
+        (Epoch(1), None)
+    );
+    let received = ReceiveTime(99);
+    for entry in [
+        batch(&mut Random(1), 1),
+        Entry::Control(Control::Tick { received }),
+    ] {
+        writer.append(&entry).unwrap();
+    }
+    writer.sync().unwrap();
+    writer.append(&batch(&mut Random(2), 1)).unwrap(); // Never synced: nobody was told that it is.
+    drop(writer);
+
+    let (mut writer, report) = Journal::open(dir.path(), options(1 << 20)).unwrap();
+    assert_eq!((report.unsealed_entries, writer.unsealed_entries()), (2, 2));
+    assert_eq!(
+        (writer.next_epoch(), writer.last_received()),
+        (Epoch(1), Some(received))
+    );
+    let mut cursor = writer.reader().cursor(Epoch(1));
+    assert!(cursor.next(Duration::ZERO).unwrap().is_none());
+    let epoch = writer.next_epoch();
+    writer.append(&Entry::Seal { epoch }).unwrap();
+    assert!(cursor.next(Duration::ZERO).unwrap().is_none());
+    writer.sync().unwrap();
+    let sealed = cursor.next(Duration::ZERO).unwrap().unwrap();
+    assert_eq!((sealed.controls.len(), sealed.batches.len()), (1, 1));
+    assert_eq!(
+        (writer.unsealed_entries(), writer.next_epoch()),
+        (0, Epoch(2))
+    );
+}
+
+#[test]
 fn a_tail_torn_at_any_byte_is_cut_and_counted() {
     let source = tempfile::tempdir().unwrap();
     let (mut writer, _) = Journal::open(source.path(), options(1 << 20)).unwrap();
@@ -310,6 +350,67 @@ fn flipped_bits_and_zeroed_pages_are_detected_and_nothing_is_lost_in_silence() {
         }
         if done == TRIES {
             break;
+        }
+    }
+}
+
+/// What a disk may make of a write that was not synced: any of its sectors old, any length.
+fn lose_power(bytes: &mut Vec<u8>, synced: usize, random: &mut Random) {
+    const SECTOR: usize = 512;
+    let keep = synced + random.below((bytes.len() - synced + 1) as u64) as usize;
+    if random.below(2) == 0 {
+        bytes.truncate(keep);
+    }
+    let mut at = synced;
+    while at < bytes.len() {
+        let end = (at / SECTOR + 1) * SECTOR;
+        let end = end.min(bytes.len());
+        if random.below(4) == 0 {
+            bytes[at..end].fill(0);
+        }
+        at = end;
+    }
+}
+
+#[test]
+fn a_power_loss_takes_nothing_that_was_synced() {
+    for seed in 0..200 {
+        let mut random = Random(seed);
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, _) = Journal::open(dir.path(), options(8 << 10)).unwrap();
+        let groups = random.below(12) as usize;
+        let synced = fill(&mut writer, &mut random, groups);
+        let lens = |dir: &Path| {
+            let segments = segment::list(dir).unwrap().into_iter();
+            segments
+                .map(|(_, path)| fs::metadata(path).unwrap().len())
+                .collect::<Vec<_>>()
+        };
+        let before = lens(dir.path());
+        // Large batches make the group more than one block.
+        let frames = if random.below(4) == 0 { 16_000 } else { 4 };
+        for _ in 0..3 {
+            writer.append(&batch(&mut random, frames)).unwrap();
+        }
+        writer.sync().unwrap();
+        drop(writer);
+        let after = lens(dir.path());
+        // A new segment's header is synced before anything is written behind it.
+        let synced_bytes = match before.len() == after.len() {
+            true => *before.last().unwrap() as usize,
+            false => SEGMENT_HEADER_BYTES,
+        };
+        let (_, path) = segment::list(dir.path()).unwrap().pop().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        lose_power(&mut bytes, synced_bytes, &mut random);
+        fs::write(&path, &bytes).unwrap();
+
+        let (writer, report) = Journal::open(dir.path(), options(8 << 10)).unwrap();
+        let found = entries(&writer.reader());
+        assert_eq!(found.get(..synced.len()), Some(&synced[..]), "seed {seed}");
+        for damage in &report.damage {
+            let first = damage.first_entry as usize;
+            assert!(first >= synced.len(), "seed {seed}: {damage}");
         }
     }
 }

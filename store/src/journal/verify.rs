@@ -25,15 +25,15 @@ pub struct VerifyReport {
     pub last_sealed: Epoch,
     /// Entries after the last seal.
     pub unsealed_entries: u64,
-    /// The hash at the end of the chain. Whoever notes it elsewhere can tell later that nothing before it was
-    /// changed, even by somebody who computed all hashes anew.
+    /// The hash at the end of the chain. Whoever notes it elsewhere can tell later that nothing
+    /// before it was changed, even by somebody who computed all hashes anew.
     pub chain: [u8; 32],
     pub damage: Vec<Damage>,
 }
 
 impl VerifyReport {
-    /// Whether everything holds. An unfinished write at the end counts against it; where a server is writing to
-    /// the journal at the same time, that may be its current one.
+    /// Whether everything holds. An unfinished write at the end counts against it; where a server
+    /// is writing to the journal at the same time, that may be its current one.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.damage.is_empty()

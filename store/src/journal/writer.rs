@@ -1,8 +1,9 @@
 //! Appends entries, and makes them durable in groups.
 //!
 //! `append` encodes into blocks in memory; `sync` compresses them, writes them with one call, waits
-//! for the disk, and only then shows them to readers. When the disk fails, nothing of the group is shown, the
-//! segment is given up, and the group stays pending: the next `sync` writes it to a new segment.
+//! for the disk, and only then shows them to readers. When the disk fails, nothing of the group is
+//! shown, the segment is given up, and the group stays pending: the next `sync` writes it to a new
+//! segment.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,18 +15,16 @@ use std::time::Instant;
 
 use weir_schema::{BatchSeq, Control, Entry, Epoch, Position, ReceiveTime};
 
-use super::format::{
-    BLOCK_RAW_BYTES_TARGET, BlockHeader, ENTRY_BYTES_MAX, JournalEnd, SEGMENT_HEADER_BYTES,
-    SegmentHeader, ZSTD_LEVEL, pack,
-};
+use super::format::{JournalEnd, SEGMENT_HEADER_BYTES, SegmentHeader, ZSTD_LEVEL};
+use super::group::{Group, PendingBlock};
 use super::index::{Segment, Shared};
 use super::recover::{AppendTo, OpenReport, recover};
 use super::segment::{self, Disk, SegmentFile};
 use super::{JournalError, JournalOptions, JournalReader};
 use crate::files;
 
-/// Most encoded bytes that may wait for a sync. Enough for seconds of a full disk at 100 MB/s and small against
-/// the memory of any machine; at the limit `append` refuses and sources wait.
+/// Most encoded bytes that may wait for a sync. Enough for seconds of a full disk at 100 MB/s and
+/// small against the memory of any machine; at the limit `append` refuses and sources wait.
 pub const PENDING_BYTES_MAX: usize = 64 << 20;
 
 /// The one writer of a journal.
@@ -35,7 +34,8 @@ pub struct JournalWriter {
     disk: Box<dyn Disk>,
     shared: Arc<Shared>,
     compressor: zstd::bulk::Compressor<'static>,
-    /// Where the journal stands once all that is pending is durable; its chain is that of the durable end.
+    /// Where the journal stands once all that is pending is durable; its chain is that of the
+    /// durable end.
     end: JournalEnd,
     pending: Vec<PendingBlock>,
     pending_bytes: usize,
@@ -45,26 +45,12 @@ pub struct JournalWriter {
     _lock: File,
 }
 
-/// A block that is not written yet.
-struct PendingBlock {
-    raw: Vec<u8>,
-    first: JournalEnd,
-    after: JournalEnd,
-}
-
 struct OpenSegment {
     path: PathBuf,
     file: Box<dyn SegmentFile>,
     salt: u64,
     /// The durable end.
     end: u64,
-}
-
-/// A group as it goes to the disk.
-struct Group {
-    bytes: Vec<u8>,
-    /// Each block with its place in `bytes`.
-    blocks: Vec<(u64, BlockHeader)>,
 }
 
 impl std::fmt::Debug for JournalWriter {
@@ -138,7 +124,8 @@ impl JournalWriter {
         self.end.unsealed
     }
 
-    /// The greatest time of receipt in the journal, pending entries included; `None` where there is none.
+    /// The greatest time of receipt in the journal, pending entries included; `None` where there is
+    /// none.
     #[must_use]
     pub fn last_received(&self) -> Option<ReceiveTime> {
         (self.end.received > i64::MIN).then_some(ReceiveTime(self.end.received))
@@ -175,19 +162,14 @@ impl JournalWriter {
                 None
             }
         };
-        let full = |block: &PendingBlock| block.raw.len() >= BLOCK_RAW_BYTES_TARGET;
-        if self.pending.last().is_none_or(full) {
-            self.pending.push(PendingBlock {
-                raw: Vec::new(),
-                first: self.end,
-                after: self.end,
-            });
+        if self.pending.last().is_none_or(PendingBlock::is_full) {
+            self.pending.push(PendingBlock::new(self.end));
         }
         if let Some(block) = self.pending.last_mut() {
             match block.push(entry, end) {
                 Ok(bytes) => self.pending_bytes += bytes,
                 Err(error) => {
-                    self.pending.pop_if(|block| block.raw.is_empty());
+                    self.pending.pop_if(|block| block.is_empty());
                     return Err(error);
                 }
             }
@@ -222,8 +204,9 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Makes all pending entries durable and shows them to readers, or does neither. After an error they are still
-    /// pending: call again to try a new segment, or give them up with [`Self::discard_pending`].
+    /// Makes all pending entries durable and shows them to readers, or does neither. After an error
+    /// they are still pending: call again to try a new segment, or give them up with
+    /// [`Self::discard_pending`].
     pub fn sync(&mut self) -> Result<(), JournalError> {
         if self.pending.is_empty() {
             return Ok(());
@@ -232,7 +215,12 @@ impl JournalWriter {
             Some(segment) if segment.end < self.options.segment_bytes => segment,
             _ => self.begin_segment()?, // None is open, or it is full.
         };
-        let group = self.encode(segment.salt)?;
+        let group = Group::encode(
+            &self.pending,
+            &mut self.compressor,
+            segment.salt,
+            self.end.chain,
+        )?;
         match self.write(&mut segment, &group) {
             Ok(()) => {
                 self.publish(&segment, &group);
@@ -241,7 +229,8 @@ impl JournalWriter {
                 Ok(())
             }
             Err((action, source)) => {
-                // Whatever the disk kept of the group, the next open finds that a later segment holds these entries.
+                // Whatever the disk kept of the group, the next open finds that a later segment
+                // holds these entries.
                 if let Err(error) = segment.file.truncate(segment.end) {
                     tracing::warn!(%error, "could not cut a failed write off the journal");
                 }
@@ -250,7 +239,8 @@ impl JournalWriter {
         }
     }
 
-    /// Gives up what is pending; its ordinals will be used again. Returns how many entries that were.
+    /// Gives up what is pending; its ordinals will be used again. Returns how many entries that
+    /// were.
     pub fn discard_pending(&mut self) -> u64 {
         let durable = self.shared.lock().end;
         let entries = self.end.next_entry - durable.next_entry;
@@ -281,41 +271,6 @@ impl JournalWriter {
             salt: header.salt,
             end: SEGMENT_HEADER_BYTES as u64,
         })
-    }
-
-    fn encode(&mut self, salt: u64) -> Result<Group, JournalError> {
-        let mut chain = self.end.chain;
-        let mut group = Group {
-            bytes: Vec::new(),
-            blocks: Vec::with_capacity(self.pending.len()),
-        };
-        for block in &self.pending {
-            let (codec, packed) =
-                pack(&mut self.compressor, &block.raw).map_err(JournalError::Compress)?;
-            let payload = packed.as_deref().unwrap_or(&block.raw);
-            // None of these is over `BLOCK_RAW_BYTES_MAX`, and an entry takes at least one byte.
-            let mut header = BlockHeader {
-                codec,
-                salt,
-                payload_bytes: payload.len() as u32,
-                raw_bytes: block.raw.len() as u32,
-                entries: (block.after.next_entry - block.first.next_entry) as u32,
-                batches: (block.after.next_batch - block.first.next_batch) as u32,
-                first_entry: block.first.next_entry,
-                first_batch: block.first.next_batch,
-                sealed: block.after.sealed,
-                unsealed: block.after.unsealed,
-                received: block.after.received,
-                payload_crc: crc32c::crc32c(payload),
-                chain,
-            };
-            header.chain = header.link(&chain, payload);
-            chain = header.chain;
-            group.blocks.push((group.bytes.len() as u64, header));
-            group.bytes.extend(header.encode());
-            group.bytes.extend(payload);
-        }
-        Ok(group)
     }
 
     fn write(
@@ -369,28 +324,6 @@ impl Drop for JournalWriter {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.grown.notify_all();
-    }
-}
-
-impl PendingBlock {
-    /// Encodes one more entry, after which the journal stands at `after`; returns its size.
-    fn push(&mut self, entry: &Entry, after: JournalEnd) -> Result<usize, JournalError> {
-        let before = self.raw.len();
-        let encoded = postcard::to_io(entry, &mut self.raw).map(|_| ());
-        let bytes = self.raw.len() - before;
-        let checked = match encoded {
-            Err(error) => Err(JournalError::Encode(error)),
-            Ok(()) if bytes > ENTRY_BYTES_MAX => Err(JournalError::EntryTooLarge {
-                bytes,
-                limit: ENTRY_BYTES_MAX,
-            }),
-            Ok(()) => Ok(bytes),
-        };
-        match checked {
-            Ok(_) => self.after = after,
-            Err(_) => self.raw.truncate(before),
-        }
-        checked
     }
 }
 

@@ -41,9 +41,9 @@ pub fn check(dir: &Path) -> Result<CheckReport, OpenLedger> {
 /// How often a child is asked whether it has ended.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Runs `command`, which is to call [`check`] in a process of its own and to exit with 0 only where it says `Ok`.
-/// A panic in whatever thread, a crash, or no answer within `limit` all mean: do not trust this ledger. The reason
-/// is for people.
+/// Runs `command`, which is to call [`check`] in a process of its own and to exit with 0 only where
+/// it says `Ok`. A panic in whatever thread, a crash, or no answer within `limit` all mean: do not
+/// trust this ledger. The reason is for people.
 pub fn check_in_child(mut command: Command, limit: Duration) -> io::Result<Result<(), String>> {
     command
         .stdin(Stdio::null())
@@ -73,8 +73,8 @@ pub fn check_in_child(mut command: Command, limit: Duration) -> io::Result<Resul
 /// Most ledgers that are set aside under one label.
 const SET_ASIDE_MAX: u32 = 1000;
 
-/// Moves the ledger in `dir` to the folder `quarantine` beside it, under a name that ends in `label`. Nobody may have
-/// it open.
+/// Moves the ledger in `dir` to the folder `quarantine` beside it, under a name that ends in
+/// `label`. Nobody may have it open.
 pub fn set_aside(dir: &Path, label: &str) -> io::Result<PathBuf> {
     // The parent of a name alone has an empty path: it is the folder where we are.
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());

@@ -7,8 +7,8 @@
 //! o epoch 8 ordinal 4           -> which change that was: alert 16 revision 8
 //! value = format 1 | epoch 8 | crc 4 | body
 //! ```
-//! Numbers in keys are big-endian, so that keys sort as what they name. The CRC covers the key too: a value under
-//! a wrong key does not pass.
+//! Numbers in keys are big-endian, so that keys sort as what they name. The CRC covers the key too:
+//! a value under a wrong key does not pass.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

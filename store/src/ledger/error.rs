@@ -8,7 +8,10 @@ use weir_schema::{AlertId, Epoch};
 /// Why a ledger could not be opened, told apart by what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLedger {
-    #[error("the ledger in {} is in use by another process; stop that one or choose another data folder", .dir.display())]
+    #[error(
+        "the ledger in {} is in use by another process; stop that or choose another folder",
+        .dir.display()
+    )]
     InUse { dir: PathBuf },
     #[error("could not open the ledger in {}", .dir.display())]
     Disk {
@@ -16,7 +19,10 @@ pub enum OpenLedger {
         #[source]
         source: io::Error,
     },
-    #[error("the ledger in {} is damaged ({reason}); set it aside and rebuild it from the journal", .dir.display())]
+    #[error(
+        "the ledger in {} is damaged ({reason}); set it aside and rebuild it from the journal",
+        .dir.display()
+    )]
     Damaged { dir: PathBuf, reason: String },
 }
 

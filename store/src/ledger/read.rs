@@ -9,8 +9,8 @@ use weir_schema::{AlertId, AlertRecord, Change, Epoch};
 use super::codec::{self, HISTORY, META_KEY, Meta, OUTBOX, RECORD};
 use super::{Ledger, LedgerError};
 
-/// Most rows of one answer; who wants more asks again from the last one. A change with full evidence
-/// takes some 5 KB, so an answer takes no more than 50 MB.
+/// Most rows of one answer; who wants more asks again from the last one. A change with full
+/// evidence takes some 5 KB, so an answer takes no more than 50 MB.
 pub const PAGE_MAX: usize = 10_000;
 
 type Pair = (sled::IVec, sled::IVec);
@@ -42,8 +42,8 @@ impl Ledger {
         pairs.take(limit.min(PAGE_MAX)).map(decode).collect()
     }
 
-    /// Changes in the order in which they are owed to the world, those after (epoch, ordinal) `after`; at most
-    /// `limit`, and [`PAGE_MAX`].
+    /// Changes in the order in which they are owed to the world, those after (epoch, ordinal)
+    /// `after`; at most `limit`, and [`PAGE_MAX`].
     pub fn outbox(
         &self,
         after: Option<(Epoch, u32)>,
@@ -68,8 +68,8 @@ impl Ledger {
         pairs.map(|pair| self.owed(pair)).collect()
     }
 
-    /// A hash over the applied epoch and all keys and bodies in order. Two ledgers with the same content have
-    /// the same, however their files differ.
+    /// A hash over the applied epoch and all keys and bodies in order. Two ledgers with the same
+    /// content have the same, however their files differ.
     pub fn digest(&self) -> Result<[u8; 32], LedgerError> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.applied().0.to_le_bytes());

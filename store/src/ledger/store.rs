@@ -88,9 +88,9 @@ impl Ledger {
         self.db.size_on_disk().map_err(LedgerError::Engine)
     }
 
-    /// Applies an epoch: its changes, the current rows, what the outbox owes, and the epoch itself, in one atomic
-    /// batch. Refuses, changing nothing, an epoch that is not after the last one, and a change that would give a
-    /// kept (alert, revision) other content.
+    /// Applies an epoch: its changes, the current rows, what the outbox owes, and the epoch itself,
+    /// in one atomic batch. Refuses, changing nothing, an epoch that is not after the last one, and
+    /// a change that would give a kept (alert, revision) other content.
     pub fn commit(&self, commit: &Commit) -> Result<(), LedgerError> {
         let mut state = self.state();
         if state.stopped {
@@ -127,8 +127,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Makes what was committed durable. Without it nothing is lost, but more is applied again after a crash: call
-    /// it now and then, not for each epoch.
+    /// Makes what was committed durable. Without it nothing is lost, but more is applied again
+    /// after a crash: call it now and then, not for each epoch.
     pub fn sync(&self) -> Result<(), LedgerError> {
         self.db.flush().map_err(LedgerError::Engine)?;
         // sled's flush asks the kernel to start writing, no more.
@@ -196,8 +196,8 @@ fn taken(commit: &Commit, key: &[u8]) -> LedgerError {
     }
 }
 
-/// Opens sled. Its lock outlives a closed ledger for a moment, held by threads that end or a process that is
-/// being born, so a lock that is taken is asked for again.
+/// Opens sled. Its lock outlives a closed ledger for a moment, held by threads that end or a
+/// process that is being born, so a lock that is taken is asked for again.
 fn open_engine(dir: &Path) -> Result<sled::Db, OpenLedger> {
     let mut tries_left = LOCK_TRIES;
     loop {

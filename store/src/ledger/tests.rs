@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -240,7 +241,8 @@ fn a_ledger_is_set_aside_under_a_name_of_its_own() {
 
 const CHILD_FOLDER: &str = "WEIR_TEST_CHECK_LEDGER";
 
-/// Not a test by itself: the process that checks a ledger for the test below, since sled may take it down.
+/// Not a test by itself: the process that checks a ledger for the test below, since sled may take
+/// it down.
 #[test]
 fn child_that_checks_a_ledger() {
     if let Some(dir) = env::var_os(CHILD_FOLDER) {
@@ -330,4 +332,68 @@ fn flipped_bits_are_detected_or_leave_a_ledger_that_some_epoch_had() {
         detected >= TRIES / 4,
         "only {detected} flips touched anything"
     );
+}
+
+const FEED_FOLDER: &str = "WEIR_TEST_FEED_LEDGER";
+
+/// What the process that is killed commits at `epoch`.
+fn fed(epoch: u64) -> Commit {
+    commit(epoch, epoch % 11..epoch % 11 + 12)
+}
+
+/// Not a test by itself: the process that the test below kills.
+#[test]
+fn child_that_feeds_a_ledger_until_it_is_killed() {
+    let Some(dir) = env::var_os(FEED_FOLDER) else {
+        return;
+    };
+    let ledger = Ledger::open(Path::new(&dir)).unwrap();
+    for epoch in ledger.applied().0 + 1.. {
+        ledger.commit(&fed(epoch)).unwrap();
+        if epoch % 5 == 0 {
+            ledger.sync().unwrap();
+        }
+        println!("applied {epoch}");
+    }
+}
+
+#[test]
+fn a_ledger_whose_process_is_killed_holds_whole_epochs() {
+    let parent = tempfile::tempdir().unwrap();
+    let (dir, twin) = (parent.path().join("ledger"), parent.path().join("twin"));
+    let twin = Ledger::open(&twin).unwrap();
+    let mut before = 0;
+    for (round, lines) in [1, 7, 23, 4, 60, 2, 31, 12, 90, 5].into_iter().enumerate() {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "ledger::tests::child_that_feeds_a_ledger_until_it_is_killed",
+            ])
+            .arg("--nocapture")
+            .env(FEED_FOLDER, &dir)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let applied = said
+            .map(Result::unwrap)
+            .filter(|line| line.contains("applied"));
+        assert_eq!(applied.take(lines).count(), lines, "round {round}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        checked_in_child(&dir, 60).unwrap();
+        let ledger = Ledger::open(&dir).unwrap();
+        let now = ledger.applied().0;
+        // What was synced is there: all but the last five epochs that the child told of.
+        assert!(
+            now + 5 >= before + lines as u64,
+            "round {round}: {before} to {now}"
+        );
+        for epoch in twin.applied().0 + 1..=now {
+            twin.commit(&fed(epoch)).unwrap();
+        }
+        assert_eq!(export(&ledger), export(&twin), "round {round}");
+        before = now;
+    }
 }
