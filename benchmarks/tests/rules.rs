@@ -1,79 +1,24 @@
 //! The rules of `rules/` compile, and match of the generated events exactly what the plan marks.
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use weir_benchmarks::catalogue::{ALERTING_RULES, Kind};
-use weir_benchmarks::company::{Company, LENGTH_SECONDS};
+use weir_benchmarks::company::Company;
 use weir_benchmarks::load::LoadStream;
 use weir_benchmarks::order;
-use weir_benchmarks::scenario::Payload;
-use weir_detect::{Detected, RuleBook, check, split_documents};
-use weir_parse::{Context, Zone, decode};
-use weir_schema::{
-    Bound, Control, EventTime, Format, Member, PlanKind, ReceiveTime, RuleId, Span, TenantKey,
-};
+use weir_detect::{Detected, RuleBook};
+use weir_parse::decode;
+use weir_schema::{Bound, Format, Member, PlanKind, RuleId, TenantKey};
 
-const START: EventTime = EventTime(1_772_438_400_000_000_000);
-
-fn files() -> Vec<PathBuf> {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules")];
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "yml") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files
-}
-
-fn context(format: Format) -> Context<'static> {
-    Context {
-        format,
-        received: ReceiveTime(START.plus(Span::seconds(LENGTH_SECONDS)).0),
-        zone: Zone::parse("UTC").expect("UTC is a zone"),
-        logsource: None,
-        time_field: None,
-        future_tolerance: Span::seconds(300),
-    }
-}
+use common::{START, book, context, frame, put};
 
 fn names(book: &RuleBook) -> BTreeMap<RuleId, String> {
     let rules = book.rules().into_iter();
     rules
         .map(|rule| (rule.id, rule.name.expect("our rules have names")))
         .collect()
-}
-
-/// Puts every document of a text, and refuses any remark on it.
-fn put(book: &mut RuleBook, text: &str, origin: &str) {
-    for (line, document) in split_documents(text) {
-        assert_eq!(check(document, origin), [], "{origin}:{line}");
-        let applied = book.apply(&Control::RulePut {
-            text: document.to_owned(),
-            origin: origin.to_owned(),
-            since: EventTime::MIN,
-        });
-        assert_eq!(applied.diagnostics, [], "{origin}:{line}");
-    }
-}
-
-fn book() -> RuleBook {
-    let mut book = RuleBook::new();
-    for file in files() {
-        put(
-            &mut book,
-            &std::fs::read_to_string(&file).unwrap(),
-            &file.display().to_string(),
-        );
-    }
-    book
 }
 
 #[test]
@@ -127,25 +72,7 @@ fn rules_match_what_the_plan_marks_and_nothing_else() {
     for seed in [1, 2, 42] {
         let scenario = Company::new(seed).plan(START);
         for delivery in &scenario.deliveries {
-            let (frame, format) = match &delivery.payload {
-                Payload::Line(line) => (line.clone(), Format::Syslog),
-                Payload::Agent(record) => {
-                    let fields: Vec<(&str, &str)> = record
-                        .fields
-                        .iter()
-                        .map(|(n, v)| (&n[..], &v[..]))
-                        .collect();
-                    let (kind, logsource) = (Some(&record.kind[..]), Some(&record.logsource[..]));
-                    let frame = weir_schema::agent::encode_event(
-                        record.time.0,
-                        kind,
-                        logsource,
-                        &fields,
-                        None,
-                    );
-                    (frame, Format::Agent)
-                }
-            };
+            let (frame, format) = frame(delivery);
             let event = decode(&frame, &context(format));
             let told = format!("seed {seed}: {}", String::from_utf8_lossy(&frame));
             assert_eq!(

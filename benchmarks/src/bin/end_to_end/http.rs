@@ -72,15 +72,15 @@ pub fn get(server: SocketAddr, path: &str, token: &str) -> Result<String> {
 }
 
 /// A body without its transfer encoding.
-struct Body {
-    reader: BufReader<TcpStream>,
+struct Body<R> {
+    reader: R,
     chunked: bool,
     /// Bytes that are left of the chunk.
     left: u64,
     ended: bool,
 }
 
-impl Read for Body {
+impl<R: BufRead> Read for Body<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.chunked {
             return self.reader.read(buffer);
@@ -100,7 +100,7 @@ impl Read for Body {
     }
 }
 
-impl Body {
+impl<R: BufRead> Body<R> {
     /// Reads the line before a chunk, and the end of the chunk before it.
     fn chunk_size(&mut self) -> io::Result<u64> {
         for _ in 0..2 {
@@ -138,4 +138,41 @@ fn samples(metrics: &str) -> impl Iterator<Item = (&str, f64)> {
             let (sample, value) = line.rsplit_once(' ')?;
             Some((sample, value.parse().ok()?))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_read_with_and_without_chunks() {
+        for (chunked, bytes, wanted) in [
+            (false, "plain\n", "plain\n"),
+            (
+                true,
+                "5\r\nhello\r\n3;x=y\r\n\r\n!\r\n0\r\n\r\n",
+                "hello\r\n!",
+            ),
+            (true, "0\r\n\r\n", ""),
+            (true, "ff\r\ncut", "cut"),
+        ] {
+            let reader = bytes.as_bytes();
+            let mut body = Body {
+                reader,
+                chunked,
+                left: 0,
+                ended: false,
+            };
+            let mut text = String::new();
+            body.read_to_string(&mut text).unwrap();
+            assert_eq!(text, wanted);
+        }
+    }
+
+    #[test]
+    fn metrics_are_summed_over_their_labels() {
+        let text = "# HELP a x\na{b=\"1\"} 2\na{b=\"2\"} 3.5\nab 7\nweir_c 4\n";
+        assert_eq!(sum(text, "a"), 5.5);
+        assert_eq!(unlabelled(text), BTreeMap::from([("weir_c", 4.0)]));
+    }
 }

@@ -51,6 +51,9 @@ struct Arguments {
     warm_up: u64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Workers of the server's graph, where not its default.
+    #[arg(long)]
+    workers: Option<u16>,
     /// Where the server's fresh folder is made, on a disk whose fsync counts.
     #[arg(long, default_value = "target")]
     folder: PathBuf,
@@ -84,7 +87,7 @@ struct Snapshot {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let server = Server::start(&arguments.weir, &arguments.folder)?;
+    let server = Server::start(&arguments.weir, &arguments.folder, arguments.workers)?;
     let follower = server.follow_alerts()?;
     let sent = send(&arguments, &server)?;
     let drained = drain(&server, &follower, &sent)?;
@@ -213,6 +216,7 @@ fn report(
         "machine": machine::describe(),
         "commit": machine::commit(),
         "seed": arguments.seed,
+        "workers_asked": arguments.workers,
         "rate_asked": arguments.rate,
         "warm_up_seconds": arguments.warm_up,
         "measured_seconds": sent.seconds,

@@ -30,13 +30,13 @@ pub struct Server {
 
 impl Server {
     /// Starts `binary` on a fresh folder below `parent`, and waits until it is ready.
-    pub fn start(binary: &Path, parent: &Path) -> Result<Self> {
+    pub fn start(binary: &Path, parent: &Path, workers: Option<u16>) -> Result<Self> {
         let folder = parent.join(format!("end-to-end-{}", std::process::id()));
         ensure!(!folder.exists(), "{} is in the way", folder.display());
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("could not make {}", folder.display()))?;
-        let [syslog, agent, web] = free_ports()?;
-        let child = Self::command(binary, &folder, [syslog, agent, web])?
+        let [syslog, web] = free_ports()?;
+        let child = Self::command(binary, &folder, [syslog, web], workers)?
             .stdout(Stdio::null())
             .spawn()
             .with_context(|| format!("could not start {}", binary.display()))?;
@@ -57,15 +57,21 @@ impl Server {
         Ok(server)
     }
 
-    /// How the server is told its folder and its ports; whatever else it does is its default.
-    fn command(binary: &Path, folder: &Path, ports: [SocketAddr; 3]) -> Result<Command> {
-        let [syslog, agent, web] = ports;
+    /// How the server is told its folder, doors and workers; all else is its default, fsync too.
+    fn command(
+        binary: &Path,
+        folder: &Path,
+        [syslog, web]: [SocketAddr; 2],
+        workers: Option<u16>,
+    ) -> Result<Command> {
         let config = folder.join("weir.toml");
-        let text = format!(
-            "[syslog]\ntcp = \"{syslog}\"\nudp = \"{syslog}\"\n\n\
-             [agent]\nlisten = \"{agent}\"\n\n\
-             [web]\nlisten = \"{web}\"\n"
+        let mut text = format!(
+            "[listen]\nsyslog_tcp = \"{syslog}\"\nhttp = \"{web}\"\n\
+             syslog_udp = \"off\"\nagent = \"off\"\n"
         );
+        if let Some(workers) = workers {
+            text.push_str(&format!("\n[graph]\nworkers = {workers}\n"));
+        }
         std::fs::write(&config, text)
             .with_context(|| format!("could not write {}", config.display()))?;
         let mut command = Command::new(binary);
@@ -182,13 +188,12 @@ impl Drop for Server {
     }
 }
 
-/// Three ports that nobody has. They are given back before the server takes them; on a busy machine
+/// Two ports that nobody has. They are given back before the server takes them; on a busy machine
 /// the start may fail.
-fn free_ports() -> Result<[SocketAddr; 3]> {
+fn free_ports() -> Result<[SocketAddr; 2]> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners = [listen()?, listen()?, listen()?];
-    let [a, b, c] = &listeners;
-    Ok([a.local_addr()?, b.local_addr()?, c.local_addr()?])
+    let (a, b) = (listen()?, listen()?);
+    Ok([a.local_addr()?, b.local_addr()?])
 }
 
 /// What the alert stream has said so far.

@@ -1,0 +1,182 @@
+//! Plans against the oracle: rules, parser and plain loops over all facts find what the generator expects.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use weir_benchmarks::company::Company;
+use weir_benchmarks::order::{Arrival, Order, RULES};
+use weir_benchmarks::scenario::{Delivery, ExpectedAlert};
+use weir_detect::{Detected, RuleBook};
+use weir_operators::reference::{PlanStep, Reference};
+use weir_parse::{Context, decode};
+use weir_schema::{
+    EventId, EventTime, Fact, Format, GroupField, GroupKey, LogSource, PlanId, Position, TenantKey,
+};
+
+use common::{START, book, context, frame, put};
+
+/// Facts of frames as the graph would make them, and the groups in words.
+struct Facts<'b> {
+    book: &'b RuleBook,
+    facts: Vec<Fact>,
+    groups: BTreeMap<(PlanId, GroupKey), Vec<GroupField>>,
+    detected: Detected,
+}
+
+impl<'b> Facts<'b> {
+    fn new(book: &'b RuleBook) -> Self {
+        Self {
+            book,
+            facts: Vec::new(),
+            groups: BTreeMap::new(),
+            detected: Detected::default(),
+        }
+    }
+
+    fn take(&mut self, frame: &[u8], context: &Context<'_>) {
+        let tenant = TenantKey::of(&[b"default"]);
+        let event = decode(frame, context);
+        assert_eq!(event.problems, [], "{event:?}");
+        self.detected.clear();
+        self.book.detect(&event, tenant, None, &mut self.detected);
+        let position = Position(self.facts.len() as u64);
+        for fact in &self.detected.facts {
+            let (plan, group) = (fact.plan, fact.group);
+            self.groups.entry((plan, group)).or_insert_with(|| {
+                let fields = self.book.group_fields(plan, &event, tenant, group);
+                fields.expect("the event made the group")
+            });
+            self.facts.push(Fact {
+                plan,
+                tenant,
+                group,
+                time: event.time,
+                event: EventId::of(&[frame]),
+                position,
+                member: fact.member,
+            });
+        }
+    }
+
+    /// What stands once all has come and the watermark has passed everything.
+    fn standing(&self) -> Vec<ExpectedAlert> {
+        let mut reference = Reference::default();
+        let plans: Vec<PlanStep> = self.book.plans().cloned().map(PlanStep::Put).collect();
+        let clock = (TenantKey::of(&[b"default"]), EventTime::MAX, EventTime::MIN);
+        reference.epoch(&plans, &self.facts, &[clock]);
+        let alert = |row: weir_operators::reference::Standing| {
+            let plan = self.book.plan(row.plan).expect("the plan is in the book");
+            let group = self.groups[&(row.plan, row.group)].iter();
+            ExpectedAlert {
+                rule: plan.rule.to_string(),
+                title: plan.title.clone(),
+                group: group
+                    .map(|field| (field.name.clone(), field.value.clone()))
+                    .collect(),
+                first: row.first,
+                last: row.last,
+                count: row.count,
+                retracted: false,
+            }
+        };
+        let mut alerts: Vec<ExpectedAlert> = reference.standing().into_iter().map(alert).collect();
+        alerts.sort();
+        alerts
+    }
+}
+
+#[test]
+fn the_company_raises_and_keeps_what_its_plan_says() {
+    let book = book();
+    for seed in [1, 2, 42] {
+        let scenario = Company::new(seed).plan(START);
+        let standing = |keep: fn(&Delivery) -> bool| {
+            let mut facts = Facts::new(&book);
+            for delivery in scenario.deliveries.iter().filter(|delivery| keep(delivery)) {
+                let (frame, format) = frame(delivery);
+                facts.take(&frame, &context(format));
+            }
+            facts.standing()
+        };
+        let expected = |keep: fn(&ExpectedAlert) -> bool| -> Vec<ExpectedAlert> {
+            let kept = scenario
+                .expected
+                .iter()
+                .filter(|alert| keep(alert))
+                .cloned();
+            let mut kept: Vec<_> = kept
+                .map(|alert| ExpectedAlert {
+                    retracted: false,
+                    ..alert
+                })
+                .collect();
+            kept.sort();
+            kept
+        };
+        assert_eq!(
+            standing(|delivery| !delivery.late),
+            expected(|_| true),
+            "seed {seed}"
+        );
+        assert_eq!(
+            standing(|_| true),
+            expected(|alert| !alert.retracted),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn the_order_experiment_ends_as_its_shapes_say() {
+    let mut book = RuleBook::new();
+    put(&mut book, RULES, "order.yml");
+    let logsource = LogSource {
+        product: Some("order".to_owned()),
+        ..LogSource::default()
+    };
+    let context = Context {
+        logsource: Some(&logsource),
+        time_field: Some("time"),
+        ..context(Format::Json)
+    };
+    let order = Order::new(3, START, 0);
+    let mut facts = Facts::new(&book);
+    for line in order.arrive(Arrival::Shuffled) {
+        let day_later = weir_schema::ReceiveTime(START.0 + 86_400_000_000_000);
+        facts.take(
+            line.as_bytes(),
+            &Context {
+                received: day_later,
+                ..context
+            },
+        );
+    }
+    let found: Vec<_> = facts
+        .standing()
+        .into_iter()
+        .map(|alert| {
+            (
+                alert.rule,
+                alert.group[0].1.clone(),
+                alert.first,
+                alert.last,
+                alert.count,
+            )
+        })
+        .collect();
+    let wanted: Vec<_> = order
+        .standing
+        .iter()
+        .map(|row| {
+            (
+                row.rule.to_owned(),
+                row.user.clone(),
+                row.first,
+                row.last,
+                row.count,
+            )
+        })
+        .collect();
+    assert_eq!(found, wanted);
+}
