@@ -29,11 +29,11 @@ use weir_schema::agent::{BATCH_EVENTS_MAX, Body, EventBatch, MESSAGE_BYTES_MAX, 
 use weir_schema::{Delivery, Transport, agent};
 
 use crate::deliveries::ID_BYTES_MAX;
+use crate::intake::{Intake, Pending};
 use crate::journal::{Accepted, Clock, SubmitError};
 use crate::listener::{self, SourceHandle, Stopping, stopped};
 use crate::metrics::IngestMetrics;
 use crate::sources::{Origin, SourceTable};
-use crate::writer::{Intake, Pending};
 
 /// Largest first message: id and token, from who is not known yet.
 const HELLO_BYTES_MAX: usize = 4 << 10;
@@ -161,7 +161,7 @@ async fn serve(shared: Shared, stream: TcpStream, peer: IpAddr, stopping: Stoppi
     if let Err(End::Refused(code, hint)) =
         converse(&shared, reader, &mut writer, peer, stopping).await
     {
-        let refusals = &shared.metrics.agent_refusals;
+        let refusals = &shared.metrics.network.agent_refusals;
         refusals.with_label_values(&[code]).inc();
         tracing::warn!(code, hint, "agent connection refused");
         // The refusal is a courtesy; the connection ends anyway.
@@ -280,12 +280,7 @@ impl<'a> Session<'a> {
 
     fn note(&mut self, answer: Result<Accepted, SubmitError>) -> Result<Accepted, End> {
         let accepted = answer?;
-        let metrics = &self.shared.metrics;
-        let duplicates = metrics.delivery_duplicates.with_label_values(&["agent"]);
-        duplicates.inc_by(accepted.duplicates);
         if accepted.conflicts > 0 {
-            let conflicts = metrics.delivery_conflicts.with_label_values(&["agent"]);
-            conflicts.inc_by(accepted.conflicts);
             let (agent, spool) = (&self.agent, self.spool);
             tracing::warn!(
                 agent,

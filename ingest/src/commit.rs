@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
-use weir_schema::{Batch, Entry, Epoch};
+use weir_schema::{Batch, Delivery, Entry, Epoch};
 
 use crate::deliveries::{Admission, Deliveries};
 use crate::journal::{Accepted, JournalFault, JournalPort, SubmitError};
@@ -94,6 +94,8 @@ struct Unsealed {
 struct Written {
     submission: Submission,
     accepted: Accepted,
+    /// Of the last delivery in it; a submission has deliveries of one protocol.
+    protocol: Option<&'static str>,
 }
 
 impl<P: JournalPort> GroupCommit<P> {
@@ -191,7 +193,7 @@ impl<P: JournalPort> GroupCommit<P> {
                 self.unsealed = unsealed;
                 self.held_until = Some(now + self.backoff);
                 self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
-                self.metrics.journal_faults.inc();
+                self.metrics.writer.journal_faults.inc();
                 tracing::error!(kind = ?fault.kind, message = fault.message, "journal commit failed");
                 self.refuse(written, &fault);
                 Err(fault)
@@ -253,11 +255,13 @@ impl<P: JournalPort> GroupCommit<P> {
         let before = self.deliveries.savepoint();
         let mut accepted = Accepted::default();
         let mut entries = Vec::with_capacity(submission.entries.len());
+        let mut protocol = None;
         for entry in std::mem::take(&mut submission.entries) {
             let Entry::Batch(batch) = entry else {
                 entries.push(entry);
                 continue;
             };
+            protocol = batch.delivery.as_ref().map(protocol_of).or(protocol);
             match self.deliveries.admit(batch) {
                 Ok(Admission {
                     batches,
@@ -273,6 +277,10 @@ impl<P: JournalPort> GroupCommit<P> {
                 }
                 Err(error) => {
                     self.deliveries.rollback(before);
+                    if let (SubmitError::Conflict, Some(protocol)) = (&error, protocol) {
+                        let conflicts = &self.metrics.writer.delivery_conflicts;
+                        conflicts.with_label_values(&[protocol]).inc();
+                    }
                     if let Some(reply) = submission.reply {
                         let entries = Vec::new();
                         // The submitter may have gone; then nobody is to be told.
@@ -286,14 +294,29 @@ impl<P: JournalPort> GroupCommit<P> {
         Some(Written {
             submission,
             accepted,
+            protocol,
         })
     }
 
     fn answer(&self, written: Vec<Written>) {
         let events: u64 = written.iter().map(|next| next.accepted.events).sum();
-        self.metrics.events_journaled.inc_by(events);
-        self.metrics.commit_events.observe(events as f64);
+        self.metrics.writer.events_journaled.inc_by(events);
+        self.metrics.writer.commit_events.observe(events as f64);
         for next in written {
+            let Accepted {
+                duplicates,
+                conflicts,
+                ..
+            } = next.accepted;
+            if let Some(protocol) = next.protocol
+                && duplicates + conflicts > 0
+            {
+                let metrics = &self.metrics.writer;
+                let counted = metrics.delivery_duplicates.with_label_values(&[protocol]);
+                counted.inc_by(duplicates);
+                let counted = metrics.delivery_conflicts.with_label_values(&[protocol]);
+                counted.inc_by(conflicts);
+            }
             if let Some(reply) = next.submission.reply {
                 // The submitter may have gone; what it sent is durable all the same.
                 let _ = reply.send(Ok(next.accepted));
@@ -321,6 +344,13 @@ pub(crate) fn count_dropped(metrics: &IngestMetrics, entries: &[Entry], reason: 
         if let Entry::Batch(batch) = entry {
             metrics.dropped(batch.transport, reason, batch.frames.len() as u64);
         }
+    }
+}
+
+fn protocol_of(delivery: &Delivery) -> &'static str {
+    match delivery {
+        Delivery::Agent { .. } => "agent",
+        Delivery::Http { .. } => "http",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Recognises deliveries that a sender repeats: what is durable is dropped, what differs is kept.
 //!
 //! An agent's events are known by (tenant, agent, spool, sequence). Of each spool the fingerprints of
-//! the last [`FINGERPRINTS_PER_SPOOL`] events are remembered; a repeat within them with other bytes is a
+//! the last 8,192 events are remembered; a repeat within them with other bytes is a
 //! conflict and is journaled beside the first, a repeat from before them is taken as the same.
 //! A spool that is not known starts at 0, so that the loss of its start is seen as a gap.
 //! An HTTP request is known by (tenant, idempotency key).
@@ -13,12 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use weir_schema::{Batch, Delivery, Position};
 
 use crate::journal::SubmitError;
-
-/// Remembered events of a spool: more than an agent sends unacknowledged (8 batches of 1,000), 8 bytes each.
-pub const FINGERPRINTS_PER_SPOOL: usize = 8_192;
-
-/// Conflicting events of a spool that are recognised when they come again, 16 bytes each.
-pub const CONFLICTS_PER_SPOOL: usize = 256;
+use crate::spool::{Noted, Spool, Trail};
 
 /// Spools remembered; the ones unheard for longest are forgotten first, a tenth at a time. An agent
 /// whose spool was forgotten is told of a gap and must start a new spool. Bounds memory to some 300 MB
@@ -33,17 +28,6 @@ pub const ID_BYTES_MAX: usize = 255;
 
 type Hash = [u8; 16];
 
-#[derive(Clone, Debug, Default)]
-struct Spool {
-    next: u64,
-    /// Of the events before `next`, the last of them last.
-    fingerprints: VecDeque<u64>,
-    /// (sequence, fingerprint) of events kept beside another.
-    conflicts: VecDeque<(u64, u64)>,
-    /// When it was last heard, in deliveries.
-    heard: u64,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Request {
     digest: Hash,
@@ -52,7 +36,7 @@ struct Request {
 
 #[derive(Debug)]
 enum Undo {
-    Spool(Hash, Option<Spool>),
+    Events(Hash, Trail),
     Request(Hash, Option<Request>),
 }
 
@@ -171,12 +155,14 @@ impl Deliveries {
     pub(crate) fn rollback(&mut self, savepoint: Savepoint) {
         for undo in self.undo.drain(savepoint.0..).rev() {
             match undo {
-                Undo::Spool(hash, Some(spool)) => {
-                    self.spools.insert(hash, spool);
-                }
-                Undo::Spool(hash, None) => {
-                    self.spools.remove(&hash);
-                }
+                Undo::Events(hash, trail) => match trail.next_before {
+                    None => drop(self.spools.remove(&hash)),
+                    Some(next) => {
+                        if let Some(spool) = self.spools.get_mut(&hash) {
+                            spool.go_back(next, trail);
+                        }
+                    }
+                },
                 Undo::Request(hash, Some(request)) => {
                     self.requests.insert(hash, request);
                 }
@@ -214,13 +200,13 @@ impl Deliveries {
                 got: first,
             });
         }
-        self.undo.push(Undo::Spool(hash, before.cloned()));
+        let mut trail = Trail::from(before);
         let spool = self.spool_mut(hash);
         let mut admission = Admission::default();
         let frames = std::mem::take(&mut batch.frames);
         let mut kept_until = None;
         for (sequence, frame) in (first..).zip(frames) {
-            match spool.note(sequence, &frame) {
+            match spool.note(sequence, &frame, &mut trail) {
                 Noted::Duplicate => {
                     admission.duplicates += 1;
                     continue;
@@ -237,6 +223,7 @@ impl Deliveries {
             kept_until = Some(sequence + 1);
         }
         admission.next_sequence = Some(spool.next);
+        self.undo.push(Undo::Events(hash, trail));
         Ok(admission)
     }
 
@@ -279,53 +266,6 @@ impl Deliveries {
     }
 }
 
-enum Noted {
-    New,
-    Duplicate,
-    Conflict,
-}
-
-impl Spool {
-    /// Notes an event at or before `next`.
-    fn note(&mut self, sequence: u64, frame: &[u8]) -> Noted {
-        let fingerprint = fingerprint(frame);
-        if sequence >= self.next {
-            self.remember(fingerprint);
-            self.next = sequence.saturating_add(1);
-            return Noted::New;
-        }
-        let back = usize::try_from(self.next - sequence).unwrap_or(usize::MAX);
-        let at = self.fingerprints.len().checked_sub(back);
-        let same = at.is_none_or(|at| self.fingerprints.get(at) == Some(&fingerprint));
-        if same || self.conflicts.contains(&(sequence, fingerprint)) {
-            return Noted::Duplicate;
-        }
-        if self.conflicts.len() == CONFLICTS_PER_SPOOL {
-            self.conflicts.pop_front();
-        }
-        self.conflicts.push_back((sequence, fingerprint));
-        Noted::Conflict
-    }
-
-    fn remember(&mut self, fingerprint: u64) {
-        if self.fingerprints.len() == FINGERPRINTS_PER_SPOOL {
-            self.fingerprints.pop_front();
-        }
-        self.fingerprints.push_back(fingerprint);
-    }
-
-    fn observe(&mut self, first: u64, batch: &Batch) {
-        if first > self.next {
-            // The spool was forgotten once, or the journal's start is gone: go on from here.
-            self.fingerprints.clear();
-            self.next = first;
-        }
-        for (sequence, frame) in (first..).zip(&batch.frames) {
-            self.note(sequence, frame);
-        }
-    }
-}
-
 fn with_sequence(batch: &Batch, sequence: u64) -> Batch {
     let mut run = batch.clone();
     if let Some(Delivery::Agent { first_sequence, .. }) = &mut run.delivery {
@@ -360,12 +300,6 @@ fn hash(parts: &[&[u8]]) -> Hash {
     let mut hash = Hash::default();
     hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     hash
-}
-
-fn fingerprint(frame: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&blake3::hash(frame).as_bytes()[..8]);
-    u64::from_le_bytes(bytes)
 }
 
 #[cfg(test)]
@@ -508,6 +442,34 @@ mod tests {
         );
         let conflict = deliveries.admit(request("k", 1, 0)).unwrap_err();
         assert_eq!(conflict, SubmitError::Conflict);
+    }
+
+    #[test]
+    fn a_rollback_restores_a_spool_to_the_event() {
+        for (before, added) in [(0, 5), (9, 5), (8_190, 9), (8_192, 10_000), (20_000, 8_193)] {
+            let frames: Vec<String> = (0..before + added).map(|n| n.to_string()).collect();
+            let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
+            let (old, new) = frames.split_at(before);
+            let mut deliveries = Deliveries::new();
+            if before > 0 {
+                deliveries.admit(events(0, old)).unwrap();
+                deliveries.commit();
+            }
+            let spool = |d: &Deliveries| {
+                d.spools
+                    .values()
+                    .next()
+                    .map(|s| (s.next, s.fingerprints.clone()))
+            };
+            let expected = spool(&deliveries);
+            let start = deliveries.savepoint();
+            deliveries.admit(events(before as u64, new)).unwrap();
+            deliveries
+                .admit(events((before + added) as u64, &["x"]))
+                .unwrap();
+            deliveries.rollback(start);
+            assert_eq!(spool(&deliveries), expected, "{added} behind {before}");
+        }
     }
 
     #[test]

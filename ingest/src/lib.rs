@@ -23,7 +23,11 @@ pub mod journal;
 
 pub mod deliveries;
 
+mod spool;
+
 mod commit;
+
+pub mod intake;
 
 pub mod writer;
 
@@ -32,6 +36,7 @@ pub mod metrics;
 pub use agent::{AgentOptions, AgentSource, TokenCheck, tokens_equal};
 pub use commit::CommitOptions;
 pub use deliveries::Deliveries;
+pub use intake::{Intake, Pending};
 pub use journal::{
     Accepted, Clock, FaultKind, JournalFault, JournalPort, SubmitError, SystemClock,
 };
@@ -40,7 +45,7 @@ pub use metrics::{Dropped, IngestMetrics};
 pub use sources::{Origin, Source, SourceTable};
 pub use tcp::{TcpOptions, TcpSource};
 pub use udp::{UdpOptions, UdpSource};
-pub use writer::{Intake, JournalWriter, Pending, WriterOptions};
+pub use writer::{JournalWriter, WriterOptions};
 
 #[cfg(test)]
 mod tests;

@@ -149,14 +149,14 @@ impl StreamHandler<Accepted> for Listener {
     fn handle(&mut self, (stream, peer): Accepted, _: &mut Self::Context) {
         let name = self.transport.name();
         let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
-            let refused = &self.metrics.connections_refused;
+            let refused = &self.metrics.network.connections_refused;
             refused.with_label_values(&[name]).inc();
             return;
         };
         let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
         // Without it a dead peer is only noticed later.
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-        let open = self.metrics.connections.with_label_values(&[name]);
+        let open = self.metrics.network.connections.with_label_values(&[name]);
         let serving = (self.serve)(stream, peer.ip(), self.stopping.clone());
         open.inc();
         actix_rt::spawn(async move {

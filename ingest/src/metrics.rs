@@ -34,127 +34,176 @@ impl Dropped {
 /// All metrics of ingest. Clones share their values.
 #[derive(Clone, Debug)]
 pub struct IngestMetrics {
+    pub(crate) network: NetworkMetrics,
+    pub(crate) writer: WriterMetrics,
+}
+
+/// What listeners count.
+#[derive(Clone, Debug)]
+pub(crate) struct NetworkMetrics {
     events_received: IntCounterVec,
     events_dropped: IntCounterVec,
-    pub(crate) events_journaled: IntCounter,
-    pub(crate) connections: IntGaugeVec,
-    pub(crate) connections_refused: IntCounterVec,
+    pub connections: IntGaugeVec,
+    pub connections_refused: IntCounterVec,
     framing_errors: IntCounterVec,
     frames_truncated: IntCounterVec,
     frame_bytes_skipped: IntCounterVec,
-    pub(crate) mailbox_depth: IntGaugeVec,
-    pub(crate) commit_events: Histogram,
-    pub(crate) journal_faults: IntCounter,
-    pub(crate) delivery_duplicates: IntCounterVec,
-    pub(crate) delivery_conflicts: IntCounterVec,
-    pub(crate) agent_refusals: IntCounterVec,
+    pub agent_refusals: IntCounterVec,
+}
+
+/// What the journal writer counts.
+#[derive(Clone, Debug)]
+pub(crate) struct WriterMetrics {
+    pub events_journaled: IntCounter,
+    pub commit_events: Histogram,
+    pub journal_faults: IntCounter,
+    pub mailbox_depth: IntGaugeVec,
+    pub delivery_duplicates: IntCounterVec,
+    pub delivery_conflicts: IntCounterVec,
+}
+
+impl NetworkMetrics {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counters = |name, labels: &[&str], help| counters(registry, name, labels, help);
+        Ok(Self {
+            events_received: counters(
+                "weir_events_received_total",
+                &["transport"],
+                "Events taken from the network, before the journal.",
+            )?,
+            events_dropped: counters(
+                "weir_events_dropped_total",
+                &["transport", "reason"],
+                "Events that reached Weir and are in no journal.",
+            )?,
+            connections: gauges(
+                registry,
+                "weir_ingest_connections",
+                &["transport"],
+                "Open connections of senders.",
+            )?,
+            connections_refused: counters(
+                "weir_ingest_connections_refused_total",
+                &["transport"],
+                "Connections closed at once because the limit was reached.",
+            )?,
+            framing_errors: counters(
+                "weir_framing_errors_total",
+                &["transport", "reason"],
+                "Faults in the framing of a stream; the bytes are kept.",
+            )?,
+            frames_truncated: counters(
+                "weir_frames_truncated_total",
+                &["transport"],
+                "Frames cut at the cap of a frame.",
+            )?,
+            frame_bytes_skipped: counters(
+                "weir_frame_skipped_bytes_total",
+                &["transport"],
+                "Bytes behind the cap of a frame, not kept.",
+            )?,
+            agent_refusals: counters(
+                "weir_agent_refusals_total",
+                &["reason"],
+                "Agent connections ended by a refusal.",
+            )?,
+        })
+    }
+}
+
+impl WriterMetrics {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let commit_events = HistogramOpts::new(
+            "weir_journal_commit_events",
+            "Events that one journal commit made durable.",
+        );
+        let buckets = vec![0., 1., 10., 100., 300., 1_000., 3_000., 10_000., 30_000.];
+        let commit_events = Histogram::with_opts(commit_events.buckets(buckets))?;
+        registry.register(Box::new(commit_events.clone()))?;
+        Ok(Self {
+            events_journaled: counter(
+                registry,
+                "weir_events_journaled_total",
+                "Events made durable in the journal.",
+            )?,
+            commit_events,
+            journal_faults: counter(
+                registry,
+                "weir_journal_faults_total",
+                "Journal commits that failed; nothing in them was acknowledged.",
+            )?,
+            mailbox_depth: gauges(
+                registry,
+                "weir_actor_mailbox_depth",
+                &["actor"],
+                "Messages that wait for an actor, or are in its hands.",
+            )?,
+            delivery_duplicates: counters(
+                registry,
+                "weir_delivery_duplicates_total",
+                &["protocol"],
+                "Events delivered again, not journaled again.",
+            )?,
+            delivery_conflicts: counters(
+                registry,
+                "weir_delivery_conflicts_total",
+                &["protocol"],
+                "Deliveries with the identity of an earlier one and other bytes.",
+            )?,
+        })
+    }
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    labels: &[&str],
+    help: &str,
+) -> Result<IntCounterVec, prometheus::Error> {
+    let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(counters.clone()))?;
+    Ok(counters)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    labels: &[&str],
+    help: &str,
+) -> Result<IntGaugeVec, prometheus::Error> {
+    let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(gauges.clone()))?;
+    Ok(gauges)
 }
 
 impl IngestMetrics {
     /// Makes the metrics and adds them to `registry`.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok::<_, prometheus::Error>(counters)
-        };
-        let counter = |name: &str, help: &str| {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let gauges = |name: &str, help: &str, labels: &[&str]| {
-            let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauges.clone()))?;
-            Ok::<_, prometheus::Error>(gauges)
-        };
-        let commit_events = Histogram::with_opts(
-            HistogramOpts::new(
-                "weir_journal_commit_events",
-                "Events that one journal commit made durable.",
-            )
-            .buckets(vec![
-                0., 1., 10., 100., 300., 1_000., 3_000., 10_000., 30_000.,
-            ]),
-        )?;
-        registry.register(Box::new(commit_events.clone()))?;
         Ok(Self {
-            events_received: counters(
-                "weir_events_received_total",
-                "Events taken from the network, before the journal.",
-                &["transport"],
-            )?,
-            events_dropped: counters(
-                "weir_events_dropped_total",
-                "Events that reached Weir and are in no journal.",
-                &["transport", "reason"],
-            )?,
-            events_journaled: counter(
-                "weir_events_journaled_total",
-                "Events made durable in the journal.",
-            )?,
-            connections: gauges(
-                "weir_ingest_connections",
-                "Open connections of senders.",
-                &["transport"],
-            )?,
-            connections_refused: counters(
-                "weir_ingest_connections_refused_total",
-                "Connections closed at once because the limit was reached.",
-                &["transport"],
-            )?,
-            framing_errors: counters(
-                "weir_framing_errors_total",
-                "Faults in the framing of a stream; the bytes are kept.",
-                &["transport", "reason"],
-            )?,
-            frames_truncated: counters(
-                "weir_frames_truncated_total",
-                "Frames cut at the cap of a frame.",
-                &["transport"],
-            )?,
-            frame_bytes_skipped: counters(
-                "weir_frame_skipped_bytes_total",
-                "Bytes behind the cap of a frame, not kept.",
-                &["transport"],
-            )?,
-            mailbox_depth: gauges(
-                "weir_actor_mailbox_depth",
-                "Messages that wait for an actor, or are in its hands.",
-                &["actor"],
-            )?,
-            commit_events,
-            journal_faults: counter(
-                "weir_journal_faults_total",
-                "Journal commits that failed; nothing in them was acknowledged.",
-            )?,
-            delivery_duplicates: counters(
-                "weir_delivery_duplicates_total",
-                "Events delivered again, not journaled again.",
-                &["protocol"],
-            )?,
-            delivery_conflicts: counters(
-                "weir_delivery_conflicts_total",
-                "Deliveries with the identity of an earlier one and other bytes.",
-                &["protocol"],
-            )?,
-            agent_refusals: counters(
-                "weir_agent_refusals_total",
-                "Agent connections ended by a refusal.",
-                &["reason"],
-            )?,
+            network: NetworkMetrics::register(registry)?,
+            writer: WriterMetrics::register(registry)?,
         })
     }
 
     pub(crate) fn received(&self, transport: Transport, events: usize) {
-        let counter = self.events_received.with_label_values(&[transport.name()]);
+        let counter = self
+            .network
+            .events_received
+            .with_label_values(&[transport.name()]);
         counter.inc_by(events as u64);
     }
 
     pub(crate) fn dropped(&self, transport: Transport, reason: Dropped, events: u64) {
         if events > 0 {
             let labels = [transport.name(), reason.name()];
-            self.events_dropped
+            self.network
+                .events_dropped
                 .with_label_values(&labels)
                 .inc_by(events);
         }
@@ -166,16 +215,19 @@ impl IngestMetrics {
         }
         let name = transport.name();
         self.dropped(transport, Dropped::Empty, counts.empty);
-        let truncated = self.frames_truncated.with_label_values(&[name]);
+        let truncated = self.network.frames_truncated.with_label_values(&[name]);
         truncated.inc_by(counts.truncated);
-        let skipped = self.frame_bytes_skipped.with_label_values(&[name]);
+        let skipped = self.network.frame_bytes_skipped.with_label_values(&[name]);
         skipped.inc_by(counts.skipped_bytes);
         for (reason, count) in [
             ("bad_count", counts.bad_count),
             ("out_of_step", counts.out_of_step),
             ("unterminated", counts.unterminated),
         ] {
-            let errors = self.framing_errors.with_label_values(&[name, reason]);
+            let errors = self
+                .network
+                .framing_errors
+                .with_label_values(&[name, reason]);
             errors.inc_by(count);
         }
     }
@@ -196,6 +248,6 @@ impl IngestMetrics {
     #[must_use]
     pub fn dropped_so_far(&self, transport: Transport, reason: Dropped) -> u64 {
         let labels = [transport.name(), reason.name()];
-        self.events_dropped.with_label_values(&labels).get()
+        self.network.events_dropped.with_label_values(&labels).get()
     }
 }

@@ -20,11 +20,11 @@ use weir_schema::{Batch, Entry, Transport};
 
 use crate::commit::{Refused, count_dropped};
 use crate::framing::{FRAME_BYTES_MAX, Framer};
+use crate::intake::Intake;
 use crate::journal::{Clock, SubmitError};
 use crate::listener::{self, SourceHandle, Stopping, stopped};
 use crate::metrics::{Dropped, IngestMetrics};
 use crate::sources::{Origin, SourceTable};
-use crate::writer::Intake;
 
 /// One read: some 250 lines; per connection, so small enough for a thousand of them.
 const READ_BYTES: usize = 32 << 10;

@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use weir_schema::{Batch, Transport};
 
 use crate::framing::FRAME_BYTES_MAX;
+use crate::intake::Intake;
 use crate::journal::{Clock, SubmitError};
 use crate::listener::{SourceHandle, Stopping, stopped};
 use crate::metrics::{Dropped, IngestMetrics};
 use crate::sources::SourceTable;
 use crate::tcp::BATCH_FRAMES_MAX;
-use crate::writer::Intake;
 
 /// Datagrams read in a row before timers and the stop are looked at.
 const BURST_DATAGRAMS: usize = 256;
@@ -54,7 +54,8 @@ impl Default for UdpOptions {
 
 /// Syslog over UDP.
 pub struct UdpSource {
-    receiver: Option<Receiver>,
+    /// `None` once started.
+    receiver: Option<(UdpSocket, Receiver)>,
     stopping: Stopping,
     _running: OwnedSemaphorePermit,
 }
@@ -87,18 +88,20 @@ impl UdpSource {
                 Err(error) => return tracing::error!(%error, "cannot listen"),
             };
             let source = Self {
-                receiver: Some(Receiver {
+                receiver: Some((
                     socket,
-                    options,
-                    intake,
-                    sources,
-                    clock,
-                    metrics,
-                    gathered: HashMap::new(),
-                    gathered_frames: 0,
-                    gathered_bytes: 0,
-                    flush_at: None,
-                }),
+                    Receiver {
+                        options,
+                        intake,
+                        sources,
+                        clock,
+                        metrics,
+                        gathered: HashMap::new(),
+                        gathered_frames: 0,
+                        gathered_bytes: 0,
+                        flush_at: None,
+                    },
+                )),
                 stopping,
                 _running: running,
             };
@@ -124,15 +127,14 @@ impl Actor for UdpSource {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if let Some(receiver) = self.receiver.take() {
-            let receiving = receiver.receive(self.stopping.clone());
+        if let Some((socket, receiver)) = self.receiver.take() {
+            let receiving = receiver.receive(socket, self.stopping.clone());
             ctx.spawn(receiving.into_actor(self).map(|(), _, ctx| ctx.stop()));
         }
     }
 }
 
 struct Receiver {
-    socket: UdpSocket,
     options: UdpOptions,
     intake: Intake,
     sources: Arc<SourceTable>,
@@ -145,7 +147,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    async fn receive(mut self, mut stopping: Stopping) {
+    async fn receive(mut self, socket: UdpSocket, mut stopping: Stopping) {
         // One byte more than is kept shows that a datagram was longer.
         let mut buffer = vec![0; self.options.frame_bytes_max.saturating_add(1)];
         loop {
@@ -155,22 +157,21 @@ impl Receiver {
                 () = stopped(&mut stopping) => break,
                 () = tokio::time::sleep_until(flush.unwrap_or_else(Instant::now)),
                     if flush.is_some() => self.flush(),
-                received = self.socket.recv_from(&mut buffer) => {
+                received = socket.recv_from(&mut buffer) => {
                     self.take(received, &buffer);
-                    self.take_burst(&mut buffer);
+                    self.take_burst(&socket, &mut buffer);
                 }
             }
             // Other tasks of the thread have their turn, whatever the rate.
             tokio::task::yield_now().await;
         }
-        self.drain(&mut buffer);
+        self.drain(socket, &mut buffer);
     }
 
     /// Takes what the kernel holds already, and hands over everything.
-    fn drain(mut self, buffer: &mut [u8]) {
+    fn drain(mut self, socket: UdpSocket, buffer: &mut [u8]) {
         // Asked of the kernel, not of the reactor, which may not have heard of them yet.
-        let socket = std::os::fd::AsFd::as_fd(&self.socket).try_clone_to_owned();
-        if let Ok(socket) = socket.map(std::net::UdpSocket::from) {
+        if let Ok(socket) = socket.into_std() {
             for _ in 0..DRAIN_DATAGRAMS_MAX {
                 let received = socket.recv_from(buffer);
                 if received.is_err() {
@@ -182,9 +183,9 @@ impl Receiver {
         self.flush();
     }
 
-    fn take_burst(&mut self, buffer: &mut [u8]) {
+    fn take_burst(&mut self, socket: &UdpSocket, buffer: &mut [u8]) {
         for _ in 0..BURST_DATAGRAMS {
-            let received = self.socket.try_recv_from(buffer);
+            let received = socket.try_recv_from(buffer);
             if matches!(&received, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                 break;
             }

@@ -174,8 +174,8 @@ fn the_server_tells_repeats_conflicts_gaps_and_nonsense_apart() {
         assert_eq!(parts.journal.frames(), [b"a", b"b", b"B", b"c"]);
         let counted =
             |counters: &prometheus::IntCounterVec| counters.with_label_values(&["agent"]).get();
-        assert_eq!(counted(&parts.metrics.delivery_duplicates), 2);
-        assert_eq!(counted(&parts.metrics.delivery_conflicts), 1);
+        assert_eq!(counted(&parts.metrics.writer.delivery_duplicates), 2);
+        assert_eq!(counted(&parts.metrics.writer.delivery_conflicts), 1);
 
         let too_long = [0xff; 4].to_vec();
         let no_message = [8_u32.to_le_bytes().to_vec(), vec![0xff; 8]].concat();

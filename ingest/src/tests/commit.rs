@@ -99,9 +99,9 @@ fn an_epoch_is_closed_by_its_size() {
 fn a_fault_is_answered_and_what_comes_after_it_is_taken() {
     let (journal, mut group) = group(CommitOptions::default());
     let start = Instant::now();
-    let _ = take(&mut group, &["a"]);
+    let _first = take(&mut group, &["a"]);
     group.commit(start).unwrap();
-    let _ = take(&mut group, &["b"]);
+    let _second = take(&mut group, &["b"]);
     group.commit(start + 5 * MS).unwrap();
     // The sync fails, not the append.
     let mut calls = 0;

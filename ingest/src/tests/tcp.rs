@@ -141,12 +141,17 @@ fn a_connection_beyond_the_limit_is_refused_and_counted() {
         };
         let source = serve(&parts, options);
         let mut first = connect(&source).await;
-        let open = parts.metrics.connections.with_label_values(&["tcp"]);
+        let open = parts
+            .metrics
+            .network
+            .connections
+            .with_label_values(&["tcp"]);
         until(|| open.get() == 1).await;
         let mut second = connect(&source).await;
         assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0);
         let refused = parts
             .metrics
+            .network
             .connections_refused
             .with_label_values(&["tcp"]);
         assert_eq!(refused.get(), 1);
@@ -176,7 +181,7 @@ fn a_stop_while_the_journal_fails_counts_what_is_lost() {
         let source = serve(&parts, TcpOptions::default());
         let mut stream = connect(&source).await;
         stream.write_all(b"<13>a\n<13>b\n\n<13>c\n").await.unwrap();
-        let faults = &parts.metrics.journal_faults;
+        let faults = &parts.metrics.writer.journal_faults;
         until(|| faults.get() > 0).await;
         source.stop().await;
         let lost = |reason| parts.metrics.dropped_so_far(Transport::Tcp, reason);

@@ -88,7 +88,7 @@ fn what_the_journal_refuses_is_dropped_and_counted() {
         parts.journal.fail(|| true);
         let source = serve(&parts, UdpOptions::default());
         sender(&source).send(b"<13>a").unwrap();
-        let faults = &parts.metrics.journal_faults;
+        let faults = &parts.metrics.writer.journal_faults;
         until(|| faults.get() > 0).await;
         let lost = || {
             parts
