@@ -10,15 +10,18 @@ use crate::number::Number;
 use crate::pattern::{DASHES, Pattern, Token};
 use crate::test::{Comparison, FieldTest, Network, Test, TextPlace};
 
-/// A compiled regular expression larger than this is refused. With [`REGEXES_MAX`] it bounds what
-/// one rule can hold.
-const REGEX_BYTES_MAX: usize = 256 * 1024;
+/// Sizes to which an expression may compile; it is charged with the first that is enough. Bounded
+/// runs of Unicode letters, such as `\\w{1,256}`, need the last.
+const REGEX_BYTES: [usize; 3] = [64 * 1024, 512 * 1024, 4 * 1024 * 1024];
+
+/// What the expressions of one rule may take together.
+pub(crate) const REGEX_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What an expression may keep of its automaton while it searches.
+const REGEX_CACHE_BYTES: usize = 1024 * 1024;
 
 /// Groups nested deeper than this are refused, as compiling them recurses.
 const REGEX_DEPTH_MAX: u32 = 64;
-
-/// More expressions in one rule are refused; the public collections have at most a few dozen.
-const REGEXES_MAX: usize = 256;
 
 /// What the modifiers of a clause ask for, in the order in which it matters.
 #[derive(Default)]
@@ -34,12 +37,12 @@ struct Plan {
     regex_flags: Vec<Modifier>,
 }
 
-/// Compiles one clause. `regexes` counts those of the whole rule.
+/// Compiles one clause. `regex_bytes` is what the rule has left for its expressions.
 pub(crate) fn compile(
     field: Option<&str>,
     modifiers: &[Modifier],
     values: &[SigmaValue],
-    regexes: &mut usize,
+    regex_bytes: &mut usize,
 ) -> Checked<Clause> {
     let name = field.unwrap_or("keywords");
     let plan = plan(modifiers, field.is_none()).map_err(|refusal| refusal.key(name))?;
@@ -49,7 +52,7 @@ pub(crate) fn compile(
     }
     let tests = values
         .iter()
-        .map(|value| test(&plan, value, field.is_none(), regexes))
+        .map(|value| test(&plan, value, field.is_none(), regex_bytes))
         .collect::<Checked<Vec<_>>>()
         .map_err(|refusal| refusal.key(name))?;
     Ok(Clause {
@@ -168,9 +171,9 @@ fn clash(a: Modifier, b: Modifier) -> Refusal {
     Refusal::new(format!("`{}` does not go with `{}`", word(a), word(b)))
 }
 
-fn test(plan: &Plan, value: &SigmaValue, keyword: bool, regexes: &mut usize) -> Checked<Test> {
+fn test(plan: &Plan, value: &SigmaValue, keyword: bool, regex_bytes: &mut usize) -> Checked<Test> {
     match plan.kind {
-        Some(Modifier::Re) => regex(plan, value, regexes),
+        Some(Modifier::Re) => regex(plan, value, regex_bytes),
         Some(Modifier::Cidr) => {
             let text = plain(value, "cidr")?;
             Network::parse(&text).map(Test::Network).ok_or_else(|| {
@@ -205,12 +208,7 @@ fn compare(comparison: Comparison, value: &SigmaValue) -> Checked<Test> {
     Ok(Test::Compare(comparison, bound))
 }
 
-fn regex(plan: &Plan, value: &SigmaValue, regexes: &mut usize) -> Checked<Test> {
-    *regexes = regexes.saturating_add(1);
-    if *regexes > REGEXES_MAX {
-        let message = format!("more than {REGEXES_MAX} regular expressions");
-        return Err(Refusal::new(message).hint("join them with `|`"));
-    }
+fn regex(plan: &Plan, value: &SigmaValue, regex_bytes: &mut usize) -> Checked<Test> {
     let source = match value {
         SigmaValue::String(text) => text.original.clone(),
         SigmaValue::Integer(_) | SigmaValue::Float(_) => value.to_string(),
@@ -219,22 +217,38 @@ fn regex(plan: &Plan, value: &SigmaValue, regexes: &mut usize) -> Checked<Test> 
         }
     };
     let flag = |modifier| plan.regex_flags.contains(&modifier);
-    RegexBuilder::new(&source)
+    let mut builder = RegexBuilder::new(&source);
+    builder
         .case_insensitive(flag(Modifier::IgnoreCase))
         .multi_line(flag(Modifier::Multiline))
         .dot_matches_new_line(flag(Modifier::DotAll))
-        .size_limit(REGEX_BYTES_MAX)
-        .dfa_size_limit(REGEX_BYTES_MAX)
-        .nest_limit(REGEX_DEPTH_MAX)
-        .build()
-        .map(|regex| Test::Regex(Box::new(regex)))
-        .map_err(|error| {
-            let reason = error.to_string();
-            let last = reason.lines().last().unwrap_or_default();
-            let last = last.trim_start_matches("error: ");
-            Refusal::new(format!("regular expression `{source}`: {last}"))
-                .hint("look-around and back-references are not supported")
-        })
+        .dfa_size_limit(REGEX_CACHE_BYTES)
+        .nest_limit(REGEX_DEPTH_MAX);
+    for bytes in REGEX_BYTES {
+        let Some(rest) = regex_bytes.checked_sub(bytes) else {
+            break;
+        };
+        match builder.size_limit(bytes).build() {
+            Ok(regex) => {
+                *regex_bytes = rest;
+                return Ok(Test::Regex(Box::new(regex)));
+            }
+            Err(regex::Error::CompiledTooBig(_)) => {}
+            Err(error) => {
+                let reason = error.to_string();
+                let last = reason.lines().last().unwrap_or_default();
+                let last = last.trim_start_matches("error: ");
+                return Err(
+                    Refusal::new(format!("regular expression `{source}`: {last}"))
+                        .hint("look-around and back-references are not supported"),
+                );
+            }
+        }
+    }
+    Err(Refusal::new(format!(
+        "regular expression `{source}` takes too much memory"
+    ))
+    .hint("shorten its bounded runs, such as {1,256}, or split the rule"))
 }
 
 /// A comparison of text; of numbers, truth values and nothing where no modifier asks for text.

@@ -78,13 +78,13 @@ pub(crate) fn compile(detections: &Detections) -> Checked<Matcher> {
     }
     let mut names: Vec<&String> = detections.named.keys().collect();
     names.sort();
-    let mut regexes = 0;
+    let mut regex_bytes = clause::REGEX_BYTES_MAX;
     let mut selections = Vec::with_capacity(names.len());
     for name in &names {
         let Some(detection) = detections.named.get(*name) else {
             continue; // The names are the map's own.
         };
-        let expr = selection(detection, &mut regexes).map_err(|refusal| refusal.key(name))?;
+        let expr = selection(detection, &mut regex_bytes).map_err(|refusal| refusal.key(name))?;
         selections.push(((*name).clone(), expr));
     }
     let mut lowering = Lowering {
@@ -111,23 +111,22 @@ pub(crate) fn compile(detections: &Detections) -> Checked<Matcher> {
     })
 }
 
-fn selection(detection: &Detection, regexes: &mut usize) -> Checked<Expr> {
+fn selection(detection: &Detection, regex_bytes: &mut usize) -> Checked<Expr> {
     match detection {
         Detection::AllOf(items) => {
-            let clauses = items.iter().map(|item| item_clause(item, regexes));
+            let clauses = items.iter().map(|item| item_clause(item, regex_bytes));
             collect(clauses.collect::<Checked<_>>()?, Expr::All)
         }
         Detection::AnyOf(parts) => {
-            let parts = parts.iter().map(|part| selection(part, regexes));
+            let parts = parts.iter().map(|part| selection(part, regex_bytes));
             collect(parts.collect::<Checked<_>>()?, Expr::Any)
         }
         Detection::And(parts) => {
-            let parts = parts.iter().map(|part| selection(part, regexes));
+            let parts = parts.iter().map(|part| selection(part, regex_bytes));
             collect(parts.collect::<Checked<_>>()?, Expr::All)
         }
-        Detection::Keywords(values) => {
-            clause::compile(None, &[], values, regexes).map(|clause| Expr::Clause(Box::new(clause)))
-        }
+        Detection::Keywords(values) => clause::compile(None, &[], values, regex_bytes)
+            .map(|clause| Expr::Clause(Box::new(clause))),
         Detection::ArrayMatch { quantifier, .. } => {
             let word = match quantifier {
                 ArrayQuantifier::Any => "any",
@@ -141,9 +140,9 @@ fn selection(detection: &Detection, regexes: &mut usize) -> Checked<Expr> {
     }
 }
 
-fn item_clause(item: &DetectionItem, regexes: &mut usize) -> Checked<Expr> {
+fn item_clause(item: &DetectionItem, regex_bytes: &mut usize) -> Checked<Expr> {
     let field = item.field.name.as_deref();
-    clause::compile(field, &item.field.modifiers, &item.values, regexes)
+    clause::compile(field, &item.field.modifiers, &item.values, regex_bytes)
         .map(|clause| Expr::Clause(Box::new(clause)))
 }
 

@@ -189,6 +189,13 @@ fn check_kind(node: &Node) -> Checked<()> {
             .hint("write the exclusion into the rule's condition")
             .key("filter"));
     }
+    if node.get("status").and_then(Node::text) == Some("unsupported") {
+        return Err(
+            Refusal::new("its status says that it cannot be used as it is")
+                .hint("repair the rule, then give it another status")
+                .key("status"),
+        );
+    }
     if let Some(version) = node.get("sigma-version") {
         let text = match version {
             Node::Int(n) => n.to_string(),
@@ -244,6 +251,9 @@ fn check_selection(node: &Node) -> Checked<()> {
     match node {
         Node::List(nodes) => nodes.iter().try_for_each(check_selection),
         Node::Map(entries) => entries.iter().try_for_each(|(key, value)| {
+            if key == "." || key.starts_with(".|") {
+                return Err(Refusal::unsupported("the element of an array, `.`").key(key));
+            }
             let check = match value {
                 Node::List(values) => values.iter().try_for_each(check_value),
                 value => check_value(value),

@@ -20,6 +20,7 @@
 //!   is the event's message unless the event has a field of that name.
 //! - `neq` is the negation of the same clause without it; it holds for an absent field.
 //! - A field that is present without a value exists (`exists: true`), and is `null`.
+//! - A rule whose status is `unsupported` is refused: its author says that it cannot be used.
 //! - Letters compare without regard to case; see `pattern.rs`.
 
 mod diagnostic;
@@ -59,7 +60,7 @@ pub use diagnostic::Diagnostic;
 pub use explain::{ClauseExplanation, Explanation};
 pub use group::GROUPS_MAX;
 pub use index::{Detected, FactDraft};
-pub use yaml::{DEPTH_MAX, DOCUMENT_BYTES_MAX, split_documents};
+pub use yaml::{BRACKETS_MAX, DEPTH_MAX, DOCUMENT_BYTES_MAX, split_documents};
 
 /// All that is wrong with one document by itself; whether its members are there is not asked.
 #[must_use]

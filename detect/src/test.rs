@@ -64,7 +64,7 @@ impl Network {
             Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
             None => (text, None),
         };
-        let network = match address.parse().ok()? {
+        match address.parse().ok()? {
             IpAddr::V4(address) => {
                 let host = 32u32.checked_sub(length.unwrap_or(32))?;
                 let mask = u32::MAX.checked_shl(host).unwrap_or(0);
@@ -77,8 +77,7 @@ impl Network {
                 let base = u128::from(address);
                 (base & mask == base).then_some(Self::V6 { base, mask })
             }
-        };
-        network
+        }
     }
 
     fn has(self, text: &str) -> bool {

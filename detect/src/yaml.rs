@@ -12,6 +12,11 @@ pub const DOCUMENT_BYTES_MAX: usize = 512 * 1024;
 /// Nesting deeper than this is refused: rules need about six levels.
 pub const DEPTH_MAX: usize = 32;
 
+/// More opening brackets and braces are refused: the time that the YAML scanner takes grows with
+/// the depth of flow collections times the length of the document, before any depth can be seen.
+/// Rules in public collections have 124 at most, those in quotes included.
+pub const BRACKETS_MAX: usize = 1024;
+
 /// A value of the document. Maps keep their order; a key stands once.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Node {
@@ -97,6 +102,11 @@ pub(crate) fn read(text: &str) -> Checked<Node> {
             text.len()
         );
         return Err(Refusal::new(message).hint("split it into several rules"));
+    }
+    let brackets = text.bytes().filter(|b| matches!(b, b'[' | b'{')).count();
+    if brackets > BRACKETS_MAX {
+        let message = format!("{brackets} brackets and braces are opened, over {BRACKETS_MAX}");
+        return Err(Refusal::new(message).hint("write lists and mappings one entry a line"));
     }
     // Without aliases no document has more nodes and text than this. Aliases thus cannot expand
     // beyond the size of the document, which is what makes them harmless.

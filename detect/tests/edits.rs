@@ -2,10 +2,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::{plans, put, short};
+use proptest::prelude::*;
 use serde_json::json;
-use weir_detect::{Detected, RuleBook};
-use weir_schema::{Control, EventTime};
+use weir_detect::{Detected, PlanChange, RuleBook};
+use weir_schema::{Control, EventTime, Plan, PlanId};
 
 fn rule(id: &str, pattern: &str, rest: &str) -> String {
     format!(
@@ -348,4 +351,65 @@ fn an_explanation_names_the_clauses_that_decide() {
         found.sort();
         assert_eq!(found.join(" "), decisive, "{fields}");
     }
+}
+
+/// One entry of a random history over two rules and two correlations.
+fn any_entry() -> impl Strategy<Value = Control> {
+    let id = prop::sample::select(vec!["a", "b", "c", "d"]);
+    let members = prop::sample::select(vec!["a", "b", "name_a, b", "a, b, e"]);
+    let rest = prop::sample::select(vec!["", "level: high\n", "generate: true\n"]);
+    (0..9u8, id, members, rest, 0..6i64, "[xy]").prop_map(
+        |(kind, id, members, rest, time, value)| match (kind, id) {
+            (0, id) => disable(id, time),
+            (1, id) => remove(id),
+            (_, "a" | "b") => entry(rule(id, &value, rest), time),
+            (kind, id) => entry(count(id, members, &format!("gte: {kind}"), rest), time),
+        },
+    )
+}
+
+/// Does to `mirror` what an operator does that knows nothing but the changes.
+fn follow(mirror: &mut BTreeMap<PlanId, Plan>, changes: Vec<PlanChange>) {
+    for change in changes {
+        match change {
+            PlanChange::Put { plan, backfill } => {
+                let known = mirror.insert(plan.id, plan.clone());
+                assert_eq!(known.is_none(), backfill, "{plan:?}");
+                if let Some(known) = known {
+                    assert!(
+                        known.since == plan.since && known.until >= plan.until,
+                        "{plan:?}"
+                    );
+                }
+            }
+            PlanChange::Remove(id) => assert!(mirror.remove(&id).is_some()),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(common::proptest_config())]
+
+    #[test]
+    fn changes_add_up_to_the_plans(history in prop::collection::vec(any_entry(), 1..25)) {
+        let (mut book, mut mirror) = (RuleBook::new(), BTreeMap::new());
+        for control in &history {
+            follow(&mut mirror, book.apply(control).changes);
+            prop_assert!(book.plans().eq(mirror.values()), "{history:#?}");
+            prop_assert!(book.apply(control).changes.is_empty() || !is_put(control));
+        }
+        let mut by_rule: BTreeMap<_, Vec<&Plan>> = BTreeMap::new();
+        for plan in mirror.values() {
+            prop_assert!(plan.since < plan.until, "{plan:?}");
+            by_rule.entry(&plan.rule).or_default().push(plan);
+        }
+        for plans in by_rule.values_mut() {
+            plans.sort_by_key(|plan| plan.since);
+            prop_assert!(plans.windows(2).all(|two| two[0].until <= two[1].since), "{plans:#?}");
+        }
+    }
+}
+
+fn is_put(control: &Control) -> bool {
+    matches!(control, Control::RulePut { .. })
 }

@@ -107,7 +107,8 @@ fn correlation_vectors_hold_or_are_refused_by_name() {
         held += 1;
     }
     eprintln!("correlation vectors: {held} hold, refused: {refused:#?}");
-    assert!(refused.values().all(|count| *count > 0) && (held > 0) == !refused.is_empty());
+    // Either the vectors are absent, or most of them are of the two types that are done.
+    assert!(held == 0 && refused.is_empty() || held >= 16, "{held} hold");
 }
 
 fn rule_files(folder: &std::path::Path, out: &mut Vec<std::path::PathBuf>) {
@@ -176,10 +177,21 @@ fn old_forms_are_refused_with_a_reason() {
     else {
         return;
     };
-    let (documents, reasons) = compile_all(&folder);
-    let refused: usize = reasons.values().sum();
-    eprintln!("unsupported: {refused} of {documents} documents are refused");
-    assert!(reasons.keys().all(|reason| !reason.is_empty()));
+    let mut files = Vec::new();
+    rule_files(&folder, &mut files);
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        // A few are good Sigma of another status, and are there for reasons of their own.
+        if !text.contains("status: unsupported") {
+            continue;
+        }
+        let refused = split_documents(&text).iter().any(|(_, text)| {
+            check(text, "x")
+                .iter()
+                .any(|d| d.refused && !d.message.is_empty())
+        });
+        assert!(refused, "{}", file.display());
+    }
 }
 
 #[test]

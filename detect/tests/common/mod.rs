@@ -4,9 +4,18 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence};
 use serde_json::Value as Json;
 use weir_detect::{Applied, Detected, PlanChange, RuleBook};
 use weir_schema::{Control, Event, EventTime, LogSource, TenantKey, Value};
+
+/// Keeps failing seeds beside the tests.
+pub fn proptest_config() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    }
+}
 
 pub const TENANT: TenantKey = TenantKey(7);
 
