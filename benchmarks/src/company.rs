@@ -9,7 +9,7 @@ use weir_schema::{EventTime, Span};
 use crate::random::seeded;
 use crate::scenario::Scenario;
 use crate::script::Script;
-use crate::{background, intrusion};
+use crate::{background, intrusion, near_misses};
 
 /// Lines of background in a scenario unless asked otherwise: 17 a second, 1,000 a second when
 /// played at 60x.
@@ -129,7 +129,7 @@ impl Company {
         let start = EventTime(start.0.div_euclid(second).saturating_mul(second));
         let mut script = Script::new(self, start);
         intrusion::tell(&mut script);
-        background::near_misses(&mut script);
+        near_misses::tell(&mut script);
         background::bulk(&mut script, background_lines);
         script.finish(Span::seconds(LENGTH_SECONDS))
     }

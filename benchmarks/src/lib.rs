@@ -15,6 +15,8 @@ mod script;
 
 mod intrusion;
 
+mod near_misses;
+
 mod background;
 
 pub mod company;

@@ -147,6 +147,56 @@ fn what_the_plan_expects_is_what_plain_loops_over_its_marks_find() {
     }
 }
 
+/// Groups of count rules that have events enough, yet raise nothing: their best window lacks one.
+fn near_misses(scenario: &Scenario) -> Vec<String> {
+    let mut found = Vec::new();
+    for rule in ALERTING_RULES {
+        let Kind::Count { at_least, member } = rule.kind else {
+            continue;
+        };
+        let mut groups: BTreeMap<Vec<&str>, Vec<EventTime>> = BTreeMap::new();
+        for delivery in &scenario.deliveries {
+            for mark in delivery.marks.iter().filter(|mark| mark.member == member) {
+                let value = |name: &&str| {
+                    let field = mark.fields.iter().find(|(field, _)| field == name);
+                    field.map_or("", |(_, value)| value)
+                };
+                let group = rule.group_by.iter().map(value).collect();
+                groups.entry(group).or_default().push(delivery.time);
+            }
+        }
+        for (group, times) in groups {
+            let inside = |t: &EventTime| {
+                let from = t.minus(rule.timespan);
+                times.iter().filter(|at| from <= **at && *at <= t).count() as u64
+            };
+            let best = times.iter().map(inside).max();
+            if times.len() as u64 >= at_least && best == at_least.checked_sub(1) {
+                found.push(format!("{} {}", rule.name, group.join(" ")));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn near_misses_are_there() {
+    for seed in SEEDS {
+        let scenario = Company::new(seed).plan(START);
+        let found = near_misses(&scenario);
+        for start in [
+            "ssh_password_guessing 192.0.2.78",
+            "ssh_account_under_guessing reporting",
+            "firewall_port_scan 198.51.100.200 10.20.1.10",
+            "web_missing_pages 198.51.100.201",
+            "sudo_denied ",
+        ] {
+            let there = found.iter().any(|near| near.starts_with(start));
+            assert!(there, "seed {seed}: {start} is not among {found:?}");
+        }
+    }
+}
+
 #[test]
 fn a_seed_gives_the_same_bytes_and_another_gives_others() {
     for seed in SEEDS {
