@@ -1,0 +1,123 @@
+//! What people type, and the exit code they get: 0 ok, 1 failure, 2 usage, 65 bad data, 69 unreachable,
+//! 74 I/O, 77 permission, 78 bad configuration.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::config::{BadConfig, Door};
+
+/// A streaming SIEM whose conclusions are corrected when their inputs change.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Log only what needs someone.
+    #[arg(long, global = true)]
+    pub quiet: bool,
+}
+
+/// How a server is started; flags override the file.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServerArgs {
+    /// Configuration, one TOML file; all of it is optional.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of journal, ledger and token [default: weir-data].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address for syslog over UDP, or `off`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub syslog_udp: Option<Door>,
+    /// Address for syslog over TCP, or `off`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub syslog_tcp: Option<Door>,
+    /// Address for agents, or `off`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub agent: Option<Door>,
+    /// Address for API, streams and metrics, or `off`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<Door>,
+    /// Timely workers.
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the server (what `weir` without a verb does).
+    Run,
+    /// Check a ledger from a process of its own.
+    #[command(hide = true)]
+    CheckLedger { dir: PathBuf },
+}
+
+/// Runs the verb.
+pub fn dispatch(cli: Cli) -> Result<ExitCode> {
+    match cli.verb {
+        None | Some(Verb::Run) => crate::run::run(&cli.server),
+        Some(Verb::CheckLedger { dir }) => {
+            weir_store::ledger::check(&dir)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Log lines go to standard error: JSON where it is no terminal.
+pub fn start_log(quiet: bool) {
+    let default = if quiet { "error" } else { "info" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().init();
+    }
+}
+
+/// The exit code that says what kind of failure it was.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    for cause in error.chain() {
+        if cause.is::<BadConfig>() {
+            return ExitCode::from(78);
+        }
+        if let Some(code) = cause.downcast_ref::<Failure>() {
+            return ExitCode::from(code.code());
+        }
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+            return ExitCode::from(if denied { 77 } else { 74 });
+        }
+    }
+    ExitCode::FAILURE
+}
+
+/// Failures whose kind is not told by what caused them.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    BadData(String),
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl Failure {
+    const fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::BadData(_) => 65,
+            Self::Unreachable(_) => 69,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What the graph's epochs come to, as metrics. Labels come from closed sets only.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+use weir_dataflow::{EpochReport, Note};
+use weir_schema::{Cause, ChangeKind, Problem, ReceiveTime};
+
+/// The counters of the graph.
+#[derive(Clone)]
+pub struct GraphMetrics {
+    /// `weir_events_decoded_total`: frames that went through the graph.
+    decoded: IntCounter,
+    /// `weir_parse_failures_total{problem}`: problems found in frames; the frames are kept.
+    problems: IntCounterVec,
+    /// `weir_rule_matches_total`: events that a rule matched, once a rule.
+    matches: IntCounter,
+    /// `weir_facts_total`: matches that went into a correlation.
+    facts: IntCounter,
+    /// `weir_facts_ungrouped_total`: matches without a group, since a group-by field was missing.
+    ungrouped: IntCounter,
+    /// `weir_facts_late_total`: facts behind the watermark, which corrected what was said.
+    late: IntCounter,
+    /// `weir_facts_not_re_evaluated_total`: facts behind the settled line.
+    not_re_evaluated: IntCounter,
+    /// `weir_facts_limited_total`: facts refused since their rule has too many groups.
+    limited: IntCounter,
+    /// `weir_rule_load_errors_total`: rule entries that were refused or warned of.
+    rule_errors: IntCounter,
+    /// `weir_alerts_total{change,severity}`: changes said.
+    alerts: IntCounterVec,
+    /// `weir_epoch`: the last epoch whose results are in the ledger.
+    epoch: IntGauge,
+    /// `weir_watermark_seconds`: the least watermark of all tenants, since 1970.
+    watermark: IntGauge,
+    /// `weir_correlation_groups`, `weir_correlation_bytes`: state held for correlation.
+    groups: IntGauge,
+    group_bytes: IntGauge,
+    /// `weir_commit_faults_total`: commits to the ledger that failed and were tried again.
+    faults: IntCounter,
+    /// `weir_event_to_alert_seconds`: from the receipt of the event behind a raise to its commit.
+    event_to_alert: Histogram,
+}
+
+impl GraphMetrics {
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let vector = |name: &str, help: &str, labels: &[&str]| {
+            let vector = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vector.clone()))?;
+            Ok::<_, prometheus::Error>(vector)
+        };
+        let build = gauge("weir_build_info", "One, for the binary that runs.")?;
+        build.set(1);
+        let latency = HistogramOpts::new(
+            "weir_event_to_alert_seconds",
+            "From the receipt of the event behind a raised alert to its commit.",
+        );
+        // From a millisecond to a minute.
+        let latency = latency.buckets(prometheus::exponential_buckets(0.001, 2.0, 17)?);
+        let event_to_alert = Histogram::with_opts(latency)?;
+        registry.register(Box::new(event_to_alert.clone()))?;
+        Ok(Self {
+            decoded: counter("weir_events_decoded_total", "Frames that went through the graph.")?,
+            problems: vector(
+                "weir_parse_failures_total",
+                "Problems found in frames; the frames are kept.",
+                &["problem"],
+            )?,
+            matches: counter("weir_rule_matches_total", "Events matched, once a rule.")?,
+            facts: counter("weir_facts_total", "Matches that went into a correlation.")?,
+            ungrouped: counter(
+                "weir_facts_ungrouped_total",
+                "Matches without a group, since a group-by field was missing.",
+            )?,
+            late: counter("weir_facts_late_total", "Facts behind the watermark.")?,
+            not_re_evaluated: counter(
+                "weir_facts_not_re_evaluated_total",
+                "Facts behind the settled line: recorded, without effect.",
+            )?,
+            limited: counter(
+                "weir_facts_limited_total",
+                "Facts refused since their rule has too many groups.",
+            )?,
+            rule_errors: counter(
+                "weir_rule_load_errors_total",
+                "Rule entries that were refused or warned of.",
+            )?,
+            alerts: vector(
+                "weir_alerts_total",
+                "Changes of alerts said.",
+                &["change", "severity"],
+            )?,
+            epoch: gauge("weir_epoch", "The last epoch whose results are in the ledger.")?,
+            watermark: gauge(
+                "weir_watermark_seconds",
+                "The least watermark of all tenants, in seconds since 1970.",
+            )?,
+            groups: gauge("weir_correlation_groups", "Groups held for correlation.")?,
+            group_bytes: gauge("weir_correlation_bytes", "Bytes held for correlation.")?,
+            faults: counter("weir_commit_faults_total", "Commits that failed and were tried again.")?,
+            event_to_alert,
+        })
+    }
+
+    /// Counts an epoch.
+    pub fn epoch(&self, report: &EpochReport<'_>) {
+        for note in report.notes {
+            match note {
+                Note::Batch(batch) => {
+                    self.decoded.inc_by(batch.events);
+                    self.matches.inc_by(batch.matches);
+                    self.facts.inc_by(batch.facts);
+                    self.ungrouped.inc_by(batch.ungrouped);
+                    for (problem, count) in Problem::ALL.iter().zip(batch.problems) {
+                        if count > 0 {
+                            let label = [problem.name()];
+                            self.problems.with_label_values(&label).inc_by(count);
+                        }
+                    }
+                }
+                Note::Diagnostic(_) => self.rule_errors.inc(),
+                Note::Match(..) | Note::Event(..) | Note::Problem(..) => {}
+            }
+        }
+        self.late.inc_by(report.counts.late);
+        self.not_re_evaluated.inc_by(report.counts.not_re_evaluated);
+        self.limited.inc_by(report.counts.limited);
+        self.epoch.set(i64::try_from(report.epoch.0).unwrap_or(i64::MAX));
+        if let Some(clock) = report.clocks.iter().min_by_key(|clock| clock.watermark) {
+            self.watermark.set(clock.watermark.0 / 1_000_000_000);
+        }
+        if let Some((groups, bytes)) = report.state {
+            self.groups.set(i64::try_from(groups).unwrap_or(i64::MAX));
+            self.group_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+        for change in report.commit.iter().flat_map(|commit| &commit.changes) {
+            let labels = [change.kind.name(), change.record.level.name()];
+            self.alerts.with_label_values(&labels).inc();
+        }
+    }
+
+    pub fn fault(&self) {
+        self.faults.inc();
+    }
+
+    /// Notes how long an alert took that was raised by the event received at `received`.
+    pub fn latency(&self, received: ReceiveTime, now: ReceiveTime) {
+        let seconds = now.0.saturating_sub(received.0) as f64 / 1e9;
+        self.event_to_alert.observe(seconds.max(0.0));
+    }
+}
+
+/// Whether the time of a change says how fast we were: it was raised by an event.
+pub fn is_timed(change: &weir_schema::Change) -> bool {
+    change.kind == ChangeKind::Raised && matches!(change.record.cause, Cause::Event(_))
+}

@@ -1,0 +1,138 @@
+//! Hears of every epoch: counts it, wakes the streams, and says alerts on standard output where asked.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use tokio::sync::watch;
+use weir_dataflow::{EpochReport, Frames, Note, Observer, PortFault};
+use weir_ingest::Clock;
+use weir_schema::{Cause, Change, ChangeKind};
+use weir_web::rfc3339;
+
+use crate::metrics::{GraphMetrics, is_timed};
+
+/// Lines that wait to be printed; where nobody reads them, more are left out, and that is said.
+const LINES_MAX: usize = 1024;
+
+/// The observer of a running server.
+pub struct Ear {
+    pub metrics: GraphMetrics,
+    pub frames: Arc<dyn Frames>,
+    pub clock: Arc<dyn Clock>,
+    pub bell: Arc<watch::Sender<u64>>,
+    pub printer: Option<Printer>,
+}
+
+impl Observer for Ear {
+    fn epoch(&mut self, report: &EpochReport<'_>) {
+        self.metrics.epoch(report);
+        for note in report.notes {
+            if let Note::Diagnostic(diagnostic) = note {
+                tracing::warn!(%diagnostic, "a rule was refused or warned of");
+            }
+        }
+        let Some(commit) = report.commit.filter(|commit| !commit.changes.is_empty()) else {
+            return;
+        };
+        self.bell.send_modify(|count| *count = count.wrapping_add(1));
+        let now = self.clock.now();
+        for change in &commit.changes {
+            if let Cause::Event(item) = change.record.cause
+                && is_timed(change)
+                && let Ok(batch) = self.frames.batch(item.position.batch())
+            {
+                self.metrics.latency(batch.received, now);
+            }
+            if let Some(printer) = &mut self.printer {
+                printer.print(plain_words(change));
+            }
+        }
+    }
+
+    fn fault(&mut self, fault: &PortFault) {
+        self.metrics.fault();
+        tracing::error!(%fault, "cannot write the ledger; trying again");
+    }
+}
+
+/// Prints lines on a thread of its own, so that a reader who pauses does not pause the graph.
+pub struct Printer {
+    lines: SyncSender<String>,
+    left_out: u64,
+}
+
+impl Printer {
+    pub fn start() -> std::io::Result<Self> {
+        let (lines, printed): (SyncSender<String>, Receiver<String>) = sync_channel(LINES_MAX);
+        std::thread::Builder::new()
+            .name("weir-printer".to_owned())
+            .spawn(move || {
+                use std::io::Write;
+                for line in printed {
+                    // A closed standard output ends the printing, not the server.
+                    if writeln!(std::io::stdout(), "{line}").is_err() {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Self { lines, left_out: 0 })
+    }
+
+    fn print(&mut self, line: String) {
+        if self.left_out > 0 {
+            let note = format!("({} alerts were not printed)", self.left_out);
+            if self.lines.try_send(note).is_ok() {
+                self.left_out = 0;
+            }
+        }
+        if self.lines.try_send(line).is_err() {
+            self.left_out += 1;
+        }
+    }
+}
+
+/// A change of an alert, as one would say it.
+pub fn plain_words(change: &Change) -> String {
+    let record = &change.record;
+    let group: Vec<String> = record
+        .group
+        .iter()
+        .map(|field| format!("{}={}", shown(&field.name), shown(&field.value)))
+        .collect();
+    let verb = match change.kind {
+        ChangeKind::Raised => "+ raised   ",
+        ChangeKind::Revised => "~ revised  ",
+        ChangeKind::Retracted => "- retracted",
+    };
+    let why = match &record.cause {
+        Cause::Event(_) => "",
+        Cause::LateEvent(_) => ", since a late log came in",
+        Cause::Watermark(_) => ", as no more was heard",
+        Cause::Rule(_) => ", since its rule was changed",
+        Cause::RuleRemoved => ", since its rule was removed",
+    };
+    let events = if record.count == 1 { "event" } else { "events" };
+    format!(
+        "{verb} {:<13} {} [{}] {} {events}, {} to {}{why}",
+        record.level.name(),
+        shown(&record.title),
+        group.join(" "),
+        record.count,
+        rfc3339(record.first),
+        rfc3339(record.last),
+    )
+}
+
+/// Text from a log, safe for a terminal: no control character gets through, and it ends somewhere.
+pub fn shown(text: &str) -> String {
+    const CHARS_MAX: usize = 200;
+    let mut shown: String = text
+        .chars()
+        .take(CHARS_MAX)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if text.chars().nth(CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}

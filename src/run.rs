@@ -1,0 +1,72 @@
+//! `weir`: the server, from start to the signal that ends it.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::ServerArgs;
+use crate::config::Config;
+use crate::observe::Printer;
+use crate::rule_desk::{self, Document};
+use crate::{builtin, topology};
+
+/// Runs the server until it is told to stop.
+pub fn run(args: &ServerArgs) -> Result<ExitCode> {
+    let config = load(args)?;
+    let rules = wanted_rules(&config)?;
+    actix_rt::System::new().block_on(async move {
+        let server = topology::start(&config, rules, Some(Printer::start()?)).await?;
+        let at = &server.addresses;
+        tracing::info!(
+            udp = ?at.udp, tcp = ?at.tcp, agent = ?at.agent, http = ?at.http,
+            token = "in the file `token` of the data folder",
+            "listening"
+        );
+        stop_asked().await?;
+        tracing::info!("stopping");
+        server.stop().await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// The configuration, with what the command line says laid over it.
+pub fn load(args: &ServerArgs) -> Result<Config> {
+    let mut config = Config::load(args.config.as_deref())?;
+    config.data_dir = args.data_dir.clone().or(config.data_dir);
+    let doors = [
+        (args.syslog_udp, &mut config.listen.syslog_udp),
+        (args.syslog_tcp, &mut config.listen.syslog_tcp),
+        (args.agent, &mut config.listen.agent),
+        (args.http, &mut config.listen.http),
+    ];
+    for (told, door) in doors {
+        *door = told.unwrap_or(*door);
+    }
+    config.graph.workers = args.workers.unwrap_or(config.graph.workers);
+    Ok(config)
+}
+
+/// The rules that the configuration asks for. A folder that cannot be read ends the start: a server
+/// that runs without the rules it was told to run would be a silent one.
+pub fn wanted_rules(config: &Config) -> Result<Vec<Document>> {
+    let mut rules = Vec::new();
+    if config.rules.builtin {
+        rules.extend(builtin::rules());
+    }
+    for path in &config.rules.paths {
+        rules.extend(rule_desk::read(path).map_err(anyhow::Error::msg)?);
+    }
+    Ok(rule_desk::members_first(rules))
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub async fn stop_asked() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
