@@ -164,8 +164,8 @@ impl AgentClient {
         Ok(Self { shared, worker })
     }
 
-    /// Takes a finished event ([`crate::encode_event`]) and tells its sequence number. Waits while the
-    /// spool is full. Dropping the wait takes nothing.
+    /// Takes a finished event ([`crate::encode_event`]) and tells its sequence number. Waits while
+    /// the spool is full. Dropping the wait takes nothing.
     pub async fn push(&self, mut event: Vec<u8>) -> Result<u64, AgentError> {
         let mut progress = self.shared.progress.subscribe();
         loop {
@@ -184,7 +184,8 @@ impl AgentClient {
         }
     }
 
-    /// Waits until all that was pushed is durable, however long Weir is away; `Err`: it never will be.
+    /// Waits until all that was pushed is durable, however long Weir is away; `Err`: it never will
+    /// be.
     pub async fn flush(&self) -> Result<(), AgentError> {
         let end = self.shared.with_spool(|spool| spool.end());
         let mut progress = self.shared.progress.subscribe();

@@ -3,9 +3,9 @@
 use flatbuffers::FlatBufferBuilder;
 use weir_schema::agent::{AgentEvent, AgentEventArgs, Field, FieldArgs};
 
-/// The bytes of a finished `AgentEvent`. `time_ns`: nanoseconds since 1970, 0 where it is to be read from
-/// `raw`; `kind`: what the event is, e.g. `process_creation`; `logsource`: `category=C,product=P,service=S`;
-/// `raw`: the line it was read from.
+/// The bytes of a finished `AgentEvent`. `time_ns`: nanoseconds since 1970, 0 where it is to be
+/// read from `raw`; `kind`: what the event is, e.g. `process_creation`; `logsource`:
+/// `category=C,product=P,service=S`; `raw`: the line it was read from.
 #[must_use]
 pub fn encode_event(
     time_ns: i64,

@@ -1,4 +1,4 @@
-//! The sender's side of the agent protocol: events out, acknowledged when durable, resumed after a cut.
+//! The sender's side of the agent protocol: events out, resumed after a cut until durable.
 //!
 //! ```no_run
 //! # async fn send() -> Result<(), weir_agent::AgentError> {
@@ -17,10 +17,11 @@
 //! # }
 //! ```
 //!
-//! **The spool is in memory.** What is pushed and not yet acknowledged dies with the process. Who must
-//! not lose it keeps it on disk, with its sequence numbers, until [`AgentClient::acknowledged`] has passed
-//! them, and after a restart pushes it again, with [`AgentOptions::first_sequence`] the number of its first event.
-//! Weir knows the events by (agent, spool, sequence) and drops those that it has.
+//! **The spool is in memory.** What is pushed and not yet acknowledged dies with the process. Who
+//! must not lose it keeps it on disk, with its sequence numbers, until
+//! [`AgentClient::acknowledged`] has passed them, and after a restart pushes it again, with
+//! [`AgentOptions::first_sequence`] the number of its first event. Weir knows the events by (agent,
+//! spool, sequence) and drops those that it has.
 
 mod client;
 

@@ -38,8 +38,8 @@ pub(crate) struct Spool {
     sent: u64,
     /// One after the last that any connection of this spool may have brought.
     ever_sent: u64,
-    /// Weir said before that it has events up to here, of which we never sent some: then batches go one
-    /// at a time, as an acknowledgement does not say which of them it has compared.
+    /// Weir said before that it has events up to here, of which we never sent some: then batches go
+    /// one at a time, as an acknowledgement does not say which of them it has compared.
     overlap_until: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The agent protocol's side of the server: hello, batches, cumulative acknowledgements after the sync.
+//! The server's side of the agent protocol: hello, batches, acknowledgements after the sync.
 //!
 //! ```text
 //!  agent ── Hello ──────────► token checked, spool looked up
@@ -8,7 +8,8 @@
 //!        ◄── Refusal ──────── and the connection ends
 //! ```
 //!
-//! Where the journal fails, the batch is refused as `unavailable`: the agent has it still and comes again.
+//! Where the journal fails, the batch is refused as `unavailable`: the agent has it still and comes
+//! again.
 
 use std::io;
 use std::net::IpAddr;
@@ -17,8 +18,8 @@ use std::time::Duration;
 
 use actix_rt::ArbiterHandle;
 use bytes::{Buf, BytesMut};
-use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
 use serde_bytes::ByteBuf;
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,7 +50,8 @@ const READ_BYTES: usize = 64 << 10;
 pub struct AgentOptions {
     /// Connections beyond it are closed at once and counted. Each may hold a message of 4 MiB.
     pub connections_max: usize,
-    /// A message, hello included, must be whole so long after its first byte, and an answer written.
+    /// A message, hello included, must be whole so long after its first byte, and an answer
+    /// written.
     pub message_timeout: Duration,
 }
 
@@ -62,7 +64,8 @@ impl Default for AgentOptions {
     }
 }
 
-/// Whether an agent (first) may connect with a token (second). Must take the same time for every token.
+/// Whether an agent (first) may connect with a token (second). Must take the same time for every
+/// token.
 pub type TokenCheck = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
 /// Compares two tokens in a time that tells nothing but their lengths.
@@ -187,24 +190,23 @@ async fn converse(
     let mut answers: FuturesOrdered<Pending> = FuturesOrdered::new();
     let mut reading = true;
     while reading || !answers.is_empty() {
+        let has_room = answers.len() < IN_FLIGHT_MAX;
         tokio::select! {
             biased;
             Some(answer) = answers.next() => {
                 let mut accepted = session.note(answer)?;
                 // One acknowledgement stands for all that are ready.
-                while let Some(Some(answer)) = futures_util::FutureExt::now_or_never(answers.next()) {
+                while let Some(Some(answer)) = answers.next().now_or_never() {
                     accepted = session.note(answer)?;
                 }
                 let next = accepted.next_sequence.unwrap_or(session.next_sequence);
                 writer.send(&agent::encode_ack(next)).await?;
             }
             () = stopped(&mut stopping), if reading => reading = false,
-            message = reader.next(MESSAGE_BYTES_MAX), if reading && answers.len() < IN_FLIGHT_MAX => {
-                match message? {
-                    None => reading = false,
-                    Some(message) => answers.extend(session.enqueue(&message).await?),
-                }
-            }
+            message = reader.next(MESSAGE_BYTES_MAX), if reading && has_room => match message? {
+                None => reading = false,
+                Some(message) => answers.extend(session.enqueue(&message).await?),
+            },
         }
     }
     if *stopping.borrow() {

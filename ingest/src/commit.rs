@@ -1,8 +1,9 @@
-//! Group commit: which submissions share a sync, and when an epoch is sealed. Knows no actor and no timer.
+//! Group commit: which submissions share a sync, when an epoch is sealed; no actor, no timer.
 //!
-//! The first submission after a quiet time is committed and sealed at once. While more come, a commit
-//! waits until `commit_delay` after the one before, a seal until `epoch_delay` after the one before, or
-//! until enough events wait; so a busy journal pays few syncs and few epochs, and a quiet one no delay.
+//! The first submission after a quiet time is committed and sealed at once. While more come, a
+//! commit waits until `commit_delay` after the one before, a seal until `epoch_delay` after the one
+//! before, or until enough events wait; so a busy journal pays few syncs and few epochs, and a
+//! quiet one no delay.
 
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Longest wait after a fault: a person who made room sees it taken within a second.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// When the writer commits and seals. Defaults as measured for the graph: see `docs/ARCHITECTURE.md`.
+/// When the writer commits and seals. Defaults as measured for the graph: see
+/// `docs/ARCHITECTURE.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitOptions {
     /// Least time between two commits, unless `commit_events` wait.
@@ -194,15 +196,15 @@ impl<P: JournalPort> GroupCommit<P> {
                 self.held_until = Some(now + self.backoff);
                 self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
                 self.metrics.writer.journal_faults.inc();
-                tracing::error!(kind = ?fault.kind, message = fault.message, "journal commit failed");
+                tracing::error!(kind = ?fault.kind, %fault, "journal commit failed");
                 self.refuse(written, &fault);
                 Err(fault)
             }
         }
     }
 
-    /// True where the last entry is a seal. After an error `written` holds every submission that was
-    /// not answered.
+    /// True where the last entry is a seal. After an error `written` holds every submission that
+    /// was not answered.
     fn write(
         &mut self,
         group: Vec<Submission>,

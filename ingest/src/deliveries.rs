@@ -1,10 +1,10 @@
 //! Recognises deliveries that a sender repeats: what is durable is dropped, what differs is kept.
 //!
-//! An agent's events are known by (tenant, agent, spool, sequence). Of each spool the fingerprints of
-//! the last 8,192 events are remembered; a repeat within them with other bytes is a
-//! conflict and is journaled beside the first, a repeat from before them is taken as the same.
-//! A spool that is not known starts at 0, so that the loss of its start is seen as a gap.
-//! An HTTP request is known by (tenant, idempotency key).
+//! An agent's events are known by (tenant, agent, spool, sequence). Of each spool the fingerprints
+//! of the last 8,192 events are remembered; a repeat within them with other bytes is a conflict and
+//! is journaled beside the first, a repeat from before them is taken as the same. A spool that is
+//! not known starts at 0, so that the loss of its start is seen as a gap. An HTTP request is known
+//! by (tenant, idempotency key).
 //!
 //! All of it is a function of the journal: [`Deliveries::observe`] every batch at start.
 
@@ -16,8 +16,8 @@ use crate::journal::SubmitError;
 use crate::spool::{Noted, Spool, Trail};
 
 /// Spools remembered; the ones unheard for longest are forgotten first, a tenth at a time. An agent
-/// whose spool was forgotten is told of a gap and must start a new spool. Bounds memory to some 300 MB
-/// where every spool is busy; an idle fleet takes far less.
+/// whose spool was forgotten is told of a gap and must start a new spool. Bounds memory to some 300
+/// MB where every spool is busy; an idle fleet takes far less.
 pub const SPOOLS_MAX: usize = 4_096;
 
 /// Idempotency keys remembered, the newest.

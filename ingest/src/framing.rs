@@ -7,8 +7,8 @@
 //! - LF ends a line, a CR before it goes with it. Until the first LF, NUL ends a line, too;
 //!   after it NUL is data.
 //! - What is no count (another byte than a digit or space, too many digits, more than
-//!   [`COUNT_TO_CAP_MAX`] caps) is read as a line, digits included: nothing is lost, the stream is in
-//!   step again behind the next LF, and on a counting connection the error is counted.
+//!   [`COUNT_TO_CAP_MAX`] caps) is read as a line, digits included: nothing is lost, the stream is
+//!   in step again behind the next LF, and on a counting connection the error is counted.
 //! - A frame longer than the cap is kept up to the cap; the rest is skipped and counted.
 //! - What is unterminated when the stream ends is a frame of its own.
 //!
@@ -111,8 +111,7 @@ impl Framer {
     pub fn finish(&mut self, frames: &mut Vec<Vec<u8>>) {
         match self.state {
             State::Start | State::SkipLine => {}
-            State::Count => self.emit(frames),
-            State::Line => {
+            State::Count | State::Line => {
                 self.cut_at_cap();
                 self.emit(frames);
             }
@@ -165,7 +164,7 @@ impl Framer {
             Manner::Unknown | Manner::Lines => self.manner = Manner::Lines,
         }
         self.state = State::Line;
-        // A cap below the number of digits is kept as for any line.
+        // Where the digits pass a very small cap, the line is cut as any other.
         input
     }
 
@@ -344,6 +343,7 @@ mod tests {
         check("lines stay lines", b"<a\n3 abc\n", &[b"<a", b"3 abc"], none);
         check("NUL is data after LF", b"a\nb\0c\n", &[b"a", b"b\0c"], none);
         check("digits only", b"12", &[b"12"], none);
+        check("digits past the cap", b"1234567890", &[b"12345678"], cut(2));
         let empty = FramingCounts { empty: 2, ..none };
         check("empty lines", b"\n\r\n<a\n", &[b"<a"], empty);
         let bad = FramingCounts {

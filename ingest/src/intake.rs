@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A mailbox of actix has room for one more message per sender, and messages differ in size ten
-//! thousandfold; so the bound is held by two semaphores: slots and bytes, given back with the answer.
+//! thousandfold; so the bound is held by two semaphores: slots and bytes, given back with the
+//! answer.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -4,9 +4,9 @@ use weir_schema::{Entry, Epoch, ReceiveTime};
 
 /// The journal as its one writer sees it; the store implements it.
 ///
-/// After an `Err` from `append` or `sync` nothing that was appended since the last `Ok` of `sync` is
-/// part of the journal: the port cuts it off, and the writer's next entry follows what was synced.
-/// An error of fsync must not be followed by a success for the same bytes.
+/// After an `Err` from `append` or `sync` nothing that was appended since the last `Ok` of `sync`
+/// is part of the journal: the port cuts it off, and the writer's next entry follows what was
+/// synced. An error of fsync must not be followed by a success for the same bytes.
 pub trait JournalPort: Send + 'static {
     /// Adds an entry; it may stay in a buffer.
     fn append(&mut self, entry: &Entry) -> Result<(), JournalFault>;

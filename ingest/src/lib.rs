@@ -1,10 +1,10 @@
-//! From the network into the journal: listeners, framer and the one writer, as actors that pass batches.
+//! From the network into the journal: listeners, framer, one writer; actors that pass batches.
 //!
 //! ```text
-//!  TCP ───► TcpSource ──┐ framer, batches of <= 1,000
-//!  UDP ───► UdpSource ──┤                                submissions_max, bytes_max
-//!  agent ─► AgentSource ┼──► Intake ═════════════════════════════════════════► JournalWriter ─► JournalPort
-//!  HTTP ────────────────┘            TCP, agent, HTTP wait; UDP drops           own thread: group commit
+//!  TCP ───► TcpSource ───┐ framer, batches of <= 1,000
+//!  UDP ───► UdpSource ───┤           submissions_max, bytes_max
+//!  agent ─► AgentSource ─┼─► Intake ═══════════════════════════► JournalWriter ─► JournalPort
+//!  HTTP ─────────────────┘   TCP, agent, HTTP wait; UDP drops    own thread, group commit
 //! ```
 
 pub mod framing;

@@ -85,8 +85,9 @@ impl SourceTable {
 
     /// The origin of what `peer` sends; `agent` is its id where it has proven one.
     ///
-    /// Unclaimed senders are sources of their own, `tcp:10.0.0.7` or `agent:web1`, as a watermark belongs
-    /// to one clock; past [`DEFAULT_SOURCES_MAX`] of them new ones are `tcp:other` until a restart.
+    /// Unclaimed senders are sources of their own, `tcp:10.0.0.7` or `agent:web1`, as a watermark
+    /// belongs to one clock; past [`DEFAULT_SOURCES_MAX`] of them new ones are `tcp:other` until a
+    /// restart.
     #[must_use]
     pub fn resolve(&self, transport: Transport, peer: IpAddr, agent: Option<&str>) -> Origin {
         // An IPv4 sender is the same sender on a socket of IPv6.

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use weir_schema::Batch;
 
-/// Remembered events of a spool: more than an agent sends unacknowledged (8 batches of 1,000), 8 bytes each.
+/// Remembered events of a spool: more than an agent sends unacknowledged (8 batches of 1,000), 8
+/// bytes each.
 pub const FINGERPRINTS_PER_SPOOL: usize = 8_192;
 
 /// Conflicting events of a spool that are recognised when they come again, 16 bytes each.
@@ -22,7 +23,8 @@ pub(crate) struct Spool {
     pub heard: u64,
 }
 
-/// What a batch changed in its spool. Not a copy of the spool: a commit may hold thousands of batches.
+/// What a batch changed in its spool. Not a copy of the spool: a commit may hold thousands of
+/// batches.
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
     /// `None`: the spool was new.

@@ -1,4 +1,4 @@
-//! Syslog over TCP: reads, frames, and hands batches over; stops reading while the journal is behind.
+//! Syslog over TCP: reads, frames, hands batches over; stops reading while the journal is behind.
 //!
 //! One submission of a connection is under way while the next gathers; when as much has gathered as
 //! may, the connection is not read, and TCP slows the sender down. Where the journal fails, the

@@ -66,7 +66,8 @@ pub struct JournalWriter<P: JournalPort> {
 }
 
 impl<P: JournalPort + Unpin> JournalWriter<P> {
-    /// Starts the writer on a thread of its own, where it may block in a sync. Needs an actix system.
+    /// Starts the writer on a thread of its own, where it may block in a sync. Needs an actix
+    /// system.
     pub fn start(
         port: P,
         options: WriterOptions,
