@@ -313,6 +313,11 @@ fn frames(batch: &EventBatch<'_>) -> Result<Vec<ByteBuf>, End> {
         let hint = format!("a batch has at most {BATCH_EVENTS_MAX} events");
         return Err(End::protocol(hint));
     }
+    // Offsets may all lead to the same bytes: without this, a small message takes much memory.
+    let bytes: usize = events.iter().map(|payload| payload.event().len()).sum();
+    if bytes > MESSAGE_BYTES_MAX {
+        return Err(End::protocol("the events are larger than their message"));
+    }
     let frames = events
         .iter()
         .map(|payload| ByteBuf::from(payload.event().bytes()));

@@ -130,6 +130,27 @@ fn cuts_and_a_failing_journal_lose_and_repeat_nothing() {
     check_cuts(20, 0.02);
 }
 
+/// A message of 100 KB whose 1,000 events are all the same 100 KB.
+fn aliased_batch() -> Vec<u8> {
+    let mut builder = flatbuffers::FlatBufferBuilder::new();
+    let event = Some(builder.create_vector(&[b'x'; 100_000]));
+    let payload = agent::Payload::create(&mut builder, &agent::PayloadArgs { event });
+    let events = Some(builder.create_vector(&[payload; 1_000]));
+    let args = agent::EventBatchArgs {
+        first_sequence: 3,
+        events,
+    };
+    let body = agent::EventBatch::create(&mut builder, &args).as_union_value();
+    let args = agent::MessageArgs {
+        body_type: agent::Body::EventBatch,
+        body: Some(body),
+    };
+    let message = agent::Message::create(&mut builder, &args);
+    builder.finish(message, None);
+    let data = builder.finished_data();
+    [&(data.len() as u32).to_le_bytes(), data].concat()
+}
+
 /// What the server answers, in words.
 async fn answers(source: &SourceHandle, messages: &[Vec<u8>], count: usize) -> Vec<String> {
     let mut stream = TcpStream::connect(source.local_address).await.unwrap();
@@ -180,6 +201,10 @@ fn the_server_tells_repeats_conflicts_gaps_and_nonsense_apart() {
         let too_long = [0xff; 4].to_vec();
         let no_message = [8_u32.to_le_bytes().to_vec(), vec![0xff; 8]].concat();
         for (messages, refusal) in [
+            (
+                vec![hello(), aliased_batch()],
+                "protocol: the events are larger",
+            ),
             (vec![encode_hello("web1", 1, "guess")], "unauthorized: "),
             (
                 vec![encode_hello("web 1", 1, "secret")],
