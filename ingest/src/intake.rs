@@ -123,7 +123,7 @@ impl Intake {
         options: &WriterOptions,
         metrics: IngestMetrics,
     ) -> Self {
-        let submissions_max = options.submissions_max.max(1);
+        let submissions_max = options.submissions();
         let bytes_max = u32::try_from(options.bytes_max.max(1)).unwrap_or(u32::MAX);
         Self {
             door: Arc::new(Door {

@@ -34,7 +34,7 @@ const GATHERED_BYTES_MAX: usize = 1 << 20;
 /// Limits of a UDP source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
-    /// Longer datagrams are cut.
+    /// Longer datagrams are cut; none is longer than 64 KiB.
     pub frame_bytes_max: usize,
     /// Datagrams gather for so long, or until a batch is full.
     pub flush_delay: Duration,
@@ -149,7 +149,7 @@ struct Receiver {
 impl Receiver {
     async fn receive(mut self, socket: UdpSocket, mut stopping: Stopping) {
         // One byte more than is kept shows that a datagram was longer.
-        let mut buffer = vec![0; self.options.frame_bytes_max.saturating_add(1)];
+        let mut buffer = vec![0; self.options.frame_bytes_max.min(FRAME_BYTES_MAX) + 1];
         loop {
             let flush = self.flush_at;
             tokio::select! {

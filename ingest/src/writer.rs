@@ -44,6 +44,16 @@ impl Default for WriterOptions {
     }
 }
 
+/// A shorter tick would fill the journal with seals.
+const TICK_MIN: Duration = Duration::from_millis(10);
+
+impl WriterOptions {
+    /// Within what a semaphore and a mailbox can count.
+    pub(crate) fn submissions(&self) -> usize {
+        self.submissions_max.clamp(1, 1 << 20)
+    }
+}
+
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Submit(Submission);
@@ -94,7 +104,7 @@ impl<P: JournalPort + Unpin> JournalWriter<P> {
         metrics: IngestMetrics,
         clock: Arc<dyn Clock>,
     ) -> Intake {
-        let mailbox = options.submissions_max.saturating_add(QUESTIONS_MAX);
+        let mailbox = options.submissions() + QUESTIONS_MAX;
         let addr = Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(mailbox);
             Self {
@@ -167,7 +177,7 @@ impl<P: JournalPort + Unpin> Actor for JournalWriter<P> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(self.options.tick, Self::tick);
+        ctx.run_interval(self.options.tick.max(TICK_MIN), Self::tick);
     }
 }
 
