@@ -134,16 +134,11 @@ impl RuleBook {
         let live = self.index().plan(plan)?;
         let fields = live.plan.group_by.as_slice();
         let mut found = None;
-        group::each(
-            (plan, fields, live.lenient),
-            event,
-            tenant,
-            |key, values| {
-                if key == group {
-                    found = Some(group::named(fields, values));
-                }
-            },
-        );
+        group::each((fields, live.lenient), event, tenant, |key, values| {
+            if key == group {
+                found = Some(group::named(fields, values));
+            }
+        });
         found
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use weir_schema::{Event, GroupField, GroupKey, PlanId, TenantKey, Value};
+use weir_schema::{Event, GroupField, GroupKey, TenantKey, Value};
 
 /// An event names at most this many groups of one plan; arrays beyond it are left out, counted.
 pub const GROUPS_MAX: usize = 100;
@@ -21,7 +21,7 @@ pub(crate) enum Grouped {
 /// `lenient`: a missing field counts as the empty text. It is set for rules that are no
 /// correlation, whose detections must not vanish since a source names no host.
 pub(crate) fn each(
-    (plan, fields, lenient): (PlanId, &[String], bool),
+    (fields, lenient): (&[String], bool),
     event: &Event<'_>,
     tenant: TenantKey,
     mut found: impl FnMut(GroupKey, &[Cow<'_, str>]),
@@ -54,7 +54,7 @@ pub(crate) fn each(
                 value
             })
             .collect();
-        found(key(plan, fields, tenant, &values), &values);
+        found(key(fields, tenant, &values), &values);
     }
     if capped {
         Grouped::Capped
@@ -79,10 +79,10 @@ fn collect<'v>(value: &'v Value<'_>, texts: &mut Vec<Cow<'v, str>>) -> bool {
     }
 }
 
-fn key(plan: PlanId, fields: &[String], tenant: TenantKey, values: &[Cow<'_, str>]) -> GroupKey {
-    let (tenant, plan) = (tenant.0.to_le_bytes(), plan.0.to_le_bytes());
-    let mut parts: Vec<&[u8]> = Vec::with_capacity(2 + 2 * fields.len());
-    parts.extend([tenant.as_slice(), plan.as_slice()]);
+fn key(fields: &[String], tenant: TenantKey, values: &[Cow<'_, str>]) -> GroupKey {
+    let tenant = tenant.0.to_le_bytes();
+    let mut parts: Vec<&[u8]> = Vec::with_capacity(1 + 2 * fields.len());
+    parts.push(&tenant);
     for (field, value) in fields.iter().zip(values) {
         parts.extend([field.as_bytes(), value.as_bytes()]);
     }

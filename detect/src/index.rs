@@ -174,7 +174,7 @@ impl Index {
 
 fn draft(live: &LivePlan, member: u16, event: &Event<'_>, tenant: TenantKey, out: &mut Detected) {
     let plan = live.plan.id;
-    let grouping = (plan, live.plan.group_by.as_slice(), live.lenient);
+    let grouping = (live.plan.group_by.as_slice(), live.lenient);
     let facts = &mut out.facts;
     let grouped = group::each(grouping, event, tenant, |group, _| {
         facts.push(FactDraft {

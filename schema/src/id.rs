@@ -74,7 +74,7 @@ hash128! {
     EventId
 }
 hash128! {
-    /// A group of a plan: hash of (tenant, plan, group values).
+    /// A group: hash of (tenant, group-by fields and their values). Plans that group alike share it.
     GroupKey
 }
 hash128! {
