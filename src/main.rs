@@ -1,24 +1,9 @@
-//! The `weir` binary: wiring, and the verbs that people type.
-
-mod cli;
-
-mod config;
-mod token;
-
-mod topology;
-
-mod adapters;
-mod builtin;
-mod explain;
-mod metrics;
-mod observe;
-mod rule_desk;
-
-mod run;
+//! The `weir` binary: reads what was typed, and exits as the verb says.
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use weir::cli;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();

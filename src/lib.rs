@@ -1,0 +1,18 @@
+//! The parts of the `weir` binary: wiring, and the verbs that people type; a library so that tests
+//! can drive them.
+
+pub mod cli;
+
+pub mod config;
+pub mod token;
+
+pub mod topology;
+
+pub mod adapters;
+pub mod builtin;
+pub mod explain;
+pub mod metrics;
+pub mod observe;
+pub mod rule_desk;
+
+pub mod run;
