@@ -50,6 +50,12 @@ pub enum Observation {
         time: EventTime,
         received: ReceiveTime,
     },
+    /// A source said that it has nothing older to tell. Heard at the time of its epoch.
+    Heartbeat {
+        tenant: TenantKey,
+        source: SourceKey,
+        time: EventTime,
+    },
     /// Input ends.
     Finish,
 }
@@ -101,6 +107,16 @@ impl Clocks {
                     time,
                     received,
                 } => self.hear(tenant, source, time, received),
+                // These come behind all that tells the time.
+                Observation::Heartbeat {
+                    tenant,
+                    source,
+                    time,
+                } => {
+                    let credible = self.now.plus(self.bounds.future_tolerance);
+                    let time = time.min(EventTime(credible.0));
+                    self.hear(tenant, source, time, self.now);
+                }
             }
         }
         let (bounds, now, finished) = (self.bounds, self.now, self.finished);

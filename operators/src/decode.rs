@@ -252,11 +252,10 @@ impl Decoder {
                 tenant,
                 source,
                 time,
-            } => out.observations.push(Observation::Heard {
+            } => out.observations.push(Observation::Heartbeat {
                 tenant: TenantKey::of(&[tenant.as_bytes()]),
                 source: weir_schema::journal::source_key(tenant, source),
                 time: *time,
-                received: weir_schema::ReceiveTime::MIN,
             }),
             Control::Finish => out.observations.push(Observation::Finish),
             Control::RulePut { .. } | Control::RuleDisable { .. } | Control::RuleRemove { .. } => {}

@@ -42,9 +42,19 @@ pub struct Episode {
     pub said: Option<Said>,
 }
 
+/// Buffers that one group after another uses.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    times: Vec<i64>,
+    dirty: Vec<(i64, i64)>,
+    firing: Vec<i64>,
+}
+
 /// The alert as which an episode was said aloud.
 #[derive(Debug)]
 pub struct Said {
+    /// First firing anchor of the episode when `row` was said.
+    pub from: i64,
     pub alert: AlertId,
     pub raised: Epoch,
     pub supersedes: Vec<AlertId>,
@@ -97,15 +107,37 @@ impl Group {
         }
     }
 
+    /// Whether what was pushed can make nothing fire, and nothing has fired.
+    pub fn is_quiet(&self, condition: &Condition) -> bool {
+        self.episodes.is_empty() && condition.is_out_of_reach(&self.run)
+    }
+
+    /// Takes in what was pushed without looking at it; for a group that is quiet.
+    pub fn absorb(&mut self, scratch: &mut Scratch) {
+        scratch.times.clear();
+        self.run.settle(&mut scratch.times);
+        self.others.settle(&mut scratch.times);
+    }
+
     /// Takes in what was pushed: re-evaluates the anchors that it can have changed. Returns the
     /// stretch of time in which episodes may have changed, if there is any, and the alerts whose
     /// episodes are gone.
-    pub fn settle(&mut self, condition: &Condition, gone: &mut Vec<Said>) -> Option<(i64, i64)> {
-        let mut times = Vec::new();
-        self.run.settle(&mut times);
+    pub fn settle(
+        &mut self,
+        condition: &Condition,
+        gone: &mut Vec<Said>,
+        scratch: &mut Scratch,
+    ) -> Option<(i64, i64)> {
+        let Scratch {
+            times,
+            dirty,
+            firing,
+        } = scratch;
+        times.clear();
+        dirty.clear();
+        self.run.settle(times);
         let ours = times.len();
-        self.others.settle(&mut times);
-        let mut dirty: Vec<(i64, i64)> = Vec::with_capacity(times.len());
+        self.others.settle(times);
         for (place, time) in times.iter().enumerate() {
             let end = if place < ours {
                 condition.reach(&self.run, *time)
@@ -116,17 +148,17 @@ impl Group {
         }
         dirty.sort_unstable();
         let all = (dirty.first()?.0, dirty.iter().map(|range| range.1).max()?);
-        let mut ranges = dirty.into_iter();
+        let mut ranges = dirty.drain(..);
         let mut current = ranges.next()?;
         for next in ranges {
             if next.0 <= current.1 {
                 current.1 = current.1.max(next.1);
             } else {
-                self.reevaluate(current.0, current.1, condition, gone);
+                self.admit(current, condition, gone, firing);
                 current = next;
             }
         }
-        self.reevaluate(current.0, current.1, condition, gone);
+        self.admit(current, condition, gone, firing);
         let reach = condition.timespan.saturating_mul(2);
         Some((
             all.0.saturating_sub(condition.timespan),
@@ -134,8 +166,31 @@ impl Group {
         ))
     }
 
+    /// Re-evaluates a stretch to which events were added, unless they cannot have changed it.
+    fn admit(
+        &mut self,
+        range: (i64, i64),
+        condition: &Condition,
+        gone: &mut Vec<Said>,
+        firing: &mut Vec<i64>,
+    ) {
+        let place = self.episodes.partition_point(|episode| episode.to < range.1);
+        let covers = |episode: &Episode| episode.from <= range.0;
+        // What is added stops nothing that is monotone, and inside an episode it starts nothing.
+        if condition.monotone && self.episodes.get(place).is_some_and(covers) {
+            return;
+        }
+        self.reevaluate(range, condition, gone, firing);
+    }
+
     /// Evaluates the anchors in `[from, to]` anew and mends the episodes around them.
-    pub fn reevaluate(&mut self, from: i64, to: i64, condition: &Condition, gone: &mut Vec<Said>) {
+    pub fn reevaluate(
+        &mut self,
+        (from, to): (i64, i64),
+        condition: &Condition,
+        gone: &mut Vec<Said>,
+        firing: &mut Vec<i64>,
+    ) {
         let from = from.max(self.frozen);
         let w = condition.timespan;
         let low = self
@@ -143,6 +198,11 @@ impl Group {
             .partition_point(|episode| episode.to.saturating_add(w) < from);
         let high = low
             + self.episodes[low..].partition_point(|episode| episode.from <= to.saturating_add(w));
+        firing.clear();
+        condition.firing(&self.run, &self.others, from, to, firing);
+        if low == high && firing.is_empty() {
+            return;
+        }
         let old: Vec<Episode> = self.episodes.drain(low..high).collect();
         let mut stretches: Vec<Stretch> = Vec::with_capacity(old.len() + 1);
         for episode in old.iter().filter(|episode| episode.from < from) {
@@ -151,9 +211,7 @@ impl Group {
                 to: self.last_before(episode, from, condition),
             });
         }
-        let mut firing = Vec::new();
-        condition.firing(&self.run, &self.others, from, to, &mut firing);
-        stretches.extend(firing.into_iter().map(|t| Stretch { from: t, to: t }));
+        stretches.extend(firing.iter().map(|t| Stretch { from: *t, to: *t }));
         for episode in old.iter().filter(|episode| episode.to > to) {
             let start = if episode.from > to {
                 Some(episode.from)

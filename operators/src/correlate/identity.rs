@@ -44,6 +44,7 @@ impl Speaker<'_> {
         }
         for place in low..high {
             let row = self.row(group, &group.episodes[place]);
+            let from = group.episodes[place].from;
             if row.state == AlertState::Provisional {
                 provisional.push(group.episodes[place].from);
             }
@@ -57,6 +58,7 @@ impl Speaker<'_> {
                 continue;
             }
             let row = Arc::new(row);
+            said.from = from;
             if let Some(old) = said.row.replace(Arc::clone(&row)) {
                 self.output.rows.push((old, -1));
             }
@@ -91,6 +93,7 @@ impl Speaker<'_> {
             alert = AlertId::of(&[&alert.0[0].to_le_bytes(), &alert.0[1].to_le_bytes()]);
         }
         group.episodes[place].said = Some(Said {
+            from: group.episodes[place].from,
             alert,
             raised: self.epoch,
             supersedes: Vec::new(),
@@ -108,8 +111,11 @@ impl Speaker<'_> {
         let plan = &self.running.plan;
         let measure = group.measure(episode, episode.to, self.running.condition.timespan);
         let confirmed = self.running.condition.monotone || episode.from <= self.watermark;
-        let key = self.key_of(episode);
         let said = episode.said.as_ref();
+        let unmoved = said.filter(|said| said.from == episode.from);
+        let key = unmoved
+            .and_then(|said| said.row.as_ref())
+            .map_or_else(|| self.key_of(episode), |row| row.key);
         AlertRow {
             alert: said.map_or(key, |said| said.alert),
             key,

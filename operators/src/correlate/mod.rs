@@ -27,7 +27,7 @@ use weir_schema::{
 
 use crate::clock::Clock;
 use calendar::Calendar;
-use group::Group;
+use group::{Group, Scratch};
 use run::Entry;
 use windows::Condition;
 
@@ -146,6 +146,7 @@ pub struct Correlator {
     clocks: BTreeMap<TenantKey, Clock>,
     calendar: Calendar,
     touched: Vec<StateKey>,
+    scratch: Scratch,
     groups_max: Option<usize>,
 }
 
@@ -272,10 +273,16 @@ impl Correlator {
                 continue;
             };
             keyed.group.touched = false;
+            if keyed.group.is_quiet(&running.condition) {
+                keyed.group.absorb(&mut self.scratch);
+                self.calendar
+                    .expect(keyed.tenant, key, &mut keyed.group, &running.condition);
+                continue;
+            }
             let clock = self.clocks.get(&keyed.tenant).copied();
             let clock = clock.unwrap_or(Clock::start(keyed.tenant));
             let cause = newest_cause(&keyed.group, &clock);
-            if let Some((from, to)) = keyed.group.settle(&running.condition, &mut gone) {
+            if let Some((from, to)) = keyed.group.settle(&running.condition, &mut gone, &mut self.scratch) {
                 let mut speaker = identity::Speaker {
                     running,
                     group: key.group(running.plan.id),
@@ -335,9 +342,10 @@ impl Correlator {
                 keyed.group.others.truncate_from(until);
             }
             let line = keyed.group.frozen;
+            let whole = (line, i64::MAX);
             keyed
                 .group
-                .reevaluate(line, i64::MAX, &running.condition, &mut gone);
+                .reevaluate(whole, &running.condition, &mut gone, &mut Vec::new());
             let mut speaker = identity::Speaker {
                 running,
                 group: key.group(plan.id),

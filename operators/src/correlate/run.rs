@@ -94,6 +94,11 @@ impl Run {
         &self.entries[self.head..]
     }
 
+    /// How many entries there are, with those appended since the last [`Run::settle`].
+    pub fn len_with_pushed(&self) -> usize {
+        self.entries.len() - self.head
+    }
+
     pub fn is_empty(&self) -> bool {
         self.head == self.entries.len()
     }

@@ -54,6 +54,11 @@ impl Condition {
         }
     }
 
+    /// Whether no anchor of `run` can fire, for want of events.
+    pub fn is_out_of_reach(&self, run: &Run) -> bool {
+        matches!(self.kind, Kind::AtLeast(n) if run.len_with_pushed() < n)
+    }
+
     /// The latest anchor whose firing an event at `time` can change, given that it stands in `run`.
     pub fn reach(&self, run: &Run, time: i64) -> i64 {
         let reach = time.saturating_add(self.timespan);
@@ -134,36 +139,51 @@ impl Condition {
 
     /// The last firing anchor in `[floor, before)`.
     pub fn last_firing(&self, run: &Run, others: &Run, floor: i64, before: i64) -> Option<i64> {
+        let entries = run.entries();
         let mut found = Vec::new();
-        let mut to = before.checked_sub(1)?;
-        while to >= floor {
-            // No wider than a window at a time: the answer is nearly always in the first.
-            let from = to.saturating_sub(self.timespan).max(floor);
-            self.firing(run, others, from, to, &mut found);
+        let mut end = run.before(before);
+        let mut step = SEARCH_STEP;
+        while let Some(last) = end.checked_sub(1).map(|place| entries[place].time) {
+            if last < floor {
+                return None;
+            }
+            let from = entries[end.saturating_sub(step)].time.max(floor);
+            self.firing(run, others, from, last, &mut found);
             if let Some(last) = found.last() {
                 return Some(*last);
             }
-            let next = run.before(from).checked_sub(1)?;
-            to = run.entries()[next].time;
+            end = run.before(from);
+            step *= 2;
         }
         None
     }
 
     /// The first firing anchor in `(after, ceiling]`.
     pub fn first_firing(&self, run: &Run, others: &Run, after: i64, ceiling: i64) -> Option<i64> {
+        let entries = run.entries();
         let mut found = Vec::new();
-        let mut from = after.checked_add(1)?;
-        while from <= ceiling {
-            let to = from.saturating_add(self.timespan).min(ceiling);
-            self.firing(run, others, from, to, &mut found);
+        let mut start = run.up_to(after);
+        let mut step = SEARCH_STEP;
+        while let Some(first) = entries.get(start).map(|entry| entry.time) {
+            if first > ceiling {
+                return None;
+            }
+            let last = entries[(start + step).min(entries.len() - 1)].time;
+            let to = last.min(ceiling);
+            self.firing(run, others, first, to, &mut found);
             if let Some(first) = found.first() {
                 return Some(*first);
             }
-            from = run.entries().get(run.up_to(to))?.time;
+            start = run.up_to(to);
+            step *= 2;
         }
         None
     }
 }
+
+/// How many entries a search for a firing anchor looks at first; each further look doubles it. The
+/// answer is nearly always the neighbour.
+const SEARCH_STEP: usize = 4;
 
 /// The bound of a condition that is no more than "at least n"; `None` for any other.
 fn at_least(bounds: &[Bound]) -> Option<usize> {
