@@ -40,6 +40,8 @@ pub struct Episode {
     pub to: i64,
     pub summary: Option<Box<Summary>>,
     pub said: Option<Said>,
+    /// Where its first member event was found last.
+    pub low_hint: usize,
 }
 
 /// Buffers that one group after another uses.
@@ -257,7 +259,7 @@ impl Group {
                 .as_ref()
                 .is_some_and(|summary| summary.last >= last);
             if !known && !fault::active(Fault::LostSummary) {
-                let summary = self.measure(episode, last, condition.timespan);
+                let (summary, _) = self.measure(episode, last, condition.timespan);
                 self.episodes[place].summary = Some(Box::new(summary));
             }
         }
@@ -275,27 +277,34 @@ impl Group {
         self.others.forget_before(line);
     }
 
-    /// First event, last anchor, count and evidence of `episode` up to its firing anchor `to`.
-    pub fn measure(&self, episode: &Episode, to: i64, timespan: i64) -> Summary {
+    /// First event, last anchor, count and evidence of `episode` up to its firing anchor `to`, and
+    /// where its first member stands in the run.
+    pub fn measure(&self, episode: &Episode, to: i64, timespan: i64) -> (Summary, usize) {
         let entries = self.run.entries();
         let high = self.run.up_to(to);
         let Some(summary) = &episode.summary else {
-            let low = self.run.before(episode.from.saturating_sub(timespan));
+            let start = episode.from.saturating_sub(timespan);
+            let low = self.run.before_near(start, episode.low_hint);
             let members = &entries[low..high];
-            return Summary {
+            let row = episode.said.as_ref().and_then(|said| said.row.as_ref());
+            let summary = Summary {
                 first: members.first().map_or(episode.from, |entry| entry.time),
                 last: to,
                 count: members.len() as u64,
-                evidence: evidence(&Evidence::default(), members),
+                evidence: evidence(head(members, row), &[], members),
             };
+            return (summary, low);
         };
-        let members = &entries[self.run.up_to(summary.last).min(high)..high];
-        Summary {
+        let low = self.run.up_to(summary.last).min(high);
+        let members = &entries[low..high];
+        let Evidence { head, tail } = &summary.evidence;
+        let summary = Summary {
             first: summary.first,
             last: to,
             count: summary.count + members.len() as u64,
-            evidence: evidence(&summary.evidence, members),
-        }
+            evidence: evidence((head.clone(), 0), tail, members),
+        };
+        (summary, low)
     }
 
     /// Whether nothing of the group needs keeping.
@@ -337,6 +346,7 @@ fn assign(
             to: stretch.to,
             summary: None,
             said: None,
+            low_hint: 0,
         })
         .collect();
     for episode in old {
@@ -377,10 +387,27 @@ fn inherit(heir: &mut Episode, old: Episode) {
     said.taken_back.extend(swallowed.taken_back);
 }
 
-/// `before` and the entries behind it: the first and the last events, each once.
-fn evidence(before: &Evidence, entries: &[Entry]) -> Evidence {
-    let mut head = before.head.clone();
-    let mut next = 0;
+/// The head of an evidence so far, and how many of the members it has taken.
+type Head = (Vec<EvidenceItem>, usize);
+
+/// The head that was said before, where the first members are what they were: entries are added
+/// anywhere but taken away only at the ends, so the first and the last of them tell.
+fn head(members: &[Entry], row: Option<&Arc<AlertRow>>) -> Head {
+    let known = row.map(|row| &row.evidence.head).filter(|head| {
+        head.len() == Evidence::ITEMS_MAX
+            && members.first().map(Entry::item).as_ref() == head.first()
+            && members.get(head.len() - 1).map(Entry::item).as_ref() == head.last()
+    });
+    known.map_or_else(|| (Vec::new(), 0), |head| (head.clone(), head.len()))
+}
+
+/// The evidence of what was before, as `head` and `tail`, and of `entries`: the first and the last
+/// events, each once.
+fn evidence((mut head, taken): Head, tail_before: &[EvidenceItem], entries: &[Entry]) -> Evidence {
+    let mut next = taken;
+    if head.is_empty() {
+        head.reserve_exact(Evidence::ITEMS_MAX.min(entries.len()));
+    }
     while next < entries.len() && head.len() < Evidence::ITEMS_MAX {
         push_distinct(&mut head, entries[next].item());
         next += 1;
@@ -389,13 +416,12 @@ fn evidence(before: &Evidence, entries: &[Entry]) -> Evidence {
     while next < entries.len() && head.last().is_some_and(|last| same(last, &entries[next])) {
         next += 1;
     }
-    let mut tail: Vec<EvidenceItem> = Vec::with_capacity(Evidence::ITEMS_MAX.min(entries.len()));
+    let mut tail: Vec<EvidenceItem> = Vec::new();
+    tail.reserve_exact(Evidence::ITEMS_MAX.min(tail_before.len() + entries.len() - next));
     for entry in entries[next..].iter().rev() {
-        if tail.last().is_some_and(|last| same(last, entry)) {
+        if let Some(last) = tail.last_mut().filter(|last| same(last, entry)) {
             // The earliest of equal frames stands for them.
-            if let Some(last) = tail.last_mut() {
-                *last = entry.item();
-            }
+            *last = entry.item();
         } else if tail.len() == Evidence::ITEMS_MAX {
             break;
         } else {
@@ -403,9 +429,8 @@ fn evidence(before: &Evidence, entries: &[Entry]) -> Evidence {
         }
     }
     tail.reverse();
-    let kept = Evidence::ITEMS_MAX - tail.len();
-    let start = before.tail.len().saturating_sub(kept);
-    tail.splice(0..0, before.tail[start..].iter().copied());
+    let start = tail_before.len().saturating_sub(Evidence::ITEMS_MAX - tail.len());
+    tail.splice(0..0, tail_before[start..].iter().copied());
     Evidence { head, tail }
 }
 

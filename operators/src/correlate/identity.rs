@@ -43,7 +43,8 @@ impl Speaker<'_> {
             self.name(group, place);
         }
         for place in low..high {
-            let row = self.row(group, &group.episodes[place]);
+            let (row, low) = self.row(group, &group.episodes[place]);
+            group.episodes[place].low_hint = low;
             let from = group.episodes[place].from;
             if row.state == AlertState::Provisional {
                 provisional.push(group.episodes[place].from);
@@ -107,16 +108,16 @@ impl Speaker<'_> {
         AlertId::of_episode(self.tenant, &self.running.plan.rule, &self.group, first)
     }
 
-    fn row(&self, group: &Group, episode: &Episode) -> AlertRow {
+    fn row(&self, group: &Group, episode: &Episode) -> (AlertRow, usize) {
         let plan = &self.running.plan;
-        let measure = group.measure(episode, episode.to, self.running.condition.timespan);
+        let (measure, low) = group.measure(episode, episode.to, self.running.condition.timespan);
         let confirmed = self.running.condition.monotone || episode.from <= self.watermark;
         let said = episode.said.as_ref();
         let unmoved = said.filter(|said| said.from == episode.from);
         let key = unmoved
             .and_then(|said| said.row.as_ref())
             .map_or_else(|| self.key_of(episode), |row| row.key);
-        AlertRow {
+        let row = AlertRow {
             alert: said.map_or(key, |said| said.alert),
             key,
             plan: plan.id,
@@ -135,7 +136,8 @@ impl Speaker<'_> {
             supersedes: said.map_or_else(Vec::new, |said| said.supersedes.clone()),
             evidence: measure.evidence,
             cause: self.cause,
-        }
+        };
+        (row, low)
     }
 }
 

@@ -115,6 +115,19 @@ impl Run {
         low + entries[low..].partition_point(|entry| entry.time < time)
     }
 
+    /// As [`Self::before`], where the answer is likely still `guess`.
+    pub fn before_near(&self, time: i64, guess: usize) -> usize {
+        let entries = self.entries();
+        let holds = |place: usize, low: bool| match entries.get(place) {
+            Some(entry) => (entry.time < time) == low,
+            None => !low,
+        };
+        if guess <= entries.len() && holds(guess, false) && (guess == 0 || holds(guess - 1, true)) {
+            return guess;
+        }
+        self.before(time)
+    }
+
     /// How many entries lie at or before `time`.
     pub fn up_to(&self, time: i64) -> usize {
         match time.checked_add(1) {

@@ -30,6 +30,8 @@ struct Coverage {
     crossed: u32,
     rule_edits: u32,
     refused: u32,
+    /// Epochs in which evidence was longer than is kept.
+    cut: u32,
 }
 
 /// A correlator with what it has said, added up.
@@ -149,6 +151,8 @@ struct History {
     horizon: i64,
     position: u64,
     version: u64,
+    /// Long windows full of events, so that evidence is cut and counts are large.
+    dense: bool,
 }
 
 impl History {
@@ -162,6 +166,7 @@ impl History {
             horizon,
             position: 0,
             version: 1,
+            dense: seed % 5 == 0,
         }
     }
 
@@ -169,7 +174,10 @@ impl History {
         let mut steps = Vec::new();
         if epoch == 1 {
             for id in 1..=self.rng.random_range(1..3) {
-                let plan = random_plan(&mut self.rng, id);
+                let mut plan = random_plan(&mut self.rng, id);
+                if self.dense {
+                    plan.timespan = Span(plan.timespan.0 * 5);
+                }
                 self.plans.insert(plan.id, plan.clone());
                 steps.push(PlanStep::Put(plan));
             }
@@ -208,7 +216,7 @@ impl History {
 
     fn facts(&mut self, now: i64) -> Vec<Fact> {
         let mut facts = Vec::new();
-        for _ in 0..self.rng.random_range(0..6) {
+        for _ in 0..self.rng.random_range(0..if self.dense { 30 } else { 6 }) {
             let ids: Vec<PlanId> = self.plans.keys().copied().collect();
             let Some(plan) = ids.choose(&mut self.rng) else {
                 break;
@@ -298,6 +306,8 @@ fn play(seed: u64, coverage: &mut Coverage) -> Result<(), String> {
         shuffled.shuffle(&mut history.rng);
         let directives = directives(&steps, clock);
         let output = sut.correlator.epoch(Epoch(epoch), &shuffled, &directives);
+        let is_cut = |row: &AlertRow| row.evidence.tail.len() == Evidence::ITEMS_MAX;
+        coverage.cut += output.rows.iter().any(|(row, _)| is_cut(row)) as u32;
         coverage.refused += output.counts.not_re_evaluated as u32;
         merged += output
             .rows
@@ -352,6 +362,7 @@ fn random_histories_equal_the_reference_after_every_epoch() {
     assert!(share(coverage.crossed) >= 0.05, "{coverage:?}");
     assert!(share(coverage.rule_edits) >= 0.3, "{coverage:?}");
     assert!(coverage.refused > 1_000, "{coverage:?}");
+    assert!(coverage.cut > 1_000, "{coverage:?}");
 }
 
 #[test]
