@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use weir_schema::TenantKey;
 
-use super::StateKey;
 use super::group::Group;
+use super::groups::Slot;
 use super::windows::Condition;
 
 /// Two queues by event time. A group stands at most once in the first.
 #[derive(Debug, Default)]
 pub struct Calendar {
-    forget: BTreeMap<(TenantKey, i64), Vec<StateKey>>,
-    confirm: BTreeMap<(TenantKey, i64), Vec<StateKey>>,
+    forget: BTreeMap<(TenantKey, i64), Vec<Slot>>,
+    confirm: BTreeMap<(TenantKey, i64), Vec<Slot>>,
 }
 
 impl Calendar {
@@ -20,7 +20,7 @@ impl Calendar {
     pub fn expect(
         &mut self,
         tenant: TenantKey,
-        key: StateKey,
+        place: Slot,
         group: &mut Group,
         condition: &Condition,
     ) {
@@ -38,33 +38,36 @@ impl Calendar {
         let grain = (condition.timespan / 16).max(1_000_000_000);
         let due = oldest.saturating_add(condition.timespan);
         let due = due.saturating_add(grain) / grain * grain;
-        self.forget.entry((tenant, due)).or_default().push(key);
+        self.forget.entry((tenant, due)).or_default().push(place);
         group.expected = true;
     }
 
     /// Notes the first anchors of provisional alerts of `key`.
-    pub fn confirm(&mut self, tenant: TenantKey, anchors: Vec<i64>, key: StateKey) {
+    pub fn confirm(&mut self, tenant: TenantKey, anchors: Vec<i64>, place: Slot) {
         for anchor in anchors {
-            self.confirm.entry((tenant, anchor)).or_default().push(key);
+            self.confirm
+                .entry((tenant, anchor))
+                .or_default()
+                .push(place);
         }
     }
 
     /// Groups that have an anchor at or before `watermark` to confirm.
-    pub fn confirmed(&mut self, tenant: TenantKey, watermark: i64) -> Vec<StateKey> {
+    pub fn confirmed(&mut self, tenant: TenantKey, watermark: i64) -> Vec<Slot> {
         take(&mut self.confirm, tenant, watermark)
     }
 
     /// Groups that can forget something once the settled line has come to `settled`.
-    pub fn due(&mut self, tenant: TenantKey, settled: i64) -> Vec<StateKey> {
+    pub fn due(&mut self, tenant: TenantKey, settled: i64) -> Vec<Slot> {
         take(&mut self.forget, tenant, settled.saturating_sub(1))
     }
 }
 
 fn take(
-    queue: &mut BTreeMap<(TenantKey, i64), Vec<StateKey>>,
+    queue: &mut BTreeMap<(TenantKey, i64), Vec<Slot>>,
     tenant: TenantKey,
     up_to: i64,
-) -> Vec<StateKey> {
+) -> Vec<Slot> {
     let mut keys = Vec::new();
     while let Some(entry) = queue.range((tenant, i64::MIN)..=(tenant, up_to)).next() {
         let at = *entry.0;

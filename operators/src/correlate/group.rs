@@ -176,7 +176,9 @@ impl Group {
         gone: &mut Vec<Said>,
         firing: &mut Vec<i64>,
     ) {
-        let place = self.episodes.partition_point(|episode| episode.to < range.1);
+        let place = self
+            .episodes
+            .partition_point(|episode| episode.to < range.1);
         let covers = |episode: &Episode| episode.from <= range.0;
         // What is added stops nothing that is monotone, and inside an episode it starts nothing.
         if condition.monotone && self.episodes.get(place).is_some_and(covers) {
@@ -429,7 +431,9 @@ fn evidence((mut head, taken): Head, tail_before: &[EvidenceItem], entries: &[En
         }
     }
     tail.reverse();
-    let start = tail_before.len().saturating_sub(Evidence::ITEMS_MAX - tail.len());
+    let start = tail_before
+        .len()
+        .saturating_sub(Evidence::ITEMS_MAX - tail.len());
     tail.splice(0..0, tail_before[start..].iter().copied());
     Evidence { head, tail }
 }

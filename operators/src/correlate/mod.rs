@@ -7,6 +7,7 @@
 mod calendar;
 mod fault;
 mod group;
+mod groups;
 mod identity;
 mod operator;
 mod run;
@@ -17,8 +18,7 @@ mod tests;
 
 pub use operator::{CorrelateNote, Correlated, correlate};
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_schema::{
@@ -28,6 +28,7 @@ use weir_schema::{
 use crate::clock::Clock;
 use calendar::Calendar;
 use group::{Group, Scratch};
+use groups::{Groups, Keyed, Slot, StateKey};
 use run::Entry;
 use windows::Condition;
 
@@ -80,53 +81,6 @@ impl Counts {
     }
 }
 
-/// Keys of groups are hashes already.
-#[derive(Default)]
-pub struct KeyHasher(u64);
-
-impl std::hash::Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-    fn write_u64(&mut self, word: u64) {
-        self.0 ^= word;
-    }
-}
-
-type GroupMap = HashMap<StateKey, Keyed, BuildHasherDefault<KeyHasher>>;
-
-/// Where a worker keeps a group of a plan: both hashes in one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StateKey([u64; 2]);
-
-impl std::hash::Hash for StateKey {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0[0] ^ self.0[1]);
-    }
-}
-
-impl StateKey {
-    fn of(plan: PlanId, group: GroupKey) -> Self {
-        Self([group.0[0] ^ plan.0, group.0[1] ^ plan.0.rotate_left(32)])
-    }
-
-    fn group(self, plan: PlanId) -> GroupKey {
-        GroupKey(Self::of(plan, GroupKey(self.0)).0)
-    }
-}
-
-/// A group with what it belongs to.
-struct Keyed {
-    plan: u32,
-    tenant: TenantKey,
-    group: Group,
-}
-
 /// A plan in force.
 struct Running {
     plan: Arc<Plan>,
@@ -142,10 +96,10 @@ pub struct Correlator {
     /// Slots are never given anew, so that a group's plan stays what it was; removed plans leave `None`.
     plans: Vec<Option<Running>>,
     slots: BTreeMap<PlanId, u32>,
-    groups: GroupMap,
+    groups: Groups,
     clocks: BTreeMap<TenantKey, Clock>,
     calendar: Calendar,
-    touched: Vec<StateKey>,
+    touched: Vec<Slot>,
     scratch: Scratch,
     groups_max: Option<usize>,
 }
@@ -163,13 +117,7 @@ impl Correlator {
     /// Groups held, and the bytes they take.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        let heap: usize = self
-            .groups
-            .values()
-            .map(|keyed| keyed.group.heap_bytes())
-            .sum();
-        let table = self.groups.capacity() * (size_of::<(StateKey, Keyed)>() + 1);
-        (self.groups.len(), heap + table)
+        (self.groups.len(), self.groups.bytes())
     }
 
     /// Takes one epoch in. `facts` may come in any order.
@@ -239,25 +187,30 @@ impl Correlator {
             members: 1 << (fact.member as usize % Plan::MEMBERS_MAX),
         };
         let key = StateKey::of(fact.plan, fact.group);
-        let keyed = match self.groups.entry(key) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(vacant) => {
+        let place = match self.groups.find(key) {
+            Some(place) => place,
+            None => {
                 let shard = &mut running.groups[shard(&fact.group)];
                 if *shard as usize >= self.groups_max.unwrap_or(GROUPS_MAX) / SHARDS {
                     counts.limited += 1;
                     return;
                 }
                 *shard += 1;
-                vacant.insert(Keyed {
+                let keyed = Keyed {
                     plan: slot,
                     tenant: fact.tenant,
+                    key: fact.group,
                     group: Group::new(now.settled.0),
-                })
+                };
+                self.groups.insert(key, keyed)
             }
+        };
+        let Some(keyed) = self.groups.get_mut(place) else {
+            return;
         };
         if !keyed.group.touched {
             keyed.group.touched = true;
-            self.touched.push(key);
+            self.touched.push(place);
         }
         keyed.group.push(entry, &running.condition);
     }
@@ -265,8 +218,8 @@ impl Correlator {
     /// Re-evaluates what the epoch touched and says what changed.
     fn settle(&mut self, epoch: Epoch, output: &mut Output) {
         let mut gone = Vec::new();
-        for key in std::mem::take(&mut self.touched) {
-            let Some(keyed) = self.groups.get_mut(&key) else {
+        for place in std::mem::take(&mut self.touched) {
+            let Some(keyed) = self.groups.get_mut(place) else {
                 continue;
             };
             let Some(Some(running)) = self.plans.get(keyed.plan as usize) else {
@@ -276,16 +229,20 @@ impl Correlator {
             if keyed.group.is_quiet(&running.condition) {
                 keyed.group.absorb(&mut self.scratch);
                 self.calendar
-                    .expect(keyed.tenant, key, &mut keyed.group, &running.condition);
+                    .expect(keyed.tenant, place, &mut keyed.group, &running.condition);
                 continue;
             }
             let clock = self.clocks.get(&keyed.tenant).copied();
             let clock = clock.unwrap_or(Clock::start(keyed.tenant));
             let cause = newest_cause(&keyed.group, &clock);
-            if let Some((from, to)) = keyed.group.settle(&running.condition, &mut gone, &mut self.scratch) {
+            if let Some((from, to)) =
+                keyed
+                    .group
+                    .settle(&running.condition, &mut gone, &mut self.scratch)
+            {
                 let mut speaker = identity::Speaker {
                     running,
-                    group: key.group(running.plan.id),
+                    group: keyed.key,
                     tenant: keyed.tenant,
                     epoch,
                     watermark: clock.watermark.0,
@@ -294,10 +251,10 @@ impl Correlator {
                 };
                 speaker.take_back(&mut gone);
                 let provisional = speaker.say(&mut keyed.group, from, to);
-                self.calendar.confirm(keyed.tenant, provisional, key);
+                self.calendar.confirm(keyed.tenant, provisional, place);
             }
             self.calendar
-                .expect(keyed.tenant, key, &mut keyed.group, &running.condition);
+                .expect(keyed.tenant, place, &mut keyed.group, &running.condition);
         }
     }
 
@@ -329,7 +286,7 @@ impl Correlator {
         }
         running.plan = Arc::clone(plan);
         let mut gone = Vec::new();
-        for (key, keyed) in self
+        for (place, keyed) in self
             .groups
             .iter_mut()
             .filter(|(_, keyed)| keyed.plan == slot)
@@ -348,7 +305,7 @@ impl Correlator {
                 .reevaluate(whole, &running.condition, &mut gone, &mut Vec::new());
             let mut speaker = identity::Speaker {
                 running,
-                group: key.group(plan.id),
+                group: keyed.key,
                 tenant: keyed.tenant,
                 epoch,
                 watermark: clock.watermark.0,
@@ -359,7 +316,7 @@ impl Correlator {
             // An episode may have shrunk to its settled part, which ends up to a window before.
             let from = line.saturating_sub(running.condition.timespan);
             let provisional = speaker.say(&mut keyed.group, from, i64::MAX);
-            self.calendar.confirm(keyed.tenant, provisional, *key);
+            self.calendar.confirm(keyed.tenant, provisional, place);
         }
     }
 
@@ -369,9 +326,10 @@ impl Correlator {
             return;
         };
         self.plans[slot as usize] = None;
-        self.groups.retain(|_, keyed| {
+        let mut removed = Vec::new();
+        for (place, keyed) in self.groups.iter_mut() {
             if keyed.plan != slot {
-                return true;
+                continue;
             }
             for said in keyed
                 .group
@@ -383,15 +341,18 @@ impl Correlator {
                 output.rows.extend(rows.map(|row| (row, -1)));
                 output.retractions.push((said.alert, Cause::RuleRemoved));
             }
-            false
-        });
+            removed.push(place);
+        }
+        removed
+            .into_iter()
+            .for_each(|place| self.groups.remove(place, plan));
     }
 
     /// Moves a tenant's clock: confirms what the watermark passed, settles what the line passed.
     fn advance(&mut self, epoch: Epoch, clock: Clock, output: &mut Output) {
         self.clocks.insert(clock.tenant, clock);
-        for key in self.calendar.confirmed(clock.tenant, clock.watermark.0) {
-            let Some(keyed) = self.groups.get_mut(&key) else {
+        for place in self.calendar.confirmed(clock.tenant, clock.watermark.0) {
+            let Some(keyed) = self.groups.get_mut(place) else {
                 continue;
             };
             let Some(Some(running)) = self.plans.get(keyed.plan as usize) else {
@@ -399,7 +360,7 @@ impl Correlator {
             };
             let mut speaker = identity::Speaker {
                 running,
-                group: key.group(running.plan.id),
+                group: keyed.key,
                 tenant: keyed.tenant,
                 epoch,
                 watermark: clock.watermark.0,
@@ -408,13 +369,13 @@ impl Correlator {
             };
             speaker.say(&mut keyed.group, i64::MIN, i64::MAX);
         }
-        for key in self.calendar.due(clock.tenant, clock.settled.0) {
-            self.forget(key, clock.settled.0);
+        for place in self.calendar.due(clock.tenant, clock.settled.0) {
+            self.forget(place, clock.settled.0);
         }
     }
 
-    fn forget(&mut self, key: StateKey, line: i64) {
-        let Some(keyed) = self.groups.get_mut(&key) else {
+    fn forget(&mut self, place: Slot, line: i64) {
+        let Some(keyed) = self.groups.get_mut(place) else {
             return;
         };
         let Some(Some(running)) = self.plans.get_mut(keyed.plan as usize) else {
@@ -424,11 +385,11 @@ impl Correlator {
         keyed.group.forget(&running.condition);
         keyed.group.expected = false;
         if keyed.group.is_empty() {
-            running.groups[shard(&key.group(running.plan.id))] -= 1;
-            self.groups.remove(&key);
+            running.groups[shard(&keyed.key)] -= 1;
+            self.groups.remove(place, running.plan.id);
         } else {
             self.calendar
-                .expect(keyed.tenant, key, &mut keyed.group, &running.condition);
+                .expect(keyed.tenant, place, &mut keyed.group, &running.condition);
         }
     }
 }
