@@ -53,6 +53,7 @@ pub struct ServerArgs {
 pub enum Verb {
     /// Run the server (what `weir` without a verb does).
     Run,
+    Replay(Box<crate::replay::ReplayArgs>),
     /// Check a ledger from a process of its own.
     #[command(hide = true)]
     CheckLedger { dir: PathBuf },
@@ -62,6 +63,7 @@ pub enum Verb {
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         None | Some(Verb::Run) => crate::run::run(&cli.server),
+        Some(Verb::Replay(args)) => crate::replay::replay(&args, cli.quiet),
         Some(Verb::CheckLedger { dir }) => {
             weir_store::ledger::check(&dir)?;
             Ok(ExitCode::SUCCESS)
@@ -110,6 +112,8 @@ pub enum Failure {
     BadData(String),
     #[error("{0}")]
     Unreachable(String),
+    #[error("{0}")]
+    Io(String),
 }
 
 impl Failure {
@@ -118,6 +122,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::BadData(_) => 65,
             Self::Unreachable(_) => 69,
+            Self::Io(_) => 74,
         }
     }
 }

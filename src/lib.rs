@@ -16,3 +16,5 @@ pub mod observe;
 pub mod rule_desk;
 
 pub mod run;
+
+pub mod replay;

@@ -395,6 +395,16 @@ impl Feeder {
     }
 }
 
+impl Drop for Feeder {
+    /// Wakes the workers once nothing more can come, so that they end at once.
+    fn drop(&mut self) {
+        for (sender, thread) in self.workers.drain(..) {
+            drop(sender);
+            thread.unpark();
+        }
+    }
+}
+
 struct Committer {
     texts: Texts,
     frames: Arc<dyn Frames>,

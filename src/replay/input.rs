@@ -1,0 +1,187 @@
+//! Files to lines: opens what was named, unpacks it, and cuts it at line ends in bounded memory.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::cli::Failure;
+
+/// A longer line is kept up to here, and said to be cut: what the journal takes over HTTP, too.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes that are read from a file at a time.
+const READ_BYTES: usize = 256 << 10;
+
+/// The name that stands for standard input.
+pub const STDIN: &str = "-";
+
+/// Tells a mistyped name before hours are spent on those before it. Nothing is opened: a pipe can
+/// be opened only once.
+pub fn check(file: &Path) -> Result<()> {
+    if file.as_os_str() == STDIN {
+        return Ok(());
+    }
+    let metadata = std::fs::metadata(file);
+    let metadata = metadata.with_context(|| format!("cannot read {}", file.display()))?;
+    if metadata.is_dir() {
+        let folder = io::Error::from(io::ErrorKind::IsADirectory);
+        let told = format!("cannot read {}; name the files in it", file.display());
+        return Err(folder).context(told);
+    }
+    Ok(())
+}
+
+/// The lines of a file.
+pub struct Lines {
+    name: String,
+    input: BufReader<Box<dyn Read>>,
+    /// The number of the last line that was read, from 1.
+    number: u64,
+}
+
+/// A line without its end.
+pub struct Line<'l> {
+    pub number: u64,
+    pub bytes: &'l [u8],
+    /// It was longer than [`LINE_BYTES_MAX`].
+    pub cut: bool,
+}
+
+impl Lines {
+    /// Opens a file; what ends in `.gz` or `.zst` is unpacked, `-` is standard input.
+    pub fn open(file: &Path) -> Result<Self> {
+        let name = file.display().to_string();
+        let opened = unpacked(file).with_context(|| format!("cannot read {name}"))?;
+        Ok(Self {
+            name,
+            input: BufReader::with_capacity(READ_BYTES, opened),
+            number: 0,
+        })
+    }
+
+    /// Reads the next line that is not blank into `buffer`; `None` at the end.
+    pub fn next<'l>(&mut self, buffer: &'l mut Vec<u8>) -> Result<Option<Line<'l>>> {
+        loop {
+            let cut = match read_line(&mut self.input, buffer, LINE_BYTES_MAX) {
+                Ok(Some(cut)) => cut,
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(self.failed(error)),
+            };
+            self.number += 1;
+            if !buffer.trim_ascii().is_empty() {
+                break Ok(Some(Line {
+                    number: self.number,
+                    bytes: buffer,
+                    cut,
+                }));
+            }
+        }
+    }
+
+    /// What the system did not refuse, the unpacker did: then the file is at fault.
+    fn failed(&self, error: io::Error) -> anyhow::Error {
+        let place = format!("after line {} of {}", self.number, self.name);
+        if error.raw_os_error().is_none() {
+            Failure::BadData(format!("cannot unpack what stands {place}: {error}")).into()
+        } else {
+            anyhow::Error::new(error).context(format!("cannot read on {place}"))
+        }
+    }
+}
+
+fn unpacked(file: &Path) -> io::Result<Box<dyn Read>> {
+    if file.as_os_str() == STDIN {
+        return Ok(Box::new(io::stdin()));
+    }
+    let opened = File::open(file)?;
+    let ending = file.extension().unwrap_or_default();
+    Ok(if ending.eq_ignore_ascii_case("gz") {
+        Box::new(flate2::read::MultiGzDecoder::new(opened))
+    } else if ending.eq_ignore_ascii_case("zst") {
+        Box::new(zstd::stream::read::Decoder::new(opened)?)
+    } else {
+        Box::new(opened)
+    })
+}
+
+/// Reads a line of at most `most` bytes, without its LF and the CR before it; what is longer is
+/// passed over. Tells whether it was cut; `None` at the end of input.
+fn read_line(
+    input: &mut impl BufRead,
+    line: &mut Vec<u8>,
+    most: usize,
+) -> io::Result<Option<bool>> {
+    line.clear();
+    let (mut cut, mut any) = (false, false);
+    loop {
+        let read = match input.fill_buf() {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if read.is_empty() {
+            return Ok(any.then_some(cut));
+        }
+        any = true;
+        let end = read.iter().position(|byte| *byte == b'\n');
+        let part = &read[..end.unwrap_or(read.len())];
+        // One byte more than is kept may be held: it may be the CR of the line's end.
+        let room = (most + 1).saturating_sub(line.len()).min(part.len());
+        cut |= room < part.len();
+        line.extend_from_slice(&part[..room]);
+        let used = part.len() + usize::from(end.is_some());
+        input.consume(used);
+        if end.is_some() {
+            if !cut && line.last() == Some(&b'\r') {
+                line.pop();
+            }
+            cut |= line.len() > most;
+            line.truncate(most);
+            return Ok(Some(cut));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &[u8], reads: usize) -> Vec<(Vec<u8>, bool)> {
+        let mut input = BufReader::with_capacity(reads, text);
+        let (mut lines, mut line) = (Vec::new(), Vec::new());
+        while let Some(cut) = read_line(&mut input, &mut line, 4).unwrap() {
+            lines.push((line.clone(), cut));
+        }
+        lines
+    }
+
+    #[test]
+    fn lines_are_kept_byte_for_byte_and_cut_at_the_limit() {
+        let whole = |line: &[u8]| (line.to_vec(), false);
+        let cut = |line: &[u8]| (line.to_vec(), true);
+        let table: [(&[u8], Vec<(Vec<u8>, bool)>); 9] = [
+            (b"", vec![]),
+            (b"ab\ncd", vec![whole(b"ab"), whole(b"cd")]),
+            (
+                b"ab\r\n\n\rc\n",
+                vec![whole(b"ab"), whole(b""), whole(b"\rc")],
+            ),
+            (b"\0\xff\n", vec![whole(b"\0\xff")]),
+            (
+                b"abcd\nabcde\nf",
+                vec![whole(b"abcd"), cut(b"abcd"), whole(b"f")],
+            ),
+            (b"abcd\r\nabcd\r", vec![whole(b"abcd"), cut(b"abcd")]),
+            (b"abc\r\rde\nf\n", vec![cut(b"abc\r"), whole(b"f")]),
+            (b"abcdefghijkl", vec![cut(b"abcd")]),
+            (b"\n", vec![whole(b"")]),
+        ];
+        for (text, expected) in table {
+            for reads in [1, 2, 3, 64] {
+                assert_eq!(lines(text, reads), expected, "{text:?} in reads of {reads}");
+            }
+        }
+    }
+}
