@@ -54,6 +54,8 @@ pub enum Verb {
     /// Run the server (what `weir` without a verb does).
     Run,
     Replay(Box<crate::replay::ReplayArgs>),
+    /// Tell stories: pages that say what happens, and what must be said of it.
+    Tell(crate::tell::TellArgs),
     /// Check a ledger from a process of its own.
     #[command(hide = true)]
     CheckLedger { dir: PathBuf },
@@ -64,6 +66,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.verb {
         None | Some(Verb::Run) => crate::run::run(&cli.server),
         Some(Verb::Replay(args)) => crate::replay::replay(&args, cli.quiet),
+        Some(Verb::Tell(args)) => crate::tell::tell(&args),
         Some(Verb::CheckLedger { dir }) => {
             weir_store::ledger::check(&dir)?;
             Ok(ExitCode::SUCCESS)

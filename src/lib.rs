@@ -17,4 +17,6 @@ pub mod rule_desk;
 
 pub mod run;
 
+pub mod tell;
+
 pub mod replay;

@@ -36,6 +36,9 @@ pub(crate) struct Net {
 impl Net {
     /// Takes in what was said; tells what no system may say.
     pub(crate) fn take(&mut self, settled: Settled) -> Result<(), String> {
+        if let Some(fault) = settled.fault {
+            return Err(fault);
+        }
         for commit in settled.commits {
             for change in &commit.changes {
                 self.change(change)?;

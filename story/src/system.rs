@@ -79,6 +79,8 @@ pub struct Settled {
     /// In order of epochs, each once. `records` are the current rows, also where no change is said.
     pub commits: Vec<Commit>,
     pub problems: Vec<SaidProblem>,
+    /// What keeps the system from going on, where something does: the story cannot be told.
+    pub fault: Option<String>,
 }
 
 /// What stories are told to: the whole system, a graph alone, or an oracle.

@@ -310,9 +310,13 @@ impl<'a> Teller<'a> {
 
     fn name_rules(&mut self, path: &str, documents: &[Document]) -> Result<(), String> {
         let stem = path.rsplit('/').next().unwrap_or(path);
-        for (at, document) in documents.iter().enumerate() {
-            let last = at + 1 == documents.len();
-            let name = if last { stem } else { &document.name };
+        // The file's name stands for its last document, unless another has it as its own.
+        let (last, others) = documents.split_last().unzip();
+        let others: &[Document] = others.unwrap_or_default();
+        let owned = others.iter().any(|document| document.name == stem);
+        for document in documents {
+            let by_file = !owned && last == Some(document);
+            let name = if by_file { stem } else { &document.name };
             let other = self
                 .rule_names
                 .iter()

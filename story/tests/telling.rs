@@ -178,6 +178,7 @@ impl System for Logins {
                 records,
             }],
             problems: Vec::new(),
+            fault: None,
         }
     }
 

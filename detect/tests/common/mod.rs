@@ -29,7 +29,9 @@ pub fn data(test: &str, file: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED: {test}: {file} is absent; set WEIR_DATA");
+    // Straight to standard error, since libtest hides what a test that passes prints.
+    let absent = format!("SKIPPED: {test}: {file} is absent; set WEIR_DATA\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), absent.as_bytes());
     None
 }
 

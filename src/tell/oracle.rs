@@ -1,0 +1,445 @@
+//! Stories told to the oracle: plain loops over everything that was let in, nothing incremental.
+//!
+//! It shares the parser and the matcher of rules with the graph, and nothing else: watermark,
+//! windows, episodes and the names of alerts are worked out here and in `reference.rs` anew after
+//! every delivery, from all that was ever heard.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_detect::{Detected, PlanChange, RuleBook};
+use weir_operators::Reading;
+use weir_operators::reference::{PlanStep, Reference, Standing};
+use weir_schema::{
+    AlertId, AlertRecord, AlertState, Batch, BatchSeq, Cause, Change, ChangeKind, Commit, Control,
+    Epoch, EventId, EventTime, Evidence, EvidenceItem, Fact, GroupField, GroupKey, Plan, PlanId,
+    Position, Problem, ReceiveTime, RuleVersion, Span, TenantKey, TimeBounds,
+};
+use weir_story::{Delivery, SaidProblem, Settled, System, TENANT, batches};
+
+use crate::tell::rows;
+
+/// The oracle as a system.
+#[derive(Default)]
+pub struct ReferenceSystem {
+    bounds: TimeBounds,
+    book: RuleBook,
+    reference: Reference,
+    epoch: u64,
+    batches: Vec<Arc<Batch>>,
+    watch: Watch,
+    /// Every version of every plan that ever ran.
+    plans: BTreeMap<(PlanId, RuleVersion), Plan>,
+    groups: BTreeMap<(PlanId, GroupKey), Vec<GroupField>>,
+    facts: Vec<Fact>,
+    alerts: Vec<Alert>,
+    /// The last revision of every alert that ever stood, and when it was first raised.
+    revisions: BTreeMap<AlertId, (u64, Epoch)>,
+    settled: Settled,
+    refused: Vec<String>,
+}
+
+/// Who was heard, when, and what time it told; the watermark follows.
+#[derive(Default)]
+struct Watch {
+    now: Option<ReceiveTime>,
+    /// Greatest credible event time and last receipt of each source.
+    sources: BTreeMap<String, (EventTime, ReceiveTime)>,
+    watermark: Option<EventTime>,
+}
+
+impl Watch {
+    fn tick(&mut self, received: ReceiveTime) {
+        self.now = self.now.max(Some(received));
+    }
+
+    fn hear(&mut self, source: &str, time: EventTime, received: ReceiveTime) {
+        let heard = self.sources.entry(source.to_owned());
+        let heard = heard.or_insert((time, received));
+        *heard = (heard.0.max(time), heard.1.max(received));
+    }
+
+    /// The least that a live source has told, less the lateness; it never falls.
+    fn watermark(&mut self, bounds: &TimeBounds) -> Option<EventTime> {
+        let furthest = self.sources.values().map(|heard| heard.0).max()?;
+        let mut least = None;
+        for (time, received) in self.sources.values() {
+            let idle = Some(received.plus(bounds.idle)) < self.now;
+            let behind = time.plus(bounds.lag_max) < furthest;
+            if !idle && !behind && least.is_none_or(|least| *time < least) {
+                least = Some(*time);
+            }
+        }
+        let reached = least.map(|least| least.minus(bounds.lateness));
+        self.watermark = self.watermark.max(reached);
+        self.watermark
+    }
+}
+
+/// An alert that was said.
+struct Alert {
+    standing: Standing,
+    /// Its first firing anchor.
+    from: EventTime,
+    record: AlertRecord,
+}
+
+impl ReferenceSystem {
+    fn epoch(&mut self, steps: &[PlanStep], facts: &[Fact]) {
+        self.epoch += 1;
+        let tenant = TenantKey::of(&[TENANT.as_bytes()]);
+        let clock = self.watch.watermark(&self.bounds).map(|watermark| {
+            let settled = |horizon| watermark.minus(horizon);
+            let settled = self.bounds.horizon.map_or(EventTime::MIN, settled);
+            (tenant, watermark, settled)
+        });
+        self.facts.extend(facts);
+        self.reference.epoch(steps, facts, clock.as_slice());
+        self.say();
+    }
+
+    /// Facts of a frame; with `only`, for those plans alone.
+    fn read(&mut self, seq: usize, only: Option<&[PlanId]>, facts: &mut Vec<Fact>) {
+        let batch = Arc::clone(&self.batches[seq]);
+        let reading = Reading::of(&batch, &self.bounds, None);
+        let (tenant, source) = (batch.tenant_key(), batch.source_key());
+        for (place, frame) in batch.frames.iter().enumerate() {
+            let event = weir_parse::decode(frame, &reading.context());
+            let id = EventId::of_frame(source, event.time, frame);
+            let future = event.problems.contains(&Problem::TimeInFuture);
+            if only.is_none() {
+                let problem = |problem: &Problem| SaidProblem {
+                    source: batch.source.clone(),
+                    problem: *problem,
+                    event: id,
+                };
+                self.settled
+                    .problems
+                    .extend(event.problems.iter().map(problem));
+                let told = if future { EventTime::MIN } else { event.time };
+                self.watch.tick(batch.received);
+                if !future {
+                    self.watch.hear(&batch.source, told, batch.received);
+                }
+            }
+            if future {
+                continue;
+            }
+            let mut detected = Detected::default();
+            self.book.detect(&event, tenant, only, &mut detected);
+            for draft in detected.facts {
+                let (plan, group) = (draft.plan, draft.group);
+                let fields = self.book.group_fields(plan, &event, tenant, group);
+                self.groups
+                    .insert((plan, group), fields.unwrap_or_default());
+                facts.push(Fact {
+                    plan,
+                    tenant,
+                    group,
+                    time: event.time,
+                    event: id,
+                    // A story has at most 100,000 events, and a batch fewer than 65,536.
+                    position: Position::new(BatchSeq(seq as u64), place as u16),
+                    member: draft.member,
+                });
+            }
+        }
+    }
+
+    fn rules(&mut self, control: &Control, steps: &mut Vec<PlanStep>, fresh: &mut Vec<PlanId>) {
+        let applied = self.book.apply(control);
+        let refused = applied.diagnostics.iter().filter(|said| said.refused);
+        self.refused.extend(refused.map(ToString::to_string));
+        for change in applied.changes {
+            match change {
+                PlanChange::Put { plan, backfill } => {
+                    if backfill {
+                        fresh.push(plan.id);
+                    }
+                    let version = (plan.id, plan.version);
+                    self.plans.insert(version, plan.clone());
+                    steps.push(PlanStep::Put(plan));
+                }
+                PlanChange::Remove(plan) => steps.push(PlanStep::Remove(plan)),
+            }
+        }
+    }
+
+    /// Compares what stands with what was said, group by group.
+    fn say(&mut self) {
+        let mut standing: BTreeMap<_, Vec<Standing>> = BTreeMap::new();
+        for row in self.reference.standing() {
+            standing.entry((row.plan, row.group)).or_default().push(row);
+        }
+        let mut said: BTreeMap<_, Vec<Alert>> = BTreeMap::new();
+        for alert in std::mem::take(&mut self.alerts) {
+            let row = &alert.standing;
+            said.entry((row.plan, row.group)).or_default().push(alert);
+        }
+        let keys: BTreeSet<_> = standing.keys().chain(said.keys()).copied().collect();
+        let mut words = Words::default();
+        for key in keys {
+            let rows = standing.remove(&key).unwrap_or_default();
+            let before = said.remove(&key).unwrap_or_default();
+            self.group(rows, before, &mut words);
+        }
+        if words.changes.is_empty() && words.records.is_empty() {
+            return;
+        }
+        let epoch = Epoch(self.epoch);
+        words
+            .changes
+            .sort_by_key(|change| (change.record.alert, change.record.revision));
+        for (ordinal, change) in (0..).zip(&mut words.changes) {
+            change.ordinal = ordinal;
+        }
+        words.records.sort_by_key(|record| record.alert);
+        for change in &words.changes {
+            let record = &change.record;
+            self.revisions
+                .insert(record.alert, (record.revision, record.raised));
+        }
+        self.settled.commits.push(Commit {
+            epoch,
+            changes: words.changes,
+            records: words.records,
+        });
+    }
+
+    /// Gives each alert of a group to the episode that goes on with it, and says the rest.
+    fn group(&mut self, rows: Vec<Standing>, mut before: Vec<Alert>, words: &mut Words) {
+        let mut episodes: Vec<(EventTime, Standing, Vec<Alert>)> = rows
+            .into_iter()
+            .map(|row| (self.first_firing(&row), row, Vec::new()))
+            .collect();
+        episodes.sort_by_key(|(from, ..)| *from);
+        before.sort_by_key(|alert| alert.from);
+        for alert in before {
+            let w = self.timespan(&alert.standing);
+            let meets = |reach: Span| {
+                episodes.iter().position(|(from, row, _)| {
+                    from.minus(reach) <= alert.standing.last && row.last.plus(reach) >= alert.from
+                })
+            };
+            match meets(Span(0)).or_else(|| meets(w)) {
+                Some(heir) => episodes[heir].2.push(alert),
+                None => words.retract(alert.record, Epoch(self.epoch)),
+            }
+        }
+        let mut taken: BTreeSet<AlertId> = episodes
+            .iter()
+            .flat_map(|(_, _, heirs)| heirs.iter().map(|alert| alert.record.alert))
+            .collect();
+        for (from, row, mut heirs) in episodes {
+            // The one that was said first goes on, the earlier one of several said together.
+            heirs.sort_by_key(|alert| (alert.record.raised, alert.from));
+            let mut heirs = heirs.into_iter();
+            let keeper = heirs.next();
+            let swallowed: Vec<AlertId> = heirs.map(|alert| alert.record.alert).collect();
+            let mut id = keeper.as_ref().map_or(row.key, |alert| alert.record.alert);
+            while keeper.is_none() && !taken.insert(id) {
+                id = AlertId::of(&[&id.0[0].to_le_bytes(), &id.0[1].to_le_bytes()]);
+            }
+            let old = keeper.map(|alert| alert.record);
+            let record = self.record(&row, id, old.as_ref());
+            let record = words.say(old, record, swallowed, Epoch(self.epoch));
+            self.alerts.push(Alert {
+                standing: row,
+                from,
+                record,
+            });
+        }
+    }
+
+    fn timespan(&self, row: &Standing) -> Span {
+        let plan = self.plans.get(&(row.plan, row.version));
+        plan.map_or(Span(0), |plan| plan.timespan)
+    }
+
+    /// The first firing anchor of an episode: the event time that its key names.
+    fn first_firing(&self, row: &Standing) -> EventTime {
+        let rule = self
+            .plans
+            .get(&(row.plan, row.version))
+            .map(|plan| &plan.rule);
+        let named = |time: EventTime| {
+            let key = rule.map(|rule| AlertId::of_episode(row.tenant, rule, &row.group, time));
+            key == Some(row.key)
+        };
+        let times = self.facts.iter().filter(|fact| fact.group == row.group);
+        let found = times.map(|fact| fact.time).find(|time| named(*time));
+        found.unwrap_or(row.first)
+    }
+
+    fn record(&self, row: &Standing, alert: AlertId, old: Option<&AlertRecord>) -> AlertRecord {
+        let plan = self.plans.get(&(row.plan, row.version));
+        let item = |event: &EventId| {
+            let facts = self.facts.iter().filter(|fact| fact.event == *event);
+            let earliest = facts.min_by_key(|fact| fact.position);
+            earliest.map(|fact| EvidenceItem {
+                time: fact.time,
+                event: *event,
+                position: fact.position,
+            })
+        };
+        let items: Vec<EvidenceItem> = row.evidence.iter().filter_map(item).collect();
+        let (head, tail) = items.split_at(items.len().min(Evidence::ITEMS_MAX));
+        let known = self.revisions.get(&alert).copied();
+        let (revision, raised) = known.unwrap_or((0, Epoch(self.epoch)));
+        AlertRecord {
+            alert,
+            key: row.key,
+            revision,
+            standing: true,
+            raised,
+            rule: plan.map_or_else(|| "".into(), |plan| Arc::clone(&plan.rule)),
+            version: row.version,
+            title: plan.map_or_else(String::new, |plan| plan.title.clone()),
+            level: plan.map_or(weir_schema::Level::Informational, |plan| plan.level),
+            tenant: TENANT.to_owned(),
+            group: self
+                .groups
+                .get(&(row.plan, row.group))
+                .cloned()
+                .unwrap_or_default(),
+            state: row.state,
+            first: row.first,
+            last: row.last,
+            count: row.count,
+            limited: false,
+            supersedes: old.map_or_else(Vec::new, |old| old.supersedes.clone()),
+            evidence: Evidence {
+                head: head.to_vec(),
+                tail: tail.to_vec(),
+            },
+            cause: Cause::RuleRemoved,
+        }
+    }
+}
+
+/// What one epoch says. Causes are the graph's to tell: here all are the same.
+#[derive(Default)]
+struct Words {
+    changes: Vec<Change>,
+    records: Vec<AlertRecord>,
+}
+
+impl Words {
+    fn say(
+        &mut self,
+        old: Option<AlertRecord>,
+        mut record: AlertRecord,
+        swallowed: Vec<AlertId>,
+        epoch: Epoch,
+    ) -> AlertRecord {
+        record.supersedes.extend(&swallowed);
+        let kept = |record: &AlertRecord| {
+            let AlertRecord {
+                key,
+                state,
+                level,
+                version,
+                count,
+                ..
+            } = record;
+            (*key, *state, *level, *version, count.checked_ilog2())
+        };
+        let kind = match &old {
+            None => Some(ChangeKind::Raised),
+            Some(old) => {
+                let changed = kept(old) != kept(&record) || !swallowed.is_empty();
+                changed.then_some(ChangeKind::Revised)
+            }
+        };
+        for alert in &swallowed {
+            let end = AlertRecord {
+                alert: *alert,
+                standing: false,
+                state: AlertState::SupersededBy(record.alert),
+                ..record.clone()
+            };
+            self.records.push(end);
+        }
+        if let Some(kind) = kind {
+            record.revision += 1;
+            self.push(kind, record.clone(), swallowed, epoch);
+        }
+        if old.as_ref() != Some(&record) {
+            self.records.push(record.clone());
+        }
+        record
+    }
+
+    fn retract(&mut self, mut record: AlertRecord, epoch: Epoch) {
+        record.standing = false;
+        record.revision += 1;
+        self.push(ChangeKind::Retracted, record.clone(), Vec::new(), epoch);
+        self.records.push(record);
+    }
+
+    fn push(&mut self, kind: ChangeKind, record: AlertRecord, by: Vec<AlertId>, epoch: Epoch) {
+        self.changes.push(Change {
+            kind,
+            epoch,
+            ordinal: 0,
+            supersedes: by,
+            record,
+        });
+    }
+}
+
+impl System for ReferenceSystem {
+    fn deliver(&mut self, events: &[Delivery]) {
+        let mut facts = Vec::new();
+        for batch in batches(events) {
+            self.batches.push(Arc::new(batch));
+            self.read(self.batches.len() - 1, None, &mut facts);
+        }
+        self.epoch(&[], &facts);
+    }
+
+    fn control(&mut self, controls: Vec<Control>) {
+        let (mut steps, mut fresh, mut facts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut heartbeats = Vec::new();
+        for control in &controls {
+            self.rules(control, &mut steps, &mut fresh);
+            match control {
+                Control::Start {
+                    bounds, received, ..
+                } => {
+                    self.bounds = *bounds;
+                    self.watch.tick(*received);
+                }
+                Control::Tick { received } => self.watch.tick(*received),
+                Control::Heartbeat { source, time, .. } => heartbeats.push((source, *time)),
+                _ => {}
+            }
+        }
+        for (source, time) in heartbeats {
+            let now = self.watch.now.unwrap_or(ReceiveTime::MIN);
+            self.watch.hear(source, time, now);
+        }
+        if !fresh.is_empty() {
+            for seq in 0..self.batches.len() {
+                self.read(seq, Some(&fresh), &mut facts);
+            }
+        }
+        self.epoch(&steps, &facts);
+    }
+
+    fn settle(&mut self) -> Settled {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// It has no state but what it was told, so there is nothing to lose.
+    fn restart(&mut self) {}
+
+    fn diagnostics(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.refused)
+    }
+
+    fn ask(&mut self, query: &str) -> Vec<String> {
+        let standing = self.alerts.iter().map(|alert| alert.record.clone());
+        rows(query, standing.collect())
+    }
+}
