@@ -96,10 +96,20 @@ impl Clocks {
     /// Takes an epoch's observations in; returns the clocks that moved, in order of tenant.
     pub fn epoch(&mut self, mut observations: Vec<Observation>) -> Vec<Clock> {
         observations.sort_unstable();
+        let receipts = observations
+            .iter()
+            .filter_map(|observation| match observation {
+                Observation::Now(now) => Some(*now),
+                Observation::Heard { received, .. } => Some(*received),
+                Observation::Bounds(_) | Observation::Heartbeat { .. } | Observation::Finish => {
+                    None
+                }
+            });
+        self.now = receipts.fold(self.now, ReceiveTime::max);
         for observation in observations {
             match observation {
                 Observation::Bounds(bounds) => self.bounds = bounds,
-                Observation::Now(now) => self.now = self.now.max(now),
+                Observation::Now(_) => {}
                 Observation::Finish => self.finished = true,
                 Observation::Heard {
                     tenant,
@@ -125,7 +135,6 @@ impl Clocks {
     }
 
     fn hear(&mut self, key: TenantKey, source: SourceKey, time: EventTime, at: ReceiveTime) {
-        self.now = self.now.max(at);
         let tenant = self.tenants.entry(key).or_insert_with(|| Tenant {
             clock: Clock::start(key),
             sources: BTreeMap::new(),
@@ -200,4 +209,113 @@ pub fn clocks<'scope>(
             }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TENANT: TenantKey = TenantKey(1);
+
+    fn heard(source: u64, time_s: i64, received_s: i64) -> Observation {
+        Observation::Heard {
+            tenant: TENANT,
+            source: SourceKey(source),
+            time: EventTime(time_s * 1_000_000_000),
+            received: ReceiveTime(received_s.saturating_mul(1_000_000_000)),
+        }
+    }
+
+    fn heartbeat(source: u64, time_s: i64) -> Observation {
+        Observation::Heartbeat {
+            tenant: TENANT,
+            source: SourceKey(source),
+            time: EventTime(time_s * 1_000_000_000),
+        }
+    }
+
+    fn now(seconds: i64) -> Observation {
+        Observation::Now(ReceiveTime(seconds * 1_000_000_000))
+    }
+
+    /// Plays epochs; returns the watermark in seconds after each, `None` before the first.
+    fn watermarks(epochs: &[&[Observation]]) -> Vec<Option<i64>> {
+        let mut clocks = Clocks::default();
+        let mut latest = None;
+        let mut play = |epoch: &&[Observation]| {
+            let moved = clocks.epoch(epoch.to_vec());
+            let seconds = |clock: &Clock| clock.watermark.0.div_euclid(1_000_000_000);
+            latest = moved.first().map(seconds).or(latest);
+            latest
+        };
+        epochs.iter().map(&mut play).collect()
+    }
+
+    #[test]
+    fn the_watermark_follows_the_slowest_live_source_and_never_falls() {
+        // Lateness 60 s, idle after 300 s, at most 3,600 s behind.
+        let cases: &[(&str, &[&[Observation]], &[Option<i64>])] = &[
+            ("one source", &[&[heard(1, 1000, 1000)]], &[Some(940)]),
+            (
+                "the slower of two holds it",
+                &[&[heard(1, 1000, 1000), heard(2, 900, 1000)]],
+                &[Some(840)],
+            ),
+            (
+                "a new slow source does not turn it back",
+                &[&[heard(1, 1000, 1000)], &[heard(2, 500, 1001)]],
+                &[Some(940), Some(940)],
+            ),
+            (
+                "an idle source lets go",
+                &[
+                    &[heard(1, 1000, 1000), heard(2, 900, 1000)],
+                    &[heard(1, 1400, 1400)],
+                ],
+                &[Some(840), Some(1340)],
+            ),
+            (
+                "a tick alone lets an idle source go, and moves nothing where all are idle",
+                &[
+                    &[heard(1, 1000, 1200), heard(2, 900, 1000)],
+                    &[now(1301)],
+                    &[now(9000)],
+                ],
+                &[Some(840), Some(940), Some(940)],
+            ),
+            (
+                "a heartbeat keeps a quiet source alive",
+                &[&[heard(1, 1000, 1000)], &[now(2000), heartbeat(1, 1990)]],
+                &[Some(940), Some(1930)],
+            ),
+            (
+                "a source too far behind lets go",
+                &[&[heard(1, 10_000, 1000), heard(2, 900, 1000)]],
+                &[Some(9940)],
+            ),
+            (
+                "the end of input claims all",
+                &[&[heard(1, 1000, 1000), Observation::Finish]],
+                &[Some(1000)],
+            ),
+        ];
+        for (name, epochs, expected) in cases {
+            assert_eq!(watermarks(epochs), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_order_within_an_epoch_does_not_matter() {
+        let mut epoch = [
+            heard(1, 1000, 1000),
+            heard(2, 900, 990),
+            now(1010),
+            heartbeat(3, 950),
+        ];
+        let expected = watermarks(&[&epoch]);
+        for _ in 0..epoch.len() {
+            epoch.rotate_left(1);
+            assert_eq!(watermarks(&[&epoch]), expected);
+        }
+    }
 }
