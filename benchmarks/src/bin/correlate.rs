@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use timely::dataflow::operators::core::{Inspect, Probe};
 use timely::dataflow::operators::vec::Input;
 use weir_benchmarks::facts::{self, FactStream};
-use weir_operators::{Clock, Directive, correlate};
+use weir_operators::{Clock, CorrelateNote, Directive, correlate};
 use weir_schema::{EventTime, Fact, Span};
 
 struct Options {
@@ -60,10 +60,17 @@ fn main() -> Result<()> {
     let json = timely::execute_directly(move |worker| {
         let rows = Rc::new(RefCell::new(0_u64));
         let counted = Rc::clone(&rows);
+        let size = Rc::new(RefCell::new(None));
+        let sized = Rc::clone(&size);
         let (mut facts_in, mut directives_in, probe) = worker.dataflow::<u64, _, _>(|scope| {
             let (facts_in, facts) = scope.new_input::<Fact>();
             let (directives_in, directives) = scope.new_input::<Directive>();
             let correlated = correlate(facts, directives);
+            correlated.notes.inspect(move |note| {
+                if let CorrelateNote::Size(groups, bytes) = note {
+                    *sized.borrow_mut() = Some((*groups, *bytes));
+                }
+            });
             let seen = correlated.rows.inspect(move |_| *counted.borrow_mut() += 1);
             (facts_in, directives_in, seen.probe().0)
         });
@@ -75,6 +82,8 @@ fn main() -> Result<()> {
         let mut settled = EventTime::MIN;
         let (mut wall, mut cpu, mut done) = (0.0, 0.0, 0_usize);
         let mut latencies: Vec<f64> = Vec::new();
+        let mut marks: Vec<u64> = Vec::new();
+        let mut measured: Option<(usize, (usize, usize))> = None;
         // Facts are made in slices outside of the measured time, so that memory is the operator's.
         while done < options.facts {
             let wanted = 100_000.min(options.facts - done);
@@ -106,6 +115,12 @@ fn main() -> Result<()> {
             wall += began.elapsed().as_secs_f64();
             cpu += cpu_seconds() - cpu_began;
             done += slice.len();
+            if let Some(found) = size.borrow_mut().take() {
+                measured = Some((done, found));
+            }
+            if done * 10 / options.facts > marks.len() {
+                marks.push(status_kib("VmRSS").unwrap_or(0));
+            }
         }
         latencies.sort_by(f64::total_cmp);
         let quantile = |q: f64| latencies[((latencies.len() - 1) as f64 * q) as usize];
@@ -122,7 +137,13 @@ fn main() -> Result<()> {
             "epoch_ms_p50": quantile(0.5),
             "epoch_ms_p99": quantile(0.99),
             "rows": *rows.borrow(),
-            "rss_peak_kib": rss_peak_kib(),
+            "rss_kib_by_tenth": marks,
+            "rss_peak_kib": status_kib("VmHWM"),
+            "state": measured.map(|(facts, (groups, bytes))| serde_json::json!({
+                "after_facts": facts,
+                "groups": groups,
+                "bytes": bytes,
+            })),
         })
     });
     println!("{json}");
@@ -137,8 +158,9 @@ fn cpu_seconds() -> f64 {
     ticks.filter_map(|n| n.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
-fn rss_peak_kib() -> Option<u64> {
+/// A size that the kernel tells of this process.
+fn status_kib(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
