@@ -190,8 +190,14 @@ fn wanted(query: &AlertQuery, record: &AlertRecord) -> bool {
     standing
         && group
         && query.level_min.is_none_or(|level| record.level >= level)
-        && query.rule.as_deref().is_none_or(|rule| *record.rule == *rule)
-        && query.tenant.as_deref().is_none_or(|tenant| record.tenant == tenant)
+        && query
+            .rule
+            .as_deref()
+            .is_none_or(|rule| *record.rule == *rule)
+        && query
+            .tenant
+            .as_deref()
+            .is_none_or(|tenant| record.tenant == tenant)
 }
 
 /// Wakes the streams when an epoch has brought changes.

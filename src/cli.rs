@@ -56,9 +56,16 @@ pub enum Verb {
     Replay(Box<crate::replay::ReplayArgs>),
     /// Tell stories: pages that say what happens, and what must be said of it.
     Tell(crate::tell::TellArgs),
+    Demo(crate::demo::DemoArgs),
+    Send(crate::send::SendArgs),
+    Explain(crate::explain_alert::ExplainArgs),
+    Check(crate::check::CheckArgs),
+    Verify(crate::verify::VerifyArgs),
     /// Check a ledger from a process of its own.
     #[command(hide = true)]
-    CheckLedger { dir: PathBuf },
+    CheckLedger {
+        dir: PathBuf,
+    },
 }
 
 /// Runs the verb.
@@ -67,6 +74,11 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         None | Some(Verb::Run) => crate::run::run(&cli.server),
         Some(Verb::Replay(args)) => crate::replay::replay(&args, cli.quiet),
         Some(Verb::Tell(args)) => crate::tell::tell(&args),
+        Some(Verb::Demo(args)) => crate::demo::demo(&args),
+        Some(Verb::Send(args)) => crate::send::send(&args),
+        Some(Verb::Explain(args)) => crate::explain_alert::explain(&args),
+        Some(Verb::Check(args)) => crate::check::check(&args),
+        Some(Verb::Verify(args)) => crate::verify::verify(&args),
         Some(Verb::CheckLedger { dir }) => {
             weir_store::ledger::check(&dir)?;
             Ok(ExitCode::SUCCESS)
@@ -116,7 +128,23 @@ pub enum Failure {
     #[error("{0}")]
     Unreachable(String),
     #[error("{0}")]
+    Denied(String),
+    #[error("{0}")]
     Io(String),
+}
+
+impl Cli {
+    /// Whether the log would be in the way of what the verb says.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let speaks = |verb: &Verb| {
+            matches!(
+                verb,
+                Verb::Demo(_) | Verb::Send(_) | Verb::Verify(_) | Verb::Check(_)
+            )
+        };
+        self.quiet || self.verb.as_ref().is_some_and(speaks)
+    }
 }
 
 impl Failure {
@@ -125,6 +153,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::BadData(_) => 65,
             Self::Unreachable(_) => 69,
+            Self::Denied(_) => 77,
             Self::Io(_) => 74,
         }
     }

@@ -61,9 +61,9 @@ impl std::str::FromStr for Door {
         if text == "off" {
             return Ok(Self(None));
         }
-        text.parse().map(|address| Self(Some(address))).map_err(|_| {
-            format!("`{text}` is no address; write `127.0.0.1:5514`, or `off`")
-        })
+        text.parse()
+            .map(|address| Self(Some(address)))
+            .map_err(|_| format!("`{text}` is no address; write `127.0.0.1:5514`, or `off`"))
     }
 }
 
@@ -204,9 +204,9 @@ impl std::str::FromStr for Duration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Span::parse(text)
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is no length of time; write `500ms`, `60s`, `5m`, `24h` or `7d`"))
+        Span::parse(text).map(Self).ok_or_else(|| {
+            format!("`{text}` is no length of time; write `500ms`, `60s`, `5m`, `24h` or `7d`")
+        })
     }
 }
 
@@ -241,9 +241,9 @@ impl Config {
             Some(file) => read(file).map_err(|problem| bad(vec![problem]))?,
             None => String::new(),
         };
-        let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            bad(vec![error.to_string().trim_end().to_owned()])
-        })?;
+        let mut table: toml::Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| bad(vec![error.to_string().trim_end().to_owned()]))?;
         // With its place where the file alone is wrong, before the environment is laid over it.
         if let Err(error) = toml::from_str::<Self>(&text) {
             return Err(bad(vec![error.to_string().trim_end().to_owned()]));
@@ -273,18 +273,33 @@ impl Config {
             problems.push("journal.epoch_events_max: must be 1 to 60000".to_owned());
         }
         for (place, source) in self.source.iter().enumerate() {
-            let mut say = |what: String| problems.push(format!("source {} ({}): {what}", place + 1, source.name));
+            let mut say = |what: String| {
+                problems.push(format!("source {} ({}): {what}", place + 1, source.name))
+            };
             if source.name.is_empty() {
                 say("name: must not be empty".to_owned());
             }
             if transport(&source.transport).is_none() {
-                say(format!("transport: `{}` is not udp, tcp or agent", source.transport));
+                say(format!(
+                    "transport: `{}` is not udp, tcp or agent",
+                    source.transport
+                ));
             }
-            if source.format.as_deref().is_some_and(|name| format(name).is_none()) {
+            if source
+                .format
+                .as_deref()
+                .is_some_and(|name| format(name).is_none())
+            {
                 say("format: must be syslog, json or auto".to_owned());
             }
-            if let Some(zone) = source.zone.as_deref().filter(|zone| Zone::parse(zone).is_none()) {
-                say(format!("zone: `{zone}` is no IANA time zone; write `Europe/Berlin`"));
+            if let Some(zone) = source
+                .zone
+                .as_deref()
+                .filter(|zone| Zone::parse(zone).is_none())
+            {
+                say(format!(
+                    "zone: `{zone}` is no IANA time zone; write `Europe/Berlin`"
+                ));
             }
             if let Some(Err(error)) = source.logsource.as_deref().map(parse_logsource) {
                 say(format!("logsource: {error}"));

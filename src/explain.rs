@@ -77,12 +77,16 @@ fn clauses(explained: &weir_detect::Explanation) -> Vec<MatchedClause> {
         let patterns = clause.patterns.join(", ");
         MatchedClause {
             rule: explained.rule.clone(),
-            clause: format!("{}.{field}{}: {patterns}", clause.identifier, clause.modifiers),
+            clause: format!(
+                "{}.{field}{}: {patterns}",
+                clause.identifier, clause.modifiers
+            ),
             field: clause.field.clone(),
             value: clause.value.clone(),
         }
     });
-    own.chain(explained.members.iter().flat_map(clauses)).collect()
+    own.chain(explained.members.iter().flat_map(clauses))
+        .collect()
 }
 
 /// What the plan asks of a group, in words.

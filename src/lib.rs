@@ -20,3 +20,10 @@ pub mod run;
 pub mod tell;
 
 pub mod replay;
+
+pub mod check;
+pub mod demo;
+pub mod explain_alert;
+mod http;
+pub mod send;
+pub mod verify;

@@ -7,7 +7,7 @@ use weir::cli;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    cli::start_log(cli.quiet);
+    cli::start_log(cli.is_quiet());
     match cli::dispatch(cli) {
         Ok(code) => code,
         Err(error) => {

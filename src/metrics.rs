@@ -1,8 +1,6 @@
 //! What the graph's epochs come to, as metrics. Labels come from closed sets only.
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use weir_dataflow::{EpochReport, Note};
 use weir_schema::{Cause, ChangeKind, Problem, ReceiveTime};
 
@@ -70,7 +68,10 @@ impl GraphMetrics {
         let event_to_alert = Histogram::with_opts(latency)?;
         registry.register(Box::new(event_to_alert.clone()))?;
         Ok(Self {
-            decoded: counter("weir_events_decoded_total", "Frames that went through the graph.")?,
+            decoded: counter(
+                "weir_events_decoded_total",
+                "Frames that went through the graph.",
+            )?,
             problems: vector(
                 "weir_parse_failures_total",
                 "Problems found in frames; the frames are kept.",
@@ -100,14 +101,20 @@ impl GraphMetrics {
                 "Changes of alerts said.",
                 &["change", "severity"],
             )?,
-            epoch: gauge("weir_epoch", "The last epoch whose results are in the ledger.")?,
+            epoch: gauge(
+                "weir_epoch",
+                "The last epoch whose results are in the ledger.",
+            )?,
             watermark: gauge(
                 "weir_watermark_seconds",
                 "The least watermark of all tenants, in seconds since 1970.",
             )?,
             groups: gauge("weir_correlation_groups", "Groups held for correlation.")?,
             group_bytes: gauge("weir_correlation_bytes", "Bytes held for correlation.")?,
-            faults: counter("weir_commit_faults_total", "Commits that failed and were tried again.")?,
+            faults: counter(
+                "weir_commit_faults_total",
+                "Commits that failed and were tried again.",
+            )?,
             event_to_alert,
         })
     }
@@ -135,13 +142,15 @@ impl GraphMetrics {
         self.late.inc_by(report.counts.late);
         self.not_re_evaluated.inc_by(report.counts.not_re_evaluated);
         self.limited.inc_by(report.counts.limited);
-        self.epoch.set(i64::try_from(report.epoch.0).unwrap_or(i64::MAX));
+        self.epoch
+            .set(i64::try_from(report.epoch.0).unwrap_or(i64::MAX));
         if let Some(clock) = report.clocks.iter().min_by_key(|clock| clock.watermark) {
             self.watermark.set(clock.watermark.0 / 1_000_000_000);
         }
         if let Some((groups, bytes)) = report.state {
             self.groups.set(i64::try_from(groups).unwrap_or(i64::MAX));
-            self.group_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            self.group_bytes
+                .set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         for change in report.commit.iter().flat_map(|commit| &commit.changes) {
             let labels = [change.kind.name(), change.record.level.name()];

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 use weir_dataflow::{EpochReport, Frames, Note, Observer, PortFault};
 use weir_ingest::Clock;
-use weir_schema::{Cause, Change, ChangeKind};
+use weir_schema::{AlertState, Cause, Change, ChangeKind, EventTime};
 use weir_web::rfc3339;
 
 use crate::metrics::{GraphMetrics, is_timed};
@@ -34,7 +35,8 @@ impl Observer for Ear {
         let Some(commit) = report.commit.filter(|commit| !commit.changes.is_empty()) else {
             return;
         };
-        self.bell.send_modify(|count| *count = count.wrapping_add(1));
+        self.bell
+            .send_modify(|count| *count = count.wrapping_add(1));
         let now = self.clock.now();
         for change in &commit.changes {
             if let Cause::Event(item) = change.record.cause
@@ -56,31 +58,40 @@ impl Observer for Ear {
 }
 
 /// Prints lines on a thread of its own, so that a reader who pauses does not pause the graph.
+#[derive(Clone)]
 pub struct Printer {
     lines: SyncSender<String>,
     left_out: u64,
 }
 
 impl Printer {
+    /// Prints on standard output.
     pub fn start() -> std::io::Result<Self> {
+        Self::to(std::io::stdout()).map(|(printer, _)| printer)
+    }
+
+    /// Prints on `out`. The thread ends once all clones of the printer are gone.
+    pub fn to(
+        mut out: impl std::io::Write + Send + 'static,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (lines, printed): (SyncSender<String>, Receiver<String>) = sync_channel(LINES_MAX);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("weir-printer".to_owned())
             .spawn(move || {
-                use std::io::Write;
                 for line in printed {
-                    // A closed standard output ends the printing, not the server.
-                    if writeln!(std::io::stdout(), "{line}").is_err() {
+                    // A closed output ends the printing, not the server.
+                    if writeln!(out, "{line}").is_err() {
                         return;
                     }
                 }
             })?;
-        Ok(Self { lines, left_out: 0 })
+        Ok((Self { lines, left_out: 0 }, thread))
     }
 
-    fn print(&mut self, line: String) {
+    /// Prints a line, unless too many wait already; then how many were left out is said later.
+    pub fn print(&mut self, line: String) {
         if self.left_out > 0 {
-            let note = format!("({} alerts were not printed)", self.left_out);
+            let note = format!("({} lines were not printed)", self.left_out);
             if self.lines.try_send(note).is_ok() {
                 self.left_out = 0;
             }
@@ -107,20 +118,29 @@ pub fn plain_words(change: &Change) -> String {
     let why = match &record.cause {
         Cause::Event(_) => "",
         Cause::LateEvent(_) => ", since a late log came in",
-        Cause::Watermark(_) => ", as no more was heard",
+        Cause::Watermark(_) => ", now confirmed: all was heard up to then",
         Cause::Rule(_) => ", since its rule was changed",
         Cause::RuleRemoved => ", since its rule was removed",
     };
+    let provisional = match record.state {
+        AlertState::Provisional => ", provisionally",
+        AlertState::Confirmed | AlertState::SupersededBy(_) => "",
+    };
     let events = if record.count == 1 { "event" } else { "events" };
     format!(
-        "{verb} {:<13} {} [{}] {} {events}, {} to {}{why}",
+        "{verb} {:<13} {} [{}] {} {events}, {} to {}{provisional}{why}",
         record.level.name(),
         shown(&record.title),
         group.join(" "),
         record.count,
-        rfc3339(record.first),
-        rfc3339(record.last),
+        in_seconds(record.first),
+        in_seconds(record.last),
     )
+}
+
+/// A time, without the part of a second where that is nothing.
+fn in_seconds(time: EventTime) -> String {
+    rfc3339(time).replace(".000000000", "")
 }
 
 /// Text from a log, safe for a terminal: no control character gets through, and it ends somewhere.

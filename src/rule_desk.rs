@@ -272,15 +272,19 @@ impl Rules for ManageRules {
         let mut ids = Vec::new();
         let since = since_now(&self.status);
         for mut document in documents(text, API_ORIGIN) {
-            let line = document.origin.rsplit(':').next().and_then(|n| n.parse().ok());
+            let first = document.origin.rsplit(':').next();
+            let first: Option<u32> = first.and_then(|n| n.parse().ok());
             document.origin = API_ORIGIN.to_owned();
             let control = put(&document, since);
             let applied = trial.apply(&control);
-            refused.extend(applied.diagnostics.into_iter().map(|diagnostic| Diagnostic {
-                // Lines of the whole body, not of the document in it.
-                line: diagnostic.line.zip(line).map(|(inner, first): (u32, u32)| inner + first - 1),
-                message: diagnostic.message,
-                hint: diagnostic.hint,
+            refused.extend(applied.diagnostics.into_iter().map(|diagnostic| {
+                // Lines of the whole body; the document's first where no more is known.
+                let inner = diagnostic.line.unwrap_or(1).saturating_sub(1);
+                Diagnostic {
+                    line: first.map(|first| first.saturating_add(inner)),
+                    message: diagnostic.message,
+                    hint: diagnostic.hint,
+                }
             }));
             ids.extend(weir_detect::rule_id(&document.text));
             controls.push(control);
@@ -311,7 +315,9 @@ impl Rules for ManageRules {
         if !self.runs(id) {
             return Ok(false);
         }
-        self.write(vec![Control::RuleRemove { rule: id.to_owned() }])?;
+        self.write(vec![Control::RuleRemove {
+            rule: id.to_owned(),
+        }])?;
         Ok(true)
     }
 }

@@ -47,7 +47,7 @@ use crate::token;
 const LEDGER_SYNC: Duration = Duration::from_secs(5);
 
 /// A ledger is checked in a process of its own, since its engine may panic on damage.
-const LEDGER_CHECK_LIMIT: Duration = Duration::from_secs(60);
+pub const LEDGER_CHECK_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where a running server is reached.
 #[derive(Clone, Debug)]
@@ -73,7 +73,11 @@ pub struct Server {
 }
 
 /// Starts everything, in flow order. Needs an actix system.
-pub async fn start(config: &Config, rules: Vec<Document>, printer: Option<Printer>) -> Result<Server> {
+pub async fn start(
+    config: &Config,
+    rules: Vec<Document>,
+    printer: Option<Printer>,
+) -> Result<Server> {
     let dir = config.data_dir.clone();
     let dir = dir.unwrap_or_else(|| PathBuf::from("weir-data"));
     let token = token::load_or_create(&dir)?;
@@ -101,7 +105,14 @@ pub async fn start(config: &Config, rules: Vec<Document>, printer: Option<Printe
         }
     }
     let first_start = report.last_sealed == Epoch(0) && report.unsealed_entries == 0;
-    begin(&mut writer, &desk, &rules, first_start, &bounds, clock.now())?;
+    begin(
+        &mut writer,
+        &desk,
+        &rules,
+        first_start,
+        &bounds,
+        clock.now(),
+    )?;
     let begun = journal.last_sealed();
     let ingest_metrics = IngestMetrics::register(&registry)?;
     let options = WriterOptions {
@@ -115,10 +126,17 @@ pub async fn start(config: &Config, rules: Vec<Document>, printer: Option<Printe
     };
     let port = WriteJournal(writer);
     let writer_clock = Arc::clone(&clock);
-    let intake = JournalWriter::start(port, options, ingest_metrics.clone(), deliveries, writer_clock)?;
+    let intake = JournalWriter::start(
+        port,
+        options,
+        ingest_metrics.clone(),
+        deliveries,
+        writer_clock,
+    )?;
 
     // The graph, which replays the journal and then follows it.
-    let ledger = Arc::new(open_ledger(&dir.join("ledger"), &store_metrics)?);
+    let ledger = open_ledger(&dir.join("ledger"), &store_metrics, report.last_sealed)?;
+    let ledger = Arc::new(ledger);
     let frames = Arc::new(ReadFrames(journal.clone()));
     let bell = Arc::new(watch::Sender::new(0));
     let ear = Ear {
@@ -226,7 +244,8 @@ pub async fn start(config: &Config, rules: Vec<Document>, printer: Option<Printe
             }),
             registry,
         };
-        let (server, handle) = weir_web::serve(listener, ports, WebOptions::new(Token::of(&token)))?;
+        let (server, handle) =
+            weir_web::serve(listener, ports, WebOptions::new(Token::of(&token)))?;
         actix_rt::spawn(server);
         web = Some(handle);
     }
@@ -311,7 +330,8 @@ async fn update_rules(
     rules: Vec<Document>,
 ) {
     let waiting = Arc::clone(&status);
-    let wait = move || while !waiting.wait_for(begun, Duration::from_secs(1)) && !waiting.failed() {};
+    let wait =
+        move || while !waiting.wait_for(begun, Duration::from_secs(1)) && !waiting.failed() {};
     let _ = actix_rt::task::spawn_blocking(wait).await;
     let (since, until) = (rule_desk::since_now(&status), rule_desk::until_now(&status));
     let (controls, diagnostics) = desk.changes(&rules, since, until);
@@ -322,33 +342,63 @@ async fn update_rules(
         return;
     }
     match intake.control(controls.clone()).await {
-        Ok(_) => controls.iter().for_each(|control| drop(desk.follow(control))),
+        Ok(_) => controls
+            .iter()
+            .for_each(|control| drop(desk.follow(control))),
         Err(error) => tracing::error!(%error, "changed rules could not be journaled"),
     }
 }
 
 fn tell(report: &weir_store::journal::OpenReport) {
     for torn in &report.torn {
-        tracing::warn!(?torn, "an unfinished write at the end of the journal was cut off");
+        tracing::warn!(
+            ?torn,
+            "an unfinished write at the end of the journal was cut off"
+        );
     }
     for damage in &report.damage {
-        tracing::error!(?damage, "the journal is damaged; a copy is in its quarantine folder");
+        tracing::error!(
+            ?damage,
+            "the journal is damaged; a copy is in its quarantine folder"
+        );
     }
 }
 
-/// Opens the ledger; one that does not hold is set aside, and rebuilt from the journal.
-fn open_ledger(dir: &Path, metrics: &StoreMetrics) -> Result<Ledger> {
-    let mut check = std::process::Command::new(std::env::current_exe()?);
-    check.arg("check-ledger").arg(dir);
-    let checked = ledger::check_in_child(check, LEDGER_CHECK_LIMIT)?;
+/// Opens the ledger; one that does not hold is set aside, and rebuilt from the journal. So is one
+/// that has applied epochs after `sealed`, the last that the journal held when it was opened: their
+/// numbers will be given again, to other events.
+fn open_ledger(dir: &Path, metrics: &StoreMetrics, sealed: Epoch) -> Result<Ledger> {
+    let checked = ledger::check_in_child(ledger_check(dir)?, LEDGER_CHECK_LIMIT)?;
     if let Err(reason) = checked {
         // The journal's lock is ours, so no other server can be what the check ran into.
-        let stamp = SystemClock.now().0 / 1_000_000_000;
-        let aside = ledger::set_aside(dir, &stamp.to_string())?;
-        metrics.state_rebuilds_total.inc();
-        tracing::error!(%reason, aside = %aside.display(), "the ledger is damaged; rebuilding it");
+        rebuild(dir, metrics, &reason)?;
+        return Ok(Ledger::open(dir)?);
     }
+    let ledger = Ledger::open(dir)?;
+    let applied = ledger.applied();
+    if applied <= sealed {
+        return Ok(ledger);
+    }
+    drop(ledger);
+    let (applied, sealed) = (applied.0, sealed.0);
+    let reason = format!("it has applied epoch {applied}, and the journal ends at {sealed}");
+    rebuild(dir, metrics, &reason)?;
     Ok(Ledger::open(dir)?)
+}
+
+/// The command that checks a ledger in a process of its own.
+pub fn ledger_check(dir: &Path) -> std::io::Result<std::process::Command> {
+    let mut check = std::process::Command::new(std::env::current_exe()?);
+    check.arg("check-ledger").arg(dir);
+    Ok(check)
+}
+
+fn rebuild(dir: &Path, metrics: &StoreMetrics, reason: &str) -> std::io::Result<()> {
+    let stamp = SystemClock.now().0 / 1_000_000_000;
+    let aside = ledger::set_aside(dir, &stamp.to_string())?;
+    metrics.state_rebuilds_total.inc();
+    tracing::error!(%reason, aside = %aside.display(), "the ledger does not hold; rebuilding it");
+    Ok(())
 }
 
 fn keep_ledger_durable(ledger: &Arc<Ledger>, metrics: &StoreMetrics) {
@@ -365,7 +415,9 @@ fn keep_ledger_durable(ledger: &Arc<Ledger>, metrics: &StoreMetrics) {
                     tracing::error!(%error, "the ledger could not be synced");
                 }
                 if let Ok(bytes) = ledger.size_bytes() {
-                    metrics.state_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+                    metrics
+                        .state_bytes
+                        .set(i64::try_from(bytes).unwrap_or(i64::MAX));
                 }
             };
             let _ = actix_rt::task::spawn_blocking(sync).await;

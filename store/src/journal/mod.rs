@@ -78,4 +78,13 @@ impl Journal {
     ) -> Result<(JournalWriter, OpenReport), JournalError> {
         JournalWriter::open_on(dir, options, Box::new(segment::RealDisk))
     }
+
+    /// Keeps writers out of the journal in `dir` for as long as the answer lives.
+    pub fn lock(dir: &Path) -> Result<JournalLock, JournalError> {
+        writer::lock(dir).map(JournalLock)
+    }
 }
+
+/// Held, nobody writes to the journal.
+#[derive(Debug)]
+pub struct JournalLock(#[expect(dead_code, reason = "dropping it unlocks")] std::fs::File);

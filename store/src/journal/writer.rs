@@ -340,7 +340,8 @@ impl OpenSegment {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, JournalError> {
+/// Takes the place of the one writer; it is given back when the file is dropped.
+pub(super) fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = dir.join("lock");
     let opened = OpenOptions::new()
         .write(true)

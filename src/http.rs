@@ -1,0 +1,108 @@
+//! Asks a server of ours over HTTP: one GET, one answer, nothing more.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::cli::Failure;
+
+/// Largest answer that is read: an explanation with all its events takes some 16 MiB.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// Longest connecting, and longest silence within an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the server said.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+/// Asks for `path` at `url` (`http://HOST:PORT`) with the token.
+pub fn get(url: &str, path: &str, token: &str) -> Result<Answer> {
+    let host = url
+        .strip_prefix("http://")
+        .map(|host| host.trim_end_matches('/'));
+    let host = host.filter(|host| !host.is_empty() && !host.contains(['/', ' ', '\r', '\n']));
+    let host = host.ok_or_else(|| {
+        Failure::Usage(format!(
+            "`{url}` is no address of a server; write `http://127.0.0.1:8514`"
+        ))
+    })?;
+    let mut stream = connect(host).map_err(|error| {
+        Failure::Unreachable(format!(
+            "no server answers at {url} ({error}); it must run: start it with `weir`, \
+             or name another with --url"
+        ))
+    })?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+         Accept: application/json\r\nConnection: close\r\n\r\n"
+    );
+    stream
+        .write_all(request.as_bytes())
+        .with_context(|| format!("cannot ask {url}"))?;
+    let mut bytes = Vec::new();
+    let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
+    read.with_context(|| format!("cannot read the answer of {url}"))?;
+    parse(&bytes).ok_or_else(|| anyhow!("{url} answered what is not HTTP as Weir speaks it"))
+}
+
+fn connect(host: &str) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for address in host.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Reads an answer whose head says how long its body is.
+fn parse(bytes: &[u8]) -> Option<Answer> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
+    let mut lines = head.split("\r\n");
+    let status = lines
+        .next()?
+        .strip_prefix("HTTP/1.1 ")?
+        .get(..3)?
+        .parse()
+        .ok()?;
+    let length = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
+    })?;
+    let start = end.checked_add(4)?;
+    let body = bytes.get(start..start.checked_add(length)?)?.to_vec();
+    Some(Answer { status, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn answers_are_read_whole_or_not_at_all() {
+        let answer = parse(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}").expect("read");
+        assert_eq!((answer.status, &answer.body[..]), (404, &b"{}"[..]));
+        for bad in [
+            &b""[..],
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        ] {
+            assert!(parse(bad).is_none(), "{bad:?}");
+        }
+    }
+}
