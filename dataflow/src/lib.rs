@@ -1,11 +1,22 @@
 //! The graph and the threads that run it: sealed epochs in, commits to the ledger out.
 
-mod graph;
-mod host;
-mod outputs;
 mod port;
+
+mod host;
+
+mod feeder;
+
 mod worker;
 
-pub use host::{Host, HostError, HostOptions, Status};
+mod graph;
+
+mod committer;
+
+mod outputs;
+
+mod status;
+
+pub use host::{Host, HostError, HostOptions};
 pub use port::{EpochReport, EpochSource, Frames, Ledger, Observer, PortFault};
+pub use status::Status;
 pub use weir_operators::{BatchNote, Clock, Counts, Emit, Note};

@@ -1,0 +1,101 @@
+//! Puts the workers' results of an epoch together and commits them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use weir_operators::Texts;
+use weir_schema::{Commit, Control, Epoch};
+
+use crate::host::HostError;
+use crate::outputs::{self, EpochOutput};
+use crate::port::{EpochReport, Frames, Ledger, Observer};
+use crate::status::Status;
+
+/// How long the committer waits before it tries a failed commit again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The thread that commits.
+pub struct Committer {
+    pub texts: Texts,
+    pub frames: Arc<dyn Frames>,
+    pub ledger: Box<dyn Ledger>,
+    pub observer: Box<dyn Observer>,
+    pub done: Vec<Receiver<EpochOutput>>,
+    pub controls: Receiver<(Epoch, Vec<Control>)>,
+    pub status: Arc<Status>,
+}
+
+impl Committer {
+    pub fn run(mut self) -> Result<(), HostError> {
+        let applied = self.ledger.applied();
+        let mut controls: Option<(Epoch, Vec<Control>)> = None;
+        while let Some(output) = self.next() {
+            // Controls are sent before the work of their epoch, so they are here by now.
+            loop {
+                controls = controls.or_else(|| self.controls.try_recv().ok());
+                match controls.take_if(|(epoch, _)| epoch.0 <= output.epoch) {
+                    Some((_, entries)) => entries.iter().for_each(|entry| self.texts.apply(entry)),
+                    None => break,
+                }
+            }
+            if output.epoch > applied.0 {
+                self.commit(&output)?;
+            } else {
+                self.tell(&output, None);
+            }
+            self.status.note(&output);
+        }
+        Ok(())
+    }
+
+    /// The next epoch's results of all workers; `None` once they are gone.
+    fn next(&self) -> Option<EpochOutput> {
+        let mut whole: Option<EpochOutput> = None;
+        for worker in &self.done {
+            let part = worker.recv().ok()?;
+            match &mut whole {
+                Some(whole) => whole.merge(part),
+                None => whole = Some(part),
+            }
+        }
+        whole
+    }
+
+    /// Commits an epoch, trying again until it holds or the host stops.
+    fn commit(&mut self, output: &EpochOutput) -> Result<(), HostError> {
+        loop {
+            let commit = outputs::commit(output, &self.texts, &*self.frames, &*self.ledger);
+            let done = commit.and_then(|commit| {
+                if let Some(commit) = &commit {
+                    self.ledger.commit(commit)?;
+                }
+                Ok(commit)
+            });
+            match done {
+                Ok(commit) => {
+                    self.tell(output, commit.as_ref());
+                    return Ok(());
+                }
+                Err(fault) if self.status.is_stopping() => {
+                    return Err(HostError::WriteLedger(fault));
+                }
+                Err(fault) => {
+                    self.observer.fault(&fault);
+                    std::thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, output: &EpochOutput, commit: Option<&Commit>) {
+        self.observer.epoch(&EpochReport {
+            epoch: Epoch(output.epoch),
+            commit,
+            notes: &output.notes,
+            clocks: &output.clocks,
+            counts: output.counts,
+            state: output.state,
+        });
+    }
+}

@@ -1,0 +1,127 @@
+//! Reads the journal epoch by epoch and gives every worker its part.
+
+use std::sync::Arc;
+use std::thread::Thread;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use weir_operators::Work;
+use weir_schema::{BatchSeq, Control, Epoch, SealedEpoch};
+
+use crate::host::HostError;
+use crate::port::{EpochSource, Frames};
+use crate::status::Status;
+use crate::worker::EpochWork;
+
+/// Batches of the past that are handed to a new rule at a time.
+const BACKFILL_BATCHES: usize = 64;
+
+/// How long the feeder waits for an epoch before it looks whether it should stop.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// The thread that feeds the workers.
+pub struct Feeder {
+    pub source: Box<dyn EpochSource>,
+    pub frames: Arc<dyn Frames>,
+    pub workers: Vec<(Sender<EpochWork>, Thread)>,
+    pub controls: Sender<(Epoch, Vec<Control>)>,
+    pub status: Arc<Status>,
+    /// Batches of the epochs fed so far.
+    pub batches: u64,
+}
+
+impl Feeder {
+    pub fn run(mut self) -> Result<(), HostError> {
+        while !self.status.is_stopping() && !self.status.failed() {
+            let next = self.source.next(WAIT).map_err(HostError::ReadJournal)?;
+            let Some(epoch) = next else { continue };
+            if !self.feed(epoch)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives every worker its part of an epoch; false once nobody takes it.
+    fn feed(&mut self, sealed: SealedEpoch) -> Result<bool, HostError> {
+        let Some(backfill) = self.backfill(&sealed) else {
+            return Ok(false);
+        };
+        let epoch = sealed.epoch;
+        let mut parts = self.parts();
+        for control in &sealed.controls {
+            let control = Arc::new(control.clone());
+            for part in &mut parts {
+                part.push(Work::Control(Arc::clone(&control)));
+            }
+        }
+        if !sealed.controls.is_empty() && self.controls.send((epoch, sealed.controls)).is_err() {
+            return Ok(false);
+        }
+        for some in backfill.chunks(BACKFILL_BATCHES) {
+            for seq in some {
+                let batch = self.frames.batch(*seq).map_err(HostError::ReadJournal)?;
+                self.part(&mut parts, *seq)
+                    .push(Work::Backfill(*seq, batch));
+            }
+            let part = std::mem::replace(&mut parts, self.parts());
+            if !self.send(epoch, part, false) {
+                return Ok(false);
+            }
+        }
+        for (seq, batch) in sealed.batches {
+            self.batches = self.batches.max(seq.0 + 1);
+            self.part(&mut parts, seq).push(Work::Batch(seq, batch));
+        }
+        Ok(self.send(epoch, parts, true))
+    }
+
+    fn parts(&self) -> Vec<Vec<Work>> {
+        vec![Vec::new(); self.workers.len()]
+    }
+
+    /// The part of the worker that decodes the batch `seq`.
+    fn part<'p>(&self, parts: &'p mut [Vec<Work>], seq: BatchSeq) -> &'p mut Vec<Work> {
+        let worker = seq.0 % self.workers.len() as u64;
+        &mut parts[worker as usize]
+    }
+
+    fn send(&self, epoch: Epoch, parts: Vec<Vec<Work>>, last: bool) -> bool {
+        let workers = self.workers.iter().zip(parts);
+        workers.into_iter().all(|((sender, thread), work)| {
+            let sent = sender.send(EpochWork { epoch, work, last }).is_ok();
+            thread.unpark();
+            sent
+        })
+    }
+
+    /// The batches before this epoch that its new rules must see: those with an event at or after
+    /// their `since`. All epochs before must be through, so that it is known which those are;
+    /// `None` if the host stops before that.
+    fn backfill(&self, sealed: &SealedEpoch) -> Option<Vec<BatchSeq>> {
+        let since = sealed.controls.iter().filter_map(|control| match control {
+            Control::RulePut { since, .. } => Some(*since),
+            _ => None,
+        });
+        let Some(since) = since.min() else {
+            return Some(Vec::new());
+        };
+        let before = Epoch(sealed.epoch.0 - 1);
+        while !self.status.wait_for(before, WAIT) {
+            if self.status.is_stopping() || self.status.failed() {
+                return None;
+            }
+        }
+        Some(self.status.batches_since(since, self.batches))
+    }
+}
+
+impl Drop for Feeder {
+    /// Wakes the workers once nothing more can come, so that they end at once.
+    fn drop(&mut self) {
+        for (sender, thread) in self.workers.drain(..) {
+            drop(sender);
+            thread.unpark();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Where the graph stands: shared by its threads, and read by whoever asks.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use weir_operators::{Clock, Note};
+use weir_schema::{BatchSeq, Epoch, EventTime, TenantKey};
+
+use crate::outputs::EpochOutput;
+
+/// Where the graph stands; shared, cheap to read.
+#[derive(Default)]
+pub struct Status {
+    done: AtomicU64,
+    stopping: AtomicBool,
+    failed: AtomicBool,
+    progress: Mutex<Progress>,
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct Progress {
+    done: u64,
+    /// By batch: the greatest credible event time in it. Eight bytes a batch.
+    greatest: Vec<EventTime>,
+    greatest_ever: Option<EventTime>,
+    clocks: std::collections::BTreeMap<TenantKey, Clock>,
+}
+
+impl Status {
+    /// The last epoch whose results are in the ledger.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.done.load(Ordering::Acquire))
+    }
+
+    /// Watermark and settled line of each tenant.
+    #[must_use]
+    pub fn clocks(&self) -> Vec<Clock> {
+        self.lock().clocks.values().copied().collect()
+    }
+
+    /// The greatest credible event time heard so far.
+    #[must_use]
+    pub fn greatest(&self) -> Option<EventTime> {
+        self.lock().greatest_ever
+    }
+
+    /// Whether the host was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Tells all threads to come to an end.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.moved.notify_all();
+    }
+
+    /// The batches before `end` that hold an event at or after `since`.
+    pub(crate) fn batches_since(&self, since: EventTime, end: u64) -> Vec<BatchSeq> {
+        let progress = self.lock();
+        let greatest = progress.greatest.iter().zip(0..end);
+        let wanted = greatest.filter(|(time, _)| **time >= since && **time > EventTime::MIN);
+        wanted.map(|(_, seq)| BatchSeq(seq)).collect()
+    }
+
+    /// Whether a thread of the graph gave up.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Waits until `epoch` is done; false if the graph stopped before or `wait` passed.
+    pub fn wait_for(&self, epoch: Epoch, wait: Duration) -> bool {
+        let waiting = |progress: &mut Progress| {
+            progress.done < epoch.0 && !self.is_stopping() && !self.failed()
+        };
+        let guard = self.lock();
+        let waited = self.moved.wait_timeout_while(guard, wait, waiting);
+        let (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        progress.done >= epoch.0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        // What it guards is replaced whole, so a panic elsewhere leaves nothing half-done.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what an epoch came to, once it is committed.
+    pub(crate) fn note(&self, output: &EpochOutput) {
+        let mut progress = self.lock();
+        for note in &output.notes {
+            let Note::Batch(batch) = note else { continue };
+            let place = usize::try_from(batch.batch.0).unwrap_or(usize::MAX);
+            if progress.greatest.len() <= place {
+                progress
+                    .greatest
+                    .resize(place.saturating_add(1), EventTime::MIN);
+            }
+            progress.greatest[place] = batch.greatest;
+            progress.greatest_ever = progress.greatest_ever.max(Some(batch.greatest));
+        }
+        for clock in &output.clocks {
+            progress.clocks.insert(clock.tenant, *clock);
+        }
+        progress.done = output.epoch;
+        self.done.store(output.epoch, Ordering::Release);
+        drop(progress);
+        self.moved.notify_all();
+    }
+
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.moved.notify_all();
+    }
+}
