@@ -131,6 +131,7 @@ fn crates_import_what_the_table_allows() {
     let known: BTreeMap<&str, &[&str]> = OURS.iter().copied().collect();
     let reasons = read(REASONS);
     let mut faults = Vec::new();
+    let mut used = BTreeSet::new();
     for member in members {
         let path = format!("{member}/Cargo.toml");
         let manifest: toml::Table = read(&path).parse().expect("a manifest is TOML");
@@ -149,6 +150,7 @@ fn crates_import_what_the_table_allows() {
         };
         let (shipped, tests) = (table("dependencies"), table("dev-dependencies"));
         for name in shipped.keys().chain(tests.keys()) {
+            used.insert(name.clone());
             if !name.starts_with("weir-") && !reasons.contains(&format!("`{name}`")) {
                 faults.push(format!("{path}: say in {REASONS} what {name} is for"));
             }
@@ -176,6 +178,10 @@ fn crates_import_what_the_table_allows() {
             faults.push(format!("{path}: add `[lints] workspace = true`"));
         }
     }
+    let declared = manifest["workspace"]["dependencies"].as_table();
+    let declared = declared.expect("dependencies are a table").keys();
+    let unused = declared.filter(|name| !used.contains(*name));
+    faults.extend(unused.map(|name| format!("Cargo.toml: no crate of ours uses {name}")));
     none(&faults, "the import table does not hold");
 }
 

@@ -166,7 +166,7 @@ impl History {
             horizon,
             position: 0,
             version: 1,
-            dense: seed % 5 == 0,
+            dense: seed.is_multiple_of(5),
         }
     }
 
