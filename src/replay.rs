@@ -36,7 +36,7 @@ use weir_store::journal::{Journal, JournalOptions, JournalWriter};
 use crate::adapters::{ReadEpochs, ReadFrames};
 use crate::cli::Failure;
 use crate::rule_desk::{self, Document};
-use feed::{Feed, Go, Reading};
+use feed::{Feed, Go, Reading, WRITE_BYTES};
 use input::Lines;
 use print::{Output, Printer, Records, Told, Wanted};
 use progress::Progress;
@@ -44,8 +44,16 @@ use progress::Progress;
 /// The tenant of a server without configuration, so that a replay gives alerts the same keys.
 const TENANT: &str = "default";
 
+const AFTER_HELP: &str = "\
+Everything is kept and may still be corrected, unless --horizon says otherwise. Blank lines are no
+events. A journal of the run, packed, is kept in the temporary folder until it ends.
+
+Exit codes: 0, 2 usage, 65 a rule that cannot be used (the others ran) or a file that cannot be
+unpacked, 74 input or output that failed, 77 permission.";
+
 /// Run the whole graph over files, and print what it says.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct ReplayArgs {
     /// Rules, a file or a folder; may be repeated [default: the built-in rules].
     #[arg(long, value_name = "PATH")]
@@ -129,7 +137,7 @@ fn received(text: &str) -> Result<Received, String> {
     let time = chrono::DateTime::parse_from_rfc3339(text).ok();
     let nanos = time.and_then(|time| time.timestamp_nanos_opt());
     let at = nanos.map(|nanos| Received::At(ReceiveTime(nanos)));
-    at.ok_or_else(|| "write it as 2026-08-01T12:00:00Z, between 1678 and 2262, or `now`".to_owned())
+    at.ok_or_else(|| "write RFC 3339, such as 2026-08-01T12:00:00Z, or `now`".to_owned())
 }
 
 /// Runs the verb.
@@ -298,6 +306,9 @@ fn begin(
     };
     for control in std::iter::once(&start).chain(rules) {
         writer.append(&Entry::Control(control.clone()))?;
+        if writer.pending_bytes() >= WRITE_BYTES {
+            writer.sync()?;
+        }
     }
     let epoch = writer.next_epoch();
     writer.append(&Entry::Seal { epoch })?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_bytes::ByteBuf;
 use weir_dataflow::Status;
 use weir_schema::{Batch, Control, Entry, Epoch, Format, ReceiveTime, Transport};
-use weir_store::journal::{JournalError, JournalWriter};
+use weir_store::journal::{JournalError, JournalReader, JournalWriter};
 
 use super::input::Line;
 use super::places::BatchLines;
@@ -16,7 +16,7 @@ use super::progress::Progress;
 /// A batch is cut at so many events ...
 const BATCH_FRAMES_MAX: usize = 1_000;
 
-/// ... or once it holds so many bytes. With the longest line it is far below what the journal takes.
+/// ... or once it holds so many bytes. With the longest line it is far below the journal's limit.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// An epoch is cut here even if it has few events: some twenty epochs are in memory at a time.
@@ -24,7 +24,7 @@ const EPOCH_BYTES: usize = 8 << 20;
 
 /// The journal is written once so much waits, or at the end of an epoch when the graph is idle:
 /// small epochs then share a write.
-const WRITE_BYTES: usize = 256 << 10;
+pub const WRITE_BYTES: usize = 256 << 10;
 
 /// Reading waits when the graph is so many epochs behind, so that what is said keeps pace with what
 /// is read, and the lines kept for `matches` are bounded.
@@ -55,6 +55,7 @@ pub enum Go {
 /// Writes lines to the journal that the graph reads.
 pub struct Feed {
     writer: JournalWriter,
+    reader: JournalReader,
     status: Arc<Status>,
     told: Arc<Told>,
     reading: Reading,
@@ -79,6 +80,7 @@ impl Feed {
         progress: Progress,
     ) -> Self {
         Self {
+            reader: writer.reader(),
             writer,
             status,
             told,
@@ -164,7 +166,7 @@ impl Feed {
         (self.epoch_events, self.epoch_bytes) = (0, 0);
         self.seal()?;
         let sealed = self.writer.next_epoch().0 - 1;
-        let idle = self.status.epoch() >= self.writer.reader().last_sealed();
+        let idle = self.status.epoch() >= self.reader.last_sealed();
         if idle || self.writer.pending_bytes() >= WRITE_BYTES {
             self.writer.sync()?;
         }

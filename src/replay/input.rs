@@ -115,14 +115,14 @@ fn read_line(
 ) -> io::Result<Option<bool>> {
     line.clear();
     let (mut cut, mut any) = (false, false);
-    loop {
+    let ended = loop {
         let read = match input.fill_buf() {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
         if read.is_empty() {
-            return Ok(any.then_some(cut));
+            break false;
         }
         any = true;
         let end = read.iter().position(|byte| *byte == b'\n');
@@ -134,14 +134,15 @@ fn read_line(
         let used = part.len() + usize::from(end.is_some());
         input.consume(used);
         if end.is_some() {
-            if !cut && line.last() == Some(&b'\r') {
-                line.pop();
-            }
-            cut |= line.len() > most;
-            line.truncate(most);
-            return Ok(Some(cut));
+            break true;
         }
+    };
+    if ended && !cut && line.last() == Some(&b'\r') {
+        line.pop();
     }
+    cut |= line.len() > most;
+    line.truncate(most);
+    Ok(any.then_some(cut))
 }
 
 #[cfg(test)]
