@@ -17,7 +17,7 @@ pub fn alerts<'scope>(
     rules: Stream<'scope, u64, Vec<(RuleRow, u64, isize)>>,
 ) -> VecCollection<'scope, u64, (Arc<AlertRow>, Level)> {
     rows.as_collection()
-        .map(|row| ((row.plan, row.version), row))
+        .map(|row| ((row.plan, row.placed, row.version), row))
         .join_map(rules.as_collection(), |_plan, row, level| {
             (Arc::clone(row), *level)
         })

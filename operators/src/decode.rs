@@ -14,8 +14,8 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use weir_detect::{Detected, PlanChange, RuleBook};
 use weir_parse::{Context, Zone};
 use weir_schema::{
-    Batch, BatchSeq, Control, Event, EventId, EventTime, Fact, Level, LogSource, PlanId, Position,
-    Problem, RuleId, RuleVersion, SourceKey, Span, TenantKey, TimeBounds,
+    Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, Fact, Level, LogSource, Plan,
+    PlanId, Position, Problem, RuleId, RuleVersion, SourceKey, Span, TenantKey, TimeBounds,
 };
 
 use crate::clock::Observation;
@@ -72,8 +72,9 @@ pub struct Emit {
     pub time_field: Option<String>,
 }
 
-/// Level of a version of a plan, as a row of the collection of rules.
-pub type RuleRow = ((PlanId, RuleVersion), Level);
+/// Level of a version of a plan that was put in place in an epoch, as a row of the collection of
+/// rules.
+pub type RuleRow = ((PlanId, Epoch, RuleVersion), Level);
 
 /// The streams that leave the decoder.
 pub struct Decoded<'scope> {
@@ -178,7 +179,7 @@ struct Decoder {
     fresh: Vec<PlanId>,
     fresh_at: u64,
     /// The rows of the collection of rules, so that a removal takes back exactly these.
-    rows: BTreeMap<PlanId, Vec<(RuleVersion, Level)>>,
+    rows: BTreeMap<PlanId, (Epoch, Vec<(RuleVersion, Level)>)>,
     detected: Detected,
 }
 
@@ -204,7 +205,7 @@ impl Decoder {
                     self.fresh_at = epoch;
                 }
                 let mut said = Out::default();
-                self.control(&control, &mut said);
+                self.control(Epoch(epoch), &control, &mut said);
                 if self.first {
                     out.append(said);
                 }
@@ -220,7 +221,7 @@ impl Decoder {
         }
     }
 
-    fn control(&mut self, control: &Control, out: &mut Out) {
+    fn control(&mut self, epoch: Epoch, control: &Control, out: &mut Out) {
         let applied = self.book.apply(control);
         for change in applied.changes {
             match change {
@@ -228,13 +229,14 @@ impl Decoder {
                     if backfill {
                         self.fresh.push(plan.id);
                     }
-                    self.put_row(plan.id, plan.version, plan.level, out);
+                    self.put_row(epoch, &plan, out);
                     out.directives.push(Directive::Put(Arc::new(plan)));
                 }
                 PlanChange::Remove(plan) => {
-                    for (version, level) in self.rows.remove(&plan).unwrap_or_default() {
-                        out.rules.push((((plan, version), level), -1));
-                    }
+                    let rows = self.rows.remove(&plan);
+                    let (placed, rows) = rows.unwrap_or((epoch, Vec::new()));
+                    let gone = |(version, level)| (((plan, placed, version), level), -1);
+                    out.rules.extend(rows.into_iter().map(gone));
                     out.directives.push(Directive::Remove(plan));
                 }
             }
@@ -265,11 +267,13 @@ impl Decoder {
             .extend(diagnostics.map(|diagnostic| Note::Diagnostic(diagnostic.to_string())));
     }
 
-    fn put_row(&mut self, plan: PlanId, version: RuleVersion, level: Level, out: &mut Out) {
-        let rows = self.rows.entry(plan).or_default();
-        if !rows.iter().any(|(known, _)| *known == version) {
-            rows.push((version, level));
-            out.rules.push((((plan, version), level), 1));
+    fn put_row(&mut self, epoch: Epoch, plan: &Plan, out: &mut Out) {
+        let rows = self.rows.entry(plan.id);
+        let (placed, rows) = rows.or_insert_with(|| (epoch, Vec::new()));
+        if !rows.iter().any(|(known, _)| *known == plan.version) {
+            rows.push((plan.version, plan.level));
+            let row = (plan.id, *placed, plan.version);
+            out.rules.push(((row, plan.level), 1));
         }
     }
 

@@ -88,6 +88,9 @@ pub struct AlertRow {
     /// The key of its episode as it is now.
     pub key: AlertId,
     pub plan: PlanId,
+    /// The epoch in which its plan was put in place. Where a plan that was removed comes back, what
+    /// it said before stays gone.
+    pub placed: Epoch,
     pub version: RuleVersion,
     pub tenant: TenantKey,
     pub group: GroupKey,

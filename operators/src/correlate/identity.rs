@@ -121,6 +121,7 @@ impl Speaker<'_> {
             alert: said.map_or(key, |said| said.alert),
             key,
             plan: plan.id,
+            placed: self.running.placed,
             version: self.running.version(self.tenant, episode.to),
             tenant: self.tenant,
             group: self.group,

@@ -84,6 +84,8 @@ impl Counts {
 /// A plan in force.
 struct Running {
     plan: Arc<Plan>,
+    /// The epoch in which it was put in place, or put back.
+    placed: Epoch,
     condition: Condition,
     /// Versions with the settled lines at which they took over, oldest first.
     versions: Vec<(RuleVersion, BTreeMap<TenantKey, i64>)>,
@@ -270,6 +272,7 @@ impl Correlator {
             self.slots.insert(plan.id, self.plans.len() as u32);
             self.plans.push(Some(Running {
                 plan: Arc::clone(plan),
+                placed: epoch,
                 condition,
                 versions: vec![(plan.version, BTreeMap::new())],
                 groups: Box::new([0; SHARDS]),
