@@ -1,5 +1,9 @@
 //! Every story of the project is true: of the graph, told in many ways, and of the oracle.
 
+#[path = "stories/random.rs"]
+mod random;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,12 +12,15 @@ use std::time::Duration;
 use rand::TryRngCore;
 use weir::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use weir::tell::graph::GraphSystem;
+use weir::tell::oracle::ReferenceSystem;
 use weir::tell::{Page, pages, told};
 use weir_dataflow::{Emit, EpochReport, EpochSource, Host, HostOptions, Observer, PortFault};
 use weir_schema::{Epoch, SealedEpoch};
 use weir_store::journal::{Journal, JournalOptions};
 use weir_store::ledger::Ledger;
-use weir_story::{Batching, System, Way, run, ways_full, ways_quick};
+use weir_story::{
+    Batching, Effect, Shelf, Sign, State, System, Way, parse, run, ways_full, ways_quick,
+};
 
 /// Ways of the full product that are told besides the quick ones.
 const MORE_WAYS: usize = 2;
@@ -37,7 +44,7 @@ fn seed() -> u64 {
 }
 
 /// Runs `check` over all pages on a few threads; fails with all that it says.
-fn each(pages: &[Page], check: impl Fn(&Page) -> Result<(), String> + Sync) {
+fn each<T: Sync>(pages: &[T], check: impl Fn(&T) -> Result<(), String> + Sync) {
     let next = AtomicUsize::new(0);
     let wrong = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -58,7 +65,7 @@ fn each(pages: &[Page], check: impl Fn(&Page) -> Result<(), String> + Sync) {
 #[test]
 fn every_story_is_true() {
     let pages = project();
-    assert!(pages.len() >= 24, "{} stories", pages.len());
+    assert!(pages.len() >= 29, "{} stories", pages.len());
     let seed = seed();
     let mut ways = ways_quick(seed);
     let full = ways_full(seed);
@@ -153,6 +160,70 @@ fn one_journal_gives_one_ledger() {
         }
         Ok(())
     });
+}
+
+/// Stories by dice that are told.
+const RANDOM_STORIES: u64 = 120;
+
+#[test]
+fn graph_and_oracle_say_the_same_of_stories_by_dice() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let first = seed();
+    let stories = std::env::var("WEIR_STORIES").map_or(RANDOM_STORIES, |n| {
+        n.parse().expect("WEIR_STORIES is a number")
+    });
+    let said = Mutex::new(BTreeMap::new());
+    let check = |seed: u64| {
+        let text = random::story(seed);
+        let file = format!("seed-{seed}.md");
+        let wrong = |what: String| format!("{what}\n{text}\nagain with WEIR_SEED={seed}");
+        let story = parse(&text, &file).map_err(|errors| wrong(format!("{errors:?}")))?;
+        let rules = root.join("stories/rules");
+        let shelf = Shelf::beside(&rules.join("x.md"), &rules);
+        let ways = ways_full(seed);
+        let way = ways[(seed % ways.len() as u64) as usize];
+        let mut graph = GraphSystem::new(way.workers).expect("a folder for the story");
+        let graph = run(&story, &shelf, &mut graph, &way);
+        let graph = graph.map_err(|failure| wrong(failure.to_string()))?;
+        let mut oracle = ReferenceSystem::default();
+        let oracle = run(&story, &shelf, &mut oracle, &way);
+        let oracle = oracle.map_err(|failure| wrong(format!("oracle: {failure}")))?;
+        for (line, graph) in &graph.effects {
+            let mut said = said.lock().expect("no check panics");
+            for effect in graph {
+                *said.entry((effect.sign, effect.state)).or_insert(0) += 1;
+            }
+            let oracle = &oracle.effects[line];
+            if graph != oracle {
+                let show = |effects: &[Effect]| {
+                    let lines = effects.iter().map(|effect| format!("    {effect}\n"));
+                    lines.collect::<String>()
+                };
+                let (graph, oracle) = (show(graph), show(oracle));
+                return Err(wrong(format!(
+                    "{file}:{line} told on {way}\n  graph\n{graph}  oracle\n{oracle}"
+                )));
+            }
+        }
+        Ok(())
+    };
+    let seeds: Vec<u64> = (0..stories).map(|n| first.wrapping_add(n)).collect();
+    each(&seeds, |seed| check(*seed));
+    // What the dice never say, they do not show to be right.
+    let said = said.into_inner().expect("no check panics");
+    for (sign, state) in [
+        (Sign::Raised, State::Plain),
+        (Sign::Raised, State::Provisional),
+        (Sign::Revised, State::Plain),
+        (Sign::Revised, State::Superseded),
+        (Sign::Retracted, State::Plain),
+    ] {
+        let times = said.get(&(sign, state)).copied().unwrap_or(0);
+        assert!(
+            stories < RANDOM_STORIES || times > 0,
+            "{sign:?} {state:?} was never said: {said:?}"
+        );
+    }
 }
 
 #[test]

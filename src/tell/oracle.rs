@@ -165,7 +165,7 @@ impl ReferenceSystem {
         }
     }
 
-    /// Compares what stands with what was said, group by group.
+    /// Compares what stands with what was said before.
     fn say(&mut self) {
         let mut standing: BTreeMap<_, Vec<Standing>> = BTreeMap::new();
         for row in self.reference.standing() {
@@ -176,38 +176,29 @@ impl ReferenceSystem {
             let row = &alert.standing;
             said.entry((row.plan, row.group)).or_default().push(alert);
         }
-        let keys: BTreeSet<_> = standing.keys().chain(said.keys()).copied().collect();
-        let mut words = Words::default();
-        for key in keys {
-            let rows = standing.remove(&key).unwrap_or_default();
+        let before = said.values().flatten();
+        let before: BTreeMap<AlertId, AlertRecord> = before
+            .map(|alert| (alert.record.alert, alert.record.clone()))
+            .collect();
+        let mut swallowed = BTreeMap::new();
+        for (key, rows) in standing {
             let before = said.remove(&key).unwrap_or_default();
-            self.group(rows, before, &mut words);
+            self.group(rows, before, &mut swallowed);
         }
-        if words.changes.is_empty() && words.records.is_empty() {
-            return;
+        let commit = self.differences(&before, &swallowed);
+        if !commit.changes.is_empty() || !commit.records.is_empty() {
+            self.settled.commits.push(commit);
         }
-        let epoch = Epoch(self.epoch);
-        words
-            .changes
-            .sort_by_key(|change| (change.record.alert, change.record.revision));
-        for (ordinal, change) in (0..).zip(&mut words.changes) {
-            change.ordinal = ordinal;
-        }
-        words.records.sort_by_key(|record| record.alert);
-        for change in &words.changes {
-            let record = &change.record;
-            self.revisions
-                .insert(record.alert, (record.revision, record.raised));
-        }
-        self.settled.commits.push(Commit {
-            epoch,
-            changes: words.changes,
-            records: words.records,
-        });
     }
 
-    /// Gives each alert of a group to the episode that goes on with it, and says the rest.
-    fn group(&mut self, rows: Vec<Standing>, mut before: Vec<Alert>, words: &mut Words) {
+    /// Gives each alert of a group to the episode that goes on with it; notes which ones became
+    /// one with which.
+    fn group(
+        &mut self,
+        rows: Vec<Standing>,
+        mut before: Vec<Alert>,
+        swallowed: &mut BTreeMap<AlertId, AlertId>,
+    ) {
         let mut episodes: Vec<(EventTime, Standing, Vec<Alert>)> = rows
             .into_iter()
             .map(|row| (self.first_firing(&row), row, Vec::new()))
@@ -221,9 +212,8 @@ impl ReferenceSystem {
                     from.minus(reach) <= alert.standing.last && row.last.plus(reach) >= alert.from
                 })
             };
-            match meets(Span(0)).or_else(|| meets(w)) {
-                Some(heir) => episodes[heir].2.push(alert),
-                None => words.retract(alert.record, Epoch(self.epoch)),
+            if let Some(heir) = meets(Span(0)).or_else(|| meets(w)) {
+                episodes[heir].2.push(alert);
             }
         }
         let mut taken: BTreeSet<AlertId> = episodes
@@ -235,20 +225,81 @@ impl ReferenceSystem {
             heirs.sort_by_key(|alert| (alert.record.raised, alert.from));
             let mut heirs = heirs.into_iter();
             let keeper = heirs.next();
-            let swallowed: Vec<AlertId> = heirs.map(|alert| alert.record.alert).collect();
             let mut id = keeper.as_ref().map_or(row.key, |alert| alert.record.alert);
             while keeper.is_none() && !taken.insert(id) {
                 id = AlertId::of(&[&id.0[0].to_le_bytes(), &id.0[1].to_le_bytes()]);
             }
-            let old = keeper.map(|alert| alert.record);
-            let record = self.record(&row, id, old.as_ref());
-            let record = words.say(old, record, swallowed, Epoch(self.epoch));
+            let supersedes = keeper.map_or_else(Vec::new, |alert| alert.record.supersedes);
+            let mut record = self.record(&row, id, supersedes);
+            for alert in heirs {
+                record.supersedes.push(alert.record.alert);
+                swallowed.insert(alert.record.alert, id);
+            }
             self.alerts.push(Alert {
                 standing: row,
                 from,
                 record,
             });
         }
+    }
+
+    /// What to say where these alerts stood `before`. Causes are the graph's to tell: here all are
+    /// the same.
+    fn differences(
+        &mut self,
+        before: &BTreeMap<AlertId, AlertRecord>,
+        swallowed: &BTreeMap<AlertId, AlertId>,
+    ) -> Commit {
+        let mut commit = Commit {
+            epoch: Epoch(self.epoch),
+            changes: Vec::new(),
+            records: Vec::new(),
+        };
+        for alert in &mut self.alerts {
+            let record = &mut alert.record;
+            let old = before.get(&record.alert);
+            let taken_in = swallowed.iter().filter(|(_, by)| **by == record.alert);
+            let taken_in: Vec<AlertId> = taken_in.map(|(alert, _)| *alert).collect();
+            let kind = match old {
+                None => Some(ChangeKind::Raised),
+                Some(old) if kept(old) != kept(record) || !taken_in.is_empty() => {
+                    Some(ChangeKind::Revised)
+                }
+                Some(_) => None,
+            };
+            if let Some(kind) = kind {
+                record.revision += 1;
+                commit
+                    .changes
+                    .push(change(kind, commit.epoch, record, taken_in));
+            }
+            if old != Some(record) {
+                commit.records.push(record.clone());
+            }
+        }
+        let stands: BTreeSet<AlertId> = self.alerts.iter().map(|a| a.record.alert).collect();
+        for (id, old) in before.iter().filter(|(id, _)| !stands.contains(id)) {
+            let mut record = old.clone();
+            record.standing = false;
+            match swallowed.get(id) {
+                Some(by) => record.state = AlertState::SupersededBy(*by),
+                None => {
+                    record.revision += 1;
+                    let gone = change(ChangeKind::Retracted, commit.epoch, &record, Vec::new());
+                    commit.changes.push(gone);
+                }
+            }
+            commit.records.push(record);
+        }
+        commit.changes.sort_by_key(|change| change.record.alert);
+        for (ordinal, change) in (0..).zip(&mut commit.changes) {
+            change.ordinal = ordinal;
+            let record = &change.record;
+            let last = (record.revision, record.raised);
+            self.revisions.insert(record.alert, last);
+        }
+        commit.records.sort_by_key(|record| record.alert);
+        commit
     }
 
     fn timespan(&self, row: &Standing) -> Span {
@@ -271,7 +322,7 @@ impl ReferenceSystem {
         found.unwrap_or(row.first)
     }
 
-    fn record(&self, row: &Standing, alert: AlertId, old: Option<&AlertRecord>) -> AlertRecord {
+    fn record(&self, row: &Standing, alert: AlertId, supersedes: Vec<AlertId>) -> AlertRecord {
         let plan = self.plans.get(&(row.plan, row.version));
         let item = |event: &EventId| {
             let facts = self.facts.iter().filter(|fact| fact.event == *event);
@@ -307,7 +358,7 @@ impl ReferenceSystem {
             last: row.last,
             count: row.count,
             limited: false,
-            supersedes: old.map_or_else(Vec::new, |old| old.supersedes.clone()),
+            supersedes,
             evidence: Evidence {
                 head: head.to_vec(),
                 tail: tail.to_vec(),
@@ -317,74 +368,25 @@ impl ReferenceSystem {
     }
 }
 
-/// What one epoch says. Causes are the graph's to tell: here all are the same.
-#[derive(Default)]
-struct Words {
-    changes: Vec<Change>,
-    records: Vec<AlertRecord>,
+/// The columns that are worth a revision of their own.
+fn kept(record: &AlertRecord) -> impl PartialEq + use<> {
+    let count = record.count.checked_ilog2();
+    (
+        record.key,
+        record.state,
+        record.level,
+        record.version,
+        count,
+    )
 }
 
-impl Words {
-    fn say(
-        &mut self,
-        old: Option<AlertRecord>,
-        mut record: AlertRecord,
-        swallowed: Vec<AlertId>,
-        epoch: Epoch,
-    ) -> AlertRecord {
-        record.supersedes.extend(&swallowed);
-        let kept = |record: &AlertRecord| {
-            let AlertRecord {
-                key,
-                state,
-                level,
-                version,
-                count,
-                ..
-            } = record;
-            (*key, *state, *level, *version, count.checked_ilog2())
-        };
-        let kind = match &old {
-            None => Some(ChangeKind::Raised),
-            Some(old) => {
-                let changed = kept(old) != kept(&record) || !swallowed.is_empty();
-                changed.then_some(ChangeKind::Revised)
-            }
-        };
-        for alert in &swallowed {
-            let end = AlertRecord {
-                alert: *alert,
-                standing: false,
-                state: AlertState::SupersededBy(record.alert),
-                ..record.clone()
-            };
-            self.records.push(end);
-        }
-        if let Some(kind) = kind {
-            record.revision += 1;
-            self.push(kind, record.clone(), swallowed, epoch);
-        }
-        if old.as_ref() != Some(&record) {
-            self.records.push(record.clone());
-        }
-        record
-    }
-
-    fn retract(&mut self, mut record: AlertRecord, epoch: Epoch) {
-        record.standing = false;
-        record.revision += 1;
-        self.push(ChangeKind::Retracted, record.clone(), Vec::new(), epoch);
-        self.records.push(record);
-    }
-
-    fn push(&mut self, kind: ChangeKind, record: AlertRecord, by: Vec<AlertId>, epoch: Epoch) {
-        self.changes.push(Change {
-            kind,
-            epoch,
-            ordinal: 0,
-            supersedes: by,
-            record,
-        });
+fn change(kind: ChangeKind, epoch: Epoch, record: &AlertRecord, took_in: Vec<AlertId>) -> Change {
+    Change {
+        kind,
+        epoch,
+        ordinal: 0,
+        supersedes: took_in,
+        record: record.clone(),
     }
 }
 

@@ -74,7 +74,7 @@ impl EffectNoun {
 }
 
 /// How an alert stands; a confirmed one needs no word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     Plain,
     Provisional,

@@ -1,0 +1,227 @@
+//! Stories by dice: events in and out of time, rules that change, sources that fall silent.
+
+use std::fmt::Write;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// A rule, the events that it reads, and what may be edited in it.
+struct Kind {
+    rule: &'static str,
+    events: &'static [(&'static str, &'static str)],
+    edits: &'static [&'static str],
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        rule: "failed_logins",
+        events: &[("vpn", "login.failed")],
+        edits: &[
+            "gte=2",
+            "gte=3",
+            "gte=4",
+            "level=high",
+            "timespan=2m",
+            "timespan=30s",
+        ],
+    },
+    Kind {
+        rule: "failed_pair",
+        events: &[("vpn", "login.failed")],
+        edits: &["eq=1", "eq=3", "level=high", "timespan=2m"],
+    },
+    Kind {
+        rule: "console_without_sso",
+        events: &[("aws", "console.login"), ("okta", "sso.grant")],
+        edits: &["level=high", "timespan=2m", "timespan=1m"],
+    },
+    Kind {
+        rule: "reset_and_abroad",
+        events: &[("idp", "mfa.reset"), ("vpn", "login.abroad")],
+        edits: &["level=low", "timespan=1m"],
+    },
+    Kind {
+        rule: "new_admin",
+        events: &[("ad", "group.add")],
+        edits: &["level=low"],
+    },
+];
+
+const SECOND: u64 = 1_000_000_000;
+
+/// What is in place while a story is written.
+struct Writer {
+    dice: StdRng,
+    text: String,
+    line: u64,
+    placed: Vec<(usize, bool)>,
+    stalled: Vec<&'static str>,
+    heard: Vec<&'static str>,
+}
+
+/// The text of a story.
+pub fn story(seed: u64) -> String {
+    let mut writer = Writer {
+        dice: StdRng::seed_from_u64(seed),
+        text: String::new(),
+        line: 10 * 3600 * SECOND,
+        placed: Vec::new(),
+        stalled: Vec::new(),
+        heard: Vec::new(),
+    };
+    if let Some(horizon) = ["", "2m", "5m", "20m"].get(writer.dice.random_range(0..4)) {
+        if !horizon.is_empty() {
+            writer.step(format!("horizon {horizon}"));
+        }
+    }
+    let kinds = 1 + writer.dice.random_range(0..3);
+    for kind in rand::seq::index::sample(&mut writer.dice, KINDS.len(), kinds) {
+        writer.step(format!("rule + {}", KINDS[kind].rule));
+        writer.placed.push((kind, true));
+    }
+    for chapter in 0..writer.dice.random_range(3..12) {
+        writer.chapter(chapter == 0);
+    }
+    writer.text
+}
+
+impl Writer {
+    fn step(&mut self, step: String) {
+        writeln!(self.text, "    {step}").expect("a string takes all");
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
+        self.dice.random_range(0..100) < percent
+    }
+
+    fn chapter(&mut self, first: bool) {
+        if !first {
+            self.changes();
+        }
+        let far = if self.chance(10) { 3600 } else { 150 };
+        let closes = self.line + self.dice.random_range(1..far) * SECOND;
+        let mut events = Vec::new();
+        for _ in 0..self.dice.random_range(0..7) {
+            if let Some(event) = self.event(closes, first) {
+                events.push(event);
+            }
+        }
+        events.sort();
+        let place = self.dice.random_range(0..=events.len());
+        for (at, (time, event)) in events.into_iter().enumerate() {
+            if at == place && self.chance(15) {
+                self.step("restart".to_owned());
+            }
+            let late = if !first && time < self.line {
+                "  late"
+            } else {
+                ""
+            };
+            self.step(format!("{}  {event}{late}", clock(time)));
+        }
+        self.step(format!("---- {}", clock(closes)));
+        self.text.push('\n');
+        self.line = closes;
+    }
+
+    fn event(&mut self, closes: u64, first: bool) -> Option<(u64, String)> {
+        let (kind, _) = self.placed[self.dice.random_range(0..self.placed.len())];
+        let events = KINDS[kind].events;
+        let (source, name) = events[self.dice.random_range(0..events.len())];
+        if self.stalled.contains(&source) {
+            return None;
+        }
+        if !self.heard.contains(&source) {
+            self.heard.push(source);
+        }
+        let user = ["ann", "bob"][self.dice.random_range(0..2)];
+        let now = if first { closes } else { self.line };
+        let time = match self.dice.random_range(0..100) {
+            // Around the windows of what was just said, on whole and half seconds.
+            0..35 => now - self.dice.random_range(0..300) * SECOND / 2,
+            35..45 => now - self.dice.random_range(0..1800) * SECOND,
+            45..48 => now - self.dice.random_range(0..6) * 60 * SECOND,
+            48..90 => now + (closes - now) * self.dice.random_range(0..=20) / 20,
+            90..97 => closes + self.dice.random_range(0..90) * SECOND,
+            _ => closes + self.dice.random_range(280..3000) * SECOND,
+        };
+        let times = match self.dice.random_range(0..10) {
+            // Repeats may not run over the last line.
+            _ if time < now && time + 30 * SECOND >= now => "",
+            0 => "  x 2 every 0s",
+            1 => "  x 3 every 10s",
+            2 => "  x 4 every 1s",
+            _ => "",
+        };
+        Some((time, format!("{source}  {name}  user={user}{times}")))
+    }
+
+    fn changes(&mut self) {
+        if self.chance(12) {
+            self.step("restart".to_owned());
+        }
+        if self.chance(20)
+            && let Some(source) = self.stalled.pop()
+        {
+            self.step(format!("resume {source}"));
+        } else if self.chance(15) {
+            let awake: Vec<&'static str> = self
+                .heard
+                .iter()
+                .filter(|source| !self.stalled.contains(source))
+                .copied()
+                .collect();
+            if !awake.is_empty() {
+                let source = awake[self.dice.random_range(0..awake.len())];
+                self.step(format!("stall {source}"));
+                self.stalled.push(source);
+            }
+        }
+        if self.chance(25) {
+            self.rule();
+        }
+    }
+
+    fn rule(&mut self) {
+        let at = self.dice.random_range(0..self.placed.len());
+        let (kind, runs) = self.placed[at];
+        let Kind { rule, edits, .. } = KINDS[kind];
+        match self.dice.random_range(0..10) {
+            0 if runs => {
+                self.step(format!("rule - {rule}"));
+                self.placed[at].1 = false;
+            }
+            1 | 2 if runs => self.step(format!("rule - {rule}  disabled")),
+            3 => {
+                self.step(format!("rule + {rule}  backfill=5m"));
+                self.placed[at].1 = true;
+            }
+            4 => {
+                self.step(format!("rule + {rule}"));
+                self.placed[at].1 = true;
+            }
+            _ => {
+                let edit = edits[self.dice.random_range(0..edits.len())];
+                self.step(format!("rule + {rule}  {edit}"));
+                self.placed[at].1 = true;
+            }
+        }
+    }
+}
+
+fn clock(time: u64) -> String {
+    let seconds = time / SECOND;
+    let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let (day, hour) = (h / 24, h % 24);
+    let day = if day == 0 {
+        String::new()
+    } else {
+        format!("D+{day} ")
+    };
+    let part = time % SECOND;
+    if part == 0 {
+        format!("{day}{hour:02}:{m:02}:{s:02}")
+    } else {
+        format!("{day}{hour:02}:{m:02}:{s:02}.{part:09}")
+    }
+}
