@@ -73,51 +73,18 @@ fn text(value: &Value) -> &str {
 
 fn words(explanation: &Value, changes: &Value) -> String {
     let mut out = Vec::new();
-    let alert = &explanation["alert"];
-    let stands = match alert["standing"].as_bool() {
-        Some(true) if alert["state"] == "provisional" => "stands, provisionally",
-        Some(true) => "stands",
-        _ if alert["state"] == "superseded" => "became one with another alert",
-        _ => "was taken back",
-    };
-    out.push(format!("Alert {} {stands}.", shown(text(&alert["alert"]))));
-    out.push(String::new());
-    let fact = |name: &str, value: &str| format!("  {name:<10}{}", shown(value));
-    out.push(fact("what", text(&alert["title"])));
-    out.push(fact("level", text(&alert["level"])));
-    out.push(fact("group", &group(&alert["group"])));
-    out.push(fact(
-        "when",
-        &format!("{} to {}", text(&alert["first"]), text(&alert["last"])),
-    ));
-    let limited = if alert["limited"] == true {
-        " at least"
-    } else {
-        ""
-    };
-    out.push(fact("events", &format!("{}{limited}", alert["count"])));
-    out.push(fact("rule", text(&alert["rule"])));
-    out.push(fact("version", text(&alert["version"])));
-    out.push(fact("asks for", text(&explanation["condition"])));
-    out.push(fact("tenant", text(&alert["tenant"])));
-
-    out.push(String::new());
-    out.push("It rests on:".to_owned());
-    let events = explanation["events"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
+    say_alert(explanation, &mut out);
+    out.push("\nIt rests on:".to_owned());
+    let events = list(&explanation["events"]);
     events.iter().for_each(|event| say_event(event, &mut out));
-    let all = alert["count"].as_u64().unwrap_or(0);
+    let all = explanation["alert"]["count"].as_u64().unwrap_or(0);
     let left_out = all.saturating_sub(events.len() as u64);
     if left_out > 0 {
-        out.push(format!(
-            "  ({left_out} more: the same again, or between the first and the last ones)"
-        ));
+        let what = "the same again, or between the first and the last ones";
+        out.push(format!("  ({left_out} more: {what})"));
     }
-
-    out.push(String::new());
-    out.push("What was said of it:".to_owned());
-    for change in changes.as_array().map_or(&[][..], Vec::as_slice) {
+    out.push("\nWhat was said of it:".to_owned());
+    for change in list(changes) {
         out.push(format!(
             "  {:>3}. {:<9} {} events, {}; {}",
             change["revision"],
@@ -128,12 +95,49 @@ fn words(explanation: &Value, changes: &Value) -> String {
         ));
     }
     if !explanation["cause_event"].is_null() {
-        out.push(String::new());
-        out.push("The event that brought the last of these about:".to_owned());
+        out.push("\nThe event that brought the last of these about:".to_owned());
         say_event(&explanation["cause_event"], &mut out);
     }
     out.push(String::new());
     out.join("\n")
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[][..], Vec::as_slice)
+}
+
+fn say_alert(explanation: &Value, out: &mut Vec<String>) {
+    let alert = &explanation["alert"];
+    let stands = match alert["standing"].as_bool() {
+        Some(true) if alert["state"] == "provisional" => "stands, provisionally",
+        Some(true) => "stands",
+        _ if alert["state"] == "superseded" => "became one with another alert",
+        _ => "was taken back",
+    };
+    out.push(format!(
+        "Alert {} {stands}.\n",
+        shown(text(&alert["alert"]))
+    ));
+    let when = format!("{} to {}", text(&alert["first"]), text(&alert["last"]));
+    let at_least = if alert["limited"] == true {
+        "at least "
+    } else {
+        ""
+    };
+    let facts = [
+        ("what", text(&alert["title"])),
+        ("level", text(&alert["level"])),
+        ("group", &group(&alert["group"])),
+        ("when", &when),
+        ("events", &format!("{at_least}{}", alert["count"])),
+        ("rule", text(&alert["rule"])),
+        ("version", text(&alert["version"])),
+        ("asks for", text(&explanation["condition"])),
+        ("tenant", text(&alert["tenant"])),
+    ];
+    for (name, value) in facts {
+        out.push(format!("  {name:<10}{}", shown(value)));
+    }
 }
 
 fn group(group: &Value) -> String {

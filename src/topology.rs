@@ -371,7 +371,8 @@ fn open_ledger(dir: &Path, metrics: &StoreMetrics, sealed: Epoch) -> Result<Ledg
     let checked = ledger::check_in_child(ledger_check(dir)?, LEDGER_CHECK_LIMIT)?;
     if let Err(reason) = checked {
         // The journal's lock is ours, so no other server can be what the check ran into.
-        rebuild(dir, metrics, &reason)?;
+        let aside = set_aside(dir, metrics)?;
+        tracing::error!(%reason, %aside, "the ledger is damaged; rebuilding it");
         return Ok(Ledger::open(dir)?);
     }
     let ledger = Ledger::open(dir)?;
@@ -380,9 +381,12 @@ fn open_ledger(dir: &Path, metrics: &StoreMetrics, sealed: Epoch) -> Result<Ledg
         return Ok(ledger);
     }
     drop(ledger);
+    let aside = set_aside(dir, metrics)?;
     let (applied, sealed) = (applied.0, sealed.0);
-    let reason = format!("it has applied epoch {applied}, and the journal ends at {sealed}");
-    rebuild(dir, metrics, &reason)?;
+    tracing::error!(
+        applied, sealed, %aside,
+        "the ledger knows epochs that the journal has lost; rebuilding it"
+    );
     Ok(Ledger::open(dir)?)
 }
 
@@ -393,12 +397,12 @@ pub fn ledger_check(dir: &Path) -> std::io::Result<std::process::Command> {
     Ok(check)
 }
 
-fn rebuild(dir: &Path, metrics: &StoreMetrics, reason: &str) -> std::io::Result<()> {
+/// Puts a ledger out of the way, and tells where it is now.
+fn set_aside(dir: &Path, metrics: &StoreMetrics) -> std::io::Result<String> {
     let stamp = SystemClock.now().0 / 1_000_000_000;
     let aside = ledger::set_aside(dir, &stamp.to_string())?;
     metrics.state_rebuilds_total.inc();
-    tracing::error!(%reason, aside = %aside.display(), "the ledger does not hold; rebuilding it");
-    Ok(())
+    Ok(aside.display().to_string())
 }
 
 fn keep_ledger_durable(ledger: &Arc<Ledger>, metrics: &StoreMetrics) {

@@ -111,7 +111,14 @@ async fn tell(
         Some(Ok(())) => {}
         Some(Err(error)) if args.once => printer.print(format!("weir: {error:#}")),
         Some(Err(error)) => return Err(error),
-        None => bail!("stopped before the story ended"),
+        None if args.once => bail!("stopped before the story ended"),
+        None => {
+            let code = ExitCode::SUCCESS;
+            return Ok(Told {
+                code,
+                summary: None,
+            });
+        }
     }
     let (sent, journaled) = (player.sent, player.tally.now());
     let answer = Answer::of(&server.ledger, &scenario.expected)?;
@@ -131,8 +138,9 @@ async fn tell(
     }
     // Its connections would only hold what may now come from others.
     drop(player);
-    printer.print(invitation(server, folder));
-    if std::io::stdout().is_terminal() {
+    let stays = std::io::stdout().is_terminal();
+    printer.print(invitation(server, folder, stays));
+    if stays {
         run::stop_asked().await?;
     }
     Ok(Told {
@@ -207,8 +215,13 @@ fn ending(answer: &Answer, sent: u64, journaled: u64) -> String {
     text
 }
 
-/// How to go on from here.
-fn invitation(server: &Server, folder: &Path) -> String {
+/// How to go on from here. A demo whose output goes to a file or pipe ends when it is told.
+fn invitation(server: &Server, folder: &Path, stays: bool) -> String {
+    let until = if stays {
+        "it listens until Ctrl-C, and then forgets everything"
+    } else {
+        "started in a terminal, it goes on listening"
+    };
     let at = &server.addresses;
     let shown = |at: Option<SocketAddr>| at.map_or_else(|| "off".to_owned(), |at| at.to_string());
     let port = |at: Option<SocketAddr>| at.map_or(0, |at| at.port());
@@ -216,7 +229,7 @@ fn invitation(server: &Server, folder: &Path) -> String {
     let dir = folder.join("data");
     let dir = dir.display();
     format!(
-        "\nNow send it your own (it listens until Ctrl-C, and then forgets everything):\n\
+        "\nNow send it your own ({until}):\n\
          \n  logger --server 127.0.0.1 --port {tcp} --tcp --rfc5424 'hello from here'\
          \n  rsyslog:  *.* action(type=\"omfwd\" target=\"127.0.0.1\" port=\"{tcp}\" \
          protocol=\"tcp\" TCP_Framing=\"octet-counted\")\
