@@ -82,34 +82,44 @@ impl<'r> Request<'r> {
             .nth(1)
             .and_then(|code| code.parse().ok())
             .ok_or_else(bad)?;
-        let mut chunked = false;
+        let mut head = String::new();
         loop {
             line.clear();
             from.read_line(&mut line)?;
-            let header = line.trim_end().to_ascii_lowercase();
-            if header.is_empty() {
+            if line.trim_end().is_empty() {
                 break;
             }
-            chunked |= header == "transfer-encoding: chunked";
+            head.push_str(&line.to_ascii_lowercase());
         }
+        let chunked = head.contains("transfer-encoding: chunked");
         let left = if chunked { 0 } else { u64::MAX };
-        Ok((
-            status,
-            BufReader::new(Body {
-                from,
-                chunked,
-                left,
-            }),
-        ))
+        let body = Body {
+            head,
+            from,
+            chunked,
+            left,
+        };
+        Ok((status, BufReader::new(body)))
     }
 }
 
 /// A body without its chunks' lengths.
 pub struct Body {
+    /// The headers before it, in lower case.
+    head: String,
     from: BufReader<TcpStream>,
     chunked: bool,
     /// Of the chunk that is being read.
     left: u64,
+}
+
+impl Body {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .find(|(header, _)| *header == name)
+            .map(|(_, value)| value)
+    }
 }
 
 impl Read for Body {

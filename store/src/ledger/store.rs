@@ -21,6 +21,14 @@ const CACHE_BYTES: u64 = 64 << 20;
 const LOCK_TRIES: u32 = 20;
 const LOCK_WAIT: Duration = Duration::from_millis(50);
 
+/// Free space on the disk that a commit or a sync must find, beside what it writes: the engine's
+/// buffers and snapshots. sled cannot be used any more once a write of its own has failed, so on a
+/// disk that is nearly full it is not asked to write.
+const FREE_BYTES_MIN: u64 = 4 << 20;
+
+/// How much more than the bytes of a commit the engine may write for it.
+const WRITE_FACTOR: u64 = 4;
+
 /// An open ledger; clones share it. Reads run beside a commit.
 #[derive(Clone)]
 pub struct Ledger {
@@ -100,9 +108,12 @@ impl Ledger {
         if epoch <= applied {
             return Err(LedgerError::EpochNotNew { epoch, applied });
         }
+        let pairs = pairs(commit)?;
+        let bytes = pairs.iter().map(|(key, value)| key.len() + value.len());
+        self.check_room(bytes.sum::<usize>() as u64)?;
         let mut meta = state.meta;
         let mut batch = sled::Batch::default();
-        for (key, value) in pairs(commit)? {
+        for (key, value) in pairs {
             let old = self.db.get(&key).map_err(LedgerError::Engine)?;
             if let Some(old) = &old {
                 meta.remove(&key, old);
@@ -130,12 +141,24 @@ impl Ledger {
     /// Makes what was committed durable. Without it nothing is lost, but more is applied again
     /// after a crash: call it now and then, not for each epoch.
     pub fn sync(&self) -> Result<(), LedgerError> {
+        self.check_room(0)?;
         self.db.flush().map_err(LedgerError::Engine)?;
         // sled's flush asks the kernel to start writing, no more.
         File::open(self.dir.join("db"))
             .and_then(|file| file.sync_all())
             .and_then(|()| files::sync_folder(&self.dir))
             .map_err(LedgerError::Sync)
+    }
+
+    /// Refuses while the disk has no room for `bytes` more; nothing is changed then.
+    fn check_room(&self, bytes: u64) -> Result<(), LedgerError> {
+        let free = fs2::available_space(&*self.dir).map_err(LedgerError::Sync)?;
+        let wanted = FREE_BYTES_MIN.saturating_add(bytes.saturating_mul(WRITE_FACTOR));
+        if free < wanted {
+            let dir = self.dir.to_path_buf();
+            return Err(LedgerError::DiskFull { dir, free, wanted });
+        }
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
