@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use weir::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use weir_agent::{AgentClient, AgentIdentity, AgentOptions, encode_event};
 use weir_dataflow::{Emit, EpochReport, Host, HostOptions, Observer, PortFault};
-use weir_schema::{Delivery, Epoch};
+use weir_schema::{Change, Delivery, Epoch};
 use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
 use weir_web::change_json;
@@ -26,11 +26,15 @@ use support::{LIMIT, Weir, config_with_agent, until, until_within};
 
 const KILLS: usize = 20;
 
-/// Small segments, so that there are rolls to be killed in; a short horizon, so that there is
-/// forgetting; a short lateness, so that what comes late corrects what was said for good.
+/// Small segments, so that there are rolls to be killed in; small epochs, so that there is always a
+/// commit; a short horizon, so that there is forgetting; a short lateness, so that what comes late
+/// corrects what was said for good.
 const CONFIG: &str = r#"
 [journal]
 segment_mib = 1
+commit_delay = "1ms"
+epoch_delay = "2ms"
+epoch_events_max = 500
 [time]
 lateness = "2s"
 horizon = "5m"
@@ -207,10 +211,14 @@ struct Listener {
 }
 
 impl Listener {
-    /// Listens until the server is gone.
-    fn listen(self: &Arc<Self>, weir: &Weir) -> std::thread::JoinHandle<()> {
+    /// Listens until the server is gone: to what comes after all that was heard, or to all anew.
+    fn listen(self: &Arc<Self>, weir: &Weir, anew: bool) -> std::thread::JoinHandle<()> {
         let cursor = self.cursor.lock().expect("no panic").clone();
-        let after = if cursor.is_empty() { "0-0" } else { &cursor };
+        let after = if anew || cursor.is_empty() {
+            "0-0"
+        } else {
+            &cursor
+        };
         let path = format!("/api/v1/stream/alerts.ndjson?state=all&after={after}");
         let (address, token) = (weir.http, weir.token.clone());
         let listener = Arc::clone(self);
@@ -238,13 +246,23 @@ impl Listener {
             assert_eq!(before, line, "one revision has two contents");
             self.repeats.fetch_add(1, Ordering::SeqCst);
         }
-        *self.cursor.lock().expect("no panic") = text("id");
+        let mut cursor = self.cursor.lock().expect("no panic");
+        if parsed(&text("id")) > parsed(&cursor) {
+            *cursor = text("id");
+        }
+        drop(cursor);
         self.count.fetch_add(1, Ordering::SeqCst);
     }
 
     fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
+}
+
+/// Epoch and place in it.
+fn parsed(cursor: &str) -> Option<(u64, u64)> {
+    let (epoch, ordinal) = cursor.split_once('-')?;
+    Some((epoch.parse().ok()?, ordinal.parse().ok()?))
 }
 
 /// Where the kill falls.
@@ -315,6 +333,18 @@ fn segments(data: &Path) -> usize {
         .count()
 }
 
+/// Whether the newest segment has no block yet: nothing that is acknowledged is in it.
+fn is_rolling(data: &Path) -> bool {
+    const BLOCK_BYTES_MIN: u64 = 1_024;
+    let entries = std::fs::read_dir(data.join("journal")).expect("the journal");
+    let paths = entries.map(|entry| entry.expect("it is there").path());
+    let newest = paths.filter(|path| path.extension().is_some()).max();
+    newest.is_some_and(|path| {
+        path.metadata()
+            .is_ok_and(|file| file.len() < BLOCK_BYTES_MIN)
+    })
+}
+
 /// A port outside of the range that the kernel gives to others, for it must be free again later.
 fn lasting_port(random: &mut StdRng) -> u16 {
     until("a free port", || {
@@ -349,9 +379,10 @@ fn kills_lose_nothing_double_nothing_and_unsay_nothing() {
     let listener = Arc::new(Listener::default());
     let mut weir = Weir::start(&data, &config);
     let sender = Sender::start(&weir, load);
+    let (mut torn, mut rolling, mut behind) = (0, 0, 0);
     for life in 0..KILLS {
         let aim = Aim::nth(life, &mut random);
-        let listening = listener.listen(&weir);
+        let listening = listener.listen(&weir, life % 4 == 3);
         if !matches!(aim, Aim::Replay(_)) {
             await_ready(&weir);
         }
@@ -363,15 +394,22 @@ fn kills_lose_nothing_double_nothing_and_unsay_nothing() {
         let unacknowledged = sender.client.next_sequence() - sender.client.acknowledged();
         weir.kill();
         listening.join().expect("no revision has two contents");
+        rolling += usize::from(is_rolling(&data));
         // What the spool holds goes on when the server is there again; no more is added before.
         let sent = sender.client.next_sequence();
         sender.allowed.send_modify(|allowed| *allowed = sent);
         println!("kill {life}: {aim:?}, {unacknowledged} events under way");
         weir = Weir::start(&data, &config);
+        torn += usize::from(weir.stderr.text().contains("unfinished write"));
+        behind += usize::from(is_behind(&weir, &listener));
     }
+    println!(
+        "{rolling} kills fell inside a segment roll, {torn} tore a write, \
+         {behind} left a ledger behind what it had said"
+    );
 
     // The last life hears all to the end.
-    let listening = listener.listen(&weir);
+    let listening = listener.listen(&weir, true);
     let Sender {
         client,
         allowed,
@@ -383,6 +421,11 @@ fn kills_lose_nothing_double_nothing_and_unsay_nothing() {
     drop(client);
     until_within(LIMIT, "all events are judged", || {
         (weir.metric("weir_events_decoded_total", "") as u64 >= sent).then_some(())
+    });
+    // A stream ends with its server, wherever it is; who listens would come again.
+    let end = latest(&weir);
+    until("all changes are heard", || {
+        (parsed(&listener.cursor.lock().expect("no panic")) >= end).then_some(())
     });
     assert_eq!(weir.metric("weir_delivery_conflicts_total", ""), 0.0);
     assert_eq!(weir.metric("weir_parse_failures_total", ""), 0.0);
@@ -404,9 +447,7 @@ fn kills_lose_nothing_double_nothing_and_unsay_nothing() {
         last = Some(ledger);
     }
     let ledger = last.expect("it was rebuilt");
-    let all = ledger
-        .outbox(None, usize::MAX)
-        .expect("the outbox can be read");
+    let all = outbox(&ledger);
     let told: HashMap<(String, u64), String> = all
         .iter()
         .map(|change| {
@@ -441,6 +482,19 @@ fn kills_lose_nothing_double_nothing_and_unsay_nothing() {
         raised > 1_000 && revised > 1_000 && retracted > 500,
         "too quiet a load"
     );
+}
+
+/// The cursor of the newest change in the ledger.
+fn latest(weir: &Weir) -> Option<(u64, u64)> {
+    let request = Request::new("GET", "/api/v1/stream/alerts?state=all").token(&weir.token);
+    let (status, stream) = request.open(weir.http).expect("it answers");
+    assert_eq!(status, 200);
+    stream.get_ref().header("weir-cursor").and_then(parsed)
+}
+
+/// Whether the ledger has less than was heard before the kill; the journal will give it back.
+fn is_behind(weir: &Weir, listener: &Listener) -> bool {
+    latest(weir) < parsed(&listener.cursor.lock().expect("no panic"))
 }
 
 fn await_ready(weir: &Weir) {
@@ -496,6 +550,19 @@ fn rebuild(data: &Path, workers: usize, into: &Path) -> (Vec<u8>, Arc<Ledger>) {
     host.stop().expect("the graph stops");
     assert!(!faults.load(Ordering::SeqCst), "a commit failed");
     (export(&ledger), ledger)
+}
+
+/// All changes in order.
+fn outbox(ledger: &Ledger) -> Vec<Change> {
+    let mut all: Vec<Change> = Vec::new();
+    loop {
+        let after = all.last().map(|change| (change.epoch, change.ordinal));
+        let page = ledger.outbox(after, usize::MAX).expect("it can be read");
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
 }
 
 #[derive(Default)]

@@ -43,7 +43,11 @@ pub enum LedgerError {
         "the disk of the ledger in {} has {free} bytes left, and {wanted} are wanted; make room",
         .dir.display()
     )]
-    DiskFull { dir: PathBuf, free: u64, wanted: u64 },
+    DiskFull {
+        dir: PathBuf,
+        free: u64,
+        wanted: u64,
+    },
     #[error("could not encode a value")]
     Encode(#[source] postcard::Error),
     #[error("the storage engine of the ledger failed")]
