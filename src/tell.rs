@@ -204,10 +204,13 @@ fn find(path: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<()> {
     Ok(())
 }
 
-/// Answers a question of a story: `alerts` are those that stand, in order of rule, group and start.
+/// Answers a question of a story: `alerts` are those that stand, in order of rule, group and start;
+/// `rows` are the same in the columns that every way of telling must agree on, to the last event.
 fn rows(query: &str, mut standing: Vec<AlertRecord>) -> Vec<String> {
-    if query.trim() != "alerts" {
-        return vec!["no such question; ask for `alerts`".to_owned()];
+    match query.trim() {
+        "alerts" => {}
+        "rows" => return exact_rows(&standing),
+        _ => return vec!["no such question; ask for `alerts` or `rows`".to_owned()],
     }
     standing.sort_by(|a, b| {
         let key = |record: &AlertRecord| (record.title.clone(), record.group.clone(), record.first);
@@ -229,4 +232,26 @@ fn rows(query: &str, mut standing: Vec<AlertRecord>) -> Vec<String> {
         )
     };
     standing.iter().map(row).collect()
+}
+
+fn exact_rows(standing: &[AlertRecord]) -> Vec<String> {
+    let row = |record: &AlertRecord| {
+        let evidence = record.evidence.head.iter().chain(&record.evidence.tail);
+        let events: Vec<String> = evidence.map(|item| item.event.to_string()).collect();
+        format!(
+            "{} {} {} {} {} {} {} {} {}",
+            record.key,
+            record.rule,
+            record.version,
+            record.state.name(),
+            record.level.name(),
+            rfc3339(record.first),
+            rfc3339(record.last),
+            record.count,
+            events.join(","),
+        )
+    };
+    let mut rows: Vec<String> = standing.iter().map(row).collect();
+    rows.sort();
+    rows
 }

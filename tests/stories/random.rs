@@ -57,6 +57,8 @@ struct Writer {
     placed: Vec<(usize, bool)>,
     stalled: Vec<&'static str>,
     heard: Vec<&'static str>,
+    /// What has happened, by rule, user and time.
+    past: Vec<(usize, &'static str, u64)>,
 }
 
 /// The text of a story.
@@ -68,11 +70,11 @@ pub fn story(seed: u64) -> String {
         placed: Vec::new(),
         stalled: Vec::new(),
         heard: Vec::new(),
+        past: Vec::new(),
     };
-    if let Some(horizon) = ["", "2m", "5m", "20m"].get(writer.dice.random_range(0..4)) {
-        if !horizon.is_empty() {
-            writer.step(format!("horizon {horizon}"));
-        }
+    let horizon = ["", "2m", "5m", "20m"][writer.dice.random_range(0..4)];
+    if !horizon.is_empty() {
+        writer.step(format!("horizon {horizon}"));
     }
     let kinds = 1 + writer.dice.random_range(0..3);
     for kind in rand::seq::index::sample(&mut writer.dice, KINDS.len(), kinds) {
@@ -120,6 +122,7 @@ impl Writer {
             self.step(format!("{}  {event}{late}", clock(time)));
         }
         self.step(format!("---- {}", clock(closes)));
+        self.step("? rows".to_owned());
         self.text.push('\n');
         self.line = closes;
     }
@@ -134,7 +137,7 @@ impl Writer {
         if !self.heard.contains(&source) {
             self.heard.push(source);
         }
-        let user = ["ann", "bob"][self.dice.random_range(0..2)];
+        let mut user = ["ann", "bob"][self.dice.random_range(0..2)];
         let now = if first { closes } else { self.line };
         let time = match self.dice.random_range(0..100) {
             // Around the windows of what was just said, on whole and half seconds.
@@ -145,6 +148,12 @@ impl Writer {
             90..97 => closes + self.dice.random_range(0..90) * SECOND,
             _ => closes + self.dice.random_range(280..3000) * SECOND,
         };
+        let between = self.between(kind).filter(|_| self.chance(20));
+        let time = between.map_or(time, |(who, time)| {
+            user = who;
+            time
+        });
+        self.past.push((kind, user, time));
         let times = match self.dice.random_range(0..10) {
             // Repeats may not run over the last line.
             _ if time < now && time + 30 * SECOND >= now => "",
@@ -154,6 +163,19 @@ impl Writer {
             _ => "",
         };
         Some((time, format!("{source}  {name}  user={user}{times}")))
+    }
+
+    /// Half way between two of what has happened to a user: where it may join two episodes.
+    fn between(&mut self, kind: usize) -> Option<(&'static str, u64)> {
+        let alike: Vec<(&'static str, u64)> = self
+            .past
+            .iter()
+            .filter(|(known, ..)| *known == kind)
+            .map(|(_, user, time)| (*user, *time))
+            .collect();
+        let (user, one) = *alike.get(self.dice.random_range(0..=alike.len()))?;
+        let (other, two) = *alike.get(self.dice.random_range(0..=alike.len()))?;
+        (user == other).then_some((user, one.midpoint(two)))
     }
 
     fn changes(&mut self) {
@@ -191,8 +213,12 @@ impl Writer {
                 self.step(format!("rule - {rule}"));
                 self.placed[at].1 = false;
             }
-            1 | 2 if runs => self.step(format!("rule - {rule}  disabled")),
-            3 => {
+            1 | 2 if runs => {
+                self.step(format!("rule - {rule}  disabled"));
+                self.placed[at].1 = false;
+            }
+            // Moving the end of a stopped rule back into what is settled is claimed by nobody.
+            3 if runs => {
                 self.step(format!("rule + {rule}  backfill=5m"));
                 self.placed[at].1 = true;
             }
