@@ -8,6 +8,8 @@ pub mod token;
 
 pub mod topology;
 
+pub mod opening;
+
 pub mod adapters;
 pub mod builtin;
 pub mod explain;

@@ -31,10 +31,17 @@ pub struct RuleDesk {
 #[derive(Default)]
 struct Known {
     book: RuleBook,
-    /// By rule id: where its current text came from.
-    origins: BTreeMap<String, String>,
+    /// Rules that were put and not stopped since, by id.
+    current: BTreeMap<String, Current>,
     /// Texts by rule id and version, for explanations.
     texts: BTreeMap<(String, RuleVersion), String>,
+}
+
+/// The text of a rule that is in force.
+struct Current {
+    /// Where it came from.
+    origin: String,
+    version: RuleVersion,
 }
 
 impl RuleDesk {
@@ -72,13 +79,13 @@ impl RuleDesk {
                 continue;
             };
             let version = RuleVersion::of(&[document.text.as_bytes()]);
-            if !known.texts.contains_key(&(id.clone(), version)) || known.origin(&id).is_none() {
+            if known.current.get(&id).map(|current| current.version) != Some(version) {
                 controls.push(control);
             }
             ids.push(id);
         }
-        for (id, origin) in &known.origins {
-            if origin != API_ORIGIN && !ids.contains(id) {
+        for (id, current) in &known.current {
+            if current.origin != API_ORIGIN && !ids.contains(id) {
                 controls.push(Control::RuleDisable {
                     rule: id.clone(),
                     until,
@@ -98,10 +105,6 @@ impl RuleDesk {
 pub const API_ORIGIN: &str = "api";
 
 impl Known {
-    fn origin(&self, id: &str) -> Option<&String> {
-        self.origins.get(id)
-    }
-
     fn follow(&mut self, control: &Control) -> Vec<weir_detect::Diagnostic> {
         let applied = self.book.apply(control);
         match control {
@@ -109,14 +112,15 @@ impl Known {
                 if let Some(id) = weir_detect::rule_id(text) {
                     let version = RuleVersion::of(&[text.as_bytes()]);
                     self.texts.insert((id.clone(), version), text.clone());
-                    self.origins.insert(id, origin.clone());
+                    let origin = origin.clone();
+                    self.current.insert(id, Current { origin, version });
                 }
             }
             Control::RuleDisable { rule, .. } => {
-                self.origins.remove(rule);
+                self.current.remove(rule);
             }
             Control::RuleRemove { rule } => {
-                self.origins.remove(rule);
+                self.current.remove(rule);
                 self.texts.retain(|(id, _), _| id != rule);
             }
             Control::Start { .. }
@@ -254,7 +258,10 @@ impl Rules for ManageRules {
     fn list(&self) -> Result<Vec<RuleInfo>, PortError> {
         let known = self.desk.lock();
         let info = |rule: weir_detect::RuleSummary| RuleInfo {
-            origin: known.origin(&rule.id).cloned().unwrap_or_default(),
+            origin: known
+                .current
+                .get(&*rule.id)
+                .map_or_else(String::new, |current| current.origin.clone()),
             id: rule.id,
             version: rule.version,
             title: rule.title,
@@ -319,5 +326,62 @@ impl Rules for ManageRules {
             rule: id.to_owned(),
         }])?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(title: &str, level: &str) -> Document {
+        Document {
+            origin: "rules/a.yml:1".to_owned(),
+            text: format!(
+                "title: {title}\nid: {title}\nlogsource:\n  product: linux\ndetection:\n  \
+                 selection:\n    user: root\n  condition: selection\nlevel: {level}\n"
+            ),
+        }
+    }
+
+    fn told(desk: &RuleDesk, wanted: &[Document]) -> Vec<String> {
+        let (controls, diagnostics) = desk.changes(wanted, EventTime(5), EventTime(9));
+        assert!(diagnostics.is_empty(), "{diagnostics:?}");
+        controls
+            .iter()
+            .map(|control| {
+                desk.follow(control);
+                match control {
+                    Control::RulePut { text, .. } => {
+                        format!("put {}", text.lines().last().unwrap_or_default())
+                    }
+                    Control::RuleDisable { rule, .. } => format!("disable {rule}"),
+                    other => format!("{other:?}"),
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_start_writes_what_has_changed_and_nothing_else() {
+        let desk = RuleDesk::default();
+        let (one, two) = (document("one", "low"), document("two", "low"));
+        let both = [one.clone(), two.clone()];
+        assert_eq!(told(&desk, &both), ["put level: low", "put level: low"]);
+        assert!(told(&desk, &both).is_empty());
+        let edited = [document("one", "high"), two.clone()];
+        assert_eq!(told(&desk, &edited), ["put level: high"]);
+        // Back to a text that was there before is a change, too.
+        assert_eq!(told(&desk, &both), ["put level: low"]);
+        assert_eq!(told(&desk, std::slice::from_ref(&one)), ["disable two"]);
+        assert_eq!(told(&desk, &both), ["put level: low"]);
+    }
+
+    #[test]
+    fn rules_put_by_hand_outlive_a_start() {
+        let desk = RuleDesk::default();
+        let mut by_hand = document("hand", "low");
+        by_hand.origin = API_ORIGIN.to_owned();
+        desk.follow(&put(&by_hand, EventTime::MIN));
+        assert!(told(&desk, &[]).is_empty());
     }
 }

@@ -13,24 +13,24 @@
 //! delays alerts, never acknowledgements.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_rt::Arbiter;
+use actix_rt::{Arbiter, ArbiterHandle};
 use anyhow::{Context, Result};
 use prometheus::Registry;
 use tokio::sync::watch;
 use weir_dataflow::{Emit, Host, HostOptions, Status};
 use weir_ingest::{
-    AgentOptions, AgentSource, Clock, CommitOptions, Deliveries, IngestMetrics, Intake,
-    JournalWriter, SourceHandle, SystemClock, TcpOptions, TcpSource, UdpOptions, UdpSource,
+    AgentOptions, AgentSource, Clock, CommitOptions, IngestMetrics, Intake, JournalWriter,
+    SourceHandle, SourceTable, SystemClock, TcpOptions, TcpSource, UdpOptions, UdpSource,
     WriterOptions,
 };
-use weir_schema::{Control, Entry, Epoch, EventTime};
+use weir_schema::Epoch;
 use weir_store::StoreMetrics;
-use weir_store::journal::{Journal, JournalOptions, JournalReader};
-use weir_store::ledger::{self, Ledger};
+use weir_store::journal::JournalReader;
+use weir_store::ledger::Ledger;
 use weir_web::{Ports, Token, WebHandle, WebOptions};
 
 use crate::adapters::{
@@ -40,14 +40,8 @@ use crate::config::Config;
 use crate::explain::Explainer;
 use crate::metrics::GraphMetrics;
 use crate::observe::{Ear, Printer};
-use crate::rule_desk::{self, Document, ManageRules, RuleDesk};
-use crate::token;
-
-/// How often the ledger is made durable. What a crash loses of it is derived again from the journal.
-const LEDGER_SYNC: Duration = Duration::from_secs(5);
-
-/// A ledger is checked in a process of its own, since its engine may panic on damage.
-pub const LEDGER_CHECK_LIMIT: Duration = Duration::from_secs(60);
+use crate::rule_desk::{Document, ManageRules};
+use crate::{opening, token};
 
 /// Where a running server is reached.
 #[derive(Clone, Debug)]
@@ -82,60 +76,23 @@ pub async fn start(
     let dir = dir.unwrap_or_else(|| PathBuf::from("weir-data"));
     let token = token::load_or_create(&dir)?;
     let registry = Registry::new();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let bounds = config.bounds();
-
-    // The journal, and what it says of rules and deliveries.
     let store_metrics = StoreMetrics::register(&registry)?;
-    let journal_options = JournalOptions {
-        segment_bytes: config.journal.segment_mib << 20,
-        fsync: config.journal.fsync,
-        metrics: Some(store_metrics.clone()),
-    };
-    let (mut writer, report) = Journal::open(&dir.join("journal"), journal_options)?;
-    tell(&report);
-    let journal = writer.reader();
-    let desk = Arc::new(RuleDesk::default());
-    let mut deliveries = Deliveries::new();
-    for entry in journal.entries() {
-        match entry.context("cannot read the journal")? {
-            Entry::Batch(batch) => deliveries.observe(&batch),
-            Entry::Control(control) => drop(desk.follow(&control)),
-            Entry::Seal { .. } => {}
-        }
-    }
-    let first_start = report.last_sealed == Epoch(0) && report.unsealed_entries == 0;
-    begin(
-        &mut writer,
-        &desk,
-        &rules,
-        first_start,
-        &bounds,
-        clock.now(),
-    )?;
-    let begun = journal.last_sealed();
     let ingest_metrics = IngestMetrics::register(&registry)?;
-    let options = WriterOptions {
-        commit: CommitOptions {
-            commit_delay: config.journal.commit_delay.std(),
-            epoch_events_max: config.journal.epoch_events_max,
-            epoch_delay: config.journal.epoch_delay.std(),
-            ..CommitOptions::default()
-        },
-        ..WriterOptions::default()
-    };
-    let port = WriteJournal(writer);
-    let writer_clock = Arc::clone(&clock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+
+    // The journal: one writer, which all sources submit to.
+    let opened = opening::open_journal(&dir, config, &rules, &store_metrics, clock.now())?;
+    let journal = opened.writer.reader();
     let intake = JournalWriter::start(
-        port,
-        options,
+        WriteJournal(opened.writer),
+        writer_options(config),
         ingest_metrics.clone(),
-        deliveries,
-        writer_clock,
+        opened.deliveries,
+        Arc::clone(&clock),
     )?;
 
-    // The graph, which replays the journal and then follows it.
-    let ledger = open_ledger(&dir.join("ledger"), &store_metrics, report.last_sealed)?;
+    // The graph, which replays the journal and then follows it, into the ledger.
+    let ledger = opening::open_ledger(&dir.join("ledger"), &store_metrics, opened.last_sealed)?;
     let ledger = Arc::new(ledger);
     let frames = Arc::new(ReadFrames(journal.clone()));
     let bell = Arc::new(watch::Sender::new(0));
@@ -157,110 +114,146 @@ pub async fn start(
         Box::new(ear),
     )?;
     let status = host.status();
-    keep_ledger_durable(&ledger, &store_metrics);
-    if !first_start {
-        let (intake, desk, status) = (intake.clone(), Arc::clone(&desk), Arc::clone(&status));
-        actix_rt::spawn(async move { update_rules(intake, desk, status, begun, rules).await });
+    opening::keep_durable(&ledger, &store_metrics);
+    if !opened.first_start {
+        let (intake, desk) = (intake.clone(), Arc::clone(&opened.desk));
+        let update = opening::update_rules(intake, desk, Arc::clone(&status), opened.begun, rules);
+        actix_rt::spawn(update);
     }
 
-    // The doors: syslog, agents, HTTP.
-    let sources_known = Arc::new(config.sources());
-    let arbiter = Arbiter::new().handle();
-    let mut sources = Vec::new();
-    let mut addresses = Addresses {
-        udp: None,
-        tcp: None,
-        agent: None,
-        http: None,
+    // The doors: syslog and agents, then people and tools.
+    let door = Doors {
+        thread: Arbiter::new().handle(),
+        intake: intake.clone(),
+        known: Arc::new(config.sources()),
+        clock,
+        metrics: ingest_metrics,
     };
-    if let Some(at) = config.listen.syslog_tcp.0 {
-        let source = TcpSource::start(
-            &arbiter,
-            listen(at, "listen.syslog_tcp")?,
-            TcpOptions::default(),
-            intake.clone(),
-            Arc::clone(&sources_known),
-            Arc::clone(&clock),
-            ingest_metrics.clone(),
-        )?;
-        addresses.tcp = Some(source.local_address);
-        sources.push(source);
-    }
-    if let Some(at) = config.listen.syslog_udp.0 {
-        let socket = UdpSocket::bind(at);
-        let socket = socket.with_context(|| cannot_listen(at, "listen.syslog_udp"))?;
-        let source = UdpSource::start(
-            &arbiter,
-            socket,
-            UdpOptions::default(),
-            intake.clone(),
-            Arc::clone(&sources_known),
-            Arc::clone(&clock),
-            ingest_metrics.clone(),
-        )?;
-        addresses.udp = Some(source.local_address);
-        sources.push(source);
-    }
-    if let Some(at) = config.listen.agent.0 {
-        let expected = token.clone();
-        let source = AgentSource::start(
-            &arbiter,
-            listen(at, "listen.agent")?,
-            AgentOptions::default(),
-            Arc::new(move |_agent, got| weir_ingest::tokens_equal(&expected, got)),
-            intake.clone(),
-            sources_known,
-            Arc::clone(&clock),
-            ingest_metrics,
-        )?;
-        addresses.agent = Some(source.local_address);
-        sources.push(source);
-    }
-    let mut web = None;
-    if let Some(at) = config.listen.http.0 {
-        let listener = listen(at, "listen.http")?;
-        addresses.http = Some(listener.local_addr()?);
-        let explainer = Arc::new(Explainer {
-            journal: journal.clone(),
-            rules: Arc::clone(&desk),
-            bounds,
-        });
-        let ports = Ports {
-            alerts: Arc::new(ReadAlerts {
-                ledger: Arc::clone(&ledger),
-                explainer,
+    let listen = &config.listen;
+    let tcp = listen.syslog_tcp.0.map(|at| door.tcp(at)).transpose()?;
+    let udp = listen.syslog_udp.0.map(|at| door.udp(at)).transpose()?;
+    let agent = listen
+        .agent
+        .0
+        .map(|at| door.agent(at, &token))
+        .transpose()?;
+    let ports = Ports {
+        alerts: Arc::new(ReadAlerts {
+            ledger: Arc::clone(&ledger),
+            explainer: Arc::new(Explainer {
+                journal: journal.clone(),
+                rules: Arc::clone(&opened.desk),
+                bounds: config.bounds(),
             }),
-            feed: Arc::new(Bell(Arc::clone(&bell))),
-            intake: Arc::new(HttpIntake(intake.clone())),
-            rules: Arc::new(ManageRules {
-                desk,
-                intake: intake.clone(),
-                status: Arc::clone(&status),
-                runtime: tokio::runtime::Handle::current(),
-            }),
-            health: Arc::new(Readiness {
-                status: Arc::clone(&status),
-                caught_up_at: begun,
-            }),
-            registry,
-        };
-        let (server, handle) =
-            weir_web::serve(listener, ports, WebOptions::new(Token::of(&token)))?;
-        actix_rt::spawn(server);
-        web = Some(handle);
-    }
+        }),
+        feed: Arc::new(Bell(Arc::clone(&bell))),
+        intake: Arc::new(HttpIntake(intake.clone())),
+        rules: Arc::new(ManageRules {
+            desk: opened.desk,
+            intake: intake.clone(),
+            status: Arc::clone(&status),
+            runtime: tokio::runtime::Handle::current(),
+        }),
+        health: Arc::new(Readiness {
+            status: Arc::clone(&status),
+            caught_up_at: opened.begun,
+        }),
+        registry,
+    };
+    let web = listen
+        .http
+        .0
+        .map(|at| serve(at, ports, &token))
+        .transpose()?;
+    let address = |source: &Option<SourceHandle>| source.as_ref().map(|s| s.local_address);
     Ok(Server {
-        addresses,
+        addresses: Addresses {
+            udp: address(&udp),
+            tcp: address(&tcp),
+            agent: address(&agent),
+            http: web.as_ref().map(|(at, _)| *at),
+        },
         token,
         status,
         ledger,
         journal,
-        sources,
-        web,
+        sources: [tcp, udp, agent].into_iter().flatten().collect(),
+        web: web.map(|(_, handle)| handle),
         intake,
         host,
         bell,
     })
+}
+
+fn writer_options(config: &Config) -> WriterOptions {
+    WriterOptions {
+        commit: CommitOptions {
+            commit_delay: config.journal.commit_delay.std(),
+            epoch_events_max: config.journal.epoch_events_max,
+            epoch_delay: config.journal.epoch_delay.std(),
+            ..CommitOptions::default()
+        },
+        ..WriterOptions::default()
+    }
+}
+
+/// What all sources have in common.
+struct Doors {
+    thread: ArbiterHandle,
+    intake: Intake,
+    known: Arc<SourceTable>,
+    clock: Arc<dyn Clock>,
+    metrics: IngestMetrics,
+}
+
+impl Doors {
+    fn tcp(&self, at: SocketAddr) -> Result<SourceHandle> {
+        Ok(TcpSource::start(
+            &self.thread,
+            listen(at, "listen.syslog_tcp")?,
+            TcpOptions::default(),
+            self.intake.clone(),
+            Arc::clone(&self.known),
+            Arc::clone(&self.clock),
+            self.metrics.clone(),
+        )?)
+    }
+
+    fn udp(&self, at: SocketAddr) -> Result<SourceHandle> {
+        let socket = UdpSocket::bind(at);
+        Ok(UdpSource::start(
+            &self.thread,
+            socket.with_context(|| cannot_listen(at, "listen.syslog_udp"))?,
+            UdpOptions::default(),
+            self.intake.clone(),
+            Arc::clone(&self.known),
+            Arc::clone(&self.clock),
+            self.metrics.clone(),
+        )?)
+    }
+
+    fn agent(&self, at: SocketAddr, token: &str) -> Result<SourceHandle> {
+        let expected = token.to_owned();
+        Ok(AgentSource::start(
+            &self.thread,
+            listen(at, "listen.agent")?,
+            AgentOptions::default(),
+            Arc::new(move |_agent, got| weir_ingest::tokens_equal(&expected, got)),
+            self.intake.clone(),
+            Arc::clone(&self.known),
+            Arc::clone(&self.clock),
+            self.metrics.clone(),
+        )?)
+    }
+}
+
+fn serve(at: SocketAddr, ports: Ports, token: &str) -> Result<(SocketAddr, WebHandle)> {
+    let listener = listen(at, "listen.http")?;
+    let address = listener.local_addr()?;
+    let options = WebOptions::new(Token::of(token));
+    let (server, handle) = weir_web::serve(listener, ports, options)?;
+    actix_rt::spawn(server);
+    Ok((address, handle))
 }
 
 impl Server {
@@ -285,148 +278,6 @@ impl Server {
         stopped.context("the graph did not stop")??;
         synced.context("the ledger could not be synced")
     }
-}
-
-/// Seals what an abrupt end left open, and opens this run: what bears on results, and the first rules.
-fn begin(
-    writer: &mut weir_store::journal::JournalWriter,
-    desk: &RuleDesk,
-    rules: &[Document],
-    first_start: bool,
-    bounds: &weir_schema::TimeBounds,
-    received: weir_schema::ReceiveTime,
-) -> Result<()> {
-    if writer.unsealed_entries() > 0 {
-        let epoch = writer.next_epoch();
-        writer.append(&Entry::Seal { epoch })?;
-    }
-    writer.append(&Entry::Control(Control::Start {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        bounds: *bounds,
-        received,
-    }))?;
-    if first_start {
-        let (controls, diagnostics) = desk.changes(rules, EventTime::MIN, EventTime::MAX);
-        for diagnostic in diagnostics {
-            tracing::warn!(%diagnostic, "a rule was refused or warned of");
-        }
-        for control in controls {
-            desk.follow(&control);
-            writer.append(&Entry::Control(control))?;
-        }
-    }
-    let epoch = writer.next_epoch();
-    writer.append(&Entry::Seal { epoch })?;
-    writer.sync().context("cannot write the journal")?;
-    Ok(())
-}
-
-/// Once the graph knows the watermark again, puts rules that have changed since the last start.
-async fn update_rules(
-    intake: Intake,
-    desk: Arc<RuleDesk>,
-    status: Arc<Status>,
-    begun: Epoch,
-    rules: Vec<Document>,
-) {
-    let waiting = Arc::clone(&status);
-    let wait =
-        move || while !waiting.wait_for(begun, Duration::from_secs(1)) && !waiting.failed() {};
-    let _ = actix_rt::task::spawn_blocking(wait).await;
-    let (since, until) = (rule_desk::since_now(&status), rule_desk::until_now(&status));
-    let (controls, diagnostics) = desk.changes(&rules, since, until);
-    for diagnostic in diagnostics {
-        tracing::warn!(%diagnostic, "a rule was refused or warned of");
-    }
-    if controls.is_empty() {
-        return;
-    }
-    match intake.control(controls.clone()).await {
-        Ok(_) => controls
-            .iter()
-            .for_each(|control| drop(desk.follow(control))),
-        Err(error) => tracing::error!(%error, "changed rules could not be journaled"),
-    }
-}
-
-fn tell(report: &weir_store::journal::OpenReport) {
-    for torn in &report.torn {
-        tracing::warn!(
-            ?torn,
-            "an unfinished write at the end of the journal was cut off"
-        );
-    }
-    for damage in &report.damage {
-        tracing::error!(
-            ?damage,
-            "the journal is damaged; a copy is in its quarantine folder"
-        );
-    }
-}
-
-/// Opens the ledger; one that does not hold is set aside, and rebuilt from the journal. So is one
-/// that has applied epochs after `sealed`, the last that the journal held when it was opened: their
-/// numbers will be given again, to other events.
-fn open_ledger(dir: &Path, metrics: &StoreMetrics, sealed: Epoch) -> Result<Ledger> {
-    let checked = ledger::check_in_child(ledger_check(dir)?, LEDGER_CHECK_LIMIT)?;
-    if let Err(reason) = checked {
-        // The journal's lock is ours, so no other server can be what the check ran into.
-        let aside = set_aside(dir, metrics)?;
-        tracing::error!(%reason, %aside, "the ledger is damaged; rebuilding it");
-        return Ok(Ledger::open(dir)?);
-    }
-    let ledger = Ledger::open(dir)?;
-    let applied = ledger.applied();
-    if applied <= sealed {
-        return Ok(ledger);
-    }
-    drop(ledger);
-    let aside = set_aside(dir, metrics)?;
-    let (applied, sealed) = (applied.0, sealed.0);
-    tracing::error!(
-        applied, sealed, %aside,
-        "the ledger knows epochs that the journal has lost; rebuilding it"
-    );
-    Ok(Ledger::open(dir)?)
-}
-
-/// The command that checks a ledger in a process of its own.
-pub fn ledger_check(dir: &Path) -> std::io::Result<std::process::Command> {
-    let mut check = std::process::Command::new(std::env::current_exe()?);
-    check.arg("check-ledger").arg(dir);
-    Ok(check)
-}
-
-/// Puts a ledger out of the way, and tells where it is now.
-fn set_aside(dir: &Path, metrics: &StoreMetrics) -> std::io::Result<String> {
-    let stamp = SystemClock.now().0 / 1_000_000_000;
-    let aside = ledger::set_aside(dir, &stamp.to_string())?;
-    metrics.state_rebuilds_total.inc();
-    Ok(aside.display().to_string())
-}
-
-fn keep_ledger_durable(ledger: &Arc<Ledger>, metrics: &StoreMetrics) {
-    let (ledger, metrics) = (Arc::downgrade(ledger), metrics.clone());
-    actix_rt::spawn(async move {
-        loop {
-            actix_rt::time::sleep(LEDGER_SYNC).await;
-            let Some(ledger) = ledger.upgrade() else {
-                return;
-            };
-            let metrics = metrics.clone();
-            let sync = move || {
-                if let Err(error) = ledger.sync() {
-                    tracing::error!(%error, "the ledger could not be synced");
-                }
-                if let Ok(bytes) = ledger.size_bytes() {
-                    metrics
-                        .state_bytes
-                        .set(i64::try_from(bytes).unwrap_or(i64::MAX));
-                }
-            };
-            let _ = actix_rt::task::spawn_blocking(sync).await;
-        }
-    });
 }
 
 fn listen(at: SocketAddr, key: &str) -> Result<TcpListener> {

@@ -15,7 +15,7 @@ use weir_store::ledger::{self, Ledger};
 
 use crate::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use crate::cli::Failure;
-use crate::topology;
+use crate::opening;
 
 /// Checks journal and ledger of a folder on which no server runs. Changes nothing.
 #[derive(Debug, clap::Args)]
@@ -116,8 +116,7 @@ fn check_ledger(dir: &Path, sealed: Epoch) -> Result<Kept> {
         println!("ledger: none; the next start derives it from the journal");
         return Ok(Kept::None);
     }
-    let checked =
-        ledger::check_in_child(topology::ledger_check(dir)?, topology::LEDGER_CHECK_LIMIT)?;
+    let checked = ledger::check_in_child(opening::ledger_check(dir)?, opening::LEDGER_CHECK_LIMIT)?;
     if let Err(reason) = checked {
         println!("ledger: DAMAGED: {reason}; the next start sets it aside and derives it anew");
         return Ok(Kept::Bad);

@@ -275,7 +275,10 @@ fn real_lines_are_replayed_under_the_built_in_rules() {
     let cases = data.join("syslog/fail2ban_cases.jsonl");
     let Ok(cases) = std::fs::read_to_string(&cases) else {
         let test = "real_lines_are_replayed_under_the_built_in_rules";
-        let skipped = format!("SKIPPED: {test}: {} is absent\n", cases.display());
+        let skipped = format!(
+            "SKIPPED: {test}: {} is absent; set WEIR_DATA\n",
+            cases.display()
+        );
         std::io::stderr().write_all(skipped.as_bytes()).unwrap();
         return;
     };

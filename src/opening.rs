@@ -1,0 +1,216 @@
+//! Opens what an earlier run has left: journal, rules, deliveries, ledger; and begins a new run.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use weir_dataflow::Status;
+use weir_ingest::{Clock, Deliveries, Intake, SystemClock};
+use weir_schema::{Control, Entry, Epoch, EventTime, ReceiveTime, TimeBounds};
+use weir_store::StoreMetrics;
+use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
+use weir_store::ledger::{self, Ledger};
+
+use crate::config::Config;
+use crate::rule_desk::{self, Document, RuleDesk};
+
+/// How often the ledger is made durable. What a crash loses of it is derived again from the journal.
+const LEDGER_SYNC: Duration = Duration::from_secs(5);
+
+/// A ledger is checked in a process of its own, since its engine may panic on damage.
+pub const LEDGER_CHECK_LIMIT: Duration = Duration::from_secs(60);
+
+/// A journal ready for this run, and what it says.
+pub struct Opened {
+    pub writer: JournalWriter,
+    pub desk: Arc<RuleDesk>,
+    pub deliveries: Deliveries,
+    /// Nothing was in the journal.
+    pub first_start: bool,
+    /// The last epoch that it held when it was opened ...
+    pub last_sealed: Epoch,
+    /// ... and the one that begins this run.
+    pub begun: Epoch,
+}
+
+/// Opens the journal below `dir`, learns from it, and writes how this run begins.
+pub fn open_journal(
+    dir: &Path,
+    config: &Config,
+    rules: &[Document],
+    metrics: &StoreMetrics,
+    now: ReceiveTime,
+) -> Result<Opened> {
+    let options = JournalOptions {
+        segment_bytes: config.journal.segment_mib << 20,
+        fsync: config.journal.fsync,
+        metrics: Some(metrics.clone()),
+    };
+    let (mut writer, report) = Journal::open(&dir.join("journal"), options)?;
+    tell(&report);
+    let journal = writer.reader();
+    let desk = Arc::new(RuleDesk::default());
+    let mut deliveries = Deliveries::new();
+    for entry in journal.entries() {
+        match entry.context("cannot read the journal")? {
+            Entry::Batch(batch) => deliveries.observe(&batch),
+            Entry::Control(control) => drop(desk.follow(&control)),
+            Entry::Seal { .. } => {}
+        }
+    }
+    let first_start = report.last_sealed == Epoch(0) && report.unsealed_entries == 0;
+    // Later changes of the rules wait for the watermark: see `update_rules`.
+    let first_rules = first_start.then_some(rules);
+    begin(&mut writer, &desk, first_rules, &config.bounds(), now)?;
+    Ok(Opened {
+        writer,
+        desk,
+        deliveries,
+        first_start,
+        last_sealed: report.last_sealed,
+        begun: journal.last_sealed(),
+    })
+}
+
+/// Seals what an abrupt end left open, and opens this run: what bears on results, and the first rules.
+fn begin(
+    writer: &mut JournalWriter,
+    desk: &RuleDesk,
+    first_rules: Option<&[Document]>,
+    bounds: &TimeBounds,
+    received: ReceiveTime,
+) -> Result<()> {
+    if writer.unsealed_entries() > 0 {
+        let epoch = writer.next_epoch();
+        writer.append(&Entry::Seal { epoch })?;
+    }
+    writer.append(&Entry::Control(Control::Start {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        bounds: *bounds,
+        received,
+    }))?;
+    if let Some(rules) = first_rules {
+        let (controls, diagnostics) = desk.changes(rules, EventTime::MIN, EventTime::MAX);
+        for diagnostic in diagnostics {
+            tracing::warn!(%diagnostic, "a rule was refused or warned of");
+        }
+        for control in controls {
+            desk.follow(&control);
+            writer.append(&Entry::Control(control))?;
+        }
+    }
+    let epoch = writer.next_epoch();
+    writer.append(&Entry::Seal { epoch })?;
+    writer.sync().context("cannot write the journal")?;
+    Ok(())
+}
+
+/// Once the graph knows the watermark again, puts rules that have changed since the last start.
+pub async fn update_rules(
+    intake: Intake,
+    desk: Arc<RuleDesk>,
+    status: Arc<Status>,
+    begun: Epoch,
+    rules: Vec<Document>,
+) {
+    let waiting = Arc::clone(&status);
+    let wait =
+        move || while !waiting.wait_for(begun, Duration::from_secs(1)) && !waiting.failed() {};
+    let _ = actix_rt::task::spawn_blocking(wait).await;
+    let (since, until) = (rule_desk::since_now(&status), rule_desk::until_now(&status));
+    let (controls, diagnostics) = desk.changes(&rules, since, until);
+    for diagnostic in diagnostics {
+        tracing::warn!(%diagnostic, "a rule was refused or warned of");
+    }
+    if controls.is_empty() {
+        return;
+    }
+    match intake.control(controls.clone()).await {
+        Ok(_) => controls
+            .iter()
+            .for_each(|control| drop(desk.follow(control))),
+        Err(error) => tracing::error!(%error, "changed rules could not be journaled"),
+    }
+}
+
+fn tell(report: &OpenReport) {
+    for torn in &report.torn {
+        tracing::warn!(
+            ?torn,
+            "an unfinished write at the end of the journal was cut off"
+        );
+    }
+    for damage in &report.damage {
+        tracing::error!(
+            ?damage,
+            "the journal is damaged; a copy is in its quarantine folder"
+        );
+    }
+}
+
+/// Opens the ledger; one that does not hold is set aside, and rebuilt from the journal. So is one
+/// that has applied epochs after `sealed`, the last that the journal held when it was opened: their
+/// numbers will be given again, to other events.
+pub fn open_ledger(dir: &Path, metrics: &StoreMetrics, sealed: Epoch) -> Result<Ledger> {
+    let checked = ledger::check_in_child(ledger_check(dir)?, LEDGER_CHECK_LIMIT)?;
+    if let Err(reason) = checked {
+        // The journal's lock is ours, so no other server can be what the check ran into.
+        let aside = set_aside(dir, metrics)?;
+        tracing::error!(%reason, %aside, "the ledger is damaged; rebuilding it");
+        return Ok(Ledger::open(dir)?);
+    }
+    let ledger = Ledger::open(dir)?;
+    let applied = ledger.applied();
+    if applied <= sealed {
+        return Ok(ledger);
+    }
+    drop(ledger);
+    let aside = set_aside(dir, metrics)?;
+    let (applied, sealed) = (applied.0, sealed.0);
+    tracing::error!(
+        applied, sealed, %aside,
+        "the ledger knows epochs that the journal has lost; rebuilding it"
+    );
+    Ok(Ledger::open(dir)?)
+}
+
+/// The command that checks a ledger in a process of its own.
+pub fn ledger_check(dir: &Path) -> std::io::Result<std::process::Command> {
+    let mut check = std::process::Command::new(std::env::current_exe()?);
+    check.arg("check-ledger").arg(dir);
+    Ok(check)
+}
+
+/// Puts a ledger out of the way, and tells where it is now.
+fn set_aside(dir: &Path, metrics: &StoreMetrics) -> std::io::Result<String> {
+    let stamp = SystemClock.now().0 / 1_000_000_000;
+    let aside = ledger::set_aside(dir, &stamp.to_string())?;
+    metrics.state_rebuilds_total.inc();
+    Ok(aside.display().to_string())
+}
+
+/// Makes the ledger durable from time to time, for as long as it is in use.
+pub fn keep_durable(ledger: &Arc<Ledger>, metrics: &StoreMetrics) {
+    let (ledger, metrics) = (Arc::downgrade(ledger), metrics.clone());
+    actix_rt::spawn(async move {
+        loop {
+            actix_rt::time::sleep(LEDGER_SYNC).await;
+            let Some(ledger) = ledger.upgrade() else {
+                return;
+            };
+            let metrics = metrics.clone();
+            let sync = move || {
+                if let Err(error) = ledger.sync() {
+                    tracing::error!(%error, "the ledger could not be synced");
+                }
+                if let Ok(bytes) = ledger.size_bytes() {
+                    metrics
+                        .state_bytes
+                        .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+                }
+            };
+            let _ = actix_rt::task::spawn_blocking(sync).await;
+        }
+    });
+}
