@@ -2,6 +2,7 @@
 
 pub mod graph;
 pub mod oracle;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

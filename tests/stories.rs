@@ -240,16 +240,17 @@ fn graph_and_oracle_say_the_same_of_stories_by_dice() {
     );
     // What the dice never say, they do not show to be right.
     let said = said.into_inner().expect("no check panics");
-    for (sign, state) in [
-        (Sign::Raised, State::Plain),
-        (Sign::Raised, State::Provisional),
-        (Sign::Revised, State::Plain),
-        (Sign::Revised, State::Superseded),
-        (Sign::Retracted, State::Plain),
+    for (sign, state, among) in [
+        (Sign::Raised, State::Plain, RANDOM_STORIES),
+        (Sign::Raised, State::Provisional, RANDOM_STORIES),
+        (Sign::Revised, State::Plain, RANDOM_STORIES),
+        // Two alerts seldom become one by chance; `two_episodes_merge.md` tells that they do.
+        (Sign::Revised, State::Superseded, 1_500),
+        (Sign::Retracted, State::Plain, RANDOM_STORIES),
     ] {
         let times = said.get(&(sign, state)).copied().unwrap_or(0);
         assert!(
-            stories < RANDOM_STORIES || times > 0,
+            stories < among || times > 0,
             "{sign:?} {state:?} was never said: {said:?}"
         );
     }

@@ -18,6 +18,7 @@ use weir_schema::{
 use weir_story::{Delivery, SaidProblem, Settled, System, TENANT, batches};
 
 use crate::tell::rows;
+use crate::tell::watch::Watch;
 
 /// The oracle as a system.
 #[derive(Default)]
@@ -37,43 +38,6 @@ pub struct ReferenceSystem {
     revisions: BTreeMap<AlertId, (u64, Epoch)>,
     settled: Settled,
     refused: Vec<String>,
-}
-
-/// Who was heard, when, and what time it told; the watermark follows.
-#[derive(Default)]
-struct Watch {
-    now: Option<ReceiveTime>,
-    /// Greatest credible event time and last receipt of each source.
-    sources: BTreeMap<String, (EventTime, ReceiveTime)>,
-    watermark: Option<EventTime>,
-}
-
-impl Watch {
-    fn tick(&mut self, received: ReceiveTime) {
-        self.now = self.now.max(Some(received));
-    }
-
-    fn hear(&mut self, source: &str, time: EventTime, received: ReceiveTime) {
-        let heard = self.sources.entry(source.to_owned());
-        let heard = heard.or_insert((time, received));
-        *heard = (heard.0.max(time), heard.1.max(received));
-    }
-
-    /// The least that a live source has told, less the lateness; it never falls.
-    fn watermark(&mut self, bounds: &TimeBounds) -> Option<EventTime> {
-        let furthest = self.sources.values().map(|heard| heard.0).max()?;
-        let mut least = None;
-        for (time, received) in self.sources.values() {
-            let idle = Some(received.plus(bounds.idle)) < self.now;
-            let behind = time.plus(bounds.lag_max) < furthest;
-            if !idle && !behind && least.is_none_or(|least| *time < least) {
-                least = Some(*time);
-            }
-        }
-        let reached = least.map(|least| least.minus(bounds.lateness));
-        self.watermark = self.watermark.max(reached);
-        self.watermark
-    }
 }
 
 /// An alert that was said.
