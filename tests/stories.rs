@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use rand::TryRngCore;
 use weir::adapters::{ReadEpochs, ReadFrames, WriteLedger};
-use weir::tell::graph::GraphSystem;
+use weir::tell::graph::{GraphSystem, open_journal};
 use weir::tell::oracle::ReferenceSystem;
 use weir::tell::{Page, pages, told};
 use weir_dataflow::{Emit, EpochReport, EpochSource, Host, HostOptions, Observer, PortFault};
 use weir_schema::{Epoch, SealedEpoch};
-use weir_store::journal::{Journal, JournalOptions};
 use weir_store::ledger::Ledger;
 use weir_story::{
     Batching, Effect, EffectNoun, Shelf, Sign, State, System, Way, parse, run, ways_full,
@@ -103,8 +102,7 @@ impl Observer for Deaf {
 
 /// The ledger that the journal in `folder` gives, with a restart after each epoch of `stops`.
 fn rebuilt(folder: &Path, workers: usize, stops: &[Epoch]) -> Vec<u8> {
-    let (writer, _) = Journal::open(&folder.join("journal"), JournalOptions::default())
-        .expect("the journal opens");
+    let (writer, _) = open_journal(&folder.join("journal")).expect("the journal opens");
     let place = tempfile::tempdir().expect("a folder for the ledger");
     let last = writer.reader().last_sealed();
     let stops = stops.iter().copied().filter(|stop| *stop < last);

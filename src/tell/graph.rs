@@ -9,7 +9,9 @@ use anyhow::{Context, Result, bail};
 use weir_dataflow::{Emit, EpochReport, Host, HostOptions, Note, Observer, PortFault};
 use weir_detect::RuleBook;
 use weir_schema::{AlertRecord, Commit, Control, Entry, Epoch, EventId, Position, Problem};
-use weir_store::journal::{Journal, JournalOptions, JournalReader, JournalWriter};
+use weir_store::journal::{
+    Journal, JournalError, JournalOptions, JournalReader, JournalWriter, OpenReport,
+};
 use weir_store::ledger::Ledger;
 use weir_story::{Delivery, SaidProblem, Settled, System, batches};
 
@@ -18,6 +20,10 @@ use crate::tell::rows;
 
 /// How long a story waits for the graph; one that takes longer hangs.
 const SETTLE_WAIT: Duration = Duration::from_secs(60);
+
+/// A journal is said to be in use once its lock was found taken this often, over one second.
+const LOCK_TRIES: u32 = 50;
+const LOCK_WAIT: Duration = Duration::from_millis(20);
 
 /// Records of the ledger that are read at a time.
 const RECORDS_STEP: usize = 1_000;
@@ -213,11 +219,7 @@ impl Drop for GraphSystem {
 impl Running {
     /// Opens what is in `folder`, and replays it.
     pub fn start(folder: &Path, workers: usize, observer: Box<dyn Observer>) -> Result<Self> {
-        let options = JournalOptions {
-            fsync: false,
-            ..JournalOptions::default()
-        };
-        let (writer, report) = Journal::open(&folder.join("journal"), options)?;
+        let (writer, report) = open_journal(&folder.join("journal"))?;
         if !report.damage.is_empty() {
             bail!("the story's journal is damaged: {:?}", report.damage);
         }
@@ -257,6 +259,24 @@ impl Running {
             standing.extend(step.into_iter().filter(|record| record.standing));
         }
     }
+}
+
+/// Opens a journal that was closed a moment ago: a process that is just being started, here or by a
+/// neighbour, holds a copy of the lock until it runs its own program.
+pub fn open_journal(dir: &Path) -> Result<(JournalWriter, OpenReport), JournalError> {
+    for _ in 0..LOCK_TRIES {
+        let options = JournalOptions {
+            fsync: false,
+            ..JournalOptions::default()
+        };
+        match Journal::open(dir, options) {
+            Err(JournalError::InUse { .. }) => std::thread::sleep(LOCK_WAIT),
+            opened => return opened,
+        }
+    }
+    Err(JournalError::InUse {
+        dir: dir.to_path_buf(),
+    })
 }
 
 /// A problem with the name of its source and the identity of its event.
