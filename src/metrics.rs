@@ -1,7 +1,9 @@
 //! What the graph's epochs come to, as metrics. Labels come from closed sets only.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use weir_dataflow::{EpochReport, Note};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use weir_dataflow::{Clock, EpochReport, Note};
 use weir_schema::{Cause, ChangeKind, Problem, ReceiveTime};
 
 /// The counters of the graph.
@@ -31,6 +33,9 @@ pub struct GraphMetrics {
     epoch: IntGauge,
     /// `weir_watermark_seconds`: the least watermark of all tenants, since 1970.
     watermark: IntGauge,
+    /// `weir_sources_not_holding{reason}`: sources that do not hold their tenant's watermark, since they
+    /// are `idle` or `lagging`.
+    not_holding: IntGaugeVec,
     /// `weir_correlation_groups`, `weir_correlation_bytes`: state held for correlation.
     groups: IntGauge,
     group_bytes: IntGauge,
@@ -57,6 +62,14 @@ impl GraphMetrics {
             registry.register(Box::new(vector.clone()))?;
             Ok::<_, prometheus::Error>(vector)
         };
+        let not_holding = IntGaugeVec::new(
+            Opts::new(
+                "weir_sources_not_holding",
+                "Sources that do not hold their tenant's watermark.",
+            ),
+            &["reason"],
+        )?;
+        registry.register(Box::new(not_holding.clone()))?;
         let build = gauge("weir_build_info", "One, for the binary that runs.")?;
         build.set(1);
         let latency = HistogramOpts::new(
@@ -115,6 +128,7 @@ impl GraphMetrics {
                 "weir_commit_faults_total",
                 "Commits that failed and were tried again.",
             )?,
+            not_holding,
             event_to_alert,
         })
     }
@@ -144,9 +158,6 @@ impl GraphMetrics {
         self.limited.inc_by(report.counts.limited);
         self.epoch
             .set(i64::try_from(report.epoch.0).unwrap_or(i64::MAX));
-        if let Some(clock) = report.clocks.iter().min_by_key(|clock| clock.watermark) {
-            self.watermark.set(clock.watermark.0 / 1_000_000_000);
-        }
         if let Some((groups, bytes)) = report.state {
             self.groups.set(i64::try_from(groups).unwrap_or(i64::MAX));
             self.group_bytes
@@ -156,6 +167,19 @@ impl GraphMetrics {
             let labels = [change.kind.name(), change.record.level.name()];
             self.alerts.with_label_values(&labels).inc();
         }
+    }
+
+    /// Shows where all tenants stand.
+    pub fn clocks<'c>(&self, clocks: impl Iterator<Item = &'c Clock> + Clone) {
+        if let Some(least) = clocks.clone().map(|clock| clock.watermark).min() {
+            self.watermark.set(least.0 / 1_000_000_000);
+        }
+        let idle: i64 = clocks.clone().map(|clock| i64::from(clock.idle)).sum();
+        let lagging: i64 = clocks.map(|clock| i64::from(clock.lagging)).sum();
+        self.not_holding.with_label_values(&["idle"]).set(idle);
+        self.not_holding
+            .with_label_values(&["lagging"])
+            .set(lagging);
     }
 
     pub fn fault(&self) {

@@ -1,5 +1,6 @@
 //! Hears of every epoch: counts it, wakes the streams, and says alerts on standard output where asked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -7,7 +8,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 use weir_dataflow::{EpochReport, Frames, Note, Observer, PortFault};
 use weir_ingest::Clock;
-use weir_schema::{AlertState, Cause, Change, ChangeKind, EventTime};
+use weir_schema::{AlertState, Cause, Change, ChangeKind, EventTime, TenantKey};
 use weir_web::rfc3339;
 
 use crate::metrics::{GraphMetrics, is_timed};
@@ -22,11 +23,33 @@ pub struct Ear {
     pub clock: Arc<dyn Clock>,
     pub bell: Arc<watch::Sender<u64>>,
     pub printer: Option<Printer>,
+    /// Where each tenant stands.
+    pub clocks: BTreeMap<TenantKey, weir_dataflow::Clock>,
+}
+
+impl Ear {
+    /// Follows the tenants' clocks; says when sources let go of a watermark, or hold it again.
+    fn follow(&mut self, clocks: &[weir_dataflow::Clock]) {
+        for clock in clocks {
+            let old = self.clocks.insert(clock.tenant, *clock);
+            let (idle, lagging) = old.map_or((0, 0), |old| (old.idle, old.lagging));
+            if (idle, lagging) != (clock.idle, clock.lagging) {
+                tracing::warn!(
+                    tenant = %clock.tenant, idle = clock.idle, lagging = clock.lagging,
+                    "sources that do not hold the watermark"
+                );
+            }
+        }
+        if !clocks.is_empty() {
+            self.metrics.clocks(self.clocks.values());
+        }
+    }
 }
 
 impl Observer for Ear {
     fn epoch(&mut self, report: &EpochReport<'_>) {
         self.metrics.epoch(report);
+        self.follow(report.clocks);
         for note in report.notes {
             if let Note::Diagnostic(diagnostic) = note {
                 tracing::warn!(%diagnostic, "a rule was refused or warned of");

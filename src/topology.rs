@@ -102,6 +102,7 @@ pub async fn start(
         clock: Arc::clone(&clock),
         bell: Arc::clone(&bell),
         printer,
+        clocks: std::collections::BTreeMap::new(),
     };
     let host = Host::start(
         HostOptions {

@@ -23,6 +23,10 @@ pub struct Clock {
     pub watermark: EventTime,
     /// Events before it change nothing any more.
     pub settled: EventTime,
+    /// Sources that do not hold the watermark, since they have been unheard for too long ...
+    pub idle: u32,
+    /// ... or are too far behind the furthest.
+    pub lagging: u32,
 }
 
 impl Clock {
@@ -33,6 +37,8 @@ impl Clock {
             tenant,
             watermark: EventTime::MIN,
             settled: EventTime::MIN,
+            idle: 0,
+            lagging: 0,
         }
     }
 }
@@ -153,26 +159,44 @@ impl Clocks {
 impl Tenant {
     fn advance(&mut self, bounds: &TimeBounds, now: ReceiveTime, finished: bool) -> Option<Clock> {
         let furthest = self.sources.values().map(|heard| heard.greatest).max()?;
-        let watermark = if finished {
-            furthest
-        } else if bounds.live {
-            self.sources
-                .values()
-                .filter(|heard| heard.received.plus(bounds.idle) >= now)
-                .filter(|heard| heard.greatest.plus(bounds.lag_max) >= furthest)
-                .map(|heard| heard.greatest)
-                .min()?
-                .minus(bounds.lateness)
-        } else {
-            return None;
-        };
         let old = self.clock;
-        self.clock.watermark = old.watermark.max(watermark);
-        let settled = bounds.horizon.map_or(EventTime::MIN, |horizon: Span| {
-            self.clock.watermark.minus(horizon)
-        });
-        self.clock.settled = old.settled.max(settled);
+        let watermark = if finished {
+            Some(furthest)
+        } else if bounds.live {
+            let slowest = self.slowest(bounds, now, furthest);
+            slowest.map(|slowest| slowest.minus(bounds.lateness))
+        } else {
+            None
+        };
+        if let Some(watermark) = watermark {
+            self.clock.watermark = old.watermark.max(watermark);
+            let settled = bounds.horizon.map_or(EventTime::MIN, |horizon: Span| {
+                self.clock.watermark.minus(horizon)
+            });
+            self.clock.settled = old.settled.max(settled);
+        }
         (self.clock != old).then_some(self.clock)
+    }
+
+    /// The least event time that a live source has come to; counts the sources that are not live.
+    fn slowest(
+        &mut self,
+        bounds: &TimeBounds,
+        now: ReceiveTime,
+        furthest: EventTime,
+    ) -> Option<EventTime> {
+        let mut slowest: Option<EventTime> = None;
+        (self.clock.idle, self.clock.lagging) = (0, 0);
+        for heard in self.sources.values() {
+            if heard.received.plus(bounds.idle) < now {
+                self.clock.idle += 1;
+            } else if heard.greatest.plus(bounds.lag_max) < furthest {
+                self.clock.lagging += 1;
+            } else {
+                slowest = Some(slowest.map_or(heard.greatest, |least| least.min(heard.greatest)));
+            }
+        }
+        slowest
     }
 }
 
@@ -302,6 +326,23 @@ mod tests {
         for (name, epochs, expected) in cases {
             assert_eq!(watermarks(epochs), *expected, "{name}");
         }
+    }
+
+    #[test]
+    fn sources_that_do_not_hold_the_watermark_are_counted() {
+        let mut clocks = Clocks::default();
+        clocks.epoch(vec![
+            heard(1, 10_000, 1000),
+            heard(2, 900, 1000),
+            heard(3, 9_000, 600),
+        ]);
+        let moved = clocks.epoch(vec![now(1001)]);
+        assert!(moved.is_empty(), "nothing changed: {moved:?}");
+        let moved = clocks.epoch(vec![now(1301)]);
+        assert_eq!(moved.len(), 1, "all are idle now");
+        assert_eq!((moved[0].idle, moved[0].lagging), (3, 0));
+        let moved = clocks.epoch(vec![heard(1, 10_001, 1302), heard(2, 901, 1302)]);
+        assert_eq!((moved[0].idle, moved[0].lagging), (1, 1));
     }
 
     #[test]

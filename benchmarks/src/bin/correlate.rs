@@ -103,6 +103,7 @@ fn main() -> Result<()> {
                     tenant: facts[0].tenant,
                     watermark,
                     settled,
+                    ..Clock::start(facts[0].tenant)
                 }));
                 epoch += 1;
                 facts_in.advance_to(epoch);
