@@ -18,6 +18,7 @@ use weir_web::ports::{
     Page, PortError, Standing,
 };
 
+use crate::config::Config;
 use crate::explain::Explainer;
 
 /// The journal, written by ingest.
@@ -210,12 +211,23 @@ impl Feed for Bell {
 }
 
 /// The way into the journal for events over HTTP.
-pub struct HttpIntake(pub Intake);
+pub struct HttpIntake {
+    pub intake: Intake,
+    /// For what it says of sources.
+    pub config: Config,
+}
 
 impl EventIntake for HttpIntake {
-    fn submit(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Accepted, IntakeError>> {
+    fn submit(&self, mut batches: Vec<Batch>) -> BoxFuture<'_, Result<Accepted, IntakeError>> {
+        for batch in &mut batches {
+            if let Some(source) = self.config.http_source(&batch.source) {
+                batch.tenant.clone_from(&source.tenant);
+                batch.zone.clone_from(&source.zone);
+                batch.logsource.clone_from(&source.logsource);
+            }
+        }
         async move {
-            let accepted = self.0.submit(batches).await.map_err(intake_error)?;
+            let accepted = self.intake.submit(batches).await.map_err(intake_error)?;
             Ok(Accepted {
                 repeated: accepted.events == 0 && accepted.duplicates > 0,
             })

@@ -173,9 +173,9 @@ pub struct SourceConfig {
     /// Default `default`.
     #[serde(default = "default_tenant")]
     pub tenant: String,
-    /// `udp`, `tcp` or `agent`.
+    /// `udp`, `tcp`, `agent` or `http`. Over HTTP the request names its source, as `?source=NAME`.
     pub transport: String,
-    /// Networks of the senders, as `10.1.0.0/16`; none: all senders of the transport.
+    /// Networks of the senders, as `10.1.0.0/16`; none: all senders of the transport. Not for `http`.
     #[serde(default)]
     pub peers: Vec<IpNet>,
     /// IANA name of the zone of times that have none, as `Europe/Berlin`; default UTC.
@@ -281,9 +281,12 @@ impl Config {
             }
             if transport(&source.transport).is_none() {
                 say(format!(
-                    "transport: `{}` is not udp, tcp or agent",
+                    "transport: `{}` is not udp, tcp, agent or http",
                     source.transport
                 ));
+            }
+            if source.transport == "http" && !source.peers.is_empty() {
+                say("peers: a source of `http` is told by its name, not by its senders".to_owned());
             }
             if source
                 .format
@@ -320,6 +323,12 @@ impl Config {
         }
     }
 
+    /// What is said of the source `name` of events over HTTP.
+    pub fn http_source(&self, name: &str) -> Option<&SourceConfig> {
+        let mut sources = self.source.iter();
+        sources.find(|source| source.transport == "http" && source.name == name)
+    }
+
     /// Who sends what.
     pub fn sources(&self) -> SourceTable {
         let source = |config: &SourceConfig| {
@@ -347,6 +356,7 @@ fn transport(name: &str) -> Option<Transport> {
         "udp" => Some(Transport::Udp),
         "tcp" => Some(Transport::Tcp),
         "agent" => Some(Transport::Agent),
+        "http" => Some(Transport::Http),
         _ => None,
     }
 }
@@ -427,6 +437,20 @@ mod tests {
     fn all_problems_are_told_together() {
         let text = "[graph]\nworkers = 0\n[[source]]\nname = \"a\"\ntransport = \"tls\"\nzone = \"Mars\"\n";
         assert_eq!(problems(text).len(), 3);
+    }
+
+    #[test]
+    fn a_source_over_http_is_told_by_its_name() {
+        let text =
+            "[[source]]\nname = \"billing\"\ntransport = \"http\"\npeers = [\"10.0.0.0/8\"]\n";
+        assert!(problems(text)[0].contains("peers"), "{:?}", problems(text));
+        let text = "[[source]]\nname = \"billing\"\ntenant = \"acme\"\ntransport = \"http\"\n";
+        let config: Config = toml::from_str(text).expect("a configuration");
+        assert_eq!(
+            config.http_source("billing").map(|s| &*s.tenant),
+            Some("acme")
+        );
+        assert!(config.http_source("other").is_none());
     }
 
     #[test]

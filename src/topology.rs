@@ -148,7 +148,10 @@ pub async fn start(
             }),
         }),
         feed: Arc::new(Bell(Arc::clone(&bell))),
-        intake: Arc::new(HttpIntake(intake.clone())),
+        intake: Arc::new(HttpIntake {
+            intake: intake.clone(),
+            config: config.clone(),
+        }),
         rules: Arc::new(ManageRules {
             desk: opened.desk,
             intake: intake.clone(),
