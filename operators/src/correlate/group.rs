@@ -12,37 +12,13 @@
 //! of the others reach back to `frozen - w`, so entries before that may go, once the part of each
 //! episode that lies before `frozen` is held as a summary.
 
-use std::sync::Arc;
+use weir_schema::Evidence;
 
-use weir_schema::{AlertId, AlertRow, Epoch, Evidence, EvidenceItem};
-
+use super::episode::{Episode, Said, Stretch, Summary, assign, glue};
+use super::evidence::{evidence, head};
 use super::fault::{self, Fault};
 use super::run::{Entry, Run};
 use super::windows::Condition;
-
-/// The part of an episode before the settled line: what forgetting may not lose.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// Time of its first member event.
-    pub first: i64,
-    /// Its last firing anchor before the settled line.
-    pub last: i64,
-    /// Member events in the union of its firing windows up to `last`.
-    pub count: u64,
-    pub evidence: Evidence,
-}
-
-/// Firing anchors whose gaps are no longer than the timespan.
-#[derive(Debug)]
-pub struct Episode {
-    /// First and last firing anchor.
-    pub from: i64,
-    pub to: i64,
-    pub summary: Option<Box<Summary>>,
-    pub said: Option<Said>,
-    /// Where its first member event was found last.
-    pub low_hint: usize,
-}
 
 /// Buffers that one group after another uses.
 #[derive(Debug, Default)]
@@ -50,20 +26,6 @@ pub struct Scratch {
     times: Vec<i64>,
     dirty: Vec<(i64, i64)>,
     firing: Vec<i64>,
-}
-
-/// The alert as which an episode was said aloud.
-#[derive(Debug)]
-pub struct Said {
-    /// First firing anchor of the episode when `row` was said.
-    pub from: i64,
-    pub alert: AlertId,
-    pub raised: Epoch,
-    pub supersedes: Vec<AlertId>,
-    /// The row that stands for it downstream.
-    pub row: Option<Arc<AlertRow>>,
-    /// Rows of the alerts that it swallowed since `row` was said.
-    pub taken_back: Vec<Arc<AlertRow>>,
 }
 
 /// State of one group. Times are event times in nanoseconds.
@@ -81,12 +43,6 @@ pub struct Group {
     pub touched: bool,
     /// Whether the calendar knows when it can next forget something.
     pub expected: bool,
-}
-
-/// A stretch of firing anchors on the way to becoming an episode.
-struct Stretch {
-    from: i64,
-    to: i64,
 }
 
 impl Group {
@@ -319,134 +275,4 @@ impl Group {
         let episodes = self.episodes.capacity() * size_of::<Episode>();
         self.run.heap_bytes() + self.others.heap_bytes() + episodes
     }
-}
-
-/// Joins stretches whose gap is no longer than `w`; they are in order of time.
-fn glue(stretches: Vec<Stretch>, w: i64) -> Vec<Stretch> {
-    let mut glued: Vec<Stretch> = Vec::with_capacity(stretches.len());
-    for next in stretches {
-        match glued.last_mut() {
-            Some(last) if next.from.saturating_sub(last.to) <= w => last.to = last.to.max(next.to),
-            _ => glued.push(next),
-        }
-    }
-    glued
-}
-
-/// Gives the alerts of the `old` episodes to the new stretches: to the earliest that overlaps the
-/// old episode, else to the earliest within `w` of it. Of several alerts, the one raised first stays.
-fn assign(
-    stretches: Vec<Stretch>,
-    old: Vec<Episode>,
-    w: i64,
-    gone: &mut Vec<Said>,
-) -> Vec<Episode> {
-    let mut new: Vec<Episode> = stretches
-        .into_iter()
-        .map(|stretch| Episode {
-            from: stretch.from,
-            to: stretch.to,
-            summary: None,
-            said: None,
-            low_hint: 0,
-        })
-        .collect();
-    for episode in old {
-        let near = |reach: i64, new: &[Episode]| {
-            new.iter().position(|stretch| {
-                stretch.from.saturating_sub(reach) <= episode.to
-                    && stretch.to.saturating_add(reach) >= episode.from
-            })
-        };
-        let heir = near(0, &new).or_else(|| near(w, &new));
-        match heir {
-            Some(heir) => inherit(&mut new[heir], episode),
-            None => gone.extend(episode.said),
-        }
-    }
-    new
-}
-
-fn inherit(heir: &mut Episode, old: Episode) {
-    if heir.summary.is_none() {
-        heir.summary = old.summary;
-    }
-    let Some(old) = old.said else { return };
-    let Some(said) = &mut heir.said else {
-        heir.said = Some(old);
-        return;
-    };
-    // Old episodes come in order of time, so the earlier one stays among those raised together.
-    let swallowed = if old.raised < said.raised {
-        std::mem::replace(said, old)
-    } else {
-        old
-    };
-    said.supersedes.push(swallowed.alert);
-    said.supersedes.extend(swallowed.supersedes);
-    said.supersedes.sort_unstable();
-    said.taken_back.extend(swallowed.row);
-    said.taken_back.extend(swallowed.taken_back);
-}
-
-/// The head of an evidence so far, and how many of the members it has taken.
-type Head = (Vec<EvidenceItem>, usize);
-
-/// The head that was said before, where the first members are what they were: entries are added
-/// anywhere but taken away only at the ends, so the first and the last of them tell.
-fn head(members: &[Entry], row: Option<&Arc<AlertRow>>) -> Head {
-    let known = row.map(|row| &row.evidence.head).filter(|head| {
-        head.len() == Evidence::ITEMS_MAX
-            && members.first().map(Entry::item).as_ref() == head.first()
-            && members.get(head.len() - 1).map(Entry::item).as_ref() == head.last()
-    });
-    known.map_or_else(|| (Vec::new(), 0), |head| (head.clone(), head.len()))
-}
-
-/// The evidence of what was before, as `head` and `tail`, and of `entries`: the first and the last
-/// events, each once.
-fn evidence((mut head, taken): Head, tail_before: &[EvidenceItem], entries: &[Entry]) -> Evidence {
-    let mut next = taken;
-    if head.is_empty() {
-        head.reserve_exact(Evidence::ITEMS_MAX.min(entries.len()));
-    }
-    while next < entries.len() && head.len() < Evidence::ITEMS_MAX {
-        push_distinct(&mut head, entries[next].item());
-        next += 1;
-    }
-    // Repeats of the last event of the head are no new events.
-    while next < entries.len() && head.last().is_some_and(|last| same(last, &entries[next])) {
-        next += 1;
-    }
-    let mut tail: Vec<EvidenceItem> = Vec::new();
-    tail.reserve_exact(Evidence::ITEMS_MAX.min(tail_before.len() + entries.len() - next));
-    for entry in entries[next..].iter().rev() {
-        if let Some(last) = tail.last_mut().filter(|last| same(last, entry)) {
-            // The earliest of equal frames stands for them.
-            *last = entry.item();
-        } else if tail.len() == Evidence::ITEMS_MAX {
-            break;
-        } else {
-            tail.push(entry.item());
-        }
-    }
-    tail.reverse();
-    let start = tail_before
-        .len()
-        .saturating_sub(Evidence::ITEMS_MAX - tail.len());
-    tail.splice(0..0, tail_before[start..].iter().copied());
-    Evidence { head, tail }
-}
-
-fn push_distinct(items: &mut Vec<EvidenceItem>, item: EvidenceItem) {
-    if !items
-        .last()
-        .is_some_and(|last| last.event == item.event && last.time == item.time)
-    {
-        items.push(item);
-    }
-}
-
-fn same(item: &EvidenceItem, entry: &Entry) -> bool {
-    item.event == entry.event && item.time.0 == entry.time
 }

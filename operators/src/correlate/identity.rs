@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use weir_schema::{AlertId, AlertRow, AlertState, Cause, Epoch, EventTime, GroupKey, TenantKey};
 
+use super::Output;
+use super::episode::{Episode, Said};
 use super::fault::{self, Fault};
-use super::group::{Episode, Group, Said};
-use super::{Output, Running};
+use super::group::Group;
+use super::plans::Running;
 
 /// Says what changed in one group in one epoch.
 pub struct Speaker<'s> {

@@ -5,11 +5,14 @@
 //! `operator.rs` wraps it.
 
 mod calendar;
+mod episode;
+mod evidence;
 mod fault;
 mod group;
 mod groups;
 mod identity;
 mod operator;
+mod plans;
 mod run;
 mod windows;
 
@@ -21,16 +24,14 @@ pub use operator::{CorrelateNote, Correlated, correlate};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_schema::{
-    AlertId, AlertRow, Cause, Epoch, Fact, GroupKey, Plan, PlanId, RuleVersion, TenantKey,
-};
+use weir_schema::{AlertId, AlertRow, Cause, Epoch, Fact, GroupKey, Plan, PlanId, TenantKey};
 
 use crate::clock::Clock;
 use calendar::Calendar;
 use group::{Group, Scratch};
 use groups::{Groups, Keyed, Slot, StateKey};
+use plans::Running;
 use run::Entry;
-use windows::Condition;
 
 /// Most groups of one plan. Beyond it a new group is refused and counted, and the rule is incomplete.
 pub const GROUPS_MAX: usize = 4 << 20;
@@ -79,17 +80,6 @@ impl Counts {
         self.late += other.late;
         self.limited += other.limited;
     }
-}
-
-/// A plan in force.
-struct Running {
-    plan: Arc<Plan>,
-    /// The epoch in which it was put in place, or put back.
-    placed: Epoch,
-    condition: Condition,
-    /// Versions with the settled lines at which they took over, oldest first.
-    versions: Vec<(RuleVersion, BTreeMap<TenantKey, i64>)>,
-    groups: Box<[u32; SHARDS]>,
 }
 
 /// All groups of one worker.
@@ -260,97 +250,6 @@ impl Correlator {
         }
     }
 
-    /// Puts a plan in force. A known plan's settled part keeps the version that said it.
-    fn put(&mut self, epoch: Epoch, plan: &Arc<Plan>, output: &mut Output) {
-        let lines: BTreeMap<TenantKey, i64> = self
-            .clocks
-            .iter()
-            .map(|(tenant, clock)| (*tenant, clock.settled.0))
-            .collect();
-        let condition = Condition::of(plan);
-        let Some(slot) = self.slots.get(&plan.id).copied() else {
-            self.slots.insert(plan.id, self.plans.len() as u32);
-            self.plans.push(Some(Running {
-                plan: Arc::clone(plan),
-                placed: epoch,
-                condition,
-                versions: vec![(plan.version, BTreeMap::new())],
-                groups: Box::new([0; SHARDS]),
-            }));
-            return;
-        };
-        let Some(Some(running)) = self.plans.get_mut(slot as usize) else {
-            return;
-        };
-        let old = std::mem::replace(&mut running.condition, condition);
-        let until = (plan.until < running.plan.until).then_some(plan.until.0);
-        if running.plan.version != plan.version {
-            running.versions.push((plan.version, lines));
-        }
-        running.plan = Arc::clone(plan);
-        let mut gone = Vec::new();
-        for (place, keyed) in self
-            .groups
-            .iter_mut()
-            .filter(|(_, keyed)| keyed.plan == slot)
-        {
-            let clock = self.clocks.get(&keyed.tenant).copied();
-            let clock = clock.unwrap_or(Clock::start(keyed.tenant));
-            keyed.group.freeze(clock.settled.0, &old);
-            if let Some(until) = until {
-                keyed.group.run.truncate_from(until);
-                keyed.group.others.truncate_from(until);
-            }
-            let line = keyed.group.frozen;
-            let whole = (line, i64::MAX);
-            keyed
-                .group
-                .reevaluate(whole, &running.condition, &mut gone, &mut Vec::new());
-            let mut speaker = identity::Speaker {
-                running,
-                group: keyed.key,
-                tenant: keyed.tenant,
-                epoch,
-                watermark: clock.watermark.0,
-                cause: Cause::Rule(plan.version),
-                output,
-            };
-            speaker.take_back(&mut gone);
-            // An episode may have shrunk to its settled part, which ends up to a window before.
-            let from = line.saturating_sub(running.condition.timespan);
-            let provisional = speaker.say(&mut keyed.group, from, i64::MAX);
-            self.calendar.confirm(keyed.tenant, provisional, place);
-        }
-    }
-
-    /// Drops a plan. Its rows stand until its rule's row is taken away downstream.
-    fn remove(&mut self, plan: PlanId, output: &mut Output) {
-        let Some(slot) = self.slots.remove(&plan) else {
-            return;
-        };
-        self.plans[slot as usize] = None;
-        let mut removed = Vec::new();
-        for (place, keyed) in self.groups.iter_mut() {
-            if keyed.plan != slot {
-                continue;
-            }
-            for said in keyed
-                .group
-                .episodes
-                .drain(..)
-                .filter_map(|episode| episode.said)
-            {
-                let rows = said.taken_back.into_iter().chain(said.row);
-                output.rows.extend(rows.map(|row| (row, -1)));
-                output.retractions.push((said.alert, Cause::RuleRemoved));
-            }
-            removed.push(place);
-        }
-        removed
-            .into_iter()
-            .for_each(|place| self.groups.remove(place, plan));
-    }
-
     /// Moves a tenant's clock: confirms what the watermark passed, settles what the line passed.
     fn advance(&mut self, epoch: Epoch, clock: Clock, output: &mut Output) {
         self.clocks.insert(clock.tenant, clock);
@@ -394,17 +293,6 @@ impl Correlator {
             self.calendar
                 .expect(keyed.tenant, place, &mut keyed.group, &running.condition);
         }
-    }
-}
-
-impl Running {
-    /// The version under which the anchor at `time` was evaluated.
-    fn version(&self, tenant: TenantKey, time: i64) -> RuleVersion {
-        let in_force = |(_, lines): &&(RuleVersion, BTreeMap<TenantKey, i64>)| {
-            lines.get(&tenant).is_none_or(|line| time >= *line)
-        };
-        let newest = self.versions.iter().rev().find(in_force);
-        newest.map_or(self.plan.version, |(version, _)| *version)
     }
 }
 

@@ -1,0 +1,125 @@
+//! Plans come, change and go while groups hold state: what is settled keeps the version that said it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_schema::{Cause, Epoch, Plan, PlanId, RuleVersion, TenantKey};
+
+use super::windows::Condition;
+use super::{Correlator, Output, SHARDS, identity};
+use crate::clock::Clock;
+
+/// A plan in force.
+pub struct Running {
+    pub plan: Arc<Plan>,
+    /// The epoch in which it was put in place, or put back.
+    pub placed: Epoch,
+    pub condition: Condition,
+    /// Versions with the settled lines at which they took over, oldest first.
+    pub versions: Vec<(RuleVersion, BTreeMap<TenantKey, i64>)>,
+    pub groups: Box<[u32; SHARDS]>,
+}
+
+impl Running {
+    /// The version under which the anchor at `time` was evaluated.
+    pub fn version(&self, tenant: TenantKey, time: i64) -> RuleVersion {
+        let in_force = |(_, lines): &&(RuleVersion, BTreeMap<TenantKey, i64>)| {
+            lines.get(&tenant).is_none_or(|line| time >= *line)
+        };
+        let newest = self.versions.iter().rev().find(in_force);
+        newest.map_or(self.plan.version, |(version, _)| *version)
+    }
+}
+
+impl Correlator {
+    /// Puts a plan in force. A known plan's settled part keeps the version that said it.
+    pub(super) fn put(&mut self, epoch: Epoch, plan: &Arc<Plan>, output: &mut Output) {
+        let lines: BTreeMap<TenantKey, i64> = self
+            .clocks
+            .iter()
+            .map(|(tenant, clock)| (*tenant, clock.settled.0))
+            .collect();
+        let condition = Condition::of(plan);
+        let Some(slot) = self.slots.get(&plan.id).copied() else {
+            self.slots.insert(plan.id, self.plans.len() as u32);
+            self.plans.push(Some(Running {
+                plan: Arc::clone(plan),
+                placed: epoch,
+                condition,
+                versions: vec![(plan.version, BTreeMap::new())],
+                groups: Box::new([0; SHARDS]),
+            }));
+            return;
+        };
+        let Some(Some(running)) = self.plans.get_mut(slot as usize) else {
+            return;
+        };
+        let old = std::mem::replace(&mut running.condition, condition);
+        let until = (plan.until < running.plan.until).then_some(plan.until.0);
+        if running.plan.version != plan.version {
+            running.versions.push((plan.version, lines));
+        }
+        running.plan = Arc::clone(plan);
+        let mut gone = Vec::new();
+        for (place, keyed) in self
+            .groups
+            .iter_mut()
+            .filter(|(_, keyed)| keyed.plan == slot)
+        {
+            let clock = self.clocks.get(&keyed.tenant).copied();
+            let clock = clock.unwrap_or(Clock::start(keyed.tenant));
+            keyed.group.freeze(clock.settled.0, &old);
+            if let Some(until) = until {
+                keyed.group.run.truncate_from(until);
+                keyed.group.others.truncate_from(until);
+            }
+            let line = keyed.group.frozen;
+            let whole = (line, i64::MAX);
+            keyed
+                .group
+                .reevaluate(whole, &running.condition, &mut gone, &mut Vec::new());
+            let mut speaker = identity::Speaker {
+                running,
+                group: keyed.key,
+                tenant: keyed.tenant,
+                epoch,
+                watermark: clock.watermark.0,
+                cause: Cause::Rule(plan.version),
+                output,
+            };
+            speaker.take_back(&mut gone);
+            // An episode may have shrunk to its settled part, which ends up to a window before.
+            let from = line.saturating_sub(running.condition.timespan);
+            let provisional = speaker.say(&mut keyed.group, from, i64::MAX);
+            self.calendar.confirm(keyed.tenant, provisional, place);
+        }
+    }
+
+    /// Drops a plan. Its rows stand until its rule's row is taken away downstream.
+    pub(super) fn remove(&mut self, plan: PlanId, output: &mut Output) {
+        let Some(slot) = self.slots.remove(&plan) else {
+            return;
+        };
+        self.plans[slot as usize] = None;
+        let mut removed = Vec::new();
+        for (place, keyed) in self.groups.iter_mut() {
+            if keyed.plan != slot {
+                continue;
+            }
+            for said in keyed
+                .group
+                .episodes
+                .drain(..)
+                .filter_map(|episode| episode.said)
+            {
+                let rows = said.taken_back.into_iter().chain(said.row);
+                output.rows.extend(rows.map(|row| (row, -1)));
+                output.retractions.push((said.alert, Cause::RuleRemoved));
+            }
+            removed.push(place);
+        }
+        removed
+            .into_iter()
+            .for_each(|place| self.groups.remove(place, plan));
+    }
+}
