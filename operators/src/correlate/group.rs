@@ -231,7 +231,10 @@ impl Group {
         if fault::active(Fault::FactsOnlyToLine) {
             line = self.frozen;
         }
-        self.run.forget_before(line);
+        let forgotten = self.run.forget_before(line);
+        for episode in &mut self.episodes {
+            episode.low_hint = episode.low_hint.saturating_sub(forgotten);
+        }
         self.others.forget_before(line);
     }
 
@@ -253,7 +256,8 @@ impl Group {
             };
             return (summary, low);
         };
-        let low = self.run.up_to(summary.last).min(high);
+        let after = summary.last.saturating_add(1);
+        let low = self.run.before_near(after, episode.low_hint).min(high);
         let members = &entries[low..high];
         let Evidence { head, tail } = &summary.evidence;
         let summary = Summary {
