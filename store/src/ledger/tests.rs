@@ -328,8 +328,10 @@ fn flipped_bits_are_detected_or_leave_a_ledger_that_some_epoch_had() {
         let epoch = ledger.applied().0 as usize;
         assert_eq!(Some(&export(&ledger)), at_epoch.get(epoch), "{what}");
     }
+    // How much of sled's files is in use depends on when its own threads write. What must hold is
+    // above; this only shows that flips do hit what is in use.
     assert!(
-        detected >= TRIES / 4,
+        detected >= TRIES / 20,
         "only {detected} flips touched anything"
     );
 }
