@@ -254,7 +254,9 @@ impl Correlator {
     fn advance(&mut self, epoch: Epoch, clock: Clock, output: &mut Output) {
         self.clocks.insert(clock.tenant, clock);
         for place in self.calendar.confirmed(clock.tenant, clock.watermark.0) {
-            let Some(keyed) = self.groups.get_mut(place) else {
+            // The place may have been given to a group of another tenant since it was noted.
+            let found = self.groups.get_mut(place);
+            let Some(keyed) = found.filter(|keyed| keyed.tenant == clock.tenant) else {
                 continue;
             };
             let Some(Some(running)) = self.plans.get(keyed.plan as usize) else {
@@ -272,18 +274,19 @@ impl Correlator {
             speaker.say(&mut keyed.group, i64::MIN, i64::MAX);
         }
         for place in self.calendar.due(clock.tenant, clock.settled.0) {
-            self.forget(place, clock.settled.0);
+            self.forget(place, &clock);
         }
     }
 
-    fn forget(&mut self, place: Slot, line: i64) {
-        let Some(keyed) = self.groups.get_mut(place) else {
+    fn forget(&mut self, place: Slot, clock: &Clock) {
+        let found = self.groups.get_mut(place);
+        let Some(keyed) = found.filter(|keyed| keyed.tenant == clock.tenant) else {
             return;
         };
         let Some(Some(running)) = self.plans.get_mut(keyed.plan as usize) else {
             return;
         };
-        keyed.group.freeze(line, &running.condition);
+        keyed.group.freeze(clock.settled.0, &running.condition);
         keyed.group.forget(&running.condition);
         keyed.group.expected = false;
         if keyed.group.is_empty() {

@@ -382,3 +382,46 @@ fn every_planted_fault_is_caught() {
         println!("{fault:?} is caught by seed {}", caught.unwrap_or(0));
     }
 }
+
+const PLAN: PlanId = PlanId(1);
+
+/// A plan that fires from two events on.
+fn pair(id: PlanId) -> Arc<Plan> {
+    let mut plan = random_plan(&mut ChaCha8Rng::seed_from_u64(0), id.0);
+    plan.kind = PlanKind::EventCount {
+        bounds: vec![Bound::Gte(2)],
+    };
+    plan.timespan = Span(10 * UNIT);
+    Arc::new(plan)
+}
+
+fn fact(plan: PlanId, tenant: u64, group: u64, seconds: i64, position: u64) -> Fact {
+    Fact {
+        plan,
+        tenant: TenantKey(tenant),
+        group: GroupKey([group, 9]),
+        time: EventTime(seconds * UNIT),
+        event: EventId([position, 0]),
+        position: Position(position),
+        member: 0,
+    }
+}
+
+#[test]
+fn a_tenants_clock_settles_nothing_of_the_tenant_that_has_a_place_given_back() {
+    let mut correlator = Correlator::default();
+    let put = Directive::Put(pair(PLAN));
+    correlator.epoch(Epoch(1), &[fact(PLAN, 1, 1, 100, 1)], &[put]);
+    // The first tenant's group goes with its plan; the second tenant's takes its place.
+    let other = PlanId(2);
+    let steps = [Directive::Remove(PLAN), Directive::Put(pair(other))];
+    correlator.epoch(Epoch(2), &[fact(other, 2, 2, 100, 2)], &steps);
+    let far = Clock {
+        watermark: EventTime(9_000 * UNIT),
+        settled: EventTime(8_000 * UNIT),
+        ..Clock::start(TenantKey(1))
+    };
+    correlator.epoch(Epoch(3), &[], &[Directive::Clock(far)]);
+    let output = correlator.epoch(Epoch(4), &[fact(other, 2, 2, 105, 3)], &[]);
+    assert_eq!(output.rows.len(), 1, "the second tenant's pair fires");
+}
