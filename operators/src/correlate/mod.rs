@@ -94,6 +94,8 @@ pub struct Correlator {
     touched: Vec<Slot>,
     scratch: Scratch,
     groups_max: Option<usize>,
+    /// Most groups that any shard of any plan ever had.
+    fullest: usize,
 }
 
 impl Correlator {
@@ -122,7 +124,14 @@ impl Correlator {
                 Directive::Clock(_) => {}
             }
         }
-        self.take_in(facts, &mut output.counts);
+        if self.fullest.saturating_add(facts.len()) > self.shard_max() {
+            // Who comes first decides who is refused, and workers hand facts on in any order.
+            let mut sorted = facts.to_vec();
+            sorted.sort_unstable();
+            self.take_in(&sorted, &mut output.counts);
+        } else {
+            self.take_in(facts, &mut output.counts);
+        }
         self.settle(epoch, &mut output);
         for directive in directives {
             if let Directive::Clock(clock) = directive {
@@ -130,6 +139,11 @@ impl Correlator {
             }
         }
         output
+    }
+
+    /// Most groups of one plan in one shard.
+    fn shard_max(&self) -> usize {
+        self.groups_max.unwrap_or(GROUPS_MAX) / SHARDS
     }
 
     fn clock(&self, tenant: TenantKey) -> Clock {
@@ -169,6 +183,7 @@ impl Correlator {
     }
 
     fn push(&mut self, slot: u32, fact: &Fact, now: &Clock, counts: &mut Counts) {
+        let shard_max = self.shard_max();
         let Some(Some(running)) = self.plans.get_mut(slot as usize) else {
             return;
         };
@@ -183,11 +198,12 @@ impl Correlator {
             Some(place) => place,
             None => {
                 let shard = &mut running.groups[shard(&fact.group)];
-                if *shard as usize >= self.groups_max.unwrap_or(GROUPS_MAX) / SHARDS {
+                if *shard as usize >= shard_max {
                     counts.limited += 1;
                     return;
                 }
                 *shard += 1;
+                self.fullest = self.fullest.max(*shard as usize);
                 let keyed = Keyed {
                     plan: slot,
                     tenant: fact.tenant,

@@ -425,3 +425,24 @@ fn a_tenants_clock_settles_nothing_of_the_tenant_that_has_a_place_given_back() {
     let output = correlator.epoch(Epoch(4), &[fact(other, 2, 2, 105, 3)], &[]);
     assert_eq!(output.rows.len(), 1, "the second tenant's pair fires");
 }
+
+#[test]
+fn what_a_limit_refuses_does_not_depend_on_the_order_within_an_epoch() {
+    let epoch = [
+        fact(PLAN, 1, 1, 100, 1),
+        fact(PLAN, 1, 2, 100, 2),
+        fact(PLAN, 1, 1, 101, 3),
+        fact(PLAN, 1, 2, 101, 4),
+    ];
+    let said = |facts: &[Fact]| {
+        // One group a shard, and both groups are of one shard.
+        let mut correlator = Correlator::with_groups_max(super::SHARDS);
+        let put = Directive::Put(pair(PLAN));
+        let output = correlator.epoch(Epoch(1), facts, &[put]);
+        assert_eq!(output.counts.limited, 2);
+        output.rows
+    };
+    let mut turned = epoch;
+    turned.reverse();
+    assert_eq!(said(&epoch), said(&turned));
+}
