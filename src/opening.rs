@@ -115,9 +115,11 @@ pub async fn update_rules(
     rules: Vec<Document>,
 ) {
     let waiting = Arc::clone(&status);
-    let wait =
-        move || while !waiting.wait_for(begun, Duration::from_secs(1)) && !waiting.failed() {};
-    let _ = actix_rt::task::spawn_blocking(wait).await;
+    let wait = actix_rt::task::spawn_blocking(move || caught_up(&waiting, begun));
+    if !wait.await.unwrap_or(false) {
+        return;
+    }
+    let turn = desk.turn().await;
     let (since, until) = (rule_desk::since_now(&status), rule_desk::until_now(&status));
     let (controls, diagnostics) = desk.changes(&rules, since, until);
     for diagnostic in diagnostics {
@@ -126,12 +128,19 @@ pub async fn update_rules(
     if controls.is_empty() {
         return;
     }
-    match intake.control(controls.clone()).await {
-        Ok(_) => controls
-            .iter()
-            .for_each(|control| drop(desk.follow(control))),
-        Err(error) => tracing::error!(%error, "changed rules could not be journaled"),
+    if let Err(error) = turn.write(&intake, controls).await {
+        tracing::error!(%error, "changed rules could not be journaled");
     }
+}
+
+/// Waits until the graph has done `epoch`; false where it ended before.
+pub fn caught_up(status: &Status, epoch: Epoch) -> bool {
+    while !status.wait_for(epoch, Duration::from_secs(1)) {
+        if status.failed() || status.is_stopping() {
+            return false;
+        }
+    }
+    true
 }
 
 fn tell(report: &OpenReport) {

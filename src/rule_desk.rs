@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use weir_dataflow::Status;
 use weir_detect::RuleBook;
-use weir_ingest::Intake;
-use weir_schema::{Control, EventTime, RuleVersion};
+use weir_ingest::{Intake, SubmitError};
+use weir_schema::{Control, Epoch, EventTime, RuleVersion};
 use weir_web::ports::{Diagnostic, PortError, PutRule, RuleInfo, Rules};
 
 /// How long a change of rules may take to reach the journal.
@@ -26,6 +26,9 @@ pub struct Document {
 #[derive(Default)]
 pub struct RuleDesk {
     known: Mutex<Known>,
+    /// Held from the decision on a change until it is followed, so that changes are followed in
+    /// the order in which the journal has them.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -50,6 +53,14 @@ impl RuleDesk {
         self.lock().follow(control)
     }
 
+    /// The right to change rules; whoever comes meanwhile waits.
+    pub async fn turn(&self) -> Turn<'_> {
+        Turn {
+            desk: self,
+            _held: self.turn.lock().await,
+        }
+    }
+
     /// The rules, to ask.
     pub fn book(&self) -> RuleBook {
         self.lock().book.clone()
@@ -72,14 +83,26 @@ impl RuleDesk {
         let (mut controls, mut diagnostics) = (Vec::new(), Vec::new());
         let mut ids = Vec::new();
         for document in wanted {
+            let id = weir_detect::rule_id(&document.text);
+            let version = RuleVersion::of(&[document.text.as_bytes()]);
+            let current = id.as_ref().and_then(|id| known.current.get(id));
+            if let Some(current) = current.filter(|current| current.origin == API_ORIGIN) {
+                if current.version != version {
+                    tracing::warn!(
+                        rule = id,
+                        file = document.origin,
+                        "what was put over the API stays; disable it there to have the file's rule"
+                    );
+                }
+                continue;
+            }
             let control = put(document, since);
             let applied = book.apply(&control);
             diagnostics.extend(applied.diagnostics);
-            let Some(id) = weir_detect::rule_id(&document.text) else {
+            let Some(id) = id else {
                 continue;
             };
-            let version = RuleVersion::of(&[document.text.as_bytes()]);
-            if known.current.get(&id).map(|current| current.version) != Some(version) {
+            if current.map(|current| current.version) != Some(version) {
                 controls.push(control);
             }
             ids.push(id);
@@ -98,6 +121,23 @@ impl RuleDesk {
     fn lock(&self) -> MutexGuard<'_, Known> {
         // A panic while it was held leaves a whole book: entries are applied one by one.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to change rules, one at a time.
+pub struct Turn<'a> {
+    desk: &'a RuleDesk,
+    _held: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Turn<'_> {
+    /// Journals entries, and follows them once they are durable.
+    pub async fn write(&self, intake: &Intake, controls: Vec<Control>) -> Result<(), SubmitError> {
+        intake.control(controls.clone()).await?;
+        for control in &controls {
+            self.desk.follow(control);
+        }
+        Ok(())
     }
 }
 
@@ -210,28 +250,36 @@ pub struct ManageRules {
     pub desk: Arc<RuleDesk>,
     pub intake: Intake,
     pub status: Arc<Status>,
+    /// Before this epoch is done, nobody knows where a change of rules is to begin.
+    pub caught_up_at: Epoch,
     pub runtime: tokio::runtime::Handle,
 }
 
 impl ManageRules {
-    /// Writes entries, and follows them once they are durable.
-    fn write(&self, controls: Vec<Control>) -> Result<(), PortError> {
-        let intake = self.intake.clone();
-        let sent = controls.clone();
-        let write = async move { tokio::time::timeout(JOURNAL_WAIT, intake.control(sent)).await };
-        let answer = self.runtime.block_on(write);
-        match answer {
-            Ok(Ok(_)) => {
-                controls.iter().for_each(|control| {
-                    self.desk.follow(control);
-                });
-                Ok(())
-            }
-            Ok(Err(error)) => Err(PortError::Unavailable(error.to_string())),
-            Err(_) => Err(PortError::Unavailable(
-                "the journal did not answer in time".to_owned(),
-            )),
+    /// Waits until the graph stands where the journal stood at start: the watermark of a replay
+    /// under way is one of the past.
+    fn caught_up(&self) -> Result<(), PortError> {
+        if self.status.wait_for(self.caught_up_at, JOURNAL_WAIT) {
+            return Ok(());
         }
+        let reason = "the journal is being replayed; rules can be changed once it is done";
+        Err(PortError::Unavailable(reason.to_owned()))
+    }
+
+    /// Writes entries, and follows them once they are durable, even where that takes too long for
+    /// who asked.
+    fn write(&self, controls: Vec<Control>) -> Result<(), PortError> {
+        let (intake, desk) = (self.intake.clone(), Arc::clone(&self.desk));
+        let written = self
+            .runtime
+            .spawn(async move { desk.turn().await.write(&intake, controls).await });
+        let wait = async move { tokio::time::timeout(JOURNAL_WAIT, written).await };
+        let late = || PortError::Unavailable("the journal did not answer in time".to_owned());
+        let answer = self.runtime.block_on(wait).map_err(|_| late())?;
+        let failed = |error: &dyn std::error::Error| PortError::Unavailable(error.to_string());
+        answer
+            .map_err(|error| failed(&error))?
+            .map_err(|error| failed(&error))
     }
 
     /// Whether there is such a rule that still runs.
@@ -273,6 +321,7 @@ impl Rules for ManageRules {
     }
 
     fn put(&self, text: &str, _origin: &str) -> Result<Vec<RuleInfo>, PutRule> {
+        self.caught_up()?;
         let mut controls = Vec::new();
         let mut trial = self.desk.book();
         let mut refused = Vec::new();
@@ -308,6 +357,7 @@ impl Rules for ManageRules {
     }
 
     fn disable(&self, id: &str) -> Result<bool, PortError> {
+        self.caught_up()?;
         if !self.runs(id) {
             return Ok(false);
         }
@@ -319,6 +369,7 @@ impl Rules for ManageRules {
     }
 
     fn remove(&self, id: &str) -> Result<bool, PortError> {
+        self.caught_up()?;
         if !self.runs(id) {
             return Ok(false);
         }
@@ -383,5 +434,13 @@ mod tests {
         by_hand.origin = API_ORIGIN.to_owned();
         desk.follow(&put(&by_hand, EventTime::MIN));
         assert!(told(&desk, &[]).is_empty());
+        // In place of a file's rule, too, until it is stopped.
+        let file = document("hand", "high");
+        assert!(told(&desk, std::slice::from_ref(&file)).is_empty());
+        desk.follow(&Control::RuleDisable {
+            rule: "hand".to_owned(),
+            until: EventTime(9),
+        });
+        assert_eq!(told(&desk, &[file]), ["put level: high"]);
     }
 }

@@ -156,6 +156,7 @@ pub async fn start(
             desk: opened.desk,
             intake: intake.clone(),
             status: Arc::clone(&status),
+            caught_up_at: opened.begun,
             runtime: tokio::runtime::Handle::current(),
         }),
         health: Arc::new(Readiness {
@@ -290,4 +291,53 @@ fn listen(at: SocketAddr, key: &str) -> Result<TcpListener> {
 
 fn cannot_listen(at: SocketAddr, key: &str) -> String {
     format!("cannot listen on {at}; choose another address for {key}, or `off`")
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_web::ports::{PortError, PutRule, Rules};
+
+    use super::*;
+    use crate::config::Door;
+
+    /// An epoch that no run comes to.
+    const NEVER: Epoch = Epoch(u64::MAX);
+
+    #[test]
+    fn a_stop_before_the_graph_caught_up_ends_whoever_waits_for_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = Config {
+            data_dir: Some(folder.path().join("data")),
+            ..Config::default()
+        };
+        let listen = &mut config.listen;
+        for door in [
+            &mut listen.syslog_udp,
+            &mut listen.syslog_tcp,
+            &mut listen.agent,
+            &mut listen.http,
+        ] {
+            *door = Door(None);
+        }
+        actix_rt::System::new().block_on(async move {
+            let server = start(&config, Vec::new(), None)
+                .await
+                .expect("a server starts");
+            let status = Arc::clone(&server.status);
+            let rules = ManageRules {
+                desk: Arc::default(),
+                intake: server.intake.clone(),
+                status: Arc::clone(&status),
+                caught_up_at: NEVER,
+                runtime: tokio::runtime::Handle::current(),
+            };
+            server.stop().await.expect("it stops");
+            assert!(!opening::caught_up(&status, NEVER));
+            // Nor is a rule taken whose beginning nobody knows.
+            let put = actix_rt::task::spawn_blocking(move || rules.put("title: a", "api"));
+            let answer = put.await.expect("it answers");
+            let refused = matches!(answer, Err(PutRule::Port(PortError::Unavailable(_))));
+            assert!(refused, "{answer:?}");
+        });
+    }
 }

@@ -48,7 +48,8 @@ impl Status {
     }
 
     /// Whether the host was told to stop.
-    pub(crate) fn is_stopping(&self) -> bool {
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
