@@ -8,6 +8,7 @@
 //!                └── greatest event time of each batch ─────────┘  (which batches a new rule must see)
 //! ```
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
@@ -74,7 +75,7 @@ impl Host {
             (0..count).map(|_| bounded(CHANNEL_EPOCHS)).unzip();
         let (done_out, done_in): (Vec<_>, Vec<_>) =
             (0..count).map(|_| bounded(CHANNEL_EPOCHS)).unzip();
-        let (threads, workers) = start_workers(&options, work_in, done_out)?;
+        let (threads, workers) = start_workers(&options, work_in, done_out, &status)?;
         let texts = Texts::new(options.emit.time_field.clone());
         // Control entries also go to the committer, which looks texts up.
         let (controls_out, controls_in) = bounded(4 * CHANNEL_EPOCHS);
@@ -142,6 +143,21 @@ fn spawn(
         .map_err(|source| HostError::StartThread { name, source })
 }
 
+/// Tells, when a worker panics, that the graph failed: the others wait for it in vain.
+struct Tell {
+    broken: Arc<AtomicBool>,
+    status: Arc<Status>,
+}
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.broken.store(true, Ordering::Release);
+            self.status.fail();
+        }
+    }
+}
+
 type Workers = (Vec<Thread>, JoinHandle<Result<(), HostError>>);
 
 /// Starts the timely workers on threads of their own; returns the threads, to wake them.
@@ -149,6 +165,7 @@ fn start_workers(
     options: &HostOptions,
     work: Vec<Receiver<EpochWork>>,
     done: Vec<Sender<EpochOutput>>,
+    status: &Arc<Status>,
 ) -> Result<Workers, HostError> {
     let count = work.len();
     let ends: Vec<Mutex<Option<_>>> = work
@@ -158,6 +175,8 @@ fn start_workers(
         .collect();
     let (thread_out, thread_in) = bounded::<(usize, Thread)>(count);
     let emit = options.emit.clone();
+    let broken = Arc::new(AtomicBool::new(false));
+    let status = Arc::clone(status);
     let mut config = timely::Config::process(count);
     // Without it, memory of retracted rows is given back only by further updates (differential #188).
     let merging = differential_dataflow::Config::default().idle_merge_effort(Some(1000));
@@ -169,9 +188,19 @@ fn start_workers(
             ends.take()
         });
         if let Some((work, done)) = ends {
+            // Dropped before the ends, so that whoever finds them closed is told why.
+            let _tell = Tell {
+                broken: Arc::clone(&broken),
+                status: Arc::clone(&status),
+            };
             // The channel has room for every worker; a closed one means that nobody waits.
             let _ = thread_out.send((index, std::thread::current()));
-            worker::run(worker, emit.clone(), &work, &done);
+            worker::run(worker, emit.clone(), &work, &done, &broken);
+            if broken.load(Ordering::Acquire) {
+                // What waits for the worker that is gone would wait for ever.
+                let left = worker.installed_dataflows();
+                left.into_iter().for_each(|flow| worker.drop_dataflow(flow));
+            }
         }
     })
     .map_err(|reason| HostError::StartWorkers {
@@ -196,4 +225,81 @@ fn start_workers(
             source,
         })?;
     Ok((threads, joiner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use weir_schema::{
+        AlertId, AlertRecord, Batch, BatchSeq, Commit, Control, Epoch, ReceiveTime, SealedEpoch,
+    };
+
+    use crate::port::EpochReport;
+
+    /// An outside world that goes wrong: its epochs run backwards.
+    struct Backwards(u64);
+
+    impl EpochSource for Backwards {
+        fn next(&mut self, _wait: Duration) -> Result<Option<SealedEpoch>, PortFault> {
+            self.0 = self.0.saturating_sub(1).max(1);
+            let received = ReceiveTime(0);
+            Ok(Some(SealedEpoch {
+                epoch: Epoch(self.0),
+                controls: vec![Control::Tick { received }],
+                batches: Vec::new(),
+            }))
+        }
+    }
+
+    struct Nothing;
+
+    impl Frames for Nothing {
+        fn batch(&self, _seq: BatchSeq) -> Result<Arc<Batch>, PortFault> {
+            let message = "there is none".to_owned();
+            Err(PortFault { message })
+        }
+    }
+
+    impl Ledger for Nothing {
+        fn applied(&self) -> Epoch {
+            Epoch(0)
+        }
+        fn record(&self, _alert: AlertId) -> Result<Option<AlertRecord>, PortFault> {
+            Ok(None)
+        }
+        fn commit(&mut self, _commit: &Commit) -> Result<(), PortFault> {
+            Ok(())
+        }
+    }
+
+    impl Observer for Nothing {
+        fn epoch(&mut self, _report: &EpochReport<'_>) {}
+        fn fault(&mut self, _fault: &PortFault) {}
+    }
+
+    #[test]
+    fn a_worker_that_panics_is_known_and_stops_the_others() {
+        let options = HostOptions {
+            workers: 2,
+            emit: Emit::default(),
+        };
+        let (source, frames) = (Box::new(Backwards(3)), Arc::new(Nothing));
+        let host = Host::start(
+            options,
+            source,
+            frames,
+            Box::new(Nothing),
+            Box::new(Nothing),
+        );
+        let host = host.expect("two workers can be started");
+        host.status()
+            .wait_for(Epoch(u64::MAX), Duration::from_secs(20));
+        assert!(host.status().failed());
+        let stopped = host.stop();
+        assert!(
+            matches!(stopped, Err(HostError::Panicked(_))),
+            "{stopped:?}"
+        );
+    }
 }

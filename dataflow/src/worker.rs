@@ -1,6 +1,7 @@
 //! A timely worker's loop: takes epochs from a bounded channel, steps, gives results in order.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -25,12 +26,14 @@ pub const IN_FLIGHT_MAX: usize = 4;
 /// How long an idle worker sleeps; it is woken when work comes, so this bounds only a lost wake-up.
 const IDLE: Duration = Duration::from_millis(50);
 
-/// Runs the graph until the channel closes and all epochs are done, or nobody listens any more.
+/// Runs the graph until the channel closes and all epochs are done, or nobody listens any more, or
+/// another worker is `broken`.
 pub fn run(
     worker: &mut Worker,
     emit: Emit,
     work: &Receiver<EpochWork>,
     done: &Sender<EpochOutput>,
+    broken: &AtomicBool,
 ) {
     let mut graph = graph::build(worker, emit);
     let mut in_flight: VecDeque<Epoch> = VecDeque::new();
@@ -52,7 +55,7 @@ pub fn run(
                 Err(TryRecvError::Disconnected) => open = false,
             }
         }
-        if in_flight.is_empty() && !open {
+        if in_flight.is_empty() && !open || broken.load(Ordering::Acquire) {
             return;
         }
         worker.step_or_park(Some(IDLE));
