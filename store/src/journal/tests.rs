@@ -643,6 +643,25 @@ fn a_group_that_is_given_up_leaves_no_trace() {
     assert_eq!(entries(&writer.reader()), written);
 }
 
+/// A process that was killed before its last sync leaves a group that the kernel alone has. Readers
+/// are shown it, and a sender that repeats it is told that it is durable: so it must be.
+#[test]
+fn what_an_open_finds_is_durable_before_it_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk(Arc::default());
+    let options = |fsync| JournalOptions {
+        fsync,
+        ..options(1) // The segment is full: nothing that follows would sync it.
+    };
+    let (mut writer, _) = Journal::open(dir.path(), options(false)).unwrap();
+    let written = fill(&mut writer, &mut Random(19), 1);
+    drop(writer);
+    let open = || JournalWriter::open_on(dir.path(), options(true), Box::new(disk.clone()));
+    disk.0.lock().unwrap().push_back(Fault::SyncBroken);
+    assert!(matches!(open(), Err(JournalError::Disk { .. })));
+    assert_eq!(entries(&open().unwrap().0.reader()), written);
+}
+
 #[test]
 fn all_ends_of_a_journal_may_be_moved_to_other_threads() {
     fn check<T: Send>() {}

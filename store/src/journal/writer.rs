@@ -76,7 +76,7 @@ impl JournalWriter {
         let recovered = recover(dir)?;
         let segment = recovered
             .append_to
-            .map(|last| OpenSegment::append(&*disk, last))
+            .map(|last| OpenSegment::append(&*disk, last, options.fsync))
             .transpose()?;
         if let Some(metrics) = &options.metrics {
             let new = recovered
@@ -328,9 +328,15 @@ impl Drop for JournalWriter {
 }
 
 impl OpenSegment {
-    fn append(disk: &dyn Disk, last: AppendTo) -> Result<Self, JournalError> {
+    fn append(disk: &dyn Disk, last: AppendTo, fsync: bool) -> Result<Self, JournalError> {
         let opened = disk.append(&last.path, last.offset);
-        let file = opened.map_err(|source| JournalError::disk("append to", &last.path, source))?;
+        let mut file =
+            opened.map_err(|source| JournalError::disk("append to", &last.path, source))?;
+        if fsync {
+            // What a killed process had written and not synced is taken as durable from here on.
+            let synced = file.sync();
+            synced.map_err(|source| JournalError::disk("sync", &last.path, source))?;
+        }
         Ok(Self {
             path: last.path,
             file,
