@@ -35,6 +35,8 @@ pub struct Said {
     /// First firing anchor of the episode when `row` was said.
     pub from: i64,
     pub alert: AlertId,
+    /// The anchor whose key `alert` is.
+    pub named: i64,
     pub raised: Epoch,
     pub supersedes: Vec<AlertId>,
     /// The row that stands for it downstream.

@@ -98,6 +98,7 @@ impl Speaker<'_> {
         group.episodes[place].said = Some(Said {
             from: group.episodes[place].from,
             alert,
+            named: group.episodes[place].from,
             raised: self.epoch,
             supersedes: Vec::new(),
             row: None,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use weir_schema::{Cause, Epoch, Plan, PlanId, RuleVersion, TenantKey};
 
+use super::episode::Said;
+use super::group::Group;
 use super::windows::Condition;
 use super::{Correlator, Output, SHARDS, identity};
 use crate::clock::Clock;
@@ -78,6 +80,13 @@ impl Correlator {
             keyed
                 .group
                 .reevaluate(whole, &running.condition, &mut gone, &mut Vec::new());
+            // An episode may have shrunk to its settled part, which ends up to a window before.
+            let mut from = line.saturating_sub(running.condition.timespan);
+            if let Some(until) = until
+                && give_up_names(&mut keyed.group, until, &mut gone)
+            {
+                from = i64::MIN;
+            }
             let mut speaker = identity::Speaker {
                 running,
                 group: keyed.key,
@@ -88,8 +97,6 @@ impl Correlator {
                 output,
             };
             speaker.take_back(&mut gone);
-            // An episode may have shrunk to its settled part, which ends up to a window before.
-            let from = line.saturating_sub(running.condition.timespan);
             let provisional = speaker.say(&mut keyed.group, from, i64::MAX);
             self.calendar.confirm(keyed.tenant, provisional, place);
         }
@@ -122,4 +129,20 @@ impl Correlator {
             .into_iter()
             .for_each(|place| self.groups.remove(place, plan));
     }
+}
+
+/// Takes the alerts of episodes that are named by an anchor at or after `until`: the plan that
+/// follows this one gives that name to its own. Returns whether there are any.
+fn give_up_names(group: &mut Group, until: i64, gone: &mut Vec<Said>) -> bool {
+    let before = gone.len();
+    for episode in &mut group.episodes {
+        if episode
+            .said
+            .as_ref()
+            .is_some_and(|said| said.named >= until)
+        {
+            gone.extend(episode.said.take());
+        }
+    }
+    gone.len() > before
 }

@@ -446,3 +446,36 @@ fn what_a_limit_refuses_does_not_depend_on_the_order_within_an_epoch() {
     turned.reverse();
     assert_eq!(said(&epoch), said(&turned));
 }
+
+#[test]
+fn a_rule_cut_in_two_gives_one_name_to_one_alert() {
+    let mut correlator = Correlator::default();
+    let mut standing: BTreeMap<Arc<AlertRow>, isize> = BTreeMap::new();
+    let single = |id| {
+        let mut plan = (*pair(id)).clone();
+        plan.rule = "rule".into();
+        plan.kind = PlanKind::EventCount {
+            bounds: vec![Bound::Gte(1)],
+        };
+        plan
+    };
+    let (mut old, new) = (single(PLAN), single(PlanId(2)));
+    let put = |plan: &Plan| Directive::Put(Arc::new(plan.clone()));
+    let first = put(&old);
+    old.until = EventTime(100 * UNIT);
+    // The alert is named by the event at 104, and a late one moves its start before the cut.
+    let epochs = [
+        (vec![fact(PLAN, 1, 1, 104, 1)], vec![first]),
+        (vec![fact(PLAN, 1, 1, 97, 2)], vec![]),
+        (vec![fact(new.id, 1, 1, 104, 1)], vec![put(&old), put(&new)]),
+    ];
+    for (epoch, (facts, directives)) in (1..).zip(&epochs) {
+        let output = correlator.epoch(Epoch(epoch), facts, directives);
+        for (row, diff) in output.rows {
+            *standing.entry(row).or_default() += diff;
+        }
+    }
+    standing.retain(|_, diff| *diff != 0);
+    let names: std::collections::BTreeSet<_> = standing.keys().map(|row| row.alert).collect();
+    assert_eq!((standing.len(), names.len()), (2, 2), "{standing:#?}");
+}
