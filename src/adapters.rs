@@ -262,6 +262,9 @@ impl Health for Readiness {
         if self.status.failed() {
             return Err("the graph has stopped; see the log".to_owned());
         }
+        if self.status.held_up() {
+            return Err("the ledger takes nothing; see the log".to_owned());
+        }
         let (done, wanted) = (self.status.epoch().0, self.caught_up_at.0);
         if done < wanted {
             return Err(format!("replaying the journal: epoch {done} of {wanted}"));

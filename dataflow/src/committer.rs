@@ -74,6 +74,7 @@ impl Committer {
             });
             match done {
                 Ok(commit) => {
+                    self.status.hold_up(false);
                     self.tell(output, commit.as_ref());
                     return Ok(());
                 }
@@ -81,6 +82,7 @@ impl Committer {
                     return Err(HostError::WriteLedger(fault));
                 }
                 Err(fault) => {
+                    self.status.hold_up(true);
                     self.observer.fault(&fault);
                     std::thread::sleep(RETRY);
                 }

@@ -15,6 +15,8 @@ pub struct Status {
     done: AtomicU64,
     stopping: AtomicBool,
     failed: AtomicBool,
+    /// The last commit was refused, and is tried again.
+    held_up: AtomicBool,
     progress: Mutex<Progress>,
     moved: Condvar,
 }
@@ -45,6 +47,16 @@ impl Status {
     #[must_use]
     pub fn greatest(&self) -> Option<EventTime> {
         self.lock().greatest_ever
+    }
+
+    /// Whether the ledger refuses the next commit: alerts wait until it takes it.
+    #[must_use]
+    pub fn held_up(&self) -> bool {
+        self.held_up.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn hold_up(&self, held_up: bool) {
+        self.held_up.store(held_up, Ordering::Release);
     }
 
     /// Whether the host was told to stop.

@@ -45,10 +45,11 @@ impl Calendar {
     /// Notes the first anchors of provisional alerts of `key`.
     pub fn confirm(&mut self, tenant: TenantKey, anchors: Vec<i64>, place: Slot) {
         for anchor in anchors {
-            self.confirm
-                .entry((tenant, anchor))
-                .or_default()
-                .push(place);
+            let waiting = self.confirm.entry((tenant, anchor)).or_default();
+            // A group says so at every touch; once in a row is enough.
+            if waiting.last() != Some(&place) {
+                waiting.push(place);
+            }
         }
     }
 
