@@ -62,7 +62,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("syslog_loose", &["ingest/parse"]),
     ("clap", &[".", "benchmarks"]),
     // The client library writes agent events; everything else reads them through schema.
-    ("flatbuffers", &["schema", "agent"]),
+    ("flatbuffers", &["schema"]),
     ("anyhow", &[".", "benchmarks"]),
     ("toml", &["."]),
 ];

@@ -29,11 +29,9 @@ mod connection;
 
 mod spool;
 
-mod event;
-
 pub use client::{AgentClient, AgentIdentity, AgentOptions};
-pub use event::encode_event;
 pub use spool::EVENT_BYTES_MAX;
+pub use weir_schema::agent::encode_event;
 
 use std::io;
 use std::sync::Arc;

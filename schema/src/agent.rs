@@ -32,7 +32,9 @@ pub fn event(bytes: &[u8]) -> Result<AgentEvent<'_>, flatbuffers::InvalidFlatbuf
     flatbuffers::root::<AgentEvent<'_>>(bytes)
 }
 
-/// The bytes of one finished `AgentEvent`. `time_ns` 0 means that the time is read from `raw`.
+/// The bytes of a finished `AgentEvent`. `time_ns`: nanoseconds since 1970, 0 where it is to be
+/// read from `raw`; `kind`: what the event is, e.g. `process_creation`; `logsource`:
+/// `category=C,product=P,service=S`; `raw`: the line it was read from.
 #[must_use]
 pub fn encode_event(
     time_ns: i64,
@@ -54,7 +56,7 @@ pub fn encode_event(
         time_ns,
         kind: kind.map(|text| builder.create_string(text)),
         logsource: logsource.map(|text| builder.create_string(text)),
-        fields: Some(builder.create_vector(&fields)),
+        fields: (!fields.is_empty()).then(|| builder.create_vector(&fields)),
         raw: raw.map(|text| builder.create_string(text)),
     };
     let event = AgentEvent::create(&mut builder, &args);
@@ -160,5 +162,26 @@ mod tests {
         assert_eq!(batch.first_sequence(), 7);
         let events: Vec<&[u8]> = batch.events().iter().map(|p| p.event().bytes()).collect();
         assert_eq!(events, [b"one".as_slice(), b"", b"three"]);
+    }
+
+    #[test]
+    fn what_is_encoded_is_read_back() {
+        let fields = [("User", "root"), ("Image", "/bin/sh")];
+        let bytes = encode_event(7, Some("process_creation"), None, &fields, Some("line"));
+        let event = super::event(&bytes).unwrap();
+        let read: Vec<_> = event
+            .fields()
+            .unwrap()
+            .iter()
+            .map(|f| (f.name(), f.value()))
+            .collect();
+        assert_eq!(read, fields);
+        let found = (
+            event.time_ns(),
+            event.kind(),
+            event.logsource(),
+            event.raw(),
+        );
+        assert_eq!(found, (7, Some("process_creation"), None, Some("line")));
     }
 }
