@@ -146,11 +146,6 @@ impl Correlator {
         self.groups_max.unwrap_or(GROUPS_MAX) / SHARDS
     }
 
-    fn clock(&self, tenant: TenantKey) -> Clock {
-        let start = Clock::start(tenant);
-        self.clocks.get(&tenant).copied().unwrap_or(start)
-    }
-
     /// Pushes facts to their groups, and lists the groups that this touches.
     fn take_in(&mut self, facts: &[Fact], counts: &mut Counts) {
         counts.facts += facts.len() as u64;
@@ -168,7 +163,7 @@ impl Correlator {
             known = Some((fact.plan, slot));
             let now = match clock {
                 Some(clock) if clock.tenant == fact.tenant => clock,
-                _ => self.clock(fact.tenant),
+                _ => clock_of(&self.clocks, fact.tenant),
             };
             clock = Some(now);
             if fact.time < now.settled {
@@ -240,8 +235,7 @@ impl Correlator {
                     .expect(keyed.tenant, place, &mut keyed.group, &running.condition);
                 continue;
             }
-            let clock = self.clocks.get(&keyed.tenant).copied();
-            let clock = clock.unwrap_or(Clock::start(keyed.tenant));
+            let clock = clock_of(&self.clocks, keyed.tenant);
             let cause = newest_cause(&keyed.group, &clock);
             if let Some((from, to)) =
                 keyed
@@ -313,6 +307,11 @@ impl Correlator {
                 .expect(keyed.tenant, place, &mut keyed.group, &running.condition);
         }
     }
+}
+
+/// Where a tenant stands.
+fn clock_of(clocks: &BTreeMap<TenantKey, Clock>, tenant: TenantKey) -> Clock {
+    clocks.get(&tenant).copied().unwrap_or(Clock::start(tenant))
 }
 
 fn shard(group: &GroupKey) -> usize {

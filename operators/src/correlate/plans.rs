@@ -8,8 +8,7 @@ use weir_schema::{Cause, Epoch, Plan, PlanId, RuleVersion, TenantKey};
 use super::episode::Said;
 use super::group::Group;
 use super::windows::Condition;
-use super::{Correlator, Output, SHARDS, identity};
-use crate::clock::Clock;
+use super::{Correlator, Output, SHARDS, clock_of, identity};
 
 /// A plan in force.
 pub struct Running {
@@ -68,8 +67,7 @@ impl Correlator {
             .iter_mut()
             .filter(|(_, keyed)| keyed.plan == slot)
         {
-            let clock = self.clocks.get(&keyed.tenant).copied();
-            let clock = clock.unwrap_or(Clock::start(keyed.tenant));
+            let clock = clock_of(&self.clocks, keyed.tenant);
             keyed.group.freeze(clock.settled.0, &old);
             if let Some(until) = until {
                 keyed.group.run.truncate_from(until);
