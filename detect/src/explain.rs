@@ -3,7 +3,7 @@
 use weir_schema::{Event, RuleId, Value};
 
 use crate::document::{Body, Detection};
-use crate::matcher::{Clause, Expr, MESSAGE, Matcher};
+use crate::matcher::{Clause, Expr, MESSAGE, Matcher, View};
 use crate::plans::Catalog;
 
 /// Longer values are cut in explanations, which people read; the event has the whole.
@@ -93,14 +93,15 @@ fn clauses(detection: &Detection, event: &Event<'_>, out: &mut Explanation) {
     }
     let routed = out.clauses.iter().all(|clause| clause.matched);
     let matcher = &detection.matcher;
-    let matches = matcher.matches(event);
+    let view = View::new(event, None);
+    let matches = matcher.matches(&view);
     out.matched = routed && matches;
     for clause in &mut out.clauses {
         clause.decisive = clause.matched == out.matched;
     }
     let mut walk = Walk {
         matcher,
-        event,
+        view,
         named: vec![false; matcher.selections.len()],
         deciding: Vec::new(),
     };
@@ -119,14 +120,14 @@ fn clauses(detection: &Detection, event: &Event<'_>, out: &mut Explanation) {
         each_clause(expr, &mut |clause| {
             let decisive = deciding.iter().any(|known| std::ptr::eq(*known, clause));
             out.clauses
-                .push(explained(identifier, clause, event, decisive));
+                .push(explained(identifier, clause, &view, decisive));
         });
     }
 }
 
 struct Walk<'a> {
     matcher: &'a Matcher,
-    event: &'a Event<'a>,
+    view: View<'a>,
     /// Selections that the condition names.
     named: Vec<bool>,
     deciding: Vec<&'a Clause>,
@@ -150,7 +151,7 @@ impl<'a> Walk<'a> {
 
     /// Collects the clauses by which `expr` is what it is.
     fn decide(&mut self, expr: &'a Expr) {
-        let holds = self.matcher.holds(expr, self.event);
+        let holds = self.matcher.holds(expr, &self.view);
         match expr {
             Expr::Clause(clause) => self.deciding.push(clause),
             Expr::Selection(at) => {
@@ -161,7 +162,7 @@ impl<'a> Walk<'a> {
             Expr::Not(inner) => self.decide(inner),
             Expr::All(parts) | Expr::Any(parts) | Expr::AtLeast(_, parts) => {
                 for part in parts {
-                    if self.matcher.holds(part, self.event) == holds {
+                    if self.matcher.holds(part, &self.view) == holds {
                         self.decide(part);
                     }
                 }
@@ -184,14 +185,14 @@ fn each_clause<'a>(expr: &'a Expr, f: &mut impl FnMut(&'a Clause)) {
 fn explained(
     identifier: &str,
     clause: &Clause,
-    event: &Event<'_>,
+    view: &View<'_>,
     decisive: bool,
 ) -> ClauseExplanation {
     let value = clause
         .field
         .as_deref()
-        .and_then(|field| match event.get(field) {
-            None if field == MESSAGE => Some(cut(&event.message)),
+        .and_then(|field| match view.get(field) {
+            None if field == MESSAGE => Some(cut(&view.event.message)),
             value => value.and_then(shown),
         });
     ClauseExplanation {
@@ -200,7 +201,7 @@ fn explained(
         value,
         modifiers: clause.modifiers.clone(),
         patterns: clause.patterns.clone(),
-        matched: clause.holds(event),
+        matched: clause.holds(view),
         decisive,
     }
 }

@@ -7,7 +7,7 @@ use weir_schema::{Event, EventTime, GroupKey, LogSource, PlanId, RuleId, TenantK
 
 use crate::document::{Body, Detection, Shape};
 use crate::group::{self, Grouped};
-use crate::matcher::accepts;
+use crate::matcher::{View, accepts};
 use crate::plans::{Catalog, LivePlan};
 
 /// Buffers for what an event means to all plans; reused from event to event.
@@ -149,7 +149,7 @@ impl Index {
                         .iter()
                         .any(|(plan, _)| self.runs(*plan, time, only))
                 };
-                if !(own || used()) || !watch.detection.matcher.matches(event) {
+                if !(own || used()) || !watch.detection.matcher.matches(&View::new(event, None)) {
                     continue;
                 }
                 if own {

@@ -1,6 +1,7 @@
 //! A compiled detection: which events it matches, and which clauses decided.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use weir_schema::{Event, LogSource, Value};
 
@@ -8,6 +9,27 @@ use crate::test::{Test, any_text};
 
 /// The field by which rules read the event's message, unless the event has a field of that name.
 pub(crate) const MESSAGE: &str = "message";
+
+/// What a rule calls a field, to what a source calls it.
+pub(crate) type Renames = BTreeMap<String, String>;
+
+/// An event as a rule of a certain log source reads it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'e> {
+    pub event: &'e Event<'e>,
+    pub renames: Option<&'e Renames>,
+}
+
+impl<'e> View<'e> {
+    pub(crate) fn new(event: &'e Event<'e>, renames: Option<&'e Renames>) -> Self {
+        Self { event, renames }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&'e Value<'e>> {
+        let renamed = self.renames.and_then(|renames| renames.get(name));
+        self.event.get(renamed.map_or(name, String::as_str))
+    }
+}
 
 /// One `field|modifiers: values` of a rule.
 #[derive(Clone, Debug)]
@@ -45,24 +67,24 @@ pub(crate) struct Matcher {
 }
 
 impl Clause {
-    pub(crate) fn holds(&self, event: &Event<'_>) -> bool {
+    pub(crate) fn holds(&self, view: &View<'_>) -> bool {
         let passed = match &self.field {
-            Some(field) => match event.get(field) {
+            Some(field) => match view.get(field) {
                 None if field == MESSAGE => {
-                    let message = Value::Text(Cow::Borrowed(&event.message));
-                    self.count(|test| test.holds(Some(&message), event))
+                    let message = Value::Text(Cow::Borrowed(&*view.event.message));
+                    self.count(|test| test.holds(Some(&message), view))
                 }
-                value => self.count(|test| test.holds(value, event)),
+                value => self.count(|test| test.holds(value, view)),
             },
             None => self.count(|test| {
                 let holds = |text: &str| test.holds_text(text);
                 let in_field = || {
-                    event
+                    view.event
                         .fields
                         .iter()
                         .any(|(_, value)| any_text(value, &holds))
                 };
-                holds(&event.message) || in_field()
+                holds(&view.event.message) || in_field()
             }),
         };
         passed != self.negated
@@ -78,22 +100,22 @@ impl Clause {
 }
 
 impl Matcher {
-    pub(crate) fn matches(&self, event: &Event<'_>) -> bool {
-        self.holds(&self.condition, event)
+    pub(crate) fn matches(&self, view: &View<'_>) -> bool {
+        self.holds(&self.condition, view)
     }
 
-    pub(crate) fn holds(&self, expr: &Expr, event: &Event<'_>) -> bool {
+    pub(crate) fn holds(&self, expr: &Expr, view: &View<'_>) -> bool {
         match expr {
-            Expr::Clause(clause) => clause.holds(event),
+            Expr::Clause(clause) => clause.holds(view),
             Expr::Selection(at) => self
                 .selections
                 .get(*at)
-                .is_some_and(|(_, expr)| self.holds(expr, event)),
-            Expr::Not(inner) => !self.holds(inner, event),
-            Expr::All(parts) => parts.iter().all(|part| self.holds(part, event)),
-            Expr::Any(parts) => parts.iter().any(|part| self.holds(part, event)),
+                .is_some_and(|(_, expr)| self.holds(expr, view)),
+            Expr::Not(inner) => !self.holds(inner, view),
+            Expr::All(parts) => parts.iter().all(|part| self.holds(part, view)),
+            Expr::Any(parts) => parts.iter().any(|part| self.holds(part, view)),
             Expr::AtLeast(least, parts) => {
-                let held = parts.iter().filter(|part| self.holds(part, event));
+                let held = parts.iter().filter(|part| self.holds(part, view));
                 held.take(*least).count() == *least
             }
         }

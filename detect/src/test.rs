@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use regex::Regex;
-use weir_schema::{Event, Value};
+use weir_schema::Value;
 
+use crate::matcher::View;
 use crate::number::{IntText, Number};
 use crate::pattern::{Pattern, lower};
 
@@ -94,16 +95,16 @@ impl Network {
 
 impl Test {
     /// Whether the field's value passes; of a list, one element must.
-    pub(crate) fn holds(&self, value: Option<&Value<'_>>, event: &Event<'_>) -> bool {
+    pub(crate) fn holds(&self, value: Option<&Value<'_>>, view: &View<'_>) -> bool {
         match (self, value) {
             (Self::Exists(wanted), value) => value.is_some() == *wanted,
             (Self::Null, None) => true,
             (_, None) => false,
-            (Self::Any(tests), value) => tests.iter().any(|test| test.holds(value, event)),
+            (Self::Any(tests), value) => tests.iter().any(|test| test.holds(value, view)),
             (_, Some(Value::List(values))) => {
-                values.iter().any(|value| self.holds(Some(value), event))
+                values.iter().any(|value| self.holds(Some(value), view))
             }
-            (Self::Field(field), Some(value)) => field.holds(value, event),
+            (Self::Field(field), Some(value)) => field.holds(value, view),
             (_, Some(value)) => self.holds_single(value),
         }
     }
@@ -165,8 +166,8 @@ pub(crate) fn any_text(value: &Value<'_>, f: &impl Fn(&str) -> bool) -> bool {
 }
 
 impl FieldTest {
-    fn holds(&self, value: &Value<'_>, event: &Event<'_>) -> bool {
-        let Some(other) = event.get(&self.name) else {
+    fn holds(&self, value: &Value<'_>, view: &View<'_>) -> bool {
+        let Some(other) = view.get(&self.name) else {
             return false;
         };
         any_text(other, &|other| {
