@@ -14,6 +14,7 @@ use crate::explain::{self, Explanation};
 use crate::group;
 use crate::index::{Detected, Index};
 use crate::plans::{Catalog, Entry, LivePlan, Version, chained};
+use crate::sources::LogSources;
 
 /// More rules are refused; the largest public collection has about 4,000.
 pub const RULES_MAX: usize = 10_000;
@@ -31,7 +32,8 @@ pub struct RuleBook {
 struct Inner {
     catalog: Catalog,
     /// Built at the first use after a change, so that loading many rules builds it once.
-    index: OnceLock<Index>,
+    index: OnceLock<Arc<Index>>,
+    sources: Option<Arc<LogSources>>,
 }
 
 /// What an entry did.
@@ -131,15 +133,18 @@ impl RuleBook {
         tenant: TenantKey,
         group: GroupKey,
     ) -> Option<Vec<GroupField>> {
-        let live = self.index().plan(plan)?;
+        let index = self.index();
+        let live = index.plan(plan)?;
         let fields = live.plan.group_by.as_slice();
-        let mut found = None;
-        group::each((fields, live.lenient), event, tenant, |key, values| {
-            if key == group {
-                found = Some(group::named(fields, values));
-            }
-        });
-        found
+        index.views(live, event).iter().find_map(|view| {
+            let mut found = None;
+            group::each((fields, live.lenient), view, tenant, |key, values| {
+                if key == group {
+                    found = Some(group::named(fields, values));
+                }
+            });
+            found
+        })
     }
 
     /// Why the current version of the rule matches the event, or why not. A correlation is
@@ -157,9 +162,16 @@ impl RuleBook {
         catalog.rules.iter().filter_map(summary).collect()
     }
 
-    fn index(&self) -> &Index {
+    pub(crate) fn index(&self) -> &Arc<Index> {
         let inner = &*self.inner;
-        inner.index.get_or_init(|| Index::new(&inner.catalog))
+        inner.index.get_or_init(|| {
+            let own = || {
+                static OWN: OnceLock<LogSources> = OnceLock::new();
+                OWN.get_or_init(LogSources::default)
+            };
+            let sources = inner.sources.as_deref().unwrap_or_else(own);
+            Arc::new(Index::new(&inner.catalog, sources))
+        })
     }
 
     fn put(&mut self, text: &str, origin: &str, since: EventTime) -> Applied {

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use weir_schema::{Event, GroupField, GroupKey, TenantKey, Value};
+use weir_schema::{GroupField, GroupKey, TenantKey, Value};
+
+use crate::matcher::View;
 
 /// An event names at most this many groups of one plan; arrays beyond it are left out, counted.
 pub const GROUPS_MAX: usize = 100;
@@ -22,7 +24,7 @@ pub(crate) enum Grouped {
 /// correlation, whose detections must not vanish since a source names no host.
 pub(crate) fn each(
     (fields, lenient): (&[String], bool),
-    event: &Event<'_>,
+    view: &View<'_>,
     tenant: TenantKey,
     mut found: impl FnMut(GroupKey, &[Cow<'_, str>]),
 ) -> Grouped {
@@ -30,7 +32,7 @@ pub(crate) fn each(
     let mut capped = false;
     for field in fields {
         let mut texts = Vec::new();
-        if let Some(value) = event.get(field) {
+        if let Some(value) = view.get(field) {
             capped |= !collect(value, &mut texts);
         }
         match texts.is_empty() {

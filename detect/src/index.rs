@@ -7,8 +7,9 @@ use weir_schema::{Event, EventTime, GroupKey, LogSource, PlanId, RuleId, TenantK
 
 use crate::document::{Body, Detection, Shape};
 use crate::group::{self, Grouped};
-use crate::matcher::{View, accepts};
+use crate::matcher::{Renames, View};
 use crate::plans::{Catalog, LivePlan};
+use crate::sources::{LogSources, Reading};
 
 /// Buffers for what an event means to all plans; reused from event to event.
 #[derive(Clone, Debug, Default)]
@@ -22,14 +23,12 @@ pub struct Detected {
     pub ungrouped: u32,
     /// Facts of which groups beyond [`crate::GROUPS_MAX`] were left out.
     pub capped: u32,
-    hits: Vec<(u32, u16)>,
 }
 
 impl Detected {
     pub fn clear(&mut self) {
         self.matches.clear();
         self.facts.clear();
-        self.hits.clear();
         self.ungrouped = 0;
         self.capped = 0;
     }
@@ -48,22 +47,47 @@ pub struct FactDraft {
 pub(crate) struct Index {
     /// In order of id.
     pub plans: Vec<Arc<LivePlan>>,
-    routes: Vec<(LogSource, Vec<Watch>)>,
+    pub routes: Vec<Route>,
+    pub watches: Vec<Watch>,
+}
+
+/// The detections of one log source, and how an event is read for them.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub logsource: LogSource,
+    pub readings: Vec<Reading>,
+    /// Places in [`Index::watches`].
+    pub watches: Vec<u32>,
 }
 
 /// One detection and who reads it.
 #[derive(Clone, Debug)]
-struct Watch {
+pub(crate) struct Watch {
     rule: RuleId,
-    detection: Arc<Detection>,
+    pub detection: Arc<Detection>,
     /// When it is the rule's own, `[since, until)`.
     spans: Vec<(EventTime, EventTime)>,
     /// Place in `Index::plans`, and member.
     uses: Vec<(u32, u16)>,
 }
 
+/// A detection that matched: its place in [`Index::watches`], and the reading by which it did.
+#[derive(Clone, Debug)]
+pub(crate) struct Match {
+    pub watch: u32,
+    pub renames: Option<Arc<Renames>>,
+}
+
+/// A plan's place, the member that was met, and under which names of fields.
+#[derive(Clone, Debug)]
+struct Hit {
+    plan: u32,
+    member: u16,
+    renames: Option<Arc<Renames>>,
+}
+
 impl Index {
-    pub(crate) fn new(catalog: &Catalog) -> Self {
+    pub(crate) fn new(catalog: &Catalog, sources: &LogSources) -> Self {
         let mut plans: Vec<Arc<LivePlan>> = catalog
             .rules
             .values()
@@ -98,14 +122,23 @@ impl Index {
                 });
             }
         }
-        let mut routes: BTreeMap<LogSource, Vec<Watch>> = BTreeMap::new();
-        for watch in watches.into_values() {
-            let route = routes.entry(watch.detection.logsource.clone()).or_default();
-            route.push(watch);
+        let watches: Vec<Watch> = watches.into_values().collect();
+        let mut routes: BTreeMap<&LogSource, Vec<u32>> = BTreeMap::new();
+        for (at, watch) in (0..).zip(&watches) {
+            routes
+                .entry(&watch.detection.logsource)
+                .or_default()
+                .push(at);
         }
+        let routes = routes.into_iter().map(|(logsource, watches)| Route {
+            logsource: logsource.clone(),
+            readings: sources.readings(logsource),
+            watches,
+        });
         Self {
             plans,
-            routes: routes.into_iter().collect(),
+            routes: routes.collect(),
+            watches,
         }
     }
 
@@ -124,6 +157,7 @@ impl Index {
         })
     }
 
+    /// What the event means, by plain loops: the meaning that the engine must keep.
     pub(crate) fn detect(
         &self,
         event: &Event<'_>,
@@ -132,51 +166,87 @@ impl Index {
         out: &mut Detected,
     ) {
         out.clear();
+        let mut found: Vec<Match> = Vec::new();
+        let plain = View::new(event, None);
+        for route in &self.routes {
+            let admitted = route.readings.iter();
+            for reading in admitted.filter(|r| r.admits(&route.logsource, &plain)) {
+                let renames = reading.renames();
+                let view = View::new(event, renames.map(|renames| &**renames));
+                for &watch in &route.watches {
+                    let detection = self.watches.get(watch as usize).map(|w| &w.detection);
+                    if detection.is_some_and(|detection| detection.matcher.matches(&view)) {
+                        let renames = renames.cloned();
+                        found.push(Match { watch, renames });
+                    }
+                }
+            }
+        }
+        self.conclude(&mut found, event, (tenant, only), out);
+    }
+
+    /// From the detections that matched to matches and facts.
+    pub(crate) fn conclude(
+        &self,
+        found: &mut Vec<Match>,
+        event: &Event<'_>,
+        (tenant, only): (TenantKey, Option<&[PlanId]>),
+        out: &mut Detected,
+    ) {
         let time = event.time;
-        for (logsource, watches) in &self.routes {
-            if !accepts(logsource, &event.logsource) {
-                continue;
+        let mut hits: Vec<Hit> = Vec::new();
+        for one in found.drain(..) {
+            let Some(watch) = self.watches.get(one.watch as usize) else {
+                continue; // Places are those of this index.
+            };
+            let sees = |(since, until): &(EventTime, EventTime)| *since <= time && time < *until;
+            if only.is_none() && watch.spans.iter().any(sees) {
+                out.matches.push(watch.rule.clone());
             }
-            for watch in watches {
-                let own = only.is_none()
-                    && watch
-                        .spans
-                        .iter()
-                        .any(|(since, until)| *since <= time && time < *until);
-                let used = || {
-                    watch
-                        .uses
-                        .iter()
-                        .any(|(plan, _)| self.runs(*plan, time, only))
-                };
-                if !(own || used()) || !watch.detection.matcher.matches(&View::new(event, None)) {
-                    continue;
-                }
-                if own {
-                    out.matches.push(watch.rule.clone());
-                }
-                let runs = |(plan, _): &&(u32, u16)| self.runs(*plan, time, only);
-                out.hits.extend(watch.uses.iter().filter(runs));
-            }
+            let runs = watch.uses.iter().filter(|(p, _)| self.runs(*p, time, only));
+            hits.extend(runs.map(|&(plan, member)| Hit {
+                plan,
+                member,
+                renames: one.renames.clone(),
+            }));
         }
         out.matches.sort_unstable();
-        out.hits.sort_unstable();
-        out.hits.dedup();
-        let hits = std::mem::take(&mut out.hits);
-        for (place, member) in &hits {
-            if let Some(live) = self.plans.get(*place as usize) {
-                draft(live, *member, event, tenant, out);
+        out.matches.dedup();
+        // One fact of a member, though the event be read in two ways: of the first of these.
+        hits.sort_by(|a, b| (a.plan, a.member, &a.renames).cmp(&(b.plan, b.member, &b.renames)));
+        hits.dedup_by_key(|hit| (hit.plan, hit.member));
+        for hit in &hits {
+            if let Some(live) = self.plans.get(hit.plan as usize) {
+                let view = View::new(event, hit.renames.as_deref());
+                draft(live, hit.member, &view, tenant, out);
             }
         }
-        out.hits = hits;
+    }
+
+    /// Every way in which a rule that the plan reads reads the event, with the event's own names.
+    pub(crate) fn views<'e>(&'e self, live: &LivePlan, event: &'e Event<'e>) -> Vec<View<'e>> {
+        let plain = View::new(event, None);
+        let mut views = vec![plain];
+        for source in &live.sources {
+            let logsource = &source.detection.logsource;
+            let route = self
+                .routes
+                .iter()
+                .find(|route| route.logsource == *logsource);
+            let readings = route.map_or(&[][..], |route| route.readings.as_slice());
+            let admitted = readings.iter().filter(|r| r.admits(logsource, &plain));
+            let renames = admitted.filter_map(Reading::renames);
+            views.extend(renames.map(|renames| View::new(event, Some(renames))));
+        }
+        views
     }
 }
 
-fn draft(live: &LivePlan, member: u16, event: &Event<'_>, tenant: TenantKey, out: &mut Detected) {
+fn draft(live: &LivePlan, member: u16, view: &View<'_>, tenant: TenantKey, out: &mut Detected) {
     let plan = live.plan.id;
     let grouping = (live.plan.group_by.as_slice(), live.lenient);
     let facts = &mut out.facts;
-    let grouped = group::each(grouping, event, tenant, |group, _| {
+    let grouped = group::each(grouping, view, tenant, |group, _| {
         facts.push(FactDraft {
             plan,
             group,

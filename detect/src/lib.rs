@@ -43,6 +43,8 @@ mod test;
 
 mod matcher;
 
+mod sources;
+
 mod correlation;
 
 mod plans;
@@ -60,6 +62,7 @@ pub use diagnostic::Diagnostic;
 pub use explain::{ClauseExplanation, Explanation};
 pub use group::GROUPS_MAX;
 pub use index::{Detected, FactDraft};
+pub use sources::{LogSources, SourceEntry};
 pub use yaml::{BRACKETS_MAX, DEPTH_MAX, DOCUMENT_BYTES_MAX, split_documents};
 
 /// All that is wrong with one document by itself; whether its members are there is not asked.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use weir_schema::{Event, LogSource, Value};
+use weir_schema::{Event, Value};
 
 use crate::test::{Test, any_text};
 
@@ -120,13 +120,4 @@ impl Matcher {
             }
         }
     }
-}
-
-/// Whether an event's log source has each word that the rule states.
-pub(crate) fn accepts(stated: &LogSource, found: &LogSource) -> bool {
-    let word =
-        |stated: &Option<String>, found: &Option<String>| stated.is_none() || stated == found;
-    word(&stated.product, &found.product)
-        && word(&stated.service, &found.service)
-        && word(&stated.category, &found.category)
 }
