@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use weir_schema::{
-    Control, Event, EventTime, GroupField, GroupKey, Level, Plan, PlanId, PlanKind, RuleId,
-    RuleVersion, TenantKey,
+    Control, Event, EventTime, GroupField, GroupKey, Level, LogSource, Plan, PlanId, PlanKind,
+    RuleId, RuleVersion, TenantKey,
 };
 
 use crate::diagnostic::{Diagnostic, Refusal};
@@ -78,6 +78,15 @@ pub struct RuleSummary {
     pub alerts: bool,
     /// Correlations that read it.
     pub referenced_by: Vec<RuleId>,
+    pub tags: Vec<String>,
+    /// Names of all fields that it reads, in order, as the rule writes them.
+    pub fields: Vec<String>,
+    /// What it states; `None` for a correlation.
+    pub logsource: Option<LogSource>,
+    pub status: Option<String>,
+    pub falsepositives: Vec<String>,
+    /// Where its text came from.
+    pub origin: String,
 }
 
 impl RuleBook {
@@ -387,5 +396,11 @@ fn summary(catalog: &Catalog, id: &RuleId, entry: &Entry) -> Option<RuleSummary>
         kind,
         alerts: last.is_some_and(|live| live.plan.until == current.until),
         referenced_by: catalog.readers(id),
+        tags: document.about.tags.clone(),
+        fields: document.about.fields.clone(),
+        logsource: document.about.logsource.clone(),
+        status: document.about.status.clone(),
+        falsepositives: document.about.falsepositives.clone(),
+        origin: document.origin.clone(),
     })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rsigma_parser::{SigmaCollection, parse_sigma_yaml};
 use weir_schema::{Level, LogSource, RuleId, RuleVersion};
 
+use crate::about::About;
 use crate::condition;
 use crate::correlation::{self, Correlation};
 use crate::diagnostic::{Checked, Diagnostic, Refusal};
@@ -32,6 +33,7 @@ pub(crate) struct Document {
     pub origin: String,
     /// All that decides which facts its own plans see; see [`crate::plans`].
     pub shape: Shape,
+    pub about: About,
     pub body: Body,
 }
 
@@ -113,6 +115,10 @@ fn read_checked(text: &str, origin: &str, remarks: &mut Vec<Diagnostic>) -> Chec
             ));
         }
     };
+    let about = match &body {
+        Body::Rule(found, _) => About::new(&node, Some((&found.logsource, &found.matcher))),
+        Body::Correlation(_) => About::new(&node, None),
+    };
     Ok(Document {
         id,
         name,
@@ -121,6 +127,7 @@ fn read_checked(text: &str, origin: &str, remarks: &mut Vec<Diagnostic>) -> Chec
         version: RuleVersion::of(&[text.as_bytes()]),
         origin: origin.to_owned(),
         shape,
+        about,
         body,
     })
 }

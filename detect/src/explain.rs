@@ -2,6 +2,7 @@
 
 use weir_schema::{Event, RuleId, Value};
 
+use crate::about::each_clause;
 use crate::document::{Body, Detection};
 use crate::matcher::{Clause, Expr, MESSAGE, Matcher, View};
 use crate::plans::Catalog;
@@ -168,17 +169,6 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-    }
-}
-
-fn each_clause<'a>(expr: &'a Expr, f: &mut impl FnMut(&'a Clause)) {
-    match expr {
-        Expr::Clause(clause) => f(clause),
-        Expr::Not(inner) => each_clause(inner, f),
-        Expr::All(parts) | Expr::Any(parts) | Expr::AtLeast(_, parts) => {
-            parts.iter().for_each(|part| each_clause(part, f));
-        }
-        Expr::Selection(_) => {} // Only conditions have these.
     }
 }
 

@@ -29,6 +29,8 @@ mod yaml;
 
 mod document;
 
+mod about;
+
 mod condition;
 
 mod clause;
