@@ -14,6 +14,8 @@ pub mod alert;
 
 pub mod agent;
 
+pub mod zeek;
+
 pub use alert::{
     AlertRecord, AlertRow, AlertState, Cause, Change, ChangeKind, Commit, Evidence, EvidenceItem,
     GroupField,
@@ -26,3 +28,4 @@ pub use id::{
 pub use journal::{Batch, Control, Delivery, Entry, Format, SealedEpoch, TimeBounds, Transport};
 pub use rule::{Bound, Fact, Level, Member, Plan, PlanKind};
 pub use time::{EventTime, ReceiveTime, Span};
+pub use zeek::ZeekLog;

@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 
 use weir_schema::agent::AgentEvent;
-use weir_schema::{Event, Problem, Value};
+use weir_schema::{Event, Format, Problem, Value};
 
 use crate::draft::Draft;
 use crate::time::Stamp;
-use crate::{Context, parse_logsource, syslog};
+use crate::{Context, parse_logsource, read_text};
 
 /// Reads one frame; a frame that the verifier refuses stays as the message, with a problem.
 pub(crate) fn decode<'a>(frame: &'a [u8], context: &Context<'_>) -> Event<'a> {
@@ -39,7 +39,8 @@ fn read<'a>(event: AgentEvent<'a>, context: &Context<'_>, draft: &mut Draft<'a>)
     let raw = event.raw();
     match (event.time_ns(), raw) {
         (0, Some(raw)) => {
-            syslog::read(raw.trim_end_matches(['\r', '\n']), context, draft);
+            let raw = raw.trim_end_matches(['\r', '\n']);
+            read_text(raw, Format::Auto, context, draft);
         }
         (0, None) => {}
         (time, _) => draft.time = Some(Stamp::of_ns(time)),

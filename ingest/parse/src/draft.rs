@@ -89,6 +89,15 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Takes a field away.
+    pub fn remove(&mut self, name: &str) {
+        if let Some(at) = self.position(name) {
+            self.fields.remove(at);
+            // Places have moved; the index is made again when it is needed.
+            self.index.clear();
+        }
+    }
+
     /// Adds a field; a name that stands already holds all its values in a list.
     pub fn append(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         match self.position(&name).and_then(|at| self.fields.get_mut(at)) {

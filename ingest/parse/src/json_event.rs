@@ -8,7 +8,7 @@ use weir_schema::{LogSource, Problem, Value};
 use crate::draft::Draft;
 use crate::json::{Reader, Sink, Stop};
 use crate::time::{self, Stamp, Zone};
-use crate::{Context, parse_logsource};
+use crate::{Context, parse_logsource, zeek};
 
 /// The fields in which a time is looked for, in this order.
 const TIME_FIELDS: [&str; 6] = [
@@ -44,7 +44,11 @@ pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'
             return;
         }
     }
-    draft.time = stamp(draft, context);
+    draft.time = if zeek::recognise(draft) {
+        zeek::stamp(draft, context)
+    } else {
+        stamp(draft, context)
+    };
     let stated = stated_source(draft);
     draft.state(stated);
     let message = ["message", "msg"]

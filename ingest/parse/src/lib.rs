@@ -13,6 +13,7 @@ mod rfc5424;
 mod services;
 mod syslog;
 mod time;
+mod zeek;
 
 use std::borrow::Cow;
 
@@ -68,12 +69,21 @@ fn decode_text<'a>(text: &'a str, context: &Context<'_>) -> Event<'a> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.trim_end_matches(['\r', '\n', '\0']);
     let mut draft = Draft::default();
-    if is_json(text, context.format) {
-        json_event::read(text, context, &mut draft);
-    } else {
-        syslog::read(text, context, &mut draft);
-    }
+    read_text(text, context.format, context, &mut draft);
     draft.finish(context)
+}
+
+/// Reads a line in whichever form it has, as far as `format` leaves that open. A Zeek record that
+/// carries its header is no line of any other format.
+fn read_text<'a>(text: &'a str, format: Format, context: &Context<'_>, draft: &mut Draft<'a>) {
+    if zeek::read(text, context, draft) {
+        return;
+    }
+    if is_json(text, format) {
+        json_event::read(text, context, draft);
+    } else {
+        syslog::read(text, context, draft);
+    }
 }
 
 fn is_json(text: &str, format: Format) -> bool {
