@@ -166,6 +166,7 @@ impl Known {
             Control::Start { .. }
             | Control::Tick { .. }
             | Control::Heartbeat { .. }
+            | Control::Settings { .. }
             | Control::Finish => {}
         }
         applied.diagnostics

@@ -100,7 +100,9 @@ impl Feeder {
     /// `None` if the host stops before that.
     fn backfill(&self, sealed: &SealedEpoch) -> Option<Vec<BatchSeq>> {
         let since = sealed.controls.iter().filter_map(|control| match control {
-            Control::RulePut { since, .. } => Some(*since),
+            Control::RulePut { since, .. } | Control::Settings { since, .. } => Some(*since),
+            // What stops may set something else free from there on.
+            Control::RuleDisable { until, .. } => Some(*until),
             _ => None,
         });
         let Some(since) = since.min() else {

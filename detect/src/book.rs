@@ -108,6 +108,7 @@ impl RuleBook {
             Control::Start { .. }
             | Control::Tick { .. }
             | Control::Heartbeat { .. }
+            | Control::Settings { .. }
             | Control::Finish => Applied::default(),
         }
     }

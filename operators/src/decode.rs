@@ -260,7 +260,11 @@ impl Decoder {
                 time: *time,
             }),
             Control::Finish => out.observations.push(Observation::Finish),
-            Control::RulePut { .. } | Control::RuleDisable { .. } | Control::RuleRemove { .. } => {}
+            // What they change is in the book.
+            Control::RulePut { .. }
+            | Control::RuleDisable { .. }
+            | Control::RuleRemove { .. }
+            | Control::Settings { .. } => {}
         }
         let diagnostics = applied.diagnostics.iter();
         out.notes

@@ -131,6 +131,13 @@ pub enum Control {
     RuleRemove { rule: String },
     /// Input ends: the watermark goes to the greatest credible event time.
     Finish,
+    /// What configuration says that bears on the meaning of rules; in place of what it said before.
+    Settings {
+        /// A small JSON document: placeholders, and texts of log source mappings.
+        text: String,
+        /// Events before it are read under what was said before.
+        since: EventTime,
+    },
 }
 
 /// How event time is bounded. Spans in nanoseconds; see `docs/ARCHITECTURE.md`, "Time".
