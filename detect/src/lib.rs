@@ -47,6 +47,8 @@ mod matcher;
 
 mod sources;
 
+mod engine;
+
 mod correlation;
 
 mod plans;
@@ -61,6 +63,7 @@ mod book;
 
 pub use book::{Applied, PlanChange, RULES_MAX, RuleBook, RuleKind, RuleSummary, VERSIONS_MAX};
 pub use diagnostic::Diagnostic;
+pub use engine::Detector;
 pub use explain::{ClauseExplanation, Explanation};
 pub use group::GROUPS_MAX;
 pub use index::{Detected, FactDraft};

@@ -69,6 +69,24 @@ impl Pattern {
         Self { fold, shape }
     }
 
+    /// What a search for many patterns at once can use of this one. `None`: nothing but the
+    /// pattern itself can tell.
+    pub(crate) fn outline(&self) -> Option<Outline<'_>> {
+        if self.fold == Fold::Unicode {
+            return None;
+        }
+        Some(match &self.shape {
+            Shape::Anything => return None,
+            Shape::Exact(text) if self.fold == Fold::Ascii => Outline::Whole(text),
+            Shape::Prefix(text) if self.fold == Fold::Ascii => Outline::Start(text),
+            Shape::Suffix(text) if self.fold == Fold::Ascii => Outline::End(text),
+            Shape::Contains(needle) if self.fold == Fold::Ascii => Outline::Within(&needle.bytes),
+            Shape::Exact(text) | Shape::Prefix(text) | Shape::Suffix(text) => Outline::Part(text),
+            Shape::Contains(needle) => Outline::Part(&needle.bytes),
+            Shape::Glob(glob) => Outline::Part(glob.longest_literal()?.as_bytes()),
+        })
+    }
+
     pub(crate) fn matches(&self, text: &str) -> bool {
         match self.fold {
             Fold::Cased => self.shape.matches(text, true),
@@ -76,6 +94,17 @@ impl Pattern {
             Fold::Unicode => self.shape.matches(&lower(text), true),
         }
     }
+}
+
+/// A pattern in view of a search through a text in ASCII lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outline<'p> {
+    Whole(&'p [u8]),
+    Start(&'p [u8]),
+    End(&'p [u8]),
+    Within(&'p [u8]),
+    /// Where this is not in the text, in any case, the pattern does not match.
+    Part(&'p [u8]),
 }
 
 /// Joins neighbours and folds literals, so that equal patterns have one shape.
@@ -210,6 +239,15 @@ impl Glob {
             open_start: tokens.first() == Some(&Token::Star),
             open_end: tokens.last() == Some(&Token::Star),
         }
+    }
+
+    fn longest_literal(&self) -> Option<&str> {
+        let tokens = self.segments.iter().flatten();
+        let literals = tokens.filter_map(|token| match token {
+            Token::Literal(text) => Some(text.as_str()),
+            Token::One | Token::Dash | Token::Star => None,
+        });
+        literals.max_by_key(|text| text.len())
     }
 
     /// Leftmost match of each piece is enough, since a later one leaves less room for the rest.

@@ -132,10 +132,16 @@ impl LogSources {
 }
 
 fn mapped(entries: &[&SourceEntry]) -> Reading {
-    let mut renames = Renames::new();
+    let mut renames = Arc::<Renames>::default();
     let mut conditions: Vec<Condition> = Vec::new();
     for entry in entries {
-        renames.extend(entry.fields.iter().map(|(a, b)| (a.clone(), b.clone())));
+        // Shared where it can be: the engine knows names that are the same by their place.
+        if renames.is_empty() {
+            renames = entry.fields.clone();
+        } else if !entry.fields.is_empty() {
+            let more = entry.fields.iter().map(|(a, b)| (a.clone(), b.clone()));
+            Arc::make_mut(&mut renames).extend(more);
+        }
         conditions.extend(entry.conditions.iter().cloned());
     }
     let product = entries
@@ -144,7 +150,7 @@ fn mapped(entries: &[&SourceEntry]) -> Reading {
     Reading::Mapped {
         product,
         conditions,
-        renames: Arc::new(renames),
+        renames,
     }
 }
 

@@ -109,7 +109,7 @@ impl Test {
         }
     }
 
-    fn holds_single(&self, value: &Value<'_>) -> bool {
+    pub(crate) fn holds_single(&self, value: &Value<'_>) -> bool {
         match self {
             Self::Text(pattern) => with_text(value, |text| pattern.matches(text)),
             Self::Regex(regex) => with_text(value, |text| regex.is_match(text)),

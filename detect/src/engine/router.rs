@@ -1,0 +1,212 @@
+//! Which log sources an event is of: the conditions of their mappings, as questions about values.
+
+use std::collections::HashMap;
+
+use weir_schema::{Event, LogSource};
+
+use crate::engine::field::{Atom, FieldBuilder, Scratch};
+use crate::engine::layout::{LayoutId, Layouts};
+use crate::engine::scope::Asked;
+use crate::index::Route;
+use crate::sources::Reading;
+
+/// More log sources in words are numbered anew: whoever makes them up should not fill memory.
+const WORDS_MAX: usize = 1_024;
+
+/// A reading of a log source, and what it takes for an event to be read so.
+#[derive(Debug)]
+struct Gate {
+    route: u32,
+    reading: u32,
+    wanted: Wanted,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    /// The event's own words.
+    Words(LogSource),
+    /// An atom of each condition, and no other product.
+    Atoms(Option<String>, Vec<Atom>),
+}
+
+/// What an event's values and words say of its log source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    words: u32,
+    atoms: Vec<Atom>,
+}
+
+/// The readings that an event admits, in order; and the key under which to keep their route.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// Places of route and reading.
+    pub readings: Vec<(u32, u32)>,
+    key: Key,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Router {
+    gates: Vec<Gate>,
+    fields: Vec<Asked>,
+    places: HashMap<String, u16>,
+    /// By layout: place in the event's fields, and in `fields`.
+    slots: Vec<Option<Vec<(u16, u16)>>>,
+    slots_of: u32,
+    words: Vec<LogSource>,
+    last: usize,
+    routes: HashMap<Key, usize, foldhash::fast::FixedState>,
+    key: Option<Key>,
+}
+
+impl Router {
+    pub(crate) fn new(routes: &[Route]) -> Self {
+        let mut router = Self::default();
+        let mut atoms: HashMap<(String, Vec<String>), Atom> = HashMap::new();
+        let mut builders: Vec<FieldBuilder> = Vec::new();
+        for (at, route) in (0..).zip(routes) {
+            for (number, reading) in (0..).zip(&route.readings) {
+                let wanted = match reading {
+                    Reading::Words => Wanted::Words(route.logsource.clone()),
+                    Reading::Mapped {
+                        product,
+                        conditions,
+                        ..
+                    } => {
+                        let mut wanted = Vec::new();
+                        for condition in conditions {
+                            let next = atoms.len() as Atom; // One for each condition of a mapping.
+                            let key = (condition.field.clone(), condition.values.clone());
+                            let atom = *atoms.entry(key).or_insert_with(|| {
+                                let places = &mut router.places;
+                                let name = condition.field.clone();
+                                let place = *places.entry(name).or_insert_with(|| {
+                                    builders.push(FieldBuilder::default());
+                                    (builders.len() - 1) as u16 // As many as conditions have fields.
+                                });
+                                if let Some(builder) = builders.get_mut(usize::from(place)) {
+                                    condition.tests.iter().for_each(|t| builder.ask(t, next));
+                                }
+                                next
+                            });
+                            wanted.push(atom);
+                        }
+                        Wanted::Atoms(product.clone(), wanted)
+                    }
+                };
+                router.gates.push(Gate {
+                    route: at,
+                    reading: number,
+                    wanted,
+                });
+            }
+        }
+        router.fields = builders.into_iter().map(|b| Asked::new(b.build())).collect();
+        router
+    }
+
+    /// The route's place as it was kept, or what to make it of.
+    pub(crate) fn find(
+        &mut self,
+        event: &Event<'_>,
+        (layouts, layout): (&Layouts, LayoutId),
+        scratch: &mut Scratch,
+    ) -> Result<usize, Admitted> {
+        self.learn(layouts, layout);
+        let words = self.words_of(&event.logsource);
+        let mut key = self.key.take().unwrap_or(Key {
+            words,
+            atoms: Vec::new(),
+        });
+        key.words = words;
+        key.atoms.clear();
+        let slots = self.slots.get(layout.place()).and_then(Option::as_ref);
+        let mut lists = false;
+        for (position, field) in slots.into_iter().flatten() {
+            let value = event.fields.get(usize::from(*position)).map(|(_, v)| v);
+            let asked = self.fields.get_mut(usize::from(*field));
+            if let (Some(value), Some(asked)) = (value, asked) {
+                lists |= matches!(value, weir_schema::Value::List(_));
+                asked.ask(value, &[], scratch, &mut |verdict| {
+                    key.atoms.extend(&verdict.atoms);
+                });
+            }
+        }
+        if lists {
+            key.atoms.sort_unstable();
+            key.atoms.dedup();
+        }
+        match self.routes.get(&key).copied() {
+            Some(place) => {
+                self.key = Some(key);
+                Ok(place)
+            }
+            None => Err(self.admitted(key, &event.logsource)),
+        }
+    }
+
+    pub(crate) fn keep(&mut self, admitted: &Admitted, place: usize) {
+        self.routes.insert(admitted.key.clone(), place);
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.routes.clear();
+    }
+
+    fn admitted(&self, key: Key, found: &LogSource) -> Admitted {
+        let mut readings = Vec::new();
+        for gate in &self.gates {
+            let admits = match &gate.wanted {
+                Wanted::Words(stated) => {
+                    let word = |a: &Option<String>, b: &Option<String>| a.is_none() || a == b;
+                    word(&stated.product, &found.product)
+                        && word(&stated.service, &found.service)
+                        && word(&stated.category, &found.category)
+                }
+                Wanted::Atoms(product, atoms) => {
+                    let other = |own: &String| product.as_ref().is_some_and(|p| p != own);
+                    !found.product.as_ref().is_some_and(other)
+                        && atoms.iter().all(|atom| key.atoms.contains(atom))
+                }
+            };
+            if admits {
+                readings.push((gate.route, gate.reading));
+            }
+        }
+        Admitted { readings, key }
+    }
+
+    fn words_of(&mut self, logsource: &LogSource) -> u32 {
+        if self.words.get(self.last) != Some(logsource) {
+            let known = self.words.iter().position(|known| known == logsource);
+            self.last = known.unwrap_or_else(|| {
+                if self.words.len() >= WORDS_MAX {
+                    self.words.clear();
+                    self.routes.clear();
+                }
+                self.words.push(logsource.clone());
+                self.words.len() - 1
+            });
+        }
+        self.last as u32 // Below WORDS_MAX.
+    }
+
+    fn learn(&mut self, layouts: &Layouts, layout: LayoutId) {
+        if self.slots_of != layouts.generation() {
+            self.slots_of = layouts.generation();
+            self.slots.clear();
+        }
+        let at = layout.place();
+        if self.slots.get(at).is_some_and(Option::is_some) {
+            return;
+        }
+        if self.slots.len() <= at {
+            self.slots.resize_with(at + 1, || None);
+        }
+        let names = (0..).zip(layouts.names(layout));
+        let slots = names.filter_map(|(position, name)| {
+            let field = self.places.get(&**name)?;
+            Some((position, *field))
+        });
+        self.slots[at] = Some(slots.collect());
+    }
+}

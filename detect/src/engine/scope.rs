@@ -1,0 +1,351 @@
+//! The rules that events of one kind are held against, compiled, with what their values have shown.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use weir_schema::{Event, Value};
+
+use crate::engine::field::{Atom, FieldMatcher, Scratch};
+use crate::engine::layout::{LayoutId, Layouts};
+use crate::engine::memo::{Memo, Remembered};
+use crate::engine::program::{Instance, Node, Place, Program, Rule, is_message};
+use crate::matcher::{Clause, View};
+
+/// More distinct verdicts of a field are begun anew with its memo.
+const VERDICTS_MAX: usize = 65_536;
+
+/// What a value answers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    pub atoms: Box<[Atom]>,
+    /// Rules that these atoms make worth evaluating.
+    rules: Box<[u32]>,
+}
+
+/// The rules' questions of one place, with verdicts by value.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    matcher: FieldMatcher,
+    memo: Memo,
+    verdicts: Vec<Verdict>,
+    known: HashMap<Box<[Atom]>, u32>,
+    found: Vec<Atom>,
+}
+
+impl Asked {
+    pub(crate) fn new(matcher: FieldMatcher) -> Self {
+        Self {
+            matcher,
+            memo: Memo::new(),
+            verdicts: Vec::new(),
+            known: HashMap::new(),
+            found: Vec::new(),
+        }
+    }
+
+    /// Calls `told` with the verdict of the value, or of each of its elements.
+    pub(crate) fn ask(
+        &mut self,
+        value: &Value<'_>,
+        triggers: &[Vec<u32>],
+        scratch: &mut Scratch,
+        told: &mut impl FnMut(&Verdict),
+    ) {
+        match value {
+            Value::Null => {}
+            // A list within a list is as deep as the reader of events lets it be.
+            Value::List(values) => values
+                .iter()
+                .for_each(|value| self.ask(value, triggers, scratch, told)),
+            single => {
+                let at = self.verdict(single, triggers, scratch);
+                if let Some(verdict) = self.verdicts.get(at as usize) {
+                    told(verdict);
+                }
+            }
+        }
+    }
+
+    fn verdict(&mut self, value: &Value<'_>, triggers: &[Vec<u32>], scratch: &mut Scratch) -> u32 {
+        let mut number = [0; 9];
+        let key: Option<&[u8]> = match value {
+            // A text that looks like the key of a number is not remembered.
+            Value::Text(text) => Some(text.as_bytes()).filter(|text| text.first() != Some(&0)),
+            Value::Int(n) => {
+                number[1..].copy_from_slice(&n.to_le_bytes());
+                Some(&number)
+            }
+            Value::Number(_) | Value::Bool(_) | Value::Null | Value::List(_) => None,
+        };
+        let remembered = key.map_or(Remembered::Unkept, |key| self.memo.get(key));
+        if let Remembered::Verdict(at) = remembered {
+            return at;
+        }
+        let mut found = std::mem::take(&mut self.found);
+        self.matcher.find(value, scratch, &mut found);
+        let mut at = self.number(&found, triggers);
+        if let (Remembered::Unknown(hash), Some(key)) = (remembered, key)
+            && !self.memo.keep(hash, key, at)
+        {
+            self.forget();
+            at = self.number(&found, triggers);
+        }
+        self.found = found;
+        at
+    }
+
+    /// The place of the verdict that consists of these atoms.
+    fn number(&mut self, atoms: &[Atom], triggers: &[Vec<u32>]) -> u32 {
+        if let Some(at) = self.known.get(atoms) {
+            return *at;
+        }
+        if self.verdicts.len() >= VERDICTS_MAX {
+            self.forget();
+        }
+        let rules = atoms.iter().filter_map(|atom| triggers.get(*atom as usize));
+        let mut rules: Vec<u32> = rules.flatten().copied().collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let at = self.verdicts.len() as u32; // At most VERDICTS_MAX.
+        self.verdicts.push(Verdict {
+            atoms: atoms.into(),
+            rules: rules.into(),
+        });
+        self.known.insert(atoms.into(), at);
+        at
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.memo.forget();
+        self.verdicts.clear();
+        self.known.clear();
+    }
+
+    pub(crate) fn memo_bytes(&self) -> usize {
+        self.memo.bytes()
+    }
+}
+
+/// Where the fields of a layout are asked.
+#[derive(Debug, Default)]
+struct Slots {
+    /// Place in the event's fields, and in [`Scope::fields`].
+    fields: Vec<(u16, u16)>,
+    /// Place in [`Scope::fields`] of the message, where no field has its name.
+    message: Option<u16>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Scope {
+    instances: Vec<Instance>,
+    rules: Vec<Rule>,
+    direct: Vec<(Clause, u32)>,
+    triggers: Vec<Vec<u32>>,
+    always: Vec<u32>,
+    fields: Vec<Asked>,
+    places: HashMap<String, u16>,
+    message: Option<u16>,
+    everywhere: Option<Asked>,
+    slots: Vec<Option<Slots>>,
+    slots_of: u32,
+    /// By atom and by rule: the event for which it was last set.
+    answered: Vec<u32>,
+    called: Vec<u32>,
+    now: u32,
+    candidates: Vec<u32>,
+}
+
+impl Scope {
+    pub(crate) fn new(instances: Vec<Instance>) -> Self {
+        let mut program = Program::new(&instances);
+        let mut scope = Self {
+            answered: vec![0; program.atoms as usize],
+            called: vec![0; instances.len()],
+            instances,
+            rules: program.rules,
+            direct: program.direct,
+            triggers: program.triggers,
+            always: program.always,
+            fields: Vec::new(),
+            places: HashMap::new(),
+            message: None,
+            everywhere: None,
+            slots: Vec::new(),
+            slots_of: 0,
+            now: 0,
+            candidates: Vec::new(),
+        };
+        for (place, builder) in program.places.drain(..) {
+            let asked = Asked::new(builder.build());
+            let at = scope.fields.len() as u16; // At most as many as all rules have fields.
+            if is_message(&place) {
+                scope.message = Some(at);
+            }
+            match place {
+                Place::Everywhere => scope.everywhere = Some(asked),
+                Place::Field(name) => {
+                    scope.fields.push(asked);
+                    scope.places.insert(name, at);
+                }
+            }
+        }
+        scope
+    }
+
+    pub(crate) fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// Equal keys are the same rules under the same names.
+    pub(crate) fn key(&self) -> Vec<(usize, usize)> {
+        self.instances.iter().map(Instance::key).collect()
+    }
+
+    pub(crate) fn memo_bytes(&self) -> usize {
+        let all = self.fields.iter().chain(&self.everywhere);
+        all.map(Asked::memo_bytes).sum()
+    }
+
+    pub(crate) fn forget(&mut self) {
+        let all = self.fields.iter_mut().chain(&mut self.everywhere);
+        all.for_each(Asked::forget);
+    }
+
+    /// Calls `matched` with the place of each instance whose detection matches.
+    pub(crate) fn run(
+        &mut self,
+        event: &Event<'_>,
+        (layouts, layout): (&Layouts, LayoutId),
+        scratch: &mut Scratch,
+        mut matched: impl FnMut(u32),
+    ) {
+        self.begin();
+        self.learn(layouts, layout);
+        let mut tally = Tally {
+            now: self.now,
+            answered: &mut self.answered,
+            called: &mut self.called,
+            candidates: &mut self.candidates,
+        };
+        let triggers = self.triggers.as_slice();
+        if let Some(Some(slots)) = self.slots.get(layout.place()) {
+            for (position, field) in &slots.fields {
+                let value = event.fields.get(usize::from(*position)).map(|(_, v)| v);
+                let asked = self.fields.get_mut(usize::from(*field));
+                if let (Some(value), Some(asked)) = (value, asked) {
+                    asked.ask(value, triggers, scratch, &mut |verdict| tally.add(verdict));
+                }
+            }
+            let asked = slots.message.and_then(|at| self.fields.get_mut(usize::from(at)));
+            if let Some(asked) = asked {
+                let message = Value::Text(Cow::Borrowed(&*event.message));
+                asked.ask(&message, triggers, scratch, &mut |verdict| tally.add(verdict));
+            }
+        }
+        if let Some(everywhere) = &mut self.everywhere {
+            let message = Value::Text(Cow::Borrowed(&*event.message));
+            let values = event.fields.iter().map(|(_, value)| value);
+            for value in values.chain(std::iter::once(&message)) {
+                everywhere.ask(value, triggers, scratch, &mut |verdict| tally.add(verdict));
+            }
+        }
+        for rule in self.candidates.iter().chain(&self.always) {
+            if self.matches(*rule, event) {
+                matched(*rule);
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        self.candidates.clear();
+        self.now = self.now.checked_add(1).unwrap_or_else(|| {
+            self.answered.fill(0);
+            self.called.fill(0);
+            1
+        });
+    }
+
+    /// Finds out where the fields of a layout go, once.
+    fn learn(&mut self, layouts: &Layouts, layout: LayoutId) {
+        if self.slots_of != layouts.generation() {
+            self.slots_of = layouts.generation();
+            self.slots.clear();
+        }
+        let at = layout.place();
+        if self.slots.get(at).is_some_and(Option::is_some) {
+            return;
+        }
+        if self.slots.len() <= at {
+            self.slots.resize_with(at + 1, || None);
+        }
+        let mut slots = Slots {
+            message: self.message,
+            ..Slots::default()
+        };
+        for (position, name) in (0..).zip(layouts.names(layout)) {
+            if let Some(field) = self.places.get(&**name) {
+                slots.fields.push((position, *field));
+                slots.message = slots.message.filter(|message| message != field);
+            }
+        }
+        self.slots[at] = Some(slots);
+    }
+
+    fn matches(&self, rule: u32, event: &Event<'_>) -> bool {
+        let found = self.rules.get(rule as usize);
+        found.is_some_and(|rule| self.holds(&rule.condition, rule, event))
+    }
+
+    /// As deep as the rule's condition, which the compiler of rules bounds.
+    fn holds(&self, node: &Node, rule: &Rule, event: &Event<'_>) -> bool {
+        match node {
+            Node::Atom(atom) => self.answered.get(*atom as usize) == Some(&self.now),
+            Node::Direct(at) => self.holds_directly(*at, event),
+            Node::Selection(at) => {
+                let selection = rule.selections.get(*at);
+                selection.is_some_and(|node| self.holds(node, rule, event))
+            }
+            Node::Not(inner) => !self.holds(inner, rule, event),
+            Node::All(parts) => parts.iter().all(|part| self.holds(part, rule, event)),
+            Node::Any(parts) => parts.iter().any(|part| self.holds(part, rule, event)),
+            Node::AtLeast(least, parts) => {
+                let held = parts.iter().filter(|part| self.holds(part, rule, event));
+                held.take(*least).count() == *least
+            }
+        }
+    }
+
+    fn holds_directly(&self, at: u32, event: &Event<'_>) -> bool {
+        let Some((clause, instance)) = self.direct.get(at as usize) else {
+            return false; // Places are those of this program.
+        };
+        let instance = self.instances.get(*instance as usize);
+        let renames = instance.and_then(|instance| instance.renames.as_deref());
+        clause.holds(&View::new(event, renames))
+    }
+}
+
+/// What an event's values have answered so far.
+struct Tally<'s> {
+    now: u32,
+    answered: &'s mut [u32],
+    called: &'s mut [u32],
+    candidates: &'s mut Vec<u32>,
+}
+
+impl Tally<'_> {
+    fn add(&mut self, verdict: &Verdict) {
+        for atom in &verdict.atoms {
+            if let Some(answered) = self.answered.get_mut(*atom as usize) {
+                *answered = self.now;
+            }
+        }
+        for rule in &verdict.rules {
+            if let Some(called) = self.called.get_mut(*rule as usize)
+                && std::mem::replace(called, self.now) != self.now
+            {
+                self.candidates.push(*rule);
+            }
+        }
+    }
+}
