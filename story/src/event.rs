@@ -8,7 +8,7 @@ use crate::page::{EventStep, Noun, Payload};
 use crate::words::{Word, raw_bytes, split};
 
 /// Reads `TIME source kind {field=value} [x N every D] [late] [as label]`, or `TIME source raw
-/// bytes`.
+/// bytes`, or `TIME source json {...}`.
 pub(crate) fn read_event(text: &str) -> Result<EventStep, String> {
     let (time, taken) = read_time(&text.split_whitespace().take(2).collect::<Vec<_>>())
         .ok_or("a time is HH:MM:SS[.fraction], with `D+n ` before it on later days")?;
@@ -30,8 +30,8 @@ pub(crate) fn read_event(text: &str) -> Result<EventStep, String> {
     if kind.is_empty() || kind.contains('=') {
         return Err("a source is followed by the kind of event, or by `raw`".to_owned());
     }
-    if kind == "raw" {
-        read_raw(&mut event, rest)?;
+    if kind == "raw" || kind == "json" {
+        read_raw(&mut event, kind, rest)?;
         return Ok(event);
     }
     let words = split(rest)?;
@@ -55,21 +55,27 @@ pub(crate) fn read_event(text: &str) -> Result<EventStep, String> {
     Ok(event)
 }
 
-/// The bytes of a raw frame; `late` and `as label` stand before `raw`'s bytes in brackets, for all
-/// behind is bytes.
-fn read_raw(event: &mut EventStep, text: &str) -> Result<(), String> {
+/// The bytes of a raw frame; `late` and `as label` stand before its bytes in brackets, for all
+/// behind is bytes. JSON has escapes of its own, so that its bytes are what stands there.
+fn read_raw(event: &mut EventStep, kind: &str, text: &str) -> Result<(), String> {
     let mut text = text;
     if let Some(inner) = text.strip_prefix("[") {
         let (words, bytes) = inner
             .split_once("] ")
-            .ok_or("the bracket behind `raw` is not closed")?;
+            .ok_or_else(|| format!("the bracket behind `{kind}` is not closed"))?;
         let words = split(words)?;
         read_tail(event, &words.iter().collect::<Vec<_>>())?;
         text = bytes;
     }
-    let bytes = raw_bytes(text);
+    let bytes = match kind {
+        "json" => text.as_bytes().to_vec(),
+        _ => raw_bytes(text),
+    };
     if bytes.is_empty() {
-        return Err("`raw` is followed by the bytes of the frame".to_owned());
+        return Err(format!("`{kind}` is followed by the bytes of the frame"));
+    }
+    if kind == "json" && !bytes.starts_with(b"{") {
+        return Err("`json` is followed by an object".to_owned());
     }
     event.payload = Payload::Raw(bytes);
     Ok(())

@@ -35,6 +35,7 @@ fn well_formed_stories_are_read() {
         "    23:59:59.9 a k\n    ---- D+1 00:00:00\n    23:59:59.8 a k late\n    ---- D+1 00:00:00",
         "    09:00:00 a raw <34>late as x by\n    09:00:01 a raw [as bad] \\x00\n    ---- 09:01:00\n\
          \u{20}   + problem unparsed source=a by bad",
+        "    09:00:00 a json [as path] {\"p\":\"C:\\\\x41\"}\n    ---- 09:01:00",
         "    09:00:00 a k\n    ---- 09:01:00\n    stall a\n    ---- 09:02:00\n    resume a\n\
          \u{20}   restart\n    09:02:00 a k\n    ---- 09:03:00\n    ? alerts\n    | one\n    | two",
         "    ! rule + broken\n    | no condition\n    ---- 09:00:00",
@@ -117,6 +118,10 @@ fn malformed_stories_are_refused_at_their_line() {
         (
             "    09:00:00 a raw\n    ---- 09:10:00",
             &[(2, "bytes of the frame")],
+        ),
+        (
+            "    09:00:00 a json [as x] text\n    ---- 09:10:00",
+            &[(2, "followed by an object")],
         ),
         (
             "    09:05:00 a k\n    09:04:59 a k\n    ---- 09:10:00",
