@@ -9,12 +9,92 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/linux/account_created_with_rights.yml"),
     ),
     (
+        "linux/account_root_password_changed.yml",
+        include_str!("../rules/linux/account_root_password_changed.yml"),
+    ),
+    (
+        "linux/account_second_root.yml",
+        include_str!("../rules/linux/account_second_root.yml"),
+    ),
+    (
+        "linux/account_service_gets_shell.yml",
+        include_str!("../rules/linux/account_service_gets_shell.yml"),
+    ),
+    (
+        "linux/account_short_lived.yml",
+        include_str!("../rules/linux/account_short_lived.yml"),
+    ),
+    (
+        "linux/audit_preload_written.yml",
+        include_str!("../rules/linux/audit_preload_written.yml"),
+    ),
+    (
+        "linux/audit_reverse_shell.yml",
+        include_str!("../rules/linux/audit_reverse_shell.yml"),
+    ),
+    (
+        "linux/audit_run_from_memory.yml",
+        include_str!("../rules/linux/audit_run_from_memory.yml"),
+    ),
+    (
+        "linux/audit_switched_off.yml",
+        include_str!("../rules/linux/audit_switched_off.yml"),
+    ),
+    (
+        "linux/audit_unit_file_created.yml",
+        include_str!("../rules/linux/audit_unit_file_created.yml"),
+    ),
+    (
+        "linux/cron_download_and_run.yml",
+        include_str!("../rules/linux/cron_download_and_run.yml"),
+    ),
+    (
         "linux/cron_from_writable_folder.yml",
         include_str!("../rules/linux/cron_from_writable_folder.yml"),
     ),
     (
+        "linux/cron_table_of_service.yml",
+        include_str!("../rules/linux/cron_table_of_service.yml"),
+    ),
+    (
+        "linux/kernel_module_unsigned.yml",
+        include_str!("../rules/linux/kernel_module_unsigned.yml"),
+    ),
+    (
+        "linux/kernel_promiscuous.yml",
+        include_str!("../rules/linux/kernel_promiscuous.yml"),
+    ),
+    (
+        "linux/process_cloud_credentials.yml",
+        include_str!("../rules/linux/process_cloud_credentials.yml"),
+    ),
+    (
+        "linux/process_container_escape.yml",
+        include_str!("../rules/linux/process_container_escape.yml"),
+    ),
+    (
+        "linux/process_decoded_and_run.yml",
+        include_str!("../rules/linux/process_decoded_and_run.yml"),
+    ),
+    (
+        "linux/process_history_hidden.yml",
+        include_str!("../rules/linux/process_history_hidden.yml"),
+    ),
+    (
+        "linux/process_miner.yml",
+        include_str!("../rules/linux/process_miner.yml"),
+    ),
+    (
         "linux/process_reverse_shell.yml",
         include_str!("../rules/linux/process_reverse_shell.yml"),
+    ),
+    (
+        "linux/process_web_server_shell.yml",
+        include_str!("../rules/linux/process_web_server_shell.yml"),
+    ),
+    (
+        "linux/service_watch_stopped.yml",
+        include_str!("../rules/linux/service_watch_stopped.yml"),
     ),
     (
         "linux/ssh_guessed_login.yml",
@@ -25,12 +105,24 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/linux/ssh_login_fan_out.yml"),
     ),
     (
+        "linux/ssh_login_timeouts.yml",
+        include_str!("../rules/linux/ssh_login_timeouts.yml"),
+    ),
+    (
         "linux/ssh_password_guessing.yml",
         include_str!("../rules/linux/ssh_password_guessing.yml"),
     ),
     (
+        "linux/ssh_probing.yml",
+        include_str!("../rules/linux/ssh_probing.yml"),
+    ),
+    (
         "linux/ssh_root_password_login.yml",
         include_str!("../rules/linux/ssh_root_password_login.yml"),
+    ),
+    (
+        "linux/su_denied.yml",
+        include_str!("../rules/linux/su_denied.yml"),
     ),
     (
         "linux/sudo_denied.yml",
@@ -41,12 +133,36 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/linux/sudo_download_and_run.yml"),
     ),
     (
+        "linux/sudo_key_planted.yml",
+        include_str!("../rules/linux/sudo_key_planted.yml"),
+    ),
+    (
         "linux/sudo_log_tampering.yml",
         include_str!("../rules/linux/sudo_log_tampering.yml"),
     ),
     (
+        "linux/sudo_password_hashes_read.yml",
+        include_str!("../rules/linux/sudo_password_hashes_read.yml"),
+    ),
+    (
         "linux/sudo_root_shell.yml",
         include_str!("../rules/linux/sudo_root_shell.yml"),
+    ),
+    (
+        "linux/sudo_rules_changed.yml",
+        include_str!("../rules/linux/sudo_rules_changed.yml"),
+    ),
+    (
+        "linux/sudo_setuid_root.yml",
+        include_str!("../rules/linux/sudo_setuid_root.yml"),
+    ),
+    (
+        "linux/sudo_shell_escape.yml",
+        include_str!("../rules/linux/sudo_shell_escape.yml"),
+    ),
+    (
+        "linux/sudo_watch_stopped.yml",
+        include_str!("../rules/linux/sudo_watch_stopped.yml"),
     ),
     (
         "linux/sudo_without_change_ticket.yml",
@@ -57,8 +173,36 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/network/firewall_denied_egress.yml"),
     ),
     (
+        "network/firewall_inside_exposed.yml",
+        include_str!("../rules/network/firewall_inside_exposed.yml"),
+    ),
+    (
         "network/firewall_port_scan.yml",
         include_str!("../rules/network/firewall_port_scan.yml"),
+    ),
+    (
+        "network/firewall_spray.yml",
+        include_str!("../rules/network/firewall_spray.yml"),
+    ),
+    (
+        "network/router_configured_from_outside.yml",
+        include_str!("../rules/network/router_configured_from_outside.yml"),
+    ),
+    (
+        "network/router_login_guessing.yml",
+        include_str!("../rules/network/router_login_guessing.yml"),
+    ),
+    (
+        "web/web_admin_page_from_outside.yml",
+        include_str!("../rules/web/web_admin_page_from_outside.yml"),
+    ),
+    (
+        "web/web_command_injection.yml",
+        include_str!("../rules/web/web_command_injection.yml"),
+    ),
+    (
+        "web/web_jndi_lookup.yml",
+        include_str!("../rules/web/web_jndi_lookup.yml"),
     ),
     (
         "web/web_login_guessing.yml",
@@ -77,8 +221,28 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/web/web_scanner_agent.yml"),
     ),
     (
+        "web/web_script_uploaded.yml",
+        include_str!("../rules/web/web_script_uploaded.yml"),
+    ),
+    (
+        "web/web_secret_file.yml",
+        include_str!("../rules/web/web_secret_file.yml"),
+    ),
+    (
+        "web/web_server_errors.yml",
+        include_str!("../rules/web/web_server_errors.yml"),
+    ),
+    (
         "web/web_shell_request.yml",
         include_str!("../rules/web/web_shell_request.yml"),
+    ),
+    (
+        "web/web_shellshock.yml",
+        include_str!("../rules/web/web_shellshock.yml"),
+    ),
+    (
+        "web/web_sql_injection.yml",
+        include_str!("../rules/web/web_sql_injection.yml"),
     ),
 ];
 

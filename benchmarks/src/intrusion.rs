@@ -210,7 +210,9 @@ fn stay(script: &mut Script<'_>, cast: &Cast) {
 
     // Nobody granted this change, and nobody will.
     let command = "/usr/bin/systemctl stop auditd";
-    script.sudo(BEGIN + 330, jump, victim, command, &["sudo_maintenance"]);
+    let members = ["sudo_maintenance", "sudo_watch_stopped"];
+    script.sudo(BEGIN + 330, jump, victim, command, &members);
+    script.expect("sudo_watch_stopped", &[jump], BEGIN + 330, BEGIN + 330, 1);
     script.expect(
         "sudo_without_change_ticket",
         &[victim],

@@ -1,0 +1,226 @@
+//! The events of the benchmark, as Weir takes them, and with what `rsigma-eval` needs to route them.
+//!
+//! Weir is given what a sender sends, and finds the log source itself. `rsigma-eval` reads the log
+//! source from fields of the event, so it is given them, found before the clock runs: the finest
+//! category of `sigma/logsource_map.windows.json`, and the fields that the map renames under the
+//! rules' names. A word that an event has no value for is `none`, as otherwise every rule that
+//! states such a word would run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Map, Value as Json, json};
+use weir_benchmarks::load::LoadStream;
+use weir_parse::{Context, Zone};
+use weir_schema::{Event, EventTime, Format, LogSource, ReceiveTime, Span};
+
+use crate::data;
+
+/// Other categories that an event of `registry_event` may be given; `rsigma-eval` knows one an
+/// event, so that rules of this one are put once for each.
+pub const REGISTRY_PARTS: [&str; 4] = [
+    "registry_add",
+    "registry_delete",
+    "registry_set",
+    "registry_rename",
+];
+
+/// One event in both forms.
+#[derive(Clone, Debug)]
+pub struct Frames {
+    pub ours: Vec<u8>,
+    pub theirs: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Corpus {
+    pub name: String,
+    pub format: Format,
+    pub events: Vec<Frames>,
+}
+
+impl Corpus {
+    /// Mean bytes of an event as Weir takes it.
+    pub fn mean_bytes(&self) -> usize {
+        let bytes: usize = self.events.iter().map(|event| event.ours.len()).sum();
+        bytes / self.events.len().max(1)
+    }
+}
+
+pub fn context(format: Format) -> Context<'static> {
+    Context {
+        format,
+        received: ReceiveTime(1_790_000_000_000_000_000),
+        zone: Zone::UTC,
+        logsource: None,
+        time_field: None,
+        future_tolerance: Span::seconds(300),
+    }
+}
+
+/// Which log source a Windows event is of.
+pub struct Sources {
+    services: BTreeMap<String, String>,
+    categories: Vec<Category>,
+}
+
+struct Category {
+    name: String,
+    channels: Json,
+    ids: Json,
+    kind: Option<String>,
+    fields: Vec<(String, String)>,
+}
+
+impl Sources {
+    pub fn read() -> Result<Self> {
+        let path = data::folder()?.join("sigma/logsource_map.windows.json");
+        let map: Json = serde_json::from_slice(&std::fs::read(path)?)?;
+        let mut services = BTreeMap::new();
+        for (service, channels) in map["services"].as_object().context("no services")? {
+            for channel in channels.as_array().into_iter().flatten() {
+                let channel = channel.as_str().unwrap_or_default().to_owned();
+                services.insert(channel, service.clone());
+            }
+        }
+        let mut categories = Vec::new();
+        for (name, entries) in map["categories"].as_object().context("no categories")? {
+            for entry in entries.as_array().into_iter().flatten() {
+                let fields = entry["fieldmap"].as_object().into_iter().flatten();
+                let fields = fields.filter_map(|(a, b)| Some((a.clone(), b.as_str()?.to_owned())));
+                categories.push(Category {
+                    name: name.clone(),
+                    channels: entry["Channel"].clone(),
+                    ids: entry["EventID"].clone(),
+                    kind: entry["EventType"].as_str().map(str::to_owned),
+                    fields: fields.collect(),
+                });
+            }
+        }
+        // The finer ones first.
+        categories.sort_by_key(|category| category.name == "registry_event");
+        Ok(Self {
+            services,
+            categories,
+        })
+    }
+
+    /// The event with product, service, category and renamed fields.
+    fn hinted(&self, text: &str) -> Result<Vec<u8>> {
+        let event: Map<String, Json> = serde_json::from_str(text)?;
+        let has = |list: &Json, field: &str| {
+            let value = event.get(field);
+            list.as_array()
+                .is_some_and(|list| list.iter().any(|one| Some(one) == value))
+        };
+        let kind = event.get("EventType").and_then(Json::as_str);
+        let category = self.categories.iter().find(|category| {
+            has(&category.channels, "Channel")
+                && has(&category.ids, "EventID")
+                && category.kind.as_deref().is_none_or(|wanted| kind == Some(wanted))
+        });
+        let channel = event.get("Channel").and_then(Json::as_str);
+        let service = channel.and_then(|channel| self.services.get(channel));
+        let mut more = json!({
+            "product": "windows",
+            "service": service.map_or("none", String::as_str),
+            "category": category.map_or("none", |category| &category.name),
+        });
+        for (name, own) in category.iter().flat_map(|category| &category.fields) {
+            if let (Some(value), false) = (event.get(own), event.contains_key(name)) {
+                more[name] = value.clone();
+            }
+        }
+        let mut hinted = more.to_string();
+        hinted.pop();
+        hinted.push(',');
+        hinted.push_str(text.trim_start_matches('{'));
+        Ok(hinted.into_bytes())
+    }
+
+    pub fn windows(&self, text: &str) -> Result<Frames> {
+        Ok(Frames {
+            ours: text.as_bytes().to_vec(),
+            theirs: self.hinted(text)?,
+        })
+    }
+}
+
+/// An event of a recording without `_file` and `_n`, which are not part of it.
+fn bare(line: &str) -> Option<String> {
+    let at = line.find("\"_n\":")?;
+    let (_, rest) = line.get(at..)?.split_once(',')?;
+    Some(format!("{{{}", rest.trim_start()))
+}
+
+/// Calls `f` with every `step`-th event of a file of recordings, in order.
+pub fn each(path: &Path, step: usize, f: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    for line in data::lines(path)?.step_by(step) {
+        f(&bare(&line?).context("a line without _n")?)?;
+    }
+    Ok(())
+}
+
+/// Windows recordings: every `step`-th event of the files, at most `count`.
+pub fn windows(
+    name: &str,
+    files: &[&str],
+    step: usize,
+    count: usize,
+    sources: &Sources,
+) -> Result<Corpus> {
+    let mut events = Vec::new();
+    for file in files {
+        each(&data::folder()?.join("windows").join(file), step, &mut |text| {
+            if events.len() < count {
+                events.push(sources.windows(text)?);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(Corpus {
+        name: name.to_owned(),
+        format: Format::Json,
+        events,
+    })
+}
+
+/// Lines of the generator's load; `rsigma-eval` is given what Weir's parser makes of them.
+pub fn syslog(count: usize) -> Result<Corpus> {
+    let start = EventTime(1_780_000_000_000_000_000);
+    let (mut stream, mut bytes) = (LoadStream::new(7, start), Vec::new());
+    stream.chunk(start, count as u64, &mut bytes, &mut Vec::new());
+    let mut events = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let event = weir_parse::decode(line, &context(Format::Syslog));
+        events.push(Frames {
+            ours: line.to_vec(),
+            theirs: parsed(&event)?,
+        });
+    }
+    Ok(Corpus {
+        name: "syslog".to_owned(),
+        format: Format::Syslog,
+        events,
+    })
+}
+
+/// A decoded event as flat JSON with its log source.
+fn parsed(event: &Event<'_>) -> Result<Vec<u8>> {
+    let mut json: Json = serde_json::from_str(&weir_parse::event_json(event))?;
+    let mut flat = match json["fields"].take() {
+        Json::Object(fields) => fields,
+        _ => Map::new(), // An event without fields.
+    };
+    flat.insert("message".into(), json["message"].take());
+    let LogSource {
+        category,
+        product,
+        service,
+    } = &event.logsource;
+    for (name, word) in [("category", category), ("product", product), ("service", service)] {
+        flat.insert(name.into(), word.as_deref().unwrap_or("none").into());
+    }
+    Ok(Json::Object(flat).to_string().into_bytes())
+}

@@ -1,0 +1,154 @@
+//! The two engines behind one face: load rules, take events, count matches.
+
+use anyhow::{Result, bail};
+use rsigma_eval::{Engine, JsonEvent, LogSourceExtractor};
+use serde_json::Value as Json;
+use weir_detect::{Detected, RuleBook};
+use weir_schema::{Control, Event, EventTime, Format, TenantKey};
+
+use crate::corpus::{Corpus, REGISTRY_PARTS, context};
+use crate::data::Rule;
+
+const TENANT: TenantKey = TenantKey(1);
+
+pub struct Ours {
+    book: RuleBook,
+}
+
+impl Ours {
+    pub fn load(rules: &[Rule]) -> Result<Self> {
+        let mut book = RuleBook::new();
+        for rule in rules {
+            let applied = book.apply(&Control::RulePut {
+                text: rule.text.clone(),
+                origin: rule.id.clone(),
+                since: EventTime::MIN,
+            });
+            if let Some(refusal) = applied.diagnostics.iter().find(|found| found.refused) {
+                bail!("{refusal}");
+            }
+        }
+        Ok(Self { book })
+    }
+
+    pub fn decode(corpus: &Corpus) -> Vec<Event<'_>> {
+        let context = context(corpus.format);
+        let events = corpus.events.iter();
+        events
+            .map(|event| weir_parse::decode(&event.ours, &context))
+            .collect()
+    }
+
+    /// Matches of events that are there already. What is remembered of values begins anew.
+    pub fn matching(&self, events: &[Event<'_>]) -> usize {
+        let mut found = Detected::default();
+        let mut matches = 0;
+        for event in events {
+            self.book.detect(event, TENANT, None, &mut found);
+            matches += found.matches.len();
+        }
+        matches
+    }
+
+    /// Matches of events that are bytes still.
+    pub fn whole(&self, corpus: &Corpus) -> usize {
+        let context = context(corpus.format);
+        let mut found = Detected::default();
+        let mut matches = 0;
+        for event in &corpus.events {
+            let event = weir_parse::decode(&event.ours, &context);
+            self.book.detect(&event, TENANT, None, &mut found);
+            matches += found.matches.len();
+        }
+        matches
+    }
+
+    pub fn stream(&self, format: Format) -> impl FnMut(&[u8]) -> usize {
+        let mut found = Detected::default();
+        move |frame| {
+            let event = weir_parse::decode(frame, &context(format));
+            self.book.detect(&event, TENANT, None, &mut found);
+            found.matches.len()
+        }
+    }
+
+    /// Names of the rules that match each event.
+    pub fn names(&self, events: &[Event<'_>]) -> Vec<Vec<String>> {
+        let mut found = Detected::default();
+        let mut names = |event| {
+            self.book.detect(event, TENANT, None, &mut found);
+            let names = found.matches.iter().map(|rule| rule.to_string());
+            sorted(names.collect())
+        };
+        events.iter().map(&mut names).collect()
+    }
+}
+
+pub struct Theirs {
+    engine: Engine,
+}
+
+impl Theirs {
+    /// With log-source routing, and else as it comes: on these rules its other filters cost more
+    /// than they save.
+    pub fn load(rules: &[Rule]) -> Result<Self> {
+        let mut parsed = Vec::new();
+        for rule in rules {
+            let collection = rsigma_parser::parse_sigma_yaml(&rule.text)?;
+            for rule in collection.rules {
+                if rule.logsource.category.as_deref() == Some("registry_event") {
+                    for part in REGISTRY_PARTS {
+                        let mut part_rule = rule.clone();
+                        part_rule.logsource.category = Some(part.to_owned());
+                        parsed.push(part_rule);
+                    }
+                }
+                parsed.push(rule);
+            }
+        }
+        let mut engine = Engine::new();
+        if let Some((at, error)) = engine.add_rules(&parsed).first() {
+            bail!("rule {at}: {error}");
+        }
+        engine.set_logsource_extractor(Some(LogSourceExtractor::new()));
+        Ok(Self { engine })
+    }
+
+    pub fn decode(corpus: &Corpus) -> Result<Vec<Json>> {
+        let read = |event: &crate::corpus::Frames| serde_json::from_slice(&event.theirs);
+        Ok(corpus.events.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    pub fn matching(&self, events: &[Json]) -> usize {
+        let matches = |event| self.engine.evaluate(&JsonEvent::borrow(event)).len();
+        events.iter().map(matches).sum()
+    }
+
+    pub fn whole(&self, corpus: &Corpus) -> usize {
+        let mut one = self.stream();
+        corpus.events.iter().map(|event| one(&event.theirs)).sum()
+    }
+
+    pub fn stream(&self) -> impl FnMut(&[u8]) -> usize {
+        |frame| {
+            // What it cannot read it cannot match; the comparison of matches would tell.
+            let event: Json = serde_json::from_slice(frame).unwrap_or_default();
+            self.engine.evaluate(&JsonEvent::borrow(&event)).len()
+        }
+    }
+
+    pub fn names(&self, events: &[Json]) -> Vec<Vec<String>> {
+        let names = |event| {
+            let found = self.engine.evaluate(&JsonEvent::borrow(event));
+            let names = found.into_iter().filter_map(|one| one.header.rule_id);
+            sorted(names.collect())
+        };
+        events.iter().map(names).collect()
+    }
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort_unstable();
+    names.dedup();
+    names
+}

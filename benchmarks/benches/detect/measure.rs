@@ -1,0 +1,137 @@
+//! How long both engines take: CPU time of this thread, in rounds that take turns.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::{Value as Json, json};
+
+/// What one round took.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    pub cpu_s: f64,
+    pub wall_s: f64,
+}
+
+/// CPU seconds of this thread, which the kernel counts in nanoseconds.
+fn cpu_seconds() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let ran = text.split(' ').next().context("schedstat is empty")?;
+    Ok(ran.parse::<f64>()? / 1e9)
+}
+
+pub fn took(f: impl FnOnce() -> usize) -> Result<(Took, usize)> {
+    let (wall, cpu) = (Instant::now(), cpu_seconds()?);
+    let matches = f();
+    let took = Took {
+        cpu_s: cpu_seconds()? - cpu,
+        wall_s: wall.elapsed().as_secs_f64(),
+    };
+    Ok((took, matches))
+}
+
+/// Both engines on the same events: rounds, and what they say.
+pub struct Race {
+    pub name: String,
+    pub events: usize,
+    pub bytes: usize,
+    pub matches: [usize; 2],
+    /// Ours, theirs.
+    pub rounds: [Vec<Took>; 2],
+}
+
+impl Race {
+    /// One round of each to warm up, then `rounds` of each, in turn.
+    pub fn run(
+        name: impl Into<String>,
+        (events, bytes): (usize, usize),
+        rounds: usize,
+        ours: &mut dyn FnMut() -> usize,
+        theirs: &mut dyn FnMut() -> usize,
+    ) -> Result<Self> {
+        let mut race = Self {
+            name: name.into(),
+            events,
+            bytes,
+            matches: [ours(), theirs()],
+            rounds: [Vec::new(), Vec::new()],
+        };
+        for _ in 0..rounds {
+            race.rounds[0].push(took(&mut *ours)?.0);
+            race.rounds[1].push(took(&mut *theirs)?.0);
+        }
+        println!("{}", race.row());
+        Ok(race)
+    }
+
+    /// Least, median and greatest events per CPU second.
+    fn rates(&self, engine: usize) -> [f64; 3] {
+        let rate = |took: &Took| self.events as f64 / took.cpu_s;
+        let mut rates: Vec<f64> = self.rounds[engine].iter().map(rate).collect();
+        rates.sort_by(f64::total_cmp);
+        let last = rates.len() - 1;
+        [rates[0], rates[last / 2], rates[last]]
+    }
+
+    /// Ratio of the medians; least and greatest of a round of ours to the round of theirs after it.
+    fn ratios(&self) -> [f64; 3] {
+        let [ours, theirs] = &self.rounds;
+        let pairs = ours.iter().zip(theirs).map(|(a, b)| b.cpu_s / a.cpu_s);
+        let (least, most) = pairs.fold((f64::MAX, 0.0_f64), |(least, most), ratio| {
+            (least.min(ratio), most.max(ratio))
+        });
+        [least, self.rates(0)[1] / self.rates(1)[1], most]
+    }
+
+    fn row(&self) -> String {
+        let rate = |[least, median, most]: [f64; 3]| {
+            format!("{} ({} to {})", short(median), short(least), short(most))
+        };
+        let [least, ratio, most] = self.ratios();
+        format!(
+            "| {} | {} | {} | {} | **{ratio:.1}** ({least:.1} to {most:.1}) | {} | {} |",
+            self.name,
+            self.bytes,
+            rate(self.rates(0)),
+            rate(self.rates(1)),
+            self.matches[0],
+            self.matches[1],
+        )
+    }
+
+    pub fn json(&self) -> Json {
+        let seconds = |engine: usize| {
+            let rounds = self.rounds[engine].iter();
+            let cpu: Vec<f64> = rounds.clone().map(|took| took.cpu_s).collect();
+            let wall: Vec<f64> = rounds.map(|took| took.wall_s).collect();
+            let [least, median, most] = self.rates(engine);
+            json!({
+                "cpu_seconds": cpu,
+                "wall_seconds": wall,
+                "events_per_cpu_second": {"min": least, "median": median, "max": most},
+            })
+        };
+        let [least, median, most] = self.ratios();
+        json!({
+            "name": self.name,
+            "events": self.events,
+            "mean_bytes": self.bytes,
+            "weir": seconds(0),
+            "rsigma_eval": seconds(1),
+            "ratio": {"min": least, "of_medians": median, "max": most},
+            "matches": {"weir": self.matches[0], "rsigma_eval": self.matches[1]},
+        })
+    }
+}
+
+fn short(rate: f64) -> String {
+    match rate {
+        rate if rate >= 1e6 => format!("{:.2} M", rate / 1e6),
+        rate if rate >= 1e4 => format!("{:.0} k", rate / 1e3),
+        rate => format!("{rate:.0}"),
+    }
+}
+
+pub fn head() -> &'static str {
+    "| what | bytes | Weir, events per CPU s | rsigma-eval | ratio | matches | |\n\
+     |---|---|---|---|---|---|---|"
+}
