@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use weir_agent::{AgentClient, AgentError, AgentIdentity, AgentOptions, encode_event};
+use weir_schema::ZeekLog;
 
 use crate::cli::Failure;
 use crate::token;
@@ -218,6 +219,7 @@ struct Line {
 struct Lines {
     name: String,
     input: BufReader<Box<dyn Read + Send>>,
+    zeek: ZeekLog,
 }
 
 impl Lines {
@@ -231,19 +233,26 @@ impl Lines {
         Ok(Self {
             name,
             input: BufReader::with_capacity(256 << 10, input),
+            zeek: ZeekLog::default(),
         })
     }
 
-    /// What is there; waits for one line only. Empty ones are left out; none: the input has ended.
+    /// What is there; waits for one line only. Empty ones and headers of Zeek logs are left out, the
+    /// latter put in front of the lines under them; none: the input has ended.
     fn some(&mut self) -> std::io::Result<Vec<Line>> {
         let mut lines = Vec::new();
         while lines.is_empty()
             || (lines.len() < LINES_AT_ONCE && self.input.buffer().contains(&b'\n'))
         {
-            match self.line()? {
-                Some(line) if line.bytes.is_empty() => {}
-                Some(line) => lines.push(line),
-                None => break,
+            let Some(mut line) = self.line()? else {
+                break;
+            };
+            if line.bytes.is_empty() {
+                continue;
+            }
+            if let Some(prefix) = self.zeek.prefix(&line.bytes) {
+                line.bytes.splice(..0, prefix.iter().copied());
+                lines.push(line);
             }
         }
         Ok(lines)
@@ -306,6 +315,7 @@ mod tests {
         let mut lines = Lines {
             name: "test".into(),
             input: BufReader::new(Box::new(std::io::Cursor::new(text))),
+            zeek: ZeekLog::default(),
         };
         let mut read = Vec::new();
         loop {

@@ -22,6 +22,9 @@ const KEYS: [(&str, &str); 7] = [
     ("#types", ""),
 ];
 
+/// Where `#fields` is in [`KEYS`].
+const FIELDS: usize = 5;
+
 /// Follows the header of a log, line by line.
 #[derive(Debug, Default)]
 pub struct ZeekLog {
@@ -30,6 +33,8 @@ pub struct ZeekLog {
     header: Option<[Vec<u8>; KEYS.len()]>,
     /// What goes in front of a record; empty before `#fields`.
     prefix: Vec<u8>,
+    /// The header has changed since `prefix` was made of it.
+    stale: bool,
 }
 
 impl ZeekLog {
@@ -38,31 +43,35 @@ impl ZeekLog {
     pub fn prefix(&mut self, line: &[u8]) -> Option<&[u8]> {
         if line.starts_with(b"#separator ") {
             self.header = Some(Default::default());
-            self.prefix.clear();
         }
         if self.header.is_some() && line.starts_with(b"#") {
             self.take(line);
             return None;
         }
+        if std::mem::take(&mut self.stale) {
+            self.build();
+        }
         Some(&self.prefix)
     }
 
     fn take(&mut self, line: &[u8]) {
-        let Some(header) = &mut self.header else {
-            return;
-        };
-        if key(line) == Some("#close") {
-            (self.header, self.prefix) = (None, Vec::new());
-            return;
+        let key = key(line);
+        if key == Some("#close") {
+            self.header = None;
+            self.stale = true;
         }
-        let Some(at) = KEYS.iter().position(|(name, _)| key(line) == Some(name)) else {
-            return;
-        };
-        header[at] = line.to_vec();
+        let place = KEYS.iter().position(|(name, _)| key == Some(name));
+        if let (Some(place), Some(header)) = (place, &mut self.header) {
+            header[place] = line.to_vec();
+            self.stale = true;
+        }
+    }
+
+    fn build(&mut self) {
         self.prefix.clear();
-        if header[5].is_empty() {
+        let Some(header) = self.header.as_ref().filter(|h| !h[FIELDS].is_empty()) else {
             return;
-        }
+        };
         for (line, (_, usual)) in header.iter().zip(KEYS) {
             if !line.is_empty() && line != usual.as_bytes() {
                 self.prefix.extend_from_slice(line);
@@ -70,7 +79,7 @@ impl ZeekLog {
             }
         }
         if self.prefix.len() > HEADER_BYTES_MAX {
-            (self.header, self.prefix) = (None, Vec::new());
+            self.prefix.clear();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use weir_schema::ZeekLog;
 
 use crate::cli::Failure;
 
@@ -37,11 +38,12 @@ pub fn check(file: &Path) -> Result<()> {
 pub struct Lines {
     name: String,
     input: BufReader<Box<dyn Read>>,
+    zeek: ZeekLog,
     /// The number of the last line that was read, from 1.
     number: u64,
 }
 
-/// A line without its end.
+/// A line without its end, behind the header that it needs to be read where it is of a Zeek log.
 pub struct Line<'l> {
     pub number: u64,
     pub bytes: &'l [u8],
@@ -57,11 +59,13 @@ impl Lines {
         Ok(Self {
             name,
             input: BufReader::with_capacity(READ_BYTES, opened),
+            zeek: ZeekLog::default(),
             number: 0,
         })
     }
 
-    /// Reads the next line that is not blank into `buffer`; `None` at the end.
+    /// Reads the next line that is neither blank nor header of a Zeek log into `buffer`; `None` at
+    /// the end.
     pub fn next<'l>(&mut self, buffer: &'l mut Vec<u8>) -> Result<Option<Line<'l>>> {
         loop {
             let cut = match read_line(&mut self.input, buffer, LINE_BYTES_MAX) {
@@ -70,13 +74,18 @@ impl Lines {
                 Err(error) => return Err(self.failed(error)),
             };
             self.number += 1;
-            if !buffer.trim_ascii().is_empty() {
-                break Ok(Some(Line {
-                    number: self.number,
-                    bytes: buffer,
-                    cut,
-                }));
+            if buffer.trim_ascii().is_empty() {
+                continue;
             }
+            let Some(prefix) = self.zeek.prefix(buffer) else {
+                continue;
+            };
+            buffer.splice(..0, prefix.iter().copied());
+            break Ok(Some(Line {
+                number: self.number,
+                bytes: buffer,
+                cut,
+            }));
         }
     }
 

@@ -17,8 +17,8 @@ use crate::server::State;
 mod lines;
 use lines::{Judged, Origin};
 
-/// Bodies of events in memory at once, each [`BODY_BYTES_MAX`] and its lines: 256 MiB at worst.
-/// More requests wait, unread, so that TCP holds their senders back.
+/// Bodies of events in memory at once, each [`BODY_BYTES_MAX`], its lines, and what is put in front
+/// of them: 512 MiB at worst. More requests wait, unread, so that TCP holds their senders back.
 pub(crate) const BODIES_MAX: usize = 8;
 /// Longest body of events.
 const BODY_BYTES_MAX: usize = 16 << 20;

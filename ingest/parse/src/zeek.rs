@@ -117,7 +117,7 @@ pub(crate) fn stamp(draft: &Draft<'_>, context: &Context<'_>) -> Option<Stamp> {
     match draft.get(context.time_field.unwrap_or("ts"))? {
         Value::Int(number) => time::epoch(&number.to_string()),
         Value::Number(text) => time::epoch(text),
-        Value::Text(text) => time::iso(text, context.zone),
+        Value::Text(text) => time::iso(text, context.zone).or_else(|| time::epoch(text)),
         Value::Null | Value::Bool(_) | Value::List(_) => None,
     }
 }
@@ -298,10 +298,11 @@ const CONNECTION: [&str; 5] = ["uid", "id.orig_h", "id.orig_p", "id.resp_h", "id
 /// still known for Zeek's by the connection that it is of.
 ///
 /// `uid` stands for the connection, `action=SMB::` for what a text begins with.
-const LOGS: [(&str, &[&str]); 32] = [
+const LOGS: [(&str, &[&str]); 33] = [
     ("conn", &["uid", "conn_state"]),
     ("dns", &["uid", "AA", "rejected"]),
-    ("http", &["uid", "trans_depth", "request_body_len"]),
+    ("http", &["uid", "trans_depth", "tags"]),
+    ("sip", &["uid", "trans_depth", "call_id"]),
     ("smtp", &["uid", "trans_depth", "tls"]),
     ("ssl", &["uid", "established", "resumed"]),
     ("files", &["fuid", "source", "seen_bytes"]),

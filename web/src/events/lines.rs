@@ -2,7 +2,7 @@
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_bytes::ByteBuf;
-use weir_schema::{Batch, Delivery, Format, ReceiveTime, Transport};
+use weir_schema::{Batch, Delivery, Format, ReceiveTime, Transport, ZeekLog};
 
 use crate::problem::Problem;
 
@@ -10,6 +10,9 @@ use crate::problem::Problem;
 const LINES_MAX: usize = 100_000;
 /// Longest line: what the journal takes as one frame.
 const LINE_BYTES_MAX: usize = 1 << 20;
+/// Most bytes that the headers of Zeek logs add to a body, each line under them having them: enough
+/// for 60,000 usual ones, and with the body still an entry that the journal's queue takes.
+const HEADERS_BYTES_MAX: usize = 32 << 20;
 /// Most refused lines that an answer names; the rest is counted.
 const FAULTS_MAX: usize = 1_000;
 /// A batch is cut at so many frames ...
@@ -51,6 +54,8 @@ pub(super) fn judge(body: &[u8], origin: &Origin) -> Result<Judged, Problem> {
         refused: 0,
         faults: Vec::new(),
     };
+    let mut zeek = ZeekLog::default();
+    let mut headers_bytes = 0;
     let mut frames = Vec::new();
     let mut bytes = 0;
     for (at, line) in body.split(|byte| *byte == b'\n').enumerate() {
@@ -72,9 +77,19 @@ pub(super) fn judge(body: &[u8], origin: &Origin) -> Result<Judged, Problem> {
             }
             continue;
         }
+        // A header line is no event; it goes with each line under it.
+        let Some(prefix) = zeek.prefix(line) else {
+            continue;
+        };
+        headers_bytes += prefix.len();
+        if headers_bytes > HEADERS_BYTES_MAX {
+            let detail = "the lines with the header of their Zeek log in front of each are too \
+                          many for one body; send half of them, with the header, at a time";
+            return Err(Problem::too_large(detail.to_owned()));
+        }
         judged.accepted += 1;
-        bytes += line.len();
-        frames.push(ByteBuf::from(line));
+        bytes += prefix.len() + line.len();
+        frames.push(ByteBuf::from([prefix, line].concat()));
         if frames.len() == BATCH_FRAMES_MAX || bytes >= BATCH_BYTES {
             judged
                 .batches
@@ -275,6 +290,32 @@ mod tests {
             .flat_map(|b| b.frames.clone())
             .collect();
         assert_eq!(frames, [&b"<13>one"[..], b"\xff\xfe\0three", b"<13>four"]);
+    }
+
+    #[test]
+    fn lines_of_a_zeek_log_carry_its_header() {
+        let frames = |judged: &Judged| -> Vec<_> {
+            judged
+                .batches
+                .iter()
+                .flat_map(|b| b.frames.clone())
+                .collect()
+        };
+        let log = b"#separator \\x09\n#path\tx\n#fields\ta\n1\n2\n#close\tnow\n<13>three";
+        let judged = judge(log, &origin(Format::Syslog, None)).unwrap();
+        assert_eq!(
+            frames(&judged),
+            [
+                &b"#path\tx\n#fields\ta\n1"[..],
+                b"#path\tx\n#fields\ta\n2",
+                b"<13>three"
+            ]
+        );
+
+        let fields = "#separator \\x09\n#fields\t".to_owned() + &"a".repeat(16_000);
+        let body = |lines: usize| fields.clone() + &"\n1".repeat(lines);
+        assert!(judge(body(2_000).as_bytes(), &origin(Format::Syslog, None)).is_ok());
+        assert!(judge(body(2_100).as_bytes(), &origin(Format::Syslog, None)).is_err());
     }
 
     #[test]
