@@ -111,7 +111,9 @@ pub struct Event<'a> {
     pub time: EventTime,
     pub logsource: LogSource,
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
-    /// The text that keyword searches read: the message of a log line, the whole text of a JSON frame.
+    /// What the source says in words: the message of a log line, or the field `message`, `Message`,
+    /// `msg` or `log` of a JSON object; empty where that has none. A frame that cannot be read is
+    /// its own message. Keyword searches read it, and the text of every field's value.
     pub message: Cow<'a, str>,
     pub problems: Vec<Problem>,
 }

@@ -9,8 +9,42 @@ use weir_schema::{Event, LogSource, Problem, Value};
 use crate::time::{self, Stamp};
 use crate::{Context, FIELDS_MAX};
 
-/// Up to here a scan finds a name faster than a map.
-const SCAN_MAX: usize = 32;
+/// Up to here a scan, behind [`Names`], finds a name faster than a map.
+const SCAN_MAX: usize = 64;
+
+/// Which names may be there: what it has not seen is new, which is what most names are.
+#[derive(Default)]
+struct Names([u64; 8]);
+
+impl Names {
+    /// Marks a name; tells whether it, or another with its mark, was marked before.
+    fn mark(&mut self, name: &str) -> bool {
+        let bytes = name.as_bytes();
+        let word = |eight: &[u8; 8]| u64::from_le_bytes(*eight);
+        let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) => (word(first), word(last)),
+            _ => (
+                bytes
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+                0,
+            ),
+        };
+        // An odd number that spreads what differs over the nine highest bits.
+        let mixed = (first ^ last.rotate_left(29)).wrapping_add(name.len() as u64);
+        let mark = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55;
+        let bit = 1 << (mark & 63);
+        let Some(word) = self.0.get_mut((mark >> 6) as usize) else {
+            return true;
+        };
+        let was = *word & bit != 0;
+        *word |= bit;
+        was
+    }
+}
+
+/// Room for so many fields is made at once; most events have fewer.
+const FIELDS_USUAL: usize = 32;
 
 /// What the frame itself says of its log source.
 #[derive(Default)]
@@ -23,7 +57,9 @@ pub(crate) struct Source<'a> {
 #[derive(Default)]
 pub(crate) struct Draft<'a> {
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
-    index: HashMap<Cow<'a, str>, usize>,
+    names: Names,
+    /// Once a scan would be slow.
+    index: Option<HashMap<Cow<'a, str>, usize>>,
     pub message: Cow<'a, str>,
     pub problems: Vec<Problem>,
     pub source: Source<'a>,
@@ -40,16 +76,21 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Where a field stands that is about to be put there if it is not.
     fn position(&mut self, name: &str) -> Option<usize> {
+        if !self.names.mark(name) {
+            return None;
+        }
         if self.fields.len() <= SCAN_MAX {
             return self.fields.iter().position(|(field, _)| field == name);
         }
-        for at in self.index.len()..self.fields.len() {
+        let index = self.index.get_or_insert_default();
+        for at in index.len()..self.fields.len() {
             if let Some((field, _)) = self.fields.get(at) {
-                self.index.insert(field.clone(), at);
+                index.insert(field.clone(), at);
             }
         }
-        self.index.get(name).copied()
+        index.get(name).copied()
     }
 
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
@@ -59,7 +100,7 @@ impl<'a> Draft<'a> {
 
     fn push(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         if self.fields.is_empty() {
-            self.fields.reserve(16);
+            self.fields.reserve(FIELDS_USUAL);
         }
         if self.fields.len() < FIELDS_MAX {
             self.fields.push((name, value));
@@ -94,8 +135,20 @@ impl<'a> Draft<'a> {
         if let Some(at) = self.position(name) {
             self.fields.remove(at);
             // Places have moved; the index is made again when it is needed.
-            self.index.clear();
+            self.index = None;
         }
+    }
+
+    /// Takes all fields away, to be put back under other names.
+    pub fn take(&mut self) -> Vec<(Cow<'a, str>, Value<'a>)> {
+        self.names = Names::default();
+        self.index = None;
+        std::mem::take(&mut self.fields)
+    }
+
+    /// Whether a field has this name.
+    pub fn is_taken(&mut self, name: &str) -> bool {
+        self.position(name).is_some()
     }
 
     /// Adds a field; a name that stands already holds all its values in a list.

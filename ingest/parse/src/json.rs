@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads one object that is the whole text.
-    pub fn document(&mut self, sink: &mut dyn Sink<'a>) -> Read<()> {
+    pub fn document<S: Sink<'a>>(&mut self, sink: &mut S) -> Read<()> {
         self.space();
         self.byte(b'{')?;
         self.object("", sink)?;
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What is between `{` and `}`; its fields are named under `path`.
-    fn object(&mut self, path: &str, sink: &mut dyn Sink<'a>) -> Read<()> {
+    fn object<S: Sink<'a>>(&mut self, path: &str, sink: &mut S) -> Read<()> {
         self.deeper()?;
         self.space();
         if self.byte(b'}').is_err() {
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn field(&mut self, name: Cow<'a, str>, sink: &mut dyn Sink<'a>) -> Read<()> {
+    fn field<S: Sink<'a>>(&mut self, name: Cow<'a, str>, sink: &mut S) -> Read<()> {
         self.space();
         if self.byte(b'{').is_ok() {
             return self.object(&name, sink);
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Any value but an object.
-    fn value(&mut self, sink: &mut dyn Sink<'a>) -> Read<Value<'a>> {
+    fn value<S: Sink<'a>>(&mut self, sink: &mut S) -> Read<Value<'a>> {
         match self.peek().ok_or(Stop::Malformed)? {
             b'"' => self.string().map(Value::Text),
             b'[' => {
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn list(&mut self, sink: &mut dyn Sink<'a>) -> Read<Value<'a>> {
+    fn list<S: Sink<'a>>(&mut self, sink: &mut S) -> Read<Value<'a>> {
         self.deeper()?;
         let mut values = Vec::new();
         self.space();
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A list's item. An object in a list has no name to be flattened under; it stays as its text.
-    fn item(&mut self, sink: &mut dyn Sink<'a>) -> Read<Value<'a>> {
+    fn item<S: Sink<'a>>(&mut self, sink: &mut S) -> Read<Value<'a>> {
         if self.peek() != Some(b'{') {
             return self.value(sink);
         }
@@ -220,38 +220,47 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The text between here and the next quote, escape or control character, which is not taken.
+    fn plain(&mut self) -> Read<&'a str> {
+        let from = self.at;
+        let rest = self.text.as_bytes().get(from..).unwrap_or_default();
+        self.at += run(rest);
+        self.text.get(from..self.at).ok_or(Stop::Malformed)
+    }
+
     fn string(&mut self) -> Read<Cow<'a, str>> {
         self.byte(b'"')?;
-        let text = self.text;
-        let bytes = text.as_bytes();
-        let mut from = self.at;
-        let mut out: Option<String> = None;
+        let plain = self.plain()?;
+        match self.peek() {
+            Some(b'"') => {
+                self.at += 1;
+                Ok(Cow::Borrowed(plain))
+            }
+            Some(b'\\') => self.escaped(plain).map(Cow::Owned),
+            _ => Err(Stop::Malformed),
+        }
+    }
+
+    /// A string from its first escape on, after what stands `before` it.
+    fn escaped(&mut self, before: &str) -> Read<String> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        // The next quote is the end unless it is escaped: then this is too little, and no harm.
+        let end = memchr::memchr(b'"', rest).ok_or(Stop::Malformed)?;
+        let mut out = String::with_capacity(before.len() + end);
+        out.push_str(before);
         loop {
-            let stops = |b: &u8| matches!(b, b'"' | b'\\' | 0..=0x1f);
-            let rest = bytes.get(self.at..).ok_or(Stop::Malformed)?;
-            self.at += rest.iter().position(stops).ok_or(Stop::Malformed)?;
-            let plain = text.get(from..self.at).ok_or(Stop::Malformed)?;
             match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(match out {
-                        None => Cow::Borrowed(plain),
-                        Some(mut out) => {
-                            out.push_str(plain);
-                            Cow::Owned(out)
-                        }
-                    });
-                }
                 Some(b'\\') => {
                     self.at += 1;
-                    let escaped = self.escape()?;
-                    let out = out.get_or_insert_default();
-                    out.push_str(plain);
-                    out.push(escaped);
-                    from = self.at;
+                    out.push(self.escape()?);
+                }
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(out);
                 }
                 _ => return Err(Stop::Malformed),
             }
+            out.push_str(self.plain()?);
         }
     }
 
@@ -296,11 +305,40 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// How many bytes come before the first quote, backslash or control character.
+///
+/// Eight at a time: most strings are too short for a vector search to pay for its beginning.
+fn run(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // The lowest byte that is marked is one that stops; what is marked above it may be a borrow.
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let mut rest = bytes;
+    while let Some((eight, tail)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*eight);
+        let quote = is_zero(word ^ (ONES * u64::from(b'"')));
+        let escape = is_zero(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let stops = quote | escape | control;
+        if stops != 0 {
+            return bytes.len() - rest.len() + stops.trailing_zeros() as usize / 8;
+        }
+        rest = tail;
+    }
+    let stops = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    let short = rest.iter().position(stops).unwrap_or(rest.len());
+    bytes.len() - rest.len() + short
+}
+
 fn join<'a>(path: &str, key: Cow<'a, str>) -> Cow<'a, str> {
     if path.is_empty() {
         key
     } else {
-        Cow::Owned(format!("{path}.{key}"))
+        let mut name = String::with_capacity(path.len() + 1 + key.len());
+        name.push_str(path);
+        name.push('.');
+        name.push_str(&key);
+        Cow::Owned(name)
     }
 }
 

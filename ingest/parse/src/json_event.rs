@@ -7,18 +7,22 @@ use weir_schema::{LogSource, Problem, Value};
 
 use crate::draft::Draft;
 use crate::json::{Reader, Sink, Stop};
+use crate::marks::{Mark, Marks};
 use crate::time::{self, Stamp, Zone};
-use crate::{Context, parse_logsource, zeek};
+use crate::{Context, cloud, parse_logsource, windows, zeek};
 
 /// The fields in which a time is looked for, in this order.
-const TIME_FIELDS: [&str; 6] = [
-    "time",
-    "timestamp",
-    "@timestamp",
-    "TimeCreated",
-    "ts",
-    "eventTime",
+const TIMES: [Mark; 6] = [
+    Mark::Time,
+    Mark::Timestamp,
+    Mark::AtTimestamp,
+    Mark::TimeCreated,
+    Mark::Ts,
+    Mark::EventTimeAws,
 ];
+
+/// The fields in which the message is looked for, in this order.
+const MESSAGES: [Mark; 4] = [Mark::MessageSmall, Mark::Message, Mark::Msg, Mark::Log];
 
 impl<'a> Sink<'a> for Draft<'a> {
     fn field(&mut self, name: Cow<'a, str>, value: Value<'a>) {
@@ -31,48 +35,61 @@ impl<'a> Sink<'a> for Draft<'a> {
 }
 
 /// Reads one object. What is none stays as the message, with a problem; what is too deep keeps the
-/// fields before that.
+/// fields before that, and its text as the message.
 pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) {
-    draft.message = Cow::Borrowed(text);
     match Reader::new(text).document(draft) {
         Ok(()) => {}
-        Err(Stop::TooDeep) => draft.problem(Problem::TooDeep),
+        Err(Stop::TooDeep) => {
+            draft.problem(Problem::TooDeep);
+            draft.message = Cow::Borrowed(text);
+        }
         Err(Stop::Malformed) => {
             draft.problem(Problem::Unparsed);
+            draft.message = Cow::Borrowed(text);
             // Half an object is no event.
-            draft.fields.clear();
+            draft.take();
             return;
         }
     }
-    draft.time = if zeek::recognise(draft) {
+    // By the name that the frame has, before it may get another.
+    let configured = context
+        .time_field
+        .map(|name| of_value(draft.get(name)?, context.zone));
+    let mut marks = Marks::of(&draft.fields);
+    let time = if windows::recognise(draft, &mut marks) {
+        windows::stamp(draft, &marks, context.zone)
+    } else if marks.has(Mark::Ts) && zeek::recognise(draft) {
+        marks = Marks::of(&draft.fields);
         zeek::stamp(draft, context)
     } else {
-        stamp(draft, context)
+        let own = cloud::recognise(draft, &marks);
+        own.and_then(|mark| of_value(marks.value(draft, mark)?, Zone::UTC))
     };
-    let stated = stated_source(draft);
-    draft.state(stated);
-    let message = ["message", "msg"]
+    draft.time = configured.unwrap_or_else(|| time.or_else(|| stamp(draft, &marks, context.zone)));
+    if marks.has(Mark::LogSource) {
+        let stated = stated_source(draft);
+        draft.state(stated);
+    }
+    if draft.message.is_empty() {
+        let message = MESSAGES
+            .into_iter()
+            .find_map(|mark| match marks.value(draft, mark) {
+                Some(Value::Text(text)) => Some(text.clone()),
+                _ => None,
+            });
+        draft.message = message.unwrap_or_default();
+    }
+}
+
+fn stamp(draft: &Draft<'_>, marks: &Marks, zone: Zone) -> Option<Stamp> {
+    let mut found = TIMES
         .into_iter()
-        .find_map(|name| match draft.get(name) {
-            Some(Value::Text(text)) => Some(text.clone()),
-            _ => None,
-        });
-    if let Some(message) = message {
-        draft.message = message;
-    }
+        .filter_map(|mark| marks.value(draft, mark));
+    found.find_map(|value| of_value(value, zone))
 }
 
-fn stamp(draft: &Draft<'_>, context: &Context<'_>) -> Option<Stamp> {
-    match context.time_field {
-        Some(name) => of_value(draft.get(name)?, context.zone),
-        None => {
-            let mut found = TIME_FIELDS.into_iter().filter_map(|name| draft.get(name));
-            found.find_map(|value| of_value(value, context.zone))
-        }
-    }
-}
-
-fn of_value(value: &Value<'_>, zone: Zone) -> Option<Stamp> {
+/// A time in text, or a number since 1970.
+pub(crate) fn of_value(value: &Value<'_>, zone: Zone) -> Option<Stamp> {
     match value {
         Value::Int(number) => time::epoch(&number.to_string()),
         Value::Number(text) => time::epoch(text),

@@ -4,15 +4,18 @@
 //! Broken input is data: [`decode`] always gives an event, and says in its problems what was wrong.
 
 mod agent;
+mod cloud;
 mod draft;
 mod json;
 mod json_event;
 mod logsource;
+mod marks;
 mod render;
 mod rfc5424;
 mod services;
 mod syslog;
 mod time;
+mod windows;
 mod zeek;
 
 use std::borrow::Cow;

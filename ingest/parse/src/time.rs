@@ -323,6 +323,16 @@ pub(crate) fn iso(text: &str, zone: Zone) -> Option<Stamp> {
     }
 }
 
+/// Reads such a time if it says how far it is from UTC.
+pub(crate) fn iso_with_offset(text: &str) -> Option<Stamp> {
+    let mut at = Cursor(text.trim_ascii().as_bytes());
+    let civil = at.date_and_time()?;
+    let _ = at.one_of(b" ");
+    let offset = at.offset()?;
+    at.0.is_empty()
+        .then(|| civil.stamp(Some(offset), Zone::UTC))?
+}
+
 /// Reads such a time at the start of a line, and gives what follows the space after it.
 pub(crate) fn iso_start(line: &str, zone: Zone) -> Option<(Stamp, &str)> {
     let mut at = Cursor(line.as_bytes());

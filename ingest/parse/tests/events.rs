@@ -348,9 +348,20 @@ fn json_times_log_sources_and_messages_are_found() {
             ("u", "18446744073709551616"),
             ("source", "/windows/y"),
             ("time", "1970-01-01T00:00:05.000000000Z"),
-            ("message", std::str::from_utf8(line).unwrap()),
+            ("message", ""),
         ],
     );
+    let messages = [
+        ("{\"message\":\"a\",\"Message\":\"b\"}", "a"),
+        ("{\"log\":\"d\",\"msg\":\"c\",\"Message\":\"b\"}", "b"),
+        ("{\"message\":1,\"msg\":\"c\\n\"}", "c\n"),
+        ("{\"log\":\"d\"}", "d"),
+        ("{\"log\":{\"level\":\"info\"}}", ""),
+        ("{\"log\":\"d\"", "{\"log\":\"d\""),
+    ];
+    for (line, message) in messages {
+        check(line.as_bytes(), &self::context(), &[("message", message)]);
+    }
     let problems = [
         ("{\"time\":\"2300-01-01T00:00:00Z\"}", "time_absurd"),
         ("{\"time\":\"1969-12-31T23:59:59Z\"}", "time_absurd"),
