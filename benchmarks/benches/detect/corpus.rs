@@ -118,7 +118,10 @@ impl Sources {
         let category = self.categories.iter().find(|category| {
             has(&category.channels, "Channel")
                 && has(&category.ids, "EventID")
-                && category.kind.as_deref().is_none_or(|wanted| kind == Some(wanted))
+                && category
+                    .kind
+                    .as_deref()
+                    .is_none_or(|wanted| kind == Some(wanted))
         });
         let channel = event.get("Channel").and_then(Json::as_str);
         let service = channel.and_then(|channel| self.services.get(channel));
@@ -172,12 +175,16 @@ pub fn windows(
 ) -> Result<Corpus> {
     let mut events = Vec::new();
     for file in files {
-        each(&data::folder()?.join("windows").join(file), step, &mut |text| {
-            if events.len() < count {
-                events.push(sources.windows(text)?);
-            }
-            Ok(())
-        })?;
+        each(
+            &data::folder()?.join("windows").join(file),
+            step,
+            &mut |text| {
+                if events.len() < count {
+                    events.push(sources.windows(text)?);
+                }
+                Ok(())
+            },
+        )?;
     }
     Ok(Corpus {
         name: name.to_owned(),
@@ -192,7 +199,10 @@ pub fn syslog(count: usize) -> Result<Corpus> {
     let (mut stream, mut bytes) = (LoadStream::new(7, start), Vec::new());
     stream.chunk(start, count as u64, &mut bytes, &mut Vec::new());
     let mut events = Vec::new();
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         let event = weir_parse::decode(line, &context(Format::Syslog));
         events.push(Frames {
             ours: line.to_vec(),
@@ -219,7 +229,11 @@ fn parsed(event: &Event<'_>) -> Result<Vec<u8>> {
         product,
         service,
     } = &event.logsource;
-    for (name, word) in [("category", category), ("product", product), ("service", service)] {
+    for (name, word) in [
+        ("category", category),
+        ("product", product),
+        ("service", service),
+    ] {
         flat.insert(name.into(), word.as_deref().unwrap_or("none").into());
     }
     Ok(Json::Object(flat).to_string().into_bytes())

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use rsigma_eval::{Engine, JsonEvent, LogSourceExtractor};
 use serde_json::Value as Json;
-use weir_detect::{Detected, RuleBook};
+use weir_detect::{Detected, Detector, RuleBook};
 use weir_schema::{Control, Event, EventTime, Format, TenantKey};
 
 use crate::corpus::{Corpus, REGISTRY_PARTS, context};
@@ -41,10 +41,10 @@ impl Ours {
 
     /// Matches of events that are there already. What is remembered of values begins anew.
     pub fn matching(&self, events: &[Event<'_>]) -> usize {
-        let mut found = Detected::default();
+        let (mut detector, mut found) = (Detector::new(), Detected::default());
         let mut matches = 0;
         for event in events {
-            self.book.detect(event, TENANT, None, &mut found);
+            detector.detect(&self.book, event, TENANT, None, &mut found);
             matches += found.matches.len();
         }
         matches
@@ -53,30 +53,30 @@ impl Ours {
     /// Matches of events that are bytes still.
     pub fn whole(&self, corpus: &Corpus) -> usize {
         let context = context(corpus.format);
-        let mut found = Detected::default();
+        let (mut detector, mut found) = (Detector::new(), Detected::default());
         let mut matches = 0;
         for event in &corpus.events {
             let event = weir_parse::decode(&event.ours, &context);
-            self.book.detect(&event, TENANT, None, &mut found);
+            detector.detect(&self.book, &event, TENANT, None, &mut found);
             matches += found.matches.len();
         }
         matches
     }
 
     pub fn stream(&self, format: Format) -> impl FnMut(&[u8]) -> usize {
-        let mut found = Detected::default();
+        let (mut detector, mut found) = (Detector::new(), Detected::default());
         move |frame| {
             let event = weir_parse::decode(frame, &context(format));
-            self.book.detect(&event, TENANT, None, &mut found);
+            detector.detect(&self.book, &event, TENANT, None, &mut found);
             found.matches.len()
         }
     }
 
     /// Names of the rules that match each event.
     pub fn names(&self, events: &[Event<'_>]) -> Vec<Vec<String>> {
-        let mut found = Detected::default();
+        let (mut detector, mut found) = (Detector::new(), Detected::default());
         let mut names = |event| {
-            self.book.detect(event, TENANT, None, &mut found);
+            detector.detect(&self.book, event, TENANT, None, &mut found);
             let names = found.matches.iter().map(|rule| rule.to_string());
             sorted(names.collect())
         };

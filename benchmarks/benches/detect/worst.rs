@@ -1,0 +1,157 @@
+//! Events and rules that cost the most: long values, many fields, many matches, only expressions.
+
+use anyhow::Result;
+use rand::Rng;
+use serde_json::{Map, Value as Json, json};
+use weir_benchmarks::random::seeded;
+use weir_schema::Format;
+use yaml_serde::Value as Yaml;
+
+use crate::corpus::{Corpus, Sources};
+use crate::data::Rule;
+
+/// Field that more rules read than any other.
+const READ: &str = "CommandLine";
+
+/// About so many bytes are in a corpus, however large its events.
+const CORPUS_BYTES: usize = 24 << 20;
+
+fn corpus(name: String, sources: &Sources, mut event: impl FnMut(u64) -> Json) -> Result<Corpus> {
+    let size = event(0).to_string().len();
+    let count = (CORPUS_BYTES / size).clamp(20, 20_000) as u64;
+    let events = (0..count).map(|n| sources.windows(&event(n).to_string()));
+    Ok(Corpus {
+        name,
+        format: Format::Json,
+        events: events.collect::<Result<_>>()?,
+    })
+}
+
+/// A process that starts, with a command line of its own.
+fn process(command: &str) -> Map<String, Json> {
+    let event = json!({
+        "EventID": 1,
+        "Channel": "Microsoft-Windows-Sysmon/Operational",
+        "Provider_Name": "Microsoft-Windows-Sysmon",
+        "Computer": "host-1.example.com",
+        "TimeCreated": "2026-03-02T08:00:00.000Z",
+        "Image": r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe",
+        "OriginalFileName": "PowerShell.EXE",
+        "CommandLine": command,
+        "CurrentDirectory": r"C:\Users\ada\",
+        "User": r"EXAMPLE\ada",
+        "IntegrityLevel": "Medium",
+        "ParentImage": r"C:\Windows\explorer.exe",
+        "ParentCommandLine": r"C:\Windows\Explorer.EXE",
+    });
+    match event {
+        Json::Object(event) => event,
+        _ => Map::new(), // It is an object, as it stands above.
+    }
+}
+
+fn words(random: &mut impl Rng, bytes: usize) -> String {
+    const LETTERS: &[u8] = b"etaoinshrdlcumwfgypbvkjxqz0123456789.-/\\:_";
+    let mut text = String::with_capacity(bytes);
+    while text.len() < bytes {
+        let length = random.random_range(2..10);
+        text.extend(
+            (0..length).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])),
+        );
+        text.push(' ');
+    }
+    text
+}
+
+/// Process events whose command line is so long, and new in each.
+pub fn long_value(bytes: usize, sources: &Sources) -> Result<Corpus> {
+    let mut random = seeded(7, 31);
+    let name = format!("a value of {bytes} bytes that 900 rules read");
+    corpus(name, sources, |_| {
+        process(&words(&mut random, bytes)).into()
+    })
+}
+
+/// Process events with so many more fields that no rule reads, each of a new text.
+pub fn more_fields(count: usize, sources: &Sources) -> Result<Corpus> {
+    let mut random = seeded(7, 32);
+    let name = format!("{count} more fields, new, unread");
+    corpus(name, sources, |_| {
+        let mut event = process(&words(&mut random, 60));
+        for field in 0..count {
+            event.insert(format!("Unread{field}"), words(&mut random, 60).into());
+        }
+        event.into()
+    })
+}
+
+/// Events whose command line holds what most rules about command lines look for.
+pub fn many_hits(rules: &[Rule], sources: &Sources) -> Result<Corpus> {
+    let mut needles = Vec::new();
+    for rule in rules {
+        let yaml: Yaml = yaml_serde::from_str(&rule.text)?;
+        let category = yaml["logsource"]["category"].as_str();
+        if category == Some("process_creation") {
+            collect(
+                &yaml["detection"],
+                &|field| field.starts_with(READ) && field.contains("contains"),
+                &mut needles,
+            );
+        }
+    }
+    needles.sort_unstable();
+    needles.dedup();
+    let soup = needles.join(" ");
+    let name = "an event that hits many rules".to_owned();
+    corpus(name, sources, |n| process(&format!("{n} {soup}")).into())
+}
+
+/// Every expression of the rules as a rule of its own, about command lines.
+pub fn only_expressions(rules: &[Rule]) -> Result<Vec<Rule>> {
+    let mut found = Vec::new();
+    for rule in rules {
+        let yaml: Yaml = yaml_serde::from_str(&rule.text)?;
+        collect(
+            &yaml["detection"],
+            &|field| field.contains("|re"),
+            &mut found,
+        );
+    }
+    found.sort_unstable();
+    found.dedup();
+    let rule = |(n, expression): (usize, &String)| {
+        let id = format!("00000000-0000-4000-8000-{n:012}");
+        let text = json!({
+            "title": format!("Expression {n}"),
+            "id": id,
+            "logsource": {"product": "windows", "category": "process_creation"},
+            "detection": {
+                "selection": {format!("{READ}|re"): expression},
+                "condition": "selection",
+            },
+        });
+        // JSON is YAML.
+        let text = text.to_string();
+        Rule { id, text }
+    };
+    Ok(found.iter().enumerate().map(rule).collect())
+}
+
+/// The texts under the fields that are wanted, wherever they stand.
+fn collect(value: &Yaml, wanted: &dyn Fn(&str) -> bool, out: &mut Vec<String>) {
+    match value {
+        Yaml::Sequence(values) => values.iter().for_each(|value| collect(value, wanted, out)),
+        Yaml::Mapping(map) => {
+            for (field, value) in map.iter() {
+                match value {
+                    _ if !field.as_str().is_some_and(wanted) => collect(value, wanted, out),
+                    Yaml::Sequence(values) => {
+                        out.extend(values.iter().filter_map(Yaml::as_str).map(str::to_owned));
+                    }
+                    value => out.extend(value.as_str().map(str::to_owned)),
+                }
+            }
+        }
+        _ => {} // Not below a field that is wanted.
+    }
+}

@@ -1,0 +1,382 @@
+//! The recorded truth about the public Sigma rules: which of them match which Windows events.
+//!
+//! Every pair that two independent engines agree on must be found, and no other. The whole of the
+//! largest recording set takes long; here a part of it is judged, and all of it with
+//! `WEIR_TRUTH=all cargo test --release -p weir --test sigma_truth`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value as Json;
+use weir_detect::{Detected, Detector, RuleBook, split_documents};
+use weir_parse::{Context, Zone};
+use weir_schema::{Control, EventTime, Format, LogSource, ReceiveTime, Span, TenantKey};
+
+/// Folders of rules that the truth speaks of.
+const FOLDERS: [&str; 3] = ["rules", "rules-emerging-threats", "rules-threat-hunting"];
+
+/// Lines that go to a worker at once, and how many such parcels wait.
+const PARCEL_LINES: usize = 1_000;
+const PARCELS_MAX: usize = 8;
+
+/// Of the largest set, every so many events are judged, besides all that some rule must match.
+const SAMPLE: u64 = 10;
+
+/// An event by its recording and its place in it.
+type Place = (String, u64);
+type Matches = BTreeMap<Place, BTreeSet<String>>;
+
+/// The data folder, or `None` after saying on stderr that `test` is skipped.
+fn data(test: &str, file: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let folder = std::env::var_os("WEIR_DATA").map_or_else(beside, PathBuf::from);
+    let path = folder.join(file);
+    if path.exists() {
+        return Some(path);
+    }
+    // Straight to standard error, since libtest hides what a test that passes prints.
+    let absent = format!("SKIPPED: {test}: {file} is absent; set WEIR_DATA\n");
+    let _ = std::io::stderr().write_all(absent.as_bytes());
+    None
+}
+
+fn reader(path: &Path) -> Box<dyn BufRead + Send> {
+    let file = File::open(path).unwrap();
+    if path.extension().is_some_and(|ending| ending == "zst") {
+        let unpacked = zstd::stream::read::Decoder::new(file).unwrap();
+        Box::new(BufReader::with_capacity(1 << 20, unpacked))
+    } else {
+        Box::new(BufReader::new(file))
+    }
+}
+
+fn rows(path: &Path) -> Vec<Json> {
+    let lines = reader(path).lines().map(Result::unwrap);
+    lines
+        .map(|line| serde_json::from_str(&line).unwrap())
+        .collect()
+}
+
+fn rule_files(folder: &Path, out: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut entries: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            rule_files(&path, out);
+        } else if path.extension().is_some_and(|ending| ending == "yml") {
+            out.push(path);
+        }
+    }
+}
+
+/// The rules of the folders beside `sigma/`; those that are refused are told.
+fn book(sigma: &Path) -> RuleBook {
+    let mut files = Vec::new();
+    for folder in FOLDERS {
+        rule_files(&sigma.join(folder), &mut files);
+    }
+    let mut book = RuleBook::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (_, document) in split_documents(&text) {
+            let applied = book.apply(&Control::RulePut {
+                text: document.to_owned(),
+                origin: file.display().to_string(),
+                since: EventTime::MIN,
+            });
+            for refusal in applied.diagnostics.iter().filter(|found| found.refused) {
+                eprintln!("{refusal}");
+            }
+        }
+    }
+    book
+}
+
+/// Takes `_file` and `_n` off, which are not part of the event.
+fn split(line: &str) -> (Place, String) {
+    let rest = line.strip_prefix("{\"_file\":").unwrap();
+    let mut names = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+    let file = names.next().unwrap().unwrap();
+    let rest = rest[names.byte_offset()..].trim_start_matches([',', ' ']);
+    let rest = rest.strip_prefix("\"_n\":").unwrap();
+    let (n, rest) = rest.split_once(',').unwrap();
+    let place = (file, n.trim().parse().unwrap());
+    (place, format!("{{{}", rest.trim_start()))
+}
+
+fn context(format: Format, logsource: Option<&LogSource>) -> Context<'_> {
+    Context {
+        format,
+        received: ReceiveTime(1_790_000_000_000_000_000),
+        zone: Zone::UTC,
+        logsource,
+        time_field: None,
+        future_tolerance: Span::seconds(300),
+    }
+}
+
+/// A worker that says which rules match a frame.
+struct Worker<'b> {
+    book: &'b RuleBook,
+    detector: Detector,
+    found: Detected,
+}
+
+impl<'b> Worker<'b> {
+    fn new(book: &'b RuleBook) -> Self {
+        Self {
+            book,
+            detector: Detector::new(),
+            found: Detected::default(),
+        }
+    }
+
+    fn matches(&mut self, frame: &[u8], context: &Context<'_>) -> BTreeSet<String> {
+        let event = weir_parse::decode(frame, context);
+        let detector = &mut self.detector;
+        detector.detect(self.book, &event, TenantKey(1), None, &mut self.found);
+        let matches = self.found.matches.iter();
+        matches.map(|rule| rule.to_string()).collect()
+    }
+}
+
+/// Judges the events of a file that are `wanted`, on all cores.
+fn judge(book: &RuleBook, path: &Path, wanted: &(dyn Fn(&Place) -> bool + Sync)) -> (u64, Matches) {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let (send, receive) = crossbeam_channel::bounded::<Vec<String>>(PARCELS_MAX);
+    std::thread::scope(|scope| {
+        let work = || {
+            let (mut events, mut found) = (0, Matches::new());
+            let mut worker = Worker::new(book);
+            for line in receive.clone().into_iter().flatten() {
+                let (place, event) = split(&line);
+                if wanted(&place) {
+                    events += 1;
+                    let rules = worker.matches(event.as_bytes(), &context(Format::Json, None));
+                    if !rules.is_empty() {
+                        found.insert(place, rules);
+                    }
+                }
+            }
+            (events, found)
+        };
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let mut parcel = Vec::with_capacity(PARCEL_LINES);
+        for line in reader(path).lines() {
+            parcel.push(line.unwrap());
+            if parcel.len() == PARCEL_LINES {
+                send.send(std::mem::take(&mut parcel)).unwrap();
+            }
+        }
+        send.send(parcel).unwrap();
+        drop(send);
+        let mut all = (0, Matches::new());
+        for worker in workers {
+            let (events, found) = worker.join().unwrap();
+            all.0 += events;
+            all.1.extend(found);
+        }
+        all
+    })
+}
+
+/// The pairs of a truth file: those that must be, and those about which engines differ.
+fn truth(path: &Path) -> (Matches, Matches) {
+    let (mut sure, mut disputed) = (Matches::new(), Matches::new());
+    for row in rows(path) {
+        let place = (
+            row["_file"].as_str().unwrap().to_owned(),
+            row["_n"].as_u64().unwrap(),
+        );
+        for (key, pairs) in [("rules", &mut sure), ("disputed", &mut disputed)] {
+            let rules = row[key].as_array().into_iter().flatten();
+            let rules: BTreeSet<String> = rules.map(|id| id.as_str().unwrap().into()).collect();
+            if !rules.is_empty() {
+                pairs.insert(place.clone(), rules);
+            }
+        }
+    }
+    (sure, disputed)
+}
+
+/// How two sets of pairs differ: each rule with how often, and where first.
+fn differences(expected: &Matches, disputed: &Matches, found: &Matches) -> Vec<String> {
+    let none = BTreeSet::new();
+    let mut by_rule: BTreeMap<(&str, &str), Vec<&Place>> = BTreeMap::new();
+    let places: BTreeSet<&Place> = expected.keys().chain(found.keys()).collect();
+    for place in places {
+        let [expected, disputed, found] =
+            [expected, disputed, found].map(|pairs| pairs.get(place).unwrap_or(&none));
+        for rule in expected.symmetric_difference(found) {
+            if !disputed.contains(rule) {
+                let kind = if found.contains(rule) {
+                    "unexpected"
+                } else {
+                    "missing"
+                };
+                by_rule.entry((kind, rule)).or_default().push(place);
+            }
+        }
+    }
+    let line = |((kind, rule), places): (&(&str, &str), &Vec<&Place>)| {
+        format!(
+            "{kind} {rule}: {} times, first {:?}",
+            places.len(),
+            places[0]
+        )
+    };
+    by_rule.iter().map(line).collect()
+}
+
+fn pairs(matches: &Matches) -> usize {
+    matches.values().map(BTreeSet::len).sum()
+}
+
+/// Judges a set of recordings, and fails with every pair that is missing or too many.
+fn check(test: &str, set: &str, truth_ending: &str, sample: u64) -> Option<(u64, usize)> {
+    let events = data(test, &format!("windows/{set}.jsonl.zst"))?;
+    let truth_file = data(test, &format!("windows/{set}.{truth_ending}"))?;
+    let book = book(&data(test, "sigma")?);
+    let (expected, disputed) = truth(&truth_file);
+    let wanted = |place: &Place| place.1.is_multiple_of(sample) || expected.contains_key(place);
+    let (events, found) = judge(&book, &events, &wanted);
+    let wrong = differences(&expected, &disputed, &found);
+    assert!(wrong.is_empty(), "{set}:\n{}", wrong.join("\n"));
+    Some((events, pairs(&expected)))
+}
+
+#[test]
+fn attack_samples_match_what_they_must() {
+    let seen = check(
+        "attack_samples_match_what_they_must",
+        "evtx_attack_samples",
+        "sigma.jsonl",
+        1,
+    );
+    assert!(seen.is_none_or(|seen| seen == (8_255, 1_547)), "{seen:?}");
+}
+
+#[test]
+fn techniques_match_what_they_must() {
+    let seen = check(
+        "techniques_match_what_they_must",
+        "evtx_to_mitre",
+        "sigma.jsonl",
+        1,
+    );
+    assert!(seen.is_none_or(|seen| seen == (10_015, 1_822)), "{seen:?}");
+}
+
+#[test]
+fn whole_host_recordings_match_what_they_must_and_nothing_else() {
+    let all = std::env::var("WEIR_TRUTH").is_ok_and(|what| what == "all");
+    let sample = if all { 1 } else { SAMPLE };
+    let test = "whole_host_recordings_match_what_they_must_and_nothing_else";
+    let seen = check(test, "otrf_atomic", "sigma.jsonl.zst", sample);
+    if let Some((events, pairs)) = seen {
+        assert_eq!(pairs, 9_306);
+        assert!(!all || events == 584_237, "{events} events");
+    }
+}
+
+#[test]
+fn the_regression_events_match_their_rules() {
+    let test = "the_regression_events_match_their_rules";
+    let Some(folder) = data(test, "sigma/regression") else {
+        return;
+    };
+    let sigma = folder.parent().unwrap();
+    let book = book(sigma);
+    let (events, found) = judge(&book, &folder.join("events.jsonl"), &|_| true);
+    assert_eq!(events, 238);
+    let mut wrong = Vec::new();
+    let expected = rows(&folder.join("expected.jsonl"));
+    assert_eq!(expected.len(), 202);
+    for row in expected {
+        let (file, rule) = (
+            row["file"].as_str().unwrap(),
+            row["rule_id"].as_str().unwrap(),
+        );
+        let matched = found
+            .iter()
+            .filter(|(place, rules)| place.0 == file && rules.contains(rule));
+        let (matched, least) = (
+            matched.count() as u64,
+            row["match_count"].as_u64().unwrap_or(1),
+        );
+        if matched < least {
+            wrong.push(format!("{rule} matches {matched} of {least} in {file}"));
+        }
+    }
+    let (all, disputed) = truth(&folder.join("all_matches.jsonl"));
+    wrong.extend(differences(&all, &disputed, &found));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    let text = std::fs::read_to_string(folder.join("expected_raw.json")).unwrap();
+    let raw: Vec<Json> = serde_json::from_str(&text).unwrap();
+    assert_eq!(raw.len(), 1);
+    for case in raw {
+        let logsource = weir_parse::parse_logsource("product=cisco,service=aaa").unwrap();
+        let line = case["line"].as_str().unwrap().as_bytes();
+        let mut worker = Worker::new(&book);
+        let found = worker.matches(line, &context(Format::Syslog, Some(&logsource)));
+        assert!(
+            found.contains(case["rule_id"].as_str().unwrap()),
+            "{found:?}"
+        );
+    }
+}
+
+/// Through the binary: journal, graph and printer included.
+fn check_replay(test: &str, set: &str) {
+    let (Some(events), Some(truth_file), Some(sigma)) = (
+        data(test, &format!("windows/{set}.jsonl.zst")),
+        data(test, &format!("windows/{set}.sigma.jsonl")),
+        data(test, "sigma"),
+    ) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("events.jsonl");
+    let mut places = Vec::new();
+    let mut lines = std::io::BufWriter::new(File::create(&input).unwrap());
+    for line in reader(&events).lines() {
+        let (place, event) = split(&line.unwrap());
+        places.push(place);
+        writeln!(lines, "{event}").unwrap();
+    }
+    lines.into_inner().unwrap().sync_data().unwrap();
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_weir"));
+    replay.args(["--quiet", "replay", "--output", "matches"]);
+    for rules in FOLDERS {
+        replay.arg("--rules").arg(sigma.join(rules));
+    }
+    let output = replay.arg(&input).stdin(Stdio::null()).output().unwrap();
+    // 65 tells that some rule cannot be used; the others ran.
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 65)), "{told}");
+    let mut found = Matches::new();
+    for row in std::str::from_utf8(&output.stdout).unwrap().lines() {
+        let row: Json = serde_json::from_str(row).unwrap();
+        let line = usize::try_from(row["line"].as_u64().unwrap()).unwrap();
+        let rule = row["rule"].as_str().unwrap().to_owned();
+        found
+            .entry(places[line - 1].clone())
+            .or_default()
+            .insert(rule);
+    }
+    let (expected, disputed) = truth(&truth_file);
+    let wrong = differences(&expected, &disputed, &found);
+    assert!(wrong.is_empty(), "{set}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_replay_prints_the_same_matches() {
+    for set in ["evtx_attack_samples", "evtx_to_mitre"] {
+        check_replay("a_replay_prints_the_same_matches", set);
+    }
+}
