@@ -4,23 +4,19 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use weir_schema::{
-    Control, Event, EventTime, GroupField, GroupKey, Level, LogSource, Plan, PlanId, PlanKind,
-    RuleId, RuleVersion, TenantKey,
+    Control, Event, EventTime, GroupField, GroupKey, Plan, PlanId, RuleId, TenantKey,
 };
 
+use crate::admit::{admit, unreached};
 use crate::diagnostic::{Diagnostic, Refusal};
-use crate::document::{self, Body, Document};
+use crate::document::{self, Body};
 use crate::explain::{self, Explanation};
 use crate::group;
 use crate::index::{Detected, Index};
-use crate::plans::{Catalog, Entry, LivePlan, Version, chained};
+use crate::plans::{Catalog, Entry, LivePlan, Version};
+use crate::settings::{Placeholders, SETTINGS_CHANGES_MAX, Settings};
 use crate::sources::LogSources;
-
-/// More rules are refused; the largest public collection has about 4,000.
-pub const RULES_MAX: usize = 10_000;
-
-/// More versions of one rule are refused: the plans of all of them live on, with their alerts.
-pub const VERSIONS_MAX: usize = 64;
+use crate::summary::{RuleSummary, summary};
 
 /// All rules that were ever put and not removed. A clone shares everything until it is changed.
 #[derive(Clone, Debug, Default)]
@@ -53,42 +49,6 @@ pub enum PlanChange {
     Remove(PlanId),
 }
 
-/// What a rule is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RuleKind {
-    /// Matches single events.
-    Event,
-    EventCount,
-    Temporal,
-}
-
-/// The current version of a rule, in short.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleSummary {
-    pub id: RuleId,
-    pub name: Option<String>,
-    pub title: String,
-    pub level: Level,
-    pub version: RuleVersion,
-    pub since: EventTime,
-    pub until: EventTime,
-    pub kind: RuleKind,
-    /// Whether it raises alerts of its own: not where a correlation reads it without `generate`,
-    /// nor where a correlation waits for its rules.
-    pub alerts: bool,
-    /// Correlations that read it.
-    pub referenced_by: Vec<RuleId>,
-    pub tags: Vec<String>,
-    /// Names of all fields that it reads, in order, as the rule writes them.
-    pub fields: Vec<String>,
-    /// What it states; `None` for a correlation.
-    pub logsource: Option<LogSource>,
-    pub status: Option<String>,
-    pub falsepositives: Vec<String>,
-    /// Where its text came from.
-    pub origin: String,
-}
-
 impl RuleBook {
     #[must_use]
     pub fn new() -> Self {
@@ -108,8 +68,8 @@ impl RuleBook {
             Control::Start { .. }
             | Control::Tick { .. }
             | Control::Heartbeat { .. }
-            | Control::Settings { .. }
             | Control::Finish => Applied::default(),
+            Control::Settings { text, since } => self.set(text, *since),
         }
     }
 
@@ -184,15 +144,22 @@ impl RuleBook {
         })
     }
 
+    /// What configuration says, as the journal has it last.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        static NONE: Settings = Settings {
+            placeholders: Placeholders::new(),
+            log_sources: Vec::new(),
+        };
+        let current = self.inner.catalog.settings.current();
+        current.map_or(&NONE, |settings| settings)
+    }
+
     fn put(&mut self, text: &str, origin: &str, since: EventTime) -> Applied {
-        let (document, diagnostics) = match document::read(text, origin) {
+        let placeholders = &self.settings().placeholders;
+        let (document, mut diagnostics) = match document::read(text, origin, placeholders) {
             Ok(read) => read,
-            Err(diagnostics) => {
-                return Applied {
-                    diagnostics,
-                    changes: Vec::new(),
-                };
-            }
+            Err(diagnostics) => return refused(diagnostics),
         };
         let catalog = &self.inner.catalog;
         let entry = catalog.rules.get(&document.id);
@@ -205,95 +172,163 @@ impl RuleBook {
             return Applied::default();
         }
         if let Err(refusal) = admit(catalog, &document) {
-            return Applied {
-                diagnostics: vec![refusal.into_diagnostic(origin, text, true)],
-                changes: Vec::new(),
-            };
+            return refused(vec![refusal.into_diagnostic(origin, text, true)]);
         }
-        let mut versions = entry
-            .map(|entry| entry.versions.clone())
-            .unwrap_or_default();
+        let unreached = unreached(catalog, &document).into_iter();
+        diagnostics.extend(unreached.map(|remark| remark.into_diagnostic(origin, text, false)));
+        let mut puts = entry.map(|entry| entry.puts.clone()).unwrap_or_default();
         let document = Arc::new(document);
         let id = document.id.clone();
-        match versions.last_mut() {
-            Some(last) if runs(&&*last) && last.document.shape == document.shape => {
+        match puts.last_mut() {
+            Some(last) if runs(&&*last) && last.document.written == document.written => {
                 last.document = document;
             }
             _ => {
-                for version in &mut versions {
+                for version in &mut puts {
                     version.until = version.until.min(since);
                 }
-                versions.retain(|version| version.since < version.until);
-                versions.push(Version {
+                puts.retain(|version| version.since < version.until);
+                puts.push(Version {
                     since,
                     until: EventTime::MAX,
                     document,
                 });
             }
         }
-        self.replace(&id, versions, diagnostics)
+        self.replace(&id, puts, diagnostics)
     }
 
     fn disable(&mut self, rule: &str, until: EventTime) -> Applied {
-        let Some((id, mut versions)) = self.versions(rule) else {
+        let Some((id, mut puts)) = self.puts(rule) else {
             return unknown(rule);
         };
-        for version in &mut versions {
+        for version in &mut puts {
             version.until = version.until.min(until);
         }
-        self.replace(&id, versions, Vec::new())
+        self.replace(&id, puts, Vec::new())
     }
 
     fn remove(&mut self, rule: &str) -> Applied {
-        match self.versions(rule) {
+        match self.puts(rule) {
             Some((id, _)) => self.replace(&id, Vec::new(), Vec::new()),
             None => unknown(rule),
         }
     }
 
-    fn versions(&self, rule: &str) -> Option<(RuleId, Vec<Version>)> {
+    fn puts(&self, rule: &str) -> Option<(RuleId, Vec<Version>)> {
         let catalog = &self.inner.catalog;
         let id = catalog.resolve(rule)?;
         let entry = catalog.rules.get(id)?;
-        Some((id.clone(), entry.versions.clone()))
+        Some((id.clone(), entry.puts.clone()))
     }
 
-    /// Puts the versions of a rule in place and derives the plans that depend on them.
+    /// Puts the versions of a rule in place and derives all that depends on them.
     fn replace(
         &mut self,
         id: &RuleId,
-        versions: Vec<Version>,
+        puts: Vec<Version>,
         mut diagnostics: Vec<Diagnostic>,
     ) -> Applied {
-        let inner = Arc::make_mut(&mut self.inner);
-        inner.index = OnceLock::new();
-        let catalog = &mut inner.catalog;
+        let catalog = self.changed();
+        let mut stale = catalog.filtered_by(id);
         let mut touched = catalog.touched(id);
-        let before = set_versions(catalog, id, versions);
-        touched.append(&mut catalog.touched(id));
-        let mut changes = Vec::new();
-        for rule in &touched {
-            let (plans, mut found) = catalog.plans_of(rule);
-            diagnostics.append(&mut found);
-            let old = match catalog.rules.get_mut(rule) {
-                Some(entry) => std::mem::replace(&mut entry.plans, plans.clone()),
-                None if rule == id => before.clone(),
-                None => Vec::new(),
-            };
-            differences(&old, &plans, &mut changes);
-        }
+        let gone = set_puts(catalog, id, puts);
+        stale.append(&mut catalog.filtered_by(id));
+        stale.remove(id);
+        let stale: Vec<RuleId> = std::iter::once(id.clone()).chain(stale).collect();
+        touched.append(&mut revise(catalog, &stale, &mut diagnostics));
+        let changes = replan(catalog, &touched, (id, &gone), &mut diagnostics);
         Applied {
             diagnostics,
             changes,
         }
     }
+
+    fn set(&mut self, text: &str, since: EventTime) -> Applied {
+        let refuse = |message: String| {
+            refused(vec![
+                Refusal::new(message).into_diagnostic_at("settings", None, true),
+            ])
+        };
+        let settings = match Settings::read(text) {
+            Ok(settings) => settings,
+            Err(reason) => return refuse(reason),
+        };
+        if *self.settings() == settings {
+            return Applied::default();
+        }
+        if self.inner.catalog.settings.changes() >= SETTINGS_CHANGES_MAX {
+            return refuse(format!(
+                "more than {SETTINGS_CHANGES_MAX} changes of settings"
+            ));
+        }
+        let (sources, mut diagnostics) = LogSources::with(&settings.log_sources);
+        let catalog = self.changed();
+        catalog.settings.put(since, settings);
+        let stale = catalog.with_placeholders();
+        let touched = revise(catalog, &stale, &mut diagnostics);
+        let changes = replan(catalog, &touched, (&"".into(), &[]), &mut diagnostics);
+        Arc::make_mut(&mut self.inner).sources = Some(Arc::new(sources));
+        Applied {
+            diagnostics,
+            changes,
+        }
+    }
+
+    /// The catalog, to be changed.
+    fn changed(&mut self) -> &mut Catalog {
+        let inner = Arc::make_mut(&mut self.inner);
+        inner.index = OnceLock::new();
+        &mut inner.catalog
+    }
+}
+
+/// Brings the running versions of `stale` up to date, in this order. Returns the rules whose plans
+/// may depend on them.
+fn revise(
+    catalog: &mut Catalog,
+    stale: &[RuleId],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> BTreeSet<RuleId> {
+    let mut touched = BTreeSet::new();
+    for rule in stale {
+        let (versions, mut found) = catalog.running_versions(rule);
+        diagnostics.append(&mut found);
+        if let Some(entry) = catalog.rules.get_mut(rule) {
+            entry.versions = versions;
+        }
+        touched.append(&mut catalog.touched(rule));
+    }
+    touched
+}
+
+/// Derives the plans of these rules anew. Of a rule that is gone its plans are given.
+fn replan(
+    catalog: &mut Catalog,
+    touched: &BTreeSet<RuleId>,
+    (gone, before): (&RuleId, &[Arc<LivePlan>]),
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<PlanChange> {
+    let mut changes = Vec::new();
+    for rule in touched {
+        let (plans, mut found) = catalog.plans_of(rule);
+        diagnostics.append(&mut found);
+        let old = match catalog.rules.get_mut(rule) {
+            Some(entry) => std::mem::replace(&mut entry.plans, plans.clone()),
+            None if rule == gone => before.to_vec(),
+            None => Vec::new(),
+        };
+        differences(&old, &plans, &mut changes);
+    }
+    changes
 }
 
 /// Returns the plans of a rule that is there no more.
-fn set_versions(catalog: &mut Catalog, id: &RuleId, versions: Vec<Version>) -> Vec<Arc<LivePlan>> {
+fn set_puts(catalog: &mut Catalog, id: &RuleId, puts: Vec<Version>) -> Vec<Arc<LivePlan>> {
     catalog.names.retain(|_, named| named != id);
     catalog.correlations.remove(id);
-    let Some(current) = versions.last() else {
+    catalog.filters.remove(id);
+    let Some(current) = puts.last() else {
         return catalog
             .rules
             .remove(id)
@@ -303,11 +338,19 @@ fn set_versions(catalog: &mut Catalog, id: &RuleId, versions: Vec<Version>) -> V
     if let Some(name) = &current.document.name {
         catalog.names.insert(name.clone(), id.clone());
     }
-    let is_correlation = |v: &Version| matches!(v.document.body, Body::Correlation(_));
-    if versions.iter().any(is_correlation) {
+    if puts
+        .iter()
+        .any(|v| matches!(v.document.body, Body::Correlation(_)))
+    {
         catalog.correlations.insert(id.clone());
     }
-    catalog.rules.entry(id.clone()).or_default().versions = versions;
+    if puts
+        .iter()
+        .any(|v| matches!(v.document.body, Body::Filter(_)))
+    {
+        catalog.filters.insert(id.clone());
+    }
+    catalog.rules.entry(id.clone()).or_default().puts = puts;
     Vec::new()
 }
 
@@ -335,73 +378,14 @@ fn differences(old: &[Arc<LivePlan>], new: &[Arc<LivePlan>], changes: &mut Vec<P
     }
 }
 
-/// Refuses what would take the place of another rule, chain correlations, or pass a limit.
-fn admit(catalog: &Catalog, document: &Document) -> Result<(), Refusal> {
-    let id = &document.id;
-    let entry = catalog.rules.get(id);
-    if entry.is_none() && catalog.rules.len() >= RULES_MAX {
-        return Err(Refusal::new(format!("more than {RULES_MAX} rules")).hint("remove some"));
-    }
-    if entry.is_some_and(|entry| entry.versions.len() >= VERSIONS_MAX) {
-        let message = format!("more than {VERSIONS_MAX} versions of one rule");
-        return Err(Refusal::new(message).hint("remove the rule, or give the new one another id"));
-    }
-    let words = BTreeSet::from([&**id, document.name.as_deref().unwrap_or(id)]);
-    for word in words {
-        let other = catalog.resolve(word).filter(|other| *other != id);
-        if let Some(other) = other {
-            return Err(
-                Refusal::new(format!("`{word}` already names rule `{other}`"))
-                    .hint("ids and names of all rules must differ"),
-            );
-        }
-    }
-    if let Body::Correlation(correlation) = &document.body {
-        for member in &correlation.members {
-            let found = catalog.resolve(member);
-            let itself = **member == **id || document.name.as_ref() == Some(member);
-            if itself || found.is_some_and(|found| catalog.is_correlation(found)) {
-                return Err(chained(member).key("rules"));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn unknown(rule: &str) -> Applied {
+fn refused(diagnostics: Vec<Diagnostic>) -> Applied {
     Applied {
-        diagnostics: vec![Refusal::new("there is no such rule").into_diagnostic(rule, "", true)],
+        diagnostics,
         changes: Vec::new(),
     }
 }
 
-fn summary(catalog: &Catalog, id: &RuleId, entry: &Entry) -> Option<RuleSummary> {
-    let current = entry.current()?;
-    let document = &current.document;
-    let kind = match &document.body {
-        Body::Rule(..) => RuleKind::Event,
-        Body::Correlation(correlation) => match correlation.kind {
-            PlanKind::EventCount { .. } => RuleKind::EventCount,
-            PlanKind::Temporal { .. } => RuleKind::Temporal,
-        },
-    };
-    let last = entry.plans.last();
-    Some(RuleSummary {
-        id: id.clone(),
-        name: document.name.clone(),
-        title: document.title.clone(),
-        level: document.level,
-        version: document.version,
-        since: current.since,
-        until: current.until,
-        kind,
-        alerts: last.is_some_and(|live| live.plan.until == current.until),
-        referenced_by: catalog.readers(id),
-        tags: document.about.tags.clone(),
-        fields: document.about.fields.clone(),
-        logsource: document.about.logsource.clone(),
-        status: document.about.status.clone(),
-        falsepositives: document.about.falsepositives.clone(),
-        origin: document.origin.clone(),
-    })
+fn unknown(rule: &str) -> Applied {
+    let refusal = Refusal::new("there is no such rule");
+    refused(vec![refusal.into_diagnostic_at(rule, None, true)])
 }

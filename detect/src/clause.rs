@@ -3,11 +3,14 @@
 use regex::RegexBuilder;
 use rsigma_parser::{Modifier, SigmaString, SigmaValue, SpecialChar, StringPart};
 
+use crate::date::DatePart;
 use crate::diagnostic::{Checked, Refusal};
 use crate::encode;
+use crate::expand::Resolver;
 use crate::matcher::Clause;
 use crate::number::Number;
 use crate::pattern::{DASHES, Pattern, Token};
+use crate::settings::Placeholders;
 use crate::test::{Comparison, FieldTest, Network, Test, TextPlace};
 
 /// Sizes to which an expression may compile; it is charged with the first that is enough. Bounded
@@ -35,26 +38,55 @@ struct Plan {
     /// The kind of test, where it is not a comparison of texts.
     kind: Option<Modifier>,
     regex_flags: Vec<Modifier>,
+    /// Placeholders are replaced.
+    expand: bool,
+    date: Option<DatePart>,
 }
 
-/// Compiles one clause. `regex_bytes` is what the rule has left for its expressions.
+/// What the clauses of one document share while they are compiled.
+pub(crate) struct Workshop<'a> {
+    /// What is left for regular expressions.
+    regex_bytes: usize,
+    pub resolver: Resolver<'a>,
+}
+
+impl<'a> Workshop<'a> {
+    pub(crate) fn new(placeholders: &'a Placeholders) -> Self {
+        Self {
+            regex_bytes: REGEX_BYTES_MAX,
+            resolver: Resolver::new(placeholders),
+        }
+    }
+}
+
+/// Compiles one clause.
 pub(crate) fn compile(
     field: Option<&str>,
     modifiers: &[Modifier],
     values: &[SigmaValue],
-    regex_bytes: &mut usize,
+    shop: &mut Workshop<'_>,
 ) -> Checked<Clause> {
     let name = field.unwrap_or("keywords");
-    let plan = plan(modifiers, field.is_none()).map_err(|refusal| refusal.key(name))?;
+    let plan = plan(modifiers, field.is_none())?;
     if values.is_empty() {
-        let message = format!("`{name}` has an empty list of values");
-        return Err(Refusal::new(message).key(name));
+        return Err(Refusal::new(format!(
+            "`{name}` has an empty list of values"
+        )));
     }
-    let tests = values
-        .iter()
-        .map(|value| test(&plan, value, field.is_none(), regex_bytes))
-        .collect::<Checked<Vec<_>>>()
-        .map_err(|refusal| refusal.key(name))?;
+    let expanded;
+    let values = if plan.expand {
+        expanded = shop.resolver.expand(values, plan.is_regex())?;
+        &expanded
+    } else {
+        values
+    };
+    let tests = (0..)
+        .zip(values)
+        .map(|(at, value)| {
+            let made = test(&plan, value, field.is_none(), &mut shop.regex_bytes);
+            made.map_err(|refusal| refusal.nth(at))
+        })
+        .collect::<Checked<Vec<_>>>()?;
     Ok(Clause {
         field: field.map(|field| rsigma_parser::fieldpath::unescape_brackets(field).into_owned()),
         modifiers: modifiers
@@ -115,23 +147,26 @@ impl Plan {
             Modifier::IgnoreCase | Modifier::Multiline | Modifier::DotAll => {
                 self.regex_flags.push(modifier);
             }
-            Modifier::Expand => {
-                return Err(Refusal::unsupported("modifier `expand`")
-                    .hint("write the values in place of the placeholder"));
-            }
-            Modifier::Minute
-            | Modifier::Hour
-            | Modifier::Day
-            | Modifier::Week
-            | Modifier::Month
-            | Modifier::Year => {
-                return Err(Refusal::unsupported(format!(
-                    "modifier `{}`",
-                    word(modifier)
-                )));
-            }
+            Modifier::Expand => self.expand = true,
+            Modifier::Minute => self.set_date(DatePart::Minute)?,
+            Modifier::Hour => self.set_date(DatePart::Hour)?,
+            Modifier::Day => self.set_date(DatePart::Day)?,
+            Modifier::Week => self.set_date(DatePart::Week)?,
+            Modifier::Month => self.set_date(DatePart::Month)?,
+            Modifier::Year => self.set_date(DatePart::Year)?,
         }
         Ok(())
+    }
+
+    fn is_regex(&self) -> bool {
+        self.kind == Some(Modifier::Re)
+    }
+
+    fn set_date(&mut self, part: DatePart) -> Checked<()> {
+        match self.date.replace(part) {
+            Some(_) => Err(Refusal::new("more than one part of a date in one clause")),
+            None => Ok(()),
+        }
     }
 
     fn set_place(&mut self, place: TextPlace) -> Checked<()> {
@@ -148,13 +183,24 @@ impl Plan {
             return Err(Refusal::new("`i`, `m` and `s` belong to `re`")
                 .hint("write `re|i`; other comparisons disregard case already"));
         }
+        let text_only = self.windash || !self.encodings.is_empty();
+        if self.date.is_some() {
+            let compares = |kind| {
+                use Modifier::{Gt, Gte, Lt, Lte};
+                matches!(kind, Gt | Gte | Lt | Lte)
+            };
+            let alone = !text_only && self.place.is_none() && !self.cased && !keyword;
+            if !alone || !self.kind.is_none_or(compares) {
+                return Err(Refusal::new("a part of a date is compared as a number")
+                    .hint("with gt, gte, lt, lte, neq, or nothing but the number"));
+            }
+        }
         let Some(kind) = self.kind else {
             return Ok(());
         };
         if keyword && kind != Modifier::Re {
             return Err(Refusal::new(format!("`{}` needs a field", word(kind))));
         }
-        let text_only = self.windash || !self.encodings.is_empty();
         let is_field = kind == Modifier::FieldRef;
         if text_only || (!is_field && (self.place.is_some() || self.cased)) {
             let message = format!("`{}` does not go with modifiers of text", word(kind));
@@ -172,6 +218,9 @@ fn clash(a: Modifier, b: Modifier) -> Refusal {
 }
 
 fn test(plan: &Plan, value: &SigmaValue, keyword: bool, regex_bytes: &mut usize) -> Checked<Test> {
+    if let Some(part) = plan.date {
+        return date(plan, part, value);
+    }
     match plan.kind {
         Some(Modifier::Re) => regex(plan, value, regex_bytes),
         Some(Modifier::Cidr) => {
@@ -192,12 +241,36 @@ fn test(plan: &Plan, value: &SigmaValue, keyword: bool, regex_bytes: &mut usize)
             place: plan.place.unwrap_or(TextPlace::Whole),
             cased: plan.cased,
         })),
-        Some(Modifier::Gt) => compare(Comparison::Greater, value),
-        Some(Modifier::Gte) => compare(Comparison::GreaterOrEqual, value),
-        Some(Modifier::Lt) => compare(Comparison::Less, value),
-        Some(Modifier::Lte) => compare(Comparison::LessOrEqual, value),
-        // No other modifier is ever kept as the kind.
-        Some(_) | None => text(plan, value, keyword),
+        kind => match kind.and_then(comparison) {
+            Some(comparison) => compare(comparison, value),
+            None => text(plan, value, keyword),
+        },
+    }
+}
+
+fn comparison(modifier: Modifier) -> Option<Comparison> {
+    match modifier {
+        Modifier::Gt => Some(Comparison::Greater),
+        Modifier::Gte => Some(Comparison::GreaterOrEqual),
+        Modifier::Lt => Some(Comparison::Less),
+        Modifier::Lte => Some(Comparison::LessOrEqual),
+        _ => None, // All others compare no order.
+    }
+}
+
+fn date(plan: &Plan, part: DatePart, value: &SigmaValue) -> Checked<Test> {
+    let text = plain(value, "a part of a date")?;
+    let (range, comparison) = (part.range(), plan.kind.and_then(comparison));
+    let number = text.parse().ok();
+    match number.filter(|number| comparison.is_some() || range.contains(number)) {
+        Some(number) => Ok(Test::Date(part, comparison, number)),
+        None => Err(
+            Refusal::new(format!("`{text}` is no such part of a date")).hint(format!(
+                "a whole number of {} to {}",
+                range.start(),
+                range.end()
+            )),
+        ),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Conditions: the boolean language over the selections of a rule or the members of a correlation.
 
 use rsigma_parser::{
-    ArrayQuantifier, ConditionExpr, Detection, DetectionItem, Detections, Quantifier,
-    SelectorPattern, SigmaParserError, parse_condition,
+    ArrayQuantifier, ConditionExpr, Detection, Detections, Quantifier, SelectorPattern,
+    SigmaParserError, parse_condition,
 };
 use weir_schema::Member;
 
-use crate::clause;
+use crate::clause::{self, Workshop};
 use crate::diagnostic::{Checked, Refusal};
 use crate::matcher::{Expr, Matcher};
 use crate::pattern::name_matches;
@@ -27,7 +27,7 @@ const REFERENCES_MAX: usize = 10_000;
 pub(crate) fn parse(text: &str) -> Checked<ConditionExpr> {
     if text.len() > CONDITION_BYTES_MAX {
         let message = format!("the condition is longer than {CONDITION_BYTES_MAX} bytes");
-        return Err(Refusal::new(message).key("condition"));
+        return Err(Refusal::new(message));
     }
     let mut open = 0usize;
     for byte in text.bytes() {
@@ -38,12 +38,12 @@ pub(crate) fn parse(text: &str) -> Checked<ConditionExpr> {
         }
         if open > PARENTHESES_MAX {
             let message = format!("parentheses nested deeper than {PARENTHESES_MAX}");
-            return Err(Refusal::new(message).key("condition"));
+            return Err(Refusal::new(message));
         }
     }
     if text.matches("not").count() > NEGATIONS_MAX {
         let message = format!("more than {NEGATIONS_MAX} negations");
-        return Err(Refusal::new(message).key("condition"));
+        return Err(Refusal::new(message));
     }
     parse_condition(text).map_err(|error| refuse(text, &error))
 }
@@ -59,16 +59,15 @@ fn refuse(text: &str, error: &SigmaParserError) -> Refusal {
         format!(" at its character {}", place.col)
     });
     let refusal = Refusal::new(format!("condition `{text}` does not parse{place}: {short}"));
-    let refusal = if text.contains('|') {
+    if text.contains('|') {
         refusal.hint("counting in a condition is old Sigma; write a correlation rule instead")
     } else {
         refusal.hint("words such as `and`, `or`, `not`, `1 of x*`, `all of them` are lower case")
-    };
-    refusal.key("condition")
+    }
 }
 
-/// Compiles the detection section of a rule.
-pub(crate) fn compile(detections: &Detections) -> Checked<Matcher> {
+/// Compiles the detection section of a rule, or the selections and condition of a filter.
+pub(crate) fn compile(detections: &Detections, shop: &mut Workshop<'_>) -> Checked<Matcher> {
     if let Some(timeframe) = &detections.timeframe {
         return Err(
             Refusal::new(format!("`timeframe: {timeframe}` in a detection"))
@@ -78,23 +77,21 @@ pub(crate) fn compile(detections: &Detections) -> Checked<Matcher> {
     }
     let mut names: Vec<&String> = detections.named.keys().collect();
     names.sort();
-    let mut regex_bytes = clause::REGEX_BYTES_MAX;
     let mut selections = Vec::with_capacity(names.len());
     for name in &names {
         let Some(detection) = detections.named.get(*name) else {
             continue; // The names are the map's own.
         };
-        let expr = selection(detection, &mut regex_bytes).map_err(|refusal| refusal.key(name))?;
+        let expr = selection(detection, shop).map_err(|refusal| refusal.key(name))?;
         selections.push(((*name).clone(), expr));
     }
     let mut lowering = Lowering {
         names: &names,
         references: 0,
     };
-    let mut conditions = detections
-        .conditions
-        .iter()
-        .map(|condition| lowering.lower(condition))
+    let mut conditions = (0..)
+        .zip(&detections.conditions)
+        .map(|(at, condition)| lowering.lower(condition).map_err(|refusal| refusal.nth(at)))
         .collect::<Checked<Vec<_>>>()
         .map_err(|refusal| refusal.key("condition"))?;
     let condition = match (conditions.pop(), conditions.is_empty()) {
@@ -111,22 +108,31 @@ pub(crate) fn compile(detections: &Detections) -> Checked<Matcher> {
     })
 }
 
-fn selection(detection: &Detection, regex_bytes: &mut usize) -> Checked<Expr> {
+fn selection(detection: &Detection, shop: &mut Workshop<'_>) -> Checked<Expr> {
     match detection {
         Detection::AllOf(items) => {
-            let clauses = items.iter().map(|item| item_clause(item, regex_bytes));
+            let clauses = (0..).zip(items).map(|(at, item)| {
+                let (field, modifiers) = (item.field.name.as_deref(), &item.field.modifiers);
+                let clause = clause::compile(field, modifiers, &item.values, shop);
+                let clause = clause.map_err(|refusal| refusal.nth(at))?;
+                Ok(Expr::Clause(Box::new(clause)))
+            });
             collect(clauses.collect::<Checked<_>>()?, Expr::All)
         }
         Detection::AnyOf(parts) => {
-            let parts = parts.iter().map(|part| selection(part, regex_bytes));
+            let parts = (0..).zip(parts).map(|(at, part)| {
+                let made = selection(part, shop);
+                made.map_err(|refusal| refusal.nth(at))
+            });
             collect(parts.collect::<Checked<_>>()?, Expr::Any)
         }
         Detection::And(parts) => {
-            let parts = parts.iter().map(|part| selection(part, regex_bytes));
+            let parts = parts.iter().map(|part| selection(part, shop));
             collect(parts.collect::<Checked<_>>()?, Expr::All)
         }
-        Detection::Keywords(values) => clause::compile(None, &[], values, regex_bytes)
-            .map(|clause| Expr::Clause(Box::new(clause))),
+        Detection::Keywords(values) => {
+            clause::compile(None, &[], values, shop).map(|clause| Expr::Clause(Box::new(clause)))
+        }
         Detection::ArrayMatch { quantifier, .. } => {
             let word = match quantifier {
                 ArrayQuantifier::Any => "any",
@@ -138,12 +144,6 @@ fn selection(detection: &Detection, regex_bytes: &mut usize) -> Checked<Expr> {
         }
         Detection::Conditional { .. } => Err(Refusal::unsupported("conditions within arrays")),
     }
-}
-
-fn item_clause(item: &DetectionItem, regex_bytes: &mut usize) -> Checked<Expr> {
-    let field = item.field.name.as_deref();
-    clause::compile(field, &item.field.modifiers, &item.values, regex_bytes)
-        .map(|clause| Expr::Clause(Box::new(clause)))
 }
 
 fn collect(mut parts: Vec<Expr>, join: fn(Vec<Expr>) -> Expr) -> Checked<Expr> {

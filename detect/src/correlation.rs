@@ -36,8 +36,15 @@ const KEYS: [&str; 8] = [
 ];
 
 pub(crate) fn compile(node: &Node, rule: &CorrelationRule) -> Checked<Correlation> {
-    let Some(Node::Map(entries)) = node.get("correlation") else {
-        return Err(Refusal::new("`correlation` is no mapping").key("correlation"));
+    let generate = generate(node)?;
+    let section = node.get("correlation").unwrap_or(&Node::Null);
+    let read = read(section, rule, generate);
+    read.map_err(|refusal| refusal.key("correlation"))
+}
+
+fn read(section: &Node, rule: &CorrelationRule, generate: bool) -> Checked<Correlation> {
+    let Node::Map(entries) = section else {
+        return Err(Refusal::new("`correlation` is no mapping"));
     };
     for (key, _) in entries {
         match key.as_str() {
@@ -52,13 +59,9 @@ pub(crate) fn compile(node: &Node, rule: &CorrelationRule) -> Checked<Correlatio
             }
         }
     }
-    let Some(section) = node.get("correlation") else {
-        return Err(Refusal::new("`correlation` is missing"));
-    };
     if rule.window != WindowMode::Sliding || rule.gap.is_some() {
         return Err(Refusal::unsupported("windows that do not slide").key("window"));
     }
-    let generate = generate(node, section)?;
     let (kind, members) = match rule.correlation_type {
         CorrelationType::EventCount => event_count(section)?,
         CorrelationType::Temporal => temporal(section, rule)?,
@@ -78,7 +81,8 @@ pub(crate) fn compile(node: &Node, rule: &CorrelationRule) -> Checked<Correlatio
     }
     let group_by = section
         .get("group-by")
-        .map_or(Ok(Vec::new()), group_fields)?;
+        .map_or(Ok(Vec::new()), group_fields)
+        .map_err(|refusal| refusal.key("group-by"))?;
     let timespan = timespan(section, &rule.timespan)?;
     let shape = shape(rule.correlation_type, &members, &group_by, timespan);
     Ok(Correlation {
@@ -91,12 +95,17 @@ pub(crate) fn compile(node: &Node, rule: &CorrelationRule) -> Checked<Correlatio
     })
 }
 
-fn generate(node: &Node, section: &Node) -> Checked<bool> {
-    match (node.get("generate"), section.get("generate")) {
+fn generate(node: &Node) -> Checked<bool> {
+    let section = node.get("correlation");
+    let inner = section.and_then(|section| section.get("generate"));
+    match (node.get("generate"), inner) {
         (None, None) => Ok(false),
         (Some(Node::Bool(given)), None) | (None, Some(Node::Bool(given))) => Ok(*given),
         (Some(_), Some(_)) => Err(Refusal::new("`generate` stands twice").key("generate")),
-        _ => Err(Refusal::new("`generate` is true or false").key("generate")),
+        (Some(_), None) => Err(Refusal::new("`generate` is true or false").key("generate")),
+        (None, Some(_)) => Err(Refusal::new("`generate` is true or false")
+            .key("generate")
+            .key("correlation")),
     }
 }
 
@@ -126,13 +135,16 @@ fn rules(section: &Node) -> Checked<Vec<String>> {
         .zip(&rules)
         .find(|(at, rule)| rules[*at..].contains(rule))
     {
-        Some((_, rule)) => Err(Refusal::new(format!("`rules` lists `{rule}` twice")).key("rules")),
+        Some((at, rule)) => {
+            let message = format!("`rules` lists `{rule}` twice");
+            Err(Refusal::new(message).nth(at).key("rules"))
+        }
         None => Ok(rules),
     }
 }
 
 fn no_rules() -> Refusal {
-    Refusal::new("the correlation names no rules").key("correlation")
+    Refusal::new("the correlation names no rules")
 }
 
 fn event_count(section: &Node) -> Checked<(PlanKind, Vec<String>)> {
@@ -142,9 +154,9 @@ fn event_count(section: &Node) -> Checked<(PlanKind, Vec<String>)> {
     }
     let bounds = section.get("condition").map_or(Ok(Vec::new()), bounds)?;
     if bounds.is_empty() {
-        return Err(
-            Refusal::new("`event_count` needs a `condition` such as `gte: 10`").key("correlation"),
-        );
+        return Err(Refusal::new(
+            "`event_count` needs a `condition` such as `gte: 10`",
+        ));
     }
     Ok((PlanKind::EventCount { bounds }, members))
 }
@@ -156,31 +168,35 @@ fn bounds(node: &Node) -> Checked<Vec<Bound>> {
             .hint("such as `gte: 10`")
             .key("condition"));
     };
-    let bound = |(key, value): &(String, Node)| {
-        let kind = match key.as_str() {
-            "gt" => Bound::Gt,
-            "gte" => Bound::Gte,
-            "lt" => Bound::Lt,
-            "lte" => Bound::Lte,
-            "eq" => Bound::Eq,
-            "neq" => Bound::Neq,
-            _ => {
-                return Err(
-                    Refusal::new(format!("`{key}` does not belong in this condition"))
-                        .hint("gt, gte, lt, lte, eq and neq do")
-                        .key(key),
-                );
-            }
-        };
-        match value {
-            Node::Int(n) => u64::try_from(*n).map(kind).ok(),
-            _ => None, // Told apart no further: it is not a count.
-        }
-        .ok_or_else(|| Refusal::new(format!("`{key}` needs a whole number from 0")).key(key))
+    let read = |(key, value): &(String, Node)| {
+        let read = bound(key, value);
+        read.map_err(|refusal| refusal.key(key).key("condition"))
     };
-    let mut bounds = entries.iter().map(bound).collect::<Checked<Vec<_>>>()?;
+    let mut bounds = entries.iter().map(read).collect::<Checked<Vec<_>>>()?;
     bounds.sort();
     Ok(bounds)
+}
+
+fn bound(key: &str, value: &Node) -> Checked<Bound> {
+    let kind = match key {
+        "gt" => Bound::Gt,
+        "gte" => Bound::Gte,
+        "lt" => Bound::Lt,
+        "lte" => Bound::Lte,
+        "eq" => Bound::Eq,
+        "neq" => Bound::Neq,
+        _ => {
+            let message = format!("`{key}` does not belong in this condition");
+            return Err(Refusal::new(message).hint("gt, gte, lt, lte, eq and neq do"));
+        }
+    };
+    let count = match value {
+        Node::Int(n) => u64::try_from(*n).ok(),
+        _ => None, // Told apart no further: it is not a count.
+    };
+    count
+        .map(kind)
+        .ok_or_else(|| Refusal::new(format!("`{key}` needs a whole number from 0")).nth(0))
 }
 
 fn temporal(section: &Node, rule: &CorrelationRule) -> Checked<(PlanKind, Vec<String>)> {
@@ -188,7 +204,7 @@ fn temporal(section: &Node, rule: &CorrelationRule) -> Checked<(PlanKind, Vec<St
     let (condition, members) = match section.get("condition") {
         None => (every(&listed), listed),
         Some(Node::Text(text)) => {
-            condition::parse(text)?;
+            condition::parse(text).map_err(|refusal| refusal.key("condition"))?;
             let CorrelationCondition::Extended(expr) = &rule.condition else {
                 return Err(Refusal::new("the condition is no expression").key("condition"));
             };

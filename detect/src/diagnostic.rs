@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::span::{self, Step};
+use crate::yaml::Node;
+
 /// One finding in a rule document. A broken rule is never an error of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -44,10 +47,9 @@ pub(crate) struct Refusal {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    Document,
     At(u32, u32),
-    /// The first line that has this word as its key.
-    Key(String),
+    /// What it is about, from the outermost key on; empty: the document.
+    Path(Vec<Step>),
 }
 
 pub(crate) type Checked<T> = Result<T, Refusal>;
@@ -57,7 +59,7 @@ impl Refusal {
         Self {
             message: message.into(),
             hint: None,
-            place: Place::Document,
+            place: Place::Path(Vec::new()),
         }
     }
 
@@ -71,10 +73,19 @@ impl Refusal {
         self
     }
 
-    /// Names the key that it is about, unless a place is known already.
-    pub(crate) fn key(mut self, key: &str) -> Self {
-        if self.place == Place::Document {
-            self.place = Place::Key(key.to_owned());
+    /// Says that it is about something within the entry of this key.
+    pub(crate) fn key(self, key: &str) -> Self {
+        self.within(Step::Key(key.to_owned()))
+    }
+
+    /// Says that it is about something within the entry or element at this place.
+    pub(crate) fn nth(self, place: usize) -> Self {
+        self.within(Step::Nth(place))
+    }
+
+    fn within(mut self, step: Step) -> Self {
+        if let Place::Path(path) = &mut self.place {
+            path.insert(0, step);
         }
         self
     }
@@ -85,12 +96,24 @@ impl Refusal {
         self
     }
 
+    /// Finds the place in the text, where the text can be read.
     pub(crate) fn into_diagnostic(self, origin: &str, text: &str, refused: bool) -> Diagnostic {
         let place = match &self.place {
-            Place::Document => None,
-            Place::At(line, column) => Some((*line, *column)),
-            Place::Key(key) => locate(text, key),
+            Place::At(line, column) => (*line, *column),
+            Place::Path(path) => {
+                let tree = crate::yaml::read(text).unwrap_or(Node::Null);
+                span::find(text, &tree, path)
+            }
         };
+        self.into_diagnostic_at(origin, Some(place), refused)
+    }
+
+    pub(crate) fn into_diagnostic_at(
+        self,
+        origin: &str,
+        place: Option<(u32, u32)>,
+        refused: bool,
+    ) -> Diagnostic {
         Diagnostic {
             origin: origin.to_owned(),
             line: place.map(|(line, _)| line),
@@ -100,15 +123,4 @@ impl Refusal {
             refused,
         }
     }
-}
-
-/// Line and column, from 1, of the first line whose key is `key`.
-fn locate(text: &str, key: &str) -> Option<(u32, u32)> {
-    (1..).zip(text.lines()).find_map(|(number, line)| {
-        let word = line.trim_start_matches(['-', ' ', '\t', '\'', '"', '{']);
-        let after = word.strip_prefix(key)?;
-        let ends = after.is_empty() || after.starts_with([':', '|', '\'', '"', ' ']);
-        let column = line.len().saturating_sub(word.len()).saturating_add(1);
-        ends.then(|| (number, u32::try_from(column).unwrap_or(u32::MAX)))
-    })
 }

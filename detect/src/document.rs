@@ -1,15 +1,21 @@
-//! One YAML document as a rule or a correlation: parsed, checked, compiled.
+//! One YAML document as a rule, a correlation or a filter: parsed, checked, compiled.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rsigma_parser::{SigmaCollection, parse_sigma_yaml};
 use weir_schema::{Level, LogSource, RuleId, RuleVersion};
 
 use crate::about::About;
+use crate::checks;
+use crate::clause::Workshop;
 use crate::condition;
 use crate::correlation::{self, Correlation};
 use crate::diagnostic::{Checked, Diagnostic, Refusal};
+use crate::filter::{self, Filter};
 use crate::matcher::Matcher;
+use crate::settings::{Placed, Placeholders};
+use crate::span::{self, Step};
 use crate::yaml::{self, Node};
 
 /// Longer ids, names and titles are refused: they are part of every alert.
@@ -33,14 +39,29 @@ pub(crate) struct Document {
     pub origin: String,
     /// All that decides which facts its own plans see; see [`crate::plans`].
     pub shape: Shape,
+    /// The shape of what is written, whatever its placeholders stand for and filters add.
+    pub written: Shape,
+    /// Where members, or the rules of a filter, are listed.
+    pub refers_at: (u32, u32),
+    /// Of a document with placeholders, what it takes to compile it under other values.
+    pub recipe: Option<Recipe>,
     pub about: About,
     pub body: Body,
+}
+
+/// A document that is compiled anew where its placeholders change.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    pub text: Arc<str>,
+    /// Its placeholders, with the values under which it is compiled.
+    pub values: Placeholders,
 }
 
 #[derive(Debug)]
 pub(crate) enum Body {
     Rule(Arc<Detection>, Grouping),
     Correlation(Correlation),
+    Filter(Filter),
 }
 
 /// A hash of canonical text. Equal shapes select, group and reach alike.
@@ -55,7 +76,7 @@ pub(crate) struct Detection {
 }
 
 /// How alerts of a rule that is no correlation are grouped.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Grouping {
     pub fields: Vec<String>,
 }
@@ -64,30 +85,94 @@ pub(crate) struct Grouping {
 pub(crate) fn read(
     text: &str,
     origin: &str,
+    placeholders: &Placeholders,
 ) -> Result<(Document, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut remarks = Vec::new();
-    match read_checked(text, origin, &mut remarks) {
-        Ok(document) => Ok((document, remarks)),
+    match read_checked(text, origin, placeholders, &mut remarks) {
+        Ok(document) => {
+            let remarks = remarks.into_iter();
+            let remarks = remarks.map(|remark| remark.into_diagnostic(origin, text, false));
+            Ok((document, remarks.collect()))
+        }
         Err(refusal) => {
-            remarks.insert(0, refusal.into_diagnostic(origin, text, true));
-            Err(remarks)
+            let refused = refusal.into_diagnostic(origin, text, true);
+            let remarks = remarks.into_iter();
+            let remarks = remarks.map(|remark| remark.into_diagnostic(origin, text, false));
+            Err(std::iter::once(refused).chain(remarks).collect())
         }
     }
 }
 
-fn read_checked(text: &str, origin: &str, remarks: &mut Vec<Diagnostic>) -> Checked<Document> {
+fn read_checked(
+    text: &str,
+    origin: &str,
+    placeholders: &Placeholders,
+    remarks: &mut Vec<Refusal>,
+) -> Checked<Document> {
     let node = yaml::read(text)?;
-    check_kind(&node)?;
+    let kind = checks::kind(&node)?;
     let id = id_of(&node)?;
     let name = name_at(&node, "name")?;
     let title = name_at(&node, "title")?.ok_or_else(|| Refusal::new("the rule has no `title`"))?;
     let level = level_of(&node)?;
-    let mut parsed = parse(text, origin, remarks)?;
-    let (shape, body) = match (parsed.rules.pop(), parsed.correlations.pop()) {
-        (Some(rule), None) => {
-            let grouping = grouping(&node)?;
-            let matcher = condition::compile(&rule.detection)?;
-            let shape = detection_shape(&node);
+    let parsed = parse(text, kind, remarks)?;
+    let mut shop = Workshop::new(placeholders);
+    let (written, body) = compile(&node, parsed, &mut shop)?;
+    if let Body::Filter(filter) = &body {
+        remarks.extend(filter.remark());
+    }
+    let asked = std::mem::take(&mut shop.resolver.asked);
+    let (shape, body) = placed(written, body, &asked, placeholders);
+    let path: &[&str] = match &body {
+        Body::Rule(..) => &[],
+        Body::Correlation(_) => &["correlation", "rules"],
+        Body::Filter(_) => &["filter", "rules"],
+    };
+    let path: Vec<Step> = path.iter().map(|key| Step::Key((*key).into())).collect();
+    let about = match &body {
+        Body::Rule(found, _) => About::new(&node, Some((&found.logsource, &found.matcher))),
+        Body::Filter(found) => About::new(&node, Some((&found.logsource, &found.matcher))),
+        Body::Correlation(_) => About::new(&node, None),
+    };
+    Ok(Document {
+        id,
+        name,
+        title,
+        level,
+        version: RuleVersion::of(&[text.as_bytes()]),
+        origin: origin.to_owned(),
+        shape,
+        written,
+        refers_at: span::find(text, &node, &path),
+        recipe: (!asked.is_empty()).then(|| Recipe {
+            text: text.into(),
+            values: asked
+                .into_iter()
+                .filter_map(|name| Some((name.clone(), placeholders.get(&name)?.clone())))
+                .collect(),
+        }),
+        about,
+        body,
+    })
+}
+
+/// The shape of what is written, and what it compiles to.
+fn compile(
+    node: &Node,
+    mut parsed: SigmaCollection,
+    shop: &mut Workshop<'_>,
+) -> Checked<(Shape, Body)> {
+    let found = (
+        parsed.rules.pop(),
+        parsed.correlations.pop(),
+        parsed.filters.pop(),
+    );
+    match found {
+        (Some(rule), None, None) => {
+            let grouping = grouping(node)?;
+            let matcher = condition::compile(&rule.detection, shop);
+            let matcher = matcher.map_err(|refusal| refusal.key("detection"))?;
+            let shape = detection_shape(node);
             let logsource = LogSource {
                 category: rule.logsource.category,
                 product: rule.logsource.product,
@@ -99,37 +184,63 @@ fn read_checked(text: &str, origin: &str, remarks: &mut Vec<Diagnostic>) -> Chec
                 matcher,
                 shape,
             };
-            (own, Body::Rule(Arc::new(detection), grouping))
+            Ok((own, Body::Rule(Arc::new(detection), grouping)))
         }
-        (None, Some(rule)) => {
-            if weir_key(&node).is_some() {
-                return Err(Refusal::new("`weir.group-by` on a correlation")
-                    .hint("a correlation has a `group-by` of its own"));
+        (None, found, None) if found.is_some() && weir_key(node).is_some() => {
+            Err(Refusal::new("`weir.group-by` on a correlation")
+                .hint("a correlation has a `group-by` of its own")
+                .key("weir"))
+        }
+        (None, Some(rule), None) => {
+            let correlation = correlation::compile(node, &rule)?;
+            Ok((correlation.shape, Body::Correlation(correlation)))
+        }
+        (None, None, Some(rule)) => {
+            let filter = filter::compile(node, rule, shop)?;
+            Ok((filter.shape, Body::Filter(filter)))
+        }
+        _ => Err(Refusal::new(
+            "the document is neither a rule, a correlation nor a filter",
+        )),
+    }
+}
+
+/// The shape where placeholders have these values; without any it is as written.
+fn placed(
+    written: Shape,
+    body: Body,
+    asked: &BTreeSet<String>,
+    placeholders: &Placeholders,
+) -> (Shape, Body) {
+    if asked.is_empty() {
+        return (written, body);
+    }
+    let mut bytes = Vec::new();
+    for name in asked {
+        Node::Text(name.clone()).canonical(&mut bytes);
+        let values = placeholders.get(name).into_iter().flatten();
+        let values = values.map(|value| match value {
+            Placed::Int(n) => Node::Int(*n),
+            Placed::Text(text) => Node::Text(text.clone()),
+        });
+        Node::List(values.collect()).canonical(&mut bytes);
+    }
+    let with = |shape: Shape| Shape::of(&[b"placed", &shape.0.to_le_bytes(), &bytes]);
+    match body {
+        Body::Rule(detection, grouping) => {
+            let mut detection = detection;
+            let shape = with(detection.shape);
+            if let Some(detection) = Arc::get_mut(&mut detection) {
+                detection.shape = shape;
             }
-            let correlation = correlation::compile(&node, &rule)?;
-            (correlation.shape, Body::Correlation(correlation))
+            (own_shape(shape, &grouping), Body::Rule(detection, grouping))
         }
-        _ => {
-            return Err(Refusal::new(
-                "the document is neither a rule nor a correlation",
-            ));
+        Body::Filter(mut filter) => {
+            filter.shape = with(filter.shape);
+            (filter.shape, Body::Filter(filter))
         }
-    };
-    let about = match &body {
-        Body::Rule(found, _) => About::new(&node, Some((&found.logsource, &found.matcher))),
-        Body::Correlation(_) => About::new(&node, None),
-    };
-    Ok(Document {
-        id,
-        name,
-        title,
-        level,
-        version: RuleVersion::of(&[text.as_bytes()]),
-        origin: origin.to_owned(),
-        shape,
-        about,
-        body,
-    })
+        Body::Correlation(correlation) => (written, Body::Correlation(correlation)),
+    }
 }
 
 /// The rule's own id: `id`, else `name`, else `title`.
@@ -182,147 +293,21 @@ fn level_of(node: &Node) -> Checked<Level> {
     }
 }
 
-/// Refuses what is not done yet, and what the parser would pass over in silence.
-fn check_kind(node: &Node) -> Checked<()> {
-    if node.get("action").is_some() {
-        return Err(
-            Refusal::unsupported("`action` documents (global, repeat, reset)")
-                .hint("write each rule in full")
-                .key("action"),
-        );
-    }
-    if node.get("filter").is_some() {
-        return Err(Refusal::unsupported("filter documents")
-            .hint("write the exclusion into the rule's condition")
-            .key("filter"));
-    }
-    if node.get("status").and_then(Node::text) == Some("unsupported") {
-        return Err(
-            Refusal::new("its status says that it cannot be used as it is")
-                .hint("repair the rule, then give it another status")
-                .key("status"),
-        );
-    }
-    if let Some(version) = node.get("sigma-version") {
-        let text = match version {
-            Node::Int(n) => n.to_string(),
-            Node::Number(text) | Node::Text(text) => text.clone(),
-            Node::Null | Node::Bool(_) | Node::List(_) | Node::Map(_) => String::new(),
-        };
-        let major = rsigma_parser::version::major_from_str(&text);
-        if !major.is_some_and(|major| (1..=2).contains(&major)) {
-            return Err(Refusal::unsupported("this `sigma-version`")
-                .hint("1 and 2 are")
-                .key("sigma-version"));
-        }
-    }
-    match (node.get("correlation"), node.get("detection")) {
-        (Some(_), Some(_)) => Err(Refusal::new("both `detection` and `correlation`")
-            .hint("write two documents")
-            .key("correlation")),
-        (Some(_), None) => Ok(()),
-        (None, Some(detection)) => {
-            check_detection(detection)?;
-            check_logsource(node)
-        }
-        (None, None) => Err(Refusal::new("neither `detection` nor `correlation`")),
-    }
-}
-
-fn check_detection(detection: &Node) -> Checked<()> {
-    let Node::Map(entries) = detection else {
-        return Err(Refusal::new("`detection` is no mapping").key("detection"));
-    };
-    for (name, node) in entries {
-        match name.as_str() {
-            "condition" => {
-                let conditions = node.texts().ok_or_else(|| {
-                    Refusal::new("`condition` is no text or list of texts").key("condition")
-                })?;
-                conditions
-                    .iter()
-                    .try_for_each(|text| condition::parse(text).map(drop))?;
-            }
-            "timeframe" => {} // Refused when it is compiled.
-            _ => check_selection(node).map_err(|refusal| refusal.key(name))?,
-        }
-    }
-    match detection.get("condition") {
-        Some(_) => Ok(()),
-        None => Err(Refusal::new("`detection` has no `condition`").key("detection")),
-    }
-}
-
-/// The parser would turn what is no scalar into text, and large numbers into others.
-fn check_selection(node: &Node) -> Checked<()> {
-    match node {
-        Node::List(nodes) => nodes.iter().try_for_each(check_selection),
-        Node::Map(entries) => entries.iter().try_for_each(|(key, value)| {
-            if key == "." || key.starts_with(".|") {
-                return Err(Refusal::unsupported("the element of an array, `.`").key(key));
-            }
-            let check = match value {
-                Node::List(values) => values.iter().try_for_each(check_value),
-                value => check_value(value),
-            };
-            check.map_err(|refusal| refusal.key(key))
-        }),
-        scalar => check_value(scalar),
-    }
-}
-
-fn check_value(node: &Node) -> Checked<()> {
-    match node {
-        Node::Number(text) if is_inexact(text) => {
-            Err(Refusal::new(format!("the number {text} cannot be kept exactly")).hint("quote it"))
-        }
-        node if node.is_scalar() => Ok(()),
-        _ => Err(
-            Refusal::new("a field's value is a list or mapping within another")
-                .hint("a field has one value or a flat list of them"),
-        ),
-    }
-}
-
-/// The parser keeps what is no `i64` as a float of 53 bits, about 15 digits.
-fn is_inexact(text: &str) -> bool {
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    digits > 15 || crate::number::Number::parse(text).is_none()
-}
-
-fn check_logsource(node: &Node) -> Checked<()> {
-    let Some(logsource) = node.get("logsource") else {
-        return Err(Refusal::new("the rule has no `logsource`")
-            .hint("name category, product or service; `logsource: {}` means every event"));
-    };
-    let Node::Map(entries) = logsource else {
-        return Err(Refusal::new("`logsource` is no mapping").key("logsource"));
-    };
-    for (key, value) in entries {
-        match (key.as_str(), value) {
-            ("definition", _) => {} // For people.
-            ("category" | "product" | "service", Node::Text(_)) => {}
-            ("category" | "product" | "service", _) => {
-                return Err(Refusal::new(format!("`{key}` is no text")).key(key));
-            }
-            _ => {
-                return Err(Refusal::unsupported(format!("`{key}` in `logsource`")).key(key));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn parse(text: &str, origin: &str, remarks: &mut Vec<Diagnostic>) -> Checked<SigmaCollection> {
-    let parsed = parse_sigma_yaml(text).map_err(|error| Refusal::new(error.to_string()))?;
-    let rules = parsed.rules.len() + parsed.correlations.len();
+fn parse(text: &str, kind: &str, remarks: &mut Vec<Refusal>) -> Checked<SigmaCollection> {
+    let parsed =
+        parse_sigma_yaml(text).map_err(|error| Refusal::new(error.to_string()).key(kind))?;
     let mut errors = parsed.errors.iter();
-    if rules != 1 {
+    if parsed.rules.len() + parsed.correlations.len() + parsed.filters.len() != 1 {
         let error = errors.next().map_or("no rule", String::as_str);
-        return Err(Refusal::new(error));
+        return Err(Refusal::new(error).key(kind));
     }
     // Beside a rule these are about words that bear on no result, such as its status.
-    remarks.extend(errors.map(|error| Refusal::new(error).into_diagnostic(origin, text, false)));
+    remarks.extend(errors.map(|error| {
+        let key = ["status", "level", "related"];
+        let key = key.into_iter().find(|key| error.contains(key));
+        let refusal = Refusal::new(error);
+        key.map_or(refusal.clone(), |key| refusal.key(key))
+    }));
     Ok(parsed)
 }
 
@@ -346,7 +331,10 @@ fn grouping(node: &Node) -> Checked<Grouping> {
     };
     let fields = match given {
         None => vec!["host".to_owned()],
-        Some(fields) => group_fields(fields)?,
+        Some(fields) => group_fields(fields).map_err(|refusal| match node.get("weir") {
+            Some(_) => refusal.key("group-by").key("weir"),
+            None => refusal.key("weir.group-by"),
+        })?,
     };
     Ok(Grouping { fields })
 }
@@ -355,18 +343,16 @@ fn grouping(node: &Node) -> Checked<Grouping> {
 pub(crate) fn group_fields(node: &Node) -> Checked<Vec<String>> {
     let fields = node
         .texts()
-        .ok_or_else(|| Refusal::new("`group-by` is no list of field names").key("group-by"))?;
+        .ok_or_else(|| Refusal::new("`group-by` is no list of field names"))?;
     if fields.len() > GROUP_FIELDS_MAX {
         let message = format!("more than {GROUP_FIELDS_MAX} fields to group by");
-        return Err(Refusal::new(message).key("group-by"));
+        return Err(Refusal::new(message));
     }
     let twice = (1..)
         .zip(&fields)
         .find(|(at, field)| fields[*at..].contains(field));
     match twice {
-        Some((_, field)) => {
-            Err(Refusal::new(format!("`group-by` names `{field}` twice")).key("group-by"))
-        }
+        Some((at, field)) => Err(Refusal::new(format!("`group-by` names `{field}` twice")).nth(at)),
         None => Ok(fields),
     }
 }
@@ -386,7 +372,7 @@ fn detection_shape(node: &Node) -> Shape {
     Shape::of(&[b"detection", &bytes])
 }
 
-fn own_shape(detection: Shape, grouping: &Grouping) -> Shape {
+pub(crate) fn own_shape(detection: Shape, grouping: &Grouping) -> Shape {
     let detection = detection.0.to_le_bytes();
     let mut parts: Vec<&[u8]> = vec![b"rule", &detection];
     parts.extend(grouping.fields.iter().map(String::as_bytes));

@@ -137,7 +137,10 @@ mod tests {
         for (text, expected) in [
             ("", vec![Text("")]),
             ("%A%", vec![Name("A")]),
-            ("x%A%y%B_1%", vec![Text("x"), Name("A"), Text("y"), Name("B_1")]),
+            (
+                "x%A%y%B_1%",
+                vec![Text("x"), Name("A"), Text("y"), Name("B_1")],
+            ),
             ("100%", vec![Text("100%")]),
             ("%%", vec![Text("%%")]),
             ("%a b%c%", vec![Text("%a b"), Name("c")]),

@@ -48,7 +48,7 @@ pub struct ClauseExplanation {
 
 pub(crate) fn explain(catalog: &Catalog, rule: &str, event: &Event<'_>) -> Option<Explanation> {
     let id = catalog.resolve(rule)?;
-    let document = &catalog.rules.get(id)?.current()?.document;
+    let document = &catalog.rules.get(id)?.running()?.document;
     let mut explanation = Explanation {
         rule: id.clone(),
         title: document.title.clone(),
@@ -58,6 +58,7 @@ pub(crate) fn explain(catalog: &Catalog, rule: &str, event: &Event<'_>) -> Optio
     };
     match &document.body {
         Body::Rule(detection, _) => clauses(detection, event, &mut explanation),
+        Body::Filter(_) => {} // It matches nothing; its rules name its clauses.
         Body::Correlation(correlation) => {
             let members = correlation.members.iter();
             // Members that are correlations are refused, so that this goes one level deep.

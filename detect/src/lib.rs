@@ -31,6 +31,18 @@ mod document;
 
 mod about;
 
+mod checks;
+
+mod span;
+
+mod settings;
+
+mod expand;
+
+mod date;
+
+mod filter;
+
 mod condition;
 
 mod clause;
@@ -53,6 +65,12 @@ mod correlation;
 
 mod plans;
 
+mod revise;
+
+mod admit;
+
+mod summary;
+
 mod group;
 
 mod index;
@@ -61,19 +79,28 @@ mod explain;
 
 mod book;
 
-pub use book::{Applied, PlanChange, RULES_MAX, RuleBook, RuleKind, RuleSummary, VERSIONS_MAX};
+pub use admit::{RULES_MAX, VERSIONS_MAX};
+pub use book::{Applied, PlanChange, RuleBook};
 pub use diagnostic::Diagnostic;
 pub use engine::Detector;
 pub use explain::{ClauseExplanation, Explanation};
 pub use group::GROUPS_MAX;
 pub use index::{Detected, FactDraft};
+pub use settings::{Placed, Placeholders, SETTINGS_BYTES_MAX, SETTINGS_CHANGES_MAX, Settings};
 pub use sources::{LogSources, SourceEntry};
+pub use summary::{RuleKind, RuleSummary};
 pub use yaml::{BRACKETS_MAX, DEPTH_MAX, DOCUMENT_BYTES_MAX, split_documents};
 
 /// All that is wrong with one document by itself; whether its members are there is not asked.
 #[must_use]
 pub fn check(text: &str, origin: &str) -> Vec<Diagnostic> {
-    match document::read(text, origin) {
+    check_with(text, origin, &Placeholders::new())
+}
+
+/// As [`check`], where placeholders have these values.
+#[must_use]
+pub fn check_with(text: &str, origin: &str, placeholders: &Placeholders) -> Vec<Diagnostic> {
+    match document::read(text, origin, placeholders) {
         Ok((_, remarks)) => remarks,
         Err(diagnostics) => diagnostics,
     }

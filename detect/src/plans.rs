@@ -16,6 +16,8 @@ use weir_schema::{Bound, EventTime, Plan, PlanId, PlanKind, RuleId, Span};
 use crate::correlation::Correlation;
 use crate::diagnostic::{Diagnostic, Refusal};
 use crate::document::{Body, Detection, Document, Grouping};
+use crate::filter::Filter;
+use crate::settings::Timeline;
 
 /// Timespan of a rule that is no correlation: matches no further apart are one alert.
 const RULE_TIMESPAN: Span = Span::seconds(600);
@@ -52,15 +54,23 @@ pub(crate) struct Source {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entry {
-    /// In order of `since`, apart from each other. The last one is the current one.
+    /// As they were put, in order of `since`, apart from each other.
+    pub puts: Vec<Version>,
+    /// These as they run: cut where placeholders or filters change, and with both in them.
     pub versions: Vec<Version>,
     /// In order of `since`.
     pub plans: Vec<Arc<LivePlan>>,
 }
 
 impl Entry {
+    /// As it was put last.
     pub(crate) fn current(&self) -> Option<&Version> {
-        self.versions.last()
+        self.puts.last()
+    }
+
+    /// What runs of it now, or did last.
+    pub(crate) fn running(&self) -> Option<&Version> {
+        self.versions.last().or(self.puts.last())
     }
 
     fn correlations(&self) -> impl Iterator<Item = (&Version, &Correlation)> {
@@ -68,8 +78,16 @@ impl Entry {
             .iter()
             .filter_map(|version| match &version.document.body {
                 Body::Correlation(correlation) => Some((version, correlation)),
-                Body::Rule(..) => None,
+                Body::Rule(..) | Body::Filter(_) => None,
             })
+    }
+
+    /// Calls it for the filters of all versions.
+    pub(crate) fn filters(&self) -> impl Iterator<Item = &Filter> {
+        self.puts.iter().filter_map(|put| match &put.document.body {
+            Body::Filter(filter) => Some(filter),
+            Body::Rule(..) | Body::Correlation(_) => None,
+        })
     }
 }
 
@@ -81,6 +99,9 @@ pub(crate) struct Catalog {
     pub names: BTreeMap<String, RuleId>,
     /// Rules of which some version is a correlation.
     pub correlations: BTreeSet<RuleId>,
+    /// Rules of which some version is a filter.
+    pub filters: BTreeSet<RuleId>,
+    pub settings: Timeline,
 }
 
 impl Catalog {
@@ -143,7 +164,8 @@ impl Catalog {
                     Err(refusals) if at + 1 == entry.versions.len() => {
                         let origin = &version.document.origin;
                         diagnostics.extend(refusals.into_iter().map(|refusal| {
-                            let mut diagnostic = refusal.into_diagnostic(origin, "", true);
+                            let place = Some(version.document.refers_at);
+                            let mut diagnostic = refusal.into_diagnostic_at(origin, place, true);
                             let title = &version.document.title;
                             diagnostic.message = format!("`{title}`: {}", diagnostic.message);
                             diagnostic
@@ -151,6 +173,7 @@ impl Catalog {
                     }
                     Err(_) => {} // Said when it was the current version.
                 },
+                Body::Filter(_) => {} // It is in the versions of its rules.
             }
         }
         (plans, diagnostics)
@@ -205,6 +228,10 @@ impl Catalog {
                 Some((member, _)) if member == id || self.is_correlation(member) => {
                     refusals.push(chained(reference));
                 }
+                Some((member, _)) if self.filters.contains(member) => {
+                    let message = format!("`{reference}` names a filter, which matches nothing");
+                    refusals.push(Refusal::new(message));
+                }
                 Some((member, _)) if members.iter().any(|(known, _)| *known == member) => {
                     let message = format!("`{reference}` names a rule that is listed already");
                     refusals.push(Refusal::new(message));
@@ -237,7 +264,8 @@ fn stopped(version: &Version) -> Diagnostic {
         "`{}` is stopped: one of its rules is disabled or is no longer a detection",
         version.document.title
     );
-    Refusal::new(message).into_diagnostic(&version.document.origin, "", true)
+    let (origin, place) = (&version.document.origin, version.document.refers_at);
+    Refusal::new(message).into_diagnostic_at(origin, Some(place), true)
 }
 
 fn reaches_end(version: &Version, plans: &[LivePlan]) -> bool {
@@ -358,7 +386,7 @@ fn sources_at(members: &[(&RuleId, &Entry)], time: EventTime) -> Option<Vec<Sour
                 rule: (*rule).clone(),
                 detection: detection.clone(),
             }),
-            Body::Correlation(_) => None,
+            Body::Correlation(_) | Body::Filter(_) => None,
         }
     };
     members.iter().map(source).collect()

@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(Settings::read("{}").unwrap(), Settings::default());
         for bad in [
             "",
-            "[]",
+            "5",
             r#"{"other":1}"#,
             r#"{"placeholders":{"A":[]}}"#,
             r#"{"placeholders":{"A B":["x"]}}"#,

@@ -326,7 +326,7 @@ mod tests {
             ("detection/kw/1", (16, 13)),
             ("detection/kw/2", (16, 21)),
             ("detection/list/0/B", (19, 7)),
-            ("detection/list/1/C/e/1", (20, 27)),
+            ("detection/list/1/C/e/1", (20, 26)),
             ("detection/condition", (21, 5)),
             ("level/0", (24, 8)),
             ("nowhere", (2, 1)),

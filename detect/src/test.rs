@@ -1,10 +1,12 @@
 //! One comparison of a rule with one value of an event.
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use regex::Regex;
 use weir_schema::Value;
 
+use crate::date::DatePart;
 use crate::matcher::View;
 use crate::number::{IntText, Number};
 use crate::pattern::{Pattern, lower};
@@ -15,6 +17,8 @@ pub(crate) enum Test {
     Text(Pattern),
     Number(Number),
     Compare(Comparison, Number),
+    /// A part of a date; `None`: equal.
+    Date(DatePart, Option<Comparison>, i64),
     Regex(Box<Regex>),
     Network(Network),
     /// Absent, or present without a value.
@@ -32,6 +36,17 @@ pub(crate) enum Comparison {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+}
+
+impl Comparison {
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+        }
+    }
 }
 
 /// A comparison with another field of the same event.
@@ -116,13 +131,16 @@ impl Test {
             Self::Network(network) => with_text(value, |text| network.has(text)),
             Self::Number(number) => number.compare(value).is_some_and(|order| order.is_eq()),
             Self::Compare(comparison, bound) => {
-                bound.compare(value).is_some_and(|order| match comparison {
-                    Comparison::Less => order.is_lt(),
-                    Comparison::LessOrEqual => order.is_le(),
-                    Comparison::Greater => order.is_gt(),
-                    Comparison::GreaterOrEqual => order.is_ge(),
-                })
+                let order = bound.compare(value);
+                order.is_some_and(|order| comparison.holds(order))
             }
+            Self::Date(part, comparison, bound) => with_text(value, |text| {
+                let order = part.of(text).map(|found| found.cmp(bound));
+                order.is_some_and(|order| match comparison {
+                    Some(comparison) => comparison.holds(order),
+                    None => order.is_eq(),
+                })
+            }),
             Self::Null => matches!(value, Value::Null),
             // Decided by the caller, which knows the event.
             Self::Exists(_) | Self::Field(_) | Self::Any(_) => false,
@@ -138,6 +156,7 @@ impl Test {
             // A keyword is a text or an expression; all else is refused when it is compiled.
             Self::Number(_)
             | Self::Compare(..)
+            | Self::Date(..)
             | Self::Network(_)
             | Self::Null
             | Self::Exists(_)

@@ -119,7 +119,7 @@ fn edits_of_a_rule() {
             (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
             (entry(rule("a", "[", ""), 9), &[], 1),
             (entry(rule("a", "x", "level: huge\n"), 9), &[], 1),
-            (entry(rule("a", "x", "filter: {}\n"), 9), &[], 1),
+            (entry(rule("a", "x", "correlation: {}\n"), 9), &[], 1),
             (
                 entry(rule("b", "x", "").replace("name_b", "name_a"), 9),
                 &[],
