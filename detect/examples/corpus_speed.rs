@@ -12,17 +12,27 @@ use weir_schema::{Control, Event, EventTime, Format, ReceiveTime, Span, TenantKe
 /// Rounds over the events; the fastest is printed, as the rest is noise.
 const ROUNDS: usize = 5;
 
+/// One event in so many is run before the clock starts.
+const WARM_STEP: usize = 50;
+
 fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let (Some(rules), Some(events)) = (arguments.next(), arguments.next()) else {
         eprintln!("give a folder of rules and a file of events");
         return Ok(());
     };
-    let sample = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0usize);
+    let sample = arguments
+        .next()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0usize);
     let start = Instant::now();
     let mut book = RuleBook::new();
     load(&mut book, Path::new(&rules))?;
-    println!("{} rules, loaded in {:.1?}", book.rules().len(), start.elapsed());
+    println!(
+        "{} rules, loaded in {:.1?}",
+        book.rules().len(),
+        start.elapsed()
+    );
     let start = Instant::now();
     let index = book.plans().count();
     println!("{index} plans, indexed in {:.1?}", start.elapsed());
@@ -37,14 +47,27 @@ fn main() -> std::io::Result<()> {
         future_tolerance: Span::seconds(1_000_000_000),
     };
     let start = Instant::now();
-    let decoded: Vec<Event<'_>> = frames.iter().map(|f| decode(f.as_bytes(), &context)).collect();
+    let decoded: Vec<Event<'_>> = frames
+        .iter()
+        .map(|f| decode(f.as_bytes(), &context))
+        .collect();
     let each = start.elapsed().as_secs_f64() * 1e9 / frames.len() as f64;
-    println!("{} events, {} MB, decoded in {each:.0} ns each", frames.len(), text.len() >> 20);
+    println!(
+        "{} events, {} MB, decoded in {each:.0} ns each",
+        frames.len(),
+        text.len() >> 20
+    );
     agree(&book, &decoded, sample);
     for round in 0..ROUNDS {
         let mut detector = Detector::new();
         let mut out = Detected::default();
         let (mut matches, mut facts) = (0, 0);
+        let start = Instant::now();
+        // Scopes are compiled when the first event needs them.
+        for event in decoded.iter().step_by(WARM_STEP) {
+            detector.detect(&book, event, TenantKey(1), None, &mut out);
+        }
+        let warm = start.elapsed();
         let start = Instant::now();
         for event in &decoded {
             detector.detect(&book, event, TenantKey(1), None, &mut out);
@@ -52,7 +75,9 @@ fn main() -> std::io::Result<()> {
             facts += out.facts.len();
         }
         let each = start.elapsed().as_secs_f64() * 1e9 / decoded.len() as f64;
-        println!("round {round}: {each:.0} ns/event, {matches} matches, {facts} facts");
+        println!(
+            "round {round}: warm {warm:.1?}, {each:.0} ns/event, {matches} matches, {facts} facts"
+        );
     }
     Ok(())
 }
@@ -69,7 +94,10 @@ fn agree(book: &RuleBook, events: &[Event<'_>], sample: usize) {
         book.detect(event, TenantKey(1), None, &mut plain);
         detector.detect(book, event, TenantKey(1), None, &mut fast);
         if plain.matches != fast.matches || plain.facts != fast.facts {
-            println!("event {at}: plain {:?}, fast {:?}", plain.matches, fast.matches);
+            println!(
+                "event {at}: plain {:?}, fast {:?}",
+                plain.matches, fast.matches
+            );
         }
     }
 }
@@ -88,7 +116,10 @@ fn load(book: &mut RuleBook, folder: &Path) -> std::io::Result<()> {
                     origin: path.display().to_string(),
                     since: EventTime::MIN,
                 });
-                applied.diagnostics.iter().for_each(|found| eprintln!("{found}"));
+                applied
+                    .diagnostics
+                    .iter()
+                    .for_each(|found| eprintln!("{found}"));
             }
         }
     }

@@ -73,7 +73,7 @@ impl Pattern {
     /// pattern itself can tell.
     pub(crate) fn outline(&self) -> Option<Outline<'_>> {
         if self.fold == Fold::Unicode {
-            return None;
+            return (!self.shape.is_ascii()).then_some(Outline::Foreign);
         }
         Some(match &self.shape {
             Shape::Anything => return None,
@@ -105,6 +105,8 @@ pub(crate) enum Outline<'p> {
     Within(&'p [u8]),
     /// Where this is not in the text, in any case, the pattern does not match.
     Part(&'p [u8]),
+    /// The pattern has letters beyond ASCII: no text of ASCII matches.
+    Foreign,
 }
 
 /// Joins neighbours and folds literals, so that equal patterns have one shape.
@@ -156,6 +158,18 @@ fn ends(text: &[u8], lowered: &[u8], cased: bool) -> bool {
 }
 
 impl Shape {
+    fn is_ascii(&self) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Exact(text) | Self::Prefix(text) | Self::Suffix(text) => text.is_ascii(),
+            Self::Contains(needle) => needle.bytes.is_ascii(),
+            Self::Glob(glob) => glob.segments.iter().flatten().all(|token| match token {
+                Token::Literal(text) => text.is_ascii(),
+                Token::One | Token::Dash | Token::Star => true,
+            }),
+        }
+    }
+
     fn matches(&self, text: &str, cased: bool) -> bool {
         let bytes = text.as_bytes();
         match self {

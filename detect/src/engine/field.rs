@@ -6,6 +6,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use foldhash::fast::FixedState;
 use weir_schema::Value;
 
+use crate::engine::lines::{Lines, Told};
 use crate::engine::needles;
 use crate::number::IntText;
 use crate::pattern::{Outline, Pattern, Token};
@@ -33,10 +34,13 @@ enum Use {
 #[derive(Debug, Default)]
 pub(crate) struct FieldMatcher {
     whole: HashMap<Box<[u8]>, Vec<Atom>, FixedState>,
+    whole_bytes_max: usize,
     automaton: Option<AhoCorasick>,
     /// What each needle tells.
     needles: Vec<Needle>,
     guarded: Vec<Guarded>,
+    /// Tests that only a text with letters beyond ASCII can pass.
+    foreign: Vec<(Test, Atom)>,
     /// Tests that nothing foretells.
     others: Vec<(Test, Atom)>,
 }
@@ -57,9 +61,16 @@ struct Guarded {
     ascii: bool,
 }
 
+/// Longer texts are looked at line by line.
+pub(crate) const LINES_BYTES_MIN: usize = 1_024;
+
+/// What a value is looked at with.
+pub(crate) type Buffers<'b> = (&'b mut Scratch, &'b mut Lines);
+
 /// Buffers for one value.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
+    told: Told,
     lower: Vec<u8>,
     guards: Vec<u32>,
     /// By needle: the search in which it was last found.
@@ -69,7 +80,6 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     fn begin(&mut self, text: &str, needles: usize) {
-        self.guards.clear();
         self.lower.clear();
         self.lower.extend_from_slice(text.as_bytes());
         self.lower.make_ascii_lowercase();
@@ -113,11 +123,16 @@ impl FieldBuilder {
     /// Adds a test that, where it holds, answers `atom`.
     pub(crate) fn ask(&mut self, test: &Test, atom: Atom) {
         match test {
+            // Long texts are searched line by line.
+            Test::Text(pattern) if pattern.outline().is_some_and(spans_lines) => {
+                self.other(test, atom);
+            }
             Test::Any(tests) => tests.iter().for_each(|test| self.ask(test, atom)),
             Test::Text(pattern) => match pattern.outline() {
                 Some(Outline::Whole(text)) => {
-                    let atoms = self.matcher.whole.entry(text.into()).or_default();
-                    atoms.push(atom);
+                    let matcher = &mut self.matcher;
+                    matcher.whole.entry(text.into()).or_default().push(atom);
+                    matcher.whole_bytes_max = matcher.whole_bytes_max.max(text.len());
                 }
                 Some(Outline::Start(text)) => self.needle(text, Use::Start(atom)),
                 Some(Outline::End(text)) => self.needle(text, Use::End(atom)),
@@ -126,14 +141,15 @@ impl FieldBuilder {
                     let guard = self.guarded(test, atom, false);
                     self.needle(&text.to_ascii_lowercase(), guard);
                 }
+                Some(Outline::Foreign) => self.matcher.foreign.push((test.clone(), atom)),
                 Some(Outline::Part(_)) | None => self.other(test, atom),
             },
             Test::Regex(regex) => match needles::required(regex.as_str()) {
-                Some(texts) => {
+                Some(texts) if !texts.iter().any(|text| text.contains(&b'\n')) => {
                     let guard = self.guarded(test, atom, true);
                     texts.iter().for_each(|text| self.needle(text, guard));
                 }
-                None => self.other(test, atom),
+                Some(_) | None => self.other(test, atom),
             },
             _ => self.other(test, atom),
         }
@@ -198,7 +214,10 @@ impl FieldBuilder {
         for (text, needle) in self.needles.iter().zip(told) {
             let literal = Token::Literal(String::from_utf8_lossy(text).into_owned());
             let forms = [
-                (needle.within, vec![Token::Star, literal.clone(), Token::Star]),
+                (
+                    needle.within,
+                    vec![Token::Star, literal.clone(), Token::Star],
+                ),
                 (needle.start, vec![literal.clone(), Token::Star]),
                 (needle.end, vec![Token::Star, literal]),
             ];
@@ -212,15 +231,23 @@ impl FieldBuilder {
     }
 }
 
+fn spans_lines(outline: Outline<'_>) -> bool {
+    match outline {
+        Outline::Whole(_) | Outline::Foreign => false,
+        Outline::Start(text) | Outline::End(text) => text.contains(&b'\n'),
+        Outline::Within(text) | Outline::Part(text) => text.contains(&b'\n'),
+    }
+}
+
 impl FieldMatcher {
-    /// Adds the atoms that a single value answers, in order, each once.
-    pub(crate) fn find(&self, value: &Value<'_>, scratch: &mut Scratch, out: &mut Vec<Atom>) {
+    /// Puts the atoms that a single value answers in `out`, in order, each once.
+    pub(crate) fn find(&self, value: &Value<'_>, buffers: Buffers<'_>, out: &mut Vec<Atom>) {
         out.clear();
         match value {
-            Value::Text(text) | Value::Number(text) => self.text(text, value, scratch, out),
-            Value::Int(n) => self.text(IntText::new(*n).as_str(), value, scratch, out),
-            Value::Bool(true) => self.text("true", value, scratch, out),
-            Value::Bool(false) => self.text("false", value, scratch, out),
+            Value::Text(text) | Value::Number(text) => self.text(text, value, buffers, out),
+            Value::Int(n) => self.text(IntText::new(*n).as_str(), value, buffers, out),
+            Value::Bool(true) => self.text("true", value, buffers, out),
+            Value::Bool(false) => self.text("false", value, buffers, out),
             Value::Null | Value::List(_) => {}
         }
         for (test, atom) in &self.others {
@@ -232,34 +259,31 @@ impl FieldMatcher {
         out.dedup();
     }
 
-    fn text(&self, text: &str, value: &Value<'_>, scratch: &mut Scratch, out: &mut Vec<Atom>) {
-        scratch.begin(text, self.needles.len());
-        let lower = std::mem::take(&mut scratch.lower);
-        if let Some(atoms) = self.whole.get(lower.as_slice()) {
-            out.extend(atoms);
+    fn text(
+        &self,
+        text: &str,
+        value: &Value<'_>,
+        (scratch, lines): Buffers<'_>,
+        out: &mut Vec<Atom>,
+    ) {
+        scratch.guards.clear();
+        if text.len() <= LINES_BYTES_MIN {
+            let mut told = std::mem::take(&mut scratch.told);
+            self.scan(text, scratch, &mut told);
+            out.extend(told.within.iter().chain(&told.start).chain(&told.end));
+            scratch.guards.extend(&told.guards);
+            scratch.told = told;
+        } else {
+            self.lines(text, (scratch, lines), out);
         }
-        let hits = self.automaton.iter();
-        for hit in hits.flat_map(|automaton| automaton.find_overlapping_iter(&lower)) {
-            let at = hit.pattern().as_usize();
-            let Some(needle) = self.needles.get(at) else {
-                continue; // Patterns are needles.
-            };
-            if scratch.first(at) {
-                out.extend(&needle.within);
-                scratch.guards.extend(&needle.guards);
-            }
-            if hit.start() == 0 {
-                out.extend(&needle.start);
-            }
-            if hit.end() == lower.len() {
-                out.extend(&needle.end);
-            }
+        if text.len() <= self.whole_bytes_max {
+            let lower = text.to_ascii_lowercase();
+            out.extend(self.whole.get(lower.as_bytes()).into_iter().flatten());
         }
-        scratch.lower = lower;
-        if self.guarded.is_empty() {
-            return;
-        }
-        if !text.is_ascii() {
+        if (!self.foreign.is_empty() || !self.guarded.is_empty()) && !text.is_ascii() {
+            let foreign = self.foreign.iter();
+            let held = foreign.filter(|(test, _)| test.holds_single(value));
+            out.extend(held.map(|(_, atom)| *atom));
             let places = (0..).zip(&self.guarded);
             let regexes = places.filter(|(_, guarded)| guarded.ascii);
             scratch.guards.extend(regexes.map(|(place, _)| place));
@@ -273,5 +297,60 @@ impl FieldMatcher {
                 out.push(guarded.atom);
             }
         }
+    }
+
+    /// A long text line by line: of those, most have been seen. No needle has the mark between.
+    fn lines(&self, text: &str, (scratch, lines): Buffers<'_>, out: &mut Vec<Atom>) {
+        let mut rest = Some(text);
+        let mut is_first = true;
+        while let Some(here) = rest {
+            let line = match memchr::memchr(b'\n', here.as_bytes()) {
+                Some(at) => {
+                    rest = here.get(at + 1..);
+                    here.get(..at).unwrap_or(here)
+                }
+                None => {
+                    rest = None;
+                    here
+                }
+            };
+            let told = lines.of(line, |told| self.scan(line, scratch, told));
+            out.extend(&told.within);
+            if is_first {
+                out.extend(&told.start);
+            }
+            if rest.is_none() {
+                out.extend(&told.end);
+            }
+            scratch.guards.extend(&told.guards);
+            is_first = false;
+        }
+    }
+
+    /// Puts the needles of a stretch of text in place of what `told` held.
+    fn scan(&self, text: &str, scratch: &mut Scratch, told: &mut Told) {
+        told.clear();
+        let Some(automaton) = &self.automaton else {
+            return;
+        };
+        scratch.begin(text, self.needles.len());
+        let lower = std::mem::take(&mut scratch.lower);
+        for hit in automaton.find_overlapping_iter(&lower) {
+            let at = hit.pattern().as_usize();
+            let Some(needle) = self.needles.get(at) else {
+                continue; // Patterns are needles.
+            };
+            if scratch.first(at) {
+                told.within.extend(&needle.within);
+                told.guards.extend(&needle.guards);
+            }
+            if hit.start() == 0 {
+                told.start.extend(&needle.start);
+            }
+            if hit.end() == lower.len() {
+                told.end.extend(&needle.end);
+            }
+        }
+        scratch.lower = lower;
     }
 }

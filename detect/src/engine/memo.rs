@@ -4,11 +4,14 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
-/// Longer values are looked at anew: they hardly ever come again.
-pub(crate) const VALUE_BYTES_MAX: usize = 1024;
-
-/// When the values of one memo take more, it begins anew.
-const ARENA_BYTES_MAX: usize = 1 << 20;
+/// What a memo holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Longer values are looked at anew.
+    pub value_bytes: usize,
+    /// When the values take more, the memo begins anew; below 4 GiB.
+    pub arena_bytes: usize,
+}
 
 /// Slots of a new memo; a power of two.
 const SLOTS_MIN: usize = 64;
@@ -39,6 +42,7 @@ struct Slot {
 /// Open addressing over an arena of entries, each verdict, length and bytes.
 #[derive(Debug)]
 pub(crate) struct Memo {
+    limits: Limits,
     slots: Vec<Slot>,
     arena: Vec<u8>,
     entries: usize,
@@ -51,8 +55,9 @@ pub(crate) struct Memo {
 const HEAD: usize = 8;
 
 impl Memo {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
+            limits,
             slots: Vec::new(),
             arena: vec![0],
             entries: 0,
@@ -69,7 +74,7 @@ impl Memo {
     }
 
     pub(crate) fn get(&mut self, value: &[u8]) -> Remembered {
-        if value.len() > VALUE_BYTES_MAX {
+        if value.len() > self.limits.value_bytes {
             return Remembered::Unkept;
         }
         if self.resting > 0 {
@@ -120,7 +125,7 @@ impl Memo {
     /// Remembers the verdict of a value that [`Memo::get`] did not know. False where there was no
     /// room: then it is empty, and what its verdicts stand for may go.
     pub(crate) fn keep(&mut self, hash: u64, value: &[u8], verdict: u32) -> bool {
-        if self.arena.len() + HEAD + value.len() > ARENA_BYTES_MAX {
+        if self.arena.len() + HEAD + value.len() > self.limits.arena_bytes {
             self.forget();
             return false;
         }
@@ -128,9 +133,10 @@ impl Memo {
         if self.entries * 2 >= self.slots.len() {
             self.grow();
         }
-        let at = self.arena.len() as u32; // At most ARENA_BYTES_MAX.
+        let at = self.arena.len() as u32; // Below 4 GiB, as the limit is.
         self.arena.extend_from_slice(&verdict.to_le_bytes());
-        self.arena.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        self.arena
+            .extend_from_slice(&(value.len() as u32).to_le_bytes());
         self.arena.extend_from_slice(value);
         self.insert(hash, at);
         self.entries += 1;
@@ -171,11 +177,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const LIMITS: Limits = Limits {
+        value_bytes: 1_024,
+        arena_bytes: 1 << 20,
+    };
+
     proptest! {
         /// What is remembered is what was kept, whatever else was.
         #[test]
         fn a_memo_is_a_map(values in proptest::collection::vec(".{0,12}", 1..600)) {
-            let mut memo = Memo::new();
+            let mut memo = Memo::new(LIMITS);
             let mut known = std::collections::HashMap::new();
             for (verdict, value) in (0..).zip(&values) {
                 let value = value.as_bytes();
@@ -194,14 +205,14 @@ mod tests {
 
     #[test]
     fn a_full_memo_begins_anew() {
-        let mut memo = Memo::new();
+        let mut memo = Memo::new(LIMITS);
         let mut full = 0;
         for n in 0..5_000u32 {
             let value = format!("{n:0>1000}");
             if let Remembered::Unknown(hash) = memo.get(value.as_bytes()) {
                 full += u32::from(!memo.keep(hash, value.as_bytes(), n));
             }
-            assert!(memo.bytes() <= 4 * ARENA_BYTES_MAX);
+            assert!(memo.bytes() <= 4 * LIMITS.arena_bytes);
         }
         assert!(full > 0);
     }

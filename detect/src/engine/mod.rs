@@ -10,18 +10,16 @@
 //! An *atom* is a question that rules share: whether a value passes one of some tests. A value's
 //! verdict (its atoms) is found in one pass, and remembered. A rule is evaluated only when an atom
 //! was answered without which it cannot match. Nothing here bears on what matches, only on how
-//! fast that is known; `tests` holds it against the plain loops.
+//! fast that is known; `tests/engine.rs` holds it against the plain loops.
 
 mod field;
 mod layout;
+mod lines;
 mod memo;
 mod needles;
 mod program;
 mod router;
 mod scope;
-
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -89,7 +87,10 @@ impl Detector {
         };
         self.bound();
         let layout = self.layouts.of(event);
-        let place = match self.router.find(event, (&self.layouts, layout), &mut self.scratch) {
+        let place = match self
+            .router
+            .find(event, (&self.layouts, layout), &mut self.scratch)
+        {
             Ok(place) => place,
             Err(admitted) => self.route(&index, &admitted),
         };
@@ -101,7 +102,9 @@ impl Detector {
         };
         let found = &mut self.found;
         let mut matched = Vec::new();
-        scope.run(event, (&self.layouts, layout), &mut self.scratch, |at| matched.push(at));
+        scope.run(event, (&self.layouts, layout), &mut self.scratch, |at| {
+            matched.push(at)
+        });
         for at in matched {
             let instance = scope.instances().get(at as usize);
             if let (Some(watch), Some(instance)) = (watches.get(at as usize), instance) {
@@ -118,7 +121,11 @@ impl Detector {
     /// Takes the rules as they are now; scopes whose rules have not changed stay.
     fn follow(&mut self, book: &RuleBook) {
         let index = book.index();
-        if self.index.as_ref().is_some_and(|known| Arc::ptr_eq(known, index)) {
+        if self
+            .index
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, index))
+        {
             return;
         }
         self.router = Router::new(&index.routes);
@@ -127,7 +134,9 @@ impl Detector {
         // What neither the rules before nor these have needed since is of rules that are gone.
         let used = std::mem::take(&mut self.used);
         let scopes = std::mem::take(&mut self.scopes).into_iter().zip(used);
-        self.scopes = scopes.filter_map(|(scope, used)| used.then_some(scope)).collect();
+        self.scopes = scopes
+            .filter_map(|(scope, used)| used.then_some(scope))
+            .collect();
         self.used = vec![false; self.scopes.len()];
         let keys = self.scopes.iter().map(Scope::key);
         self.known = keys.zip(0..).collect();

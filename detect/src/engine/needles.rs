@@ -78,10 +78,7 @@ fn of_sequence(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
 /// The text that `hir` stands for, in ASCII lower case, where it is one text but for case.
 fn letters(hir: &Hir) -> Option<Vec<u8>> {
     match hir.kind() {
-        HirKind::Literal(literal) => literal
-            .0
-            .is_ascii()
-            .then(|| literal.0.to_ascii_lowercase()),
+        HirKind::Literal(literal) => literal.0.is_ascii().then(|| literal.0.to_ascii_lowercase()),
         HirKind::Class(Class::Unicode(class)) => {
             let ranges = class.ranges().iter();
             let ranges = ranges.map(|r| (u32::from(r.start()), u32::from(r.end())));
@@ -132,7 +129,10 @@ mod tests {
         ] {
             let found = required(expression);
             let expected = expected.map(|texts| {
-                texts.into_iter().map(|t| t.as_bytes().to_vec()).collect::<Vec<_>>()
+                texts
+                    .into_iter()
+                    .map(|t| t.as_bytes().to_vec())
+                    .collect::<Vec<_>>()
             });
             assert_eq!(found, expected, "{expression}");
         }

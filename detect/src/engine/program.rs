@@ -73,6 +73,7 @@ pub(crate) struct Program {
 /// Rough odds that a test holds for a value, to choose the rarest of what a rule needs.
 const ODDS_OTHER: f32 = 0.3;
 const ODDS_REGEX: f32 = 0.05;
+const ODDS_FOREIGN: f32 = 0.001;
 
 impl Program {
     pub(crate) fn new(instances: &[Instance]) -> Self {
@@ -110,7 +111,9 @@ impl Program {
     fn node(&mut self, expr: &Expr, instance: u32, renames: Option<&Renames>) -> Node {
         let mut all = |parts: &[Expr]| -> Vec<Node> {
             let parts = parts.iter();
-            parts.map(|part| self.node(part, instance, renames)).collect()
+            parts
+                .map(|part| self.node(part, instance, renames))
+                .collect()
         };
         match expr {
             Expr::Clause(clause) => self.clause(clause, instance, renames),
@@ -182,6 +185,7 @@ fn odds(test: &Test) -> f32 {
             Some(Outline::Whole(text)) => 0.2 / (text.len() as f32 + 1.0),
             Some(Outline::Start(text) | Outline::End(text)) => 2.0 / square(text),
             Some(Outline::Within(text) | Outline::Part(text)) => 1.0 / square(text),
+            Some(Outline::Foreign) => ODDS_FOREIGN,
             None => ODDS_OTHER,
         },
         Test::Regex(_) => ODDS_REGEX,
@@ -199,7 +203,9 @@ fn square(text: &[u8]) -> f32 {
 fn needed(node: &Node, wanted: bool, rule: &Rule, costs: &[f32]) -> Option<(f32, Vec<Atom>)> {
     let each = |parts: &[Node]| -> Vec<Option<(f32, Vec<Atom>)>> {
         let parts = parts.iter();
-        parts.map(|part| needed(part, wanted, rule, costs)).collect()
+        parts
+            .map(|part| needed(part, wanted, rule, costs))
+            .collect()
     };
     match node {
         Node::Atom(atom) if wanted => {

@@ -100,7 +100,10 @@ impl Router {
                 });
             }
         }
-        router.fields = builders.into_iter().map(|b| Asked::new(b.build())).collect();
+        router.fields = builders
+            .into_iter()
+            .map(|b| Asked::new(b.build()))
+            .collect();
         router
     }
 

@@ -5,11 +5,18 @@ use std::collections::HashMap;
 
 use weir_schema::{Event, Value};
 
-use crate::engine::field::{Atom, FieldMatcher, Scratch};
+use crate::engine::field::{Atom, FieldMatcher, LINES_BYTES_MIN, Scratch};
 use crate::engine::layout::{LayoutId, Layouts};
-use crate::engine::memo::{Memo, Remembered};
+use crate::engine::lines::Lines;
+use crate::engine::memo::{Limits, Memo, Remembered};
 use crate::engine::program::{Instance, Node, Place, Program, Rule, is_message};
 use crate::matcher::{Clause, View};
+
+/// Longer values are remembered line by line.
+const LIMITS: Limits = Limits {
+    value_bytes: LINES_BYTES_MIN,
+    arena_bytes: 1 << 20,
+};
 
 /// More distinct verdicts of a field are begun anew with its memo.
 const VERDICTS_MAX: usize = 65_536;
@@ -27,6 +34,7 @@ pub(crate) struct Verdict {
 pub(crate) struct Asked {
     matcher: FieldMatcher,
     memo: Memo,
+    lines: Lines,
     verdicts: Vec<Verdict>,
     known: HashMap<Box<[Atom]>, u32>,
     found: Vec<Atom>,
@@ -36,7 +44,8 @@ impl Asked {
     pub(crate) fn new(matcher: FieldMatcher) -> Self {
         Self {
             matcher,
-            memo: Memo::new(),
+            memo: Memo::new(LIMITS),
+            lines: Lines::default(),
             verdicts: Vec::new(),
             known: HashMap::new(),
             found: Vec::new(),
@@ -82,7 +91,8 @@ impl Asked {
             return at;
         }
         let mut found = std::mem::take(&mut self.found);
-        self.matcher.find(value, scratch, &mut found);
+        let buffers = (scratch, &mut self.lines);
+        self.matcher.find(value, buffers, &mut found);
         let mut at = self.number(&found, triggers);
         if let (Remembered::Unknown(hash), Some(key)) = (remembered, key)
             && !self.memo.keep(hash, key, at)
@@ -117,12 +127,13 @@ impl Asked {
 
     pub(crate) fn forget(&mut self) {
         self.memo.forget();
+        self.lines.forget();
         self.verdicts.clear();
         self.known.clear();
     }
 
     pub(crate) fn memo_bytes(&self) -> usize {
-        self.memo.bytes()
+        self.memo.bytes() + self.lines.bytes()
     }
 }
 
@@ -236,10 +247,14 @@ impl Scope {
                     asked.ask(value, triggers, scratch, &mut |verdict| tally.add(verdict));
                 }
             }
-            let asked = slots.message.and_then(|at| self.fields.get_mut(usize::from(at)));
+            let asked = slots
+                .message
+                .and_then(|at| self.fields.get_mut(usize::from(at)));
             if let Some(asked) = asked {
                 let message = Value::Text(Cow::Borrowed(&*event.message));
-                asked.ask(&message, triggers, scratch, &mut |verdict| tally.add(verdict));
+                asked.ask(&message, triggers, scratch, &mut |verdict| {
+                    tally.add(verdict)
+                });
             }
         }
         if let Some(everywhere) = &mut self.everywhere {
