@@ -8,6 +8,7 @@ use crate::diagnostic::{Checked, Refusal};
 use crate::encode;
 use crate::expand::Resolver;
 use crate::matcher::Clause;
+use crate::modifiers::{Plan, comparison, plan, word};
 use crate::number::Number;
 use crate::pattern::{DASHES, Pattern, Token};
 use crate::settings::Placeholders;
@@ -25,23 +26,6 @@ const REGEX_CACHE_BYTES: usize = 1024 * 1024;
 
 /// Groups nested deeper than this are refused, as compiling them recurses.
 const REGEX_DEPTH_MAX: u32 = 64;
-
-/// What the modifiers of a clause ask for, in the order in which it matters.
-#[derive(Default)]
-struct Plan {
-    place: Option<TextPlace>,
-    encodings: Vec<Modifier>,
-    windash: bool,
-    cased: bool,
-    all: bool,
-    neq: bool,
-    /// The kind of test, where it is not a comparison of texts.
-    kind: Option<Modifier>,
-    regex_flags: Vec<Modifier>,
-    /// Placeholders are replaced.
-    expand: bool,
-    date: Option<DatePart>,
-}
 
 /// What the clauses of one document share while they are compiled.
 pub(crate) struct Workshop<'a> {
@@ -101,122 +85,6 @@ pub(crate) fn compile(
     })
 }
 
-fn plan(modifiers: &[Modifier], keyword: bool) -> Checked<Plan> {
-    let mut plan = Plan::default();
-    for modifier in modifiers {
-        plan.add(*modifier)?;
-    }
-    plan.check(keyword)?;
-    Ok(plan)
-}
-
-impl Plan {
-    fn add(&mut self, modifier: Modifier) -> Checked<()> {
-        match modifier {
-            Modifier::Contains => self.set_place(TextPlace::Anywhere)?,
-            Modifier::StartsWith => self.set_place(TextPlace::Start)?,
-            Modifier::EndsWith => self.set_place(TextPlace::End)?,
-            Modifier::All => self.all = true,
-            Modifier::Neq => self.neq = true,
-            Modifier::Cased => self.cased = true,
-            Modifier::WindAsh => self.windash = true,
-            Modifier::Base64
-            | Modifier::Base64Offset
-            | Modifier::Wide
-            | Modifier::Utf16
-            | Modifier::Utf16be => {
-                if self.place.is_some() || self.windash {
-                    let message = format!("`{}` stands behind a wildcard", word(modifier));
-                    return Err(Refusal::new(message)
-                        .hint("write it in front, as in `wide|base64offset|contains`"));
-                }
-                self.encodings.push(modifier);
-            }
-            Modifier::Re
-            | Modifier::Cidr
-            | Modifier::Exists
-            | Modifier::FieldRef
-            | Modifier::Gt
-            | Modifier::Gte
-            | Modifier::Lt
-            | Modifier::Lte => {
-                if let Some(other) = self.kind.replace(modifier) {
-                    return Err(clash(other, modifier));
-                }
-            }
-            Modifier::IgnoreCase | Modifier::Multiline | Modifier::DotAll => {
-                self.regex_flags.push(modifier);
-            }
-            Modifier::Expand => self.expand = true,
-            Modifier::Minute => self.set_date(DatePart::Minute)?,
-            Modifier::Hour => self.set_date(DatePart::Hour)?,
-            Modifier::Day => self.set_date(DatePart::Day)?,
-            Modifier::Week => self.set_date(DatePart::Week)?,
-            Modifier::Month => self.set_date(DatePart::Month)?,
-            Modifier::Year => self.set_date(DatePart::Year)?,
-        }
-        Ok(())
-    }
-
-    fn is_regex(&self) -> bool {
-        self.kind == Some(Modifier::Re)
-    }
-
-    fn set_date(&mut self, part: DatePart) -> Checked<()> {
-        match self.date.replace(part) {
-            Some(_) => Err(Refusal::new("more than one part of a date in one clause")),
-            None => Ok(()),
-        }
-    }
-
-    fn set_place(&mut self, place: TextPlace) -> Checked<()> {
-        match self.place.replace(place) {
-            Some(other) if other != place => Err(Refusal::new(
-                "more than one of `contains`, `startswith`, `endswith`",
-            )),
-            _ => Ok(()), // The first, or the same again.
-        }
-    }
-
-    fn check(&self, keyword: bool) -> Checked<()> {
-        if !self.regex_flags.is_empty() && self.kind != Some(Modifier::Re) {
-            return Err(Refusal::new("`i`, `m` and `s` belong to `re`")
-                .hint("write `re|i`; other comparisons disregard case already"));
-        }
-        let text_only = self.windash || !self.encodings.is_empty();
-        if self.date.is_some() {
-            let compares = |kind| {
-                use Modifier::{Gt, Gte, Lt, Lte};
-                matches!(kind, Gt | Gte | Lt | Lte)
-            };
-            let alone = !text_only && self.place.is_none() && !self.cased && !keyword;
-            if !alone || !self.kind.is_none_or(compares) {
-                return Err(Refusal::new("a part of a date is compared as a number")
-                    .hint("with gt, gte, lt, lte, neq, or nothing but the number"));
-            }
-        }
-        let Some(kind) = self.kind else {
-            return Ok(());
-        };
-        if keyword && kind != Modifier::Re {
-            return Err(Refusal::new(format!("`{}` needs a field", word(kind))));
-        }
-        let is_field = kind == Modifier::FieldRef;
-        if text_only || (!is_field && (self.place.is_some() || self.cased)) {
-            let message = format!("`{}` does not go with modifiers of text", word(kind));
-            return Err(Refusal::new(message));
-        }
-        if kind == Modifier::Exists && (self.all || self.neq) {
-            return Err(Refusal::new("`exists` stands alone").hint("write true or false"));
-        }
-        Ok(())
-    }
-}
-
-fn clash(a: Modifier, b: Modifier) -> Refusal {
-    Refusal::new(format!("`{}` does not go with `{}`", word(a), word(b)))
-}
-
 fn test(plan: &Plan, value: &SigmaValue, keyword: bool, regex_bytes: &mut usize) -> Checked<Test> {
     if let Some(part) = plan.date {
         return date(plan, part, value);
@@ -245,16 +113,6 @@ fn test(plan: &Plan, value: &SigmaValue, keyword: bool, regex_bytes: &mut usize)
             Some(comparison) => compare(comparison, value),
             None => text(plan, value, keyword),
         },
-    }
-}
-
-fn comparison(modifier: Modifier) -> Option<Comparison> {
-    match modifier {
-        Modifier::Gt => Some(Comparison::Greater),
-        Modifier::Gte => Some(Comparison::GreaterOrEqual),
-        Modifier::Lt => Some(Comparison::Less),
-        Modifier::Lte => Some(Comparison::LessOrEqual),
-        _ => None, // All others compare no order.
     }
 }
 
@@ -414,40 +272,5 @@ fn plain(value: &SigmaValue, what: &str) -> Checked<String> {
         SigmaValue::Integer(_) | SigmaValue::Float(_) | SigmaValue::Bool(_) => {
             Ok(value.to_string())
         }
-    }
-}
-
-fn word(modifier: Modifier) -> &'static str {
-    match modifier {
-        Modifier::Contains => "contains",
-        Modifier::StartsWith => "startswith",
-        Modifier::EndsWith => "endswith",
-        Modifier::All => "all",
-        Modifier::Base64 => "base64",
-        Modifier::Base64Offset => "base64offset",
-        Modifier::Wide => "wide",
-        Modifier::Utf16be => "utf16be",
-        Modifier::Utf16 => "utf16",
-        Modifier::WindAsh => "windash",
-        Modifier::Re => "re",
-        Modifier::Cidr => "cidr",
-        Modifier::Cased => "cased",
-        Modifier::Exists => "exists",
-        Modifier::Expand => "expand",
-        Modifier::FieldRef => "fieldref",
-        Modifier::Gt => "gt",
-        Modifier::Gte => "gte",
-        Modifier::Lt => "lt",
-        Modifier::Lte => "lte",
-        Modifier::Neq => "neq",
-        Modifier::IgnoreCase => "i",
-        Modifier::Multiline => "m",
-        Modifier::DotAll => "s",
-        Modifier::Minute => "minute",
-        Modifier::Hour => "hour",
-        Modifier::Day => "day",
-        Modifier::Week => "week",
-        Modifier::Month => "month",
-        Modifier::Year => "year",
     }
 }

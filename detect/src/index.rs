@@ -7,8 +7,9 @@ use weir_schema::{Event, EventTime, GroupKey, LogSource, PlanId, RuleId, TenantK
 
 use crate::document::{Body, Detection, Shape};
 use crate::group::{self, Grouped};
+use crate::live::LivePlan;
 use crate::matcher::{Renames, View};
-use crate::plans::{Catalog, LivePlan};
+use crate::plans::Catalog;
 use crate::sources::{LogSources, Reading};
 
 /// Buffers for what an event means to all plans; reused from event to event.

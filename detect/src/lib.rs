@@ -45,6 +45,8 @@ mod filter;
 
 mod condition;
 
+mod modifiers;
+
 mod clause;
 
 mod encode;
@@ -62,6 +64,8 @@ mod sources;
 mod engine;
 
 mod correlation;
+
+mod live;
 
 mod plans;
 

@@ -11,16 +11,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir_schema::{Bound, EventTime, Plan, PlanId, PlanKind, RuleId, Span};
+use weir_schema::{EventTime, RuleId};
 
 use crate::correlation::Correlation;
 use crate::diagnostic::{Diagnostic, Refusal};
-use crate::document::{Body, Detection, Document, Grouping};
+use crate::document::{Body, Document};
 use crate::filter::Filter;
+use crate::live::{LivePlan, own_plan, segments};
 use crate::settings::Timeline;
-
-/// Timespan of a rule that is no correlation: matches no further apart are one alert.
-const RULE_TIMESPAN: Span = Span::seconds(600);
 
 /// A document and the events that it sees.
 #[derive(Clone, Debug)]
@@ -34,22 +32,6 @@ impl Version {
     pub(crate) fn sees(&self, time: EventTime) -> bool {
         self.since <= time && time < self.until
     }
-}
-
-/// A plan with what it takes to find its facts.
-#[derive(Debug)]
-pub(crate) struct LivePlan {
-    pub plan: Plan,
-    /// In order of member.
-    pub sources: Vec<Source>,
-    /// A missing field to group by counts as the empty text.
-    pub lenient: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Source {
-    pub rule: RuleId,
-    pub detection: Arc<Detection>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -273,140 +255,4 @@ fn reaches_end(version: &Version, plans: &[LivePlan]) -> bool {
         || plans
             .last()
             .is_some_and(|live| live.plan.until == version.until)
-}
-
-fn own_plan(
-    version: &Version,
-    detection: &Arc<Detection>,
-    grouping: &Grouping,
-    since: EventTime,
-    until: EventTime,
-) -> LivePlan {
-    let document = &version.document;
-    let id = PlanId::of(&[
-        document.id.as_bytes(),
-        &since.0.to_le_bytes(),
-        &document.shape.0.to_le_bytes(),
-    ]);
-    let kind = PlanKind::EventCount {
-        bounds: vec![Bound::Gte(1)],
-    };
-    let sources = vec![Source {
-        rule: document.id.clone(),
-        detection: detection.clone(),
-    }];
-    LivePlan {
-        plan: plan(
-            document,
-            id,
-            kind,
-            RULE_TIMESPAN,
-            &grouping.fields,
-            (since, until),
-        ),
-        sources,
-        lenient: true,
-    }
-}
-
-fn plan(
-    document: &Document,
-    id: PlanId,
-    kind: PlanKind,
-    timespan: Span,
-    group_by: &[String],
-    (since, until): (EventTime, EventTime),
-) -> Plan {
-    Plan {
-        id,
-        rule: document.id.clone(),
-        version: document.version,
-        title: document.title.clone(),
-        level: document.level,
-        kind,
-        timespan,
-        group_by: group_by.to_vec(),
-        since,
-        until,
-    }
-}
-
-/// The stretches in which every member has a detection, cut where one changes its shape.
-fn segments(
-    version: &Version,
-    correlation: &Correlation,
-    members: &[(&RuleId, &Entry)],
-) -> Vec<LivePlan> {
-    let mut cuts = BTreeSet::from([version.since, version.until]);
-    for (_, entry) in members {
-        cuts.extend(entry.versions.iter().flat_map(|v| [v.since, v.until]));
-    }
-    let cuts: Vec<EventTime> = cuts.range(version.since..).copied().collect();
-    let mut found: Vec<(EventTime, EventTime, Vec<Source>)> = Vec::new();
-    for stretch in cuts.windows(2) {
-        let &[since, until] = stretch else { continue };
-        if until > version.until {
-            break;
-        }
-        let Some(sources) = sources_at(members, since) else {
-            continue;
-        };
-        match found.last_mut() {
-            Some((_, end, known)) if *end == since && same_shapes(known, &sources) => *end = until,
-            _ => found.push((since, until, sources)), // A gap, or another shape.
-        }
-    }
-    found
-        .into_iter()
-        .map(|(since, until, sources)| {
-            let id = segment_id(version, since, &sources);
-            let (kind, fields) = (correlation.kind.clone(), &correlation.group_by);
-            let bounds = (since, until);
-            LivePlan {
-                plan: plan(
-                    &version.document,
-                    id,
-                    kind,
-                    correlation.timespan,
-                    fields,
-                    bounds,
-                ),
-                sources,
-                lenient: false,
-            }
-        })
-        .collect()
-}
-
-fn sources_at(members: &[(&RuleId, &Entry)], time: EventTime) -> Option<Vec<Source>> {
-    let source = |(rule, entry): &(&RuleId, &Entry)| {
-        let version = entry.versions.iter().find(|version| version.sees(time))?;
-        match &version.document.body {
-            Body::Rule(detection, _) => Some(Source {
-                rule: (*rule).clone(),
-                detection: detection.clone(),
-            }),
-            Body::Correlation(_) | Body::Filter(_) => None,
-        }
-    };
-    members.iter().map(source).collect()
-}
-
-fn same_shapes(a: &[Source], b: &[Source]) -> bool {
-    let shape = |source: &Source| source.detection.shape;
-    a.iter().map(shape).eq(b.iter().map(shape))
-}
-
-fn segment_id(version: &Version, since: EventTime, sources: &[Source]) -> PlanId {
-    let since = since.0.to_le_bytes();
-    let shape = version.document.shape.0.to_le_bytes();
-    let shapes: Vec<[u8; 8]> = sources
-        .iter()
-        .map(|source| source.detection.shape.0.to_le_bytes())
-        .collect();
-    let mut parts: Vec<&[u8]> = vec![version.document.id.as_bytes(), &since, &shape];
-    for (source, shape) in sources.iter().zip(&shapes) {
-        parts.extend([source.rule.as_bytes(), shape.as_slice()]);
-    }
-    PlanId::of(&parts)
 }
