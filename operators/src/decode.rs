@@ -11,7 +11,7 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use weir_detect::{Detected, PlanChange, RuleBook};
+use weir_detect::{Detected, Detector, PlanChange, RuleBook};
 use weir_parse::{Context, Zone};
 use weir_schema::{
     Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, Fact, Level, LogSource, Plan,
@@ -180,6 +180,7 @@ struct Decoder {
     fresh_at: u64,
     /// The rows of the collection of rules, so that a removal takes back exactly these.
     rows: BTreeMap<PlanId, (Epoch, Vec<(RuleVersion, Level)>)>,
+    detector: Detector,
     detected: Detected,
 }
 
@@ -193,6 +194,7 @@ impl Decoder {
             fresh: Vec::new(),
             fresh_at: 0,
             rows: BTreeMap::new(),
+            detector: Detector::new(),
             detected: Detected::default(),
         }
     }
@@ -302,8 +304,8 @@ impl Decoder {
             if !future {
                 note.greatest = note.greatest.max(event.time);
             }
-            self.detected.clear();
-            self.book.detect(&event, tenant, only, &mut self.detected);
+            let (book, detected) = (&self.book, &mut self.detected);
+            self.detector.detect(book, &event, tenant, only, detected);
             if only.is_none() {
                 self.report(position, &event, &mut note, out);
             }
