@@ -9,7 +9,7 @@ use crate::draft::Draft;
 use crate::json::{Reader, Sink, Stop};
 use crate::marks::{Mark, Marks};
 use crate::time::{self, Stamp, Zone};
-use crate::{Context, cloud, parse_logsource, windows, zeek};
+use crate::{Context, cloud, parse_logsource, windows, wrapped, zeek};
 
 /// The fields in which a time is looked for, in this order.
 const TIMES: [Mark; 6] = [
@@ -22,7 +22,14 @@ const TIMES: [Mark; 6] = [
 ];
 
 /// The fields in which the message is looked for, in this order.
-const MESSAGES: [Mark; 4] = [Mark::MessageSmall, Mark::Message, Mark::Msg, Mark::Log];
+const MESSAGES: [Mark; 6] = [
+    Mark::MessageSmall,
+    Mark::Message,
+    Mark::Msg,
+    Mark::Log,
+    Mark::JournalMessage,
+    Mark::SyslogMessage,
+];
 
 impl<'a> Sink<'a> for Draft<'a> {
     fn field(&mut self, name: Cow<'a, str>, value: Value<'a>) {
@@ -78,6 +85,10 @@ pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'
                 _ => None,
             });
         draft.message = message.unwrap_or_default();
+    }
+    let time = draft.time;
+    if wrapped::read(draft) && configured.is_some() {
+        draft.time = time;
     }
 }
 

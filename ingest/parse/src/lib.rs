@@ -6,8 +6,10 @@
 mod agent;
 mod cloud;
 mod draft;
+mod event_xml;
 mod json;
 mod json_event;
+mod keyvalue;
 mod logsource;
 mod marks;
 mod render;
@@ -16,6 +18,7 @@ mod services;
 mod syslog;
 mod time;
 mod windows;
+mod wrapped;
 mod zeek;
 
 use std::borrow::Cow;

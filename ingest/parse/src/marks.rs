@@ -24,6 +24,8 @@ pub(crate) enum Mark {
     Message,
     Msg,
     Log,
+    JournalMessage,
+    SyslogMessage,
     LogSource,
     Host,
     Computer,
@@ -62,7 +64,7 @@ const COUNT: usize = Mark::Workload as usize + 1;
 use Mark as M;
 
 /// The names, by their length.
-const NAMES: [(&str, Mark); 52] = [
+const NAMES: [(&str, Mark); 54] = [
     ("ts", M::Ts),
     ("Id", M::ShellId),
     ("msg", M::Msg),
@@ -75,6 +77,7 @@ const NAMES: [(&str, Mark); 52] = [
     ("Channel", M::Channel),
     ("message", M::MessageSmall),
     ("Message", M::Message),
+    ("MESSAGE", M::JournalMessage),
     ("LogName", M::ShellLog),
     ("Computer", M::Computer),
     ("event_id", M::BeatId),
@@ -102,6 +105,7 @@ const NAMES: [(&str, Mark); 52] = [
     ("eventVersion", M::AwsVersion),
     ("_document_id", M::DocumentId),
     ("CreationTime", M::CreationTime),
+    ("SyslogMessage", M::SyslogMessage),
     ("Provider_Name", M::ProviderUnderscore),
     ("operationName", M::OperationName),
     ("winlog.channel", M::BeatLog),
