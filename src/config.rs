@@ -20,6 +20,7 @@ pub struct Config {
     pub time: TimeConfig,
     pub graph: GraphConfig,
     pub rules: RulesConfig,
+    pub detection: DetectionConfig,
     /// Who sends what; asked in the order given, the first that claims a sender has it.
     pub source: Vec<SourceConfig>,
 }
@@ -165,6 +166,16 @@ impl Default for RulesConfig {
     }
 }
 
+/// What rules are told of the place in which they run.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectionConfig {
+    /// Values of what rules write as `%name%`: numbers, and texts with wildcards; default none.
+    pub placeholders: weir_detect::Placeholders,
+    /// Files that map log sources, beside those that come with Weir; default none.
+    pub log_sources: Vec<PathBuf>,
+}
+
 /// Senders that belong together: one source, one tenant, one clock.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -271,6 +282,13 @@ impl Config {
         }
         if !(1..=60_000).contains(&self.journal.epoch_events_max) {
             problems.push("journal.epoch_events_max: must be 1 to 60000".to_owned());
+        }
+        let detection = weir_detect::Settings {
+            placeholders: self.detection.placeholders.clone(),
+            log_sources: Vec::new(),
+        };
+        if let Err(problem) = detection.check() {
+            problems.push(format!("detection.placeholders: {problem}"));
         }
         for (place, source) in self.source.iter().enumerate() {
             let mut say = |what: String| {

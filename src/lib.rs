@@ -4,6 +4,8 @@
 pub mod cli;
 
 pub mod config;
+
+pub mod detection;
 pub mod token;
 
 pub mod topology;

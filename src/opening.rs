@@ -13,6 +13,7 @@ use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
 use weir_store::ledger::{self, Ledger};
 
 use crate::config::Config;
+use crate::detection;
 use crate::rule_desk::{self, Document, RuleDesk};
 
 /// How often the ledger is made durable. What a crash loses of it is derived again from the journal.
@@ -62,7 +63,16 @@ pub fn open_journal(
     let first_start = report.last_sealed == Epoch(0) && report.unsealed_entries == 0;
     // Later changes of the rules wait for the watermark: see `update_rules`.
     let first_rules = first_start.then_some(rules);
-    begin(&mut writer, &desk, first_rules, &config.bounds(), now)?;
+    // Of settings too the first hold always; later ones for events from then on.
+    let since = if first_start {
+        EventTime::MIN
+    } else {
+        EventTime(now.0)
+    };
+    let settings = detection::settings(&config.detection)?;
+    let settings = detection::entry(desk.book().settings(), &settings, since)?;
+    let first = (settings, first_rules);
+    begin(&mut writer, &desk, first, &config.bounds(), now)?;
     Ok(Opened {
         writer,
         desk,
@@ -77,7 +87,7 @@ pub fn open_journal(
 fn begin(
     writer: &mut JournalWriter,
     desk: &RuleDesk,
-    first_rules: Option<&[Document]>,
+    (settings, first_rules): (Option<Control>, Option<&[Document]>),
     bounds: &TimeBounds,
     received: ReceiveTime,
 ) -> Result<()> {
@@ -90,6 +100,12 @@ fn begin(
         bounds: *bounds,
         received,
     }))?;
+    if let Some(control) = settings {
+        writer.append(&Entry::Control(control.clone()))?;
+        for diagnostic in desk.follow(&control) {
+            tracing::warn!(%diagnostic, "the settings of detection stop a rule");
+        }
+    }
     if let Some(rules) = first_rules {
         let (controls, diagnostics) = desk.changes(rules, EventTime::MIN, EventTime::MAX);
         for diagnostic in diagnostics {

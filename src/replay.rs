@@ -58,6 +58,9 @@ pub struct ReplayArgs {
     /// Rules, a file or a folder; may be repeated [default: the built-in rules].
     #[arg(long, value_name = "PATH")]
     rules: Vec<PathBuf>,
+    /// A configuration file, of which `[detection]` is used: placeholders and log sources.
+    #[arg(long, value_name = "FILE")]
+    placeholders: Option<PathBuf>,
     /// How lines are to be read.
     #[arg(long, default_value = "auto")]
     format: InputFormat,
@@ -148,7 +151,7 @@ pub fn replay(args: &ReplayArgs, quiet: bool) -> Result<ExitCode> {
     }
     args.files.iter().try_for_each(|file| input::check(file))?;
     let mut progress = Progress::new(quiet);
-    let rules = Rules::read(&args.rules)?;
+    let rules = Rules::read(&args.rules, args.placeholders.as_deref())?;
     let received = match args.received {
         Received::At(time) => time,
         Received::Now => {
@@ -178,7 +181,7 @@ struct Rules {
 
 impl Rules {
     /// Reads rules, and tells on standard error what is wrong with them.
-    fn read(paths: &[PathBuf]) -> Result<Self> {
+    fn read(paths: &[PathBuf], placeholders: Option<&Path>) -> Result<Self> {
         let mut documents = Vec::new();
         for path in paths {
             let shown = || format!("cannot read the rules in {}", path.display());
@@ -198,6 +201,10 @@ impl Rules {
             titles: BTreeMap::new(),
             refused: false,
         };
+        if let Some(control) = crate::detection::entry_of(placeholders)? {
+            book.apply(&control);
+            rules.controls.push(control);
+        }
         for document in rule_desk::members_first(documents) {
             let control = rule_desk::put(&document, EventTime::MIN);
             let applied = book.apply(&control);
