@@ -8,9 +8,9 @@ use syslog_loose::{Variant, decompose_pri, parse_message_with_year_exact_tz};
 use weir_schema::{Problem, Value};
 
 use crate::draft::Draft;
-use crate::services::{self, access, cisco, vendor};
+use crate::services::{self, access, audit, cisco, vendor};
 use crate::time::{self, Civil};
-use crate::{Context, keyvalue, rfc5424, wrapped};
+use crate::{Context, rfc5424};
 
 /// Longest tag and process id that are taken for such; RFC 3164 says 32, systemd writes longer.
 const TAG_BYTES_MAX: usize = 128;
@@ -168,6 +168,11 @@ fn header<'a>(after: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) {
         draft.text("host", host);
     }
     let rest = rest.trim_start_matches(' ');
+    // Some routers write their name twice.
+    let again = rest
+        .strip_prefix(host)
+        .and_then(|rest| rest.strip_prefix(' '));
+    let rest = again.filter(|_| !host.is_empty()).unwrap_or(rest);
     // Cisco writes a lone colon between host and message.
     let rest = rest.strip_prefix(": ").unwrap_or(rest);
     match tag(rest) {
@@ -234,13 +239,24 @@ pub(crate) fn body<'a>(
     draft: &mut Draft<'a>,
 ) {
     draft.message = Cow::Borrowed(message);
-    if wrapped::read(draft) {
-        return;
-    }
     if !cisco::message(message, draft) && !vendor::read(message, draft) {
         services::normalize(program, message, context, draft);
-        keyvalue::read(message, context, draft);
     }
+}
+
+/// The time that daemontools write before a line: `@`, seconds of atomic time past 2^62 and
+/// nanoseconds, in hexadecimal.
+fn tai64n(line: &str) -> Option<(time::Stamp, &str)> {
+    let (label, rest) = line.strip_prefix('@')?.split_once(' ')?;
+    if label.len() != 24 || !label.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let seconds = u64::from_str_radix(label.get(..16)?, 16).ok()?;
+    let nano = i64::from_str_radix(label.get(16..)?, 16).ok()?;
+    // Atomic time was ten seconds ahead in 1970, and those who write it add no more.
+    let seconds = i64::try_from(seconds.checked_sub((1 << 62) + 10)?).ok()?;
+    let ns = seconds.checked_mul(1_000_000_000)?.checked_add(nano)?;
+    Some((time::Stamp::of_ns(ns), rest))
 }
 
 /// A line without a time that `syslog_loose` knows: known forms of bare lines, `host tag[pid]:
@@ -249,20 +265,23 @@ fn headless<'a>(rest: &'a str, is_syslog: bool, context: &Context<'_>, draft: &m
     draft.message = Cow::Borrowed(rest);
     if cisco::message(rest, draft)
         || vendor::read(rest, draft)
-        || wrapped::read(draft)
+        || audit::read(rest, draft)
         || access::read(rest, context.zone, draft)
+        || services::bare(rest, context, draft)
     {
         return;
     }
     // Journals and many files begin with a time that RFC 3164 does not know.
-    let (stamp, line) = match time::iso_start(rest, context.zone) {
+    let start = time::iso_start(rest, context.zone).or_else(|| tai64n(rest));
+    let (stamp, line) = match start {
         Some((stamp, line)) => (Some(stamp), line),
         None => (None, rest),
     };
     draft.time = stamp;
-    // Without a priority or a host, only a process id tells a tag from prose such as `Error: no
-    // route`.
-    if let Some((tag, message)) = tag(line).filter(|(tag, _)| is_syslog || tag.pid.is_some()) {
+    // Without a priority or a host, only a process id or a name that is known tells a tag from prose
+    // such as `Error: no route`.
+    let is_tag = |tag: &Tag<'_>| is_syslog || tag.pid.is_some() || services::is_known(tag.program);
+    if let Some((tag, message)) = tag(line).filter(|(tag, _)| is_tag(tag)) {
         return tagged(&tag, message, context, draft);
     }
     let after_host = line
@@ -273,7 +292,7 @@ fn headless<'a>(rest: &'a str, is_syslog: bool, context: &Context<'_>, draft: &m
             draft.put("host", Value::Text(Cow::Borrowed(host)));
             tagged(&tag, message, context, draft);
         }
-        _ if keyvalue::read(line, context, draft) || is_syslog => {}
+        _ if is_syslog => {}
         _ => draft.problem(Problem::Unparsed),
     }
 }

@@ -1,5 +1,8 @@
-//! What lines from the field must read as: the header vectors, and who came from where in OpenSSH
-//! lines.
+//! What lines from the field must read as: the header vectors, who came from where in OpenSSH
+//! lines, and the share of each service's lines that give what public corpora say of them.
+
+#[path = "ground_truth/services.rs"]
+mod services;
 
 use std::path::PathBuf;
 
@@ -21,12 +24,15 @@ fn context() -> Context<'static> {
     }
 }
 
-fn rows(test: &str, file: &str) -> Option<Vec<Json>> {
-    let folder = match std::env::var_os("WEIR_DATA") {
+fn folder() -> PathBuf {
+    match std::env::var_os("WEIR_DATA") {
         Some(folder) => PathBuf::from(folder),
         None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-    };
-    let path = folder.join("syslog").join(file);
+    }
+}
+
+fn rows(test: &str, file: &str) -> Option<Vec<Json>> {
+    let path = folder().join("syslog").join(file);
     let Ok(text) = std::fs::read_to_string(&path) else {
         // Straight to standard error, since libtest hides what a test that passes prints.
         let absent = format!("SKIPPED: {test}: no {file} in the data folder (WEIR_DATA)\n");

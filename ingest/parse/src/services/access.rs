@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::source_address;
+use super::text::{is_address, source_address};
 use crate::draft::Draft;
 use crate::time::{self, Civil, Cursor, Stamp, Zone};
+
+/// Longest method: `BASELINE-CONTROL` and `UPDATEREDIRECTREF` are the longest registered.
+const METHOD_BYTES_MAX: usize = 20;
 
 /// Reads `host ident user [time] "request" status bytes "referer" "agent"`; false, with nothing
 /// written, where it is not one.
@@ -21,8 +24,11 @@ pub(crate) fn read<'a>(line: &'a str, zone: Zone, draft: &mut Draft<'a>) -> bool
     draft.message = Cow::Borrowed(line);
     draft.text("c-ip", access.client);
     source_address(access.client, draft);
-    if access.user != "-" {
+    if !access.user.bytes().all(|b| matches!(b, b'-' | b' ')) {
         draft.text("cs-username", access.user);
+    }
+    if let Some(host) = access.host {
+        draft.text("cs-host", host);
     }
     request(access.request, draft);
     draft.number("sc-status", access.status);
@@ -39,6 +45,7 @@ pub(crate) fn read<'a>(line: &'a str, zone: Zone, draft: &mut Draft<'a>) -> bool
 }
 
 struct Access<'a> {
+    host: Option<&'a str>,
     client: &'a str,
     user: &'a str,
     time: Stamp,
@@ -51,8 +58,18 @@ struct Access<'a> {
 
 fn split(line: &str, zone: Zone) -> Option<Access<'_>> {
     let (client, rest) = line.split_once(' ')?;
-    let (_ident, rest) = rest.split_once(' ')?;
-    let (user, rest) = rest.split_once(" [")?;
+    let (ident, rest) = rest.split_once(' ')?;
+    let (user, rest) = match rest.strip_prefix('[') {
+        Some(rest) => ("-", rest),
+        None => rest.split_once(" [")?,
+    };
+    // Where many hosts are served the line may begin with the one that was asked.
+    let (host, client, user) = match user.split_once(' ') {
+        Some((_ident, user)) if !is_address(client) && is_address(ident) => {
+            (Some(client), ident, user)
+        }
+        _ => (None, client, user),
+    };
     let (at, rest) = rest.split_once("] ")?;
     let time = stamp(at, zone)?;
     let (request, rest) = quoted(rest)?;
@@ -64,6 +81,7 @@ fn split(line: &str, zone: Zone) -> Option<Access<'_>> {
     let (referer, rest) = quoted(rest).map_or((None, rest), |(text, rest)| (Some(text), rest));
     let agent = quoted(rest.trim_ascii_start()).map(|(text, _)| text);
     Some(Access {
+        host,
         client,
         user,
         time,
@@ -89,8 +107,15 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-fn request<'a>(request: &'a str, draft: &mut Draft<'a>) {
-    let Some((method, rest)) = request.split_once(' ') else {
+pub(super) fn request<'a>(request: &'a str, draft: &mut Draft<'a>) {
+    // What is no HTTP, a handshake of another protocol say, has no method.
+    let is_method = |word: &str| {
+        word.len() <= METHOD_BYTES_MAX
+            && word
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b == b'-' || b == b'_')
+    };
+    let Some((method, rest)) = request.split_once(' ').filter(|(word, _)| is_method(word)) else {
         if request != "-" && !request.is_empty() {
             draft.text("cs-uri", request);
         }

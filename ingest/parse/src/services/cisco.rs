@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::traffic;
 use crate::draft::Draft;
 use crate::time::{self, Civil, Cursor};
 use crate::{Context, syslog};
@@ -14,10 +15,11 @@ pub(crate) fn message<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
     let Some(rest) = message.strip_prefix('%') else {
         return false;
     };
+    // Some firewalls leave the colon out.
     let Some(end) = rest
         .bytes()
         .take(MNEMONIC_BYTES_MAX)
-        .position(|b| b == b':')
+        .position(|b| matches!(b, b':' | b' '))
     else {
         return false;
     };
@@ -31,6 +33,8 @@ pub(crate) fn message<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
     draft.source.product = Some("cisco");
     draft.message = Cow::Borrowed(message);
     draft.text("msgid", id);
+    let text = rest.get(end..).unwrap_or("");
+    traffic::read(id, text.trim_start_matches([':', ' ']), draft);
     true
 }
 

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use weir_schema::Value;
 
-use super::{pam, word};
+use super::pam;
+use super::text::word;
 use crate::draft::Draft;
 
 pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {

@@ -2,7 +2,7 @@
 
 use weir_schema::{Problem, Value};
 
-use super::{source_address, word};
+use super::text::{source_address, word};
 use crate::FIELDS_MAX;
 use crate::draft::Draft;
 
@@ -19,11 +19,11 @@ const VERDICTS: [(&str, &str); 9] = [
     ("LIMIT", "limit"),
 ];
 
-/// Reads `[12.3] [UFW BLOCK] IN=eth0 OUT= SRC=.. DST=.. PROTO=TCP SPT=.. DPT=..`; anything else is
-/// left alone.
-pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
+/// Reads `[12.3] [UFW BLOCK] IN=eth0 OUT= SRC=.. DST=.. PROTO=TCP SPT=.. DPT=..`; false, with
+/// nothing written, where it is not that.
+pub(super) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
     let Some(at) = memchr::memmem::find(message.as_bytes(), b"IN=") else {
-        return;
+        return false;
     };
     let (prefix, packet) = message.split_at_checked(at).unwrap_or(("", message));
     let glued = prefix
@@ -31,7 +31,7 @@ pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
         .last()
         .is_some_and(|b| b.is_ascii_alphanumeric());
     if glued || !packet.contains(" OUT=") || !packet.contains(" SRC=") {
-        return;
+        return false;
     }
     draft.source.category = Some("firewall");
     draft.source.service = Some("firewall");
@@ -53,6 +53,7 @@ pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
         draft.put("flags", Value::List(flags));
     }
     verdict(prefix, draft);
+    true
 }
 
 fn alias<'a>(name: &str, value: &'a str, draft: &mut Draft<'a>) {

@@ -9,18 +9,25 @@ pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod cisco;
 mod cron;
+mod dovecot;
+mod errorlog;
 mod firewall;
+mod ftp;
+mod haproxy;
+mod named;
+mod network;
 mod pam;
+mod postfix;
 mod sshd;
+mod su;
 mod sudo;
+mod text;
+mod traffic;
 pub(crate) mod vendor;
-
-use std::borrow::Cow;
-
-use weir_schema::Value;
 
 use crate::Context;
 use crate::draft::Draft;
+use crate::time;
 
 /// Longest program name of the table.
 const NAME_BYTES_MAX: usize = 24;
@@ -53,25 +60,189 @@ pub(crate) fn normalize<'a>(
             draft.linux("kernel");
             firewall::read(message, draft);
         }
-        b"nginx" => {
-            draft.source.product = Some("nginx");
-            access::read(message, context.zone, draft);
-        }
-        b"apache" | b"apache2" | b"httpd" => {
-            draft.source.product = Some("apache");
-            access::read(message, context.zone, draft);
+        b"su" | b"su-l" => {
+            draft.linux("su");
+            su::read(message, draft);
         }
         b"auditd" | b"audispd" | b"audit" => {
             draft.linux("auditd");
             audit::read(message, draft);
         }
         name => {
-            if let Some(service) = service(name) {
-                draft.linux(service);
-                pam::read(message, draft);
+            let known = web(name, message, context, draft)
+                || mail(name, message, draft)
+                || network(name, message, draft);
+            if !known {
+                others(name, message, draft);
             }
         }
     }
+}
+
+fn web<'a>(name: &[u8], message: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
+    let zone = context.zone;
+    match name {
+        b"nginx" => {
+            draft.source.product = Some("nginx");
+            // Where the name was written twice, by the server and by what forwards its file.
+            let inner = text::cut(message, "nginx: ").map_or(message, |(_, inner)| inner);
+            let _ = access::read(message, zone, draft) || errorlog::nginx(inner, zone, draft);
+        }
+        b"apache" | b"apache2" | b"httpd" => {
+            draft.source.product = Some("apache");
+            let _ = access::read(message, zone, draft) || errorlog::apache(message, zone, draft);
+        }
+        b"haproxy" => {
+            draft.source.product = Some("haproxy");
+            haproxy::read(message, zone, draft);
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn mail<'a>(name: &[u8], message: &'a str, draft: &mut Draft<'a>) -> bool {
+    match name {
+        b"dovecot" | b"dovecot-auth" | b"imap-login" | b"pop3-login" | b"managesieve-login"
+        | b"submission-login" | b"lmtp-login" => {
+            draft.linux("dovecot");
+            dovecot::read(message, draft);
+        }
+        b"auth" | b"auth-worker" | b"info" => {
+            if dovecot::read(message, draft) {
+                draft.linux("dovecot");
+            }
+        }
+        name if name == b"postfix" || name.starts_with(b"postfix-") => {
+            draft.linux("postfix");
+            postfix::read(message, draft);
+        }
+        _ => return false,
+    }
+    true
+}
+
+fn network<'a>(name: &[u8], message: &'a str, draft: &mut Draft<'a>) -> bool {
+    match name {
+        b"vsftpd" => {
+            draft.linux("vsftpd");
+            ftp::vsftpd(message, draft);
+        }
+        b"proftpd" => {
+            draft.linux("proftpd");
+            ftp::proftpd(message, draft);
+        }
+        b"pure-ftpd" => {
+            draft.linux("pure-ftpd");
+            ftp::pure_ftpd(message, draft);
+        }
+        b"named" => {
+            draft.linux("named");
+            named::read(message, draft);
+        }
+        b"smbd" | b"smb" | b"smbd_audit" => {
+            draft.linux("smbd");
+            network::smbd(message, draft);
+        }
+        b"dropbear" => {
+            draft.linux("dropbear");
+            network::dropbear(message, draft);
+        }
+        name if name == b"openvpn" || name.starts_with(b"ovpn-") => {
+            draft.linux("openvpn");
+            network::openvpn(message, draft);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Programs that merely name their service, and forms that are told by themselves.
+fn others<'a>(name: &[u8], message: &'a str, draft: &mut Draft<'a>) {
+    if let Some(service) = service(name) {
+        draft.linux(service);
+        pam::read(message, draft);
+    } else if named::read(message, draft) {
+        draft.linux("named");
+    } else if firewall::read(message, draft) {
+        // Routers write the name of the rule where the kernel would stand.
+        draft.source.product = Some("linux");
+    } else {
+        pam::read(message, draft);
+    }
+}
+
+/// Whether the program is one whose name alone says whose line it is.
+pub(crate) fn is_known(program: &str) -> bool {
+    let mut buffer = [0; NAME_BYTES_MAX];
+    let name = base_name(program, &mut buffer);
+    let reads = matches!(
+        name,
+        b"sshd"
+            | b"sudo"
+            | b"cron"
+            | b"crond"
+            | b"kernel"
+            | b"nginx"
+            | b"apache2"
+            | b"httpd"
+            | b"dovecot"
+            | b"dovecot-auth"
+            | b"imap-login"
+            | b"pop3-login"
+            | b"auth-worker"
+            | b"named"
+            | b"pure-ftpd"
+            | b"dropbear"
+            | b"haproxy"
+            | b"su"
+            | b"postfix"
+    );
+    reads || service(name).is_some()
+}
+
+/// Reads a line that has no header of syslog and a form of its own: files of web, FTP, name and VPN
+/// servers. False, with nothing written, where it is none of them.
+pub(crate) fn bare<'a>(line: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
+    let zone = context.zone;
+    if line.starts_with('[') && errorlog::apache(line, zone, draft) {
+        return true;
+    }
+    if line.starts_with("Auth: [") && network::smbd(line, draft) {
+        draft.linux("smbd");
+        return true;
+    }
+    if haproxy::read(line, zone, draft) || named::bare(line, zone, draft) {
+        return true;
+    }
+    if network::is_dropbear(line) {
+        draft.linux("dropbear");
+        network::dropbear(line, draft);
+        return true;
+    }
+    // `Fri Jan 19 12:20:33 2007 [pid 2] …`
+    if let Some((at, rest)) = text::cut(line, " [pid ").filter(|(at, _)| at.len() <= 24) {
+        let start = line.len() - rest.len() - "[pid ".len();
+        if let Some(stamp) = errorlog::asctime(at, zone)
+            && ftp::vsftpd_bare(line.get(start..).unwrap_or(""), draft)
+        {
+            draft.time = Some(stamp);
+            return true;
+        }
+    }
+    let Some((stamp, rest)) = time::iso_start(line, zone) else {
+        return false;
+    };
+    // nginx writes slashes between the parts of a date.
+    if line.as_bytes().get(4) == Some(&b'/') && errorlog::nginx(line, zone, draft) {
+        return true;
+    }
+    if network::is_openvpn(rest) && network::openvpn(rest, draft) {
+        draft.linux("openvpn");
+        draft.time = Some(stamp);
+        return true;
+    }
+    false
 }
 
 /// The program's name in lower case, without folder (`/usr/sbin/cron`), part (`postfix/smtpd`) or
@@ -93,7 +264,6 @@ fn base_name<'b>(program: &str, buffer: &'b mut [u8; NAME_BYTES_MAX]) -> &'b [u8
 /// The services of Linux that are known by their program alone.
 fn service(name: &[u8]) -> Option<&'static str> {
     Some(match name {
-        b"su" => "su",
         b"login" => "login",
         b"passwd" => "passwd",
         b"chpasswd" => "chpasswd",
@@ -121,47 +291,8 @@ fn service(name: &[u8]) -> Option<&'static str> {
         b"dhclient" => "dhclient",
         b"clamd" | b"clamav" | b"freshclam" => "clamav",
         b"guacd" | b"guacamole" => "guacamole",
-        b"vsftpd" => "vsftpd",
-        b"proftpd" => "proftpd",
-        b"pure-ftpd" => "pure-ftpd",
-        b"postfix" => "postfix",
-        b"dovecot" => "dovecot",
-        b"named" => "named",
         b"dnsmasq" => "dnsmasq",
-        b"openvpn" => "openvpn",
-        b"smbd" => "smbd",
         b"gdm-password" => "gdm-password",
         _ => return None,
     })
-}
-
-/// Adds the far end: `src_ip` where it is written as an address, else `src_host`. IPv4 in IPv6 form
-/// is IPv4.
-pub(crate) fn source_address<'a>(host: &'a str, draft: &mut Draft<'a>) {
-    let plain = host.trim_start_matches('[').trim_end_matches(']');
-    let plain = plain
-        .strip_prefix("::ffff:")
-        .filter(|v4| v4.contains('.'))
-        .unwrap_or(plain);
-    if plain.is_empty() || plain == "?" || plain == "-" {
-        return;
-    }
-    let is_v4 = plain.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let name = if is_v4 || plain.contains(':') {
-        "src_ip"
-    } else {
-        "src_host"
-    };
-    draft.text(name, plain);
-}
-
-/// Adds a text of our own words.
-pub(crate) fn word(name: &'static str, value: &'static str, draft: &mut Draft<'_>) {
-    draft.put(name, Value::Text(Cow::Borrowed(value)));
-}
-
-/// The text before and after the first `mark`.
-pub(crate) fn cut<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
-    let at = memchr::memmem::find(text.as_bytes(), mark.as_bytes())?;
-    Some((text.get(..at)?, text.get(at + mark.len()..)?))
 }

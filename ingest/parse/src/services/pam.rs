@@ -1,10 +1,11 @@
-//! Lines of `pam_unix`: failures, and sessions that open and close, whichever program they are
+//! Lines of PAM modules: failures, and sessions that open and close, whichever program they are
 //! from.
 
-use super::{cut, source_address, word};
+use super::text::{cut, done, source_address, user, word};
 use crate::draft::Draft;
 
-/// Reads `pam_unix(sshd:auth): ...` or `(pam_unix) ...`; false where the message is neither.
+/// Reads `pam_unix(sshd:auth): ...`, `(pam_unix) ...`, and what PAM alone says; false where the
+/// message is none of these.
 pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
     if let Some(pairs) = repeated(message) {
         word("action", "login", draft);
@@ -26,6 +27,20 @@ pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
     } else if let Some(user) = text.strip_prefix("session closed for user ") {
         word("action", "session_close", draft);
         draft.text("user", user.trim_ascii_end());
+    } else if text.starts_with("check pass; user unknown") {
+        done("login", "failure", draft);
+    } else if let Some(rest) = text.strip_prefix("Consecutive login failures for user ") {
+        done("login", "failure", draft);
+        user(cut(rest, " account").map_or(rest, |(name, _)| name), draft);
+    } else if let Some((name, _)) = text
+        .strip_prefix("user ")
+        .and_then(|rest| cut(rest, " tally ").map(|_| super::text::first_word(rest)))
+    {
+        done("login", "failure", draft);
+        user(name, draft);
+    } else if let Some(rest) = text.strip_prefix("password changed for ") {
+        done("password_change", "success", draft);
+        user(rest.trim_ascii_end(), draft);
     }
     true
 }
@@ -41,11 +56,25 @@ fn repeated(message: &str) -> Option<&str> {
     rest.strip_prefix('s').unwrap_or(rest).strip_prefix(';')
 }
 
+/// Longest name of a module, such as `pam_succeed_if`.
+const MODULE_BYTES_MAX: usize = 32;
+
 fn strip_module(message: &str) -> Option<&str> {
     if let Some(rest) = message.strip_prefix("(pam_unix) ") {
         return Some(rest);
     }
-    let rest = message.strip_prefix("pam_unix")?;
+    // With the module in the program's name, as in `su(pam_unix)[1]: …`.
+    if message.starts_with("authentication failure; logname=")
+        || message.starts_with("check pass; user unknown")
+        || message.starts_with("session opened for user ")
+        || message.starts_with("session closed for user ")
+    {
+        return Some(message);
+    }
+    let rest = message.strip_prefix("pam_")?;
+    let name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let end = rest.bytes().take(MODULE_BYTES_MAX).position(|b| !name(b))?;
+    let rest = rest.get(end..)?;
     let rest = match rest.strip_prefix('(') {
         Some(inner) => inner.split_once(')')?.1,
         None => rest,

@@ -3,7 +3,8 @@
 //! User names are the attacker's to choose, so ` from ` inside one must not pass for the address:
 //! an address counts only where what follows it is what sshd itself writes there.
 
-use super::{cut, pam, source_address, word};
+use super::pam;
+use super::text::{cut, source_address, word};
 use crate::draft::Draft;
 
 /// How the text after a line's opening words is laid out.
@@ -15,6 +16,8 @@ enum Shape {
     UserFrom,
     /// `... from HOST`, or `HOST` at once
     Host,
+    /// `... from HOST`
+    AfterFrom,
     /// `[authenticating user USER ]HOST port N`
     MaybeUserHost,
     /// `USER`
@@ -23,7 +26,7 @@ enum Shape {
     Parenthesis,
 }
 
-use Shape::{Host, MaybeUserHost, MethodForUserFrom, Parenthesis, User, UserFrom};
+use Shape::{AfterFrom, Host, MaybeUserHost, MethodForUserFrom, Parenthesis, User, UserFrom};
 
 /// What sshd may write after an address. Where the name before it is anyone's to choose, only what
 /// that kind of line has, so that a name cannot bring an address of its own with such words.
@@ -43,7 +46,7 @@ const FAILURE: Option<&str> = Some("failure");
 const SUCCESS: Option<&str> = Some("success");
 
 /// Opening words, action, outcome, layout of the rest. The first that fits is taken.
-const LINES: [(&str, &str, Option<&str>, Shape); 26] = [
+const LINES: [(&str, &str, Option<&str>, Shape); 27] = [
     ("Failed ", "login", FAILURE, MethodForUserFrom),
     ("Accepted ", "login", SUCCESS, MethodForUserFrom),
     ("Postponed ", "login", None, MethodForUserFrom),
@@ -125,6 +128,7 @@ const LINES: [(&str, &str, Option<&str>, Shape); 26] = [
         MaybeUserHost,
     ),
     ("PAM: ", "login", FAILURE, MethodForUserFrom),
+    ("Magic value check failed ", "connect", FAILURE, AfterFrom),
 ];
 
 pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
@@ -145,13 +149,16 @@ pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
         return;
     };
     word("action", action, draft);
-    if let Some(outcome) = outcome {
+    // Who leaves before he is let in was not.
+    let tried = action == "disconnect" && without_standing(rest).len() < rest.len();
+    if let Some(outcome) = outcome.or(FAILURE.filter(|_| tried)) {
         word("outcome", outcome, draft);
     }
     match shape {
         MethodForUserFrom => method_for_user(rest, words, draft),
         UserFrom => user_from(rest, if words == "User " { REFUSED } else { LAST }, draft),
         Host => host(rest, draft),
+        AfterFrom => far_end(rest, LAST).map_or((), |(_, far)| far.add(draft)),
         MaybeUserHost => {
             let ends = if words == "Disconnecting " {
                 REASON

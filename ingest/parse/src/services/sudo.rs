@@ -1,6 +1,7 @@
 //! Sudo lines: who ran what as whom, or was refused.
 
-use super::{cut, pam, word};
+use super::pam;
+use super::text::{cut, word};
 use crate::draft::Draft;
 
 pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
