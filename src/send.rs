@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use weir_agent::{AgentClient, AgentError, AgentIdentity, AgentOptions, encode_event};
-use weir_schema::ZeekLog;
+use weir_schema::{Records, ZeekLog};
 
 use crate::cli::Failure;
 use crate::token;
@@ -219,6 +219,7 @@ struct Line {
 struct Lines {
     name: String,
     input: BufReader<Box<dyn Read + Send>>,
+    records: Records,
     zeek: ZeekLog,
 }
 
@@ -230,11 +231,16 @@ impl Lines {
         } else {
             Box::new(File::open(file).with_context(|| format!("cannot read {name}"))?)
         };
-        Ok(Self {
-            name,
+        Ok(Self::new(&name, input))
+    }
+
+    fn new(name: &str, input: Box<dyn Read + Send>) -> Self {
+        Self {
+            name: name.into(),
             input: BufReader::with_capacity(256 << 10, input),
+            records: Records::default(),
             zeek: ZeekLog::default(),
-        })
+        }
     }
 
     /// What is there; waits for one line only. Empty ones and headers of Zeek logs are left out, the
@@ -258,8 +264,21 @@ impl Lines {
         Ok(lines)
     }
 
+    /// A line, or a record of a file that is one document of them.
     fn line(&mut self) -> std::io::Result<Option<Line>> {
         let mut bytes = Vec::new();
+        let record = self
+            .records
+            .read(&mut self.input, &mut bytes, LINE_BYTES_MAX)?;
+        if let Some(cut) = record {
+            return Ok(Some(Line { bytes, cut }));
+        }
+        let held = self.records.take_held();
+        if !held.is_empty() {
+            let nothing: Box<dyn Read + Send> = Box::new(std::io::empty());
+            let rest = std::mem::replace(&mut self.input, BufReader::new(nothing));
+            self.input = BufReader::new(Box::new(std::io::Cursor::new(held).chain(rest)));
+        }
         let limit = LINE_BYTES_MAX as u64 + 1;
         if self
             .input
@@ -306,17 +325,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_document_of_records_is_sent_as_its_records() {
+        for (text, expected) in [
+            ("{\"Records\":[{\"a\":\n1} ,2]}", vec!["{\"a\":\n1}", "2"]),
+            ("{\n\"Records\":5}\nb", vec!["{", "\"Records\":5}", "b"]),
+        ] {
+            let mut lines = Lines::new("test", Box::new(text.as_bytes()));
+            let mut read = Vec::new();
+            loop {
+                let some = lines.some().expect("memory can be read");
+                if some.is_empty() {
+                    break;
+                }
+                let texts = some.into_iter().map(|line| String::from_utf8(line.bytes));
+                read.extend(texts.map(|text| text.expect("the input is text")));
+            }
+            assert_eq!(read, expected);
+        }
+    }
+
+    #[test]
     fn lines_are_cut_at_the_limit_and_at_their_ends() {
         let mut text = b"one\r\n\ntwo\n".to_vec();
         text.extend(vec![b'x'; LINE_BYTES_MAX]);
         text.push(b'\n');
         text.extend(vec![b'y'; LINE_BYTES_MAX + 300_000]);
         text.extend(b"\nlast");
-        let mut lines = Lines {
-            name: "test".into(),
-            input: BufReader::new(Box::new(std::io::Cursor::new(text))),
-            zeek: ZeekLog::default(),
-        };
+        let mut lines = Lines::new("test", Box::new(std::io::Cursor::new(text)));
         let mut read = Vec::new();
         loop {
             let some = lines.some().expect("memory can be read");

@@ -14,6 +14,8 @@ pub mod alert;
 
 pub mod agent;
 
+pub mod records;
+
 pub mod zeek;
 
 pub use alert::{
@@ -26,6 +28,7 @@ pub use id::{
     TenantKey,
 };
 pub use journal::{Batch, Control, Delivery, Entry, Format, SealedEpoch, TimeBounds, Transport};
+pub use records::Records;
 pub use rule::{Bound, Fact, Level, Member, Plan, PlanKind};
 pub use time::{EventTime, ReceiveTime, Span};
 pub use zeek::ZeekLog;

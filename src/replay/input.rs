@@ -1,11 +1,12 @@
-//! Files to lines: opens what was named, unpacks it, and cuts it at line ends in bounded memory.
+//! Files to lines: opens what was named, unpacks it, and cuts it at line ends, or into the records
+//! of a document of them, in bounded memory.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use weir_schema::ZeekLog;
+use weir_schema::{Records, ZeekLog};
 
 use crate::cli::Failure;
 
@@ -38,6 +39,7 @@ pub fn check(file: &Path) -> Result<()> {
 pub struct Lines {
     name: String,
     input: BufReader<Box<dyn Read>>,
+    records: Records,
     zeek: ZeekLog,
     /// The number of the last line that was read, from 1.
     number: u64,
@@ -56,19 +58,24 @@ impl Lines {
     pub fn open(file: &Path) -> Result<Self> {
         let name = file.display().to_string();
         let opened = unpacked(file).with_context(|| format!("cannot read {name}"))?;
-        Ok(Self {
-            name,
-            input: BufReader::with_capacity(READ_BYTES, opened),
-            zeek: ZeekLog::default(),
-            number: 0,
-        })
+        Ok(Self::new(&name, opened))
     }
 
-    /// Reads the next line that is neither blank nor header of a Zeek log into `buffer`; `None` at
+    fn new(name: &str, opened: Box<dyn Read>) -> Self {
+        Self {
+            name: name.into(),
+            input: BufReader::with_capacity(READ_BYTES, opened),
+            records: Records::default(),
+            zeek: ZeekLog::default(),
+            number: 0,
+        }
+    }
+
+    /// Reads the next line or record that is neither blank nor header of a Zeek log into `buffer`; `None` at
     /// the end.
     pub fn next<'l>(&mut self, buffer: &'l mut Vec<u8>) -> Result<Option<Line<'l>>> {
         loop {
-            let cut = match read_line(&mut self.input, buffer, LINE_BYTES_MAX) {
+            let cut = match self.read(buffer) {
                 Ok(Some(cut)) => cut,
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.failed(error)),
@@ -87,6 +94,21 @@ impl Lines {
                 cut,
             }));
         }
+    }
+
+    /// Reads a line, or a record of a file that is one document of them. Tells whether it was cut;
+    /// `None` at the end of input.
+    fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<bool>> {
+        if let Some(cut) = self.records.read(&mut self.input, buffer, LINE_BYTES_MAX)? {
+            return Ok(Some(cut));
+        }
+        let held = self.records.take_held();
+        if !held.is_empty() {
+            let nothing: Box<dyn Read> = Box::new(io::empty());
+            let rest = std::mem::replace(&mut self.input, BufReader::new(nothing));
+            self.input = BufReader::new(Box::new(io::Cursor::new(held).chain(rest)));
+        }
+        read_line(&mut self.input, buffer, LINE_BYTES_MAX)
     }
 
     /// What the system did not refuse, the unpacker did: then the file is at fault.
@@ -165,6 +187,25 @@ mod tests {
             lines.push((line.clone(), cut));
         }
         lines
+    }
+
+    #[test]
+    fn a_document_of_records_is_read_as_its_records() {
+        for (text, expected) in [
+            (
+                &b"{\"Records\":[{\"a\":\n1} ,2]}\n{}"[..],
+                &["1 {\"a\":\n1}", "2 2", "4 {}"][..],
+            ),
+            (b"{\n\"Records\":5}", &["1 {", "2 \"Records\":5}"]),
+        ] {
+            let mut lines = Lines::new("test", Box::new(text));
+            let (mut buffer, mut read) = (Vec::new(), Vec::new());
+            while let Some(line) = lines.next(&mut buffer).unwrap() {
+                let bytes = String::from_utf8_lossy(line.bytes);
+                read.push(format!("{} {bytes}", line.number));
+            }
+            assert_eq!(read, expected);
+        }
     }
 
     #[test]

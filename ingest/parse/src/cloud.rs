@@ -33,8 +33,9 @@ pub(crate) fn recognise(draft: &mut Draft<'_>, marks: &Marks) -> Option<Mark> {
             (None, "okta", Some("okta"), Mark::Published)
         } else if has(&[Mark::DocumentId, Mark::Action, Mark::AtTimestamp]) {
             (None, "github", Some("audit"), Mark::AtTimestamp)
-        } else if has(&[Mark::TenantId, Mark::OperationName, Mark::Category]) {
-            let service = azure(marks.text(draft, Mark::Category)?)?;
+        } else if has(&[Mark::OperationName, Mark::Category]) {
+            let resource = marks.text(draft, Mark::ResourceId).unwrap_or_default();
+            let service = azure(resource, marks.text(draft, Mark::Category)?)?;
             (None, "azure", Some(service), Mark::Time)
         } else if has(&[Mark::RecordType, Mark::Workload, Mark::Operation]) {
             let is_exchange = marks.text(draft, Mark::Workload) == Some("Exchange");
@@ -49,16 +50,20 @@ pub(crate) fn recognise(draft: &mut Draft<'_>, marks: &Marks) -> Option<Mark> {
     Some(time)
 }
 
-/// Sigma's word for a category of Azure's diagnostic logs.
-fn azure(category: &str) -> Option<&'static str> {
+/// Sigma's word for a category of Azure's diagnostic logs. Where other services have a category of
+/// the same name the resource tells whose it is.
+fn azure(resource: &str, category: &str) -> Option<&'static str> {
+    let resource = resource.to_ascii_lowercase();
+    let is_entra = resource.ends_with("/providers/microsoft.aadiam");
+    let is_subscription = resource.starts_with("/subscriptions/");
     Some(match category {
-        "AuditLogs" => "auditlogs",
+        "AuditLogs" if is_entra => "auditlogs",
         "SignInLogs"
         | "NonInteractiveUserSignInLogs"
         | "ServicePrincipalSignInLogs"
         | "ManagedIdentitySignInLogs" => "signinlogs",
-        "UserRiskEvents" => "riskdetection",
-        "Administrative" => "activitylogs",
+        "UserRiskEvents" if is_entra => "riskdetection",
+        "Administrative" if is_subscription => "activitylogs",
         _ => return None,
     })
 }

@@ -98,6 +98,7 @@ impl<'a> Draft<'a> {
         found.map(|(_, value)| value)
     }
 
+    #[inline]
     fn push(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         if self.fields.is_empty() {
             self.fields.reserve(FIELDS_USUAL);
@@ -123,6 +124,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Sets a field; a name that stands already takes the new value.
+    #[inline]
     pub fn set(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         match self.position(&name).and_then(|at| self.fields.get_mut(at)) {
             Some((_, old)) => *old = value,

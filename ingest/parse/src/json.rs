@@ -61,6 +61,7 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    #[inline]
     fn space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
@@ -95,7 +96,12 @@ impl<'a> Reader<'a> {
                 let key = self.string()?;
                 self.space();
                 self.byte(b':')?;
-                let name = join(path, key);
+                // Most objects are flat: their names are the keys as they stand.
+                let name = if path.is_empty() {
+                    key
+                } else {
+                    join(path, &key)
+                };
                 self.field(name, sink)?;
                 self.space();
                 if self.byte(b',').is_err() {
@@ -108,6 +114,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    #[inline]
     fn field<S: Sink<'a>>(&mut self, name: Cow<'a, str>, sink: &mut S) -> Read<()> {
         self.space();
         if self.byte(b'{').is_ok() {
@@ -119,6 +126,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Any value but an object.
+    #[inline]
     fn value<S: Sink<'a>>(&mut self, sink: &mut S) -> Read<Value<'a>> {
         match self.peek().ok_or(Stop::Malformed)? {
             b'"' => self.string().map(Value::Text),
@@ -221,6 +229,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The text between here and the next quote, escape or control character, which is not taken.
+    #[inline]
     fn plain(&mut self) -> Read<&'a str> {
         let from = self.at;
         let rest = self.text.as_bytes().get(from..).unwrap_or_default();
@@ -228,6 +237,7 @@ impl<'a> Reader<'a> {
         self.text.get(from..self.at).ok_or(Stop::Malformed)
     }
 
+    #[inline]
     fn string(&mut self) -> Read<Cow<'a, str>> {
         self.byte(b'"')?;
         let plain = self.plain()?;
@@ -242,6 +252,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A string from its first escape on, after what stands `before` it.
+    #[inline(never)]
     fn escaped(&mut self, before: &str) -> Read<String> {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         // The next quote is the end unless it is escaped: then this is too little, and no harm.
@@ -308,6 +319,7 @@ impl<'a> Reader<'a> {
 /// How many bytes come before the first quote, backslash or control character.
 ///
 /// Eight at a time: most strings are too short for a vector search to pay for its beginning.
+#[inline]
 fn run(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
@@ -330,16 +342,12 @@ fn run(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + short
 }
 
-fn join<'a>(path: &str, key: Cow<'a, str>) -> Cow<'a, str> {
-    if path.is_empty() {
-        key
-    } else {
-        let mut name = String::with_capacity(path.len() + 1 + key.len());
-        name.push_str(path);
-        name.push('.');
-        name.push_str(&key);
-        Cow::Owned(name)
-    }
+fn join<'a>(path: &str, key: &str) -> Cow<'a, str> {
+    let mut name = String::with_capacity(path.len() + 1 + key.len());
+    name.push_str(path);
+    name.push('.');
+    name.push_str(key);
+    Cow::Owned(name)
 }
 
 /// Where the fields of objects in lists go.

@@ -1,8 +1,10 @@
 //! Judges the lines of a body and makes batches of those that are accepted.
 
+use std::borrow::Cow;
+
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_bytes::ByteBuf;
-use weir_schema::{Batch, Delivery, Format, ReceiveTime, Transport, ZeekLog};
+use weir_schema::{Batch, Delivery, Format, ReceiveTime, Records, Transport, ZeekLog};
 
 use crate::problem::Problem;
 
@@ -58,8 +60,8 @@ pub(super) fn judge(body: &[u8], origin: &Origin) -> Result<Judged, Problem> {
     let mut headers_bytes = 0;
     let mut frames = Vec::new();
     let mut bytes = 0;
-    for (at, line) in body.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+    for (at, line) in pieces(body, origin.format).enumerate() {
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
         if line.trim_ascii().is_empty() {
             continue;
         }
@@ -102,6 +104,29 @@ pub(super) fn judge(body: &[u8], origin: &Origin) -> Result<Judged, Problem> {
     }
     origin.mark_deliveries(body, &mut judged.batches);
     Ok(judged)
+}
+
+/// The records of documents of them that a JSON body begins with, then its lines.
+fn pieces(body: &[u8], format: Format) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let mut rest = body;
+    let mut records = (format == Format::Json).then(Records::default);
+    let mut lines = None;
+    std::iter::from_fn(move || {
+        if let Some(reader) = &mut records {
+            let mut record = Vec::new();
+            // One byte more than a line may have: it is refused as longer than that.
+            let read = reader.read(&mut rest, &mut record, LINE_BYTES_MAX + 1);
+            if let Ok(Some(_)) = read {
+                return Some(Cow::Owned(record));
+            }
+            // What was held is whatever stands before the rest.
+            let held = reader.take_held().len();
+            rest = body.get(body.len() - rest.len() - held..).unwrap_or(rest);
+            records = None;
+        }
+        let lines = lines.get_or_insert_with(|| rest.split(|byte| *byte == b'\n'));
+        lines.next().map(Cow::Borrowed)
+    })
 }
 
 impl Origin {
@@ -316,6 +341,34 @@ mod tests {
         let body = |lines: usize| fields.clone() + &"\n1".repeat(lines);
         assert!(judge(body(2_000).as_bytes(), &origin(Format::Syslog, None)).is_ok());
         assert!(judge(body(2_100).as_bytes(), &origin(Format::Syslog, None)).is_err());
+    }
+
+    #[test]
+    fn a_document_of_records_is_a_frame_for_each() {
+        let body = b" {\"Records\": [{\"a\":\n1}, {\"b\":\"]\"},7]}\n{\"c\":3}\nno";
+        let judged = judge(body, &origin(Format::Json, None)).unwrap();
+        let frames: Vec<_> = judged
+            .batches
+            .iter()
+            .flat_map(|b| b.frames.clone())
+            .collect();
+        assert_eq!(
+            frames,
+            [&b"{\"a\":\n1}"[..], b"{\"b\":\"]\"}", b"{\"c\":3}"]
+        );
+        // The number and the last line, counted with the records.
+        let faults: Vec<_> = judged.faults.iter().map(|fault| fault.line).collect();
+        assert_eq!(faults, [3, 6]);
+
+        for body in ["{\"Records\"\n:5}", "{\n\"Recordings\":[1]}"] {
+            let judged = judge(body.as_bytes(), &origin(Format::Json, None)).unwrap();
+            assert_eq!((judged.accepted, judged.refused), (0, 2), "{body}");
+        }
+        let long = format!("{{\"Records\":[\"{}\"]}}", "x".repeat(LINE_BYTES_MAX));
+        let judged = judge(long.as_bytes(), &origin(Format::Json, None)).unwrap();
+        assert_eq!((judged.accepted, judged.refused), (0, 1));
+        let syslog = judge(b"{\"Records\":[1,2]}", &origin(Format::Syslog, None)).unwrap();
+        assert_eq!(syslog.accepted, 1);
     }
 
     #[test]
