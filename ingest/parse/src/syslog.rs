@@ -8,9 +8,9 @@ use syslog_loose::{Variant, decompose_pri, parse_message_with_year_exact_tz};
 use weir_schema::{Problem, Value};
 
 use crate::draft::Draft;
-use crate::services::{self, access, audit, cisco, vendor};
+use crate::services::{self, access, cisco, vendor};
 use crate::time::{self, Civil};
-use crate::{Context, rfc5424};
+use crate::{Context, keyvalue, rfc5424, wrapped};
 
 /// Longest tag and process id that are taken for such; RFC 3164 says 32, systemd writes longer.
 const TAG_BYTES_MAX: usize = 128;
@@ -239,8 +239,12 @@ pub(crate) fn body<'a>(
     draft: &mut Draft<'a>,
 ) {
     draft.message = Cow::Borrowed(message);
+    if wrapped::read(draft) {
+        return;
+    }
     if !cisco::message(message, draft) && !vendor::read(message, draft) {
         services::normalize(program, message, context, draft);
+        keyvalue::read(message, context, draft);
     }
 }
 
@@ -265,7 +269,7 @@ fn headless<'a>(rest: &'a str, is_syslog: bool, context: &Context<'_>, draft: &m
     draft.message = Cow::Borrowed(rest);
     if cisco::message(rest, draft)
         || vendor::read(rest, draft)
-        || audit::read(rest, draft)
+        || wrapped::read(draft)
         || access::read(rest, context.zone, draft)
         || services::bare(rest, context, draft)
     {
@@ -292,7 +296,7 @@ fn headless<'a>(rest: &'a str, is_syslog: bool, context: &Context<'_>, draft: &m
             draft.put("host", Value::Text(Cow::Borrowed(host)));
             tagged(&tag, message, context, draft);
         }
-        _ if is_syslog => {}
+        _ if keyvalue::read(line, context, draft) || is_syslog => {}
         _ => draft.problem(Problem::Unparsed),
     }
 }
