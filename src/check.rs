@@ -8,7 +8,7 @@ use weir_detect::{Diagnostic, RuleBook};
 use weir_schema::EventTime;
 
 use crate::config::Config;
-use crate::rule_desk::{self, Document};
+use crate::rules::{files, load};
 use crate::{builtin, cli};
 
 /// Checks configuration, rules and stories without starting anything.
@@ -36,8 +36,8 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
             Config::default()
         }
     };
-    let paths = config.rules.paths.iter().chain(&args.rules);
-    let rules = check_rules(config.rules.builtin, paths.cloned().collect());
+    let paths = [&config.rules.paths[..], &args.rules].concat();
+    let rules = check_rules(config.rules.builtin, &paths);
     let mut bad_stories = 0_usize;
     for story in &args.stories {
         bad_stories += check_story(story);
@@ -64,59 +64,28 @@ struct Checked {
     remarks: usize,
 }
 
-/// Puts all rules into a book, in the order in which a server would.
-fn check_rules(with_builtin: bool, paths: Vec<PathBuf>) -> Checked {
-    let mut checked = Checked::default();
-    let mut documents: Vec<Document> = Vec::new();
+/// Puts all rules into a book, as a server would.
+fn check_rules(with_builtin: bool, paths: &[PathBuf]) -> Checked {
+    let found = files::read_all(paths);
+    let mut documents = found.documents;
     if with_builtin {
         documents.extend(builtin::rules());
     }
-    for path in paths {
-        match rule_desk::read(&path) {
-            Ok(read) => documents.extend(read),
-            Err(problem) => {
-                println!("{problem}");
-                checked.problems += 1;
-            }
-        }
-    }
-    let mut book = RuleBook::new();
-    let mut said = Vec::new();
-    for document in rule_desk::members_first(documents) {
-        checked.documents += 1;
-        let applied = book.apply(&rule_desk::put(&document, EventTime::MIN));
-        said.extend(applied.diagnostics);
-    }
-    let mut lines: Vec<_> = said
-        .iter()
-        .map(|diagnostic| (place(diagnostic), diagnostic))
-        .collect();
-    lines.sort_by(|a, b| a.0.cmp(&b.0));
-    for ((file, line, column), diagnostic) in lines {
-        let hint = diagnostic.hint.as_ref().map(|hint| format!(" ({hint})"));
-        let remark = if diagnostic.refused { "" } else { "remark: " };
-        println!(
-            "{file}:{line}:{column}: {remark}{}{}",
-            diagnostic.message,
-            hint.unwrap_or_default()
-        );
-        checked.problems += usize::from(diagnostic.refused);
-        checked.remarks += usize::from(!diagnostic.refused);
+    let mut said: Vec<Diagnostic> = found.troubles.iter().map(|t| t.diagnostic(None)).collect();
+    let (wanted, twice) = load::firsts(&documents, |_| None);
+    said.extend(twice);
+    said.extend(load::load(&mut RuleBook::new(), wanted, EventTime::MIN).diagnostics);
+    said.sort_by_cached_key(load::place);
+    let mut checked = Checked {
+        documents: documents.len(),
+        ..Checked::default()
+    };
+    for said in &said {
+        println!("{}", load::line(said));
+        checked.problems += usize::from(said.refused);
+        checked.remarks += usize::from(!said.refused);
     }
     checked
-}
-
-/// File, line in it, and column. An origin is `file:line`, where the document starts, and a
-/// diagnostic counts lines from there.
-fn place(diagnostic: &Diagnostic) -> (String, u32, u32) {
-    let origin = &diagnostic.origin;
-    let (file, first) = match origin.rsplit_once(':') {
-        Some((file, line)) => (file, line.parse().unwrap_or(1)),
-        None => (origin.as_str(), 1_u32),
-    };
-    let inner = diagnostic.line.unwrap_or(1).max(1);
-    let line = first.saturating_add(inner - 1);
-    (file.to_owned(), line, diagnostic.column.unwrap_or(1))
 }
 
 /// Prints what is wrong with a story; returns how much.

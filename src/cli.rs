@@ -60,6 +60,7 @@ pub enum Verb {
     Send(crate::send::SendArgs),
     Explain(crate::explain_alert::ExplainArgs),
     Check(crate::check::CheckArgs),
+    Rules(crate::rules::RulesArgs),
     Verify(crate::verify::VerifyArgs),
     /// Check a ledger from a process of its own.
     #[command(hide = true)]
@@ -78,6 +79,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Verb::Send(args)) => crate::send::send(&args),
         Some(Verb::Explain(args)) => crate::explain_alert::explain(&args),
         Some(Verb::Check(args)) => crate::check::check(&args),
+        Some(Verb::Rules(args)) => crate::rules::rules(&args),
         Some(Verb::Verify(args)) => crate::verify::verify(&args),
         Some(Verb::CheckLedger { dir }) => {
             weir_store::ledger::check(&dir)?;
@@ -140,7 +142,7 @@ impl Cli {
         let speaks = |verb: &Verb| {
             matches!(
                 verb,
-                Verb::Demo(_) | Verb::Send(_) | Verb::Verify(_) | Verb::Check(_)
+                Verb::Demo(_) | Verb::Send(_) | Verb::Verify(_) | Verb::Check(_) | Verb::Rules(_)
             )
         };
         self.quiet || self.verb.as_ref().is_some_and(speaks)

@@ -18,6 +18,7 @@ pub mod explain;
 pub mod metrics;
 pub mod observe;
 pub mod rule_desk;
+pub mod rules;
 
 pub mod run;
 

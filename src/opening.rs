@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use weir_dataflow::Status;
-use weir_ingest::{Clock, Deliveries, Intake, SystemClock};
+use weir_ingest::{Clock, Deliveries, SystemClock};
 use weir_schema::{Control, Entry, Epoch, EventTime, ReceiveTime, TimeBounds};
 use weir_store::StoreMetrics;
 use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
@@ -14,7 +14,8 @@ use weir_store::ledger::{self, Ledger};
 
 use crate::config::Config;
 use crate::detection;
-use crate::rule_desk::{self, Document, RuleDesk};
+use crate::rule_desk::{Document, RuleDesk};
+use crate::rules::watch;
 
 /// How often the ledger is made durable. What a crash loses of it is derived again from the journal.
 const LEDGER_SYNC: Duration = Duration::from_secs(5);
@@ -27,8 +28,6 @@ pub struct Opened {
     pub writer: JournalWriter,
     pub desk: Arc<RuleDesk>,
     pub deliveries: Deliveries,
-    /// Nothing was in the journal.
-    pub first_start: bool,
     /// The last epoch that it held when it was opened ...
     pub last_sealed: Epoch,
     /// ... and the one that begins this run.
@@ -61,7 +60,7 @@ pub fn open_journal(
         }
     }
     let first_start = report.last_sealed == Epoch(0) && report.unsealed_entries == 0;
-    // Later changes of the rules wait for the watermark: see `update_rules`.
+    // Later changes of the rules wait for the watermark: see `rules::watch`.
     let first_rules = first_start.then_some(rules);
     // Of settings too the first hold always; later ones for events from then on.
     let since = if first_start {
@@ -77,7 +76,6 @@ pub fn open_journal(
         writer,
         desk,
         deliveries,
-        first_start,
         last_sealed: report.last_sealed,
         begun: journal.last_sealed(),
     })
@@ -107,46 +105,16 @@ fn begin(
         }
     }
     if let Some(rules) = first_rules {
-        let (controls, diagnostics) = desk.changes(rules, EventTime::MIN, EventTime::MAX);
-        for diagnostic in diagnostics {
-            tracing::warn!(%diagnostic, "a rule was refused or warned of");
+        let changes = desk.changes(&watch::first(rules), EventTime::MIN, EventTime::MAX);
+        for control in &changes.controls {
+            writer.append(&Entry::Control(control.clone()))?;
         }
-        for control in controls {
-            desk.follow(&control);
-            writer.append(&Entry::Control(control))?;
-        }
+        watch::tell(&desk.adopt(changes), 0);
     }
     let epoch = writer.next_epoch();
     writer.append(&Entry::Seal { epoch })?;
     writer.sync().context("cannot write the journal")?;
     Ok(())
-}
-
-/// Once the graph knows the watermark again, puts rules that have changed since the last start.
-pub async fn update_rules(
-    intake: Intake,
-    desk: Arc<RuleDesk>,
-    status: Arc<Status>,
-    begun: Epoch,
-    rules: Vec<Document>,
-) {
-    let waiting = Arc::clone(&status);
-    let wait = actix_rt::task::spawn_blocking(move || caught_up(&waiting, begun));
-    if !wait.await.unwrap_or(false) {
-        return;
-    }
-    let turn = desk.turn().await;
-    let (since, until) = (rule_desk::since_now(&status), rule_desk::until_now(&status));
-    let (controls, diagnostics) = desk.changes(&rules, since, until);
-    for diagnostic in diagnostics {
-        tracing::warn!(%diagnostic, "a rule was refused or warned of");
-    }
-    if controls.is_empty() {
-        return;
-    }
-    if let Err(error) = turn.write(&intake, controls).await {
-        tracing::error!(%error, "changed rules could not be journaled");
-    }
 }
 
 /// Waits until the graph has done `epoch`; false where it ended before.

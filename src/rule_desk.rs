@@ -1,21 +1,19 @@
-//! The rules as people manage them: what runs, where it came from, and how a change reaches the journal.
+//! The one place where rules are changed: what runs, where it came from, and whose turn it is.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use tokio::sync::OwnedMutexGuard;
 use weir_dataflow::Status;
-use weir_detect::RuleBook;
+use weir_detect::{Diagnostic, RuleBook, RuleSummary};
 use weir_ingest::{Intake, SubmitError};
-use weir_schema::{Control, Epoch, EventTime, RuleVersion};
-use weir_web::ports::{Diagnostic, PortError, PutRule, RuleInfo, Rules};
+use weir_schema::{Control, EventTime, RuleVersion};
 
-/// How long a change of rules may take to reach the journal.
-const JOURNAL_WAIT: Duration = Duration::from_secs(10);
+use crate::rules::files;
+use crate::rules::known::{API_ORIGIN, Asked, Changes, Known, is_by_hand};
 
 /// A document of a rules file, with where it starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// `file:line`.
     pub origin: String,
@@ -28,36 +26,26 @@ pub struct RuleDesk {
     known: Mutex<Known>,
     /// Held from the decision on a change until it is followed, so that changes are followed in
     /// the order in which the journal has them.
-    turn: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct Known {
-    book: RuleBook,
-    /// Rules that were put and not stopped since, by id.
-    current: BTreeMap<String, Current>,
-    /// Texts by rule id and version, for explanations.
-    texts: BTreeMap<(String, RuleVersion), String>,
-}
-
-/// The text of a rule that is in force.
-struct Current {
-    /// Where it came from.
-    origin: String,
-    version: RuleVersion,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl RuleDesk {
     /// Follows an entry of the journal. Returns what it had to say against it.
-    pub fn follow(&self, control: &Control) -> Vec<weir_detect::Diagnostic> {
+    pub fn follow(&self, control: &Control) -> Vec<Diagnostic> {
         self.lock().follow(control)
     }
 
+    /// Takes changes over that the journal has now. Returns what is wrong and was not before.
+    pub fn adopt(&self, changes: Changes) -> Vec<Diagnostic> {
+        self.lock().adopt(changes)
+    }
+
     /// The right to change rules; whoever comes meanwhile waits.
-    pub async fn turn(&self) -> Turn<'_> {
+    pub async fn turn(self: &Arc<Self>) -> Turn {
+        let turn = Arc::clone(&self.turn);
         Turn {
-            desk: self,
-            _held: self.turn.lock().await,
+            desk: Arc::clone(self),
+            _held: turn.lock_owned().await,
         }
     }
 
@@ -70,52 +58,70 @@ impl RuleDesk {
         self.lock().texts.get(&(rule.to_owned(), version)).cloned()
     }
 
-    /// What to write so that the rules of `wanted` run and rules of earlier files that are no longer
-    /// wanted stop, beside what was put by hand. Documents that cannot be read are told and left out.
-    pub fn changes(
-        &self,
-        wanted: &[Document],
-        since: EventTime,
-        until: EventTime,
-    ) -> (Vec<Control>, Vec<weir_detect::Diagnostic>) {
+    /// All rules, each with where its text came from; nothing where it was stopped.
+    pub fn rules(&self) -> Vec<(RuleSummary, String)> {
         let known = self.lock();
-        let mut book = known.book.clone();
-        let (mut controls, mut diagnostics) = (Vec::new(), Vec::new());
-        let mut ids = Vec::new();
-        for document in wanted {
-            let id = weir_detect::rule_id(&document.text);
-            let version = RuleVersion::of(&[document.text.as_bytes()]);
-            let current = id.as_ref().and_then(|id| known.current.get(id));
-            if let Some(current) = current.filter(|current| current.origin == API_ORIGIN) {
-                if current.version != version {
-                    tracing::warn!(
-                        rule = id,
-                        file = document.origin,
-                        "what was put over the API stays; disable it there to have the file's rule"
-                    );
-                }
-                continue;
-            }
-            let control = put(document, since);
-            let applied = book.apply(&control);
-            diagnostics.extend(applied.diagnostics);
-            let Some(id) = id else {
-                continue;
+        let origin = |rule: &RuleSummary| known.current.get(&*rule.id).map(|at| at.origin.clone());
+        let rules = known.book.rules().into_iter();
+        rules
+            .map(|rule| (origin(&rule).unwrap_or_default(), rule))
+            .map(|(origin, rule)| (rule, origin))
+            .collect()
+    }
+
+    /// All that is wrong with what the files ask for.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        self.lock().diagnostics.clone()
+    }
+
+    /// Moves when people change a rule: what files ask for may then have to be told otherwise.
+    pub fn by_hand(&self) -> u64 {
+        self.lock().by_hand
+    }
+
+    /// The entries that stop a rule by hand: it is taken over first, so that the journal tells that
+    /// no file stopped it.
+    pub fn stop(&self, rule: &str, until: EventTime) -> Vec<Control> {
+        let known = self.lock();
+        let taken_over = known.current.get(rule).and_then(|current| {
+            let text = known.texts.get(&(rule.to_owned(), current.version))?;
+            let document = Document {
+                origin: API_ORIGIN.to_owned(),
+                text: text.clone(),
             };
-            if current.map(|current| current.version) != Some(version) {
-                controls.push(control);
-            }
-            ids.push(id);
+            // The version that runs: nothing begins by it.
+            (!is_by_hand(&current.origin)).then(|| put(&document, until))
+        });
+        let stop = Control::RuleDisable {
+            rule: rule.to_owned(),
+            until,
+        };
+        taken_over.into_iter().chain([stop]).collect()
+    }
+
+    /// What runs again once a rule that was stopped by hand is let go: what a file has, else what
+    /// was put last. `Ok` where it runs already.
+    pub fn let_go(&self, rule: &str) -> Option<Result<(), Document>> {
+        let known = self.lock();
+        if known.current.contains_key(rule) {
+            return Some(Ok(()));
         }
-        for (id, current) in &known.current {
-            if current.origin != API_ORIGIN && !ids.contains(id) {
-                controls.push(Control::RuleDisable {
-                    rule: id.clone(),
-                    until,
-                });
-            }
+        if let Some(document) = known.shadowed.get(rule) {
+            return Some(Err(document.clone()));
         }
-        (controls, diagnostics)
+        let last = known.held.get(rule)?.as_ref()?;
+        let text = known.texts.get(&(rule.to_owned(), last.version))?;
+        Some(Err(Document {
+            origin: last.origin.clone(),
+            text: text.clone(),
+        }))
+    }
+
+    /// What to write so that what the files ask for runs and rules of earlier files that are no
+    /// longer asked for stop, beside what people did. What cannot be used is told and left out; the
+    /// version before runs on. Texts that run already cost nothing but their hash.
+    pub fn changes(&self, asked: &Asked, since: EventTime, until: EventTime) -> Changes {
+        self.lock().changes(asked, since, until)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -125,12 +131,12 @@ impl RuleDesk {
 }
 
 /// The right to change rules, one at a time.
-pub struct Turn<'a> {
-    desk: &'a RuleDesk,
-    _held: tokio::sync::MutexGuard<'a, ()>,
+pub struct Turn {
+    desk: Arc<RuleDesk>,
+    _held: OwnedMutexGuard<()>,
 }
 
-impl Turn<'_> {
+impl Turn {
     /// Journals entries, and follows them once they are durable.
     pub async fn write(&self, intake: &Intake, controls: Vec<Control>) -> Result<(), SubmitError> {
         intake.control(controls.clone()).await?;
@@ -139,37 +145,17 @@ impl Turn<'_> {
         }
         Ok(())
     }
-}
 
-/// Where rules come from that were put over the API.
-pub const API_ORIGIN: &str = "api";
-
-impl Known {
-    fn follow(&mut self, control: &Control) -> Vec<weir_detect::Diagnostic> {
-        let applied = self.book.apply(control);
-        match control {
-            Control::RulePut { text, origin, .. } => {
-                if let Some(id) = weir_detect::rule_id(text) {
-                    let version = RuleVersion::of(&[text.as_bytes()]);
-                    self.texts.insert((id.clone(), version), text.clone());
-                    let origin = origin.clone();
-                    self.current.insert(id, Current { origin, version });
-                }
-            }
-            Control::RuleDisable { rule, .. } => {
-                self.current.remove(rule);
-            }
-            Control::RuleRemove { rule } => {
-                self.current.remove(rule);
-                self.texts.retain(|(id, _), _| id != rule);
-            }
-            Control::Start { .. }
-            | Control::Tick { .. }
-            | Control::Heartbeat { .. }
-            | Control::Settings { .. }
-            | Control::Finish => {}
+    /// Journals changes, and takes them over. Returns what is wrong and was not before.
+    pub async fn make(
+        &self,
+        intake: &Intake,
+        changes: Changes,
+    ) -> Result<Vec<Diagnostic>, SubmitError> {
+        if !changes.controls.is_empty() {
+            intake.control(changes.controls.clone()).await?;
         }
-        applied.diagnostics
+        Ok(self.desk.adopt(changes))
     }
 }
 
@@ -182,111 +168,34 @@ pub fn put(document: &Document, since: EventTime) -> Control {
     }
 }
 
-/// Cuts a file's text into documents.
+/// Cuts a file's text into documents, in order.
 pub fn documents(text: &str, file: &str) -> Vec<Document> {
     let documents = weir_detect::split_documents(text).into_iter();
     let documents = documents.map(|(line, text)| Document {
         origin: format!("{file}:{line}"),
         text: text.to_owned(),
     });
-    members_first(documents.collect())
+    documents.collect()
 }
 
 /// Puts correlations behind the rules that they read, so that none is told to lack its members.
 pub fn members_first(mut documents: Vec<Document>) -> Vec<Document> {
-    documents.sort_by_key(|document| {
-        let mut lines = document.text.lines();
-        lines.any(|line| line.starts_with("correlation:"))
-    });
+    documents.sort_by_cached_key(|document| is_correlation(&document.text));
     documents
 }
 
-/// The largest rules file that is read.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Whether the text is that of a correlation, for its place among others.
+pub fn is_correlation(text: &str) -> bool {
+    text.lines().any(|line| line.starts_with("correlation:"))
+}
 
-/// Reads a file, or all `*.yml` and `*.yaml` below a folder, in order of path.
+/// Reads a file, or all `*.yml` and `*.yaml` below a folder, in order of path; fails at the first
+/// that cannot be read.
 pub fn read(path: &Path) -> Result<Vec<Document>, String> {
-    let mut files = Vec::new();
-    find(path, &mut files, 0)?;
-    files.sort();
-    let mut all = Vec::new();
-    for file in files {
-        let size = std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
-        if size > FILE_BYTES_MAX {
-            return Err(format!("{} is larger than 4 MiB", file.display()));
-        }
-        let text = std::fs::read_to_string(&file)
-            .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-        all.extend(documents(&text, &file.display().to_string()));
-    }
-    Ok(members_first(all))
-}
-
-/// Folders below folders that are looked into; a loop of links ends here.
-const DEPTH_MAX: usize = 16;
-
-fn find(path: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<(), String> {
-    let told = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    if !std::fs::metadata(path).map_err(told)?.is_dir() {
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    if depth > DEPTH_MAX {
-        return Err(format!("{} lies too deep", path.display()));
-    }
-    for entry in std::fs::read_dir(path).map_err(told)? {
-        let inner = entry.map_err(told)?.path();
-        let rule = inner
-            .extension()
-            .is_some_and(|extension| extension == "yml" || extension == "yaml");
-        if inner.is_dir() || rule {
-            find(&inner, files, depth + 1)?;
-        }
-    }
-    Ok(())
-}
-
-/// Changes of rules over the API.
-pub struct ManageRules {
-    pub desk: Arc<RuleDesk>,
-    pub intake: Intake,
-    pub status: Arc<Status>,
-    /// Before this epoch is done, nobody knows where a change of rules is to begin.
-    pub caught_up_at: Epoch,
-    pub runtime: tokio::runtime::Handle,
-}
-
-impl ManageRules {
-    /// Waits until the graph stands where the journal stood at start: the watermark of a replay
-    /// under way is one of the past.
-    fn caught_up(&self) -> Result<(), PortError> {
-        if self.status.wait_for(self.caught_up_at, JOURNAL_WAIT) {
-            return Ok(());
-        }
-        let reason = "the journal is being replayed; rules can be changed once it is done";
-        Err(PortError::Unavailable(reason.to_owned()))
-    }
-
-    /// Writes entries, and follows them once they are durable, even where that takes too long for
-    /// who asked.
-    fn write(&self, controls: Vec<Control>) -> Result<(), PortError> {
-        let (intake, desk) = (self.intake.clone(), Arc::clone(&self.desk));
-        let written = self
-            .runtime
-            .spawn(async move { desk.turn().await.write(&intake, controls).await });
-        let wait = async move { tokio::time::timeout(JOURNAL_WAIT, written).await };
-        let late = || PortError::Unavailable("the journal did not answer in time".to_owned());
-        let answer = self.runtime.block_on(wait).map_err(|_| late())?;
-        let failed = |error: &dyn std::error::Error| PortError::Unavailable(error.to_string());
-        answer
-            .map_err(|error| failed(&error))?
-            .map_err(|error| failed(&error))
-    }
-
-    /// Whether there is such a rule that still runs.
-    fn runs(&self, id: &str) -> bool {
-        let rules = self.desk.book().rules();
-        rules.iter().any(|rule| &*rule.id == id)
+    let found = files::read_all(&[path.to_owned()]);
+    match found.troubles.first() {
+        Some(trouble) => Err(trouble.to_string()),
+        None => Ok(members_first(found.documents)),
     }
 }
 
@@ -301,147 +210,4 @@ pub fn since_now(status: &Status) -> EventTime {
 pub fn until_now(status: &Status) -> EventTime {
     let heard = status.greatest().unwrap_or(EventTime::MIN);
     EventTime(heard.0.saturating_add(1)).max(since_now(status))
-}
-
-impl Rules for ManageRules {
-    fn list(&self) -> Result<Vec<RuleInfo>, PortError> {
-        let known = self.desk.lock();
-        let info = |rule: weir_detect::RuleSummary| RuleInfo {
-            origin: known
-                .current
-                .get(&*rule.id)
-                .map_or_else(String::new, |current| current.origin.clone()),
-            id: rule.id,
-            version: rule.version,
-            title: rule.title,
-            level: rule.level,
-            since: rule.since,
-            until: (rule.until < EventTime::MAX).then_some(rule.until),
-        };
-        Ok(known.book.rules().into_iter().map(info).collect())
-    }
-
-    fn put(&self, text: &str, _origin: &str) -> Result<Vec<RuleInfo>, PutRule> {
-        self.caught_up()?;
-        let mut controls = Vec::new();
-        let mut trial = self.desk.book();
-        let mut refused = Vec::new();
-        let mut ids = Vec::new();
-        let since = since_now(&self.status);
-        for mut document in documents(text, API_ORIGIN) {
-            let first = document.origin.rsplit(':').next();
-            let first: Option<u32> = first.and_then(|n| n.parse().ok());
-            document.origin = API_ORIGIN.to_owned();
-            let control = put(&document, since);
-            let applied = trial.apply(&control);
-            refused.extend(applied.diagnostics.into_iter().map(|diagnostic| {
-                // Lines of the whole body; the document's first where no more is known.
-                let inner = diagnostic.line.unwrap_or(1).saturating_sub(1);
-                Diagnostic {
-                    line: first.map(|first| first.saturating_add(inner)),
-                    message: diagnostic.message,
-                    hint: diagnostic.hint,
-                }
-            }));
-            ids.extend(weir_detect::rule_id(&document.text));
-            controls.push(control);
-        }
-        if !refused.is_empty() {
-            return Err(PutRule::Refused(refused));
-        }
-        self.write(controls)?;
-        let rules = self.list()?;
-        Ok(rules
-            .into_iter()
-            .filter(|rule| ids.iter().any(|id| **id == *rule.id))
-            .collect())
-    }
-
-    fn disable(&self, id: &str) -> Result<bool, PortError> {
-        self.caught_up()?;
-        if !self.runs(id) {
-            return Ok(false);
-        }
-        self.write(vec![Control::RuleDisable {
-            rule: id.to_owned(),
-            until: until_now(&self.status),
-        }])?;
-        Ok(true)
-    }
-
-    fn remove(&self, id: &str) -> Result<bool, PortError> {
-        // Needs no watermark, and may be what a graph that has stopped waits for.
-        if !self.runs(id) {
-            return Ok(false);
-        }
-        self.write(vec![Control::RuleRemove {
-            rule: id.to_owned(),
-        }])?;
-        Ok(true)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn document(title: &str, level: &str) -> Document {
-        Document {
-            origin: "rules/a.yml:1".to_owned(),
-            text: format!(
-                "title: {title}\nid: {title}\nlogsource:\n  product: linux\ndetection:\n  \
-                 selection:\n    user: root\n  condition: selection\nlevel: {level}\n"
-            ),
-        }
-    }
-
-    fn told(desk: &RuleDesk, wanted: &[Document]) -> Vec<String> {
-        let (controls, diagnostics) = desk.changes(wanted, EventTime(5), EventTime(9));
-        assert!(diagnostics.is_empty(), "{diagnostics:?}");
-        controls
-            .iter()
-            .map(|control| {
-                desk.follow(control);
-                match control {
-                    Control::RulePut { text, .. } => {
-                        format!("put {}", text.lines().last().unwrap_or_default())
-                    }
-                    Control::RuleDisable { rule, .. } => format!("disable {rule}"),
-                    other => format!("{other:?}"),
-                }
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_start_writes_what_has_changed_and_nothing_else() {
-        let desk = RuleDesk::default();
-        let (one, two) = (document("one", "low"), document("two", "low"));
-        let both = [one.clone(), two.clone()];
-        assert_eq!(told(&desk, &both), ["put level: low", "put level: low"]);
-        assert!(told(&desk, &both).is_empty());
-        let edited = [document("one", "high"), two.clone()];
-        assert_eq!(told(&desk, &edited), ["put level: high"]);
-        // Back to a text that was there before is a change, too.
-        assert_eq!(told(&desk, &both), ["put level: low"]);
-        assert_eq!(told(&desk, std::slice::from_ref(&one)), ["disable two"]);
-        assert_eq!(told(&desk, &both), ["put level: low"]);
-    }
-
-    #[test]
-    fn rules_put_by_hand_outlive_a_start() {
-        let desk = RuleDesk::default();
-        let mut by_hand = document("hand", "low");
-        by_hand.origin = API_ORIGIN.to_owned();
-        desk.follow(&put(&by_hand, EventTime::MIN));
-        assert!(told(&desk, &[]).is_empty());
-        // In place of a file's rule, too, until it is stopped.
-        let file = document("hand", "high");
-        assert!(told(&desk, std::slice::from_ref(&file)).is_empty());
-        desk.follow(&Control::RuleDisable {
-            rule: "hand".to_owned(),
-            until: EventTime(9),
-        });
-        assert_eq!(told(&desk, &[file]), ["put level: high"]);
-    }
 }

@@ -7,7 +7,8 @@ use anyhow::Result;
 use crate::cli::ServerArgs;
 use crate::config::Config;
 use crate::observe::Printer;
-use crate::rule_desk::{self, Document};
+use crate::rule_desk::Document;
+use crate::rules::files;
 use crate::{builtin, topology};
 
 /// Runs the server until it is told to stop.
@@ -46,17 +47,19 @@ pub fn load(args: &ServerArgs) -> Result<Config> {
     Ok(config)
 }
 
-/// The rules that the configuration asks for. A folder that cannot be read ends the start: a server
-/// that runs without the rules it was told to run would be a silent one.
+/// The rules that the configuration asks for, those of files before the built-in ones: of two with one
+/// id the first stands. A folder that cannot be read ends the start: a server that runs without the
+/// rules it was told to run would be a silent one.
 pub fn wanted_rules(config: &Config) -> Result<Vec<Document>> {
-    let mut rules = Vec::new();
+    let found = files::read_all(&config.rules.paths);
+    if let Some(trouble) = found.troubles.first() {
+        return Err(anyhow::Error::msg(trouble.to_string()));
+    }
+    let mut rules = found.documents;
     if config.rules.builtin {
         rules.extend(builtin::rules());
     }
-    for path in &config.rules.paths {
-        rules.extend(rule_desk::read(path).map_err(anyhow::Error::msg)?);
-    }
-    Ok(rule_desk::members_first(rules))
+    Ok(rules)
 }
 
 /// Waits for SIGINT or SIGTERM.

@@ -40,7 +40,9 @@ use crate::config::Config;
 use crate::explain::Explainer;
 use crate::metrics::GraphMetrics;
 use crate::observe::{Ear, Printer};
-use crate::rule_desk::{Document, ManageRules};
+use crate::rule_desk::Document;
+use crate::rules::manage::ManageRules;
+use crate::rules::watch::Watch;
 use crate::{opening, token};
 
 /// Where a running server is reached.
@@ -116,11 +118,14 @@ pub async fn start(
     )?;
     let status = host.status();
     opening::keep_durable(&ledger, &store_metrics);
-    if !opened.first_start {
-        let (intake, desk) = (intake.clone(), Arc::clone(&opened.desk));
-        let update = opening::update_rules(intake, desk, Arc::clone(&status), opened.begun, rules);
-        actix_rt::spawn(update);
-    }
+    actix_rt::spawn(crate::rules::watch::watch(Watch {
+        intake: intake.clone(),
+        desk: Arc::clone(&opened.desk),
+        status: Arc::clone(&status),
+        begun: opened.begun,
+        first: rules,
+        paths: config.rules.paths.clone(),
+    }));
 
     // The doors: syslog and agents, then people and tools.
     let door = Doors {

@@ -200,10 +200,15 @@ pub struct RuleInfo {
 /// What is wrong with a rule's text, and where.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
-    /// From 1.
+    /// The file, or how the text came.
+    pub origin: String,
+    /// From 1, of the whole file or body.
     pub line: Option<u32>,
+    pub column: Option<u32>,
     pub message: String,
     pub hint: Option<String>,
+    /// Whether the text is not in force because of it.
+    pub refused: bool,
 }
 
 /// Why a rule was not put in place.
@@ -219,11 +224,18 @@ pub enum PutRule {
 pub trait Rules: Send + Sync {
     fn list(&self) -> Result<Vec<RuleInfo>, PortError>;
 
+    /// What is wrong with the files that rules are read from.
+    fn diagnostics(&self) -> Result<Vec<Diagnostic>, PortError>;
+
     /// Adds the rules of `text`, replacing those of the same id: all of them, or none.
     fn put(&self, text: &str, origin: &str) -> Result<Vec<RuleInfo>, PutRule>;
 
     /// Stops a rule from the watermark on. `false` where there is no such rule.
     fn disable(&self, id: &str) -> Result<bool, PortError>;
+
+    /// Runs a rule again that was disabled or removed here: as its file has it, else as it was put
+    /// last. `false` where there is no such rule.
+    fn enable(&self, id: &str) -> Result<bool, PutRule>;
 
     /// Takes a rule back with all of its alerts. `false` where there is no such rule.
     fn remove(&self, id: &str) -> Result<bool, PortError>;

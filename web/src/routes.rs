@@ -5,7 +5,7 @@ use actix_web::web::{ServiceConfig, delete, get, post, put, resource};
 use crate::{alerts, events, health, rules, stream};
 
 /// Every route, by method and pattern. Tests walk it; `docs/api.md` describes each.
-pub const ROUTES: [(&str, &str); 13] = [
+pub const ROUTES: [(&str, &str); 14] = [
     ("POST", "/api/v1/events"),
     ("GET", "/api/v1/alerts"),
     ("GET", "/api/v1/alerts/{id}"),
@@ -16,6 +16,7 @@ pub const ROUTES: [(&str, &str); 13] = [
     ("PUT", "/api/v1/rules"),
     ("DELETE", "/api/v1/rules/{id}"),
     ("POST", "/api/v1/rules/{id}/disable"),
+    ("POST", "/api/v1/rules/{id}/enable"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
@@ -39,6 +40,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         )
         .service(resource("/api/v1/rules/{id}").route(delete().to(rules::remove)))
         .service(resource("/api/v1/rules/{id}/disable").route(post().to(rules::disable)))
+        .service(resource("/api/v1/rules/{id}/enable").route(post().to(rules::enable)))
         .service(resource("/healthz").route(get().to(health::alive)))
         .service(resource("/readyz").route(get().to(health::ready)))
         .service(resource("/metrics").route(get().to(health::metrics)));

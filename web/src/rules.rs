@@ -1,4 +1,4 @@
-//! Rules over HTTP: listing, putting in place, disabling, removing.
+//! Rules over HTTP: listing, putting in place, disabling, enabling, removing.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -26,9 +26,16 @@ pub(crate) async fn list(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     Params::read(&request, &[])?;
-    let rules = ask(&state, |rules| rules.list()).await?;
+    let told = |rules: &dyn Rules| Ok((rules.list()?, rules.diagnostics()?));
+    let (rules, diagnostics) = ask(&state, told).await?;
     let rules: Vec<Value> = rules.iter().map(rule_json).collect();
-    Ok(HttpResponse::Ok().json(json!({ "rules": rules })))
+    let shown = diagnostics.iter().take(DIAGNOSTICS_MAX);
+    let shown: Vec<Value> = shown.map(diagnostic_json).collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "rules": rules,
+        "diagnostics": shown,
+        "diagnostics_count": diagnostics.len(),
+    })))
 }
 
 /// `PUT /api/v1/rules`
@@ -56,13 +63,19 @@ pub(crate) async fn put(
             let rules: Vec<Value> = rules.iter().map(rule_json).collect();
             Ok(HttpResponse::Ok().json(json!({ "rules": rules })))
         }
-        Err(PutRule::Port(error)) => Err(error.into()),
-        Err(PutRule::Refused(diagnostics)) => {
+        Err(error) => Err(refused(error)),
+    }
+}
+
+fn refused(error: PutRule) -> Problem {
+    match error {
+        PutRule::Port(error) => error.into(),
+        PutRule::Refused(diagnostics) => {
             let shown = diagnostics.iter().take(DIAGNOSTICS_MAX);
             let shown: Vec<Value> = shown.map(diagnostic_json).collect();
-            Err(Problem::rule_refused()
+            Problem::rule_refused()
                 .with("diagnostics", shown)
-                .with("diagnostics_count", diagnostics.len()))
+                .with("diagnostics_count", diagnostics.len())
         }
     }
 }
@@ -78,8 +91,20 @@ pub(crate) async fn disable(
         id.into_inner(),
         &state,
         "disabled",
-        |rules, id| rules.disable(id),
+        |rules, id| Ok(rules.disable(id)?),
     )
+    .await
+}
+
+/// `POST /api/v1/rules/{id}/enable`
+pub(crate) async fn enable(
+    request: HttpRequest,
+    id: web::Path<String>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    change(&request, id.into_inner(), &state, "enabled", |rules, id| {
+        rules.enable(id)
+    })
     .await
 }
 
@@ -90,7 +115,7 @@ pub(crate) async fn remove(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     change(&request, id.into_inner(), &state, "removed", |rules, id| {
-        rules.remove(id)
+        Ok(rules.remove(id)?)
     })
     .await
 }
@@ -100,14 +125,15 @@ async fn change(
     id: String,
     state: &State,
     done: &'static str,
-    apply: impl FnOnce(&dyn Rules, &str) -> Result<bool, PortError> + Send + 'static,
+    apply: impl FnOnce(&dyn Rules, &str) -> Result<bool, PutRule> + Send + 'static,
 ) -> Result<HttpResponse, Problem> {
     Params::read(request, &[])?;
     if id.len() > ID_BYTES_MAX {
         return Err(Problem::not_found("no rule has an id that long"));
     }
-    let asked = id.clone();
-    if ask(state, move |rules| apply(rules, &asked)).await? {
+    let (asked, rules) = (id.clone(), state.ports.rules.clone());
+    let applied = web::block(move || apply(rules.as_ref(), &asked)).await?;
+    if applied.map_err(refused)? {
         Ok(HttpResponse::Ok().json(json!({ "rule": id, "done": done })))
     } else {
         Err(Problem::not_found(format!("no rule has the id {id:?}")))

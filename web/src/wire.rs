@@ -153,8 +153,11 @@ pub(crate) fn rule_json(rule: &RuleInfo) -> Value {
 
 pub(crate) fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
     json!({
+        "origin": diagnostic.origin,
         "line": diagnostic.line,
+        "column": diagnostic.column,
         "message": diagnostic.message,
         "hint": diagnostic.hint,
+        "refused": diagnostic.refused,
     })
 }

@@ -122,6 +122,14 @@ impl EventIntake for Memory {
 }
 
 impl Rules for Memory {
+    fn diagnostics(&self) -> Result<Vec<Diagnostic>, PortError> {
+        Ok(Vec::new())
+    }
+
+    fn enable(&self, id: &str) -> Result<bool, PutRule> {
+        Ok(self.disable(id)?)
+    }
+
     fn list(&self) -> Result<Vec<RuleInfo>, PortError> {
         Ok(self.rules.lock().unwrap().clone())
     }
@@ -129,9 +137,12 @@ impl Rules for Memory {
     fn put(&self, text: &str, origin: &str) -> Result<Vec<RuleInfo>, PutRule> {
         let Some(id) = text.strip_prefix("id: ") else {
             return Err(PutRule::Refused(vec![Diagnostic {
+                origin: "api".into(),
                 line: Some(1),
+                column: None,
                 message: "no id".into(),
                 hint: Some("add `id: NAME`".into()),
+                refused: true,
             }]));
         };
         let rule = RuleInfo {
