@@ -8,6 +8,7 @@ use weir_schema::Value;
 
 use crate::engine::lines::{Lines, Told};
 use crate::engine::needles;
+use crate::engine::sieve::Sieve;
 use crate::number::IntText;
 use crate::pattern::{Outline, Pattern, Token};
 use crate::test::Test;
@@ -183,6 +184,18 @@ impl FieldBuilder {
                 Use::End(atom) => needle.end.push(atom),
                 Use::Guard(place) => needle.guards.push(place),
             }
+        }
+    }
+
+    /// A quick look at whole events for these tests, where needles foretell all of them.
+    pub(crate) fn sieve(&self) -> Option<Sieve> {
+        let told = self.matcher.others.is_empty() && self.matcher.whole.is_empty();
+        let ascii = self.matcher.guarded.iter().any(|guarded| guarded.ascii);
+        let ascii = ascii || !self.matcher.foreign.is_empty();
+        if told {
+            Sieve::new(&self.needles, ascii)
+        } else {
+            None
         }
     }
 

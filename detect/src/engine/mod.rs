@@ -20,6 +20,7 @@ mod needles;
 mod program;
 mod router;
 mod scope;
+mod sieve;
 
 use std::collections::HashMap;
 use std::sync::Arc;

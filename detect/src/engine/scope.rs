@@ -10,6 +10,7 @@ use crate::engine::layout::{LayoutId, Layouts};
 use crate::engine::lines::Lines;
 use crate::engine::memo::{Limits, Memo, Remembered};
 use crate::engine::program::{Instance, Node, Place, Program, Rule, is_message};
+use crate::engine::sieve::Sieve;
 use crate::matcher::{Clause, View};
 
 /// Longer values are remembered line by line.
@@ -157,6 +158,7 @@ pub(crate) struct Scope {
     places: HashMap<String, u16>,
     message: Option<u16>,
     everywhere: Option<Asked>,
+    sieve: Option<Sieve>,
     slots: Vec<Option<Slots>>,
     slots_of: u32,
     /// By atom and by rule: the event for which it was last set.
@@ -181,12 +183,16 @@ impl Scope {
             places: HashMap::new(),
             message: None,
             everywhere: None,
+            sieve: None,
             slots: Vec::new(),
             slots_of: 0,
             now: 0,
             candidates: Vec::new(),
         };
         for (place, builder) in program.places.drain(..) {
+            if place == Place::Everywhere {
+                scope.sieve = builder.sieve();
+            }
             let asked = Asked::new(builder.build());
             let at = scope.fields.len() as u16; // At most as many as all rules have fields.
             if is_message(&place) {
@@ -257,7 +263,10 @@ impl Scope {
                 });
             }
         }
-        if let Some(everywhere) = &mut self.everywhere {
+        let sieve = self.sieve.as_mut();
+        if let Some(everywhere) = &mut self.everywhere
+            && sieve.is_none_or(|sieve| sieve.passes(event))
+        {
             let message = Value::Text(Cow::Borrowed(&*event.message));
             let values = event.fields.iter().map(|(_, value)| value);
             for value in values.chain(std::iter::once(&message)) {

@@ -1,0 +1,73 @@
+//! One quick look at all values of an event, before keywords are searched for in each of them.
+
+use aho_corasick::AhoCorasick;
+use aho_corasick::packed::{Config, MatchKind, Searcher};
+use weir_schema::{Event, Value};
+
+use crate::number::IntText;
+
+/// Between two values; no needle holds it, since none spans lines.
+const BETWEEN: u8 = b'\n';
+
+/// Tells of an event that no value of it holds a needle.
+#[derive(Debug)]
+pub(crate) struct Sieve {
+    search: Search,
+    /// Texts with letters beyond ASCII pass, whatever they hold.
+    ascii: bool,
+    text: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Search {
+    /// Compares many bytes at once; for few needles, on processors that can.
+    Packed(Box<Searcher>),
+    Automaton(AhoCorasick),
+}
+
+impl Sieve {
+    /// `needles` are in ASCII lower case and span no lines. `ascii`: they speak for ASCII alone.
+    pub(crate) fn new(needles: &[Vec<u8>], ascii: bool) -> Option<Self> {
+        let mut config = Config::new();
+        let mut builder = config.match_kind(MatchKind::LeftmostFirst).builder();
+        let search = match builder.extend(needles).build() {
+            Some(searcher) => Search::Packed(Box::new(searcher)),
+            None => Search::Automaton(AhoCorasick::new(needles).ok()?),
+        };
+        Some(Self {
+            search,
+            ascii,
+            text: Vec::new(),
+        })
+    }
+
+    /// Whether some value, or the message, may hold a needle.
+    pub(crate) fn passes(&mut self, event: &Event<'_>) -> bool {
+        self.text.clear();
+        for (_, value) in &event.fields {
+            gather(value, &mut self.text);
+        }
+        self.text.extend_from_slice(event.message.as_bytes());
+        if self.ascii && !self.text.is_ascii() {
+            return true;
+        }
+        self.text.make_ascii_lowercase();
+        match &self.search {
+            Search::Packed(searcher) => searcher.find(&self.text).is_some(),
+            Search::Automaton(automaton) => automaton.is_match(&self.text),
+        }
+    }
+}
+
+/// As deep as the reader of events lets lists be.
+fn gather(value: &Value<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::Text(text) | Value::Number(text) => out.extend_from_slice(text.as_bytes()),
+        Value::Int(n) => out.extend_from_slice(IntText::new(*n).as_str().as_bytes()),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::List(values) => values.iter().for_each(|value| gather(value, out)),
+        Value::Null => return,
+    }
+    out.push(BETWEEN);
+}
