@@ -253,8 +253,16 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/web/web_command_injection.yml"),
     ),
     (
+        "web/web_expression_injection.yml",
+        include_str!("../rules/web/web_expression_injection.yml"),
+    ),
+    (
         "web/web_jndi_lookup.yml",
         include_str!("../rules/web/web_jndi_lookup.yml"),
+    ),
+    (
+        "web/web_known_hole.yml",
+        include_str!("../rules/web/web_known_hole.yml"),
     ),
     (
         "web/web_login_guessing.yml",
@@ -295,6 +303,10 @@ const FILES: &[(&str, &str)] = &[
     (
         "web/web_sql_injection.yml",
         include_str!("../rules/web/web_sql_injection.yml"),
+    ),
+    (
+        "web/web_system_file.yml",
+        include_str!("../rules/web/web_system_file.yml"),
     ),
     (
         "windows/win_accessibility_debugger.yml",
