@@ -26,3 +26,5 @@ pub mod load;
 pub mod facts;
 
 pub mod order;
+
+pub mod machine;

@@ -6,8 +6,7 @@
 //! rules' names. A word that an event has no value for is `none`, as otherwise every rule that
 //! states such a word would run.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value as Json, json};
@@ -41,6 +40,12 @@ pub struct Corpus {
 }
 
 impl Corpus {
+    /// How many of the first events only warm up: a third. They come before what is measured, as
+    /// they would in a stream, and no event comes twice.
+    pub fn warm(&self) -> usize {
+        self.events.len() / 3
+    }
+
     /// Mean bytes of an event as Weir takes it.
     pub fn mean_bytes(&self) -> usize {
         let bytes: usize = self.events.iter().map(|event| event.ours.len()).sum();
@@ -67,8 +72,9 @@ pub struct Sources {
 
 struct Category {
     name: String,
-    channels: Json,
-    ids: Json,
+    /// Lowered: agents write them in any case.
+    channels: Vec<String>,
+    ids: Vec<Json>,
     kind: Option<String>,
     fields: Vec<(String, String)>,
 }
@@ -80,19 +86,22 @@ impl Sources {
         let mut services = BTreeMap::new();
         for (service, channels) in map["services"].as_object().context("no services")? {
             for channel in channels.as_array().into_iter().flatten() {
-                let channel = channel.as_str().unwrap_or_default().to_owned();
-                services.insert(channel, service.clone());
+                let channel = channel.as_str().unwrap_or_default();
+                services.insert(channel.to_lowercase(), service.clone());
             }
         }
         let mut categories = Vec::new();
         for (name, entries) in map["categories"].as_object().context("no categories")? {
             for entry in entries.as_array().into_iter().flatten() {
+                let list = |key: &str| entry[key].as_array().cloned().unwrap_or_default();
+                let channels = list("Channel");
+                let channels = channels.iter().filter_map(Json::as_str);
                 let fields = entry["fieldmap"].as_object().into_iter().flatten();
                 let fields = fields.filter_map(|(a, b)| Some((a.clone(), b.as_str()?.to_owned())));
                 categories.push(Category {
                     name: name.clone(),
-                    channels: entry["Channel"].clone(),
-                    ids: entry["EventID"].clone(),
+                    channels: channels.map(str::to_lowercase).collect(),
+                    ids: list("EventID"),
                     kind: entry["EventType"].as_str().map(str::to_owned),
                     fields: fields.collect(),
                 });
@@ -109,22 +118,20 @@ impl Sources {
     /// The event with product, service, category and renamed fields.
     fn hinted(&self, text: &str) -> Result<Vec<u8>> {
         let event: Map<String, Json> = serde_json::from_str(text)?;
-        let has = |list: &Json, field: &str| {
-            let value = event.get(field);
-            list.as_array()
-                .is_some_and(|list| list.iter().any(|one| Some(one) == value))
-        };
+        let channel = event.get("Channel").and_then(Json::as_str);
+        let channel = channel.unwrap_or_default().to_lowercase();
         let kind = event.get("EventType").and_then(Json::as_str);
         let category = self.categories.iter().find(|category| {
-            has(&category.channels, "Channel")
-                && has(&category.ids, "EventID")
+            category.channels.contains(&channel)
+                && event
+                    .get("EventID")
+                    .is_some_and(|id| category.ids.contains(id))
                 && category
                     .kind
                     .as_deref()
                     .is_none_or(|wanted| kind == Some(wanted))
         });
-        let channel = event.get("Channel").and_then(Json::as_str);
-        let service = channel.and_then(|channel| self.services.get(channel));
+        let service = self.services.get(&channel);
         let mut more = json!({
             "product": "windows",
             "service": service.map_or("none", String::as_str),
@@ -150,17 +157,34 @@ impl Sources {
     }
 }
 
-/// An event of a recording without `_file` and `_n`, which are not part of it.
-fn bare(line: &str) -> Option<String> {
+/// What names an event of a recording, and the event without that, as it is not part of it.
+fn bare(line: &str) -> Option<(&str, String)> {
     let at = line.find("\"_n\":")?;
-    let (_, rest) = line.get(at..)?.split_once(',')?;
-    Some(format!("{{{}", rest.trim_start()))
+    let end = at + line.get(at..)?.find(',')?;
+    let rest = line.get(end + 1..)?.trim_start();
+    Some((line.get(..end)?, format!("{{{rest}")))
 }
 
-/// Calls `f` with every `step`-th event of a file of recordings, in order.
-pub fn each(path: &Path, step: usize, f: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
-    for line in data::lines(path)?.step_by(step) {
-        f(&bare(&line?).context("a line without _n")?)?;
+/// Calls `f` with every `step`-th event of a file of recordings, in order; not with those about
+/// which engines are known to differ (`docs/decisions/012-differences-from-rsigma.md`).
+pub fn each(file: &str, step: usize, f: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    let folder = data::folder()?.join("windows");
+    let truth = folder.join(file.replace(".jsonl.zst", ".sigma.jsonl"));
+    let mut disputed = BTreeSet::new();
+    if truth.exists() {
+        for line in data::lines(&truth)? {
+            let line = line?;
+            if line.contains("\"disputed\"") {
+                disputed.extend(bare(&line).map(|(name, _)| name.to_owned()));
+            }
+        }
+    }
+    for line in data::lines(&folder.join(file))?.step_by(step) {
+        let line = line?;
+        let (name, event) = bare(&line).context("a line without _n")?;
+        if !disputed.contains(name) {
+            f(&event)?;
+        }
     }
     Ok(())
 }
@@ -175,16 +199,12 @@ pub fn windows(
 ) -> Result<Corpus> {
     let mut events = Vec::new();
     for file in files {
-        each(
-            &data::folder()?.join("windows").join(file),
-            step,
-            &mut |text| {
-                if events.len() < count {
-                    events.push(sources.windows(text)?);
-                }
-                Ok(())
-            },
-        )?;
+        each(file, step, &mut |text| {
+            if events.len() < count {
+                events.push(sources.windows(text)?);
+            }
+            Ok(())
+        })?;
     }
     Ok(Corpus {
         name: name.to_owned(),

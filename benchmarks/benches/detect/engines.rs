@@ -39,37 +39,16 @@ impl Ours {
             .collect()
     }
 
-    /// Matches of events that are there already. What is remembered of values begins anew.
-    pub fn matching(&self, events: &[Event<'_>]) -> usize {
-        let (mut detector, mut found) = (Detector::new(), Detected::default());
-        let mut matches = 0;
-        for event in events {
-            detector.detect(&self.book, event, TENANT, None, &mut found);
-            matches += found.matches.len();
-        }
-        matches
-    }
-
-    /// Matches of events that are bytes still.
-    pub fn whole(&self, corpus: &Corpus) -> usize {
-        let context = context(corpus.format);
-        let (mut detector, mut found) = (Detector::new(), Detected::default());
-        let mut matches = 0;
-        for event in &corpus.events {
-            let event = weir_parse::decode(&event.ours, &context);
-            detector.detect(&self.book, &event, TENANT, None, &mut found);
-            matches += found.matches.len();
-        }
-        matches
-    }
-
-    pub fn stream(&self, format: Format) -> impl FnMut(&[u8]) -> usize {
-        let (mut detector, mut found) = (Detector::new(), Detected::default());
-        move |frame| {
-            let event = weir_parse::decode(frame, &context(format));
-            detector.detect(&self.book, &event, TENANT, None, &mut found);
-            found.matches.len()
-        }
+    /// A worker that has seen the first events and nothing else: what it remembers of values is
+    /// what a stream would have shown it.
+    pub fn warm(&self, events: &[Event<'_>]) -> Worker<'_> {
+        let mut worker = Worker {
+            book: &self.book,
+            detector: Detector::new(),
+            found: Detected::default(),
+        };
+        worker.matching(events);
+        worker
     }
 
     /// Names of the rules that match each event.
@@ -81,6 +60,30 @@ impl Ours {
             sorted(names.collect())
         };
         events.iter().map(&mut names).collect()
+    }
+}
+
+pub struct Worker<'b> {
+    book: &'b RuleBook,
+    detector: Detector,
+    found: Detected,
+}
+
+impl Worker<'_> {
+    fn one(&mut self, event: &Event<'_>) -> usize {
+        let found = &mut self.found;
+        self.detector.detect(self.book, event, TENANT, None, found);
+        found.matches.len()
+    }
+
+    /// Matches of events that are there already.
+    pub fn matching(&mut self, events: &[Event<'_>]) -> usize {
+        events.iter().map(|event| self.one(event)).sum()
+    }
+
+    /// Matches of an event that is bytes still.
+    pub fn whole(&mut self, frame: &[u8], format: Format) -> usize {
+        self.one(&weir_parse::decode(frame, &context(format)))
     }
 }
 
@@ -124,17 +127,11 @@ impl Theirs {
         events.iter().map(matches).sum()
     }
 
-    pub fn whole(&self, corpus: &Corpus) -> usize {
-        let mut one = self.stream();
-        corpus.events.iter().map(|event| one(&event.theirs)).sum()
-    }
-
-    pub fn stream(&self) -> impl FnMut(&[u8]) -> usize {
-        |frame| {
-            // What it cannot read it cannot match; the comparison of matches would tell.
-            let event: Json = serde_json::from_slice(frame).unwrap_or_default();
-            self.engine.evaluate(&JsonEvent::borrow(&event)).len()
-        }
+    /// Matches of an event that is bytes still.
+    pub fn whole(&self, frame: &[u8]) -> usize {
+        // What it cannot read it cannot match; the comparison of matches would tell.
+        let event: Json = serde_json::from_slice(frame).unwrap_or_default();
+        self.engine.evaluate(&JsonEvent::borrow(&event)).len()
     }
 
     pub fn names(&self, events: &[Json]) -> Vec<Vec<String>> {

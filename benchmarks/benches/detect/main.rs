@@ -7,9 +7,6 @@
 mod corpus;
 mod data;
 mod engines;
-#[allow(dead_code)] // It is of the other benchmark, which needs more of it.
-#[path = "../../src/bin/end_to_end/machine.rs"]
-mod machine;
 mod measure;
 mod worst;
 
@@ -19,9 +16,10 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use serde_json::{Value as Json, json};
+use weir_benchmarks::machine;
 use weir_schema::Format;
 
-use corpus::{Corpus, Sources};
+use corpus::{Corpus, Frames, Sources};
 use data::Rule;
 use engines::{Ours, Theirs};
 use measure::{Race, took};
@@ -162,7 +160,7 @@ fn main_part(options: &Options, rules: &[Rule], sources: &Sources) -> Result<Vec
 
 fn rules_part(options: &Options, sources: &Sources) -> Result<Vec<Race>> {
     let rules = data::rules(ALL_RULES)?;
-    let corpus = corpus::windows("", &[RECORDINGS], 29, options.events.min(20_000), sources)?;
+    let corpus = corpus::windows("", &[RECORDINGS], 19, options.events.min(30_000), sources)?;
     let mut races = Vec::new();
     for count in [100, 1_000, 3_141, rules.len(), 10_000] {
         // Of the smaller numbers, some of every folder.
@@ -221,23 +219,41 @@ fn same_matches(corpus: &Corpus, ours: &Ours, theirs: &Theirs) -> Result<()> {
 
 fn matching(options: &Options, corpus: &Corpus, ours: &Ours, theirs: &Theirs) -> Result<Race> {
     let (a, b) = (Ours::decode(corpus), Theirs::decode(corpus)?);
+    let warm = corpus.warm();
     let race = Race::run(
         format!("{}: matching", corpus.name),
-        (corpus.events.len(), corpus.mean_bytes()),
+        (corpus.events.len() - warm, corpus.mean_bytes()),
         options.rounds,
-        &mut || ours.matching(&a),
-        &mut || theirs.matching(&b),
+        &mut || {
+            let mut worker = ours.warm(&a[..warm]);
+            took(|| worker.matching(&a[warm..]))
+        },
+        &mut || took(|| theirs.matching(&b[warm..])),
     )?;
     agreed(race)
 }
 
 fn whole(options: &Options, corpus: &Corpus, ours: &Ours, theirs: &Theirs) -> Result<Race> {
+    let a = Ours::decode(corpus);
+    let warm = corpus.warm();
+    let measured = &corpus.events[warm..];
     let race = Race::run(
         format!("{}: bytes to matches", corpus.name),
-        (corpus.events.len(), corpus.mean_bytes()),
+        (measured.len(), corpus.mean_bytes()),
         options.rounds,
-        &mut || ours.whole(corpus),
-        &mut || theirs.whole(corpus),
+        &mut || {
+            let mut worker = ours.warm(&a[..warm]);
+            let mut one = |event: &Frames| worker.whole(&event.ours, corpus.format);
+            took(|| measured.iter().map(&mut one).sum())
+        },
+        &mut || {
+            took(|| {
+                measured
+                    .iter()
+                    .map(|event| theirs.whole(&event.theirs))
+                    .sum()
+            })
+        },
     )?;
     agreed(race)
 }
@@ -266,17 +282,17 @@ fn alone(engine: Engine) -> Result<Json> {
     let me = std::process::id();
     let before = machine::memory_peak_bytes(me)?;
     let (mut ours, mut theirs) = (None, None);
-    let (load, ()) = {
-        let (load, _) = took(|| match engine {
-            Engine::Weir => usize::from(ours.insert(Ours::load(&rules)).is_ok()),
-            Engine::Rsigma => usize::from(theirs.insert(Theirs::load(&rules)).is_ok()),
-        })?;
-        (load, ())
-    };
+    let (load, _) = took(|| match engine {
+        Engine::Weir => usize::from(ours.insert(Ours::load(&rules)).is_ok()),
+        Engine::Rsigma => usize::from(theirs.insert(Theirs::load(&rules)).is_ok()),
+    })?;
     let (ours, theirs) = (ours.transpose()?, theirs.transpose()?);
     let mut run: Box<dyn FnMut(&[u8]) -> usize + '_> = match (&ours, &theirs) {
-        (Some(ours), _) => Box::new(ours.stream(Format::Json)),
-        (None, Some(theirs)) => Box::new(theirs.stream()),
+        (Some(ours), _) => {
+            let mut worker = ours.warm(&[]);
+            Box::new(move |frame| worker.whole(frame, Format::Json))
+        }
+        (None, Some(theirs)) => Box::new(|frame| theirs.whole(frame)),
         (None, None) => bail!("no engine was loaded"),
     };
     // The index of rules is built at the first event.
@@ -284,7 +300,6 @@ fn alone(engine: Engine) -> Result<Json> {
     let loaded = machine::memory_peak_bytes(me)?;
     let (mut events, mut matches, mut cpu) = (0, 0, 0.0);
     let mut parcel = Vec::with_capacity(PARCEL);
-    let path = data::folder()?.join("windows").join(RECORDINGS);
     let mut judge = |parcel: &mut Vec<corpus::Frames>| -> Result<()> {
         let (took, found) = took(|| {
             let bytes = |frames: &corpus::Frames| match engine {
@@ -299,7 +314,7 @@ fn alone(engine: Engine) -> Result<Json> {
         parcel.clear();
         Ok(())
     };
-    corpus::each(&path, 1, &mut |text| {
+    corpus::each(RECORDINGS, 1, &mut |text| {
         parcel.push(sources.windows(text)?);
         if parcel.len() == PARCEL {
             judge(&mut parcel)?;

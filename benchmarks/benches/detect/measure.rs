@@ -40,24 +40,24 @@ pub struct Race {
 }
 
 impl Race {
-    /// One round of each to warm up, then `rounds` of each, in turn.
+    /// `rounds` of each, in turn; what a round needs to be made ready is not measured.
     pub fn run(
         name: impl Into<String>,
         (events, bytes): (usize, usize),
         rounds: usize,
-        ours: &mut dyn FnMut() -> usize,
-        theirs: &mut dyn FnMut() -> usize,
+        ours: &mut dyn FnMut() -> Result<(Took, usize)>,
+        theirs: &mut dyn FnMut() -> Result<(Took, usize)>,
     ) -> Result<Self> {
         let mut race = Self {
             name: name.into(),
             events,
             bytes,
-            matches: [ours(), theirs()],
+            matches: [ours()?.1, theirs()?.1],
             rounds: [Vec::new(), Vec::new()],
         };
         for _ in 0..rounds {
-            race.rounds[0].push(took(&mut *ours)?.0);
-            race.rounds[1].push(took(&mut *theirs)?.0);
+            race.rounds[0].push(ours()?.0);
+            race.rounds[1].push(theirs()?.0);
         }
         println!("{}", race.row());
         Ok(race)

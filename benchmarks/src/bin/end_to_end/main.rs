@@ -8,7 +8,6 @@
 //! ```
 
 mod http;
-mod machine;
 mod server;
 
 use std::collections::HashMap;
@@ -22,6 +21,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 use weir_benchmarks::catalogue::alerting_rule;
 use weir_benchmarks::load::{Completed, LoadStream};
+use weir_benchmarks::machine;
 use weir_schema::EventTime;
 
 use server::{Follower, Server};

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use weir_benchmarks::machine;
 
-use crate::{Snapshot, http, machine};
+use crate::{Snapshot, http};
 
 /// How long the server may take to be ready, and to end.
 const PATIENCE: Duration = Duration::from_secs(30);

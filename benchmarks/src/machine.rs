@@ -47,6 +47,7 @@ fn thread(stat: &str) -> Option<(u32, String, f64)> {
 }
 
 /// CPU seconds between two readings, summed over threads of the same name.
+#[must_use]
 pub fn difference(before: &Threads, after: &Threads) -> BTreeMap<String, f64> {
     let mut spent = BTreeMap::new();
     for (id, (name, seconds)) in after {
@@ -68,6 +69,7 @@ pub fn memory_peak_bytes(process: u32) -> Result<u64> {
 
 /// Processor, cores and kernel of this machine, and how busy it was: others' work spoils a
 /// measurement.
+#[must_use]
 pub fn describe() -> Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let processors = read("/proc/cpuinfo");
@@ -83,6 +85,7 @@ pub fn describe() -> Value {
 }
 
 /// The commit that is checked out, with `+` where files differ from it.
+#[must_use]
 pub fn commit() -> Option<String> {
     let git = |arguments: &[&str]| -> Option<String> {
         let output = Command::new("git").args(arguments).output().ok()?;
@@ -99,6 +102,7 @@ pub fn commit() -> Option<String> {
 }
 
 /// The least duration that `percent` of the sorted ones do not pass, in milliseconds.
+#[must_use]
 pub fn percentile_ms(sorted: &[Duration], percent: usize) -> Option<f64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted
