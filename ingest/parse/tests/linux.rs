@@ -385,3 +385,71 @@ fn recordings_of_linux_hosts_read_without_a_problem() {
         assert_eq!(cut, expected_cut, "{file}");
     }
 }
+
+/// One of each form that is read here, and of Zeek's, which shares the way in.
+const FORMS: [&str; 5] = [
+    "type=USER_CMD msg=audit(1.5:9): pid=4 msg='cwd=\"/r\" cmd=6C73 key=6101 a=[\"x\",\"y\"] res=ok'",
+    "type=EXECVE msg=audit(1.5:9): argc=2 a0=\"c\" a1_len=8 a1[0]=6161 a1[1]=62",
+    "<?xml version='1.0'?><Event><System><EventID Qualifiers=\"1\">4</EventID><Computer>c</Computer>\
+     </System><EventData><Data Name='A'>&lt;&#x41;</Data><Data><![CDATA[x]]></Data></EventData></Event>",
+    "a=1 b=\"x \\\" y\" c=, d=4",
+    "#separator \\x7c\n#path|p\n#fields|ts|s|l\n#types|time|string|set[count]\n1.5|\\x41\\\\|1,-",
+];
+
+#[test]
+fn every_beginning_and_every_spoilt_byte_is_an_event() {
+    let mut whole = 0;
+    for form in FORMS {
+        let bytes = form.as_bytes();
+        whole += usize::from(decode(bytes, &context()).problems.is_empty());
+        for end in 0..bytes.len() {
+            let event = decode(&bytes[..end], &context());
+            assert!(event.fields.len() < 30);
+        }
+        for at in 0..bytes.len() {
+            for mark in b"\"'<>&\\[]=#\t\n \x1d\x80\xff0" {
+                let mut spoilt = bytes.to_vec();
+                spoilt[at] = *mark;
+                let event = decode(&spoilt, &context());
+                assert!(event.fields.len() < 30);
+            }
+        }
+    }
+    // Neither the pairs nor the XML say when they were.
+    assert_eq!(whole, FORMS.len() - 2);
+}
+
+#[test]
+fn a_mebibyte_of_any_form_ends() {
+    let xml = "<Event><System><EventID>1</EventID><Computer>c</Computer></System><EventData>";
+    let record = "type=EXECVE msg=audit(1.5:9): ";
+    for (start, again) in [
+        (xml, "<Data>x</Data>"),
+        (xml, "<Data Name='a"),
+        (xml, "<a>"),
+        (xml, "<!--"),
+        (xml, "&"),
+        (xml, "&lt"),
+        (xml, "x=\""),
+        ("<Event ", "a='b' "),
+        (record, "a=\"b "),
+        (record, "a=[b "),
+        (record, "a0[1]=41 "),
+        (record, "(x "),
+        ("", "a=\"b\" "),
+        ("", "a=\"\\"),
+        ("", "a=b, "),
+        ("#fields\ta\n", "\t"),
+        ("#fields\ta\n", "\\x"),
+        ("#fields", "\ta"),
+        ("", "#fields\ta\n"),
+        ("#fields\ta\n#types\tset[int]\n", "1,"),
+    ] {
+        let frame = start.to_owned() + &again.repeat((1 << 20) / again.len());
+        let event = decode(frame.as_bytes(), &context());
+        assert!(
+            event.fields.len() <= weir_parse::FIELDS_MAX,
+            "{start}{again}"
+        );
+    }
+}
