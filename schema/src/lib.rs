@@ -8,6 +8,8 @@ pub mod journal;
 
 pub mod event;
 
+pub mod observable;
+
 pub mod rule;
 
 pub mod alert;
@@ -28,6 +30,7 @@ pub use id::{
     TenantKey,
 };
 pub use journal::{Batch, Control, Delivery, Entry, Format, SealedEpoch, TimeBounds, Transport};
+pub use observable::{Observable, ObservableKind, OcsfClass, Role};
 pub use records::Records;
 pub use rule::{Bound, Fact, Level, Member, Plan, PlanKind};
 pub use time::{EventTime, ReceiveTime, Span};

@@ -12,6 +12,7 @@ mod json_event;
 mod keyvalue;
 mod logsource;
 mod marks;
+mod observables;
 mod render;
 mod rfc5424;
 mod services;
@@ -26,6 +27,7 @@ use std::borrow::Cow;
 use weir_schema::{Event, Format, LogSource, Problem, ReceiveTime, Span, Value};
 
 pub use logsource::{LogSourceError, parse_logsource};
+pub use observables::{OBSERVABLES_MAX, observables, ocsf_class};
 pub use render::event_json;
 pub use time::Zone;
 

@@ -1,11 +1,13 @@
 //! An event as one JSON object, as `replay --output events` prints it.
 
 use chrono::{DateTime, SecondsFormat};
-use serde_json::{Map, Number, Value as Json};
-use weir_schema::{Event, Value};
+use serde_json::{Map, Number, Value as Json, json};
+use weir_schema::{Event, Observable, Value};
 
-/// The event on one line: time, log source, fields by their flat names, message, and problems where
-/// there are any.
+use crate::{observables, ocsf_class};
+
+/// The event on one line: time, log source, fields by their flat names, the OCSF class and the
+/// observables where there are any, message, and problems where there are any.
 #[must_use]
 pub fn event_json(event: &Event<'_>) -> String {
     let mut object = Map::new();
@@ -26,9 +28,20 @@ pub fn event_json(event: &Event<'_>) -> String {
     object.insert("logsource".into(), Json::Object(source));
     let mut fields = Map::new();
     for (name, value) in &event.fields {
-        fields.insert(name.clone().into_owned(), json(value));
+        fields.insert(name.clone().into_owned(), plain(value));
     }
     object.insert("fields".into(), Json::Object(fields));
+    if let Some(class) = ocsf_class(event) {
+        object.insert(
+            "class".into(),
+            json!({ "uid": class.uid, "name": class.name }),
+        );
+    }
+    let found = observables(event);
+    if !found.is_empty() {
+        let found = found.iter().map(observable).collect();
+        object.insert("observables".into(), Json::Array(found));
+    }
     object.insert(
         "message".into(),
         Json::String(event.message.clone().into_owned()),
@@ -40,7 +53,20 @@ pub fn event_json(event: &Event<'_>) -> String {
     Json::Object(object).to_string()
 }
 
-fn json(value: &Value<'_>) -> Json {
+fn observable(observable: &Observable<'_>) -> Json {
+    let mut object = json!({
+        "kind": observable.kind.name(),
+        "role": observable.role.name(),
+        "value": observable.value,
+        "field": observable.field,
+    });
+    if let (Some(algorithm), Json::Object(object)) = (observable.algorithm, &mut object) {
+        object.insert("algorithm".into(), algorithm.into());
+    }
+    object
+}
+
+fn plain(value: &Value<'_>) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Bool(b) => Json::Bool(*b),
@@ -48,7 +74,7 @@ fn json(value: &Value<'_>) -> Json {
         Value::Number(text) => number(text),
         Value::Text(text) => Json::String(text.clone().into_owned()),
         // Lists are at most as deep as the reader allows.
-        Value::List(values) => Json::Array(values.iter().map(json).collect()),
+        Value::List(values) => Json::Array(values.iter().map(plain).collect()),
     }
 }
 

@@ -122,7 +122,7 @@ fn reject<'a>(text: &'a str, draft: &mut Draft<'a>) {
     let Some((command, rest)) = cut(text, " from ") else {
         return;
     };
-    draft.text("command", command);
+    draft.text("smtp_command", command);
     client(rest, draft);
     let Some((_, said)) = cut(rest, "]: ").or_else(|| cut(rest, ": ")) else {
         return;

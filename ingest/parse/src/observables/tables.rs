@@ -1,0 +1,340 @@
+//! The tables: for each source, the fields whose values name something, of which kind and in which
+//! role.
+//!
+//! A row is `(field, kind, role, form)`, rows of a table are in the order of their field names, and
+//! a field stands once. To teach Weir a field, add a row; to teach it a source, add a table and its
+//! sign in [`source`].
+
+use weir_schema::ObservableKind::{
+    Domain, Email, File, Hash, Host, Ip, Port, Process, RegistryKey, Resource, Url, User, UserAgent,
+};
+use weir_schema::Role::{Actor, Device, Parent, Source as From, Target};
+use weir_schema::{Event, ObservableKind, Role, Value};
+
+/// How the value of a field is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The value itself.
+    Plain,
+    /// `MD5=…,SHA256=…`
+    Hashes,
+    /// The first argument of what is run; of other calls it is a number.
+    Argument,
+    /// A command, of which the first word is meant, if it is a path.
+    Words,
+    /// The answers of a name server, in Sysmon's words.
+    Answers,
+    /// What it is says the field `ObjectType`.
+    Object,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field {
+    pub name: &'static str,
+    pub kind: ObservableKind,
+    pub role: Role,
+    pub form: Form,
+}
+
+const fn row(name: &'static str, kind: ObservableKind, role: Role) -> Field {
+    form(name, kind, role, Form::Plain)
+}
+
+const fn form(name: &'static str, kind: ObservableKind, role: Role, form: Form) -> Field {
+    Field {
+        name,
+        kind,
+        role,
+        form,
+    }
+}
+
+/// Whose field names an event has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The Windows event log, and Sysmon wherever it runs.
+    Windows,
+    Zeek,
+    CloudTrail,
+    Auditd,
+    /// Lines, whose readers share their names, and whatever else a source calls by common names.
+    Line,
+}
+
+pub(super) fn source(event: &Event<'_>) -> Source {
+    let words = &event.logsource;
+    match (words.product.as_deref(), words.service.as_deref()) {
+        (Some("windows"), _) => Source::Windows,
+        (Some("zeek"), _) => Source::Zeek,
+        (Some("aws"), Some("cloudtrail")) => Source::CloudTrail,
+        (_, Some("auditd")) => Source::Auditd,
+        _ if event.get("Channel").is_some() && event.get("EventID").is_some() => Source::Windows,
+        _ => Source::Line,
+    }
+}
+
+/// The row of a field.
+pub(super) fn field(source: Source, event: &Event<'_>, name: &str) -> Option<&'static Field> {
+    let table: &[Field] = match source {
+        Source::Windows if starts_process(event) => {
+            return find(&PROCESS_START, name).or_else(|| find(&WINDOWS, name));
+        }
+        Source::Windows => &WINDOWS,
+        Source::Zeek => &ZEEK,
+        Source::CloudTrail => &CLOUDTRAIL,
+        Source::Auditd => &AUDITD,
+        Source::Line => &LINE,
+    };
+    find(table, name)
+}
+
+fn find(table: &'static [Field], name: &str) -> Option<&'static Field> {
+    let at = table.binary_search_by(|field| field.name.cmp(name)).ok()?;
+    table.get(at)
+}
+
+fn starts_process(event: &Event<'_>) -> bool {
+    matches!(event.get("EventID"), Some(Value::Int(1 | 4688)))
+}
+
+/// Where a process starts, it is the target, and who started it the parent.
+const PROCESS_START: [Field; 3] = [
+    row("Image", Process, Target),
+    row("NewProcessName", Process, Target),
+    row("TargetUserName", User, Target),
+];
+
+/// Names of event data, as Microsoft documents them for Sysmon and the Security log.
+const WINDOWS: [Field; 59] = [
+    row("AccountName", User, Target),
+    row("Application", Process, Actor),
+    row("ClientAddress", Ip, From),
+    row("ClientName", Host, From),
+    row("Computer", Host, Device),
+    row("DestAddress", Ip, Target),
+    row("DestPort", Port, Target),
+    row("DestinationHostname", Domain, Target),
+    row("DestinationIp", Ip, Target),
+    row("DestinationPort", Port, Target),
+    form("Hash", Hash, Target, Form::Hashes),
+    form("Hashes", Hash, Target, Form::Hashes),
+    row("HostApplication", Process, Actor),
+    row("Image", Process, Actor),
+    row("ImageLoaded", File, Target),
+    row("ImagePath", File, Target),
+    row("IpAddress", Ip, From),
+    row("IpPort", Port, From),
+    form("MD5", Hash, Target, Form::Hashes),
+    row("MemberName", User, Target),
+    row("NewProcessName", Process, Target),
+    row("NewTargetUserName", User, Target),
+    form("ObjectName", File, Target, Form::Object),
+    row("OldTargetUserName", User, Target),
+    row("OriginalFileName", File, Target),
+    row("ParentImage", Process, Parent),
+    row("ParentProcessName", Process, Parent),
+    row("ParentUser", User, Parent),
+    row("Path", File, Target),
+    row("ProcessName", Process, Actor),
+    row("QueryName", Domain, Target),
+    form("QueryResults", Domain, Target, Form::Answers),
+    row("RelativeTargetName", File, Target),
+    form("SHA1", Hash, Target, Form::Hashes),
+    form("SHA256", Hash, Target, Form::Hashes),
+    row("SamAccountName", User, Target),
+    row("ScriptName", File, Target),
+    row("ServiceFileName", File, Target),
+    row("ShareName", Resource, Target),
+    row("SourceAddress", Ip, From),
+    row("SourceHostname", Host, From),
+    row("SourceImage", Process, Actor),
+    row("SourceIp", Ip, From),
+    row("SourcePort", Port, From),
+    row("SourceUser", User, Actor),
+    row("SubjectUserName", User, Actor),
+    row("TargetFilename", File, Target),
+    row("TargetImage", Process, Target),
+    row("TargetObject", RegistryKey, Target),
+    row("TargetServerName", Host, Target),
+    row("TargetUser", User, Target),
+    row("TargetUserName", User, Target),
+    row("User", User, Actor),
+    row("UserName", User, Actor),
+    row("Workstation", Host, From),
+    row("WorkstationName", Host, From),
+    row("host", Host, Device),
+    row("url", Url, Target),
+    row("user", User, Actor),
+];
+
+/// Columns of Zeek's logs.
+const ZEEK: [Field; 44] = [
+    row("answers", Domain, Target),
+    row("assigned_addr", Ip, Target),
+    row("client", User, Actor),
+    row("client_addr", Ip, From),
+    row("client_fqdn", Domain, From),
+    row("client_name", Host, From),
+    row("cookie", User, Actor),
+    row("dst", Ip, Target),
+    row("extracted", File, Target),
+    row("filename", File, Target),
+    row("helo", Domain, From),
+    row("host", Domain, Target),
+    row("host_name", Host, From),
+    row("hostname", Host, From),
+    row("id.orig_h", Ip, From),
+    row("id.orig_p", Port, From),
+    row("id.resp_h", Ip, Target),
+    row("id.resp_p", Port, Target),
+    row("mailfrom", Email, From),
+    row("md5", Hash, Target),
+    row("name", File, Target),
+    row("orig_filenames", File, Target),
+    row("path", Resource, Target),
+    row("query", Domain, Target),
+    row("rcptto", Email, Target),
+    row("referrer", Url, From),
+    row("requested_addr", Ip, Target),
+    row("resp_filenames", File, Target),
+    row("rx_hosts", Ip, Target),
+    row("san.dns", Domain, Target),
+    row("san.email", Email, Target),
+    row("san.ip", Ip, Target),
+    row("san.uri", Url, Target),
+    row("seen.host", Ip, Target),
+    row("server_addr", Ip, Target),
+    row("server_dns_computer_name", Host, Target),
+    row("server_name", Domain, Target),
+    row("sha1", Hash, Target),
+    row("sha256", Hash, Target),
+    row("src", Ip, From),
+    row("tx_hosts", Ip, From),
+    row("user", User, Actor),
+    row("user_agent", UserAgent, From),
+    row("username", User, Actor),
+];
+
+/// Fields of CloudTrail records.
+const CLOUDTRAIL: [Field; 22] = [
+    row("recipientAccountId", Resource, Device),
+    row("requestParameters.accessKeyId", Resource, Target),
+    row("requestParameters.bucketName", Resource, Target),
+    row("requestParameters.dBInstanceIdentifier", Resource, Target),
+    row("requestParameters.functionName", Resource, Target),
+    row("requestParameters.groupId", Resource, Target),
+    row("requestParameters.groupName", Resource, Target),
+    row("requestParameters.instanceId", Resource, Target),
+    row("requestParameters.key", File, Target),
+    row("requestParameters.keyId", Resource, Target),
+    row("requestParameters.name", Resource, Target),
+    row("requestParameters.policyArn", Resource, Target),
+    row("requestParameters.roleArn", Resource, Target),
+    row("requestParameters.roleName", Resource, Target),
+    row("requestParameters.secretId", Resource, Target),
+    row("requestParameters.snapshotId", Resource, Target),
+    row("requestParameters.userName", User, Target),
+    row("sourceIPAddress", Ip, From),
+    row("userAgent", UserAgent, From),
+    row("userIdentity.arn", User, Actor),
+    row(
+        "userIdentity.sessionContext.sessionIssuer.userName",
+        User,
+        Actor,
+    ),
+    row("userIdentity.userName", User, Actor),
+];
+
+/// Fields of Linux audit records.
+const AUDITD: [Field; 13] = [
+    row("AUID", User, Actor),
+    row("UID", User, Actor),
+    form("a0", Process, Target, Form::Argument),
+    row("acct", User, Target),
+    row("addr", Ip, From),
+    row("exe", Process, Actor),
+    row("host", Host, Device),
+    row("hostname", Host, From),
+    row("laddr", Ip, From),
+    row("name", File, Target),
+    row("node", Host, Device),
+    row("path", File, Target),
+    row("user", User, Actor),
+];
+
+/// What our readers of lines call their fields, the names of CEF and LEEF, and those that other
+/// makers use for the same.
+const LINE: [Field; 55] = [
+    row("by_user", User, Actor),
+    row("c-ip", Ip, From),
+    form("command", Process, Target, Form::Words),
+    row("cs-host", Domain, Target),
+    row("cs-referer", Url, From),
+    row("cs-uri", Url, Target),
+    row("cs-user-agent", UserAgent, From),
+    row("cs-username", User, Actor),
+    row("dhost", Host, Target),
+    row("dpt", Port, Target),
+    row("dst", Ip, Target),
+    row("dstPort", Port, Target),
+    row("dst_ip", Ip, Target),
+    row("dst_port", Port, Target),
+    row("dstip", Ip, Target),
+    row("dstport", Port, Target),
+    row("duser", User, Target),
+    row("dvchost", Host, Device),
+    row("email", Email, Actor),
+    row("fileHash", Hash, Target),
+    row("filePath", File, Target),
+    row("fname", File, Target),
+    row("from", Email, From),
+    row("host", Host, Device),
+    row("hostname", Host, Device),
+    row("md5", Hash, Target),
+    row("path", File, Target),
+    row("query", Domain, Target),
+    row("remote_addr", Ip, From),
+    row("remote_ip", Ip, From),
+    row("request", Url, Target),
+    row("requestClientApplication", UserAgent, From),
+    row("rhost", Host, From),
+    row("sha1", Hash, Target),
+    row("sha256", Hash, Target),
+    row("shost", Host, From),
+    row("source_ip", Ip, From),
+    row("sproc", Process, Actor),
+    row("spt", Port, From),
+    row("src", Ip, From),
+    row("srcPort", Port, From),
+    row("src_host", Host, From),
+    row("src_ip", Ip, From),
+    row("src_port", Port, From),
+    row("srcip", Ip, From),
+    row("srcport", Port, From),
+    row("suser", User, Actor),
+    row("target_user", User, Target),
+    row("to", Email, Target),
+    row("url", Url, Target),
+    row("user", User, Actor),
+    row("user_agent", UserAgent, From),
+    row("user_name", User, Actor),
+    row("username", User, Actor),
+    row("usrName", User, Actor),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{AUDITD, CLOUDTRAIL, LINE, PROCESS_START, WINDOWS, ZEEK};
+
+    #[test]
+    fn rows_are_in_order_and_names_stand_once() {
+        let tables: [&[super::Field]; 6] =
+            [&PROCESS_START, &WINDOWS, &ZEEK, &CLOUDTRAIL, &AUDITD, &LINE];
+        for table in tables {
+            for pair in table.windows(2) {
+                let (a, b) = (pair[0].name, pair[1].name);
+                assert!(a < b, "{a} stands before {b}");
+            }
+        }
+    }
+}
