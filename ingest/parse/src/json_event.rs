@@ -87,7 +87,8 @@ pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'
         draft.message = message.unwrap_or_default();
     }
     let time = draft.time;
-    if wrapped::read(draft) && configured.is_some() {
+    // What is an event by its own fields is not the carrier of another.
+    if draft.source.product.is_none() && wrapped::read(draft) && configured.is_some() {
         draft.time = time;
     }
 }

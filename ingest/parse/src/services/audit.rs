@@ -179,7 +179,13 @@ fn value<'a>(kind: &str, name: &str, tail: &'a str) -> (Value<'a>, &'a str) {
         let item = |item: &'a str| Value::Text(Cow::Borrowed(item.trim_matches('"')));
         return (Value::List(items.map(item).collect()), rest);
     }
-    let end = tail.find([' ', '\'', '\u{1d}']).unwrap_or(tail.len());
+    let end = if name == "proctitle" && kind.starts_with("AUOMS_") {
+        // Microsoft's collector decodes it, and puts no quotes around its spaces.
+        tail.find(" redactors=")
+    } else {
+        tail.find([' ', '\'', '\u{1d}'])
+    };
+    let end = end.unwrap_or(tail.len());
     let (text, rest) = tail.split_at_checked(end).unwrap_or((tail, ""));
     let text = text.trim_end_matches(',');
     let text = if text.contains('(') {
