@@ -74,7 +74,13 @@ fn clauses(explained: &weir_detect::Explanation) -> Vec<MatchedClause> {
     let own = explained.decisive().filter(|_| explained.matched);
     let own = own.map(|clause| {
         let field = clause.field.as_deref().unwrap_or("keywords");
-        let patterns = clause.patterns.join(", ");
+        // What it met, of all that would do; a `not` met nothing.
+        let met = if clause.hits.is_empty() {
+            &clause.patterns
+        } else {
+            &clause.hits
+        };
+        let patterns = met.join(", ");
         MatchedClause {
             rule: explained.rule.clone(),
             clause: format!(

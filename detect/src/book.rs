@@ -122,7 +122,7 @@ impl RuleBook {
     /// explained by its members.
     #[must_use]
     pub fn explain(&self, rule: &str, event: &Event<'_>) -> Option<Explanation> {
-        explain::explain(&self.inner.catalog, rule, event)
+        explain::explain(&self.inner.catalog, self.sources(), rule, event)
     }
 
     /// All rules in order of id.
@@ -135,14 +135,16 @@ impl RuleBook {
 
     pub(crate) fn index(&self) -> &Arc<Index> {
         let inner = &*self.inner;
-        inner.index.get_or_init(|| {
-            let own = || {
-                static OWN: OnceLock<LogSources> = OnceLock::new();
-                OWN.get_or_init(LogSources::default)
-            };
-            let sources = inner.sources.as_deref().unwrap_or_else(own);
-            Arc::new(Index::new(&inner.catalog, sources))
-        })
+        let new = || Arc::new(Index::new(&inner.catalog, self.sources()));
+        inner.index.get_or_init(new)
+    }
+
+    /// How log sources are told: what comes with Weir, and what configuration adds.
+    #[must_use]
+    pub fn sources(&self) -> &LogSources {
+        static OWN: OnceLock<LogSources> = OnceLock::new();
+        let own = || OWN.get_or_init(LogSources::default);
+        self.inner.sources.as_deref().unwrap_or_else(own)
     }
 
     /// What configuration says, as the journal has it last.

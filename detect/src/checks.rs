@@ -7,7 +7,7 @@ use crate::condition;
 use crate::diagnostic::{Checked, Refusal};
 use crate::yaml::Node;
 
-/// More selections of one rule are refused; the most in public collections is about 50.
+/// More selections of one rule are refused; the most in public collections is 35.
 const SELECTIONS_MAX: usize = 1_000;
 
 /// More conditions in a list are refused; each is a condition of its own.
@@ -42,6 +42,7 @@ pub(crate) fn kind(node: &Node) -> Checked<&'static str> {
                 .key("sigma-version"));
         }
     }
+    dates(node)?;
     let kinds = ["detection", "correlation", "filter"];
     let mut given = kinds.into_iter().filter(|kind| node.get(kind).is_some());
     let kind = match (given.next(), given.next()) {
@@ -63,6 +64,24 @@ pub(crate) fn kind(node: &Node) -> Checked<&'static str> {
         logsource(node)?;
     }
     Ok(kind)
+}
+
+/// A date of Sigma 1 tells a rule that nobody has looked at since: its meaning may be another.
+fn dates(node: &Node) -> Checked<()> {
+    let first = |version: &Node| matches!(version, Node::Int(1));
+    if node.get("sigma-version").is_some_and(first) {
+        return Ok(());
+    }
+    for key in ["date", "modified"] {
+        let date = node.get(key).and_then(Node::text).unwrap_or_default();
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if date.split_once('/').is_some_and(|(year, _)| digits(year)) {
+            return Err(Refusal::new(format!("`{date}` is a date as in Sigma 1"))
+                .hint("check the rule, then write YYYY-MM-DD, or add `sigma-version: 1`")
+                .key(key));
+        }
+    }
+    Ok(())
 }
 
 /// The selections and the condition of a rule or filter.

@@ -27,6 +27,12 @@ impl<'a> Resolver<'a> {
     /// The values of a clause with every placeholder replaced; `raw` where wildcards are none.
     pub(crate) fn expand(&mut self, values: &[SigmaValue], raw: bool) -> Checked<Vec<SigmaValue>> {
         let mut out = Vec::new();
+        if !values.iter().any(has_name) {
+            return Err(
+                Refusal::new("`expand` finds no placeholder such as `%Name%`")
+                    .hint("its name has letters, digits and `_-.`"),
+            );
+        }
         for (at, value) in values.iter().enumerate() {
             let SigmaValue::String(text) = value else {
                 out.push(value.clone());
@@ -89,6 +95,14 @@ impl<'a> Resolver<'a> {
     }
 }
 
+fn has_name(value: &SigmaValue) -> bool {
+    let SigmaValue::String(text) = value else {
+        return false;
+    };
+    let mut pieces = pieces(&text.original).into_iter();
+    pieces.any(|piece| matches!(piece, Piece::Name(_)))
+}
+
 fn written(text: &str, raw: bool) -> SigmaValue {
     SigmaValue::String(if raw {
         SigmaString::from_raw(text)
@@ -144,6 +158,7 @@ mod tests {
             ("100%", vec![Text("100%")]),
             ("%%", vec![Text("%%")]),
             ("%a b%c%", vec![Text("%a b"), Name("c")]),
+            ("%A-1.b%x", vec![Name("A-1.b"), Text("x")]),
             ("ä%ä%", vec![Text("ä%ä%")]),
         ] {
             assert_eq!(pieces(text), expected, "{text:?}");

@@ -1,11 +1,15 @@
 //! Why a rule matches an event, clause by clause, or why it does not.
 
-use weir_schema::{Event, RuleId, Value};
+use std::borrow::Cow;
+
+use weir_schema::{Event, LogSource, RuleId, Value};
 
 use crate::about::each_clause;
 use crate::document::{Body, Detection};
 use crate::matcher::{Clause, Expr, MESSAGE, Matcher, View};
 use crate::plans::Catalog;
+use crate::sources::{LogSources, Reading};
+use crate::test::{Test, any_text};
 
 /// Longer values are cut in explanations, which people read; the event has the whole.
 const SHOWN_CHARS_MAX: usize = 512;
@@ -17,7 +21,8 @@ pub struct Explanation {
     pub title: String,
     /// For a correlation: whether one of its members matches.
     pub matched: bool,
-    /// Log source first, then all clauses of selections that the condition names.
+    /// Log source first, then all clauses of selections that the condition names, those of filters
+    /// last.
     pub clauses: Vec<ClauseExplanation>,
     /// For a correlation: its members, as far as they are there.
     pub members: Vec<Explanation>,
@@ -33,20 +38,30 @@ impl Explanation {
 /// One clause against one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClauseExplanation {
-    /// Name of the selection in the rule, or `logsource`.
+    /// Name of the selection in the rule; ``filter `title`: name`` of a filter; `logsource`, or
+    /// `logsource 1` and so on where it has several ways to be met and the event met none.
     pub identifier: String,
     /// `None`: keywords.
     pub field: Option<String>,
-    /// The event's value; `None` where it has none, or for keywords.
+    /// What the source calls the field, where that is something else.
+    pub source_field: Option<String>,
+    /// The event's value; `None` where it has none. For keywords, the first text that has one.
     pub value: Option<String>,
     pub modifiers: String,
     pub patterns: Vec<String>,
+    /// Those of the patterns that the value meets. (Of `neq`, those that it must not meet.)
+    pub hits: Vec<String>,
     pub matched: bool,
     /// Whether the outcome of the whole rests on it.
     pub decisive: bool,
 }
 
-pub(crate) fn explain(catalog: &Catalog, rule: &str, event: &Event<'_>) -> Option<Explanation> {
+pub(crate) fn explain(
+    catalog: &Catalog,
+    sources: &LogSources,
+    rule: &str,
+    event: &Event<'_>,
+) -> Option<Explanation> {
     let id = catalog.resolve(rule)?;
     let document = &catalog.rules.get(id)?.running()?.document;
     let mut explanation = Explanation {
@@ -57,7 +72,7 @@ pub(crate) fn explain(catalog: &Catalog, rule: &str, event: &Event<'_>) -> Optio
         members: Vec::new(),
     };
     match &document.body {
-        Body::Rule(detection, _) => clauses(detection, event, &mut explanation),
+        Body::Rule(detection, _) => clauses(detection, sources, event, &mut explanation),
         Body::Filter(_) => {} // It matches nothing; its rules name its clauses.
         Body::Correlation(correlation) => {
             let members = correlation.members.iter();
@@ -65,7 +80,7 @@ pub(crate) fn explain(catalog: &Catalog, rule: &str, event: &Event<'_>) -> Optio
             explanation.members = members
                 .filter_map(|member| catalog.resolve(member))
                 .filter(|member| !catalog.is_correlation(member))
-                .filter_map(|member| explain(catalog, member, event))
+                .filter_map(|member| explain(catalog, sources, member, event))
                 .collect();
             explanation.matched = explanation.members.iter().any(|member| member.matched);
         }
@@ -73,33 +88,38 @@ pub(crate) fn explain(catalog: &Catalog, rule: &str, event: &Event<'_>) -> Optio
     Some(explanation)
 }
 
-fn clauses(detection: &Detection, event: &Event<'_>, out: &mut Explanation) {
-    let stated = &detection.logsource;
-    let words = [
-        ("category", &stated.category, &event.logsource.category),
-        ("product", &stated.product, &event.logsource.product),
-        ("service", &stated.service, &event.logsource.service),
-    ];
-    for (field, stated, found) in words {
-        if let Some(wanted) = stated {
-            out.clauses.push(ClauseExplanation {
-                identifier: "logsource".to_owned(),
-                field: Some(field.to_owned()),
-                value: found.clone(),
-                modifiers: String::new(),
-                patterns: vec![wanted.clone()],
-                matched: found.as_ref() == Some(wanted),
-                decisive: false,
-            });
+fn clauses(detection: &Detection, sources: &LogSources, event: &Event<'_>, out: &mut Explanation) {
+    let (stated, matcher) = (&detection.logsource, &detection.matcher);
+    let readings = sources.readings(stated);
+    let plain = View::new(event, None);
+    let admits = |reading: &&Reading| reading.admits(stated, &plain);
+    let admitted: Vec<&Reading> = readings.iter().filter(admits).collect();
+    let matching = admitted.iter().copied().find(|reading| {
+        let renames = reading.renames().map(|renames| &**renames);
+        matcher.matches(&View::new(event, renames))
+    });
+    let read_as = matching.or(admitted.first().copied());
+    let renames = read_as.and_then(Reading::renames);
+    let view = View::new(event, renames.map(|renames| &**renames));
+    out.matched = matching.is_some();
+    match read_as {
+        Some(reading) => way("logsource", stated, reading, &plain, out),
+        None => {
+            for (at, reading) in (1..).zip(&readings) {
+                let several = readings.len() > 1;
+                let name = several.then(|| format!("logsource {at}"));
+                way(
+                    name.as_deref().unwrap_or("logsource"),
+                    stated,
+                    reading,
+                    &plain,
+                    out,
+                );
+            }
         }
     }
-    let routed = out.clauses.iter().all(|clause| clause.matched);
-    let matcher = &detection.matcher;
-    let view = View::new(event, None);
-    let matches = matcher.matches(&view);
-    out.matched = routed && matches;
     for clause in &mut out.clauses {
-        clause.decisive = clause.matched == out.matched;
+        clause.decisive = clause.matched == read_as.is_some() && (out.matched || read_as.is_none());
     }
     let mut walk = Walk {
         matcher,
@@ -109,7 +129,7 @@ fn clauses(detection: &Detection, event: &Event<'_>, out: &mut Explanation) {
     };
     walk.names(&matcher.condition);
     // Of a match that only the log source prevents, no clause has to change.
-    if matches == out.matched {
+    if matcher.matches(&view) == out.matched {
         walk.decide(&matcher.condition);
     }
     let (named, deciding) = (walk.named, walk.deciding);
@@ -124,6 +144,69 @@ fn clauses(detection: &Detection, event: &Event<'_>, out: &mut Explanation) {
             out.clauses
                 .push(explained(identifier, clause, &view, decisive));
         });
+    }
+}
+
+/// What one way to be of the log source asks of the event.
+fn way(
+    identifier: &str,
+    stated: &LogSource,
+    reading: &Reading,
+    view: &View<'_>,
+    out: &mut Explanation,
+) {
+    let mut put = |field: &str, value: Option<String>, patterns: Vec<String>, matched| {
+        out.clauses.push(ClauseExplanation {
+            identifier: identifier.to_owned(),
+            field: Some(field.to_owned()),
+            source_field: None,
+            value,
+            modifiers: String::new(),
+            hits: if matched && patterns.len() == 1 {
+                patterns.clone()
+            } else {
+                Vec::new()
+            },
+            patterns,
+            matched,
+            decisive: false,
+        });
+    };
+    let found = &view.event.logsource;
+    match reading {
+        Reading::Words => {
+            let words = [
+                ("category", &stated.category, &found.category),
+                ("product", &stated.product, &found.product),
+                ("service", &stated.service, &found.service),
+            ];
+            for (field, wanted, found) in words {
+                if let Some(wanted) = wanted {
+                    let matched = found.as_ref() == Some(wanted);
+                    put(field, found.clone(), vec![wanted.clone()], matched);
+                }
+            }
+        }
+        Reading::Mapped {
+            product,
+            conditions,
+            ..
+        } => {
+            if let (Some(wanted), Some(own)) = (product, &found.product) {
+                put(
+                    "product",
+                    Some(own.clone()),
+                    vec![wanted.clone()],
+                    own == wanted,
+                );
+            }
+            for condition in conditions {
+                let value = view.event.get(&condition.field);
+                let matched = condition.holds(value, view);
+                let shown = value.and_then(shown);
+                put(&condition.field, shown, condition.values.clone(), matched);
+            }
+        }
     }
 }
 
@@ -179,22 +262,57 @@ fn explained(
     view: &View<'_>,
     decisive: bool,
 ) -> ClauseExplanation {
-    let value = clause
-        .field
-        .as_deref()
-        .and_then(|field| match view.get(field) {
+    let field = clause.field.as_deref();
+    let value = match field {
+        None => text_of(clause, view),
+        Some(field) => match view.get(field) {
             None if field == MESSAGE => Some(cut(&view.event.message)),
             value => value.and_then(shown),
-        });
+        },
+    };
+    let tests = clause.tests.iter().zip(&clause.patterns);
+    let hits = tests.filter(|(test, _)| meets(clause, test, view));
+    let renamed = field.and_then(|field| view.renames?.get(field));
     ClauseExplanation {
         identifier: identifier.to_owned(),
         field: clause.field.clone(),
+        source_field: renamed.filter(|name| field != Some(name)).cloned(),
         value,
         modifiers: clause.modifiers.clone(),
         patterns: clause.patterns.clone(),
+        hits: hits.map(|(_, pattern)| pattern.clone()).collect(),
         matched: clause.holds(view),
         decisive,
     }
+}
+
+/// Whether the event meets one of the clause's values.
+fn meets(clause: &Clause, test: &Test, view: &View<'_>) -> bool {
+    match &clause.field {
+        Some(field) => match view.get(field) {
+            None if field == MESSAGE => {
+                let message = Value::Text(Cow::Borrowed(&*view.event.message));
+                test.holds(Some(&message), view)
+            }
+            value => test.holds(value, view),
+        },
+        None => {
+            let holds = |text: &str| test.holds_text(text);
+            let mut fields = view.event.fields.iter();
+            holds(&view.event.message) || fields.any(|(_, value)| any_text(value, &holds))
+        }
+    }
+}
+
+/// The first text that has one of a clause's keywords, with the name of its field.
+fn text_of(clause: &Clause, view: &View<'_>) -> Option<String> {
+    let holds = |text: &str| clause.tests.iter().any(|test| test.holds_text(text));
+    if holds(&view.event.message) {
+        return Some(cut(&view.event.message));
+    }
+    let mut fields = view.event.fields.iter();
+    let (name, value) = fields.find(|(_, value)| any_text(value, &holds))?;
+    shown(value).map(|value| format!("{name}: {value}"))
 }
 
 fn shown(value: &Value<'_>) -> Option<String> {

@@ -78,7 +78,7 @@ impl Settings {
             let plain = !name.is_empty() && name.bytes().all(is_name_byte);
             if !plain || name.len() > NAME_BYTES_MAX {
                 return Err(format!(
-                    "`{name}` is no name of a placeholder: letters, digits and `_`"
+                    "`{name}` is no name of a placeholder: letters, digits and `_-.`"
                 ));
             }
             if values.is_empty() || values.len() > VALUES_MAX {
@@ -90,7 +90,7 @@ impl Settings {
 }
 
 pub(crate) fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
 /// What was said when: each holds from its time until the next one's.

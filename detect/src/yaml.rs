@@ -231,6 +231,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
             let Node::Text(key) = key else {
                 return Err(A::Error::custom("a key is not a text; quote it"));
             };
+            if key == "<<" {
+                return Err(A::Error::custom("a merge key, `<<`; write its entries out"));
+            }
             if !names.insert(key.clone()) {
                 return Err(A::Error::custom(format!("the key `{key}` stands twice")));
             }

@@ -277,6 +277,130 @@ fn hostile_documents_are_refused_in_bounded_time_and_stack() {
     }
 }
 
+/// A text in its place in a rule that is good without it.
+fn rule_with(detection: &str) -> String {
+    format!("title: T\nid: t\nlogsource: {{product: linux}}\ndetection:\n{detection}")
+}
+
+#[test]
+fn limits_are_counted_and_told() {
+    let many = |n: usize, line: &dyn Fn(usize) -> String| (0..n).map(line).collect::<String>();
+    let selections = many(10_000, &|n| format!("  s{n}:\n    a: x{n}\n"));
+    let conditions = many(100, &|_| "    - s\n".to_owned());
+    let names = ["a", "b"].map(|name| format!("%{name}%")).concat();
+    for (text, expected) in [
+        (
+            rule_with(&format!("{selections}  condition: 1 of s*\n")),
+            "more than 1000 selections",
+        ),
+        (
+            rule_with(&format!("  s: {{a: b}}\n  condition:\n{conditions}")),
+            "more than 64 conditions",
+        ),
+        (
+            rule_with(&format!(
+                "{}  condition: {}\n",
+                many(900, &|n| format!("  s{n}:\n    a: x\n")),
+                vec!["1 of s*"; 20].join(" and ")
+            )),
+            "stands for more than 10000 selections",
+        ),
+        (
+            rule_with(&format!(
+                "  s: {{a: '{}'}}\n  condition: s\n",
+                "x".repeat(1 << 20)
+            )),
+            "bytes, more than 524288",
+        ),
+        (
+            rule_with("  s: {a|re: '(x{1000}){1000}'}\n  condition: s\n"),
+            "takes too much memory",
+        ),
+        (
+            rule_with(&format!(
+                "  s: {{a|re: [{}]}}\n  condition: s\n",
+                vec!["'\\w{200}'"; 40].join(", ")
+            )),
+            "takes too much memory",
+        ),
+        (
+            rule_with(&format!(
+                "  s: {{a|wide|base64offset|base64offset|base64|base64: '{}'}}\n  condition: s\n",
+                "x".repeat(100)
+            )),
+            "more than four encodings",
+        ),
+        (
+            rule_with("  s: {a: b}\n  t: &t {a: b, <<: *t}\n  condition: s\n"),
+            "a merge key",
+        ),
+        (
+            rule_with(&format!("  s: {{a|expand: '{names}'}}\n  condition: s\n")),
+            "expand to more than 10000 values",
+        ),
+        (COUNT.replace("5m", "99999999999999999999s"), "timespan"),
+        (COUNT.replace("5m", "9223372037s"), "no usable timespan"),
+        (COUNT.replace("5m", "-5m"), "timespan"),
+        (
+            COUNT.replace("[a]", &format!("[{}]", vec!["x"; 2].join(", "))),
+            "lists `x` twice",
+        ),
+    ] {
+        let placed = (0..200).map(|n| weir_detect::Placed::Text(format!("v{n}")));
+        let placed: Vec<_> = placed.collect();
+        let placeholders = ["a", "b"].map(|name| (name.to_owned(), placed.clone()));
+        let found = weir_detect::check_with(&text, "x.yml", &placeholders.into());
+        let start: String = text.chars().skip(60).take(60).collect();
+        assert!(
+            found
+                .iter()
+                .any(|d| d.refused && d.message.contains(expected)),
+            "{start:?}: {:?}",
+            found
+                .iter()
+                .map(|d| d.message.chars().take(200).collect())
+                .collect::<Vec<String>>()
+        );
+        assert!(found.iter().all(|d| d.line.is_some() && d.column.is_some()));
+    }
+}
+
+#[test]
+fn what_backtracks_elsewhere_is_one_pass_here() {
+    let text = rule_with("  s: {a|re: ['^(a+)+$', '(x|xx)*y', '(.*a){20}']}\n  condition: s\n");
+    let mut book = RuleBook::new();
+    assert_eq!(common::put(&mut book, &text, i64::MIN).diagnostics, []);
+    // An engine that backtracks would not come back from this.
+    let value = format!("{}!", "a".repeat(100_000));
+    let event = common::event("-/linux/-", &json!({ "a": value }), 1);
+    assert_eq!(common::detect(&book, &event).matches.len(), 1);
+}
+
+#[test]
+fn references_in_a_circle_are_refused() {
+    let count = |id: &str, member: &str| {
+        COUNT
+            .replace("title: C", &format!("title: {id}\nid: {id}"))
+            .replace("[a]", &format!("[{member}]"))
+    };
+    let mut book = RuleBook::new();
+    for (id, member, refused) in [("p", "q", true), ("q", "p", true), ("r", "r", true)] {
+        let applied = common::put(&mut book, &count(id, member), 0);
+        assert_eq!(
+            !applied.diagnostics.is_empty(),
+            refused,
+            "{id}: {applied:?}"
+        );
+        assert!(applied.changes.is_empty(), "{id}");
+        assert!(applied.diagnostics.iter().all(|d| d.line.is_some()));
+    }
+    let filter = "title: F\nid: f\nlogsource: {}\nfilter: {rules: [f, p], s: {a: b}, \
+        condition: not s}\n";
+    let applied = common::put(&mut book, filter, 0);
+    assert_eq!(applied.diagnostics.len(), 2, "{applied:?}");
+    assert!(applied.diagnostics.iter().all(|d| !d.refused));
+}
+
 #[test]
 fn files_are_split_at_their_marks() {
     for (text, expected) in [

@@ -233,7 +233,7 @@ fn placeholders_have_the_values_of_configuration() {
         ("user|expand: '%A%'", &["5"], "5.0", "6"),
         ("user|contains|all|expand: '%A%'", &["a", "b"], "xbxa", "xb"),
         ("user: '%A%'", &["a"], "%A%", "a"),
-        ("user|expand: '100%'", &["a"], "100%", "a"),
+        ("user|expand: '100% %A%'", &["a"], "100% a", "a"),
         ("user|base64|expand: '%A%'", &["foo"], "Zm9v", "foo"),
     ] {
         let mut book = RuleBook::new();

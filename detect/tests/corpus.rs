@@ -1,0 +1,231 @@
+//! The public rules: all are read, nearly all compile, and what cannot be is refused for a reason.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use weir_detect::{
+    Diagnostic, Placed, Placeholders, RuleBook, Settings, check, check_with, split_documents,
+};
+use weir_schema::{Control, EventTime};
+
+struct Document {
+    file: String,
+    text: String,
+}
+
+fn files(folder: &Path, out: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut entries: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            files(&path, out);
+        } else if path.extension().is_some_and(|extension| extension == "yml") {
+            out.push(path);
+        }
+    }
+}
+
+fn documents(test: &str, part: &str) -> Vec<Document> {
+    let Some(folder) = common::data(test, &format!("sigma/{part}")) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    files(&folder, &mut found);
+    let read = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let file = path.strip_prefix(&folder).unwrap().display().to_string();
+        let documents = split_documents(&text).into_iter();
+        let documents = documents.map(|(_, text)| Document {
+            file: file.clone(),
+            text: text.to_owned(),
+        });
+        documents.collect::<Vec<_>>()
+    };
+    found.iter().flat_map(read).collect()
+}
+
+/// Each refusal says where; returns the first.
+fn refusal(found: Vec<Diagnostic>) -> Option<Diagnostic> {
+    for diagnostic in &found {
+        let placed = diagnostic.line.is_some() && diagnostic.column.is_some();
+        assert!(placed, "without a place: {diagnostic}");
+    }
+    found.into_iter().find(|diagnostic| diagnostic.refused)
+}
+
+#[test]
+fn nearly_all_public_rules_compile() {
+    let (mut all, mut refused) = (0, Vec::new());
+    for part in [
+        "rules",
+        "rules-emerging-threats",
+        "rules-threat-hunting",
+        "rules-compliance",
+    ] {
+        for document in documents("nearly_all_public_rules_compile", part) {
+            all += 1;
+            if let Some(refusal) = refusal(check(&document.text, &document.file)) {
+                refused.push(format!("{part}/{refusal}"));
+            }
+        }
+    }
+    eprintln!("{} of {all} public rules compile", all - refused.len());
+    refused.iter().for_each(|refusal| eprintln!("  {refusal}"));
+    // Of all that are there, one in a hundred may be beyond us.
+    assert!(refused.len() * 100 <= all, "{} of {all}", refused.len());
+    // Whatever it is, it is no fault of form.
+    let known = ["has no value", "takes too much memory", "look-around"];
+    let others = refused
+        .iter()
+        .filter(|refusal| !known.iter().any(|known| refusal.contains(known)));
+    assert_eq!(others.collect::<Vec<_>>(), [""; 0]);
+}
+
+/// The names in `%name%` of a text.
+fn placeholders(text: &str) -> Placeholders {
+    let names = text.split('%').skip(1).step_by(2);
+    let names = names.filter(|name| {
+        name.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+    });
+    let value = |name: &str| {
+        let address = name.to_lowercase().contains("ip");
+        Placed::Text(if address { "10.0.0.0/8" } else { "value*" }.to_owned())
+    };
+    names
+        .map(|name| (name.to_owned(), vec![value(name)]))
+        .collect()
+}
+
+#[test]
+fn rules_with_placeholders_compile_once_these_have_values() {
+    for document in documents("rules_with_placeholders_compile", "rules-placeholder") {
+        let refused = refusal(check(&document.text, &document.file)).unwrap();
+        assert!(refused.message.contains("has no value"), "{refused}");
+        let mut names = Placeholders::new();
+        for line in document
+            .text
+            .lines()
+            .filter(|line| !line.trim().starts_with('#'))
+        {
+            names.append(&mut placeholders(line));
+        }
+        let refused = refusal(check_with(&document.text, &document.file, &names));
+        assert_eq!(refused, None, "{}", document.file);
+        // And in a book, as a server has them.
+        let mut book = RuleBook::new();
+        let settings = Settings {
+            placeholders: names,
+            log_sources: Vec::new(),
+        };
+        book.apply(&Control::Settings {
+            text: settings.text().unwrap(),
+            since: EventTime::MIN,
+        });
+        let applied = common::put(&mut book, &document.text, i64::MIN);
+        assert_eq!(applied.changes.len(), 1, "{}: {applied:?}", document.file);
+    }
+}
+
+/// Why a rule of another age is refused, in a word.
+fn class(refusal: &Diagnostic) -> &'static str {
+    let classes = [
+        ("status says", "status: unsupported"),
+        ("`action` documents", "action documents"),
+        ("old Sigma", "counting in the condition, or timeframe"),
+        ("does not parse", "counting in the condition, or timeframe"),
+        ("neither `detection`", "part of an action document"),
+        ("no `title`", "part of an action document"),
+        ("has no `condition`", "part of an action document"),
+        ("as in Sigma 1", "date of Sigma 1"),
+        ("no modifier", "unknown modifier"),
+        ("not valid YAML", "not YAML"),
+        ("stands twice", "not YAML"),
+        ("no selection is meant", "condition without its selections"),
+        ("the condition names", "condition without its selections"),
+        ("no `logsource`", "no log source"),
+        ("not supported yet", "not supported yet"),
+    ];
+    let text = refusal.to_string();
+    let found = classes.iter().find(|(words, _)| text.contains(words));
+    found.map_or("other", |(_, class)| class)
+}
+
+#[test]
+fn rules_of_another_age_are_refused_by_class() {
+    let mut table: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut files: BTreeMap<String, bool> = BTreeMap::new();
+    for document in documents("rules_of_another_age_are_refused", "unsupported") {
+        let known = files.entry(document.file.clone()).or_default();
+        if let Some(refusal) = refusal(check(&document.text, &document.file)) {
+            *known = true;
+            let row = format!("{}: {}", document.file, refusal.message);
+            table.entry(class(&refusal)).or_default().push(row);
+        }
+    }
+    for (class, rows) in &table {
+        eprintln!("{class}: {}", rows.len());
+        rows.iter().for_each(|row| eprintln!("  {row}"));
+    }
+    let whole: Vec<_> = files.iter().filter(|(_, refused)| !**refused).collect();
+    assert_eq!(whole, [], "files of which nothing is refused");
+    assert!(!table.contains_key("other"), "{:?}", table.get("other"));
+    // Without what their authors say of them most are refused all the same, for what they are.
+    let mut without = BTreeMap::new();
+    for document in documents("rules_of_another_age_are_refused", "unsupported") {
+        let text = document.text.replace("status: unsupported", "status: test");
+        let text = text.replace("title:", "sigma-version: 1\ntitle:");
+        let found = refusal(check(&text, &document.file));
+        let class = found
+            .as_ref()
+            .map_or("nothing but its status and date", class);
+        *without.entry(class).or_insert(0) += 1;
+    }
+    eprintln!("but for status and date: {without:#?}");
+    assert!(!without.contains_key("other"), "{without:?}");
+}
+
+#[test]
+fn one_bad_document_stops_no_other() {
+    let good = |id: &str| {
+        format!(
+            "title: {id}\nid: {id}\nlogsource: {{}}\ndetection: {{s: {{a: b}}, condition: s}}\n"
+        )
+    };
+    let file = format!(
+        "{}---\n{}---\ntitle: [\n---\n: : :\n---\n{}---\n{}",
+        good("a"),
+        good("b").replace("a: b", "a|nope: b"),
+        good("c").replace("condition: s", "condition: x"),
+        good("d"),
+    );
+    let mut book = RuleBook::new();
+    let mut refused = Vec::new();
+    for (line, text) in split_documents(&file) {
+        let diagnostics = common::put(&mut book, text, 0).diagnostics;
+        refused.extend(diagnostics.iter().map(|d| (line, d.line, d.column)));
+    }
+    let rules: Vec<String> = book
+        .rules()
+        .iter()
+        .map(|rule| rule.id.to_string())
+        .collect();
+    assert_eq!(rules, ["a", "d"]);
+    assert_eq!(refused.len(), 4, "{refused:?}");
+}
+
+#[test]
+fn public_correlations_are_read_or_refused_by_their_type() {
+    for document in documents("public_correlations_are_read", "correlation_examples") {
+        if let Some(refusal) = refusal(check(&document.text, &document.file)) {
+            let named = refusal.message.starts_with("correlation type `");
+            assert!(
+                named && refusal.message.ends_with("not supported yet"),
+                "{refusal}"
+            );
+        }
+    }
+}
