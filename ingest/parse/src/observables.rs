@@ -10,7 +10,7 @@ mod classes;
 mod tables;
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use weir_schema::{Event, Observable, ObservableKind, Role, Value};
 
@@ -272,7 +272,11 @@ fn trimmed(value: Cow<'_, str>) -> Cow<'_, str> {
 /// The address, if the value is one that says anything: not the unspecified one. IPv4 in IPv6 form
 /// is IPv4.
 fn ip(value: &str) -> Option<Cow<'static, str>> {
-    let address: IpAddr = value.split('%').next()?.parse().ok()?;
+    // Some write the port with it, some the zone.
+    let address = match value.parse::<SocketAddr>() {
+        Ok(end) => end.ip(),
+        Err(_) => value.split('%').next()?.parse().ok()?,
+    };
     let address = address.to_canonical();
     (!address.is_unspecified()).then(|| Cow::Owned(address.to_string()))
 }

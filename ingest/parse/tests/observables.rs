@@ -339,3 +339,75 @@ proptest! {
         let _ = event_json(&event);
     }
 }
+
+fn data() -> std::path::PathBuf {
+    match std::env::var_os("WEIR_DATA") {
+        Some(folder) => folder.into(),
+        None => std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+    }
+}
+
+fn lines(path: &str) -> Option<Vec<String>> {
+    let bytes = std::fs::read(data().join(path)).ok()?;
+    let bytes = if path.ends_with(".zst") {
+        zstd::decode_all(&bytes[..]).unwrap()
+    } else {
+        bytes
+    };
+    let text = String::from_utf8(bytes).unwrap();
+    Some(text.lines().map(str::to_owned).collect())
+}
+
+/// A file of public events, and how many of a hundred must have a class, and an observable.
+const PUBLIC: [(&str, usize, usize); 9] = [
+    ("windows/evtx_attack_samples.jsonl.zst", 75, 100),
+    ("windows/evtx_to_mitre.jsonl.zst", 66, 100),
+    ("cloud/stratus_detonations.jsonl", 100, 100),
+    ("cloud/invictus_aws_cloudtrail.jsonl", 100, 100),
+    ("network/zeek_wrccdc2018/json/dns.json.zst", 100, 100),
+    ("network/zeek_wrccdc2018/json/kerberos.json.zst", 100, 100),
+    ("network/zeek_wrccdc2018/json/ntlm.json.zst", 100, 100),
+    ("network/zeek_wrccdc2018/json/smb_files.json.zst", 100, 100),
+    ("network/zeek_wrccdc2018/json/ssh.json.zst", 100, 100),
+];
+
+#[test]
+fn public_events_have_a_class_and_observables() {
+    for (path, classes, with_any) in PUBLIC {
+        let Some(lines) = lines(path) else {
+            let test = "public_events_have_a_class_and_observables";
+            let absent = format!("SKIPPED: {test}: no {path} in the data folder (WEIR_DATA)\n");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), absent.as_bytes());
+            continue;
+        };
+        let (mut classed, mut any, mut most) = (0, 0, 0);
+        let mut without: std::collections::BTreeMap<String, usize> = Default::default();
+        for line in &lines {
+            let row: serde_json::Value = serde_json::from_str(line).unwrap();
+            let frame = row
+                .get("event")
+                .map_or(line.clone(), |event| event.to_string());
+            let event = decode(frame.as_bytes(), &context());
+            let found = observables(&event).len();
+            match ocsf_class(&event) {
+                Some(_) => classed += 1,
+                None => {
+                    let id = format!("{} {}", row["Channel"], row["EventID"]);
+                    *without.entry(id).or_default() += 1;
+                }
+            }
+            any += usize::from(found > 0);
+            most = most.max(found);
+        }
+        let mut without: Vec<_> = without.into_iter().map(|(id, n)| (n, id)).collect();
+        without.sort_unstable_by(|a, b| b.cmp(a));
+        without.truncate(25);
+        let events = lines.len();
+        println!(
+            "{path}: {events} events, {classed} with a class, {any} with observables, {most} at most"
+        );
+        println!("  without a class: {without:?}");
+        assert!(classed * 100 >= events * classes, "{path}: {classed}");
+        assert!(any * 100 >= events * with_any, "{path}: {any}");
+    }
+}

@@ -92,9 +92,19 @@ fn windows(event: &Event<'_>) -> Option<OcsfClass> {
         matches!(id, 1006..=1008 | 1015..=1019 | 1116..=1119).then_some(FINDING)
     } else if ends("TaskScheduler/Operational") {
         matches!(id, 100..=203).then_some(JOB)
+    } else if ends("Bits-Client/Operational") {
+        match id {
+            59..=61 => Some(HTTP),
+            3..=5 | 306 | 310 => Some(JOB),
+            _ => None,
+        }
+    } else if ends("RdpCoreTS/Operational") || ends("RemoteConnectionManager/Operational") {
+        matches!(id, 131 | 140 | 261 | 1149).then_some(RDP)
+    } else if ends("LocalSessionManager/Operational") {
+        matches!(id, 21..=25 | 39..=42).then_some(AUTHENTICATION)
     } else if ends("System") {
         match id {
-            7034..=7036 | 7040 | 7045 => Some(SERVICE),
+            7000 | 7009 | 7023 | 7024 | 7026 | 7031 | 7034..=7036 | 7040 | 7045 => Some(SERVICE),
             104 => Some(EVENT_LOG),
             _ => None,
         }
@@ -134,7 +144,7 @@ fn security(id: i64, event: &Event<'_>) -> Option<OcsfClass> {
         4703..=4705 | 4717 | 4718 => USER_ACCESS,
         4720 | 4722..=4726 | 4738 | 4740 | 4767 | 4781 => ACCOUNT,
         4727..=4735 | 4737 | 4744..=4764 | 4799 => GROUP,
-        4741..=4743 | 5136..=5139 | 5141 => ENTITY,
+        4661 | 4662 | 4741..=4743 | 5136..=5139 | 5141 => ENTITY,
         5140 | 5142..=5145 => SMB,
         5152..=5159 => NETWORK,
         1102 | 1100 | 1104 => EVENT_LOG,

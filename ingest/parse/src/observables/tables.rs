@@ -105,10 +105,12 @@ const PROCESS_START: [Field; 3] = [
 ];
 
 /// Names of event data, as Microsoft documents them for Sysmon and the Security log.
-const WINDOWS: [Field; 59] = [
+const WINDOWS: [Field; 61] = [
     row("AccountName", User, Target),
+    row("Address", Ip, From),
     row("Application", Process, Actor),
     row("ClientAddress", Ip, From),
+    row("ClientIP", Ip, From),
     row("ClientName", Host, From),
     row("Computer", Host, Device),
     row("DestAddress", Ip, Target),
