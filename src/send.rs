@@ -372,4 +372,16 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn lines_of_a_zeek_log_carry_its_header() {
+        let log = b"#separator \\x09\n#path\tx\n#fields\ta\n1\n2\n#close\tnow\n";
+        let mut lines = Lines::new("test", Box::new(std::io::Cursor::new(log.to_vec())));
+        let read = lines.some().expect("memory can be read");
+        let read: Vec<_> = read.into_iter().map(|line| line.bytes).collect();
+        assert_eq!(
+            read,
+            ["#path\tx\n#fields\ta\n1", "#path\tx\n#fields\ta\n2"].map(str::as_bytes)
+        );
+    }
 }

@@ -235,4 +235,26 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn lines_of_a_zeek_log_stand_behind_its_header_and_keep_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.log");
+        let log = "#separator \\x09\n#path\tx\n#fields\ta\n1\n\n2\n#close\tnow\nplain\n";
+        std::fs::write(&file, log).unwrap();
+        let mut lines = Lines::open(&file).unwrap();
+        let (mut read, mut buffer) = (Vec::new(), Vec::new());
+        while let Some(line) = lines.next(&mut buffer).unwrap() {
+            read.push((line.number, String::from_utf8(line.bytes.to_vec()).unwrap()));
+        }
+        let expected = [
+            (4, "#path\tx\n#fields\ta\n1"),
+            (6, "#path\tx\n#fields\ta\n2"),
+            (8, "plain"),
+        ];
+        assert_eq!(
+            read,
+            expected.map(|(number, line)| (number, line.to_owned()))
+        );
+    }
 }
