@@ -77,10 +77,17 @@ impl<'a> Draft<'a> {
     }
 
     /// Where a field stands that is about to be put there if it is not.
+    #[inline]
     fn position(&mut self, name: &str) -> Option<usize> {
-        if !self.names.mark(name) {
-            return None;
+        if self.names.mark(name) {
+            self.look_up(name)
+        } else {
+            None
         }
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, name: &str) -> Option<usize> {
         if self.fields.len() <= SCAN_MAX {
             return self.fields.iter().position(|(field, _)| field == name);
         }
@@ -98,7 +105,6 @@ impl<'a> Draft<'a> {
         found.map(|(_, value)| value)
     }
 
-    #[inline]
     fn push(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         if self.fields.is_empty() {
             self.fields.reserve(FIELDS_USUAL);
@@ -130,6 +136,26 @@ impl<'a> Draft<'a> {
             Some((_, old)) => *old = value,
             None => self.push(name, value),
         }
+    }
+
+    /// Sets a field to a text of the frame, which most fields of JSON are: it is made where it will
+    /// lie, while what [`Draft::set`] gets is moved there.
+    #[inline]
+    pub fn set_text(&mut self, name: &'a str, text: &'a str) {
+        if self.names.mark(name) || self.fields.len() >= FIELDS_MAX {
+            return self.set(Cow::Borrowed(name), Value::Text(Cow::Borrowed(text)));
+        }
+        self.push_text(name, text);
+    }
+
+    #[inline(never)]
+    fn push_text(&mut self, name: &'a str, text: &'a str) {
+        if self.fields.is_empty() {
+            self.fields.reserve(FIELDS_USUAL);
+        }
+        let field = std::iter::once((name, text));
+        let field = field.map(|(name, text)| (name.into(), Value::Text(text.into())));
+        self.fields.extend(field);
     }
 
     /// Takes a field away.

@@ -28,6 +28,8 @@ pub(crate) struct Reader<'a> {
 
 /// Takes the fields of an object, flattened: `name` is the path with dots.
 pub(crate) trait Sink<'a> {
+    /// A text without escapes under a name without any, which most fields are.
+    fn text(&mut self, name: &'a str, text: &'a str);
     fn field(&mut self, name: Cow<'a, str>, value: Value<'a>);
     fn list_cut(&mut self);
 }
@@ -87,22 +89,35 @@ impl<'a> Reader<'a> {
     }
 
     /// What is between `{` and `}`; its fields are named under `path`.
+    ///
+    /// Key and text are put together here, in registers: passed on through memory, piece by piece
+    /// and whole again, they cost more than it takes to find their ends.
     fn object<S: Sink<'a>>(&mut self, path: &str, sink: &mut S) -> Read<()> {
         self.deeper()?;
         self.space();
         if self.byte(b'}').is_err() {
             loop {
                 self.space();
-                let key = self.string()?;
+                self.byte(b'"')?;
+                let plain = self.unescaped();
+                let key = match plain {
+                    Some(key) => Cow::Borrowed(key),
+                    None => Cow::Owned(self.escaped()?),
+                };
                 self.space();
                 self.byte(b':')?;
-                // Most objects are flat: their names are the keys as they stand.
-                let name = if path.is_empty() {
-                    key
-                } else {
-                    join(path, &key)
-                };
-                self.field(name, sink)?;
+                self.space();
+                match plain.filter(|_| path.is_empty()) {
+                    Some(key) if self.byte(b'"').is_ok() => match self.unescaped() {
+                        Some(text) => sink.text(key, text),
+                        None => {
+                            let text = Cow::Owned(self.escaped()?);
+                            sink.field(Cow::Borrowed(key), Value::Text(text));
+                        }
+                    },
+                    Some(key) => self.field(Cow::Borrowed(key), sink)?,
+                    None => self.field(join(path, key), sink)?,
+                }
                 self.space();
                 if self.byte(b',').is_err() {
                     self.byte(b'}')?;
@@ -114,9 +129,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(never)]
     fn field<S: Sink<'a>>(&mut self, name: Cow<'a, str>, sink: &mut S) -> Read<()> {
-        self.space();
         if self.byte(b'{').is_ok() {
             return self.object(&name, sink);
         }
@@ -126,7 +140,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Any value but an object.
-    #[inline]
     fn value<S: Sink<'a>>(&mut self, sink: &mut S) -> Read<Value<'a>> {
         match self.peek().ok_or(Stop::Malformed)? {
             b'"' => self.string().map(Value::Text),
@@ -228,50 +241,53 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The text between here and the next quote, escape or control character, which is not taken.
-    #[inline]
-    fn plain(&mut self) -> Read<&'a str> {
-        let from = self.at;
-        let rest = self.text.as_bytes().get(from..).unwrap_or_default();
-        self.at += run(rest);
-        self.text.get(from..self.at).ok_or(Stop::Malformed)
-    }
-
-    #[inline]
     fn string(&mut self) -> Read<Cow<'a, str>> {
         self.byte(b'"')?;
-        let plain = self.plain()?;
-        match self.peek() {
-            Some(b'"') => {
-                self.at += 1;
-                Ok(Cow::Borrowed(plain))
-            }
-            Some(b'\\') => self.escaped(plain).map(Cow::Owned),
-            _ => Err(Stop::Malformed),
+        match self.unescaped() {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => self.escaped().map(Cow::Owned),
         }
     }
 
-    /// A string from its first escape on, after what stands `before` it.
+    /// A string behind its first quote, if it ends without an escape; else nothing is taken.
+    #[inline]
+    fn unescaped(&mut self) -> Option<&'a str> {
+        let from = self.at;
+        let rest = self.text.as_bytes().get(from..)?;
+        let end = from + run(rest);
+        if self.text.as_bytes().get(end) != Some(&b'"') {
+            return None;
+        }
+        self.at = end + 1;
+        self.text.get(from..end)
+    }
+
+    /// A string behind its first quote.
     #[inline(never)]
-    fn escaped(&mut self, before: &str) -> Read<String> {
+    fn escaped(&mut self) -> Read<String> {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         // The next quote is the end unless it is escaped: then this is too little, and no harm.
         let end = memchr::memchr(b'"', rest).ok_or(Stop::Malformed)?;
-        let mut out = String::with_capacity(before.len() + end);
-        out.push_str(before);
+        let mut out = String::with_capacity(end);
         loop {
+            let from = self.at;
+            let rest = self.text.as_bytes().get(from..).unwrap_or_default();
+            self.at += run(rest);
+            out.push_str(self.text.get(from..self.at).ok_or(Stop::Malformed)?);
             match self.peek() {
-                Some(b'\\') => {
-                    self.at += 1;
-                    out.push(self.escape()?);
-                }
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(out);
                 }
+                Some(b'\\') => self.at += 1,
                 _ => return Err(Stop::Malformed),
             }
-            out.push_str(self.plain()?);
+            // Most are those of a path.
+            if self.byte(b'\\').is_ok() {
+                out.push('\\');
+            } else {
+                out.push(self.escape()?);
+            }
         }
     }
 
@@ -316,24 +332,32 @@ impl<'a> Reader<'a> {
     }
 }
 
+const EIGHT: usize = 8;
+
+/// How many bytes come before the first quote, backslash or control character; eight: none is here.
+#[inline(always)]
+fn plain_of(eight: [u8; EIGHT]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // The lowest byte that is marked is one that stops; what is marked above it may be a borrow.
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let word = u64::from_le_bytes(eight);
+    let quote = is_zero(word ^ (ONES * u64::from(b'"')));
+    let escape = is_zero(word ^ (ONES * u64::from(b'\\')));
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+    (quote | escape | control).trailing_zeros() as usize / EIGHT
+}
+
 /// How many bytes come before the first quote, backslash or control character.
 ///
 /// Eight at a time: most strings are too short for a vector search to pay for its beginning.
 #[inline]
 fn run(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // The lowest byte that is marked is one that stops; what is marked above it may be a borrow.
-    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
     let mut rest = bytes;
-    while let Some((eight, tail)) = rest.split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*eight);
-        let quote = is_zero(word ^ (ONES * u64::from(b'"')));
-        let escape = is_zero(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let stops = quote | escape | control;
-        if stops != 0 {
-            return bytes.len() - rest.len() + stops.trailing_zeros() as usize / 8;
+    while let Some((eight, tail)) = rest.split_first_chunk() {
+        let plain = plain_of(*eight);
+        if plain < EIGHT {
+            return bytes.len() - rest.len() + plain;
         }
         rest = tail;
     }
@@ -342,11 +366,14 @@ fn run(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + short
 }
 
-fn join<'a>(path: &str, key: &str) -> Cow<'a, str> {
+fn join<'a>(path: &str, key: Cow<'a, str>) -> Cow<'a, str> {
+    if path.is_empty() {
+        return key;
+    }
     let mut name = String::with_capacity(path.len() + 1 + key.len());
     name.push_str(path);
     name.push('.');
-    name.push_str(key);
+    name.push_str(&key);
     Cow::Owned(name)
 }
 
@@ -354,6 +381,7 @@ fn join<'a>(path: &str, key: &str) -> Cow<'a, str> {
 struct Nowhere;
 
 impl<'a> Sink<'a> for Nowhere {
+    fn text(&mut self, _name: &'a str, _text: &'a str) {}
     fn field(&mut self, _name: Cow<'a, str>, _value: Value<'a>) {}
     fn list_cut(&mut self) {}
 }

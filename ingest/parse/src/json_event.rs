@@ -32,6 +32,11 @@ const MESSAGES: [Mark; 6] = [
 ];
 
 impl<'a> Sink<'a> for Draft<'a> {
+    #[inline(always)]
+    fn text(&mut self, name: &'a str, text: &'a str) {
+        self.set_text(name, text);
+    }
+
     fn field(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         self.set(name, value);
     }

@@ -147,7 +147,9 @@ const fn starts() -> [usize; LENGTH_MAX + 2] {
 fn mark(name: &str) -> Option<Mark> {
     let (from, to) = (STARTS.get(name.len())?, STARTS.get(name.len() + 1)?);
     let mut of_length = NAMES.get(*from..*to)?.iter();
-    let found = of_length.find(|(known, _)| *known == name);
+    // The first byte first: it saves most calls that compare the whole.
+    let first = name.as_bytes().first();
+    let found = of_length.find(|(known, _)| known.as_bytes().first() == first && *known == name);
     found.map(|(_, mark)| *mark)
 }
 

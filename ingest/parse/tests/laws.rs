@@ -8,7 +8,7 @@ use weir_schema::{Event, Format, Problem, ReceiveTime, Span, Value};
 const FORMATS: [Format; 4] = [Format::Syslog, Format::Json, Format::Agent, Format::Auto];
 
 /// Real shapes of line, to be cut, mixed and spoilt.
-const LINES: [&str; 16] = [
+const LINES: [&str; 20] = [
     "<34>1 2003-10-11T22:14:15.003Z host su 12 ID47 [a@1 k=\"a\\\"b\" k=\"c\"][b@2] \u{feff}'su' \
      failed",
     "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
@@ -26,6 +26,13 @@ const LINES: [&str; 16] = [
     "<189>4522: *Mar  1 00:00:10.001 UTC: %LINK-3-UPDOWN: Interface Gi0/1, changed state to up",
     "<30>2026-03-01T09:15:02.123456+01:00 web01 systemd[1]: Started Session 12 of user root.",
     "{\"time\":\"2026-01-01T00:00:00Z\",\"a\":{\"b\":[1,{\"c\":2.50}]},\"message\":\"\\u00fc\\n\"}",
+    "{\"@timestamp\":\"2026-01-01T00:00:00Z\",\"winlog\":{\"event_id\":\"1\",\"channel\":\"c\",\
+     \"computer_name\":\"h\",\"event_data\":{\"param1\":\"a\",\"host\":\"b\",\"A B\":\"c\"}}}",
+    "{\"Event\":{\"System\":{\"EventID\":{\"#text\":\"1\"},\"Provider\":{\"@Name\":\"p\"}},\"EventData\":\
+     {\"Data\":[{\"@Name\":\"Level\",\"#text\":\"x\"},\"y\"]}}}",
+    "{\"Id\":1,\"LogName\":\"c\",\"ProviderName\":\"p\",\"Keywords\":-1,\"Properties\":[{\"Value\":1}],\
+     \"TimeCreated\":\"\\/Date(1772359200123)\\/\"}",
+    "{\"EventID\":1,\"SourceName\":\"p\",\"Hostname\":\"h\",\"host\":\"r\",\"EventTime\":\"2026-01-01 00:00:00\"}",
     "srv [sshd]: User root from example.com not allowed because not listed in AllowUsers",
 ];
 

@@ -73,6 +73,10 @@ struct Element<'a> {
 }
 
 impl<'a> Sink<'a> for Element<'a> {
+    fn text(&mut self, name: &'a str, text: &'a str) {
+        self.field(Cow::Borrowed(name), Value::Text(Cow::Borrowed(text)));
+    }
+
     fn field(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         match (name.as_ref(), value) {
             ("@Name" | "Name" | "#attributes.Name", Value::Text(name)) => self.name = Some(name),
