@@ -138,16 +138,28 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Sets a field to a text of the frame, which most fields of JSON are: it is made where it will
-    /// lie, while what [`Draft::set`] gets is moved there.
+    /// Sets a field to a text of the frame, which most fields of JSON are.
     #[inline]
     pub fn set_text(&mut self, name: &'a str, text: &'a str) {
         if self.names.mark(name) || self.fields.len() >= FIELDS_MAX {
-            return self.set(Cow::Borrowed(name), Value::Text(Cow::Borrowed(text)));
+            self.set(name.into(), Value::Text(text.into()));
+        } else {
+            self.push_text(name, text);
         }
-        self.push_text(name, text);
     }
 
+    /// Sets a field to an integer.
+    #[inline]
+    pub fn set_int(&mut self, name: &'a str, number: i64) {
+        if self.names.mark(name) || self.fields.len() >= FIELDS_MAX {
+            self.set(name.into(), Value::Int(number));
+        } else {
+            self.push_int(name, number);
+        }
+    }
+
+    /// The field is made where it will lie; what `push` gets is moved there, which takes as long as
+    /// to read it.
     #[inline(never)]
     fn push_text(&mut self, name: &'a str, text: &'a str) {
         if self.fields.is_empty() {
@@ -155,6 +167,13 @@ impl<'a> Draft<'a> {
         }
         let field = std::iter::once((name, text));
         let field = field.map(|(name, text)| (name.into(), Value::Text(text.into())));
+        self.fields.extend(field);
+    }
+
+    #[inline(never)]
+    fn push_int(&mut self, name: &'a str, number: i64) {
+        let field = std::iter::once((name, number));
+        let field = field.map(|(name, number)| (name.into(), Value::Int(number)));
         self.fields.extend(field);
     }
 

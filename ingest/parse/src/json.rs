@@ -30,6 +30,7 @@ pub(crate) struct Reader<'a> {
 pub(crate) trait Sink<'a> {
     /// A text without escapes under a name without any, which most fields are.
     fn text(&mut self, name: &'a str, text: &'a str);
+    fn int(&mut self, name: &'a str, number: i64);
     fn field(&mut self, name: Cow<'a, str>, value: Value<'a>);
     fn list_cut(&mut self);
 }
@@ -115,7 +116,10 @@ impl<'a> Reader<'a> {
                             sink.field(Cow::Borrowed(key), Value::Text(text));
                         }
                     },
-                    Some(key) => self.field(Cow::Borrowed(key), sink)?,
+                    Some(key) => match self.small_int() {
+                        Some(number) => sink.int(key, number),
+                        None => self.field(Cow::Borrowed(key), sink)?,
+                    },
                     None => self.field(join(path, key), sink)?,
                 }
                 self.space();
@@ -211,6 +215,33 @@ impl<'a> Reader<'a> {
         } else {
             Err(Stop::Malformed)
         }
+    }
+
+    /// An integer of few digits that ends here, as most numbers are; else nothing is taken.
+    fn small_int(&mut self) -> Option<i64> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let (sign, digits) = match rest.split_first()? {
+            (b'-', digits) => (-1, digits),
+            _ => (1, rest),
+        };
+        let (mut number, mut length) = (0, 0);
+        for byte in digits.iter().take(DIGITS_MAX) {
+            if !byte.is_ascii_digit() {
+                break;
+            }
+            number = number * 10 + i64::from(byte - b'0');
+            length += 1;
+        }
+        let has_zeros = digits.first() == Some(&b'0') && (length > 1 || sign < 0);
+        let ends = matches!(
+            digits.get(length),
+            Some(b',' | b'}' | b' ' | b'\t' | b'\n' | b'\r')
+        );
+        if length == 0 || has_zeros || !ends {
+            return None;
+        }
+        self.at += rest.len() - digits.len() + length;
+        Some(sign * number)
     }
 
     fn number(&mut self) -> Read<Value<'a>> {
@@ -332,6 +363,9 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// No number of so many digits passes an `i64`.
+const DIGITS_MAX: usize = 18;
+
 const EIGHT: usize = 8;
 
 /// How many bytes come before the first quote, backslash or control character; eight: none is here.
@@ -382,6 +416,7 @@ struct Nowhere;
 
 impl<'a> Sink<'a> for Nowhere {
     fn text(&mut self, _name: &'a str, _text: &'a str) {}
+    fn int(&mut self, _name: &'a str, _number: i64) {}
     fn field(&mut self, _name: Cow<'a, str>, _value: Value<'a>) {}
     fn list_cut(&mut self) {}
 }

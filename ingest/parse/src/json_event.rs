@@ -37,6 +37,10 @@ impl<'a> Sink<'a> for Draft<'a> {
         self.set_text(name, text);
     }
 
+    fn int(&mut self, name: &'a str, number: i64) {
+        self.set_int(name, number);
+    }
+
     fn field(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         self.set(name, value);
     }

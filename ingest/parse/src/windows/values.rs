@@ -77,6 +77,10 @@ impl<'a> Sink<'a> for Element<'a> {
         self.field(Cow::Borrowed(name), Value::Text(Cow::Borrowed(text)));
     }
 
+    fn int(&mut self, name: &'a str, number: i64) {
+        self.field(Cow::Borrowed(name), Value::Int(number));
+    }
+
     fn field(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         match (name.as_ref(), value) {
             ("@Name" | "Name" | "#attributes.Name", Value::Text(name)) => self.name = Some(name),
