@@ -15,8 +15,13 @@ pub mod watch;
 
 mod lint;
 mod list;
+
 mod record;
 mod test;
+
+mod coverage;
+mod navigator;
+mod provided;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -41,6 +46,7 @@ enum Verb {
     Lint(lint::LintArgs),
     List(list::ListArgs),
     Test(test::TestArgs),
+    Coverage(coverage::CoverageArgs),
 }
 
 /// Runs the verb; 65 where rules are bad.
@@ -49,6 +55,7 @@ pub fn rules(args: &RulesArgs) -> Result<ExitCode> {
         Verb::Lint(args) => lint::lint(args),
         Verb::List(args) => list::list(args),
         Verb::Test(args) => test::test(args),
+        Verb::Coverage(args) => coverage::coverage(args),
     }
 }
 
