@@ -317,6 +317,10 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/windows/win_account_created_with_rights.yml"),
     ),
     (
+        "windows/win_amsi_bypass.yml",
+        include_str!("../rules/windows/win_amsi_bypass.yml"),
+    ),
+    (
         "windows/win_bitsadmin_download.yml",
         include_str!("../rules/windows/win_bitsadmin_download.yml"),
     ),
@@ -351,6 +355,10 @@ const FILES: &[(&str, &str)] = &[
     (
         "windows/win_domain_admin_added.yml",
         include_str!("../rules/windows/win_domain_admin_added.yml"),
+    ),
+    (
+        "windows/win_event_log_stopped.yml",
+        include_str!("../rules/windows/win_event_log_stopped.yml"),
     ),
     (
         "windows/win_firewall_disabled.yml",
@@ -407,6 +415,10 @@ const FILES: &[(&str, &str)] = &[
     (
         "windows/win_mshta_script.yml",
         include_str!("../rules/windows/win_mshta_script.yml"),
+    ),
+    (
+        "windows/win_offensive_script.yml",
+        include_str!("../rules/windows/win_offensive_script.yml"),
     ),
     (
         "windows/win_office_child.yml",
