@@ -67,7 +67,7 @@ fn check(line: &str, fields: &[&str]) {
 #[test]
 fn audit_records_have_the_fields_that_rules_ask_for() {
     let head = "msg=audit(1605005292.123:456):";
-    let table: [(&str, &[&str]); 15] = [
+    let table: [(&str, &[&str]); 16] = [
         (
             "type=SYSCALL {} arch=c000003e syscall=59 pid=7 tty=(none) comm=\"arp\" exe=\"/usr/sbin/arp\" key=(null)",
             &[
@@ -134,6 +134,10 @@ fn audit_records_have_the_fields_that_rules_ask_for() {
         (
             "type=AVC {} avc:  denied  { write } for  pid=13349 comm=\"certwatch\" name=\"cache\" tclass=dir",
             &["pid=13349", "comm=certwatch", "name=cache", "tclass=dir"],
+        ),
+        (
+            "type=SYSCALL {} exe=\"/x\" key=(null)\\u001DARCH=x86_64 UID=\"a\"\\u001DGID=\"b\"",
+            &["key=(null)", "ARCH=x86_64", "UID=a", "GID=b"],
         ),
         (
             "type=AUOMS_EXECVE audit(1605005292.123:456): proctitle=java -Da=b c redactors= cmdline=\"x y\" n=[\"1\",\"2\"]",

@@ -77,6 +77,9 @@ const UNTRUSTED: [&str; 18] = [
     "new-disk",
 ];
 
+/// The separator before what a daemon adds to a record, as shippers write it that escape it twice.
+const SEPARATOR_WRITTEN: &str = "\\u001D";
+
 /// Whether a text begins as a record does.
 pub(crate) fn is_record(text: &str) -> bool {
     let text = without_uptime(text);
@@ -116,6 +119,7 @@ pub(crate) fn read<'a>(line: &'a str, draft: &mut Draft<'a>) -> bool {
             break;
         }
         rest = rest.trim_start_matches([' ', '\'', '\u{1d}', ',', '(']);
+        rest = rest.strip_prefix(SEPARATOR_WRITTEN).unwrap_or(rest);
         let Some((name, tail)) = rest.split_once('=') else {
             break;
         };
@@ -186,6 +190,10 @@ fn value<'a>(kind: &str, name: &str, tail: &'a str) -> (Value<'a>, &'a str) {
         tail.find([' ', '\'', '\u{1d}'])
     };
     let end = end.unwrap_or(tail.len());
+    let end = tail
+        .get(..end)
+        .and_then(|text| text.find(SEPARATOR_WRITTEN))
+        .unwrap_or(end);
     let (text, rest) = tail.split_at_checked(end).unwrap_or((tail, ""));
     let text = text.trim_end_matches(',');
     let text = if text.contains('(') {
