@@ -516,4 +516,32 @@ mod tests {
         let found = crate::rule_desk::read(&root).expect("the rules can be read");
         assert_eq!(found.len(), super::rules().len());
     }
+
+    /// Whoever is woken by a rule must be able to read why it is there, when it is wrong, and
+    /// what it fires on.
+    #[test]
+    fn every_rule_says_what_it_is_for_and_has_a_story() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+        for (path, text) in super::FILES {
+            for document in text.split("---\n") {
+                let key = |key: &str| document.lines().any(|line| line.starts_with(key));
+                assert!(
+                    ["id: ", "name: ", "status: "].into_iter().all(key),
+                    "{path}"
+                );
+                if document.ends_with("level: informational\n") {
+                    continue; // A member: it speaks through a correlation.
+                }
+                let keys = ["references:", "tags:", "falsepositives:", "level: "];
+                assert!(keys.into_iter().all(key), "{path}: {keys:?}");
+                let tags = document.lines().filter(|line| line.contains("- attack."));
+                let (techniques, tactics): (Vec<_>, Vec<_>) =
+                    tags.partition(|tag| tag.contains("attack.t1"));
+                assert!(!techniques.is_empty() && !tactics.is_empty(), "{path}");
+            }
+            let story = root.join(path).with_extension("md");
+            let story = std::fs::read_to_string(&story).unwrap_or_default();
+            assert!(story.contains("\n    + alert  "), "{path} has no story");
+        }
+    }
 }
