@@ -16,7 +16,7 @@ fn context() -> Context<'static> {
 }
 
 /// Each line, and `name=value` of what it must give; `source` is category, product and service.
-const CASES: [(&str, &str); 34] = [
+const CASES: [(&str, &str); 37] = [
     (
         "Mar  1 10:00:00 h su: FAILED SU (to root) ann on pts/1",
         "source=/linux/su action=su outcome=failure user=ann target_user=root tty=pts/1",
@@ -148,6 +148,18 @@ const CASES: [(&str, &str); 34] = [
     (
         "<189>77: *Mar  1 10:00:00.5 UTC: %SEC_LOGIN-4-LOGIN_FAILED: Login failed [user: ann] [Source: 192.0.2.7] [localport: 22] [Reason: Login Authentication Failed]",
         "action=login outcome=failure user=ann src_ip=192.0.2.7",
+    ),
+    (
+        "2026-03-01 10:00:00 [77] H=a.example (x) [192.0.2.7]:5000 I=[198.51.100.1]:25 F=<a@b> rejected RCPT <b@c>: relay not permitted",
+        "source=/linux/exim action=reject outcome=failure src_ip=192.0.2.7 src_port=5000 src_host=a.example helo=x from=a@b to=b@c reason=relay problems=",
+    ),
+    (
+        "2026-03-01 10:00:00 1ahr79-0006jK-G9 <= a@b H=(pc) [192.0.2.7] P=esmtpsa A=login:ann S=700",
+        "queue_id=1ahr79-0006jK-G9 action=login outcome=success user=ann method=login src_ip=192.0.2.7 from=a@b",
+    ),
+    (
+        "Mar  1 10:00:00 m exim[3]: login authenticator failed for ([6.6.6.6]) [192.0.2.7]: 535 Incorrect authentication data (set_id=ann)",
+        "host=m outcome=failure user=ann src_ip=192.0.2.7",
     ),
     (
         "@4000000069a40e2a0ee6b280 imap-login: Info: Login: user=<ann>, method=PLAIN, rip=192.0.2.7, lip=198.51.100.1",

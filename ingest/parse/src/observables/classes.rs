@@ -263,7 +263,7 @@ fn linux(service: &str, event: &Event<'_>) -> Option<OcsfClass> {
         "sshd" | "dropbear" if action.is_some() => SSH,
         "sudo" if action.is_some() => PROCESS,
         "cron" | "anacron" | "atd" if action.is_some() => JOB,
-        "postfix" if action.is_some() => EMAIL,
+        "postfix" | "exim" if action.is_some() => EMAIL,
         "named" if event.get("query").is_some() => DNS,
         "vsftpd" | "proftpd" | "pure-ftpd" if action.is_some() => FTP,
         "smbd" if action.is_some() => SMB,

@@ -11,6 +11,7 @@ pub(crate) mod cisco;
 mod cron;
 mod dovecot;
 mod errorlog;
+mod exim;
 mod firewall;
 mod ftp;
 mod haproxy;
@@ -70,7 +71,7 @@ pub(crate) fn normalize<'a>(
         }
         name => {
             let known = web(name, message, context, draft)
-                || mail(name, message, draft)
+                || mail(name, message, context, draft)
                 || network(name, message, draft);
             if !known {
                 others(name, message, draft);
@@ -101,8 +102,12 @@ fn web<'a>(name: &[u8], message: &'a str, context: &Context<'_>, draft: &mut Dra
     true
 }
 
-fn mail<'a>(name: &[u8], message: &'a str, draft: &mut Draft<'a>) -> bool {
+fn mail<'a>(name: &[u8], message: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
     match name {
+        b"exim" | b"exim4" => {
+            draft.linux("exim");
+            exim::read(message, context, draft);
+        }
         b"dovecot" | b"dovecot-auth" | b"imap-login" | b"pop3-login" | b"managesieve-login"
         | b"submission-login" | b"lmtp-login" => {
             draft.linux("dovecot");
@@ -235,6 +240,11 @@ pub(crate) fn bare<'a>(line: &'a str, context: &Context<'_>, draft: &mut Draft<'
     };
     // nginx writes slashes between the parts of a date.
     if line.as_bytes().get(4) == Some(&b'/') && errorlog::nginx(line, zone, draft) {
+        return true;
+    }
+    // Behind a header it is read with what the header says.
+    if text::cut(rest, " exim[").is_none() && exim::read(line, context, draft) {
+        draft.linux("exim");
         return true;
     }
     if network::is_openvpn(rest) && network::openvpn(rest, draft) {
