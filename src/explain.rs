@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use weir_detect::RuleBook;
 use weir_operators::Reading;
-use weir_schema::{AlertRecord, Bound, Cause, EvidenceItem, Member, Plan, PlanKind, TimeBounds};
+use weir_schema::{
+    AlertRecord, Bound, Cause, Decimal, EvidenceItem, Member, Plan, PlanKind, Statistic,
+    TimeBounds, ValueBound,
+};
 use weir_store::journal::JournalReader;
 use weir_web::ports::{ExplainedEvent, Explanation, MatchedClause};
 
@@ -103,6 +106,15 @@ fn condition(plan: &Plan) -> String {
             format!("event_count {}", bounds.join(" and "))
         }
         PlanKind::Temporal { condition, .. } => format!("temporal {}", members(condition)),
+        PlanKind::TemporalOrdered { members } => format!("temporal_ordered #1 to #{members}"),
+        PlanKind::ValueCount { bounds } => {
+            let bounds: Vec<String> = bounds.iter().map(bound).collect();
+            format!("value_count {}", bounds.join(" and "))
+        }
+        PlanKind::Value { statistic, bounds } => {
+            let bounds: Vec<String> = bounds.iter().map(value_bound).collect();
+            format!("{} {}", statistic_name(*statistic), bounds.join(" and "))
+        }
     };
     let seconds = plan.timespan.0 / 1_000_000_000;
     let by = plan.group_by.join(", ");
@@ -118,6 +130,34 @@ fn bound(bound: &Bound) -> String {
         Bound::Eq(n) => format!("= {n}"),
         Bound::Neq(n) => format!("!= {n}"),
     }
+}
+
+fn statistic_name(statistic: Statistic) -> String {
+    match statistic {
+        Statistic::Sum => "value_sum".to_owned(),
+        Statistic::Average => "value_avg".to_owned(),
+        Statistic::Percentile(rank) => format!("value_percentile {}", decimal(rank)),
+    }
+}
+
+fn value_bound(bound: &ValueBound) -> String {
+    let sign = match bound {
+        ValueBound::Gt(_) => ">",
+        ValueBound::Gte(_) => ">=",
+        ValueBound::Lt(_) => "<",
+        ValueBound::Lte(_) => "<=",
+        ValueBound::Eq(_) => "=",
+        ValueBound::Neq(_) => "!=",
+    };
+    format!("{sign} {}", decimal(bound.number()))
+}
+
+fn decimal(number: Decimal) -> String {
+    let sign = if number.0 < 0 { "-" } else { "" };
+    let one = Decimal::ONE.unsigned_abs();
+    let (whole, part) = (number.0.unsigned_abs() / one, number.0.unsigned_abs() % one);
+    let text = format!("{sign}{whole}.{part:09}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Members by their place in the rule's list, from 1.

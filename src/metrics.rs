@@ -17,6 +17,8 @@ pub struct GraphMetrics {
     matches: IntCounter,
     /// `weir_facts_total`: matches that went into a correlation.
     facts: IntCounter,
+    /// `weir_facts_valueless_total`: matches without the value that their rule computes with.
+    valueless: IntCounter,
     /// `weir_facts_ungrouped_total`: matches without a group, since a group-by field was missing.
     ungrouped: IntCounter,
     /// `weir_facts_late_total`: facts behind the watermark, which corrected what was said.
@@ -96,6 +98,10 @@ impl GraphMetrics {
                 "weir_facts_ungrouped_total",
                 "Matches without a group, since a group-by field was missing.",
             )?,
+            valueless: counter(
+                "weir_facts_valueless_total",
+                "Matches without the value, or the number, that their rule computes with.",
+            )?,
             late: counter("weir_facts_late_total", "Facts behind the watermark.")?,
             not_re_evaluated: counter(
                 "weir_facts_not_re_evaluated_total",
@@ -142,6 +148,7 @@ impl GraphMetrics {
                     self.matches.inc_by(batch.matches);
                     self.facts.inc_by(batch.facts);
                     self.ungrouped.inc_by(batch.ungrouped);
+                    self.valueless.inc_by(batch.valueless);
                     for (problem, count) in Problem::ALL.iter().zip(batch.problems) {
                         if count > 0 {
                             let label = [problem.name()];

@@ -167,6 +167,7 @@ fn by_plain_loops(lines: &[&str]) -> String {
                 event: EventId::of_frame(source, event.time, line.as_bytes()),
                 position: Position::new(BatchSeq(seq), 0),
                 member: draft.member,
+                value: draft.value,
             });
         }
     }

@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
-    Bound, EventId, EventTime, Fact, GroupKey, Level, Plan, PlanId, PlanKind, Position,
+    Bound, EventId, EventTime, Fact, FactValue, GroupKey, Level, Plan, PlanId, PlanKind, Position,
     RuleVersion, Span, TenantKey,
 };
 
@@ -132,6 +132,7 @@ impl Iterator for FactStream {
             event: EventId([event, event ^ seed]),
             position: Position(sequence),
             member: 0,
+            value: FactValue::default(),
         })
     }
 }

@@ -55,6 +55,7 @@ impl<'b> Facts<'b> {
                 event: EventId::of(&[frame]),
                 position,
                 member: fact.member,
+                value: fact.value,
             });
         }
     }

@@ -106,12 +106,13 @@ impl RuleBook {
     ) -> Option<Vec<GroupField>> {
         let index = self.index();
         let live = index.plan(plan)?;
-        let fields = live.plan.group_by.as_slice();
-        index.views(live, event).iter().find_map(|view| {
+        let names = live.plan.group_by.as_slice();
+        index.views(live, event).iter().find_map(|(view, source)| {
             let mut found = None;
-            group::each((fields, live.lenient), view, tenant, |key, values| {
+            let grouping = (names, source.group_by.as_slice(), live.lenient);
+            group::each(grouping, view, tenant, |key, values| {
                 if key == group {
-                    found = Some(group::named(fields, values));
+                    found = Some(group::named(names, values));
                 }
             });
             found

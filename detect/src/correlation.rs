@@ -1,13 +1,16 @@
 //! Correlations as written: members by reference, window, grouping, and what must hold.
 
+use std::collections::BTreeMap;
+
 use rsigma_parser::{
     ConditionExpr, CorrelationCondition, CorrelationRule, CorrelationType, Timespan, WindowMode,
 };
-use weir_schema::{Bound, Member, Plan, PlanKind, Span};
+use weir_schema::{Bound, Member, Plan, PlanKind, Span, Statistic};
 
 use crate::condition;
 use crate::diagnostic::{Checked, Refusal};
 use crate::document::{Shape, group_fields};
+use crate::values;
 use crate::yaml::Node;
 
 /// A correlation, before its members are known.
@@ -17,6 +20,9 @@ pub(crate) struct Correlation {
     /// Ids or names of the rules that it reads, each once.
     pub members: Vec<String>,
     pub group_by: Vec<String>,
+    /// The fields whose values are counted or computed with; the values of several are one tuple.
+    pub values: Vec<String>,
+    pub aliases: Aliases,
     pub timespan: Span,
     /// Members raise alerts of their own, too.
     pub generate: bool,
@@ -24,7 +30,14 @@ pub(crate) struct Correlation {
     pub shape: Shape,
 }
 
-const KEYS: [&str; 8] = [
+/// Names that stand for a field of each rule: alias, then rule, to field.
+pub(crate) type Aliases = BTreeMap<String, BTreeMap<String, String>>;
+
+/// More aliases of one correlation are refused.
+const ALIASES_MAX: usize = 64;
+
+const KEYS: [&str; 9] = [
+    "aliases",
     "type",
     "rules",
     "group-by",
@@ -48,7 +61,6 @@ fn read(section: &Node, rule: &CorrelationRule, generate: bool) -> Checked<Corre
     };
     for (key, _) in entries {
         match key.as_str() {
-            "aliases" => return Err(Refusal::unsupported("`aliases`").key(key)),
             known if KEYS.contains(&known) => {}
             _ => {
                 return Err(
@@ -65,15 +77,12 @@ fn read(section: &Node, rule: &CorrelationRule, generate: bool) -> Checked<Corre
     let (kind, members) = match rule.correlation_type {
         CorrelationType::EventCount => event_count(section)?,
         CorrelationType::Temporal => temporal(section, rule)?,
-        CorrelationType::TemporalOrdered
-        | CorrelationType::ValueCount
+        CorrelationType::TemporalOrdered => ordered(section)?,
+        kind @ (CorrelationType::ValueCount
         | CorrelationType::ValueSum
         | CorrelationType::ValueAvg
         | CorrelationType::ValuePercentile
-        | CorrelationType::ValueMedian => {
-            let kind = rule.correlation_type.as_str();
-            return Err(Refusal::unsupported(format!("correlation type `{kind}`")).key("type"));
-        }
+        | CorrelationType::ValueMedian) => (values::kind(kind, section)?, listed(section)?),
     };
     if members.len() > Plan::MEMBERS_MAX {
         let message = format!("more than {} rules in a correlation", Plan::MEMBERS_MAX);
@@ -84,11 +93,15 @@ fn read(section: &Node, rule: &CorrelationRule, generate: bool) -> Checked<Corre
         .map_or(Ok(Vec::new()), group_fields)
         .map_err(|refusal| refusal.key("group-by"))?;
     let timespan = timespan(section, &rule.timespan)?;
-    let shape = shape(rule.correlation_type, &members, &group_by, timespan);
+    let values = values::fields(rule.correlation_type, section)?;
+    let aliases = aliases(section)?;
+    let shape = shape(&kind, (&members, &group_by, &values, &aliases), timespan);
     Ok(Correlation {
         kind,
         members,
         group_by,
+        values,
+        aliases,
         timespan,
         generate,
         shape,
@@ -143,15 +156,51 @@ fn rules(section: &Node) -> Checked<Vec<String>> {
     }
 }
 
+/// The rules of a correlation that must list some.
+fn listed(section: &Node) -> Checked<Vec<String>> {
+    let members = rules(section)?;
+    if members.is_empty() {
+        Err(no_rules())
+    } else {
+        Ok(members)
+    }
+}
+
+fn aliases(section: &Node) -> Checked<Aliases> {
+    let wrong = || {
+        Refusal::new("`aliases` is no mapping of aliases to a field of each rule")
+            .hint("such as `aliases: {account: {rule_a: User, rule_b: TargetUserName}}`")
+            .key("aliases")
+    };
+    let entries = match section.get("aliases") {
+        None | Some(Node::Null) => return Ok(Aliases::new()),
+        Some(Node::Map(entries)) => entries,
+        Some(_) => return Err(wrong()),
+    };
+    if entries.len() > ALIASES_MAX {
+        let message = format!("more than {ALIASES_MAX} aliases");
+        return Err(Refusal::new(message).key("aliases"));
+    }
+    let alias = |(alias, fields): &(String, Node)| {
+        let Node::Map(fields) = fields else {
+            return Err(wrong());
+        };
+        let field = |(rule, field): &(String, Node)| {
+            let field = field.text().filter(|field| !field.is_empty());
+            Ok((rule.clone(), field.ok_or_else(wrong)?.to_owned()))
+        };
+        let fields = fields.iter().map(field).collect::<Checked<_>>()?;
+        Ok((alias.clone(), fields))
+    };
+    entries.iter().map(alias).collect()
+}
+
 fn no_rules() -> Refusal {
     Refusal::new("the correlation names no rules")
 }
 
 fn event_count(section: &Node) -> Checked<(PlanKind, Vec<String>)> {
-    let members = rules(section)?;
-    if members.is_empty() {
-        return Err(no_rules());
-    }
+    let members = listed(section)?;
     let bounds = section.get("condition").map_or(Ok(Vec::new()), bounds)?;
     if bounds.is_empty() {
         return Err(Refusal::new(
@@ -162,7 +211,7 @@ fn event_count(section: &Node) -> Checked<(PlanKind, Vec<String>)> {
 }
 
 /// Read from the tree, as the parser takes a negative number for a large one.
-fn bounds(node: &Node) -> Checked<Vec<Bound>> {
+pub(crate) fn bounds(node: &Node) -> Checked<Vec<Bound>> {
     let Node::Map(entries) = node else {
         return Err(Refusal::new("`condition` is no mapping of bounds")
             .hint("such as `gte: 10`")
@@ -242,6 +291,24 @@ fn temporal(section: &Node, rule: &CorrelationRule) -> Checked<(PlanKind, Vec<St
     Ok((kind, members))
 }
 
+/// Every rule that is listed, in the order in which they are.
+fn ordered(section: &Node) -> Checked<(PlanKind, Vec<String>)> {
+    let members = listed(section)?;
+    let count = Bound::Gte(members.len() as u64);
+    match section.get("condition") {
+        None => {}
+        Some(node @ Node::Map(_)) if bounds(node)?.as_slice() == [count] => {}
+        Some(_) => {
+            return Err(Refusal::unsupported("a condition in `temporal_ordered`")
+                .hint("leave it out: all rules must be seen, in the order of `rules`")
+                .key("condition"));
+        }
+    }
+    // At most MEMBERS_MAX are kept; the caller refuses more.
+    let count = u16::try_from(members.len()).unwrap_or(u16::MAX);
+    Ok((PlanKind::TemporalOrdered { members: count }, members))
+}
+
 fn extended(expr: &ConditionExpr, listed: Vec<String>) -> Checked<(Member, Vec<String>)> {
     let mut named = Vec::new();
     condition::names(expr, &mut named);
@@ -272,10 +339,33 @@ fn every(members: &[String]) -> Member {
     Member::All(seen(members))
 }
 
-fn shape(kind: CorrelationType, members: &[String], fields: &[String], span: Span) -> Shape {
+type Parts<'a> = (&'a [String], &'a [String], &'a [String], &'a Aliases);
+
+/// All that decides which facts there are, and what is computed of them but for its bounds.
+fn shape(kind: &PlanKind, (members, fields, values, aliases): Parts<'_>, span: Span) -> Shape {
+    let (name, rank) = match kind {
+        PlanKind::EventCount { .. } => ("event_count", 0),
+        PlanKind::Temporal { .. } => ("temporal", 0),
+        PlanKind::TemporalOrdered { .. } => ("temporal_ordered", 0),
+        PlanKind::ValueCount { .. } => ("value_count", 0),
+        PlanKind::Value { statistic, .. } => match statistic {
+            Statistic::Sum => ("value_sum", 0),
+            Statistic::Average => ("value_avg", 0),
+            Statistic::Percentile(rank) => ("value_percentile", rank.0),
+        },
+    };
     let counts = [members.len() as u64, fields.len() as u64].map(u64::to_le_bytes);
-    let span = span.0.to_le_bytes();
-    let mut parts: Vec<&[u8]> = vec![kind.as_str().as_bytes(), &counts[0], &counts[1], &span];
+    let (span, rank) = (span.0.to_le_bytes(), rank.to_le_bytes());
+    let mut parts: Vec<&[u8]> = vec![name.as_bytes(), &counts[0], &counts[1], &span];
     parts.extend(members.iter().chain(fields).map(String::as_bytes));
+    if !values.is_empty() {
+        parts.extend([b"values".as_slice(), &rank]);
+        parts.extend(values.iter().map(String::as_bytes));
+    }
+    for (alias, rules) in aliases {
+        parts.extend([b"alias".as_slice(), alias.as_bytes()]);
+        let pairs = rules.iter().flat_map(|(rule, field)| [rule, field]);
+        parts.extend(pairs.map(String::as_bytes));
+    }
     Shape::of(&parts)
 }

@@ -20,10 +20,12 @@ pub(crate) enum Grouped {
 
 /// Calls `found` with the key and values of each group that the event names, each group once.
 ///
+/// A group is of the plan's `names`; the event calls them `fields`.
+///
 /// `lenient`: a missing field counts as the empty text. It is set for rules that are no
 /// correlation, whose detections must not vanish since a source names no host.
 pub(crate) fn each(
-    (fields, lenient): (&[String], bool),
+    (names, fields, lenient): (&[String], &[String], bool),
     view: &View<'_>,
     tenant: TenantKey,
     mut found: impl FnMut(GroupKey, &[Cow<'_, str>]),
@@ -56,7 +58,7 @@ pub(crate) fn each(
                 value
             })
             .collect();
-        found(key(fields, tenant, &values), &values);
+        found(key(names, tenant, &values), &values);
     }
     if capped {
         Grouped::Capped

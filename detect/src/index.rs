@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_schema::{Event, EventTime, GroupKey, LogSource, PlanId, RuleId, TenantKey};
+use weir_schema::{
+    Event, EventTime, FactValue, GroupKey, LogSource, PlanId, PlanKind, RuleId, TenantKey,
+};
 
 use crate::document::{Body, Detection, Shape};
 use crate::group::{self, Grouped};
-use crate::live::LivePlan;
+use crate::live::{LivePlan, Source};
 use crate::matcher::{Renames, View};
 use crate::plans::Catalog;
 use crate::sources::{LogSources, Reading};
+use crate::values;
 
 /// Buffers for what an event means to all plans; reused from event to event.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,8 @@ pub struct Detected {
     pub ungrouped: u32,
     /// Facts of which groups beyond [`crate::GROUPS_MAX`] were left out.
     pub capped: u32,
+    /// Facts dropped since the event has no value, or no number, that their plan could compute with.
+    pub valueless: u32,
 }
 
 impl Detected {
@@ -32,6 +37,7 @@ impl Detected {
         self.facts.clear();
         self.ungrouped = 0;
         self.capped = 0;
+        self.valueless = 0;
     }
 }
 
@@ -41,6 +47,7 @@ pub struct FactDraft {
     pub plan: PlanId,
     pub group: GroupKey,
     pub member: u16,
+    pub value: FactValue,
 }
 
 /// Built from the catalog whenever that changes.
@@ -68,8 +75,17 @@ pub(crate) struct Watch {
     pub detection: Arc<Detection>,
     /// When it is the rule's own, `[since, until)`.
     spans: Vec<(EventTime, EventTime)>,
-    /// Place in `Index::plans`, and member.
-    uses: Vec<(u32, u16)>,
+    uses: Vec<Use>,
+}
+
+/// Where a plan reads a detection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Use {
+    /// Place in `Index::plans`.
+    plan: u32,
+    member: u16,
+    /// Place in the plan's sources.
+    source: u16,
 }
 
 /// A detection that matched: its place in [`Index::watches`], and the reading by which it did.
@@ -79,11 +95,10 @@ pub(crate) struct Match {
     pub renames: Option<Arc<Renames>>,
 }
 
-/// A plan's place, the member that was met, and under which names of fields.
-#[derive(Clone, Debug)]
+/// A plan whose member was met, and under which names of fields.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Hit {
-    plan: u32,
-    member: u16,
+    found: Use,
     renames: Option<Arc<Renames>>,
 }
 
@@ -114,12 +129,21 @@ impl Index {
             }
         }
         for (at, live) in (0..).zip(&plans) {
-            let counts = matches!(live.plan.kind, weir_schema::PlanKind::EventCount { .. });
-            for (member, source) in (0..).zip(&live.sources) {
-                // Which rule an event counts for does not matter, so that it counts once.
-                let member = if counts { 0 } else { member };
+            for (place, source) in (0..).zip(&live.sources) {
+                let member = match live.plan.kind {
+                    PlanKind::Temporal { .. } | PlanKind::TemporalOrdered { .. } => place,
+                    // Which rule an event counts for does not matter, so that it counts once.
+                    PlanKind::EventCount { .. }
+                    | PlanKind::ValueCount { .. }
+                    | PlanKind::Value { .. } => 0,
+                };
+                let found = Use {
+                    plan: at,
+                    member,
+                    source: place,
+                };
                 watch(&source.rule, &source.detection, &|watch| {
-                    watch.uses.push((at, member));
+                    watch.uses.push(found);
                 });
             }
         }
@@ -204,31 +228,38 @@ impl Index {
             if only.is_none() && watch.spans.iter().any(sees) {
                 out.matches.push(watch.rule.clone());
             }
-            let runs = watch.uses.iter().filter(|(p, _)| self.runs(*p, time, only));
-            hits.extend(runs.map(|&(plan, member)| Hit {
-                plan,
-                member,
+            let runs = watch
+                .uses
+                .iter()
+                .filter(|found| self.runs(found.plan, time, only));
+            hits.extend(runs.map(|&found| Hit {
+                found,
                 renames: one.renames.clone(),
             }));
         }
         out.matches.sort_unstable();
         out.matches.dedup();
-        // One fact of a member, though the event be read in two ways: of the first of these.
-        hits.sort_by(|a, b| (a.plan, a.member, &a.renames).cmp(&(b.plan, b.member, &b.renames)));
-        hits.dedup_by_key(|hit| (hit.plan, hit.member));
+        // One fact of a member and group, though the event be read in two ways: of the first.
+        hits.sort();
+        hits.dedup_by_key(|hit| hit.found);
         for hit in &hits {
-            if let Some(live) = self.plans.get(hit.plan as usize) {
+            if let Some(live) = self.plans.get(hit.found.plan as usize) {
                 let view = View::new(event, hit.renames.as_deref());
-                draft(live, hit.member, &view, tenant, out);
+                draft(live, hit.found, &view, tenant, out);
             }
         }
     }
 
     /// Every way in which a rule that the plan reads reads the event, with the event's own names.
-    pub(crate) fn views<'e>(&'e self, live: &LivePlan, event: &'e Event<'e>) -> Vec<View<'e>> {
+    pub(crate) fn views<'e>(
+        &'e self,
+        live: &'e LivePlan,
+        event: &'e Event<'e>,
+    ) -> Vec<(View<'e>, &'e Source)> {
         let plain = View::new(event, None);
-        let mut views = vec![plain];
+        let mut views = Vec::new();
         for source in &live.sources {
+            views.push((plain, source));
             let logsource = &source.detection.logsource;
             let route = self
                 .routes
@@ -237,22 +268,36 @@ impl Index {
             let readings = route.map_or(&[][..], |route| route.readings.as_slice());
             let admitted = readings.iter().filter(|r| r.admits(logsource, &plain));
             let renames = admitted.filter_map(Reading::renames);
-            views.extend(renames.map(|renames| View::new(event, Some(renames))));
+            views.extend(renames.map(|renames| (View::new(event, Some(renames)), source)));
         }
         views
     }
 }
 
-fn draft(live: &LivePlan, member: u16, view: &View<'_>, tenant: TenantKey, out: &mut Detected) {
-    let plan = live.plan.id;
-    let grouping = (live.plan.group_by.as_slice(), live.lenient);
+fn draft(live: &LivePlan, found: Use, view: &View<'_>, tenant: TenantKey, out: &mut Detected) {
+    let (plan, member) = (live.plan.id, found.member);
+    let Some(source) = live.sources.get(usize::from(found.source)) else {
+        return; // Places are those of this index.
+    };
+    let Some(value) = values::value(&live.plan.kind, &source.values, view) else {
+        out.valueless = out.valueless.saturating_add(1);
+        return;
+    };
+    let names = live.plan.group_by.as_slice();
+    let grouping = (names, source.group_by.as_slice(), live.lenient);
     let facts = &mut out.facts;
+    // Another source of the plan may have named the group already.
+    let same = |fact: &&FactDraft| fact.plan == plan && fact.member == member;
+    let others = facts.len() - facts.iter().rev().take_while(same).count();
     let grouped = group::each(grouping, view, tenant, |group, _| {
-        facts.push(FactDraft {
-            plan,
-            group,
-            member,
-        });
+        if !facts[others..].iter().any(|fact| fact.group == group) {
+            facts.push(FactDraft {
+                plan,
+                group,
+                member,
+                value,
+            });
+        }
     });
     match grouped {
         Grouped::Done => {}

@@ -67,6 +67,8 @@ mod correlation;
 
 mod live;
 
+mod values;
+
 mod plans;
 
 mod revise;

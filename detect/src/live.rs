@@ -26,6 +26,10 @@ pub(crate) struct LivePlan {
 pub(crate) struct Source {
     pub rule: RuleId,
     pub detection: Arc<Detection>,
+    /// The plan's fields to group by, as events of this rule call them.
+    pub group_by: Vec<String>,
+    /// The fields that the plan computes with, as events of this rule call them.
+    pub values: Vec<String>,
 }
 
 pub(crate) fn own_plan(
@@ -47,6 +51,8 @@ pub(crate) fn own_plan(
     let sources = vec![Source {
         rule: document.id.clone(),
         detection: detection.clone(),
+        group_by: grouping.fields.clone(),
+        values: Vec::new(),
     }];
     LivePlan {
         plan: plan(
@@ -101,7 +107,7 @@ pub(crate) fn segments(
         if until > version.until {
             break;
         }
-        let Some(sources) = sources_at(members, since) else {
+        let Some(sources) = sources_at(correlation, members, since) else {
             continue;
         };
         match found.last_mut() {
@@ -131,18 +137,40 @@ pub(crate) fn segments(
         .collect()
 }
 
-fn sources_at(members: &[(&RuleId, &Entry)], time: EventTime) -> Option<Vec<Source>> {
-    let source = |(rule, entry): &(&RuleId, &Entry)| {
+fn sources_at(
+    correlation: &Correlation,
+    members: &[(&RuleId, &Entry)],
+    time: EventTime,
+) -> Option<Vec<Source>> {
+    let references = correlation.members.iter();
+    let source = |((rule, entry), reference): (&(&RuleId, &Entry), &String)| {
         let version = entry.versions.iter().find(|version| version.sees(time))?;
+        let name = version.document.name.as_ref();
+        let own = |fields: &[String]| {
+            let own = fields.iter().map(|field| {
+                let alias = correlation.aliases.get(field)?;
+                let named = name.and_then(|name| alias.get(name));
+                alias
+                    .get(reference)
+                    .or(named)
+                    .or_else(|| alias.get(&***rule))
+            });
+            let pairs = own.zip(fields);
+            pairs
+                .map(|(own, field)| own.unwrap_or(field).clone())
+                .collect()
+        };
         match &version.document.body {
             Body::Rule(detection, _) => Some(Source {
                 rule: (*rule).clone(),
                 detection: detection.clone(),
+                group_by: own(&correlation.group_by),
+                values: own(&correlation.values),
             }),
             Body::Correlation(_) | Body::Filter(_) => None,
         }
     };
-    members.iter().map(source).collect()
+    members.iter().zip(references).map(source).collect()
 }
 
 fn same_shapes(a: &[Source], b: &[Source]) -> bool {

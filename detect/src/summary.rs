@@ -12,6 +12,10 @@ pub enum RuleKind {
     Event,
     EventCount,
     Temporal,
+    TemporalOrdered,
+    ValueCount,
+    /// A sum, an average or a percentile.
+    Value,
     /// Adds to the conditions of other rules.
     Filter,
 }
@@ -54,6 +58,9 @@ pub(crate) fn summary(catalog: &Catalog, id: &RuleId, entry: &Entry) -> Option<R
         Body::Correlation(correlation) => match correlation.kind {
             PlanKind::EventCount { .. } => RuleKind::EventCount,
             PlanKind::Temporal { .. } => RuleKind::Temporal,
+            PlanKind::TemporalOrdered { .. } => RuleKind::TemporalOrdered,
+            PlanKind::ValueCount { .. } => RuleKind::ValueCount,
+            PlanKind::Value { .. } => RuleKind::Value,
         },
     };
     let last = entry.plans.last();

@@ -156,13 +156,13 @@ fn each_refusal_says_what_and_where() {
             COUNT,
             "event_count",
             "value_count",
-            "`value_count`: not supported yet",
+            "`value_count` needs a `field`",
         ),
         (
             COUNT,
             "event_count",
             "temporal_ordered",
-            "`temporal_ordered`: not supported yet",
+            "a condition in `temporal_ordered`: not supported yet",
         ),
         (
             COUNT,
@@ -181,8 +181,8 @@ fn each_refusal_says_what_and_where() {
         (
             COUNT,
             "5m",
-            "5m, aliases: {}",
-            "`aliases`: not supported yet",
+            "5m, aliases: {who: user}",
+            "`aliases` is no mapping",
         ),
         (
             COUNT,

@@ -57,6 +57,8 @@ pub struct BatchNote {
     pub facts: u64,
     /// Facts without a group, since a group-by field was missing.
     pub ungrouped: u64,
+    /// Facts without the value that their plan computes with.
+    pub valueless: u64,
     /// By place in [`Problem::ALL`].
     pub problems: [u64; Problem::ALL.len()],
     pub source: SourceKey,
@@ -293,6 +295,7 @@ impl Decoder {
             matches: 0,
             facts: 0,
             ungrouped: 0,
+            valueless: 0,
             problems: [0; Problem::ALL.len()],
             source,
         };
@@ -310,6 +313,7 @@ impl Decoder {
                 self.report(position, &event, &mut note, out);
             }
             note.ungrouped += u64::from(self.detected.ungrouped);
+            note.valueless += u64::from(self.detected.valueless);
             if future || self.detected.facts.is_empty() {
                 continue;
             }
@@ -324,6 +328,7 @@ impl Decoder {
                     event: id,
                     position,
                     member: draft.member,
+                    value: draft.value,
                 }));
         }
         if only.is_none() {

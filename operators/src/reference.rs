@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use weir_schema::{
-    AlertId, AlertState, EventId, EventTime, Fact, GroupKey, Plan, PlanId, PlanKind, RuleVersion,
-    TenantKey,
+    AlertId, AlertState, Decimal, EventId, EventTime, Fact, GroupKey, Plan, PlanId, PlanKind,
+    RuleVersion, Statistic, TenantKey, ValueBound,
 };
 
 /// A change of the rules.
@@ -169,12 +169,10 @@ fn group_standing(
 }
 
 fn fires<'f>(plan: &Plan, window: impl Iterator<Item = &'f Fact>) -> bool {
-    let mut deliveries = Vec::new();
-    let mut seen = Vec::new();
-    for fact in window {
-        deliveries.push((fact.time, fact.event, fact.position));
-        seen.push(fact.member);
-    }
+    let window: Vec<&Fact> = window.collect();
+    let seen: Vec<u16> = window.iter().map(|fact| fact.member).collect();
+    let delivery = |fact: &&Fact| (fact.time, fact.event, fact.position);
+    let mut deliveries: Vec<_> = window.iter().map(delivery).collect();
     deliveries.dedup();
     match &plan.kind {
         PlanKind::EventCount { bounds } => {
@@ -182,12 +180,74 @@ fn fires<'f>(plan: &Plan, window: impl Iterator<Item = &'f Fact>) -> bool {
             bounds.iter().all(|bound| bound.holds(count))
         }
         PlanKind::Temporal { condition, .. } => condition.holds(&|member| seen.contains(&member)),
+        PlanKind::TemporalOrdered { members } => {
+            (0..*members).all(|member| seen.contains(&member))
+                && follow(&window, 0, *members, &mut Vec::new())
+        }
+        PlanKind::ValueCount { bounds } => {
+            let mut values: Vec<_> = window.iter().map(|fact| fact.value).collect();
+            values.sort();
+            values.dedup();
+            bounds.iter().all(|bound| bound.holds(values.len() as u64))
+        }
+        PlanKind::Value { statistic, bounds } => {
+            let mut values: Vec<i128> = window.iter().map(|f| f.value.decimal().0).collect();
+            values.sort_unstable();
+            let (numerator, denominator) = statistic_of(*statistic, &values);
+            let holds =
+                |bound: &ValueBound| bound.holds(numerator.cmp(&(bound.number().0 * denominator)));
+            bounds.iter().all(holds)
+        }
+    }
+}
+
+/// Whether the members from `member` on can each be given an event that no other has, at or after
+/// that of the one before.
+fn follow(window: &[&Fact], member: u16, members: u16, taken: &mut Vec<Fact>) -> bool {
+    if member == members {
+        return true;
+    }
+    let of = |fact: &Fact| (fact.time, fact.event, fact.position);
+    for fact in window {
+        let is_free = !taken.iter().any(|other| of(other) == of(fact));
+        let is_later = taken.last().is_none_or(|last| last.time <= fact.time);
+        if fact.member == member && is_free && is_later {
+            taken.push(**fact);
+            if follow(window, member + 1, members, taken) {
+                return true;
+            }
+            taken.pop();
+        }
+    }
+    false
+}
+
+/// As a fraction: of sorted values, at least one.
+fn statistic_of(statistic: Statistic, values: &[i128]) -> (i128, i128) {
+    let sum: i128 = values.iter().sum();
+    match statistic {
+        Statistic::Sum => (sum, 1),
+        Statistic::Average => (sum, values.len() as i128),
+        Statistic::Percentile(rank) => {
+            let hundred = 100 * Decimal::ONE;
+            let place = rank.0 * (values.len() as i128 - 1);
+            let low = (place / hundred) as usize;
+            let part = place % hundred;
+            let high = if part == 0 { low } else { low + 1 };
+            (
+                values[low] * (hundred - part) + values[high] * part,
+                hundred,
+            )
+        }
     }
 }
 
 fn positive_members(plan: &Plan) -> Vec<u16> {
     match &plan.kind {
-        PlanKind::EventCount { .. } => vec![0],
+        PlanKind::EventCount { .. } | PlanKind::ValueCount { .. } | PlanKind::Value { .. } => {
+            vec![0]
+        }
+        PlanKind::TemporalOrdered { members } => (0..*members).collect(),
         PlanKind::Temporal { members, condition } => {
             let mut positive = vec![false; usize::from(*members)];
             condition.mark_positive(&mut positive);
@@ -201,9 +261,11 @@ fn positive_members(plan: &Plan) -> Vec<u16> {
 fn is_monotone(kind: &PlanKind) -> bool {
     use weir_schema::Bound;
     match kind {
-        PlanKind::EventCount { bounds } => bounds
+        PlanKind::EventCount { bounds } | PlanKind::ValueCount { bounds } => bounds
             .iter()
             .all(|bound| matches!(bound, Bound::Gt(_) | Bound::Gte(_))),
+        PlanKind::TemporalOrdered { .. } => true,
+        PlanKind::Value { .. } => false,
         PlanKind::Temporal { members, condition } => !condition.has_negation(usize::from(*members)),
     }
 }

@@ -32,6 +32,8 @@ pub use id::{
 pub use journal::{Batch, Control, Delivery, Entry, Format, SealedEpoch, TimeBounds, Transport};
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
 pub use records::Records;
-pub use rule::{Bound, Fact, Level, Member, Plan, PlanKind};
+pub use rule::{
+    Bound, Decimal, Fact, FactValue, Level, Member, Plan, PlanKind, Statistic, ValueBound,
+};
 pub use time::{EventTime, ReceiveTime, Span};
 pub use zeek::ZeekLog;

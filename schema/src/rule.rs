@@ -102,6 +102,68 @@ impl Member {
     }
 }
 
+/// A decimal number, exact, in units of 1e-9.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Decimal(pub i128);
+
+impl Decimal {
+    /// One, in units.
+    pub const ONE: i128 = 1_000_000_000;
+
+    /// Numbers beyond it are none: sums of any window stay far from the ends of `i128`.
+    pub const MAX: i128 = 100_000_000_000_000_000 * Self::ONE;
+}
+
+/// One comparison of a statistic with a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ValueBound {
+    Gt(Decimal),
+    Gte(Decimal),
+    Lt(Decimal),
+    Lte(Decimal),
+    Eq(Decimal),
+    Neq(Decimal),
+}
+
+impl ValueBound {
+    #[must_use]
+    pub const fn number(self) -> Decimal {
+        match self {
+            Self::Gt(n)
+            | Self::Gte(n)
+            | Self::Lt(n)
+            | Self::Lte(n)
+            | Self::Eq(n)
+            | Self::Neq(n) => n,
+        }
+    }
+
+    /// Whether a value holds that compares with the number as `order` says.
+    #[must_use]
+    pub fn holds(self, order: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Gt(_) => order.is_gt(),
+            Self::Gte(_) => order.is_ge(),
+            Self::Lt(_) => order.is_lt(),
+            Self::Lte(_) => order.is_le(),
+            Self::Eq(_) => order.is_eq(),
+            Self::Neq(_) => order.is_ne(),
+        }
+    }
+}
+
+/// What is computed of the values of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Statistic {
+    Sum,
+    Average,
+    /// The rank in percent, from 0 to 100; between two values by linear interpolation, at place
+    /// `rank / 100 * (n - 1)` of n. The median is rank 50.
+    Percentile(Decimal),
+}
+
 /// What a plan computes at each anchor.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PlanKind {
@@ -109,6 +171,16 @@ pub enum PlanKind {
     EventCount { bounds: Vec<Bound> },
     /// Which members the window has. At most [`Plan::MEMBERS_MAX`] members.
     Temporal { members: u16, condition: Member },
+    /// Whether the window has an event of each member in their order, each another event; events
+    /// of one time are in any order. At most [`Plan::MEMBERS_MAX`] members.
+    TemporalOrdered { members: u16 },
+    /// How many distinct values the window has.
+    ValueCount { bounds: Vec<Bound> },
+    /// What the window's values come to.
+    Value {
+        statistic: Statistic,
+        bounds: Vec<ValueBound>,
+    },
 }
 
 /// A rule that raises alerts, with the parameters under which it runs.
@@ -146,4 +218,28 @@ pub struct Fact {
     pub position: Position,
     /// Which member of the plan matched; 0 for plans over one rule.
     pub member: u16,
+    pub value: FactValue,
+}
+
+/// What a fact is worth to a plan about values: a hash of what is told apart, or a [`Decimal`].
+/// Nothing to any other plan.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct FactValue(pub [u64; 2]);
+
+impl From<Decimal> for FactValue {
+    fn from(decimal: Decimal) -> Self {
+        let bits = decimal.0 as u128;
+        Self([bits as u64, (bits >> 64) as u64])
+    }
+}
+
+impl FactValue {
+    /// The number that the value was made of.
+    #[must_use]
+    pub fn decimal(self) -> Decimal {
+        let [low, high] = self.0.map(u128::from);
+        Decimal((high << 64 | low) as i128)
+    }
 }

@@ -105,6 +105,7 @@ impl ReferenceSystem {
                     // A story has at most 100,000 events, and a batch fewer than 65,536.
                     position: Position::new(BatchSeq(seq as u64), place as u16),
                     member: draft.member,
+                    value: draft.value,
                 });
             }
         }

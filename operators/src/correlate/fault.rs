@@ -15,6 +15,12 @@ pub enum Fault {
     MultiplicityIgnored,
     /// An anchor does not see all events of its own time.
     WrongTie,
+    /// A value that has left the window still counts.
+    ValueStays,
+    /// A percentile takes the lower neighbour for what lies between two values.
+    NoInterpolation,
+    /// One event stands for two members of an order.
+    EventTwice,
 }
 
 #[cfg(test)]

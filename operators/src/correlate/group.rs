@@ -58,7 +58,7 @@ impl Group {
     }
 
     pub fn push(&mut self, entry: Entry, condition: &Condition) {
-        if entry.members & condition.positive != 0 {
+        if condition.is_anchor(&entry) {
             self.run.push(entry);
         } else {
             self.others.push(entry);

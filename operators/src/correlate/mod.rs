@@ -12,8 +12,10 @@ mod group;
 mod groups;
 mod identity;
 mod operator;
+mod order;
 mod plans;
 mod run;
+mod values;
 mod windows;
 
 #[cfg(test)]
@@ -186,7 +188,7 @@ impl Correlator {
             time: fact.time.0,
             event: fact.event,
             position: fact.position,
-            members: 1 << (fact.member as usize % Plan::MEMBERS_MAX),
+            mark: running.condition.mark(fact),
         };
         let key = StateKey::of(fact.plan, fact.group);
         let place = match self.groups.find(key) {

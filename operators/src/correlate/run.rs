@@ -1,15 +1,33 @@
 //! The events of one group in order of time: appended at the end, merged when late, forgotten at the front.
 
 use super::fault::{self, Fault};
-use weir_schema::{EventId, EventTime, EvidenceItem, Position};
+use weir_schema::{EventId, EventTime, EvidenceItem, FactValue, Plan, Position};
 
-/// One event of a group, with the members of the plan that it matched, a bit each.
+/// One event of a group, with the members of the plan that it matched, or what it is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
     pub time: i64,
     pub event: EventId,
     pub position: Position,
-    pub members: u64,
+    pub mark: Mark,
+}
+
+/// What a plan's condition reads of an event: the members that it matched, a bit each, or a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark(pub [u64; 2]);
+
+impl Mark {
+    pub fn member(member: u16) -> Self {
+        Self([1 << (usize::from(member) % Plan::MEMBERS_MAX), 0])
+    }
+
+    pub fn members(self) -> u64 {
+        self.0[0]
+    }
+
+    pub fn decimal(self) -> i128 {
+        FactValue(self.0).decimal().0
+    }
 }
 
 impl Entry {
@@ -75,7 +93,7 @@ impl Run {
         let mut kept = from;
         for next in from + 1..self.entries.len() {
             if self.entries[kept].same_delivery(&self.entries[next]) {
-                self.entries[kept].members |= self.entries[next].members;
+                self.entries[kept].mark.0[0] |= self.entries[next].mark.0[0];
             } else {
                 kept += 1;
                 self.entries[kept] = self.entries[next];

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
-    AlertId, AlertRow, Bound, EventId, EventTime, Evidence, Fact, GroupKey, Level, Member, Plan,
-    PlanId, PlanKind, Position, RuleVersion, Span, TenantKey,
+    AlertId, AlertRow, Bound, Decimal, EventId, EventTime, Evidence, Fact, FactValue, GroupKey,
+    Level, Member, Plan, PlanId, PlanKind, Position, RuleVersion, Span, Statistic, TenantKey,
+    ValueBound,
 };
 
 use super::fault::{self, Fault};
@@ -118,17 +119,69 @@ fn random_condition(rng: &mut ChaCha8Rng) -> Member {
     }
 }
 
-fn random_plan(rng: &mut ChaCha8Rng, id: u64) -> Plan {
-    let kind = if rng.random_bool(0.6) {
-        PlanKind::EventCount {
-            bounds: random_bounds(rng),
+fn random_value_bounds(rng: &mut ChaCha8Rng) -> Vec<ValueBound> {
+    let number = Decimal(i128::from(rng.random_range(-4..16)) * Decimal::ONE / 2);
+    let above = Decimal(number.0 + Decimal::ONE);
+    match rng.random_range(0..8) {
+        0..3 => vec![ValueBound::Gte(number)],
+        3 => vec![ValueBound::Gt(number)],
+        4 => vec![ValueBound::Lt(number)],
+        5 => vec![ValueBound::Eq(number)],
+        6 => vec![ValueBound::Neq(number)],
+        _ => vec![ValueBound::Gte(number), ValueBound::Lte(above)],
+    }
+}
+
+/// The correlation types, each with what it is in a random history.
+const TYPES: [&str; 8] = [
+    "event_count",
+    "temporal",
+    "temporal_ordered",
+    "value_count",
+    "value_sum",
+    "value_avg",
+    "value_median",
+    "value_percentile",
+];
+
+fn random_kind(rng: &mut ChaCha8Rng, name: &str) -> PlanKind {
+    let percent = |percent: i128| Statistic::Percentile(Decimal(percent * Decimal::ONE));
+    let statistic = match name {
+        "event_count" => {
+            let bounds = random_bounds(rng);
+            return PlanKind::EventCount { bounds };
         }
-    } else {
-        PlanKind::Temporal {
-            members: 3,
-            condition: random_condition(rng),
+        "temporal" => {
+            let condition = random_condition(rng);
+            return PlanKind::Temporal {
+                members: 3,
+                condition,
+            };
         }
+        "temporal_ordered" => {
+            let members = rng.random_range(1..4);
+            return PlanKind::TemporalOrdered { members };
+        }
+        "value_count" => {
+            let bounds = random_bounds(rng);
+            return PlanKind::ValueCount { bounds };
+        }
+        "value_sum" => Statistic::Sum,
+        "value_avg" => Statistic::Average,
+        "value_median" => percent(50),
+        _ => match rng.random_range(0..4) {
+            0 => percent(100),
+            1 => percent(0),
+            _ => Statistic::Percentile(Decimal(rng.random_range(0..=100 * Decimal::ONE))),
+        },
     };
+    let bounds = random_value_bounds(rng);
+    PlanKind::Value { statistic, bounds }
+}
+
+fn random_plan(rng: &mut ChaCha8Rng, id: u64, name: Option<&str>) -> Plan {
+    let name = name.unwrap_or_else(|| TYPES.choose(rng).expect("not empty"));
+    let kind = random_kind(rng, name);
     Plan {
         id: PlanId(id),
         rule: format!("rule-{id}").into(),
@@ -153,10 +206,12 @@ struct History {
     version: u64,
     /// Long windows full of events, so that evidence is cut and counts are large.
     dense: bool,
+    /// All rules are of this type.
+    only: Option<&'static str>,
 }
 
 impl History {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, only: Option<&'static str>) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let horizon = *[0, 3, 10, 30, 1000].choose(&mut rng).expect("not empty");
         Self {
@@ -167,6 +222,7 @@ impl History {
             position: 0,
             version: 1,
             dense: seed.is_multiple_of(5),
+            only,
         }
     }
 
@@ -174,7 +230,7 @@ impl History {
         let mut steps = Vec::new();
         if epoch == 1 {
             for id in 1..=self.rng.random_range(1..3) {
-                let mut plan = random_plan(&mut self.rng, id);
+                let mut plan = random_plan(&mut self.rng, id, self.only);
                 if self.dense {
                     plan.timespan = Span(plan.timespan.0 * 5);
                 }
@@ -201,11 +257,14 @@ impl History {
                     let plan = self.plans.get_mut(id).expect("chosen from the keys");
                     plan.version = RuleVersion(self.version);
                     match &mut plan.kind {
-                        PlanKind::EventCount { bounds } => *bounds = random_bounds(&mut self.rng),
-                        PlanKind::Temporal { condition, .. } => {
-                            // The condition is part of a temporal plan's shape: only its version changes.
-                            let _ = condition;
+                        PlanKind::EventCount { bounds } | PlanKind::ValueCount { bounds } => {
+                            *bounds = random_bounds(&mut self.rng);
                         }
+                        PlanKind::Value { bounds, .. } => {
+                            *bounds = random_value_bounds(&mut self.rng);
+                        }
+                        // The members are part of the plan's shape: only its version changes.
+                        PlanKind::Temporal { .. } | PlanKind::TemporalOrdered { .. } => {}
                     }
                     steps.push(PlanStep::Put(plan.clone()));
                 }
@@ -225,8 +284,10 @@ impl History {
             let edge = if self.rng.random_bool(0.05) { 1 } else { 0 };
             let time = EventTime((now - self.rng.random_range(0..back)) * UNIT + edge);
             let members = match &self.plans[plan].kind {
-                PlanKind::EventCount { .. } => 1,
-                PlanKind::Temporal { members, .. } => *members,
+                PlanKind::Temporal { members, .. } | PlanKind::TemporalOrdered { members } => {
+                    *members
+                }
+                _ => 1, // The others read one rule here.
             };
             if time >= self.plans[plan].until {
                 continue;
@@ -244,6 +305,7 @@ impl History {
                 event,
                 position: Position(self.position),
                 member: first,
+                value: Decimal(i128::from(self.rng.random_range(-2..5)) * Decimal::ONE).into(),
             };
             facts.push(fact);
             if members > 1 && self.rng.random_bool(0.1) {
@@ -287,8 +349,8 @@ fn directives(steps: &[PlanStep], clock: Option<Clock>) -> Vec<Directive> {
 }
 
 /// Plays history `seed`; `Err` says what differed, and after which epoch.
-fn play(seed: u64, coverage: &mut Coverage) -> Result<(), String> {
-    let mut history = History::new(seed);
+fn play(seed: u64, only: Option<&'static str>, coverage: &mut Coverage) -> Result<(), String> {
+    let mut history = History::new(seed, only);
     let mut sut = Sut::default();
     let mut reference = Reference::default();
     let (mut raised, mut retracted, mut merged, mut crossed, mut edits) = (0, 0, 0, 0, 0);
@@ -346,23 +408,35 @@ fn play(seed: u64, coverage: &mut Coverage) -> Result<(), String> {
     Ok(())
 }
 
-#[test]
-fn random_histories_equal_the_reference_after_every_epoch() {
+fn play_all(seeds: u64, only: Option<&'static str>) -> Coverage {
     let mut coverage = Coverage::default();
-    for seed in 0..4_000 {
-        if let Err(difference) = play(seed, &mut coverage) {
-            panic!("seed {seed}: {difference}");
+    for seed in 0..seeds {
+        if let Err(difference) = play(seed, only, &mut coverage) {
+            panic!("{only:?}, seed {seed}: {difference}");
         }
     }
-    println!("{coverage:?}");
+    println!("{}: {coverage:?}", only.unwrap_or("all types"));
     let share = |n: u32| f64::from(n) / f64::from(coverage.cases);
     assert!(share(coverage.raised) >= 0.3, "{coverage:?}");
     assert!(share(coverage.retracted) >= 0.1, "{coverage:?}");
     assert!(share(coverage.merged) >= 0.05, "{coverage:?}");
     assert!(share(coverage.crossed) >= 0.05, "{coverage:?}");
     assert!(share(coverage.rule_edits) >= 0.3, "{coverage:?}");
+    coverage
+}
+
+#[test]
+fn random_histories_equal_the_reference_after_every_epoch() {
+    let coverage = play_all(4_000, None);
     assert!(coverage.refused > 1_000, "{coverage:?}");
     assert!(coverage.cut > 1_000, "{coverage:?}");
+}
+
+#[test]
+fn histories_of_each_correlation_type_equal_the_reference() {
+    for name in TYPES {
+        play_all(1_000, Some(name));
+    }
 }
 
 #[test]
@@ -374,9 +448,12 @@ fn every_planted_fault_is_caught() {
         Fault::DroppedRetraction,
         Fault::MultiplicityIgnored,
         Fault::WrongTie,
+        Fault::ValueStays,
+        Fault::NoInterpolation,
+        Fault::EventTwice,
     ] {
         fault::plant(Some(fault));
-        let caught = (0..2_000).find(|seed| play(*seed, &mut Coverage::default()).is_err());
+        let caught = (0..2_000).find(|seed| play(*seed, None, &mut Coverage::default()).is_err());
         fault::plant(None);
         assert!(caught.is_some(), "{fault:?} went unnoticed");
         println!("{fault:?} is caught by seed {}", caught.unwrap_or(0));
@@ -387,7 +464,7 @@ const PLAN: PlanId = PlanId(1);
 
 /// A plan that fires from two events on.
 fn pair(id: PlanId) -> Arc<Plan> {
-    let mut plan = random_plan(&mut ChaCha8Rng::seed_from_u64(0), id.0);
+    let mut plan = random_plan(&mut ChaCha8Rng::seed_from_u64(0), id.0, None);
     plan.kind = PlanKind::EventCount {
         bounds: vec![Bound::Gte(2)],
     };
@@ -404,6 +481,7 @@ fn fact(plan: PlanId, tenant: u64, group: u64, seconds: i64, position: u64) -> F
         event: EventId([position, 0]),
         position: Position(position),
         member: 0,
+        value: FactValue::default(),
     }
 }
 

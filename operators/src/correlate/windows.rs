@@ -1,9 +1,11 @@
 //! Which anchors of a group fire: the one place that evaluates a plan over trailing windows.
 
-use weir_schema::{Bound, Member, Plan, PlanKind};
+use weir_schema::{Bound, Fact, Member, Plan, PlanKind};
 
 use super::fault::{self, Fault};
-use super::run::{Entry, Run};
+use super::order::Chains;
+use super::run::{Entry, Mark, Run};
+use super::values::Valued;
 
 /// A plan's condition, prepared for evaluation.
 #[derive(Clone, Debug)]
@@ -12,7 +14,7 @@ pub struct Condition {
     /// Length of the trailing window, in nanoseconds.
     pub timespan: i64,
     /// Members whose events are anchors and are counted.
-    pub positive: u64,
+    positive: u64,
     /// No further event can stop an anchor from firing.
     pub monotone: bool,
 }
@@ -22,20 +24,19 @@ enum Kind {
     AtLeast(usize),
     Count(Vec<Bound>),
     Temporal(Member),
+    /// So many members, in their order.
+    Ordered(usize),
+    Valued(Valued),
 }
 
 impl Condition {
     pub fn of(plan: &Plan) -> Self {
         let timespan = plan.timespan.0.max(0);
-        match &plan.kind {
+        let (kind, positive, monotone) = match &plan.kind {
             PlanKind::EventCount { bounds } => {
                 let least = at_least(bounds);
-                Self {
-                    monotone: least.is_some(),
-                    kind: least.map_or_else(|| Kind::Count(bounds.clone()), Kind::AtLeast),
-                    timespan,
-                    positive: u64::MAX,
-                }
+                let kind = least.map_or_else(|| Kind::Count(bounds.clone()), Kind::AtLeast);
+                (kind, u64::MAX, least.is_some())
             }
             PlanKind::Temporal { members, condition } => {
                 let count = usize::from(*members).min(Plan::MEMBERS_MAX);
@@ -44,19 +45,57 @@ impl Condition {
                 let positive = (0..count)
                     .filter(|i| marks[*i])
                     .fold(0, |mask, i| mask | 1 << i);
-                Self {
-                    monotone: !condition.has_negation(count),
-                    kind: Kind::Temporal(condition.clone()),
-                    timespan,
-                    positive,
-                }
+                let monotone = !condition.has_negation(count);
+                (Kind::Temporal(condition.clone()), positive, monotone)
             }
+            PlanKind::TemporalOrdered { members } => {
+                let count = usize::from(*members).clamp(1, Plan::MEMBERS_MAX);
+                (Kind::Ordered(count), u64::MAX, true)
+            }
+            PlanKind::ValueCount { bounds } => {
+                let kind = Kind::Valued(Valued::Distinct(bounds.clone()));
+                (kind, u64::MAX, at_least(bounds).is_some())
+            }
+            // A value below zero takes away from what others add.
+            PlanKind::Value { statistic, bounds } => {
+                let kind = Kind::Valued(Valued::Statistic(*statistic, bounds.clone()));
+                (kind, u64::MAX, false)
+            }
+        };
+        Self {
+            kind,
+            timespan,
+            positive,
+            monotone,
+        }
+    }
+
+    /// What of a fact this condition reads.
+    pub fn mark(&self, fact: &Fact) -> Mark {
+        match self.kind {
+            Kind::Valued(_) => Mark(fact.value.0),
+            Kind::AtLeast(_) | Kind::Count(_) | Kind::Temporal(_) | Kind::Ordered(_) => {
+                Mark::member(fact.member)
+            }
+        }
+    }
+
+    /// Whether the entry is an anchor and counts, or is read by a negation alone.
+    pub fn is_anchor(&self, entry: &Entry) -> bool {
+        match self.kind {
+            Kind::Temporal(_) => entry.mark.members() & self.positive != 0,
+            Kind::AtLeast(_) | Kind::Count(_) | Kind::Ordered(_) | Kind::Valued(_) => true,
         }
     }
 
     /// Whether no anchor of `run` can fire, for want of events.
     pub fn is_out_of_reach(&self, run: &Run) -> bool {
-        matches!(self.kind, Kind::AtLeast(n) if run.len_with_pushed() < n)
+        let least = match &self.kind {
+            Kind::AtLeast(n) | Kind::Ordered(n) => *n,
+            Kind::Valued(Valued::Distinct(bounds)) => at_least(bounds).unwrap_or(0),
+            Kind::Count(_) | Kind::Temporal(_) | Kind::Valued(_) => 0,
+        };
+        run.len_with_pushed() < least
     }
 
     /// The latest anchor whose firing an event at `time` can change, given that it stands in `run`.
@@ -71,7 +110,7 @@ impl Condition {
                     .get(place)
                     .map_or(reach, |entry| entry.time.min(reach))
             }
-            Kind::Count(_) | Kind::Temporal(_) => reach,
+            Kind::Count(_) | Kind::Temporal(_) | Kind::Ordered(_) | Kind::Valued(_) => reach,
         }
     }
 
@@ -83,6 +122,8 @@ impl Condition {
             Kind::Temporal(condition) => {
                 self.firing_temporal(run, others, condition, from, to, out);
             }
+            Kind::Ordered(members) => self.firing_ordered(run, *members, from, to, out),
+            Kind::Valued(valued) => self.firing_valued(run, valued, from, to, out),
         }
     }
 
@@ -129,9 +170,45 @@ impl Condition {
         let mut theirs = Sweep::new(others, start);
         for (_, time) in anchors(run, from, to) {
             let low = time.saturating_sub(self.timespan);
-            ours.slide(low, time, &mut seen);
-            theirs.slide(low, time, &mut seen);
+            for sweep in [&mut ours, &mut theirs] {
+                sweep.enter(time, |entry| seen.change(entry, |n| n + 1));
+                sweep.leave(low, |entry| seen.change(entry, |n| n - 1));
+            }
             if condition.holds(&|member| seen.has(member)) {
+                out.push(time);
+            }
+        }
+    }
+
+    fn firing_ordered(&self, run: &Run, members: usize, from: i64, to: i64, out: &mut Vec<i64>) {
+        let mut chains = Chains::new(members);
+        let entries = run.entries();
+        let mut next = run.before(from.saturating_sub(self.timespan));
+        while let Some(time) = entries.get(next).map(|entry| entry.time) {
+            if time > to {
+                break;
+            }
+            let tied = entries[next..]
+                .iter()
+                .take_while(|entry| entry.time == time);
+            let end = next + tied.count();
+            chains.add(&entries[next..end]);
+            next = end;
+            let low = time.saturating_sub(self.timespan);
+            if time >= from && chains.begin().is_some_and(|begin| begin >= low) {
+                out.push(time);
+            }
+        }
+    }
+
+    fn firing_valued(&self, run: &Run, valued: &Valued, from: i64, to: i64, out: &mut Vec<i64>) {
+        let mut values = valued.values();
+        let mut sweep = Sweep::new(run, from.saturating_sub(self.timespan));
+        for (_, time) in anchors(run, from, to) {
+            sweep.enter(time, |entry| values.add(entry));
+            let low = time.saturating_sub(self.timespan);
+            sweep.leave(low, |entry| values.remove(entry));
+            if values.hold() {
                 out.push(time);
             }
         }
@@ -231,7 +308,7 @@ impl Seen {
     }
 
     fn change(&mut self, entry: &Entry, change: impl Fn(u32) -> u32) {
-        let mut members = entry.members;
+        let mut members = entry.mark.members();
         while members != 0 {
             let member = members.trailing_zeros() as usize;
             self.0[member] = change(self.0[member]);
@@ -257,13 +334,18 @@ impl<'r> Sweep<'r> {
         }
     }
 
-    fn slide(&mut self, low: i64, high: i64, seen: &mut Seen) {
+    /// Lets in what is at or before `high`.
+    fn enter(&mut self, high: i64, mut take: impl FnMut(&Entry)) {
         while let Some(entry) = self.entries.get(self.high).filter(|e| e.time <= high) {
-            seen.change(entry, |n| n + 1);
+            take(entry);
             self.high += 1;
         }
+    }
+
+    /// Lets out what is before `low`.
+    fn leave(&mut self, low: i64, mut give: impl FnMut(&Entry)) {
         while self.low < self.high && self.entries[self.low].time < low {
-            seen.change(&self.entries[self.low], |n| n - 1);
+            give(&self.entries[self.low]);
             self.low += 1;
         }
     }
