@@ -9,7 +9,7 @@ use weir_schema::EventTime;
 
 use crate::config::Config;
 use crate::rules::{files, load};
-use crate::{builtin, cli};
+use crate::{builtin, cli, detection};
 
 /// Checks configuration, rules and stories without starting anything.
 #[derive(Debug, clap::Args)]
@@ -37,12 +37,19 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
         }
     };
     let paths = [&config.rules.paths[..], &args.rules].concat();
-    let rules = check_rules(config.rules.builtin, &paths);
+    let (book, bad_settings) = match detection::book(&config.detection) {
+        Ok(book) => (book, 0),
+        Err(problem) => {
+            println!("{problem:#}");
+            (RuleBook::new(), 1)
+        }
+    };
+    let rules = check_rules(book, config.rules.builtin, &paths);
     let mut bad_stories = 0_usize;
     for story in &args.stories {
         bad_stories += check_story(story);
     }
-    let problems = rules.problems + bad_stories;
+    let problems = rules.problems + bad_stories + bad_settings;
     println!(
         "{} rules and {} stories checked: {problems} problems, {} remarks; the configuration is {}",
         rules.documents,
@@ -65,7 +72,7 @@ struct Checked {
 }
 
 /// Puts all rules into a book, as a server would.
-fn check_rules(with_builtin: bool, paths: &[PathBuf]) -> Checked {
+fn check_rules(mut book: RuleBook, with_builtin: bool, paths: &[PathBuf]) -> Checked {
     let found = files::read_all(paths);
     let mut documents = found.documents;
     if with_builtin {
@@ -74,7 +81,7 @@ fn check_rules(with_builtin: bool, paths: &[PathBuf]) -> Checked {
     let mut said: Vec<Diagnostic> = found.troubles.iter().map(|t| t.diagnostic(None)).collect();
     let (wanted, twice) = load::firsts(&documents, |_| None);
     said.extend(twice);
-    said.extend(load::load(&mut RuleBook::new(), wanted, EventTime::MIN).diagnostics);
+    said.extend(load::load(&mut book, wanted, EventTime::MIN).diagnostics);
     said.sort_by_cached_key(load::place);
     let mut checked = Checked {
         documents: documents.len(),

@@ -178,15 +178,16 @@ pub fn documents(text: &str, file: &str) -> Vec<Document> {
     documents.collect()
 }
 
-/// Puts correlations behind the rules that they read, so that none is told to lack its members.
+/// Puts correlations and filters behind the rules that they read, so that none is told to lack them.
 pub fn members_first(mut documents: Vec<Document>) -> Vec<Document> {
     documents.sort_by_cached_key(|document| is_correlation(&document.text));
     documents
 }
 
-/// Whether the text is that of a correlation, for its place among others.
+/// Whether the text is that of a correlation or a filter, for its place among others.
 pub fn is_correlation(text: &str) -> bool {
-    text.lines().any(|line| line.starts_with("correlation:"))
+    let mut lines = text.lines();
+    lines.any(|line| line.starts_with("correlation:") || line.starts_with("filter:"))
 }
 
 /// Reads a file, or all `*.yml` and `*.yaml` below a folder, in order of path; fails at the first

@@ -1,12 +1,13 @@
 //! Reads the journal epoch by epoch and gives every worker its part.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use weir_operators::Work;
-use weir_schema::{BatchSeq, Control, Epoch, SealedEpoch};
+use weir_operators::{Work, bears_on_others};
+use weir_schema::{BatchSeq, Control, Epoch, EventTime, SealedEpoch};
 
 use crate::host::HostError;
 use crate::port::{EpochSource, Frames};
@@ -28,6 +29,8 @@ pub struct Feeder {
     pub status: Arc<Status>,
     /// Batches of the epochs fed so far.
     pub batches: u64,
+    /// Ids and names of rules that bear on others: those see the past anew once they are removed.
+    pub wide: BTreeSet<String>,
 }
 
 impl Feeder {
@@ -98,9 +101,15 @@ impl Feeder {
     /// The batches before this epoch that its new rules must see: those with an event at or after
     /// their `since`. All epochs before must be through, so that it is known which those are;
     /// `None` if the host stops before that.
-    fn backfill(&self, sealed: &SealedEpoch) -> Option<Vec<BatchSeq>> {
+    fn backfill(&mut self, sealed: &SealedEpoch) -> Option<Vec<BatchSeq>> {
+        for control in &sealed.controls {
+            if let Control::RulePut { text, .. } = control {
+                self.wide.extend(bears_on_others(text));
+            }
+        }
         let since = sealed.controls.iter().filter_map(|control| match control {
             Control::RulePut { since, .. } | Control::Settings { since, .. } => Some(*since),
+            Control::RuleRemove { rule } if self.wide.contains(rule) => Some(EventTime::MIN),
             // What stops may set something else free from there on.
             Control::RuleDisable { until, .. } => Some(*until),
             _ => None,

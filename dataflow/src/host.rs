@@ -86,6 +86,7 @@ impl Host {
             controls: controls_out,
             status: Arc::clone(&status),
             batches: 0,
+            wide: std::collections::BTreeSet::new(),
         };
         let committer = Committer {
             texts,

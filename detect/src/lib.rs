@@ -112,6 +112,34 @@ pub fn check_with(text: &str, origin: &str, placeholders: &Placeholders) -> Vec<
     }
 }
 
+/// Of a document that bears on other rules, a correlation or a filter, the id and the name by which
+/// it may be removed: then the others are as if it had never been there.
+#[must_use]
+pub fn bears_on_others(text: &str) -> Vec<String> {
+    // Most documents need not be read for it: they have no such key where their first one stands.
+    let content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let first = text.lines().find(content).unwrap_or_default();
+    let indent = first.len() - first.trim_start().len();
+    let is_key = |line: &str| {
+        let line = line.get(indent..).unwrap_or_default();
+        let key = line.trim_start_matches(['"', '\'']);
+        key.starts_with("correlation") || key.starts_with("filter")
+    };
+    if !first.trim_start().starts_with('{') && !text.lines().any(is_key) {
+        return Vec::new();
+    }
+    let Ok(node) = yaml::read(text) else {
+        return Vec::new();
+    };
+    if node.get("correlation").is_none() && node.get("filter").is_none() {
+        return Vec::new();
+    }
+    let name = node.get("name").and_then(yaml::Node::text);
+    let id = document::id_of(&node).ok();
+    let id = id.map(|id| id.to_string());
+    id.into_iter().chain(name.map(str::to_owned)).collect()
+}
+
 /// The id under which the document would be put: Sigma `id`, else `name`, else `title`.
 #[must_use]
 pub fn rule_id(text: &str) -> Option<String> {

@@ -306,6 +306,24 @@ fn changed_values_are_another_version_of_the_rules_that_use_them() {
 }
 
 #[test]
+fn what_bears_on_others_is_known_by_its_text() {
+    let filter = filter("f", "any", "", NOT_ADMIN);
+    for (text, expected) in [
+        (rule("a", "filter_x: {cmd: x}, sel: {cmd: x}"), &[][..]),
+        (filter.clone(), &["f"]),
+        (filter.replace("id: f", "id: f\nname: n"), &["f", "n"]),
+        (
+            format!("# c\n\n  {}", filter.trim_end().replace('\n', "\n  ")),
+            &["f"],
+        ),
+        ("{id: c, \"correlation\": {}}".to_owned(), &["c"]),
+        ("correlation: [".to_owned(), &[]),
+    ] {
+        assert_eq!(weir_detect::bears_on_others(&text), expected, "{text}");
+    }
+}
+
+#[test]
 fn a_filter_may_use_placeholders() {
     let mut book = RuleBook::new();
     put(&mut book, &rule("a", "sel: {cmd: x}"), i64::MIN);

@@ -17,3 +17,4 @@ pub use clock::{Clock, Clocks, clocks};
 pub use correlate::{CorrelateNote, Correlator, Counts, Directive, correlate};
 pub use decode::{BatchNote, Emit, Note, Reading, Work, decode};
 pub use texts::Texts;
+pub use weir_detect::bears_on_others;
