@@ -11,6 +11,10 @@ use weir_schema::Value;
 
 use crate::{DEPTH_MAX, FIELDS_MAX};
 
+mod scan;
+
+use scan::run;
+
 /// Why reading stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -365,40 +369,6 @@ impl<'a> Reader<'a> {
 
 /// No number of so many digits passes an `i64`.
 const DIGITS_MAX: usize = 18;
-
-const EIGHT: usize = 8;
-
-/// How many bytes come before the first quote, backslash or control character; eight: none is here.
-#[inline(always)]
-fn plain_of(eight: [u8; EIGHT]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // The lowest byte that is marked is one that stops; what is marked above it may be a borrow.
-    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let word = u64::from_le_bytes(eight);
-    let quote = is_zero(word ^ (ONES * u64::from(b'"')));
-    let escape = is_zero(word ^ (ONES * u64::from(b'\\')));
-    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-    (quote | escape | control).trailing_zeros() as usize / EIGHT
-}
-
-/// How many bytes come before the first quote, backslash or control character.
-///
-/// Eight at a time: most strings are too short for a vector search to pay for its beginning.
-#[inline]
-fn run(bytes: &[u8]) -> usize {
-    let mut rest = bytes;
-    while let Some((eight, tail)) = rest.split_first_chunk() {
-        let plain = plain_of(*eight);
-        if plain < EIGHT {
-            return bytes.len() - rest.len() + plain;
-        }
-        rest = tail;
-    }
-    let stops = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-    let short = rest.iter().position(stops).unwrap_or(rest.len());
-    bytes.len() - rest.len() + short
-}
 
 fn join<'a>(path: &str, key: Cow<'a, str>) -> Cow<'a, str> {
     if path.is_empty() {
