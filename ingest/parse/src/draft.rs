@@ -177,6 +177,15 @@ impl<'a> Draft<'a> {
         self.fields.extend(field);
     }
 
+    /// Gives the field that stands at a place another name, which no field has.
+    pub fn rename(&mut self, at: usize, name: &'a str) {
+        if let Some((field, _)) = self.fields.get_mut(at) {
+            *field = Cow::Borrowed(name);
+            self.names.mark(name);
+            self.index = None;
+        }
+    }
+
     /// Takes a field away.
     pub fn remove(&mut self, name: &str) {
         if let Some(at) = self.position(name) {

@@ -50,9 +50,7 @@ fn session(draft: &mut Draft<'_>) {
     let at = |name: &str| draft.fields.iter().position(|(field, _)| field == name);
     if let (Some(user), Some(by)) = (at("user"), at("by_user")) {
         for (at, name) in [(user, "target_user"), (by, "user")] {
-            if let Some((field, _)) = draft.fields.get_mut(at) {
-                *field = name.into();
-            }
+            draft.rename(at, name);
         }
     }
 }
