@@ -153,7 +153,7 @@ impl Default for GraphConfig {
 pub struct RulesConfig {
     /// The rules that come with Weir; default true.
     pub builtin: bool,
-    /// Files, or folders of `*.yml` and `*.yaml`, read at start.
+    /// Files, or folders of `*.yml` and `*.yaml`, read at start and followed while it runs.
     pub paths: Vec<PathBuf>,
 }
 
@@ -455,6 +455,21 @@ mod tests {
     fn all_problems_are_told_together() {
         let text = "[graph]\nworkers = 0\n[[source]]\nname = \"a\"\ntransport = \"tls\"\nzone = \"Mars\"\n";
         assert_eq!(problems(text).len(), 3);
+    }
+
+    #[test]
+    fn placeholders_are_lists_of_texts_and_numbers() {
+        let text = "[detection.placeholders]\nAdmins = [\"root\", \"admin*\", 5]\n";
+        assert!(problems(text).is_empty(), "{:?}", problems(text));
+        for bad in [
+            "Admins = []",
+            "\"A B\" = [\"x\"]",
+            "Admins = [1.5]",
+            "Admins = \"x\"",
+        ] {
+            let text = format!("[detection.placeholders]\n{bad}\n");
+            assert_eq!(problems(&text).len(), 1, "{bad}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use weir_detect::{RuleKind, RuleSummary};
 
+use crate::config::DetectionConfig;
 use crate::observe::shown;
 use crate::rules::list::logsource;
 use crate::rules::provided::Providers;
@@ -44,10 +45,12 @@ pub struct Covered {
 }
 
 /// Tells what is covered; 65 where rules are bad.
-pub fn coverage(args: &CoverageArgs) -> Result<ExitCode> {
-    let rules = Rules::read(&args.paths);
+pub fn coverage(args: &CoverageArgs, detection: &DetectionConfig) -> Result<ExitCode> {
+    let rules = Rules::read(&args.paths, detection)?;
     let problems = rules.complain();
-    let providers = Providers::new().context("the list of log sources is broken")?;
+    let settings = crate::detection::settings(detection)?;
+    let providers = Providers::new(&settings.log_sources);
+    let providers = providers.context("the list of log sources is broken")?;
     let summaries = rules.book.rules();
     let by_id: BTreeMap<&str, &RuleSummary> = summaries.iter().map(|r| (&*r.id, r)).collect();
     let mut covered: Vec<Covered> = summaries.iter().map(|r| cover(r, &providers)).collect();

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 use weir_detect::Diagnostic;
 
+use crate::config::DetectionConfig;
 use crate::rules::{Format, Rules, answer, code, load};
 
 /// Compiles rules and tells all that is wrong with them, with file, line, column and a hint.
@@ -24,9 +25,9 @@ pub struct LintArgs {
 }
 
 /// Tells what is wrong; 65 where something is.
-pub fn lint(args: &LintArgs) -> Result<ExitCode> {
+pub fn lint(args: &LintArgs, detection: &DetectionConfig) -> Result<ExitCode> {
     let begun = Instant::now();
-    let rules = Rules::read(&args.paths);
+    let rules = Rules::read(&args.paths, detection)?;
     if args.time {
         let took = begun.elapsed().as_secs_f64() * 1e3;
         eprintln!("{took:.1} ms for {} documents", rules.documents);

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 use weir_detect::RuleSummary;
 
+use crate::config::DetectionConfig;
 use crate::observe::shown;
 use crate::rules::{Format, Rules, answer, code};
 
@@ -22,8 +23,8 @@ pub struct ListArgs {
 }
 
 /// Lists what can be used; what cannot is told on standard error, and makes the code 65.
-pub fn list(args: &ListArgs) -> Result<ExitCode> {
-    let rules = Rules::read(&args.paths);
+pub fn list(args: &ListArgs, detection: &DetectionConfig) -> Result<ExitCode> {
+    let rules = Rules::read(&args.paths, detection)?;
     let taken = rules.loaded.taken.iter();
     let origins: BTreeMap<&str, &str> = taken
         .filter_map(|wanted| Some((wanted.id.as_deref()?, &*wanted.document.origin)))

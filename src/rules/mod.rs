@@ -32,6 +32,7 @@ use weir_detect::{Diagnostic, RuleBook};
 use weir_schema::EventTime;
 
 use crate::builtin;
+use crate::config::{Config, DetectionConfig};
 use load::Loaded;
 
 /// Ask about rules: are they right, what are they, are they proven, what do they cover.
@@ -39,6 +40,9 @@ use load::Loaded;
 pub struct RulesArgs {
     #[command(subcommand)]
     verb: Verb,
+    /// A configuration file, of which `[detection]` is used: placeholders and log sources.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -51,11 +55,15 @@ enum Verb {
 
 /// Runs the verb; 65 where rules are bad.
 pub fn rules(args: &RulesArgs) -> Result<ExitCode> {
+    let detection = match &args.config {
+        Some(file) => Config::load(Some(file))?.detection,
+        None => DetectionConfig::default(),
+    };
     match &args.verb {
-        Verb::Lint(args) => lint::lint(args),
-        Verb::List(args) => list::list(args),
-        Verb::Test(args) => test::test(args),
-        Verb::Coverage(args) => coverage::coverage(args),
+        Verb::Lint(args) => lint::lint(args, &detection),
+        Verb::List(args) => list::list(args, &detection),
+        Verb::Test(args) => test::test(args, &detection),
+        Verb::Coverage(args) => coverage::coverage(args, &detection),
     }
 }
 
@@ -79,7 +87,7 @@ struct Rules {
 
 impl Rules {
     /// Reads the rules below some paths, or the built-in ones where there are none.
-    fn read(paths: &[PathBuf]) -> Self {
+    fn read(paths: &[PathBuf], detection: &DetectionConfig) -> Result<Self> {
         let mut found = files::read_all(paths);
         if paths.is_empty() {
             found.documents = builtin::rules();
@@ -87,17 +95,17 @@ impl Rules {
         let mut said: Vec<Diagnostic> = found.troubles.iter().map(|t| t.diagnostic(None)).collect();
         let (wanted, twice) = load::firsts(&found.documents, |_| None);
         said.extend(twice);
-        let mut book = RuleBook::new();
+        let mut book = crate::detection::book(detection)?;
         let mut loaded = load::load(&mut book, wanted, EventTime::MIN);
         said.append(&mut loaded.diagnostics);
         said.sort_by_cached_key(load::place);
-        Self {
+        Ok(Self {
             files: found.files,
             documents: found.documents.len(),
             book,
             loaded,
             said,
-        }
+        })
     }
 
     /// Tells what is wrong on standard error, where another answer is asked for; how much it is.

@@ -42,10 +42,11 @@ pub struct Providers {
 }
 
 impl Providers {
-    pub fn new() -> Result<Self, toml::de::Error> {
+    /// With the mappings of the configuration.
+    pub fn new(log_sources: &[String]) -> Result<Self, toml::de::Error> {
         let mut all = toml::from_str::<Own>(OWN)?.source;
         let windows = || WINDOWS.split_whitespace().map(str::to_owned);
-        for entry in LogSources::default().entries() {
+        for entry in LogSources::with(log_sources).0.entries() {
             let source = &entry.logsource;
             let mut fields = entry.provides.clone();
             // Where no field is listed they are not known, and the common ones are not all of them.
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn fields_are_those_that_some_source_of_the_rule_has() {
-        let providers = Providers::new().expect("the list of sources can be read");
+        let providers = Providers::new(&[]).expect("the list of sources can be read");
         for (words, field, has) in [
             (["windows", "process_creation", ""], "Image", Some(true)),
             (

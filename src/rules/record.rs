@@ -140,7 +140,7 @@ impl<S: System> Recorder<S> {
                 "title": &probe,
                 "id": &probe,
                 "logsource": words,
-                "detection": { "all": { "no such field": null }, "condition": "all" },
+                "detection": { "every": { "no such field": null }, "condition": "every" },
             });
             self.probes.apply(&Control::RulePut {
                 text: text.to_string(),

@@ -9,6 +9,7 @@ use serde_json::json;
 use weir_detect::{RuleKind, RuleSummary};
 use weir_story::{Noun, Story, System, Way, What, ways_quick};
 
+use crate::config::DetectionConfig;
 use crate::observe::shown;
 use crate::rules::record::{Proofs, Recorder};
 use crate::rules::{Format, Rules, answer};
@@ -33,8 +34,8 @@ pub struct TestArgs {
 }
 
 /// Tests; 65 where rules or stories cannot be read, 1 where a story is untrue or a rule unproven.
-pub fn test(args: &TestArgs) -> Result<ExitCode> {
-    let rules = Rules::read(&args.paths);
+pub fn test(args: &TestArgs, detection: &DetectionConfig) -> Result<ExitCode> {
+    let rules = Rules::read(&args.paths, detection)?;
     let problems = rules.complain();
     let mut proofs = Proofs::default();
     let mut untrue = Vec::new();

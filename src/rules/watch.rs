@@ -152,8 +152,11 @@ pub struct Folders {
 }
 
 struct Taken {
-    stamp: Stamp,
+    /// `None` where it could not be read: it is tried again.
+    stamp: Option<Stamp>,
     documents: Vec<Document>,
+    /// Why it could not be read. What ran from it runs on.
+    trouble: Option<Diagnostic>,
 }
 
 impl Folders {
@@ -185,12 +188,17 @@ impl Folders {
         let there: BTreeSet<&PathBuf> = now.files.iter().map(|(path, _)| path).collect();
         for (path, stamp) in &now.files {
             let still = stamps.get(path) == Some(stamp);
-            let known = self.taken.get(path).map(|taken| taken.stamp);
-            if still && known != Some(*stamp) {
-                changed |= self.take(path, *stamp, &mut asked);
-            } else if !still && known.is_none() {
-                // New, and not yet known: what ran from it before, as after a start, runs on.
-                asked.unknown.push(path.clone());
+            if still && self.taken.get(path).and_then(|taken| taken.stamp) != Some(*stamp) {
+                changed |= self.take(path, *stamp);
+            }
+            match self.taken.get(path) {
+                Some(taken) => {
+                    let trouble = taken.trouble.clone();
+                    asked.unknown.extend(trouble.as_ref().map(|_| path.clone()));
+                    asked.diagnostics.extend(trouble);
+                }
+                // New, and being written: what ran from it before a start runs on.
+                None => asked.unknown.push(path.clone()),
             }
         }
         // Gone in two looks, and not merely out of sight.
@@ -214,25 +222,28 @@ impl Folders {
         Some(asked)
     }
 
-    /// Reads a file; one that cannot be read, or that is empty, stays as it was.
-    fn take(&mut self, path: &Path, stamp: Stamp, asked: &mut Asked) -> bool {
+    /// Reads a file; whether it has other documents than it had. An empty one is about to be written.
+    fn take(&mut self, path: &Path, stamp: Stamp) -> bool {
         let read = if stamp.is_empty() {
-            Err("is empty".to_owned())
+            Err(not_taken(path, "is empty"))
         } else {
-            files::read_file(path).map_err(|trouble| trouble.reason)
+            files::read_file(path).map_err(|trouble| trouble.diagnostic(Some(RUNS_ON)))
         };
-        match read {
-            Ok(documents) => {
-                self.taken
-                    .insert(path.to_owned(), Taken { stamp, documents });
-                true
-            }
-            Err(reason) => {
-                asked.unknown.push(path.to_owned());
-                asked.diagnostics.push(not_taken(path, &reason, RUNS_ON));
-                false
-            }
-        }
+        let taken = match read {
+            Ok(documents) => Taken {
+                stamp: Some(stamp),
+                documents,
+                trouble: None,
+            },
+            Err(trouble) => Taken {
+                stamp: None,
+                documents: Vec::new(),
+                trouble: Some(trouble),
+            },
+        };
+        let documents = taken.documents.clone();
+        let before = self.taken.insert(path.to_owned(), taken);
+        before.is_none_or(|before| before.documents != documents)
     }
 
     /// Paths that lead nowhere now, or to another place with nothing in it, as when a disk is not
@@ -249,7 +260,7 @@ impl Folders {
                     if before.is_some_and(|before| before != root) {
                         asked.unknown.push(path.clone());
                         let reason = "is another folder now, and an empty one";
-                        asked.diagnostics.push(not_taken(path, reason, RUNS_ON));
+                        asked.diagnostics.push(not_taken(path, reason));
                     }
                 }
                 (None, _) => {} // A trouble of the listing.
@@ -270,13 +281,13 @@ impl Folders {
 
 const RUNS_ON: &str = "the rules that came from there run on";
 
-fn not_taken(path: &Path, reason: &str, hint: &str) -> Diagnostic {
+fn not_taken(path: &Path, reason: &str) -> Diagnostic {
     Diagnostic {
         origin: format!("{}:1", path.display()),
         line: None,
         column: None,
         message: reason.to_owned(),
-        hint: Some(hint.to_owned()),
+        hint: Some(RUNS_ON.to_owned()),
         refused: true,
     }
 }
