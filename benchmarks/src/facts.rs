@@ -3,8 +3,8 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
-    Bound, EventId, EventTime, Fact, FactValue, GroupKey, Level, Plan, PlanId, PlanKind, Position,
-    RuleVersion, Span, TenantKey,
+    Bound, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, Level, Member, Plan, PlanId,
+    PlanKind, Position, RuleVersion, Span, Statistic, TenantKey, ValueBound,
 };
 
 use crate::random::{Zipf, scatter, seeded};
@@ -24,19 +24,60 @@ pub const COUNT_AT_LEAST: u64 = 50;
 /// ... within this long.
 pub const TIMESPAN: Span = Span::seconds(300);
 
+/// Facts have so many distinct values ...
+pub const VALUES: u64 = 1_000;
+/// ... and are of so many rules, where a correlation reads several.
+pub const MEMBERS: u16 = 3;
+
+/// The correlation types that can be measured, by the names that Sigma gives them.
+pub const TYPES: [&str; 8] = [
+    "event_count",
+    "temporal",
+    "temporal_ordered",
+    "value_count",
+    "value_sum",
+    "value_avg",
+    "value_median",
+    "value_percentile",
+];
+
 /// The rule that judges the streams: at least fifty facts in five minutes.
 #[must_use]
 pub fn count_plan() -> Plan {
-    Plan {
-        id: PlanId::of(&[b"benchmark count"]),
-        rule: "benchmark-count".into(),
-        version: RuleVersion::of(&[b"benchmark count"]),
-        title: "Fifty facts in five minutes".into(),
-        level: Level::Medium,
-        kind: PlanKind::EventCount {
-            bounds: vec![Bound::Gte(COUNT_AT_LEAST)],
+    plan("event_count", TIMESPAN)
+}
+
+/// A rule of one of [`TYPES`]: fifty facts or distinct values, all members, or a statistic that a
+/// few groups reach. Any other name is a count.
+#[must_use]
+pub fn plan(name: &str, timespan: Span) -> Plan {
+    let bounds = vec![Bound::Gte(COUNT_AT_LEAST)];
+    let value = |statistic, least: i128| PlanKind::Value {
+        statistic,
+        bounds: vec![ValueBound::Gte(Decimal(least * Decimal::ONE))],
+    };
+    let percent = |percent: i128| Statistic::Percentile(Decimal(percent * Decimal::ONE));
+    let kind = match name {
+        "temporal" => PlanKind::Temporal {
+            members: MEMBERS,
+            condition: Member::All((0..MEMBERS).map(Member::Seen).collect()),
         },
-        timespan: TIMESPAN,
+        "temporal_ordered" => PlanKind::TemporalOrdered { members: MEMBERS },
+        "value_count" => PlanKind::ValueCount { bounds },
+        "value_sum" => value(Statistic::Sum, 50 * VALUES as i128 / 2),
+        "value_avg" => value(Statistic::Average, VALUES as i128 * 3 / 4),
+        "value_median" => value(percent(50), VALUES as i128 * 3 / 4),
+        "value_percentile" => value(percent(95), VALUES as i128 * 99 / 100),
+        _ => PlanKind::EventCount { bounds },
+    };
+    Plan {
+        id: PlanId::of(&[b"benchmark", name.as_bytes()]),
+        rule: format!("benchmark-{name}").into(),
+        version: RuleVersion::of(&[b"benchmark", name.as_bytes()]),
+        title: format!("{name} in {} s", timespan.0 / Span::SECOND.0),
+        level: Level::Medium,
+        kind,
+        timespan,
         group_by: vec!["key".into()],
         since: EventTime::MIN,
         until: EventTime::MAX,
@@ -56,6 +97,8 @@ enum Keys {
 pub struct FactStream {
     rng: ChaCha8Rng,
     keys: Keys,
+    /// Values are numbers, or the hashes of distinct ones.
+    valued: bool,
     plan: PlanId,
     tenant: TenantKey,
     seed: u64,
@@ -72,6 +115,7 @@ impl FactStream {
         Self {
             rng: seeded(seed, 10),
             keys: Keys::Skewed(Zipf::new(KEYS, EXPONENT)),
+            valued: false,
             plan: count_plan().id,
             tenant: TenantKey::of(&[b"default"]),
             seed,
@@ -91,6 +135,14 @@ impl FactStream {
             step: Span::SECOND.0 / i64::from(per_second.max(1)),
             ..Self::skewed(seed, start)
         }
+    }
+
+    /// The same stream, for another rule than [`count_plan`].
+    #[must_use]
+    pub fn for_plan(mut self, plan: &Plan) -> Self {
+        self.plan = plan.id;
+        self.valued = matches!(plan.kind, PlanKind::Value { .. });
+        self
     }
 
     /// The same stream with no fact late.
@@ -123,6 +175,8 @@ impl Iterator for FactStream {
         if self.late && self.rng.random_ratio(1, LATE_ONE_IN) {
             time = time.minus(Span(self.rng.random_range(1..=LATE_MAX.0)));
         }
+        let mixed = scatter(sequence ^ self.seed);
+        let value = mixed % VALUES;
         let (seed, event) = (scatter(self.seed), scatter(sequence));
         Some(Fact {
             plan: self.plan,
@@ -131,8 +185,12 @@ impl Iterator for FactStream {
             time,
             event: EventId([event, event ^ seed]),
             position: Position(sequence),
-            member: 0,
-            value: FactValue::default(),
+            member: (mixed / VALUES % u64::from(MEMBERS)) as u16, // Below MEMBERS.
+            value: if self.valued {
+                Decimal(i128::from(value) * Decimal::ONE).into()
+            } else {
+                FactValue([scatter(value), value])
+            },
         })
     }
 }

@@ -1,6 +1,7 @@
-//! How many facts a second does the count operator take, alone, on one core?
+//! How many facts a second does the correlation operator take, alone, on one core?
 //!
-//! `correlate [--facts N] [--epoch N] [--stream skewed|fresh] [--horizon SECONDS] [--seed N]` runs the
+//! `correlate [--type NAME] [--timespan SECONDS] [--facts N] [--epoch N] [--stream skewed|fresh]
+//! [--horizon SECONDS] [--seed N]` runs the
 //! timely operator on one worker over a seeded stream, with watermark and settled line moving after
 //! every epoch, and prints one line of JSON: CPU seconds are those of the process while it ran.
 
@@ -17,6 +18,8 @@ use weir_operators::{Clock, CorrelateNote, Directive, correlate};
 use weir_schema::{EventTime, Fact, Span};
 
 struct Options {
+    name: String,
+    timespan: Span,
     facts: usize,
     epoch: usize,
     fresh: bool,
@@ -26,6 +29,8 @@ struct Options {
 
 fn options() -> Result<Options> {
     let mut options = Options {
+        name: "event_count".to_owned(),
+        timespan: facts::TIMESPAN,
         facts: 2_000_000,
         epoch: 1_000,
         fresh: false,
@@ -38,6 +43,9 @@ fn options() -> Result<Options> {
             .next()
             .with_context(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
+            "--type" if facts::TYPES.contains(&value.as_str()) => options.name = value,
+            "--type" => bail!("--type is one of {}", facts::TYPES.join(", ")),
+            "--timespan" => options.timespan = Span::seconds(value.parse()?),
             "--facts" => options.facts = value.parse()?,
             "--epoch" => options.epoch = value.parse()?,
             "--stream" => options.fresh = value == "fresh",
@@ -52,11 +60,13 @@ fn options() -> Result<Options> {
 fn main() -> Result<()> {
     let options = options()?;
     let start = EventTime(1_767_225_600_000_000_000);
-    let mut stream = if options.fresh {
+    let plan = facts::plan(&options.name, options.timespan);
+    let stream = if options.fresh {
         FactStream::fresh_keys(options.seed, start, 2_000)
     } else {
         FactStream::skewed(options.seed, start)
     };
+    let mut stream = stream.for_plan(&plan);
     let json = timely::execute_directly(move |worker| {
         let rows = Rc::new(RefCell::new(0_u64));
         let counted = Rc::clone(&rows);
@@ -74,7 +84,7 @@ fn main() -> Result<()> {
             let seen = correlated.rows.inspect(move |_| *counted.borrow_mut() += 1);
             (facts_in, directives_in, seen.probe().0)
         });
-        directives_in.send(Directive::Put(Arc::new(facts::count_plan())));
+        directives_in.send(Directive::Put(Arc::new(plan)));
         let mut epoch = 1;
         facts_in.advance_to(epoch);
         directives_in.advance_to(epoch);
