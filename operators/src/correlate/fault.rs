@@ -15,6 +15,8 @@ pub enum Fault {
     MultiplicityIgnored,
     /// An anchor does not see all events of its own time.
     WrongTie,
+    /// A window that is kept misses what comes late.
+    StaleWindow,
     /// A value that has left the window still counts.
     ValueStays,
     /// A percentile takes the lower neighbour for what lies between two values.

@@ -18,6 +18,7 @@ use super::episode::{Episode, Said, Stretch, Summary, assign, glue};
 use super::evidence::{evidence, head};
 use super::fault::{self, Fault};
 use super::run::{Entry, Run};
+use super::tail::Tail;
 use super::windows::Condition;
 
 /// Buffers that one group after another uses.
@@ -35,6 +36,8 @@ pub struct Group {
     pub run: Run,
     /// Events that only a negation reads.
     pub others: Run,
+    /// The window of the newest anchor, where it is worth keeping.
+    pub tail: Tail,
     /// In order of time, not overlapping, further apart than the timespan.
     pub episodes: Vec<Episode>,
     /// Anchors before it never change again.
@@ -50,6 +53,7 @@ impl Group {
         Self {
             run: Run::default(),
             others: Run::default(),
+            tail: Tail::default(),
             episodes: Vec::new(),
             frozen,
             touched: false,
@@ -73,6 +77,7 @@ impl Group {
     /// Takes in what was pushed without looking at it; for a group that is quiet.
     pub fn absorb(&mut self, scratch: &mut Scratch) {
         scratch.times.clear();
+        self.tail.clear();
         self.run.settle(&mut scratch.times);
         self.others.settle(&mut scratch.times);
     }
@@ -93,6 +98,7 @@ impl Group {
         } = scratch;
         times.clear();
         dirty.clear();
+        self.tail.expect(self.run.pushed());
         self.run.settle(times);
         let ours = times.len();
         self.others.settle(times);
@@ -159,7 +165,8 @@ impl Group {
         let high = low
             + self.episodes[low..].partition_point(|episode| episode.from <= to.saturating_add(w));
         firing.clear();
-        condition.firing(&self.run, &self.others, from, to, firing);
+        let runs = (&self.run, &self.others);
+        condition.firing(runs, (from, to), &mut self.tail, firing);
         if low == high && firing.is_empty() {
             return;
         }
@@ -231,6 +238,7 @@ impl Group {
         if fault::active(Fault::FactsOnlyToLine) {
             line = self.frozen;
         }
+        self.tail.forget_before(line);
         let forgotten = self.run.forget_before(line);
         for episode in &mut self.episodes {
             episode.low_hint = episode.low_hint.saturating_sub(forgotten);
@@ -277,6 +285,6 @@ impl Group {
     /// Bytes on the heap, roughly: entries, episodes and their evidence.
     pub fn heap_bytes(&self) -> usize {
         let episodes = self.episodes.capacity() * size_of::<Episode>();
-        self.run.heap_bytes() + self.others.heap_bytes() + episodes
+        self.run.heap_bytes() + self.others.heap_bytes() + self.tail.heap_bytes() + episodes
     }
 }

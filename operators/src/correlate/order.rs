@@ -28,6 +28,10 @@ impl Chains {
         }
     }
 
+    pub fn heap_bytes(&self) -> usize {
+        self.best.capacity() * size_of::<Option<i64>>()
+    }
+
     /// The latest beginning of a whole chain.
     pub fn begin(&self) -> Option<i64> {
         self.best.last().copied().flatten()

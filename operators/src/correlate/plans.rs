@@ -70,6 +70,7 @@ impl Correlator {
             let clock = clock_of(&self.clocks, keyed.tenant);
             keyed.group.freeze(clock.settled.0, &old);
             if let Some(until) = until {
+                keyed.group.tail.clear();
                 keyed.group.run.truncate_from(until);
                 keyed.group.others.truncate_from(until);
             }

@@ -13,8 +13,15 @@ pub struct Entry {
 }
 
 /// What a plan's condition reads of an event: the members that it matched, a bit each, or a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(pub [u64; 2]);
+
+impl std::hash::Hash for Mark {
+    /// A word is enough to tell most marks apart.
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0[0] ^ self.0[1].rotate_left(32));
+    }
+}
 
 impl Mark {
     pub fn member(member: u16) -> Self {

@@ -448,6 +448,7 @@ fn every_planted_fault_is_caught() {
         Fault::DroppedRetraction,
         Fault::MultiplicityIgnored,
         Fault::WrongTie,
+        Fault::StaleWindow,
         Fault::ValueStays,
         Fault::NoInterpolation,
         Fault::EventTwice,

@@ -18,12 +18,43 @@ pub enum Valued {
 
 /// The values of a window.
 #[derive(Debug)]
-pub enum Values<'c> {
-    Distinct(&'c [Bound], HashMap<Mark, u32, BuildHasherDefault<Low>>),
-    Sum(&'c [ValueBound], i128),
-    Average(&'c [ValueBound], i128, i128),
-    /// In order.
-    Percentile(&'c [ValueBound], i128, Vec<i128>),
+pub enum Values {
+    Distinct(HashMap<Mark, u32, BuildHasherDefault<Low>>),
+    Sum(i128),
+    Average(i128, i128),
+    Sorted(Sorted),
+}
+
+/// Values in order, but for those that came since they were last looked at.
+#[derive(Debug, Default)]
+pub struct Sorted {
+    values: Vec<i128>,
+    new: Vec<i128>,
+}
+
+/// So many new values are put in place one by one; of more the whole is sorted, which merges.
+const ONE_BY_ONE_MAX: usize = 8;
+
+impl Sorted {
+    fn place(&mut self) {
+        if self.new.len() > ONE_BY_ONE_MAX {
+            self.new.sort_unstable();
+            self.values.append(&mut self.new);
+            self.values.sort();
+        }
+        for value in self.new.drain(..) {
+            let at = self.values.partition_point(|known| *known < value);
+            self.values.insert(at, value);
+        }
+    }
+
+    fn remove(&mut self, value: i128) {
+        self.place();
+        let at = self.values.partition_point(|known| *known < value);
+        if self.values.get(at) == Some(&value) {
+            self.values.remove(at);
+        }
+    }
 }
 
 /// Marks of distinct values are hashes already.
@@ -42,46 +73,63 @@ impl Hasher for Low {
     }
 
     fn write_u64(&mut self, word: u64) {
-        self.0 = self.0.rotate_left(32) ^ word;
+        self.0 ^= word;
     }
-
-    fn write_usize(&mut self, _length: usize) {} // That of an array of two.
 }
 
 impl Valued {
-    pub fn values(&self) -> Values<'_> {
+    pub fn values(&self) -> Values {
         match self {
-            Self::Distinct(bounds) => Values::Distinct(bounds, HashMap::default()),
-            Self::Statistic(Statistic::Sum, bounds) => Values::Sum(bounds, 0),
-            Self::Statistic(Statistic::Average, bounds) => Values::Average(bounds, 0, 0),
-            Self::Statistic(Statistic::Percentile(rank), bounds) => {
-                Values::Percentile(bounds, rank.0, Vec::new())
+            Self::Distinct(_) => Values::Distinct(HashMap::default()),
+            Self::Statistic(Statistic::Sum, _) => Values::Sum(0),
+            Self::Statistic(Statistic::Average, _) => Values::Average(0, 0),
+            Self::Statistic(Statistic::Percentile(_), _) => Values::Sorted(Sorted::default()),
+        }
+    }
+
+    /// Whether the condition holds of a window that has at least one event.
+    pub fn holds(&self, values: &mut Values) -> bool {
+        match (self, values) {
+            (Self::Distinct(bounds), Values::Distinct(counts)) => {
+                let count = counts.len() as u64;
+                bounds.iter().all(|bound| bound.holds(count))
             }
+            (Self::Statistic(_, bounds), Values::Sum(sum)) => {
+                let sum = *sum;
+                all(bounds, |number| sum.cmp(&number))
+            }
+            (Self::Statistic(_, bounds), Values::Average(sum, count)) => {
+                let (sum, count) = (*sum, *count);
+                all(bounds, |number| sum.cmp(&(number * count)))
+            }
+            (Self::Statistic(Statistic::Percentile(rank), bounds), Values::Sorted(sorted)) => {
+                sorted.place();
+                percentile(bounds, rank.0, &sorted.values)
+            }
+            // Values are made by the condition that asks.
+            (Self::Distinct(_) | Self::Statistic(..), _) => false,
         }
     }
 }
 
-impl Values<'_> {
+impl Values {
     pub fn add(&mut self, entry: &Entry) {
         let value = entry.mark.decimal();
         match self {
-            Self::Distinct(_, counts) => *counts.entry(entry.mark).or_default() += 1,
-            Self::Sum(_, sum) => *sum += value,
-            Self::Average(_, sum, count) => {
+            Self::Distinct(counts) => *counts.entry(entry.mark).or_default() += 1,
+            Self::Sum(sum) => *sum += value,
+            Self::Average(sum, count) => {
                 *sum += value;
                 *count += 1;
             }
-            Self::Percentile(_, _, sorted) => {
-                let at = sorted.partition_point(|known| *known < value);
-                sorted.insert(at, value);
-            }
+            Self::Sorted(sorted) => sorted.new.push(value),
         }
     }
 
     pub fn remove(&mut self, entry: &Entry) {
         let value = entry.mark.decimal();
         match self {
-            Self::Distinct(_, counts) => {
+            Self::Distinct(counts) => {
                 if let Some(count) = counts.get_mut(&entry.mark) {
                     *count -= 1;
                     if *count == 0 && !fault::active(Fault::ValueStays) {
@@ -89,30 +137,22 @@ impl Values<'_> {
                     }
                 }
             }
-            Self::Sum(_, sum) => *sum -= value,
-            Self::Average(_, sum, count) => {
+            Self::Sum(sum) => *sum -= value,
+            Self::Average(sum, count) => {
                 *sum -= value;
                 *count -= 1;
             }
-            Self::Percentile(_, _, sorted) => {
-                let at = sorted.partition_point(|known| *known < value);
-                if sorted.get(at) == Some(&value) {
-                    sorted.remove(at);
-                }
-            }
+            Self::Sorted(sorted) => sorted.remove(value),
         }
     }
 
-    /// Whether the condition holds; the window has at least one event.
-    pub fn hold(&self) -> bool {
+    pub fn heap_bytes(&self) -> usize {
         match self {
-            Self::Distinct(bounds, counts) => {
-                let count = counts.len() as u64;
-                bounds.iter().all(|bound| bound.holds(count))
+            Self::Distinct(counts) => counts.capacity() * (size_of::<(Mark, u32)>() + 1),
+            Self::Sum(_) | Self::Average(..) => 0,
+            Self::Sorted(Sorted { values, new }) => {
+                (values.capacity() + new.capacity()) * size_of::<i128>()
             }
-            Self::Sum(bounds, sum) => all(bounds, |number| sum.cmp(&number)),
-            Self::Average(bounds, sum, count) => all(bounds, |number| sum.cmp(&(number * count))),
-            Self::Percentile(bounds, rank, sorted) => percentile(bounds, *rank, sorted),
         }
     }
 }

@@ -3,8 +3,8 @@
 use weir_schema::{Bound, Fact, Member, Plan, PlanKind};
 
 use super::fault::{self, Fault};
-use super::order::Chains;
 use super::run::{Entry, Mark, Run};
+use super::tail::Tail;
 use super::values::Valued;
 
 /// A plan's condition, prepared for evaluation.
@@ -115,15 +115,23 @@ impl Condition {
     }
 
     /// Appends the firing anchors in `[from, to]` to `out`, ascending.
-    pub fn firing(&self, run: &Run, others: &Run, from: i64, to: i64, out: &mut Vec<i64>) {
+    pub fn firing(
+        &self,
+        (run, others): (&Run, &Run),
+        (from, to): (i64, i64),
+        tail: &mut Tail,
+        out: &mut Vec<i64>,
+    ) {
         match &self.kind {
             Kind::AtLeast(n) => self.firing_at_least(run, *n, from, to, out),
             Kind::Count(bounds) => self.firing_count(run, bounds, from, to, out),
             Kind::Temporal(condition) => {
                 self.firing_temporal(run, others, condition, from, to, out);
             }
-            Kind::Ordered(members) => self.firing_ordered(run, *members, from, to, out),
-            Kind::Valued(valued) => self.firing_valued(run, valued, from, to, out),
+            Kind::Ordered(members) => {
+                self.firing_ordered(run, *members, (from, to), tail, out);
+            }
+            Kind::Valued(valued) => self.firing_valued(run, valued, (from, to), tail, out),
         }
     }
 
@@ -180,10 +188,19 @@ impl Condition {
         }
     }
 
-    fn firing_ordered(&self, run: &Run, members: usize, from: i64, to: i64, out: &mut Vec<i64>) {
-        let mut chains = Chains::new(members);
+    fn firing_ordered(
+        &self,
+        run: &Run,
+        members: usize,
+        (from, to): (i64, i64),
+        tail: &mut Tail,
+        out: &mut Vec<i64>,
+    ) {
+        let (mut chains, known) = tail.take_chains(members, from);
         let entries = run.entries();
-        let mut next = run.before(from.saturating_sub(self.timespan));
+        let start = from.saturating_sub(self.timespan);
+        let mut next = known.map_or_else(|| run.before(start), |at| run.up_to(at));
+        let mut last = None;
         while let Some(time) = entries.get(next).map(|entry| entry.time) {
             if time > to {
                 break;
@@ -194,23 +211,43 @@ impl Condition {
             let end = next + tied.count();
             chains.add(&entries[next..end]);
             next = end;
+            last = Some(time);
             let low = time.saturating_sub(self.timespan);
             if time >= from && chains.begin().is_some_and(|begin| begin >= low) {
                 out.push(time);
             }
         }
+        if let Some(last) = last {
+            tail.keep_chains(chains, run, last);
+        }
     }
 
-    fn firing_valued(&self, run: &Run, valued: &Valued, from: i64, to: i64, out: &mut Vec<i64>) {
-        let mut values = valued.values();
-        let mut sweep = Sweep::new(run, from.saturating_sub(self.timespan));
+    fn firing_valued(
+        &self,
+        run: &Run,
+        valued: &Valued,
+        (from, to): (i64, i64),
+        tail: &mut Tail,
+        out: &mut Vec<i64>,
+    ) {
+        let (mut values, known) = tail.take_values(valued, from);
+        let start = from.saturating_sub(self.timespan);
+        let mut sweep = match known {
+            Some((low, at)) => Sweep::over(run, low, at),
+            None => Sweep::new(run, start),
+        };
+        let mut last = None;
         for (_, time) in anchors(run, from, to) {
             sweep.enter(time, |entry| values.add(entry));
             let low = time.saturating_sub(self.timespan);
             sweep.leave(low, |entry| values.remove(entry));
-            if values.hold() {
+            last = Some((low, time));
+            if valued.holds(&mut values) {
                 out.push(time);
             }
+        }
+        if let Some(window) = last {
+            tail.keep_values(values, run, window);
         }
     }
 
@@ -225,7 +262,8 @@ impl Condition {
                 return None;
             }
             let from = entries[end.saturating_sub(step)].time.max(floor);
-            self.firing(run, others, from, last, &mut found);
+            let range = (from, last);
+            self.firing((run, others), range, &mut Tail::default(), &mut found);
             if let Some(last) = found.last() {
                 return Some(*last);
             }
@@ -247,7 +285,8 @@ impl Condition {
             }
             let last = entries[(start + step).min(entries.len() - 1)].time;
             let to = last.min(ceiling);
-            self.firing(run, others, first, to, &mut found);
+            let range = (first, to);
+            self.firing((run, others), range, &mut Tail::default(), &mut found);
             if let Some(first) = found.first() {
                 return Some(*first);
             }
@@ -331,6 +370,15 @@ impl<'r> Sweep<'r> {
             entries: run.entries(),
             low,
             high: low,
+        }
+    }
+
+    /// The part in `[low, high]`, which has been let in.
+    fn over(run: &'r Run, low: i64, high: i64) -> Self {
+        Self {
+            entries: run.entries(),
+            low: run.before(low),
+            high: run.up_to(high),
         }
     }
 

@@ -1,0 +1,124 @@
+//! The window of a group's newest anchor, kept from one epoch to the next: what is appended costs
+//! what it adds, however much the window holds.
+
+use super::fault::{self, Fault};
+use super::order::Chains;
+use super::run::{Entry, Run};
+use super::values::{Valued, Values};
+
+/// Smaller windows are swept anew in less time than looking a state up takes, and a state for each
+/// of millions of groups would fill memory. Tests have small windows, and want states.
+const ENTRIES_MIN: usize = if cfg!(test) { 2 } else { 32 };
+
+/// A state that holds the window of one anchor.
+#[derive(Debug)]
+enum State {
+    Values(Values),
+    Chains(Chains),
+}
+
+/// What is known of a group at its newest anchor.
+#[derive(Debug, Default)]
+pub struct Tail(Option<Box<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    state: State,
+    /// The state holds the entries in `[low, at]`, or for chains all at or before `at`.
+    low: i64,
+    at: i64,
+}
+
+impl Tail {
+    /// The state of the values in a window before `from`, and the times of its first and last
+    /// entry.
+    pub fn take_values(&mut self, valued: &Valued, from: i64) -> (Values, Option<(i64, i64)>) {
+        match self.0.take_if(|kept| kept.at < from).map(|kept| *kept) {
+            Some(Kept {
+                state: State::Values(values),
+                low,
+                at,
+            }) => (values, Some((low, at))),
+            _ => (valued.values(), None),
+        }
+    }
+
+    /// The chains up to an anchor before `from`, and its time.
+    pub fn take_chains(&mut self, members: usize, from: i64) -> (Chains, Option<i64>) {
+        match self.0.take_if(|kept| kept.at < from).map(|kept| *kept) {
+            Some(Kept {
+                state: State::Chains(chains),
+                at,
+                ..
+            }) => (chains, Some(at)),
+            _ => (Chains::new(members), None),
+        }
+    }
+
+    /// Keeps what holds the entries of `run` in `[low, at]`, where `at` is the last of them.
+    pub fn keep_values(&mut self, values: Values, run: &Run, (low, at): (i64, i64)) {
+        let held = run.up_to(at) - run.before(low);
+        if is_last(run, at) && held >= ENTRIES_MIN {
+            self.keep(State::Values(values), low, at);
+        }
+    }
+
+    pub fn keep_chains(&mut self, chains: Chains, run: &Run, at: i64) {
+        if is_last(run, at) && run.entries().len() >= ENTRIES_MIN {
+            self.keep(State::Chains(chains), i64::MIN, at);
+        }
+    }
+
+    fn keep(&mut self, state: State, low: i64, at: i64) {
+        self.0 = Some(Box::new(Kept { state, low, at }));
+    }
+
+    /// Takes note of entries that are about to be let in, wherever they stand.
+    pub fn expect(&mut self, pushed: &[Entry]) {
+        let Some(kept) = self
+            .0
+            .as_mut()
+            .filter(|_| !fault::active(Fault::StaleWindow))
+        else {
+            return;
+        };
+        let mut late = pushed.iter().filter(|entry| entry.time <= kept.at);
+        match &mut kept.state {
+            State::Values(values) => late
+                .filter(|entry| entry.time >= kept.low)
+                .for_each(|entry| values.add(entry)),
+            // A chain may begin anywhere before.
+            State::Chains(_) => {
+                if late.next().is_some() {
+                    self.0 = None;
+                }
+            }
+        }
+    }
+
+    /// Takes note that entries before `line` are gone.
+    pub fn forget_before(&mut self, line: i64) {
+        let holds =
+            |kept: &mut Box<Kept>| kept.low < line && !matches!(kept.state, State::Chains(_));
+        self.0.take_if(holds);
+    }
+
+    /// Forgets the state; the next sweep begins anew.
+    pub fn clear(&mut self) {
+        self.0 = None;
+    }
+
+    pub fn heap_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |kept| {
+            let state = match &kept.state {
+                State::Values(values) => values.heap_bytes(),
+                State::Chains(chains) => chains.heap_bytes(),
+            };
+            size_of::<Kept>() + state
+        })
+    }
+}
+
+fn is_last(run: &Run, at: i64) -> bool {
+    run.entries().last().is_some_and(|entry| entry.time == at)
+}
