@@ -23,7 +23,9 @@ pub(crate) fn find(text: &str, tree: &Node, path: &[Step]) -> (u32, u32) {
     };
     walk.skip_blank();
     walk.reached = walk.at;
-    walk.go(tree, path, None);
+    if !path.is_empty() {
+        walk.walk(tree, Some(path), None);
+    }
     place(text, walk.reached)
 }
 
@@ -97,10 +99,6 @@ impl Walk<'_> {
 
     /// Passes over `node`, which begins here, in search of what `path` leads to; `None`: it leads
     /// elsewhere. `indent` is the column of what the node belongs to.
-    fn go(&mut self, node: &Node, path: &[Step], indent: Option<usize>) {
-        self.walk(node, Some(path), indent);
-    }
-
     fn walk(&mut self, node: &Node, path: Option<&[Step]>, indent: Option<usize>) {
         if self.done {
             return;

@@ -1,0 +1,148 @@
+//! Placeholders and log sources of the configuration: in a replay, and in the journal of a server.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use prometheus::Registry;
+use weir::config::Config;
+use weir::opening::open_journal;
+use weir::rule_desk::Document;
+use weir_detect::{Placed, Settings};
+use weir_schema::{Control, Entry, EventTime, ReceiveTime};
+use weir_store::StoreMetrics;
+
+const RULE: &str = "\
+title: Sign-in of an administrator
+id: 33333333-7f0c-4a43-9d5c-0b1f5b3f7a11
+logsource:
+    product: test
+    service: gate
+detection:
+    selection:
+        Account|expand: '%Admins%'
+    condition: selection
+level: low
+";
+
+const MAPPING: &str = "\
+product: test
+sources:
+  - service: gate
+    where:
+      kind: login
+    fields:
+      Account: user
+    provides: [user]
+";
+
+const CONFIG: &str = "\
+[detection]
+log_sources = [\"gate.yml\"]
+[detection.placeholders]
+Admins = [\"root\", \"adm*\"]
+";
+
+const LINES: &str = "\
+{\"time\":\"2026-03-02T08:00:00Z\",\"kind\":\"login\",\"user\":\"ADMIN\"}
+{\"time\":\"2026-03-02T08:00:01Z\",\"kind\":\"login\",\"user\":\"ada\"}
+{\"time\":\"2026-03-02T08:00:02Z\",\"kind\":\"logout\",\"user\":\"root\"}
+{\"time\":\"2026-03-02T08:00:03Z\",\"kind\":\"login\",\"user\":\"root\"}
+";
+
+fn write(folder: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+}
+
+fn replay(folder: &Path, args: &str) -> Output {
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_weir"));
+    replay.current_dir(folder).arg("replay");
+    replay.args(["--rules", "rule.yml", "--output", "matches"]);
+    replay.args(["--logsource", "product=test", "a.jsonl"]);
+    replay.args(args.split_whitespace()).output().unwrap()
+}
+
+#[test]
+fn a_replay_takes_placeholders_and_log_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let files = [
+        ("rule.yml", RULE),
+        ("gate.yml", MAPPING),
+        ("weir.toml", CONFIG),
+        ("a.jsonl", LINES),
+    ];
+    write(folder, &files);
+    let found = replay(folder, "--placeholders weir.toml");
+    let matches = String::from_utf8(found.stdout).unwrap();
+    assert!(found.status.success(), "{matches}");
+    assert_eq!(matches.lines().count(), 2, "{matches}");
+
+    let without = replay(folder, "");
+    let told = String::from_utf8(without.stderr).unwrap();
+    assert_eq!(without.status.code(), Some(65), "{told}");
+    assert!(
+        told.contains("rule.yml:8:25: the placeholder `%Admins%` has no value"),
+        "{told}"
+    );
+    assert!(told.contains("[detection.placeholders]"), "{told}");
+
+    write(folder, &[("gate.yml", "product: test\nsources: 5\n")]);
+    let bad = replay(folder, "--placeholders weir.toml");
+    let told = String::from_utf8(bad.stderr).unwrap();
+    assert_eq!(bad.status.code(), Some(65), "{told}");
+    assert!(told.contains("gate.yml"), "{told}");
+}
+
+/// The settings in the journal of a server that was started in this folder with these values.
+fn started(folder: &Path, admins: &[&str], now: i64) -> Vec<(Settings, EventTime)> {
+    let mut config = Config::default();
+    let admins: Vec<Placed> = admins
+        .iter()
+        .map(|a| Placed::Text((*a).to_owned()))
+        .collect();
+    if !admins.is_empty() {
+        config
+            .detection
+            .placeholders
+            .insert("Admins".to_owned(), admins);
+    }
+    let rules = [Document {
+        origin: "rule.yml:1".to_owned(),
+        text: RULE.to_owned(),
+    }];
+    let metrics = StoreMetrics::register(&Registry::new()).unwrap();
+    let opened = open_journal(folder, &config, &rules, &metrics, ReceiveTime(now)).unwrap();
+    let known = opened.desk.book().settings().placeholders.clone();
+    assert_eq!(known, config.detection.placeholders);
+    let entries = opened.writer.reader();
+    let entries = entries.entries().map(|entry| entry.unwrap());
+    let settings = entries.filter_map(|entry| match entry {
+        Entry::Control(Control::Settings { text, since }) => {
+            Some((Settings::read(&text).unwrap(), since))
+        }
+        _ => None,
+    });
+    settings.collect()
+}
+
+#[test]
+fn a_start_tells_the_journal_what_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert_eq!(started(folder, &["root"], 5).len(), 1);
+    assert_eq!(started(folder, &["root"], 10).len(), 1);
+    let since = |told: Vec<(Settings, EventTime)>| -> Vec<EventTime> {
+        told.into_iter().map(|(_, since)| since).collect()
+    };
+    let changed = since(started(folder, &["root", "toor"], 15));
+    assert_eq!(changed, [EventTime::MIN, EventTime(15)]);
+    let gone = since(started(folder, &[], 20));
+    assert_eq!(gone, [EventTime::MIN, EventTime(15), EventTime(20)]);
+    assert_eq!(since(started(folder, &[], 25)), gone);
+
+    // Who needs none writes none.
+    let other = tempfile::tempdir().unwrap();
+    assert_eq!(started(other.path(), &[], 5), []);
+}
