@@ -1,0 +1,5 @@
+//! What must hold of any bytes: the targets run it on what the fuzzer makes up, a test of the
+//! workspace on the seeds.
+
+pub mod parse;
+pub mod rules;
