@@ -99,6 +99,7 @@ impl Group {
         times.clear();
         dirty.clear();
         self.tail.expect(self.run.pushed());
+        self.tail.expect(self.others.pushed());
         self.run.settle(times);
         let ours = times.len();
         self.others.settle(times);

@@ -15,6 +15,7 @@ mod operator;
 mod order;
 mod plans;
 mod run;
+mod seen;
 mod tail;
 mod values;
 mod windows;

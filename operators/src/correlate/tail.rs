@@ -4,6 +4,7 @@
 use super::fault::{self, Fault};
 use super::order::Chains;
 use super::run::{Entry, Run};
+use super::seen::Seen;
 use super::values::{Valued, Values};
 
 /// Smaller windows are swept anew in less time than looking a state up takes, and a state for each
@@ -13,6 +14,7 @@ const ENTRIES_MIN: usize = if cfg!(test) { 2 } else { 32 };
 /// A state that holds the window of one anchor.
 #[derive(Debug)]
 enum State {
+    Seen(Seen),
     Values(Values),
     Chains(Chains),
 }
@@ -30,6 +32,18 @@ struct Kept {
 }
 
 impl Tail {
+    /// The members in a window before `from`, and the times of its first and last entry.
+    pub fn take_seen(&mut self, from: i64) -> (Seen, Option<(i64, i64)>) {
+        match self.0.take_if(|kept| kept.at < from).map(|kept| *kept) {
+            Some(Kept {
+                state: State::Seen(seen),
+                low,
+                at,
+            }) => (seen, Some((low, at))),
+            _ => (Seen::default(), None),
+        }
+    }
+
     /// The state of the values in a window before `from`, and the times of its first and last
     /// entry.
     pub fn take_values(&mut self, valued: &Valued, from: i64) -> (Values, Option<(i64, i64)>) {
@@ -52,6 +66,14 @@ impl Tail {
                 ..
             }) => (chains, Some(at)),
             _ => (Chains::new(members), None),
+        }
+    }
+
+    /// As [`Self::keep_values`]; entries that only a negation reads are held with those of `run`.
+    pub fn keep_seen(&mut self, seen: Seen, run: &Run, (low, at): (i64, i64)) {
+        let held = run.up_to(at) - run.before(low);
+        if is_last(run, at) && held >= ENTRIES_MIN {
+            self.keep(State::Seen(seen), low, at);
         }
     }
 
@@ -87,6 +109,9 @@ impl Tail {
             State::Values(values) => late
                 .filter(|entry| entry.time >= kept.low)
                 .for_each(|entry| values.add(entry)),
+            State::Seen(seen) => late
+                .filter(|entry| entry.time >= kept.low)
+                .for_each(|entry| seen.add(entry)),
             // A chain may begin anywhere before.
             State::Chains(_) => {
                 if late.next().is_some() {
@@ -111,6 +136,7 @@ impl Tail {
     pub fn heap_bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |kept| {
             let state = match &kept.state {
+                State::Seen(_) => 0,
                 State::Values(values) => values.heap_bytes(),
                 State::Chains(chains) => chains.heap_bytes(),
             };

@@ -126,7 +126,7 @@ impl Condition {
             Kind::AtLeast(n) => self.firing_at_least(run, *n, from, to, out),
             Kind::Count(bounds) => self.firing_count(run, bounds, from, to, out),
             Kind::Temporal(condition) => {
-                self.firing_temporal(run, others, condition, from, to, out);
+                self.firing_temporal((run, others), condition, (from, to), tail, out);
             }
             Kind::Ordered(members) => {
                 self.firing_ordered(run, *members, (from, to), tail, out);
@@ -165,26 +165,33 @@ impl Condition {
 
     fn firing_temporal(
         &self,
-        run: &Run,
-        others: &Run,
+        (run, others): (&Run, &Run),
         condition: &Member,
-        from: i64,
-        to: i64,
+        (from, to): (i64, i64),
+        tail: &mut Tail,
         out: &mut Vec<i64>,
     ) {
-        let mut seen = Seen::default();
+        let (mut seen, known) = tail.take_seen(from);
         let start = from.saturating_sub(self.timespan);
-        let mut ours = Sweep::new(run, start);
-        let mut theirs = Sweep::new(others, start);
+        let sweep = |run| match known {
+            Some((low, at)) => Sweep::over(run, low, at),
+            None => Sweep::new(run, start),
+        };
+        let mut sweeps = [sweep(run), sweep(others)];
+        let mut last = None;
         for (_, time) in anchors(run, from, to) {
             let low = time.saturating_sub(self.timespan);
-            for sweep in [&mut ours, &mut theirs] {
-                sweep.enter(time, |entry| seen.change(entry, |n| n + 1));
-                sweep.leave(low, |entry| seen.change(entry, |n| n - 1));
+            for sweep in &mut sweeps {
+                sweep.enter(time, |entry| seen.add(entry));
+                sweep.leave(low, |entry| seen.remove(entry));
             }
+            last = Some((low, time));
             if condition.holds(&|member| seen.has(member)) {
                 out.push(time);
             }
+        }
+        if let Some(window) = last {
+            tail.keep_seen(seen, run, window);
         }
     }
 
@@ -330,30 +337,6 @@ fn anchors(run: &Run, from: i64, to: i64) -> impl Iterator<Item = (usize, i64)> 
             }
             entries.get(place + 1).is_none_or(|next| next.time != *time)
         })
-}
-
-/// How many entries of the window each member has.
-struct Seen([u32; Plan::MEMBERS_MAX]);
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self([0; Plan::MEMBERS_MAX])
-    }
-}
-
-impl Seen {
-    fn has(&self, member: u16) -> bool {
-        self.0.get(usize::from(member)).is_some_and(|n| *n > 0)
-    }
-
-    fn change(&mut self, entry: &Entry, change: impl Fn(u32) -> u32) {
-        let mut members = entry.mark.members();
-        while members != 0 {
-            let member = members.trailing_zeros() as usize;
-            self.0[member] = change(self.0[member]);
-            members &= members - 1;
-        }
-    }
 }
 
 /// The part of a run that lies in the window.
