@@ -225,6 +225,10 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/network/firewall_spray.yml"),
     ),
     (
+        "network/firewall_sweep.yml",
+        include_str!("../rules/network/firewall_sweep.yml"),
+    ),
+    (
         "network/router_configured_from_outside.yml",
         include_str!("../rules/network/router_configured_from_outside.yml"),
     ),
@@ -399,6 +403,10 @@ const FILES: &[(&str, &str)] = &[
     (
         "windows/win_logon_guessing.yml",
         include_str!("../rules/windows/win_logon_guessing.yml"),
+    ),
+    (
+        "windows/win_logon_spraying.yml",
+        include_str!("../rules/windows/win_logon_spraying.yml"),
     ),
     (
         "windows/win_logon_with_other_credentials.yml",
