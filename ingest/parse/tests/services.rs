@@ -16,7 +16,7 @@ fn context() -> Context<'static> {
 }
 
 /// Each line, and `name=value` of what it must give; `source` is category, product and service.
-const CASES: [(&str, &str); 37] = [
+const CASES: [(&str, &str); 39] = [
     (
         "Mar  1 10:00:00 h su: FAILED SU (to root) ann on pts/1",
         "source=/linux/su action=su outcome=failure user=ann target_user=root tty=pts/1",
@@ -162,6 +162,14 @@ const CASES: [(&str, &str); 37] = [
         "host=m outcome=failure user=ann src_ip=192.0.2.7",
     ),
     (
+        "<166>Mar  1 10:00:00 fw %ASA-6-113005: AAA user authentication Rejected : reason = AAA failure : server = 198.51.100.1 : user = ann : user IP = 192.0.2.7",
+        "action=login outcome=failure user=ann src_ip=192.0.2.7",
+    ),
+    (
+        "<166>Mar  1 10:00:00 fw %ASA-4-106023: Deny tcp src outside:2001:db8::7/5000 dst inside:2001:db8::1/22 by access-group \"x\"",
+        "action=deny src_ip=2001:db8::7 src_port=5000 dst_ip=2001:db8::1 dst_port=22",
+    ),
+    (
         "@4000000069a40e2a0ee6b280 imap-login: Info: Login: user=<ann>, method=PLAIN, rip=192.0.2.7, lip=198.51.100.1",
         "source=/linux/dovecot outcome=success time=2026-03-01T10:00:00.250000000Z",
     ),
@@ -206,5 +214,19 @@ fn every_beginning_and_every_cut_of_a_line_is_an_event() {
                 assert!(event.fields.len() <= weir_parse::FIELDS_MAX);
             }
         }
+    }
+}
+
+/// A reader whose work grows with the square of a line would not end here.
+#[test]
+fn lines_of_a_mebibyte_end() {
+    for (line, _) in CASES {
+        let (head, tail) = line.split_at(line.len() / 2);
+        let long = head.to_owned() + &tail.repeat((1 << 20) / tail.len().max(1));
+        let event = decode(long.as_bytes(), &context());
+        assert!(event.fields.len() <= weir_parse::FIELDS_MAX);
+        let words = line.replace(' ', &" from 192.0.2.9 [6.6.6.6]: ".repeat(1 << 11));
+        let event = decode(words.as_bytes(), &context());
+        assert!(event.fields.len() <= weir_parse::FIELDS_MAX);
     }
 }

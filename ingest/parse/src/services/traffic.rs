@@ -1,11 +1,14 @@
 //! What Cisco's firewalls and routers say of traffic and logins: who, from where to where, and
 //! whether it was let through.
 
-use super::text::{FAILURE, SUCCESS, between, cut, done, first_word, is_address, is_port, word};
+use super::text::{
+    FAILURE, SUCCESS, between, cut, cut_last, done, first_word, host_and_port, is_address, is_port,
+    word,
+};
 use crate::draft::Draft;
 
 /// Words that tell what became of it: the first that is found is taken.
-const SAID: [(&str, &str, &str); 22] = [
+const SAID: [(&str, &str, &str); 21] = [
     ("Login denied", "login", FAILURE),
     ("Login permitted", "login", SUCCESS),
     ("authentication Rejected", "login", FAILURE),
@@ -20,7 +23,6 @@ const SAID: [(&str, &str, &str); 22] = [
     ("Deny ", "deny", FAILURE),
     ("denied", "deny", FAILURE),
     ("Denied", "deny", FAILURE),
-    ("Access denied", "deny", FAILURE),
     ("Dropped", "drop", FAILURE),
     ("dropped", "drop", FAILURE),
     ("requested to drop", "drop", FAILURE),
@@ -78,9 +80,13 @@ fn ends<'a>(text: &'a str, draft: &mut Draft<'a>) {
         if words.by_ref().take(4).any(|word| end(word, "src", draft)) {
             end(after, "dst", draft);
         }
-    } else if let Some((_, rest)) = cut(text, "IP = ").or_else(|| cut(text, "user IP = ")) {
-        end(rest, "src", draft);
-    } else if let Some((_, rest)) = cut(text, "[Source: ") {
+        return;
+    }
+    // After a name that may hold anything: the last is the device's own.
+    let last = ["IP = ", "IP <", "[Source: "]
+        .iter()
+        .find_map(|mark| cut_last(text, mark));
+    if let Some((_, rest)) = last {
         end(rest, "src", draft);
     }
 }
@@ -94,9 +100,14 @@ fn end<'a>(text: &'a str, side: &str, draft: &mut Draft<'a>) -> bool {
         Some((_, address)) if !is_address(word.split(['/', '(']).next().unwrap_or(word)) => address,
         _ => word,
     };
-    let (address, port) = word.split_once(['/', '(', ':']).unwrap_or((word, ""));
-    let address = if address.is_empty() { word } else { address };
-    let address = address.trim_end_matches(['.', ':']);
+    let word = word.trim_end_matches(['.', ':', '>']);
+    let (address, port) = match word.split_once(['/', '(']) {
+        Some((address, port)) => (address, port),
+        None => {
+            let (address, port) = host_and_port(word);
+            (address, port.unwrap_or(""))
+        }
+    };
     if !is_address(address) {
         return false;
     }
@@ -115,11 +126,18 @@ fn end<'a>(text: &'a str, side: &str, draft: &mut Draft<'a>) -> bool {
 fn name<'a>(text: &'a str, draft: &mut Draft<'a>) {
     let quoted = between(text, "user \"", "\"")
         .or_else(|| between(text, "User '", "'"))
+        .or_else(|| between(text, "User <", ">"))
         .or_else(|| between(text, "[user: ", "]"));
     let found = quoted.or_else(|| {
-        let (_, rest) = ["User = ", "Uname: ", "username = "]
-            .iter()
-            .find_map(|mark| cut(text, mark))?;
+        let (_, rest) = [
+            "User = ",
+            "user = ",
+            "Username = ",
+            "Uname: ",
+            "username = ",
+        ]
+        .iter()
+        .find_map(|mark| cut(text, mark))?;
         let name = first_word(rest).0;
         Some(name.trim_end_matches([':', ',']))
     });
