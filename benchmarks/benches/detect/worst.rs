@@ -51,7 +51,8 @@ fn process(command: &str) -> Map<String, Json> {
 }
 
 fn words(random: &mut impl Rng, bytes: usize) -> String {
-    const LETTERS: &[u8] = b"etaoinshrdlcumwfgypbvkjxqz0123456789.-/\\:_";
+    // Without dashes, of which `windash` means something else to the other engine.
+    const LETTERS: &[u8] = b"etaoinshrdlcumwfgypbvkjxqz0123456789.\\:_";
     let mut text = String::with_capacity(bytes);
     while text.len() < bytes {
         let length = random.random_range(2..10);

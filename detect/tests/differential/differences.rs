@@ -184,6 +184,18 @@ pub const TABLE: &[Difference] = &[
         ours: Some(false),
         example: || leaf("f", json!(true), json!({"f": "yes"})),
     },
+    Difference {
+        name: "base64offset of one byte",
+        applies: |leaf| {
+            let short = leaf
+                .values
+                .iter()
+                .any(|value| value.as_str().is_some_and(|t| t.len() < 2));
+            leaf.has("base64offset") && short
+        },
+        ours: Some(true),
+        example: || leaf("f|base64offset|contains", json!("x"), json!({"f": "IE4="})),
+    },
 ];
 
 /// What one engine says of a rule that it does not take, where the other may.

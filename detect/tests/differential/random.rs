@@ -252,7 +252,7 @@ impl Item {
                 () if self.has("cidr") => json!(pick(random, &NETWORKS)),
                 () if self.has("fieldref") => json!(pick(random, &FIELDS)),
                 () if self.has("re") => json!(pick(random, &EXPRESSIONS)),
-                () if encoded => json!(pick(random, &["whoami", "cmd.exe", "http"])),
+                () if encoded => json!(pick(random, &["whoami", "cmd.exe", "x"])),
                 () => mutated(random, &self.values[at], self.modifiers.is_empty()),
             };
             self.values[at] = value;
