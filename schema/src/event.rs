@@ -66,7 +66,7 @@ pub enum Problem {
     TimeAbsurd,
     /// The time lies beyond receipt and tolerance; no correlation sees the event.
     TimeInFuture,
-    /// JSON is nested too deeply; the rest is kept as a message.
+    /// JSON is nested too deeply, or under names too long; the rest is kept as a message.
     TooDeep,
     /// More fields than the limit; those beyond it were left out of the event.
     TooManyFields,

@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
                         Some(number) => sink.int(key, number),
                         None => self.field(Cow::Borrowed(key), sink)?,
                     },
-                    None => self.field(join(path, key), sink)?,
+                    None => self.field(join(path, key)?, sink)?,
                 }
                 self.space();
                 if self.byte(b',').is_err() {
@@ -367,18 +367,26 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Longest name that is put together of keys: every field under a path has a copy of it. Real ones
+/// stay below 200.
+const PATH_BYTES_MAX: usize = 4 << 10;
+
 /// No number of so many digits passes an `i64`.
 const DIGITS_MAX: usize = 18;
 
-fn join<'a>(path: &str, key: Cow<'a, str>) -> Cow<'a, str> {
+fn join<'a>(path: &str, key: Cow<'a, str>) -> Read<Cow<'a, str>> {
     if path.is_empty() {
-        return key;
+        return Ok(key);
     }
-    let mut name = String::with_capacity(path.len() + 1 + key.len());
+    let length = path.len() + 1 + key.len();
+    if length > PATH_BYTES_MAX {
+        return Err(Stop::TooDeep);
+    }
+    let mut name = String::with_capacity(length);
     name.push_str(path);
     name.push('.');
     name.push_str(&key);
-    Cow::Owned(name)
+    Ok(Cow::Owned(name))
 }
 
 /// Where the fields of objects in lists go.

@@ -221,6 +221,13 @@ fn deep_wide_and_long_frames_are_bounded() {
     let event = decode(deep.as_bytes(), &context(Format::Auto));
     assert_eq!(problems(&event), ["time_missing", "too_deep"]);
 
+    // Copied for each field, half a mebibyte of path would be a hundred gigabytes.
+    let keys = "\"k\":1,".repeat(70_000);
+    let path = format!("{{\"ok\":1,\"{}\":{{{keys}\"z\":1}}}}", "p".repeat(500_000));
+    let event = decode(path.as_bytes(), &context(Format::Json));
+    assert_eq!(problems(&event), ["time_missing", "too_deep"]);
+    assert_eq!(event.get("ok"), Some(&Value::Int(1)));
+
     let wide: Vec<_> = (0..5_000).map(|n| format!("\"k{n}\":{n}")).collect();
     let wide = format!("{{{}}}", wide.join(","));
     let event = decode(wide.as_bytes(), &context(Format::Json));

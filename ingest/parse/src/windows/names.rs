@@ -57,6 +57,7 @@ const NXLOG: &Table = &[
     ("RelatedActivityID", "Correlation_RelatedActivityID"),
 ];
 
+/// Fluent Bit's names; it leaves the event's own data without any.
 const FLUENT_BIT: &Table = &[
     ("ProviderName", "Provider_Name"),
     ("ProviderGuid", "Provider_Guid"),
