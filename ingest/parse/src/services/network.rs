@@ -132,7 +132,7 @@ const DROPBEAR: [(&str, &str, Option<&str>); 6] = [
     ("Max auth tries reached", "login", Some(FAILURE)),
 ];
 
-/// Takes away `[825] Jul 10 23:53:52 `, which stands twice where Dropbear's own output is forwarded.
+/// Takes away `[825] Jul 10 23:53:52 `, which stands twice where Dropbear's output is forwarded.
 fn undated(message: &str) -> &str {
     let rest = message.strip_prefix('[').and_then(|m| m.split_once("] "));
     rest.and_then(|(_, rest)| rest.get(16..)).unwrap_or(message)
