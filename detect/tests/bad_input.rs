@@ -341,10 +341,7 @@ fn limits_are_counted_and_told() {
         (COUNT.replace("5m", "99999999999999999999s"), "timespan"),
         (COUNT.replace("5m", "9223372037s"), "no usable timespan"),
         (COUNT.replace("5m", "-5m"), "timespan"),
-        (
-            COUNT.replace("[a]", &format!("[{}]", vec!["x"; 2].join(", "))),
-            "lists `x` twice",
-        ),
+        (COUNT.replace("[a]", "[x, x]"), "lists `x` twice"),
     ] {
         let placed = (0..200).map(|n| weir_detect::Placed::Text(format!("v{n}")));
         let placed: Vec<_> = placed.collect();
