@@ -124,12 +124,12 @@ fn a_check_tells_all_problems_with_their_places() {
     let (code, out, _) = weir(&["check", "--rules", &rules, &story, &good]);
     assert_eq!(code, Some(65), "{out}");
     // The second document begins on line 10, and its condition stands on its eighth line.
-    assert!(out.contains(&format!("{rules}:17:5: ")), "{out}");
+    assert!(out.contains(&format!("{rules}:17:16: ")), "{out}");
     assert!(out.contains(&format!("{story}:")), "{out}");
     let (code, out, _) = weir(&["check", "--config", &bad, "--rules", &rules]);
     assert_eq!(code, Some(78), "{out}");
     assert!(
-        out.contains("graph.workers") && out.contains(":17:5: "),
+        out.contains("graph.workers") && out.contains(":17:16: "),
         "{out}"
     );
 }

@@ -91,7 +91,7 @@ impl std::fmt::Display for Trouble {
 }
 
 /// The rules files below some paths.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// In the order of the paths asked for, then in order of path.
     pub files: Vec<(PathBuf, Stamp)>,

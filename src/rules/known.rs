@@ -28,6 +28,8 @@ pub struct Changes {
     pub diagnostics: Vec<Diagnostic>,
     /// The rules with `controls` applied.
     book: RuleBook,
+    /// Ids of what was put, so that no text is read again.
+    ids: Vec<(RuleVersion, String)>,
     suspects: BTreeSet<String>,
     shadowed: BTreeMap<String, Document>,
     moved: BTreeMap<String, String>,
@@ -104,6 +106,8 @@ impl Known {
         unknown.extend(refused.iter().map(|origin| file_of(origin)));
         let put = |wanted: &Wanted| put(&wanted.document, since);
         changes.controls = loaded.taken.iter().map(put).collect();
+        let id = |wanted: &Wanted| Some((wanted.version, wanted.id.clone()?));
+        changes.ids = loaded.taken.iter().filter_map(id).collect();
         let mut said = loaded.diagnostics;
         for rule in self.gone(&wanted, &unknown) {
             let stop = Control::RuleDisable { rule, until };
@@ -137,6 +141,7 @@ impl Known {
 
     /// Takes changes over. Returns what is wrong and was not before.
     pub fn adopt(&mut self, changes: Changes) -> Vec<Diagnostic> {
+        self.ids.extend(changes.ids);
         for control in &changes.controls {
             self.note(control);
         }

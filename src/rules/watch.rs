@@ -35,13 +35,14 @@ pub struct Watch {
 }
 
 /// Puts what has changed since the last start, and then follows the files until the server ends.
-pub async fn watch(watch: Watch) {
+pub async fn watch(mut watch: Watch) {
     let (status, begun) = (Arc::clone(&watch.status), watch.begun);
     let wait = actix_rt::task::spawn_blocking(move || caught_up(&status, begun));
     if !wait.await.unwrap_or(false) {
         return;
     }
-    let base = watch.first.iter().filter(|document| {
+    let first = std::mem::take(&mut watch.first);
+    let base = first.iter().filter(|document| {
         let file = Path::new(&document.origin);
         !watch
             .paths
@@ -51,7 +52,7 @@ pub async fn watch(watch: Watch) {
     let base: Vec<Document> = base.cloned().collect();
     let mut folders = Folders::new(watch.paths.clone(), base);
     let mut asked = Asked {
-        documents: watch.first.clone(),
+        documents: first,
         ..Asked::default()
     };
     let mut followed = None;
@@ -149,6 +150,8 @@ pub struct Folders {
     /// Where each path led when files were last found there.
     roots: BTreeMap<PathBuf, (u64, u64)>,
     answered: bool,
+    /// Nothing new can come of a look that finds what the last one found.
+    settled: bool,
 }
 
 struct Taken {
@@ -169,6 +172,7 @@ impl Folders {
             troubles: Vec::new(),
             roots: BTreeMap::new(),
             answered: false,
+            settled: false,
         }
     }
 
@@ -177,6 +181,10 @@ impl Folders {
     pub fn look(&mut self) -> Option<Asked> {
         let now = files::list(&self.paths);
         let before = self.seen.replace(now.clone())?;
+        let still = before == now;
+        if still && self.settled {
+            return None;
+        }
         let mut asked = Asked::default();
         let mut changed = false;
         self.vanished(&now, &mut asked);
@@ -213,6 +221,8 @@ impl Folders {
         self.taken.retain(|path, _| !gone(path));
         changed |= self.taken.len() != count;
         changed |= asked.diagnostics != self.troubles || !self.answered;
+        // A file that could not be read is tried again.
+        self.settled = still && self.taken.values().all(|taken| taken.stamp.is_some());
         if !changed {
             return None;
         }
