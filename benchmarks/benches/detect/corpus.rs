@@ -7,6 +7,7 @@
 //! states such a word would run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufWriter, Write};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value as Json, json};
@@ -187,6 +188,14 @@ pub fn each(file: &str, step: usize, f: &mut dyn FnMut(&str) -> Result<()>) -> R
         }
     }
     Ok(())
+}
+
+/// Prints every event of a file of recordings. A process of its own does so for one whose memory
+/// is measured: to unpack a recording takes more memory than to judge it.
+pub fn print(file: &str) -> Result<()> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    each(file, 1, &mut |event| Ok(writeln!(out, "{event}")?))?;
+    Ok(out.flush()?)
 }
 
 /// Windows recordings: every `step`-th event of the files, at most `count`.

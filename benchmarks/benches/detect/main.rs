@@ -10,8 +10,9 @@ mod engines;
 mod measure;
 mod worst;
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
@@ -47,6 +48,9 @@ struct Options {
     /// Runs one engine over all recordings, and prints what it took: a process of its own.
     #[arg(long, value_enum, hide = true)]
     alone: Option<Engine>,
+    /// Prints the events of all recordings.
+    #[arg(long, hide = true)]
+    unpack: bool,
     /// Cargo says that this is a benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -77,6 +81,9 @@ fn main() -> Result<()> {
     if let Some(engine) = options.alone {
         println!("{}", alone(engine)?);
         return Ok(());
+    }
+    if options.unpack {
+        return corpus::print(RECORDINGS);
     }
     let runs = |part| options.only.is_empty() || options.only.contains(&part);
     let sources = Sources::read()?;
@@ -314,13 +321,21 @@ fn alone(engine: Engine) -> Result<Json> {
         parcel.clear();
         Ok(())
     };
-    corpus::each(RECORDINGS, 1, &mut |text| {
-        parcel.push(sources.windows(text)?);
+    let mut unpacking = Command::new(std::env::current_exe()?)
+        .arg("--unpack")
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let recordings = unpacking.stdout.take().context("it is piped")?;
+    for line in BufReader::new(recordings).lines() {
+        parcel.push(sources.windows(&line?)?);
         if parcel.len() == PARCEL {
             judge(&mut parcel)?;
         }
-        Ok(())
-    })?;
+    }
+    ensure!(
+        unpacking.wait()?.success(),
+        "the recordings could not be unpacked"
+    );
     judge(&mut parcel)?;
     Ok(json!({
         "engine": if engine == Engine::Weir { "weir" } else { "rsigma-eval" },
