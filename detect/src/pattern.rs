@@ -83,8 +83,19 @@ impl Pattern {
             Shape::Contains(needle) if self.fold == Fold::Ascii => Outline::Within(&needle.bytes),
             Shape::Exact(text) | Shape::Prefix(text) | Shape::Suffix(text) => Outline::Part(text),
             Shape::Contains(needle) => Outline::Part(&needle.bytes),
-            Shape::Glob(glob) => Outline::Part(glob.longest_literal()?.as_bytes()),
+            Shape::Glob(glob) => match glob.dashed() {
+                Some(texts) if self.fold == Fold::Ascii => glob.dashed_outline(texts),
+                _ => Outline::Part(glob.longest_literal()?.as_bytes()),
+            },
         })
+    }
+
+    /// As [`Self::matches`], of a text that [`lower`] was asked for already.
+    pub(crate) fn matches_lowered(&self, text: &str, lowered: &str) -> bool {
+        match self.fold {
+            Fold::Unicode => self.shape.matches(lowered, true),
+            Fold::Cased | Fold::Ascii => self.matches(text),
+        }
     }
 
     pub(crate) fn matches(&self, text: &str) -> bool {
@@ -97,7 +108,7 @@ impl Pattern {
 }
 
 /// A pattern in view of a search through a text in ASCII lower case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outline<'p> {
     Whole(&'p [u8]),
     Start(&'p [u8]),
@@ -105,9 +116,24 @@ pub(crate) enum Outline<'p> {
     Within(&'p [u8]),
     /// Where this is not in the text, in any case, the pattern does not match.
     Part(&'p [u8]),
+    /// One of these, at a place: in a text of ASCII the pattern means just that. In other texts
+    /// there are more dashes.
+    Dashed(Dashed, Vec<Vec<u8>>),
     /// The pattern has letters beyond ASCII: no text of ASCII matches.
     Foreign,
 }
+
+/// Where in the text the forms of a pattern with dashes stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dashed {
+    Whole,
+    Start,
+    End,
+    Within,
+}
+
+/// A pattern of more dashes is looked at by itself: each doubles the texts to search for.
+const DASHES_MAX: usize = 4;
 
 /// Joins neighbours and folds literals, so that equal patterns have one shape.
 fn tidy(tokens: Vec<Token>, fold: Fold) -> Vec<Token> {
@@ -253,6 +279,49 @@ impl Glob {
             open_start: tokens.first() == Some(&Token::Star),
             open_end: tokens.last() == Some(&Token::Star),
         }
+    }
+
+    /// The texts of ASCII that a pattern of letters and a few dashes stands for.
+    fn dashed(&self) -> Option<Vec<Vec<u8>>> {
+        let [segment] = self.segments.as_slice() else {
+            return None;
+        };
+        let is_dash = |token: &&Token| **token == Token::Dash;
+        if segment.iter().filter(is_dash).count() > DASHES_MAX {
+            return None;
+        }
+        let mut texts = vec![Vec::new()];
+        for token in segment {
+            match token {
+                Token::Literal(more) => {
+                    texts.iter_mut().for_each(|text| text.extend(more.bytes()));
+                }
+                Token::Dash => {
+                    let ascii = DASHES.iter().filter(|dash| dash.is_ascii());
+                    let with = |dash: &char| {
+                        let texts = texts.iter().cloned();
+                        let dash = *dash as u8; // ASCII, as the filter says.
+                        texts.map(move |mut text| {
+                            text.push(dash);
+                            text
+                        })
+                    };
+                    texts = ascii.flat_map(with).collect();
+                }
+                Token::One | Token::Star => return None,
+            }
+        }
+        Some(texts)
+    }
+
+    fn dashed_outline(&self, texts: Vec<Vec<u8>>) -> Outline<'_> {
+        let place = match (self.open_start, self.open_end) {
+            (false, false) => Dashed::Whole,
+            (false, true) => Dashed::Start,
+            (true, false) => Dashed::End,
+            (true, true) => Dashed::Within,
+        };
+        Outline::Dashed(place, texts)
     }
 
     fn longest_literal(&self) -> Option<&str> {

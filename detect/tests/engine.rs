@@ -304,6 +304,15 @@ fn shortcuts_keep_the_meaning() {
             vec!["kelvin", "KELVIN", "\u{212a}elvin"],
         ),
         ("f|contains|cased: Needle", vec!["a needle", "a Needle"]),
+        (
+            "f|windash|contains: ' -x -y'",
+            vec!["a -x /y", "a /X \u{2013}Y", "a \u{2015}x -y b", "bask -xy"],
+        ),
+        (
+            "f|windash|startswith: '-x'",
+            vec!["/x b", "\u{2014}x", "bask-x"],
+        ),
+        ("f|windash: '-x-'", vec!["/x/", "-X\u{2013}", "bask -x-"]),
     ];
     let mut book = RuleBook::new();
     for (at, (clause, _)) in cases.iter().enumerate() {

@@ -10,7 +10,7 @@ use crate::engine::lines::{Lines, Told};
 use crate::engine::needles;
 use crate::engine::sieve::Sieve;
 use crate::number::IntText;
-use crate::pattern::{Outline, Pattern, Token};
+use crate::pattern::{Dashed, Outline, Pattern, Token, lower};
 use crate::test::Test;
 
 /// A question about one value that rules share: a clause, or one test of a clause that wants all.
@@ -18,7 +18,7 @@ pub(crate) type Atom = u32;
 
 /// Needles of up to so many bytes in all make an automaton of the fastest kind; it takes about
 /// 200 times as many bytes as they do.
-const DFA_BYTES_MAX: usize = 8 * 1024;
+const DFA_BYTES_MAX: usize = 512;
 
 /// What a needle in the text tells.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ pub(crate) struct FieldMatcher {
     needles: Vec<Needle>,
     guarded: Vec<Guarded>,
     /// Tests that only a text with letters beyond ASCII can pass.
-    foreign: Vec<(Test, Atom)>,
+    foreign: Vec<(Pattern, Atom)>,
     /// Tests that nothing foretells.
     others: Vec<(Test, Atom)>,
 }
@@ -130,11 +130,7 @@ impl FieldBuilder {
             }
             Test::Any(tests) => tests.iter().for_each(|test| self.ask(test, atom)),
             Test::Text(pattern) => match pattern.outline() {
-                Some(Outline::Whole(text)) => {
-                    let matcher = &mut self.matcher;
-                    matcher.whole.entry(text.into()).or_default().push(atom);
-                    matcher.whole_bytes_max = matcher.whole_bytes_max.max(text.len());
-                }
+                Some(Outline::Whole(text)) => self.whole(text, atom),
                 Some(Outline::Start(text)) => self.needle(text, Use::Start(atom)),
                 Some(Outline::End(text)) => self.needle(text, Use::End(atom)),
                 Some(Outline::Within(text)) => self.needle(text, Use::Within(atom)),
@@ -142,7 +138,11 @@ impl FieldBuilder {
                     let guard = self.guarded(test, atom, false);
                     self.needle(&text.to_ascii_lowercase(), guard);
                 }
-                Some(Outline::Foreign) => self.matcher.foreign.push((test.clone(), atom)),
+                Some(Outline::Foreign) => self.matcher.foreign.push((pattern.clone(), atom)),
+                Some(Outline::Dashed(place, texts)) => {
+                    self.matcher.foreign.push((pattern.clone(), atom));
+                    texts.iter().for_each(|text| self.dashed(place, text, atom));
+                }
                 Some(Outline::Part(_)) | None => self.other(test, atom),
             },
             Test::Regex(regex) => match needles::required(regex.as_str()) {
@@ -154,6 +154,21 @@ impl FieldBuilder {
             },
             _ => self.other(test, atom),
         }
+    }
+
+    fn dashed(&mut self, place: Dashed, text: &[u8], atom: Atom) {
+        match place {
+            Dashed::Whole => self.whole(text, atom),
+            Dashed::Start => self.needle(text, Use::Start(atom)),
+            Dashed::End => self.needle(text, Use::End(atom)),
+            Dashed::Within => self.needle(text, Use::Within(atom)),
+        }
+    }
+
+    fn whole(&mut self, text: &[u8], atom: Atom) {
+        let matcher = &mut self.matcher;
+        matcher.whole.entry(text.into()).or_default().push(atom);
+        matcher.whole_bytes_max = matcher.whole_bytes_max.max(text.len());
     }
 
     fn other(&mut self, test: &Test, atom: Atom) {
@@ -249,6 +264,7 @@ fn spans_lines(outline: Outline<'_>) -> bool {
         Outline::Whole(_) | Outline::Foreign => false,
         Outline::Start(text) | Outline::End(text) => text.contains(&b'\n'),
         Outline::Within(text) | Outline::Part(text) => text.contains(&b'\n'),
+        Outline::Dashed(_, texts) => texts.iter().any(|text| text.contains(&b'\n')),
     }
 }
 
@@ -294,8 +310,9 @@ impl FieldMatcher {
             out.extend(self.whole.get(lower.as_bytes()).into_iter().flatten());
         }
         if (!self.foreign.is_empty() || !self.guarded.is_empty()) && !text.is_ascii() {
+            let lowered = lower(text);
             let foreign = self.foreign.iter();
-            let held = foreign.filter(|(test, _)| test.holds_single(value));
+            let held = foreign.filter(|(pattern, _)| pattern.matches_lowered(text, &lowered));
             out.extend(held.map(|(_, atom)| *atom));
             let places = (0..).zip(&self.guarded);
             let regexes = places.filter(|(_, guarded)| guarded.ascii);

@@ -185,6 +185,7 @@ fn odds(test: &Test) -> f32 {
             Some(Outline::Whole(text)) => 0.2 / (text.len() as f32 + 1.0),
             Some(Outline::Start(text) | Outline::End(text)) => 2.0 / square(text),
             Some(Outline::Within(text) | Outline::Part(text)) => 1.0 / square(text),
+            Some(Outline::Dashed(_, texts)) => texts.iter().map(|text| 1.0 / square(text)).sum(),
             Some(Outline::Foreign) => ODDS_FOREIGN,
             None => ODDS_OTHER,
         },
