@@ -14,7 +14,7 @@ use crate::data::Rule;
 const READ: &str = "CommandLine";
 
 /// About so many bytes are in a corpus, however large its events.
-const CORPUS_BYTES: usize = 24 << 20;
+const CORPUS_BYTES: usize = 4 << 20;
 
 fn corpus(name: String, sources: &Sources, mut event: impl FnMut(u64) -> Json) -> Result<Corpus> {
     let size = event(0).to_string().len();
