@@ -4,7 +4,7 @@
 //! with other letters compares the simple lower case of both sides, letter by letter; only then
 //! is the event's text copied.
 
-use memchr::memchr2;
+use memchr::{memchr2, memchr2_iter};
 
 /// One piece of a pattern as the rule writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -372,6 +372,17 @@ impl Glob {
 
 /// What follows the leftmost place where `segment` is in `text`.
 fn find<'t>(segment: &[Token], text: &'t str, cased: bool) -> Option<&'t str> {
+    if let Some(Token::Literal(literal)) = segment.first()
+        && let Some(&first) = literal.as_bytes().first()
+    {
+        let other = if cased {
+            first
+        } else {
+            first.to_ascii_uppercase()
+        };
+        let mut places = memchr2_iter(first, other, text.as_bytes());
+        return places.find_map(|at| strip_front(segment, text.get(at..)?, cased));
+    }
     text.char_indices()
         .find_map(|(at, _)| strip_front(segment, &text[at..], cased))
         .or_else(|| strip_front(segment, "", cased).map(|_| ""))

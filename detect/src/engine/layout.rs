@@ -19,11 +19,54 @@ impl LayoutId {
     }
 }
 
+/// A name of up to sixteen bytes, whole: its first and last eight, which may be the same ones. Of a
+/// longer name these tell most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    first: u64,
+    last: u64,
+    length: u64,
+}
+
+/// Longer names are compared by themselves.
+const MARKED_BYTES_MAX: usize = 16;
+
+impl Mark {
+    fn of(name: &[u8]) -> Self {
+        let (first, last) = match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => {
+                let fold = |word: u64, byte: &u8| word << 8 | u64::from(*byte);
+                (name.iter().fold(0, fold), 0) // Fewer than eight.
+            }
+        };
+        Self {
+            first,
+            last,
+            length: name.len() as u64,
+        }
+    }
+
+    fn mix(self, hash: u64) -> u64 {
+        let mixed = (hash.rotate_left(5) ^ self.first).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ self.last ^ self.length << 56).wrapping_mul(0xd6e8_feb8_6659_fd93)
+    }
+}
+
+#[derive(Debug)]
+struct Layout {
+    marks: Vec<Mark>,
+    names: Vec<Box<str>>,
+    /// Places of names that their marks do not tell whole.
+    long: Vec<usize>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Layouts {
-    names: Vec<Vec<Box<str>>>,
+    layouts: Vec<Layout>,
     by_hash: HashMap<u64, Vec<u32>, foldhash::fast::FixedState>,
     generation: u32,
+    marks: Vec<Mark>,
 }
 
 impl Layouts {
@@ -33,25 +76,45 @@ impl Layouts {
     }
 
     pub(crate) fn names(&self, id: LayoutId) -> &[Box<str>] {
-        self.names.get(id.place()).map_or(&[], Vec::as_slice)
+        let layout = self.layouts.get(id.place());
+        layout.map_or(&[], |layout| layout.names.as_slice())
     }
 
     pub(crate) fn of(&mut self, event: &Event<'_>) -> LayoutId {
-        let hash = hash(event);
+        self.marks.clear();
+        let mut hash = 0;
+        for (name, _) in &event.fields {
+            let mark = Mark::of(name.as_bytes());
+            hash = mark.mix(hash);
+            self.marks.push(mark);
+        }
         let alike = self.by_hash.get(&hash);
         for id in alike.into_iter().flatten() {
-            if self.is(*id, event) {
+            let layout = self.layouts.get(*id as usize);
+            if layout.is_some_and(|layout| layout.is(&self.marks, event)) {
                 return LayoutId(*id);
             }
         }
-        if self.names.len() >= LAYOUTS_MAX {
-            self.names.clear();
+        if self.layouts.len() >= LAYOUTS_MAX {
+            self.layouts.clear();
             self.by_hash.clear();
             self.generation = self.generation.wrapping_add(1);
         }
-        let id = self.names.len() as u32; // Below LAYOUTS_MAX.
-        let names = event.fields.iter().map(|(name, _)| Box::from(&**name));
-        self.names.push(names.collect());
+        let id = self.layouts.len() as u32; // Below LAYOUTS_MAX.
+        let names: Vec<Box<str>> = event
+            .fields
+            .iter()
+            .map(|(name, _)| (&**name).into())
+            .collect();
+        let long = names
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| name.len() > MARKED_BYTES_MAX);
+        self.layouts.push(Layout {
+            marks: self.marks.clone(),
+            long: long.map(|(place, _)| place).collect(),
+            names,
+        });
         let alike = self.by_hash.entry(hash).or_default();
         if alike.len() >= ALIKE_MAX {
             alike.remove(0);
@@ -59,30 +122,14 @@ impl Layouts {
         alike.push(id);
         LayoutId(id)
     }
-
-    fn is(&self, id: u32, event: &Event<'_>) -> bool {
-        let names = self.names.get(id as usize);
-        names.is_some_and(|names| {
-            names.len() == event.fields.len()
-                && names
-                    .iter()
-                    .zip(&event.fields)
-                    .all(|(known, (name, _))| **known == **name)
-        })
-    }
 }
 
-/// A few bytes of each name are enough: names are compared whole where the hashes are equal.
-fn hash(event: &Event<'_>) -> u64 {
-    event.fields.iter().fold(0, |hash: u64, (name, _)| {
-        let bytes = name.as_bytes();
-        let at = |place: usize| u64::from(bytes.get(place).copied().unwrap_or(0));
-        let length = bytes.len();
-        let mark = length as u64
-            | at(0) << 16
-            | at(length / 2) << 24
-            | at(length.saturating_sub(1)) << 32
-            | at(length.saturating_sub(4)) << 40;
-        (hash.rotate_left(7) ^ mark).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    })
+impl Layout {
+    fn is(&self, marks: &[Mark], event: &Event<'_>) -> bool {
+        let same = |place: &usize| match (self.names.get(*place), event.fields.get(*place)) {
+            (Some(known), Some((name, _))) => **known == **name,
+            _ => false, // Places are those of this layout.
+        };
+        self.marks == marks && self.long.iter().all(same)
+    }
 }

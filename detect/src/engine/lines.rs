@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use crate::engine::field::Atom;
 use crate::engine::memo::{Limits, Memo, Remembered};
 
@@ -39,7 +41,7 @@ impl Told {
 pub(crate) struct Lines {
     memo: Memo,
     told: Vec<Told>,
-    known: HashMap<Told, u32>,
+    known: HashMap<Told, u32, FixedState>,
     new: Told,
 }
 
@@ -48,7 +50,7 @@ impl Default for Lines {
         Self {
             memo: Memo::new(LIMITS),
             told: Vec::new(),
-            known: HashMap::new(),
+            known: HashMap::default(),
             new: Told::default(),
         }
     }

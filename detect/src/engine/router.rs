@@ -13,6 +13,19 @@ use crate::sources::Reading;
 /// More log sources in words are numbered anew: whoever makes them up should not fill memory.
 const WORDS_MAX: usize = 1_024;
 
+/// Log sources in words that are told apart at once.
+const RECENT: usize = 64;
+
+/// A few bytes of the words.
+fn kind(logsource: &LogSource) -> usize {
+    let word = |word: &Option<String>| {
+        let bytes = word.as_ref().map_or(&[][..], |word| word.as_bytes());
+        let end = bytes.last().copied().map_or(0, usize::from);
+        bytes.len() + 3 * end
+    };
+    word(&logsource.product) + 5 * word(&logsource.service) + 7 * word(&logsource.category)
+}
+
 /// A reading of a log source, and what it takes for an event to be read so.
 #[derive(Debug)]
 struct Gate {
@@ -44,7 +57,7 @@ pub(crate) struct Admitted {
     key: Key,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Router {
     gates: Vec<Gate>,
     fields: Vec<Asked>,
@@ -53,9 +66,26 @@ pub(crate) struct Router {
     slots: Vec<Option<Vec<(u16, u16)>>>,
     slots_of: u32,
     words: Vec<LogSource>,
-    last: usize,
+    /// By a few bytes of the words: the number of those that were last of this kind.
+    recent: [u32; RECENT],
     routes: HashMap<Key, usize, foldhash::fast::FixedState>,
     key: Option<Key>,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self {
+            gates: Vec::new(),
+            fields: Vec::new(),
+            places: HashMap::new(),
+            slots: Vec::new(),
+            slots_of: 0,
+            words: Vec::new(),
+            recent: [0; RECENT],
+            routes: HashMap::default(),
+            key: None,
+        }
+    }
 }
 
 impl Router {
@@ -179,18 +209,23 @@ impl Router {
     }
 
     fn words_of(&mut self, logsource: &LogSource) -> u32 {
-        if self.words.get(self.last) != Some(logsource) {
-            let known = self.words.iter().position(|known| known == logsource);
-            self.last = known.unwrap_or_else(|| {
-                if self.words.len() >= WORDS_MAX {
-                    self.words.clear();
-                    self.routes.clear();
-                }
-                self.words.push(logsource.clone());
-                self.words.len() - 1
-            });
+        let kind = kind(logsource) % RECENT;
+        let recent = self.recent[kind];
+        if self.words.get(recent as usize) == Some(logsource) {
+            return recent;
         }
-        self.last as u32 // Below WORDS_MAX.
+        let known = self.words.iter().position(|known| known == logsource);
+        let number = known.unwrap_or_else(|| {
+            if self.words.len() >= WORDS_MAX {
+                self.words.clear();
+                self.routes.clear();
+            }
+            self.words.push(logsource.clone());
+            self.words.len() - 1
+        });
+        let number = number as u32; // Below WORDS_MAX.
+        self.recent[kind] = number;
+        number
     }
 
     fn learn(&mut self, layouts: &Layouts, layout: LayoutId) {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
 use weir_schema::{Event, Value};
 
 use crate::engine::field::{Atom, FieldMatcher, LINES_BYTES_MIN, Scratch};
@@ -37,7 +38,7 @@ pub(crate) struct Asked {
     memo: Memo,
     lines: Lines,
     verdicts: Vec<Verdict>,
-    known: HashMap<Box<[Atom]>, u32>,
+    known: HashMap<Box<[Atom]>, u32, FixedState>,
     found: Vec<Atom>,
 }
 
@@ -48,7 +49,7 @@ impl Asked {
             memo: Memo::new(LIMITS),
             lines: Lines::default(),
             verdicts: Vec::new(),
-            known: HashMap::new(),
+            known: HashMap::default(),
             found: Vec::new(),
         }
     }

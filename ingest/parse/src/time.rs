@@ -121,9 +121,12 @@ impl Civil {
             && self.hour < 24
             && self.minute < 60
             && self.second < 60;
+        if !fits {
+            return None; // Before anything is computed with it.
+        }
         let days = days_since_1970(self.year, self.month, self.day);
         let of_day = self.hour * 3600 + self.minute * 60 + self.second;
-        fits.then_some(days * DAY_S + i64::from(of_day))
+        Some(days * DAY_S + i64::from(of_day))
     }
 
     /// The instant, with the offset if there is one, else in the zone.

@@ -14,7 +14,7 @@ const ENTRIES_MIN: usize = if cfg!(test) { 2 } else { 32 };
 /// A state that holds the window of one anchor.
 #[derive(Debug)]
 enum State {
-    Seen(Seen),
+    Seen(Box<Seen>),
     Values(Values),
     Chains(Chains),
 }
@@ -33,14 +33,14 @@ struct Kept {
 
 impl Tail {
     /// The members in a window before `from`, and the times of its first and last entry.
-    pub fn take_seen(&mut self, from: i64) -> (Seen, Option<(i64, i64)>) {
+    pub fn take_seen(&mut self, from: i64) -> (Box<Seen>, Option<(i64, i64)>) {
         match self.0.take_if(|kept| kept.at < from).map(|kept| *kept) {
             Some(Kept {
                 state: State::Seen(seen),
                 low,
                 at,
             }) => (seen, Some((low, at))),
-            _ => (Seen::default(), None),
+            _ => (Box::default(), None),
         }
     }
 
@@ -70,7 +70,7 @@ impl Tail {
     }
 
     /// As [`Self::keep_values`]; entries that only a negation reads are held with those of `run`.
-    pub fn keep_seen(&mut self, seen: Seen, run: &Run, (low, at): (i64, i64)) {
+    pub fn keep_seen(&mut self, seen: Box<Seen>, run: &Run, (low, at): (i64, i64)) {
         let held = run.up_to(at) - run.before(low);
         if is_last(run, at) && held >= ENTRIES_MIN {
             self.keep(State::Seen(seen), low, at);
