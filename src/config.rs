@@ -473,21 +473,6 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_lists_of_texts_and_numbers() {
-        let text = "[detection.placeholders]\nAdmins = [\"root\", \"admin*\", 5]\n";
-        assert!(problems(text).is_empty(), "{:?}", problems(text));
-        for bad in [
-            "Admins = []",
-            "\"A B\" = [\"x\"]",
-            "Admins = [1.5]",
-            "Admins = \"x\"",
-        ] {
-            let text = format!("[detection.placeholders]\n{bad}\n");
-            assert_eq!(problems(&text).len(), 1, "{bad}");
-        }
-    }
-
-    #[test]
     fn a_source_over_http_is_told_by_its_name() {
         let text =
             "[[source]]\nname = \"billing\"\ntransport = \"http\"\npeers = [\"10.0.0.0/8\"]\n";
