@@ -13,14 +13,15 @@ pub const RULES_MAX: usize = 10_000;
 /// More versions of one rule are refused: the plans of all of them live on, with their alerts.
 pub const VERSIONS_MAX: usize = 64;
 
-/// Refuses what would take the place of another rule, chain correlations, or pass a limit.
-pub(crate) fn admit(catalog: &Catalog, document: &Document) -> Result<(), Refusal> {
+/// Refuses what would take the place of another rule, chain correlations, or pass a limit; `full`
+/// where it would be one version of its rule too many.
+pub(crate) fn admit(catalog: &Catalog, document: &Document, full: bool) -> Result<(), Refusal> {
     let id = &document.id;
     let entry = catalog.rules.get(id);
     if entry.is_none() && catalog.rules.len() >= RULES_MAX {
         return Err(Refusal::new(format!("more than {RULES_MAX} rules")).hint("remove some"));
     }
-    if entry.is_some_and(|entry| entry.puts.len() >= VERSIONS_MAX) {
+    if full {
         let message = format!("more than {VERSIONS_MAX} versions of one rule");
         return Err(Refusal::new(message).hint("remove the rule, or give the new one another id"));
     }

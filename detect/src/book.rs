@@ -7,9 +7,9 @@ use weir_schema::{
     Control, Event, EventTime, GroupField, GroupKey, Plan, PlanId, RuleId, TenantKey,
 };
 
-use crate::admit::{admit, unreached};
+use crate::admit::{VERSIONS_MAX, admit, unreached};
 use crate::diagnostic::{Diagnostic, Refusal};
-use crate::document::{self, Body};
+use crate::document;
 use crate::explain::{self, Explanation};
 use crate::group;
 use crate::index::{Detected, Index};
@@ -175,29 +175,30 @@ impl RuleBook {
         {
             return Applied::default();
         }
-        if let Err(refusal) = admit(catalog, &document) {
+        let mut puts = entry.map(|entry| entry.puts.clone()).unwrap_or_default();
+        let edited = puts
+            .last()
+            .is_some_and(|last| runs(&last) && last.document.written == document.written);
+        if !edited {
+            for version in &mut puts {
+                version.until = version.until.min(since);
+            }
+            puts.retain(|version| version.since < version.until);
+        }
+        if let Err(refusal) = admit(catalog, &document, !edited && puts.len() >= VERSIONS_MAX) {
             return refused(vec![refusal.into_diagnostic(origin, text, true)]);
         }
         let unreached = unreached(catalog, &document).into_iter();
         diagnostics.extend(unreached.map(|remark| remark.into_diagnostic(origin, text, false)));
-        let mut puts = entry.map(|entry| entry.puts.clone()).unwrap_or_default();
         let document = Arc::new(document);
         let id = document.id.clone();
         match puts.last_mut() {
-            Some(last) if runs(&&*last) && last.document.written == document.written => {
-                last.document = document;
-            }
-            _ => {
-                for version in &mut puts {
-                    version.until = version.until.min(since);
-                }
-                puts.retain(|version| version.since < version.until);
-                puts.push(Version {
-                    since,
-                    until: EventTime::MAX,
-                    document,
-                });
-            }
+            Some(last) if edited => last.document = document,
+            _ => puts.push(Version {
+                since,
+                until: EventTime::MAX,
+                document,
+            }),
         }
         self.replace(&id, puts, diagnostics)
     }
@@ -329,32 +330,13 @@ fn replan(
 
 /// Returns the plans of a rule that is there no more.
 fn set_puts(catalog: &mut Catalog, id: &RuleId, puts: Vec<Version>) -> Vec<Arc<LivePlan>> {
-    catalog.names.retain(|_, named| named != id);
-    catalog.correlations.remove(id);
-    catalog.filters.remove(id);
-    let Some(current) = puts.last() else {
-        return catalog
-            .rules
-            .remove(id)
-            .map(|entry| entry.plans)
-            .unwrap_or_default();
-    };
-    if let Some(name) = &current.document.name {
-        catalog.names.insert(name.clone(), id.clone());
-    }
-    if puts
-        .iter()
-        .any(|v| matches!(v.document.body, Body::Correlation(_)))
-    {
-        catalog.correlations.insert(id.clone());
-    }
-    if puts
-        .iter()
-        .any(|v| matches!(v.document.body, Body::Filter(_)))
-    {
-        catalog.filters.insert(id.clone());
+    catalog.forget_words(id);
+    if puts.is_empty() {
+        let gone = catalog.rules.remove(id);
+        return gone.map(|entry| entry.plans).unwrap_or_default();
     }
     catalog.rules.entry(id.clone()).or_default().puts = puts;
+    catalog.keep_words(id);
     Vec::new()
 }
 

@@ -79,8 +79,9 @@ pub(crate) struct Catalog {
     pub rules: BTreeMap<RuleId, Entry>,
     /// Name to id, of current versions.
     pub names: BTreeMap<String, RuleId>,
-    /// Rules of which some version is a correlation.
-    pub correlations: BTreeSet<RuleId>,
+    /// Correlations of which some version lists this id or name, so that those that read a rule are
+    /// found without a look at all.
+    pub listed_by: BTreeMap<String, BTreeSet<RuleId>>,
     /// Rules of which some version is a filter.
     pub filters: BTreeSet<RuleId>,
     pub settings: Timeline,
@@ -94,24 +95,73 @@ impl Catalog {
     }
 
     /// Correlations of which some version reads the rule.
-    pub(crate) fn readers(&self, id: &RuleId) -> Vec<RuleId> {
-        let reads = |correlation: &Correlation| {
-            correlation
-                .members
-                .iter()
-                .any(|m| self.resolve(m) == Some(id))
+    pub(crate) fn readers(&self, id: &RuleId) -> BTreeSet<RuleId> {
+        let name = self.rules.get(id).and_then(Entry::current);
+        let name = name.and_then(|current| current.document.name.as_deref());
+        let words = BTreeSet::from([&**id, name.unwrap_or(id)]);
+        let mine = words
+            .into_iter()
+            .filter(|word| self.resolve(word) == Some(id));
+        let readers = mine.filter_map(|word| self.listed_by.get(word)).flatten();
+        let runs = |reader: &&RuleId| {
+            let entry = self.rules.get(*reader);
+            entry.is_some_and(|entry| entry.correlations().any(|(_, c)| self.reads(c, id)))
         };
-        let mut readers = self.correlations.iter().cloned().collect::<Vec<_>>();
-        readers.retain(|reader| {
-            let entry = self.rules.get(reader);
-            entry.is_some_and(|entry| entry.correlations().any(|(_, c)| reads(c)))
-        });
-        readers
+        readers.filter(runs).cloned().collect()
+    }
+
+    fn reads(&self, correlation: &Correlation, id: &RuleId) -> bool {
+        let mut members = correlation.members.iter();
+        members.any(|member| self.resolve(member) == Some(id))
+    }
+
+    /// Takes a rule's name, members and kinds out of what finds rules by them.
+    pub(crate) fn forget_words(&mut self, id: &RuleId) {
+        let Some(entry) = self.rules.get(id) else {
+            return;
+        };
+        if let Some(name) = entry.current().and_then(|put| put.document.name.as_ref()) {
+            self.names.remove(name);
+        }
+        for put in &entry.puts {
+            let Body::Correlation(correlation) = &put.document.body else {
+                continue;
+            };
+            for member in &correlation.members {
+                let readers = self.listed_by.get_mut(member);
+                if readers.is_some_and(|readers| readers.remove(id) && readers.is_empty()) {
+                    self.listed_by.remove(member);
+                }
+            }
+        }
+        self.filters.remove(id);
+    }
+
+    /// Lets a rule be found by its name, by its members, and as a filter.
+    pub(crate) fn keep_words(&mut self, id: &RuleId) {
+        let Some(entry) = self.rules.get(id) else {
+            return;
+        };
+        if let Some(name) = entry.current().and_then(|put| put.document.name.as_ref()) {
+            self.names.insert(name.clone(), id.clone());
+        }
+        for put in &entry.puts {
+            match &put.document.body {
+                Body::Rule(..) => {}
+                Body::Correlation(correlation) => {
+                    for member in &correlation.members {
+                        let readers = self.listed_by.entry(member.clone()).or_default();
+                        readers.insert(id.clone());
+                    }
+                }
+                Body::Filter(_) => drop(self.filters.insert(id.clone())),
+            }
+        }
     }
 
     /// The rules whose plans may depend on this one: itself, its readers, its members.
     pub(crate) fn touched(&self, id: &RuleId) -> BTreeSet<RuleId> {
-        let mut touched: BTreeSet<RuleId> = self.readers(id).into_iter().collect();
+        let mut touched = self.readers(id);
         touched.insert(id.clone());
         if let Some(entry) = self.rules.get(id) {
             let members = entry.correlations().flat_map(|(_, c)| &c.members);
@@ -172,8 +222,7 @@ impl Catalog {
                 let Body::Correlation(correlation) = &read.document.body else {
                     continue;
                 };
-                let here = |m: &String| self.resolve(m) == Some(id);
-                if correlation.generate || !correlation.members.iter().any(here) {
+                if correlation.generate || !self.reads(correlation, id) {
                     continue;
                 }
                 // A disabled correlation goes on reading: else to disable it would set all of

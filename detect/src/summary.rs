@@ -75,7 +75,7 @@ pub(crate) fn summary(catalog: &Catalog, id: &RuleId, entry: &Entry) -> Option<R
         until: current.until,
         kind,
         alerts: last.is_some_and(|live| live.plan.until == current.until),
-        referenced_by: catalog.readers(id),
+        referenced_by: catalog.readers(id).into_iter().collect(),
         filters: catalog.filters_of(document).into_iter().cloned().collect(),
         tags: about.tags.clone(),
         fields: about.fields.clone(),

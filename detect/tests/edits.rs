@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use common::{plans, put, short};
 use proptest::prelude::*;
 use serde_json::json;
-use weir_detect::{Detected, PlanChange, RuleBook};
+use weir_detect::{Detected, PlanChange, RuleBook, VERSIONS_MAX};
 use weir_schema::{Control, EventTime, Plan, PlanId};
 
 fn rule(id: &str, pattern: &str, rest: &str) -> String {
@@ -412,4 +412,26 @@ proptest! {
 
 fn is_put(control: &Control) -> bool {
     matches!(control, Control::RulePut { .. })
+}
+
+/// At the limit of versions the rule that runs can still be told otherwise, and is told what it cannot.
+#[test]
+fn a_rule_of_many_versions_takes_what_makes_no_further_one() {
+    let mut book = RuleBook::new();
+    for at in 0..VERSIONS_MAX {
+        let text = rule("a", &format!("v{at}"), "");
+        let since = i64::try_from(at).unwrap();
+        assert_eq!(book.apply(&entry(text, since)).diagnostics, []);
+    }
+    let (last, end) = (format!("v{}", VERSIONS_MAX - 1), 1_000);
+    for (text, since, taken) in [
+        (rule("a", "other", ""), end, false),
+        (rule("a", &last, "level: high\n"), end, true),
+        // In place of the last one, which has not begun to see anything.
+        (rule("a", "other", ""), 63, true),
+    ] {
+        let applied = book.apply(&entry(text.clone(), since));
+        assert_eq!(applied.diagnostics.is_empty(), taken, "{text}: {applied:?}");
+        assert_eq!(applied.changes.is_empty(), !taken, "{text}");
+    }
 }
