@@ -313,6 +313,9 @@ fn shortcuts_keep_the_meaning() {
             vec!["/x b", "\u{2014}x", "bask-x"],
         ),
         ("f|windash: '-x-'", vec!["/x/", "-X\u{2013}", "bask -x-"]),
+        // A number and a text that are written alike are two questions.
+        ("f: 12", vec!["12", "12.0"]),
+        ("f: '12'", vec!["12"]),
     ];
     let mut book = RuleBook::new();
     for (at, (clause, _)) in cases.iter().enumerate() {

@@ -66,7 +66,8 @@ pub(crate) struct Program {
     /// Rules that no atom foretells.
     pub always: Vec<u32>,
     costs: Vec<f32>,
-    known: HashMap<(Place, String, Vec<String>), Atom>,
+    /// What a clause asks, as it is written: place, modifiers, values, and of these which are numbers.
+    known: HashMap<(Place, String, Vec<String>, Vec<bool>), Atom>,
     by_place: HashMap<Place, usize>,
 }
 
@@ -143,7 +144,10 @@ impl Program {
             let atoms = tests.map(|test| Node::Atom(self.atom(&place, std::slice::from_ref(test))));
             Node::All(atoms.collect())
         } else {
-            let key = (place, clause.modifiers.clone(), clause.patterns.clone());
+            // `12` and `"12"` are written alike, and the number is in the text `12.0`, too.
+            let numbers = clause.tests.iter().map(is_number).collect();
+            let (modifiers, patterns) = (clause.modifiers.clone(), clause.patterns.clone());
+            let key = (place, modifiers, patterns, numbers);
             let known = self.known.get(&key).copied();
             Node::Atom(known.unwrap_or_else(|| {
                 let atom = self.atom(&key.0, &clause.tests);
@@ -177,6 +181,10 @@ impl Program {
 /// The field whose value an event's message stands for, where it has none of that name.
 pub(crate) fn is_message(place: &Place) -> bool {
     matches!(place, Place::Field(name) if name == MESSAGE)
+}
+
+pub(crate) fn is_number(test: &Test) -> bool {
+    matches!(test, Test::Number(_))
 }
 
 fn odds(test: &Test) -> f32 {

@@ -6,6 +6,7 @@ use weir_schema::{Event, LogSource};
 
 use crate::engine::field::{Atom, FieldBuilder, Scratch};
 use crate::engine::layout::{LayoutId, Layouts};
+use crate::engine::program::is_number;
 use crate::engine::scope::Asked;
 use crate::index::Route;
 use crate::sources::Reading;
@@ -91,7 +92,7 @@ impl Default for Router {
 impl Router {
     pub(crate) fn new(routes: &[Route]) -> Self {
         let mut router = Self::default();
-        let mut atoms: HashMap<(String, Vec<String>), Atom> = HashMap::new();
+        let mut atoms: HashMap<(String, Vec<String>, Vec<bool>), Atom> = HashMap::new();
         let mut builders: Vec<FieldBuilder> = Vec::new();
         for (at, route) in (0..).zip(routes) {
             for (number, reading) in (0..).zip(&route.readings) {
@@ -105,7 +106,8 @@ impl Router {
                         let mut wanted = Vec::new();
                         for condition in conditions {
                             let next = atoms.len() as Atom; // One for each condition of a mapping.
-                            let key = (condition.field.clone(), condition.values.clone());
+                            let numbers = condition.tests.iter().map(is_number).collect();
+                            let key = (condition.field.clone(), condition.values.clone(), numbers);
                             let atom = *atoms.entry(key).or_insert_with(|| {
                                 let places = &mut router.places;
                                 let name = condition.field.clone();
