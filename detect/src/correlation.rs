@@ -26,7 +26,7 @@ pub(crate) struct Correlation {
     pub timespan: Span,
     /// Members raise alerts of their own, too.
     pub generate: bool,
-    /// All of the above but bounds, condition and `generate`.
+    /// All of the above but bounds, `generate`, and how a condition joins its rules.
     pub shape: Shape,
 }
 
@@ -362,6 +362,14 @@ fn shape(kind: &PlanKind, (members, fields, values, aliases): Parts<'_>, span: S
         parts.extend([b"values".as_slice(), &rank]);
         parts.extend(values.iter().map(String::as_bytes));
     }
+    // Rules that need not be seen begin no window: which they are decides what state is kept.
+    let mut seen = vec![true; members.len()];
+    if let PlanKind::Temporal { condition, .. } = kind {
+        seen.fill(false);
+        condition.mark_positive(&mut seen);
+    }
+    let unseen = members.iter().zip(&seen).filter(|(_, seen)| !**seen);
+    parts.extend(unseen.flat_map(|(member, _)| [b"unseen".as_slice(), member.as_bytes()]));
     for (alias, rules) in aliases {
         parts.extend([b"alias".as_slice(), alias.as_bytes()]);
         let pairs = rules.iter().flat_map(|(rule, field)| [rule, field]);

@@ -118,7 +118,7 @@ pub(crate) fn segments(
     found
         .into_iter()
         .map(|(since, until, sources)| {
-            let id = segment_id(version, since, &sources);
+            let id = segment_id((version, correlation), since, &sources);
             let (kind, fields) = (correlation.kind.clone(), &correlation.group_by);
             let bounds = (since, until);
             LivePlan {
@@ -173,12 +173,20 @@ fn sources_at(
     members.iter().zip(references).map(source).collect()
 }
 
+/// Whether the same events are read alike.
 fn same_shapes(a: &[Source], b: &[Source]) -> bool {
-    let shape = |source: &Source| source.detection.shape;
-    a.iter().map(shape).eq(b.iter().map(shape))
+    let same = |(a, b): (&Source, &Source)| {
+        let fields = a.group_by == b.group_by && a.values == b.values;
+        a.detection.shape == b.detection.shape && fields
+    };
+    a.len() == b.len() && a.iter().zip(b).all(same)
 }
 
-fn segment_id(version: &Version, since: EventTime, sources: &[Source]) -> PlanId {
+fn segment_id(
+    (version, correlation): (&Version, &Correlation),
+    since: EventTime,
+    sources: &[Source],
+) -> PlanId {
     let since = since.0.to_le_bytes();
     let shape = version.document.shape.0.to_le_bytes();
     let shapes: Vec<[u8; 8]> = sources
@@ -188,6 +196,11 @@ fn segment_id(version: &Version, since: EventTime, sources: &[Source]) -> PlanId
     let mut parts: Vec<&[u8]> = vec![version.document.id.as_bytes(), &since, &shape];
     for (source, shape) in sources.iter().zip(&shapes) {
         parts.extend([source.rule.as_bytes(), shape.as_slice()]);
+        // An alias may be of the rule's name, which is not of its shape.
+        if !correlation.aliases.is_empty() {
+            let fields = source.group_by.iter().chain(&source.values);
+            parts.extend(fields.map(String::as_bytes));
+        }
     }
     PlanId::of(&parts)
 }

@@ -167,6 +167,50 @@ fn edits_of_a_correlation() {
             ),
         ],
     );
+    let temporal = |condition: &str| {
+        format!(
+            "title: T\nid: c\ncorrelation: {{type: temporal, rules: [name_a, name_b], \
+             timespan: 5m, condition: {condition}}}\n"
+        )
+    };
+    check(
+        "which rules must be seen is of the shape, how they are joined is not",
+        vec![
+            (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+            (entry(rule("b", "x", ""), 5), &["+b[5,..)"], 0),
+            (
+                entry(temporal("name_a and name_b"), 5),
+                &["-a[5,..)", "-b[5,..)", "+c[5,..)"],
+                0,
+            ),
+            (entry(temporal("name_a or name_b"), 9), &["~c[5,..)"], 0),
+            (
+                entry(temporal("name_a and not name_b"), 12),
+                &["~c[5,12)", "+c[12,..)"],
+                0,
+            ),
+        ],
+    );
+    let named = |name: &str| rule("a", "x", "").replace("name_a", name);
+    check(
+        "what an alias stands for is of the shape",
+        vec![
+            (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+            (
+                entry(
+                    count("c", "a", "gte: 3", "").replace(
+                        "group-by: [user],",
+                        "group-by: [user], aliases: {user: {name_a: Account}},",
+                    ),
+                    5,
+                ),
+                &["-a[5,..)", "+c[5,..)"],
+                0,
+            ),
+            (entry(rule("a", "x", "level: low\n"), 9), &[], 0),
+            (entry(named("other"), 9), &["-c[5,..)", "+c[5,..)"], 0),
+        ],
+    );
     check(
         "with generate a read rule speaks",
         vec![
