@@ -12,7 +12,7 @@ use weir_agent::{AgentClient, AgentIdentity, encode_event};
 fn sudo(time: &str, user: &str) -> String {
     format!(
         "<86>1 2026-01-01T{time}Z db7 sudo - - - {user} : TTY=pts/0 ; PWD=/ ; USER=root ; \
-         COMMAND=/usr/bin/systemctl stop auditd\n"
+         COMMAND=/usr/bin/systemctl stop billing\n"
     )
 }
 

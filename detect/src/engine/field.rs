@@ -20,6 +20,9 @@ pub(crate) type Atom = u32;
 /// 200 times as many bytes as they do.
 const DFA_BYTES_MAX: usize = 512;
 
+/// Texts of so many bytes and more are always looked at.
+const LENGTHS: usize = 256;
+
 /// What a needle in the text tells.
 #[derive(Clone, Copy, Debug)]
 enum Use {
@@ -36,6 +39,8 @@ enum Use {
 pub(crate) struct FieldMatcher {
     whole: HashMap<Box<[u8]>, Vec<Atom>, FixedState>,
     whole_bytes_max: usize,
+    /// A bit for each length, below [`LENGTHS`], that a whole text or a needle's text can have.
+    lengths: [u64; LENGTHS / 64],
     automaton: Option<AhoCorasick>,
     /// What each needle tells.
     needles: Vec<Needle>,
@@ -169,6 +174,9 @@ impl FieldBuilder {
         let matcher = &mut self.matcher;
         matcher.whole.entry(text.into()).or_default().push(atom);
         matcher.whole_bytes_max = matcher.whole_bytes_max.max(text.len());
+        if let Some(word) = matcher.lengths.get_mut(text.len() / 64) {
+            *word |= 1 << (text.len() % 64);
+        }
     }
 
     fn other(&mut self, test: &Test, atom: Atom) {
@@ -215,6 +223,11 @@ impl FieldBuilder {
     }
 
     pub(crate) fn build(mut self) -> FieldMatcher {
+        // A text shorter than any needle holds none.
+        let least = self.needles.iter().map(Vec::len).min().unwrap_or(LENGTHS);
+        for length in least..LENGTHS {
+            self.matcher.lengths[length / 64] |= 1 << (length % 64);
+        }
         let bytes: usize = self.needles.iter().map(Vec::len).sum();
         if self.needles.is_empty() {
             return self.matcher;
@@ -269,6 +282,15 @@ fn spans_lines(outline: Outline<'_>) -> bool {
 }
 
 impl FieldMatcher {
+    /// Whether the text's length alone says that it answers nothing.
+    pub(crate) fn is_out_of_reach(&self, text: &str) -> bool {
+        let word = self.lengths.get(text.len() / 64);
+        let by_length = word.is_some_and(|word| word >> (text.len() % 64) & 1 == 0);
+        by_length
+            && self.others.is_empty()
+            && (self.foreign.is_empty() && self.guarded.is_empty() || text.is_ascii())
+    }
+
     /// Puts the atoms that a single value answers in `out`, in order, each once.
     pub(crate) fn find(&self, value: &Value<'_>, buffers: Buffers<'_>, out: &mut Vec<Atom>) {
         out.clear();

@@ -68,6 +68,7 @@ impl Asked {
             Value::List(values) => values
                 .iter()
                 .for_each(|value| self.ask(value, triggers, scratch, told)),
+            Value::Text(text) if self.matcher.is_out_of_reach(text) => {}
             single => {
                 let at = self.verdict(single, triggers, scratch);
                 if let Some(verdict) = self.verdicts.get(at as usize) {
