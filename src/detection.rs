@@ -56,6 +56,25 @@ pub fn entry(known: &Settings, wanted: &Settings, since: EventTime) -> Result<Op
     Ok(Some(Control::Settings { text, since }))
 }
 
+/// The entry that makes rules that run mean `wanted` from `since` on. Where they cannot be told, the
+/// start ends: they would go on under the settings before.
+pub fn change(book: &RuleBook, wanted: &Settings, since: EventTime) -> Result<Option<Control>> {
+    let Some(control) = entry(book.settings(), wanted, since)? else {
+        return Ok(None);
+    };
+    let mut tried = book.clone();
+    let said = tried.apply(&control).diagnostics;
+    if tried.settings() != wanted {
+        let reason = said
+            .into_iter()
+            .next()
+            .map_or_else(String::new, |said| said.message);
+        let told = format!("detection cannot be changed as configuration asks: {reason}");
+        return Err(Failure::BadData(told).into());
+    }
+    Ok(Some(control))
+}
+
 /// The entry of a run that begins with it, from a configuration file of which `[detection]` is used.
 pub fn entry_of(file: Option<&Path>) -> Result<Option<Control>> {
     let Some(file) = file else {
@@ -73,4 +92,36 @@ pub fn book(config: &DetectionConfig) -> Result<RuleBook> {
         book.apply(&control);
     }
     Ok(book)
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_detect::Placed;
+
+    use super::*;
+
+    #[test]
+    fn a_change_that_rules_do_not_take_ends_the_start() {
+        let asked = |value: i64| Settings {
+            placeholders: [("Port".to_owned(), vec![Placed::Int(value)])].into(),
+            log_sources: Vec::new(),
+        };
+        let mut book = RuleBook::new();
+        let mut taken = 0;
+        let refused = loop {
+            match change(&book, &asked(taken), EventTime(taken)) {
+                Ok(Some(control)) => drop(book.apply(&control)),
+                Ok(None) => panic!("what is new is to be written"),
+                Err(error) => break error,
+            }
+            taken += 1;
+        };
+        assert_eq!(taken, 256);
+        assert!(
+            refused.to_string().contains("changes of settings"),
+            "{refused}"
+        );
+        let same = change(&book, &asked(taken - 1), EventTime(taken));
+        assert!(same.expect("it is known").is_none());
+    }
 }

@@ -69,7 +69,7 @@ pub fn open_journal(
         EventTime(now.0)
     };
     let settings = detection::settings(&config.detection)?;
-    let settings = detection::entry(desk.book().settings(), &settings, since)?;
+    let settings = detection::change(&desk.book(), &settings, since)?;
     let first = (settings, first_rules);
     begin(&mut writer, &desk, first, &config.bounds(), now)?;
     Ok(Opened {
