@@ -70,6 +70,19 @@ struct Guarded {
 /// Longer texts are looked at line by line.
 pub(crate) const LINES_BYTES_MIN: usize = 1_024;
 
+/// So many findings of lines are gathered before those that repeat are left out: a text of a
+/// million lines may show the same in each.
+const GATHERED_MAX: usize = 4_096;
+
+/// Leaves out what repeats, whenever there may be much of it.
+fn thin(found: &mut Vec<u32>, bound: &mut usize) {
+    if found.len() > *bound {
+        found.sort_unstable();
+        found.dedup();
+        *bound = GATHERED_MAX.max(2 * found.len());
+    }
+}
+
 /// What a value is looked at with.
 pub(crate) type Buffers<'b> = (&'b mut Scratch, &'b mut Lines);
 
@@ -355,6 +368,7 @@ impl FieldMatcher {
     fn lines(&self, text: &str, (scratch, lines): Buffers<'_>, out: &mut Vec<Atom>) {
         let mut rest = Some(text);
         let mut is_first = true;
+        let mut bounds = (GATHERED_MAX, GATHERED_MAX);
         while let Some(here) = rest {
             let line = match memchr::memchr(b'\n', here.as_bytes()) {
                 Some(at) => {
@@ -375,6 +389,8 @@ impl FieldMatcher {
                 out.extend(&told.end);
             }
             scratch.guards.extend(&told.guards);
+            thin(out, &mut bounds.0);
+            thin(&mut scratch.guards, &mut bounds.1);
             is_first = false;
         }
     }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use weir_schema::Event;
 
-/// More layouts are begun anew: whoever makes up names should not fill memory.
+/// More layouts, or more bytes of them, are begun anew: whoever makes up names should not fill
+/// memory.
 const LAYOUTS_MAX: usize = 4_096;
+const LAYOUT_BYTES_MAX: usize = 16 << 20;
 
 /// Layouts of one hash that are told apart by their names; of more the oldest is forgotten.
 const ALIKE_MAX: usize = 4;
@@ -66,6 +68,7 @@ pub(crate) struct Layouts {
     layouts: Vec<Layout>,
     by_hash: HashMap<u64, Vec<u32>, foldhash::fast::FixedState>,
     generation: u32,
+    bytes: usize,
     marks: Vec<Mark>,
 }
 
@@ -95,11 +98,18 @@ impl Layouts {
                 return LayoutId(*id);
             }
         }
-        if self.layouts.len() >= LAYOUTS_MAX {
+        let names = event.fields.iter();
+        let bytes = names
+            .map(|(name, _)| size_of::<(Mark, Box<str>)>() + name.len())
+            .sum::<usize>();
+        let full = self.bytes + bytes > LAYOUT_BYTES_MAX;
+        if full || self.layouts.len() >= LAYOUTS_MAX {
             self.layouts.clear();
             self.by_hash.clear();
+            self.bytes = 0;
             self.generation = self.generation.wrapping_add(1);
         }
+        self.bytes += bytes;
         let id = self.layouts.len() as u32; // Below LAYOUTS_MAX.
         let names: Vec<Box<str>> = event
             .fields
@@ -131,5 +141,36 @@ impl Layout {
             _ => false, // Places are those of this layout.
         };
         self.marks == marks && self.long.iter().all(same)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::borrow::Cow;
+    use weir_schema::{EventTime, LogSource, Value};
+
+    /// Names that are made up fill no memory, and what is told of a layout is of that event.
+    #[test]
+    fn layouts_are_bounded() {
+        let mut layouts = Layouts::default();
+        let mut generations = Vec::new();
+        for n in 0..300 {
+            let name = |at: usize| (Cow::Owned(format!("{n}.{at:0>250}")), Value::Null);
+            let event = Event {
+                time: EventTime(0),
+                logsource: LogSource::default(),
+                fields: (0..1_000).map(name).collect(),
+                message: Cow::Borrowed(""),
+                problems: Vec::new(),
+            };
+            let id = layouts.of(&event);
+            assert_eq!(id, layouts.of(&event));
+            assert_eq!(&*layouts.names(id)[7], &*event.fields[7].0);
+            assert!(layouts.bytes <= LAYOUT_BYTES_MAX);
+            generations.push(layouts.generation());
+        }
+        generations.dedup();
+        assert!(generations.len() > 3, "{generations:?}");
     }
 }

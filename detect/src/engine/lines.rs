@@ -13,8 +13,10 @@ const LIMITS: Limits = Limits {
     arena_bytes: 2 << 20,
 };
 
-/// More distinct findings are begun anew.
+/// More distinct findings are begun anew; as many as so many bytes hold, since a long line may show
+/// thousands.
 const TOLD_MAX: usize = 65_536;
+const TOLD_BYTES_MAX: usize = 2 << 20;
 
 /// What a stretch of text shows by the needles in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -35,12 +37,20 @@ impl Told {
         self.start.clear();
         self.end.clear();
     }
+
+    /// Bytes that it takes, with its copy as a key.
+    fn bytes(&self) -> usize {
+        let parts = [&self.within, &self.guards, &self.start, &self.end];
+        let parts: usize = parts.into_iter().map(|part| size_of_val(&**part)).sum();
+        2 * (size_of::<Self>() + parts)
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Lines {
     memo: Memo,
     told: Vec<Told>,
+    told_bytes: usize,
     known: HashMap<Told, u32, FixedState>,
     new: Told,
 }
@@ -50,6 +60,7 @@ impl Default for Lines {
         Self {
             memo: Memo::new(LIMITS),
             told: Vec::new(),
+            told_bytes: 0,
             known: HashMap::default(),
             new: Told::default(),
         }
@@ -66,12 +77,14 @@ impl Lines {
         };
         scan(&mut self.new);
         if let Some(hash) = hash {
-            if self.told.len() >= TOLD_MAX {
+            let full = self.told_bytes + self.new.bytes() > TOLD_BYTES_MAX;
+            if full || self.told.len() >= TOLD_MAX {
                 self.forget();
             }
             let next = self.told.len() as u32; // Below TOLD_MAX.
             let at = *self.known.entry(self.new.clone()).or_insert_with(|| {
                 self.told.push(self.new.clone());
+                self.told_bytes += self.new.bytes();
                 next
             });
             if !self.memo.keep(hash, line.as_bytes(), at) {
@@ -84,10 +97,11 @@ impl Lines {
     pub(crate) fn forget(&mut self) {
         self.memo.forget();
         self.told.clear();
+        self.told_bytes = 0;
         self.known.clear();
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.memo.bytes()
+        self.memo.bytes() + self.told_bytes
     }
 }

@@ -62,9 +62,9 @@ pub(crate) struct Admitted {
 pub(crate) struct Router {
     gates: Vec<Gate>,
     fields: Vec<Asked>,
-    places: HashMap<String, u16>,
+    places: HashMap<String, u32>,
     /// By layout: place in the event's fields, and in `fields`.
-    slots: Vec<Option<Vec<(u16, u16)>>>,
+    slots: Vec<Option<Vec<(u16, u32)>>>,
     slots_of: u32,
     words: Vec<LogSource>,
     /// By a few bytes of the words: the number of those that were last of this kind.
@@ -113,9 +113,9 @@ impl Router {
                                 let name = condition.field.clone();
                                 let place = *places.entry(name).or_insert_with(|| {
                                     builders.push(FieldBuilder::default());
-                                    (builders.len() - 1) as u16 // As many as conditions have fields.
+                                    (builders.len() - 1) as u32 // As many as conditions have fields.
                                 });
-                                if let Some(builder) = builders.get_mut(usize::from(place)) {
+                                if let Some(builder) = builders.get_mut(place as usize) {
                                     condition.tests.iter().for_each(|t| builder.ask(t, next));
                                 }
                                 next
@@ -158,7 +158,7 @@ impl Router {
         let mut lists = false;
         for (position, field) in slots.into_iter().flatten() {
             let value = event.fields.get(usize::from(*position)).map(|(_, v)| v);
-            let asked = self.fields.get_mut(usize::from(*field));
+            let asked = self.fields.get_mut(*field as usize);
             if let (Some(value), Some(asked)) = (value, asked) {
                 lists |= matches!(value, weir_schema::Value::List(_));
                 asked.ask(value, &[], scratch, &mut |verdict| {

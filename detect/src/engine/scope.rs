@@ -20,8 +20,10 @@ const LIMITS: Limits = Limits {
     arena_bytes: 1 << 20,
 };
 
-/// More distinct verdicts of a field are begun anew with its memo.
+/// More distinct verdicts of a field are begun anew with its memo; as many as so many bytes hold,
+/// since one of a long text may have thousands of atoms.
 const VERDICTS_MAX: usize = 65_536;
+const VERDICT_BYTES_MAX: usize = 2 << 20;
 
 /// What a value answers.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,14 @@ pub(crate) struct Verdict {
     rules: Box<[u32]>,
 }
 
+impl Verdict {
+    /// Bytes that it takes, with its copy as a key.
+    fn bytes(&self) -> usize {
+        let lists = 2 * size_of_val(&*self.atoms) + size_of_val(&*self.rules);
+        2 * size_of::<Self>() + lists
+    }
+}
+
 /// The rules' questions of one place, with verdicts by value.
 #[derive(Debug)]
 pub(crate) struct Asked {
@@ -38,6 +48,7 @@ pub(crate) struct Asked {
     memo: Memo,
     lines: Lines,
     verdicts: Vec<Verdict>,
+    verdict_bytes: usize,
     known: HashMap<Box<[Atom]>, u32, FixedState>,
     found: Vec<Atom>,
 }
@@ -49,6 +60,7 @@ impl Asked {
             memo: Memo::new(LIMITS),
             lines: Lines::default(),
             verdicts: Vec::new(),
+            verdict_bytes: 0,
             known: HashMap::default(),
             found: Vec::new(),
         }
@@ -112,18 +124,21 @@ impl Asked {
         if let Some(at) = self.known.get(atoms) {
             return *at;
         }
-        if self.verdicts.len() >= VERDICTS_MAX {
-            self.forget();
-        }
         let rules = atoms.iter().filter_map(|atom| triggers.get(*atom as usize));
         let mut rules: Vec<u32> = rules.flatten().copied().collect();
         rules.sort_unstable();
         rules.dedup();
-        let at = self.verdicts.len() as u32; // At most VERDICTS_MAX.
-        self.verdicts.push(Verdict {
+        let verdict = Verdict {
             atoms: atoms.into(),
             rules: rules.into(),
-        });
+        };
+        let full = self.verdict_bytes + verdict.bytes() > VERDICT_BYTES_MAX;
+        if full || self.verdicts.len() >= VERDICTS_MAX {
+            self.forget();
+        }
+        let at = self.verdicts.len() as u32; // At most VERDICTS_MAX.
+        self.verdict_bytes += verdict.bytes();
+        self.verdicts.push(verdict);
         self.known.insert(atoms.into(), at);
         at
     }
@@ -132,11 +147,12 @@ impl Asked {
         self.memo.forget();
         self.lines.forget();
         self.verdicts.clear();
+        self.verdict_bytes = 0;
         self.known.clear();
     }
 
     pub(crate) fn memo_bytes(&self) -> usize {
-        self.memo.bytes() + self.lines.bytes()
+        self.memo.bytes() + self.lines.bytes() + self.verdict_bytes
     }
 }
 
@@ -144,9 +160,9 @@ impl Asked {
 #[derive(Debug, Default)]
 struct Slots {
     /// Place in the event's fields, and in [`Scope::fields`].
-    fields: Vec<(u16, u16)>,
+    fields: Vec<(u16, u32)>,
     /// Place in [`Scope::fields`] of the message, where no field has its name.
-    message: Option<u16>,
+    message: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -157,8 +173,8 @@ pub(crate) struct Scope {
     triggers: Vec<Vec<u32>>,
     always: Vec<u32>,
     fields: Vec<Asked>,
-    places: HashMap<String, u16>,
-    message: Option<u16>,
+    places: HashMap<String, u32>,
+    message: Option<u32>,
     everywhere: Option<Asked>,
     sieve: Option<Sieve>,
     slots: Vec<Option<Slots>>,
@@ -196,7 +212,7 @@ impl Scope {
                 scope.sieve = builder.sieve();
             }
             let asked = Asked::new(builder.build());
-            let at = scope.fields.len() as u16; // At most as many as all rules have fields.
+            let at = scope.fields.len() as u32; // All rules together have far fewer fields.
             if is_message(&place) {
                 scope.message = Some(at);
             }
@@ -250,14 +266,14 @@ impl Scope {
         if let Some(Some(slots)) = self.slots.get(layout.place()) {
             for (position, field) in &slots.fields {
                 let value = event.fields.get(usize::from(*position)).map(|(_, v)| v);
-                let asked = self.fields.get_mut(usize::from(*field));
+                let asked = self.fields.get_mut(*field as usize);
                 if let (Some(value), Some(asked)) = (value, asked) {
                     asked.ask(value, triggers, scratch, &mut |verdict| tally.add(verdict));
                 }
             }
             let asked = slots
                 .message
-                .and_then(|at| self.fields.get_mut(usize::from(at)));
+                .and_then(|at| self.fields.get_mut(at as usize));
             if let Some(asked) = asked {
                 let message = Value::Text(Cow::Borrowed(&*event.message));
                 asked.ask(&message, triggers, scratch, &mut |verdict| {
@@ -371,6 +387,39 @@ impl Tally<'_> {
                 && std::mem::replace(called, self.now) != self.now
             {
                 self.candidates.push(*rule);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::field::FieldBuilder;
+    use crate::pattern::{Pattern, Token};
+    use crate::test::Test;
+
+    /// Whoever sends texts that each answer other atoms fills no memory with their verdicts.
+    #[test]
+    fn verdicts_of_long_texts_are_bounded() {
+        let needle = |n: u32| format!("<{n:03}>");
+        let mut builder = FieldBuilder::default();
+        for n in 0..1_000 {
+            let tokens = vec![Token::Star, Token::Literal(needle(n)), Token::Star];
+            builder.ask(&Test::Text(Pattern::new(tokens, false)), n);
+        }
+        let mut asked = Asked::new(builder.build());
+        let triggers: Vec<Vec<u32>> = (0..1_000).map(|n| vec![n]).collect();
+        for between in [" ", "\n"] {
+            for left_out in 0..1_000u32 {
+                let kept = (0..1_000u32).filter(|n| n.abs_diff(left_out) > 10);
+                let text = kept.map(needle).collect::<Vec<_>>().join(between);
+                let (text, mut told) = (Value::Text(Cow::Owned(text)), 0);
+                asked.ask(&text, &triggers, &mut Scratch::default(), &mut |verdict| {
+                    told = verdict.atoms.len();
+                });
+                assert!((979..990).contains(&told), "{told} without {left_out}");
+                assert!(asked.memo_bytes() < 8 << 20, "{}", asked.memo_bytes());
             }
         }
     }
