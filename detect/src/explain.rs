@@ -6,7 +6,7 @@ use weir_schema::{Event, LogSource, RuleId, Value};
 
 use crate::about::each_clause;
 use crate::document::{Body, Detection};
-use crate::matcher::{Clause, Expr, MESSAGE, Matcher, View};
+use crate::matcher::{Clause, Expr, Matcher, View};
 use crate::plans::Catalog;
 use crate::sources::{LogSources, Reading};
 use crate::test::{Test, any_text};
@@ -266,7 +266,7 @@ fn explained(
     let value = match field {
         None => text_of(clause, view),
         Some(field) => match view.get(field) {
-            None if field == MESSAGE => Some(cut(&view.event.message)),
+            None if view.is_message(field) => Some(cut(&view.event.message)),
             value => value.and_then(shown),
         },
     };
@@ -290,7 +290,7 @@ fn explained(
 fn meets(clause: &Clause, test: &Test, view: &View<'_>) -> bool {
     match &clause.field {
         Some(field) => match view.get(field) {
-            None if field == MESSAGE => {
+            None if view.is_message(field) => {
                 let message = Value::Text(Cow::Borrowed(&*view.event.message));
                 test.holds(Some(&message), view)
             }

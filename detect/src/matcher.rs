@@ -26,8 +26,18 @@ impl<'e> View<'e> {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&'e Value<'e>> {
+        self.event.get(self.own_name(name))
+    }
+
+    /// What the source calls the field.
+    fn own_name<'n>(&'n self, name: &'n str) -> &'n str {
         let renamed = self.renames.and_then(|renames| renames.get(name));
-        self.event.get(renamed.map_or(name, String::as_str))
+        renamed.map_or(name, String::as_str)
+    }
+
+    /// Whether the event's message stands for the field, where it has none of that name.
+    pub(crate) fn is_message(&self, name: &str) -> bool {
+        self.own_name(name) == MESSAGE
     }
 }
 
@@ -70,7 +80,7 @@ impl Clause {
     pub(crate) fn holds(&self, view: &View<'_>) -> bool {
         let passed = match &self.field {
             Some(field) => match view.get(field) {
-                None if field == MESSAGE => {
+                None if view.is_message(field) => {
                     let message = Value::Text(Cow::Borrowed(&*view.event.message));
                     self.count(|test| test.holds(Some(&message), view))
                 }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use weir_detect::{Detected, Detector, RuleBook};
+use weir_detect::{Detected, Detector, Placeholders, RuleBook, Settings};
 use weir_schema::{Control, Event, EventTime, LogSource, Value};
 
 /// Names of fields: few, so that rules share them; one that rules rename, one that routes.
@@ -344,5 +344,55 @@ fn shortcuts_keep_the_meaning() {
         assert!(
             !plain.matches.is_empty() || value.starts_with("bas") || value.starts_with("ba\u{308}")
         );
+    }
+}
+
+/// The mapping is edited under a detector that has seen the event; the message is a field of the
+/// source's name for it, not of the rule's.
+#[test]
+fn mappings_change_what_the_engine_knows() {
+    let mut book = RuleBook::new();
+    let mut detector = Detector::new();
+    for (at, field) in ["Text", "message"].into_iter().enumerate() {
+        let rule = format!(
+            "logsource: {{category: told}}\ndetection:\n  a:\n    {field}: hello\n  condition: a\n"
+        );
+        assert!(put(&mut book, at, &rule), "{field}");
+    }
+    let event = Event {
+        time: EventTime(5),
+        logsource: LogSource::default(),
+        fields: vec![(Cow::Borrowed("EventID"), Value::Text(Cow::Borrowed("1.0")))],
+        message: Cow::Borrowed("hello"),
+        problems: Vec::new(),
+    };
+    let entry = |id: &str, fields: &str| {
+        format!(
+            "sources:\n  - {{category: told, where: {{EventID: {id}}}, fields: {{{fields}}}}}\n"
+        )
+    };
+    let steps: [(Vec<String>, &[&str]); 5] = [
+        (vec![], &[]),
+        (vec![entry("1", "")], &["r1"]),
+        (vec![entry("1", "Text: message")], &["r0", "r1"]),
+        (vec![entry("1", "Text: message, message: Words")], &["r0"]),
+        (vec![entry("1", ""), entry("'1'", "Text: message")], &["r1"]),
+    ];
+    for (log_sources, expected) in steps {
+        let settings = Settings {
+            placeholders: Placeholders::default(),
+            log_sources,
+        };
+        let applied = book.apply(&Control::Settings {
+            text: settings.text().expect("settings are written"),
+            since: EventTime::MIN,
+        });
+        assert_eq!(applied.diagnostics, Vec::new());
+        let (mut plain, mut fast) = (Detected::default(), Detected::default());
+        book.detect(&event, common::TENANT, None, &mut plain);
+        detector.detect(&book, &event, common::TENANT, None, &mut fast);
+        let names: Vec<&str> = fast.matches.iter().map(|rule| &**rule).collect();
+        assert_eq!(names, expected, "{settings:?}");
+        assert_eq!(plain.matches, fast.matches, "{settings:?}");
     }
 }
