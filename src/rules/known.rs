@@ -1,6 +1,6 @@
 //! What the journal says of rules, what files ask for, and what has to be written to join the two.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use weir_detect::{Diagnostic, RuleBook};
@@ -43,6 +43,8 @@ pub struct Known {
     pub current: BTreeMap<String, Current>,
     /// Texts by rule id and version, for explanations.
     pub texts: BTreeMap<(String, RuleVersion), String>,
+    /// The versions of these by rule, the one put last behind.
+    order: BTreeMap<String, VecDeque<RuleVersion>>,
     /// Ids by version, so that a text that is known need not be read again.
     ids: BTreeMap<RuleVersion, String>,
     /// Rules that people stopped or removed, with what ran last: files do not start them again.
@@ -64,6 +66,10 @@ pub struct Current {
     pub origin: String,
     pub version: RuleVersion,
 }
+
+/// So many texts of one rule are kept, as whoever edits it for ever must not fill memory: four times
+/// the versions that select anything else.
+const TEXTS_MAX: usize = 4 * weir_detect::VERSIONS_MAX;
 
 /// So many rules are remembered to be stopped by hand: as many as there may be.
 const HELD_MAX: usize = weir_detect::RULES_MAX;
@@ -171,8 +177,7 @@ impl Known {
                 self.by_hand += u64::from(is_by_hand(origin));
                 self.shadow(&id, origin);
                 self.held.remove(&id);
-                self.ids.insert(version, id.clone());
-                self.texts.insert((id.clone(), version), text.clone());
+                self.keep(&id, version, text);
                 let origin = origin.clone();
                 self.current.insert(id, Current { origin, version });
             }
@@ -188,6 +193,7 @@ impl Known {
                 self.current.remove(rule);
                 self.texts.retain(|(id, _), _| id != rule);
                 self.ids.retain(|_, id| id != rule);
+                self.order.remove(rule);
                 self.hold(rule, None);
             }
             Control::Start { .. }
@@ -195,6 +201,21 @@ impl Known {
             | Control::Heartbeat { .. }
             | Control::Settings { .. }
             | Control::Finish => {}
+        }
+    }
+
+    /// Keeps a text that is in force; the one that was put longest ago goes where they are many.
+    fn keep(&mut self, id: &str, version: RuleVersion, text: &str) {
+        self.ids.insert(version, id.to_owned());
+        self.texts.insert((id.to_owned(), version), text.to_owned());
+        let order = self.order.entry(id.to_owned()).or_default();
+        order.retain(|known| *known != version);
+        order.push_back(version);
+        if order.len() > TEXTS_MAX
+            && let Some(oldest) = order.pop_front()
+        {
+            self.texts.remove(&(id.to_owned(), oldest));
+            self.ids.remove(&oldest);
         }
     }
 
@@ -496,6 +517,29 @@ mod tests {
         });
         let (put_again, said) = told(&mut known, &asked(&[file]));
         assert!(put_again.is_empty() && said.len() == 1, "{said:?}");
+    }
+
+    #[test]
+    fn of_a_rule_that_is_edited_for_ever_the_last_texts_are_kept() {
+        let mut known = Known::default();
+        let file = document("a.yml", "one", "low");
+        written(&mut known, std::slice::from_ref(&file));
+        for at in 0..TEXTS_MAX + 10 {
+            let edited = Document {
+                text: format!("{}author: {at}\n", file.text),
+                ..file.clone()
+            };
+            assert_eq!(written(&mut known, &[edited]).len(), 1);
+            assert!(known.texts.len() <= TEXTS_MAX && known.ids.len() <= TEXTS_MAX);
+        }
+        let current = known.current["one"].version;
+        assert!(known.texts.contains_key(&("one".to_owned(), current)));
+        // Again what was there at first, whose text is forgotten.
+        assert_eq!(written(&mut known, std::slice::from_ref(&file)).len(), 1);
+        known.follow(&Control::RuleRemove {
+            rule: "one".to_owned(),
+        });
+        assert!(known.texts.is_empty() && known.ids.is_empty() && known.order.is_empty());
     }
 
     #[test]
