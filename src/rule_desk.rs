@@ -83,14 +83,20 @@ impl RuleDesk {
     /// no file stopped it.
     pub fn stop(&self, rule: &str, until: EventTime) -> Vec<Control> {
         let known = self.lock();
-        let taken_over = known.current.get(rule).and_then(|current| {
-            let text = known.texts.get(&(rule.to_owned(), current.version))?;
+        let current = known.current.get(rule);
+        let by_hand = current.map_or(known.held.contains_key(rule), |current| {
+            is_by_hand(&current.origin)
+        });
+        // The version that runs, or that a file ran last: nothing begins by it.
+        let version = current.map(|current| current.version);
+        let version = version.or_else(|| known.last(rule)).filter(|_| !by_hand);
+        let taken_over = version.and_then(|version| {
+            let text = known.texts.get(&(rule.to_owned(), version))?;
             let document = Document {
                 origin: API_ORIGIN.to_owned(),
                 text: text.clone(),
             };
-            // The version that runs: nothing begins by it.
-            (!is_by_hand(&current.origin)).then(|| put(&document, until))
+            Some(put(&document, until))
         });
         let stop = Control::RuleDisable {
             rule: rule.to_owned(),
@@ -211,4 +217,43 @@ pub fn since_now(status: &Status) -> EventTime {
 pub fn until_now(status: &Status) -> EventTime {
     let heard = status.greatest().unwrap_or(EventTime::MIN);
     EventTime(heard.0.saturating_add(1)).max(since_now(status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_that_its_file_has_stopped_can_be_stopped_by_hand() {
+        let text = "title: one\nid: one\nlogsource: {product: linux}\n\
+                    detection: {selection: {user: root}, condition: selection}\n";
+        let file = Document {
+            origin: "a.yml:1".to_owned(),
+            text: text.to_owned(),
+        };
+        let asked = |documents: &[Document]| Asked {
+            documents: documents.to_vec(),
+            ..Asked::default()
+        };
+        let desk = RuleDesk::default();
+        let follow = |documents: &[Document]| {
+            let changes = desk.changes(&asked(documents), EventTime(5), EventTime(9));
+            let written = changes.controls.len();
+            desk.adopt(changes);
+            written
+        };
+        let here = std::slice::from_ref(&file);
+        assert_eq!((follow(here), follow(&[])), (1, 1));
+        // Once is enough.
+        for entries in [2, 1] {
+            let controls = desk.stop("one", EventTime(9));
+            assert_eq!(controls.len(), entries);
+            controls
+                .iter()
+                .for_each(|control| drop(desk.follow(control)));
+        }
+        assert_eq!(follow(here), 0);
+        assert!(desk.rules()[0].0.until < EventTime::MAX);
+        assert!(matches!(desk.let_go("one"), Some(Err(document)) if document == file));
+    }
 }

@@ -204,6 +204,11 @@ impl Known {
         }
     }
 
+    /// The version of a rule that was put last.
+    pub fn last(&self, rule: &str) -> Option<RuleVersion> {
+        self.order.get(rule)?.back().copied()
+    }
+
     /// Keeps a text that is in force; the one that was put longest ago goes where they are many.
     fn keep(&mut self, id: &str, version: RuleVersion, text: &str) {
         self.ids.insert(version, id.to_owned());
