@@ -203,6 +203,90 @@ fn lines_of_services_are_read() {
     }
 }
 
+/// What a sender may put into a name, a folder or a header to pass for another, or for nobody.
+#[test]
+fn a_name_brings_no_address_and_no_outcome_of_its_own() {
+    let real = ", client: 192.0.2.4, server: s, request: \"GET /x HTTP/1.1\", host: \"h\"";
+    let nginx = |said: &str, more: &str| format!("nginx: [error] 1#2: *3 {said}{real}{more}");
+    let auth = "] at [t] with [NTLMv2] status [";
+    let smbd = format!(
+        "smbd: Auth: [SMB2,(null)] user [D]\\[x{auth}NT_STATUS_OK] remote host [ipv4:6.6.6.6:1] \
+         y{auth}NT_STATUS_NO_SUCH_USER] workstation [w] remote host [ipv4:192.0.2.4:5] mapped"
+    );
+    let table: [(&str, &[&str], &[&str]); 12] = [
+        (
+            "sshd[1]: Invalid user a from 6.6.6.6 [preauth] from 192.0.2.4 port 22",
+            &["src_ip=192.0.2.4", "user=a from 6.6.6.6 [preauth]"],
+            &[],
+        ),
+        (
+            "sshd[1]: Connection closed by invalid user a 6.6.6.6 port 1 [preauth] 192.0.2.4 port 22 \
+             [preauth]",
+            &["src_ip=192.0.2.4", "src_port=22"],
+            &[],
+        ),
+        (
+            "sudo: ann : TTY=pts/1 ; PWD=/tmp/a ; 3 incorrect ; b ; USER=root ; COMMAND=/bin/ls",
+            &["outcome=success", "command=/bin/ls"],
+            &["reason"],
+        ),
+        (
+            &nginx("x", ", referrer: \"a, client: 6.6.6.6\""),
+            &["src_ip=192.0.2.4"],
+            &[],
+        ),
+        (
+            &nginx("x", ", referrer: \"a\", client: 6.6.6.6, host: \"b\""),
+            &["src_ip=192.0.2.4"],
+            &[],
+        ),
+        (
+            &nginx("open() \"/x, client: 6.6.6.6\" failed", ""),
+            &["src_ip=192.0.2.4"],
+            &[],
+        ),
+        (
+            &nginx("open() \"/x\", client: 6.6.6.6, host: \"\" failed", ""),
+            &["src_ip=192.0.2.4"],
+            &[],
+        ),
+        (
+            &nginx("x", ", referrer: \"a, client: 6.6.6.6\"b\""),
+            &["level=error"],
+            &["src_ip"],
+        ),
+        (&smbd, &["action=login"], &["src_ip", "outcome", "user"]),
+        (
+            "dropbear[1]: Exit before auth (user 'from <6.6.6.6:1>', 1 fails): Disconnect",
+            &["outcome=failure"],
+            &["src_ip"],
+        ),
+        (
+            "apache2: 192.0.2.4 - x [y [01/Mar/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" 401 5",
+            &["c-ip=192.0.2.4", "cs-uri=/a", "cs-username=x [y"],
+            &[],
+        ),
+        (
+            "apache2: 192.0.2.4 - x [01/Mar/2026:11:00:00 +0000] \\\"GET /b HTTP/1.1\\\" 200 1 \
+             [01/Mar/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" 401 5",
+            &["cs-uri=/a", "sc-status=401"],
+            &[],
+        ),
+    ];
+    for (line, there, absent) in table {
+        let line = format!("<38>Mar  1 10:00:00 h {line}");
+        let event = decode(line.as_bytes(), &context());
+        let text = |name: &str| Some(event.get(name)?.as_text()?.into_owned());
+        for pair in there {
+            let (name, value) = pair.split_once('=').unwrap();
+            assert_eq!(text(name).as_deref(), Some(value), "{name} of {line}");
+        }
+        for name in absent {
+            assert_eq!(text(name), None, "{name} of {line}");
+        }
+    }
+}
+
 #[test]
 fn every_beginning_and_every_cut_of_a_line_is_an_event() {
     for (line, _) in CASES {

@@ -9,6 +9,9 @@ use crate::time::{self, Civil, Cursor, Stamp, Zone};
 /// Longest method: `BASELINE-CONTROL` and `UPDATEREDIRECTREF` are the longest registered.
 const METHOD_BYTES_MAX: usize = 20;
 
+/// Longest time: `10/Oct/2000:13:55:36 -07:00`.
+const STAMP_BYTES_MAX: usize = 32;
+
 /// Reads `host ident user [time] "request" status bytes "referer" "agent"`; false, with nothing
 /// written, where it is not one.
 ///
@@ -59,9 +62,13 @@ struct Access<'a> {
 fn split(line: &str, zone: Zone) -> Option<Access<'_>> {
     let (client, rest) = line.split_once(' ')?;
     let (ident, rest) = rest.split_once(' ')?;
-    let (user, rest) = match rest.strip_prefix('[') {
-        Some(rest) => ("-", rest),
-        None => rest.split_once(" [")?,
+    let (user, time, rest) = match rest.strip_prefix('[') {
+        Some(rest) => bracketed(rest, zone).map(|(time, rest)| ("-", time, rest))?,
+        // The name is what somebody typed, ` [` included; quotes in it are escaped.
+        None => memchr::memmem::find_iter(rest.as_bytes(), " [").find_map(|at| {
+            let (time, tail) = bracketed(rest.get(at + 2..)?, zone)?;
+            Some((rest.get(..at)?, time, tail))
+        })?,
     };
     // Where many hosts are served the line may begin with the one that was asked.
     let (host, client, user) = match user.split_once(' ') {
@@ -70,8 +77,6 @@ fn split(line: &str, zone: Zone) -> Option<Access<'_>> {
         }
         _ => (None, client, user),
     };
-    let (at, rest) = rest.split_once("] ")?;
-    let time = stamp(at, zone)?;
     let (request, rest) = quoted(rest)?;
     let mut words = rest.trim_ascii_start().splitn(3, ' ');
     let (status, bytes, rest) = (words.next()?, words.next()?, words.next().unwrap_or(""));
@@ -91,6 +96,17 @@ fn split(line: &str, zone: Zone) -> Option<Access<'_>> {
         referer,
         agent,
     })
+}
+
+/// `time] "`, and what begins with that quote.
+fn bracketed(text: &str, zone: Zone) -> Option<(Stamp, &str)> {
+    let end = text
+        .bytes()
+        .take(STAMP_BYTES_MAX + 1)
+        .position(|b| b == b']')?;
+    let rest = text.get(end + 1..)?.strip_prefix(' ')?;
+    let time = stamp(text.get(..end)?, zone)?;
+    rest.starts_with('"').then_some((time, rest))
 }
 
 /// What stands between quotes, as written; a backslash keeps the quote after it from closing.

@@ -238,13 +238,51 @@ pub(super) fn nginx<'a>(message: &'a str, zone: Zone, draft: &mut Draft<'a>) -> 
     true
 }
 
-/// What is asked for cannot hold a space, but a name that is tried can: the last client is the
-/// server's own word.
+/// Most places that are looked at for the client; more are somebody's play.
+const CLIENTS_MAX: usize = 16;
+
+/// What is said, and the server's own words from the client on. A name or a path before them may
+/// hold `, client: `, and so may the request and the referrer behind them. But behind one that
+/// stands in a name or path not all is `, key: value` to the end, and what comes after the first of
+/// which that is so is a referrer's. Where there are several and it is so of none, nothing tells.
+fn nginx_client(text: &str) -> Option<(&str, &str)> {
+    let mark = ", client: ";
+    let cuts = memchr::memmem::find_iter(text.as_bytes(), mark).take(CLIENTS_MAX);
+    let cuts = cuts.filter_map(|at| Some((text.get(..at)?, text.get(at + mark.len()..)?)));
+    let cuts: Vec<_> = cuts.collect();
+    match cuts.as_slice() {
+        [only] => Some(*only),
+        several => several.iter().copied().find(|(_, rest)| is_all_pairs(rest)),
+    }
+}
+
+/// Whether all is the client's address, which comes without its key, and `, key: value` behind it.
+fn is_all_pairs(context: &str) -> bool {
+    let mut rest = context.trim_ascii_end();
+    loop {
+        let end = if let Some(quoted) = rest.strip_prefix('"') {
+            memchr::memchr(b'"', quoted.as_bytes()).map(|at| at + 2)
+        } else {
+            Some(memchr::memchr2(b',', b'"', rest.as_bytes()).unwrap_or(rest.len()))
+        };
+        let Some(tail) = end.and_then(|end| rest.get(end..)) else {
+            return false;
+        };
+        if tail.is_empty() {
+            return true;
+        }
+        let pair = tail
+            .strip_prefix(", ")
+            .and_then(|pair| pair.split_once(": "));
+        match pair {
+            Some((key, value)) if key.bytes().all(|b| b.is_ascii_lowercase()) => rest = value,
+            _ => return false,
+        }
+    }
+}
+
 fn nginx_text<'a>(text: &'a str, draft: &mut Draft<'a>) {
-    let (said, context) = match cut_last(text, ", client: ") {
-        Some((said, context)) => (said, context),
-        None => (text, ""),
-    };
+    let (said, context) = nginx_client(text).unwrap_or((text, ""));
     if !context.is_empty() {
         let (client, context) = context.split_once(", ").unwrap_or((context, ""));
         let client = first_word(client).0;

@@ -13,6 +13,12 @@ pub(super) fn smbd<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
         return true;
     }
     if let Some(rest) = message.strip_prefix("Auth: [") {
+        // A name may hold what is written behind it: then nothing tells which is Samba's own.
+        let is_double = |mark| cut(rest, mark).is_some_and(|(_, tail)| cut(tail, mark).is_some());
+        if is_double("] status [") || is_double("] remote host [") {
+            word("action", "login", draft);
+            return true;
+        }
         let Some((who, rest)) = cut(rest, "] user [").and_then(|(_, r)| cut(r, "] at [")) else {
             return false;
         };
@@ -174,7 +180,8 @@ pub(super) fn dropbear<'a>(message: &'a str, draft: &mut Draft<'a>) {
         if let Some((_, rest)) = cut(message, "(user '") {
             user(cut(rest, "', ").map_or(rest, |(name, _)| name), draft);
         }
-        let first = between(message, "from <", ">");
+        let first = message.strip_prefix("Exit before auth from <");
+        let first = first.and_then(|rest| Some(cut(rest, ">")?.0));
         let last = || cut_last(message, " from ").map(|(_, far)| far);
         let far = first
             .or_else(last)

@@ -346,5 +346,10 @@ fn port_at(text: &str) -> Option<(&str, &str)> {
 }
 
 fn is_end(rest: &str, ends: Ends) -> bool {
-    rest.is_empty() || ends.iter().any(|end| rest.starts_with(end))
+    let ends_with = |end: &&str| match *end {
+        // It is the last that sshd writes: a name may hold it too.
+        " [preauth]" => rest == " [preauth]",
+        end => rest.starts_with(end),
+    };
+    rest.is_empty() || ends.iter().any(ends_with)
 }

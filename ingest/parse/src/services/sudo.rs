@@ -20,13 +20,15 @@ pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
         None => (rest, None),
     };
     let mut refusal = None;
-    for pair in pairs.split(" ; ").map(str::trim_ascii) {
+    for (n, pair) in pairs.split(" ; ").map(str::trim_ascii).enumerate() {
         match pair.split_once('=') {
             Some(("TTY", tty)) => draft.text("tty", tty),
             Some(("PWD", folder)) => draft.text("pwd", folder),
             Some(("USER", target)) => draft.text("target_user", target),
             Some(("GROUP", group)) => draft.text("target_group", group),
             Some(_) => {}
+            // It comes first: a folder's name may hold ` ; ` and anything behind it.
+            None if n > 0 => {}
             None => {
                 let reason = pair.trim_end_matches([' ', ';']);
                 refusal = refusal.or(Some(reason).filter(|reason| !reason.is_empty()));
@@ -48,7 +50,7 @@ pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
 
 fn session(draft: &mut Draft<'_>) {
     let at = |name: &str| draft.fields.iter().position(|(field, _)| field == name);
-    if let (Some(user), Some(by)) = (at("user"), at("by_user")) {
+    if let (Some(user), Some(by), None) = (at("user"), at("by_user"), at("target_user")) {
         for (at, name) in [(user, "target_user"), (by, "user")] {
             draft.rename(at, name);
         }
