@@ -96,17 +96,31 @@ pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'
         draft.message = message.unwrap_or_default();
     }
     let time = draft.time;
-    // What is an event by its own fields is not the carrier of another.
-    if draft.source.product.is_none() && wrapped::read(draft) && configured.is_some() {
+    // What is an event by its own fields is not the carrier of another. Nor is what an application
+    // says in words of its own: they may be those of whoever talks to it.
+    let may_carry = draft.source.product.is_none() && !marks.has(Mark::Logger);
+    if may_carry && wrapped::read(draft) && configured.is_some() {
         draft.time = time;
     }
 }
 
+/// A duration is called `time` too: a number that would be a moment before March 1973 is a time only
+/// where no field has a better one.
+const DURATION_MAX_NS: i64 = 100_000_000 * 1_000_000_000;
+
 fn stamp(draft: &Draft<'_>, marks: &Marks, zone: Zone) -> Option<Stamp> {
-    let mut found = TIMES
+    let values = TIMES
         .into_iter()
         .filter_map(|mark| marks.value(draft, mark));
-    found.find_map(|value| of_value(value, zone))
+    let mut first = None;
+    for value in values {
+        let found = of_value(value, zone);
+        if found.is_some_and(|stamp| !matches!(stamp, Stamp::At(ns) if ns < DURATION_MAX_NS)) {
+            return found;
+        }
+        first = first.or(found);
+    }
+    first
 }
 
 /// A time in text, or a number since 1970.

@@ -56,23 +56,30 @@ pub(crate) enum Mark {
     ResourceId,
     RecordType,
     Workload,
+    /// An application says which part of it speaks, and how loudly.
+    Logger,
 }
 
 /// One more than the last of them.
-const COUNT: usize = Mark::Workload as usize + 1;
+const COUNT: usize = Mark::Logger as usize + 1;
 
 use Mark as M;
 
 /// The names, by their length.
-const NAMES: [(&str, Mark); 54] = [
+const NAMES: [(&str, Mark); 69] = [
     ("ts", M::Ts),
     ("Id", M::ShellId),
     ("msg", M::Msg),
     ("log", M::Log),
+    ("lvl", M::Logger),
     ("time", M::Time),
     ("host", M::Host),
     ("uuid", M::OktaUuid),
+    ("level", M::Logger),
     ("action", M::Action),
+    ("logger", M::Logger),
+    ("caller", M::Logger),
+    ("thread", M::Logger),
     ("EventID", M::EventId),
     ("Channel", M::Channel),
     ("message", M::MessageSmall),
@@ -85,6 +92,8 @@ const NAMES: [(&str, Mark); 54] = [
     ("actor.id", M::OktaActor),
     ("category", M::Category),
     ("Workload", M::Workload),
+    ("loglevel", M::Logger),
+    ("LogLevel", M::Logger),
     ("timestamp", M::Timestamp),
     ("logsource", M::LogSource),
     ("EventTime", M::EventTime),
@@ -93,13 +102,21 @@ const NAMES: [(&str, Mark); 54] = [
     ("eventType", M::OktaType),
     ("published", M::Published),
     ("Operation", M::Operation),
+    ("levelname", M::Logger),
+    ("log_level", M::Logger),
+    ("log.level", M::Logger),
     ("@timestamp", M::AtTimestamp),
     ("SourceName", M::SourceName),
     ("apiVersion", M::ApiVersion),
     ("RecordType", M::RecordType),
     ("resourceId", M::ResourceId),
+    ("loggerName", M::Logger),
+    ("log.logger", M::Logger),
+    ("threadName", M::Logger),
     ("TimeCreated", M::TimeCreated),
     ("eventSource", M::AwsSource),
+    ("logger_name", M::Logger),
+    ("thread_name", M::Logger),
     ("ProviderName", M::Provider),
     ("RecordNumber", M::RecordNumber),
     ("eventVersion", M::AwsVersion),

@@ -62,6 +62,15 @@ pub(crate) fn recognise(draft: &mut Draft<'_>, marks: &mut Marks) -> bool {
     let Some(form) = form(marks) else {
         return false;
     };
+    // Others have events with ids and channels too; those of Windows are numbers.
+    let is_number = |value: &Value<'_>| match value {
+        Value::Int(_) => true,
+        Value::Text(text) => text.parse::<i64>().is_ok(),
+        _ => false,
+    };
+    if !marks.value(draft, Mark::EventId).is_none_or(is_number) {
+        return false;
+    }
     if form != Form::Flat {
         rename(form, draft);
         values::of_form(form, draft);

@@ -323,6 +323,12 @@ fn json_times_log_sources_and_messages_are_found() {
         ("1767323045250", "2026-01-02T03:04:05.250000000Z"),
         ("1767323045250000", "2026-01-02T03:04:05.250000000Z"),
         ("1767323045250000001", "2026-01-02T03:04:05.250000001Z"),
+        // A duration beside it is none.
+        (
+            "1767323045,\"time\":0.023",
+            "2026-01-02T03:04:05.000000000Z",
+        ),
+        ("7", "1970-01-01T00:00:07.000000000Z"),
     ];
     for (written, read) in times {
         let line = format!("{{\"message\":\"m\",\"@timestamp\":{written}}}");
@@ -388,10 +394,47 @@ fn json_times_log_sources_and_messages_are_found() {
 }
 
 #[test]
+fn what_an_application_says_is_no_event_of_another() {
+    let record = "type=USER_LOGIN msg=audit(1652292620.5:1): client_ip=192.0.2.6";
+    let xml = "<Event><System><EventID>1</EventID><Computer>dc</Computer></System></Event>";
+    for inner in [record, xml] {
+        let json = serde_json::to_string(inner).unwrap();
+        for own in [
+            "\"level\":\"info\"",
+            "\"log\":{\"level\":30}",
+            "\"logger\":\"app\"",
+        ] {
+            let line = format!(
+                "{{\"time\":\"2026-03-01T10:00:00Z\",{own},\"client_ip\":\"192.0.2.4\",\"message\":{json}}}"
+            );
+            check(
+                line.as_bytes(),
+                &context(),
+                &[
+                    ("client_ip", "192.0.2.4"),
+                    ("source", "//"),
+                    ("message", inner),
+                    ("time", "2026-03-01T10:00:00.000000000Z"),
+                ],
+            );
+        }
+    }
+    for id in ["\"abc\"", "null", "[1]", "1.5"] {
+        let line =
+            format!("{{\"EventID\":{id},\"Channel\":\"news\",\"host\":\"h\",\"Computer\":\"c\"}}");
+        check(
+            line.as_bytes(),
+            &context(),
+            &[("source", "//"), ("host", "h")],
+        );
+    }
+}
+
+#[test]
 fn agent_events_are_read_with_the_line_they_carry() {
-    let build = |time_ns: i64, raw: Option<&str>| {
+    let build = |time_ns: i64, name: &str, raw: Option<&str>| {
         let mut b = flatbuffers::FlatBufferBuilder::new();
-        let (name, value) = (b.create_string("user"), b.create_string("agent-says"));
+        let (name, value) = (b.create_string(name), b.create_string("agent-says"));
         let field = Field::create(
             &mut b,
             &FieldArgs {
@@ -420,7 +463,7 @@ fn agent_events_are_read_with_the_line_they_carry() {
     };
     let line = "<38>Mar  1 10:00:00 web1 sshd[7]: Invalid user x from 192.0.2.1";
     check(
-        &build(0, Some(line)),
+        &build(0, "user", Some(line)),
         &context,
         &[
             ("time", "2026-03-01T10:00:00.000000000Z"),
@@ -432,7 +475,7 @@ fn agent_events_are_read_with_the_line_they_carry() {
         ],
     );
     check(
-        &build(5_000_000_000, Some("the line")),
+        &build(5_000_000_000, "user", Some("the line")),
         &context,
         &[
             ("time", "1970-01-01T00:00:05.000000000Z"),
@@ -440,13 +483,22 @@ fn agent_events_are_read_with_the_line_they_carry() {
         ],
     );
     check(
-        &build(0, None),
+        &build(0, "user", None),
         &context,
         &[
             ("message", "process_creation agent-says"),
             ("problems", "time_missing"),
         ],
     );
+    // What the line says goes by another name where the agent has taken it.
+    let session = "sudo: pam_unix(sudo:session): session opened for user root by ann(uid=0)";
+    let frame = build(0, "target_user", Some(session));
+    let event = decode(&frame, &context);
+    let named = event
+        .fields
+        .iter()
+        .filter(|(name, _)| name == "target_user");
+    assert_eq!(named.count(), 1, "{event:?}");
     check(
         b"no flatbuffer \xff",
         &context,
