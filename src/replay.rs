@@ -35,7 +35,8 @@ use weir_store::journal::{Journal, JournalOptions, JournalWriter};
 
 use crate::adapters::{ReadEpochs, ReadFrames};
 use crate::cli::Failure;
-use crate::rule_desk::{self, Document};
+use crate::rule_desk;
+use crate::rules::load;
 use feed::{Feed, Go, Reading, WRITE_BYTES};
 use input::Lines;
 use print::{Output, Printer, Records, Told, Wanted};
@@ -205,14 +206,17 @@ impl Rules {
             book.apply(&control);
             rules.controls.push(control);
         }
-        for document in rule_desk::members_first(documents) {
-            let control = rule_desk::put(&document, EventTime::MIN);
-            let applied = book.apply(&control);
-            for diagnostic in applied.diagnostics {
-                rules.refused |= diagnostic.refused;
-                eprintln!("weir: {}", placed(diagnostic, &document));
-            }
+        // Of two with one id the first stands, as in a server.
+        let documents = rule_desk::members_first(documents);
+        let (wanted, mut said) = load::firsts(&documents, |_| None);
+        for wanted in wanted {
+            let control = rule_desk::put(&wanted.document, EventTime::MIN);
+            said.extend(book.apply(&control).diagnostics);
             rules.controls.push(control);
+        }
+        for diagnostic in said {
+            rules.refused |= diagnostic.refused;
+            eprintln!("weir: {}", placed(diagnostic));
         }
         let known = book.rules().into_iter();
         rules.titles = known.map(|rule| (rule.id, rule.title)).collect();
@@ -221,11 +225,11 @@ impl Rules {
 }
 
 /// A diagnostic with the line of the file, where it has that of the document.
-fn placed(mut diagnostic: Diagnostic, document: &Document) -> Diagnostic {
-    let place = document.origin.rsplit_once(':');
-    let place = place.and_then(|(file, line)| Some((file, line.parse::<u32>().ok()?)));
-    if let (Some((file, first)), true) = (place, diagnostic.origin == document.origin) {
-        diagnostic.origin = file.to_owned();
+fn placed(mut diagnostic: Diagnostic) -> Diagnostic {
+    let place = diagnostic.origin.rsplit_once(':');
+    let place = place.and_then(|(file, line)| Some((file.to_owned(), line.parse::<u32>().ok()?)));
+    if let Some((file, first)) = place {
+        diagnostic.origin = file;
         let inner = diagnostic.line.unwrap_or(1);
         diagnostic.line = Some(first.saturating_add(inner).saturating_sub(1));
     }

@@ -250,6 +250,15 @@ fn it_ends_as_its_exit_code_says() {
     assert_eq!(output.status.code(), Some(65));
     assert!(stderr(&output).contains(&place), "{}", stderr(&output));
     assert_eq!(output.stdout.split(|byte| *byte == b'\n').count(), 2);
+    // Of two with one id the first stands, as in a server, and the other is told with both places.
+    folder.write("twice.yml", RULES.replace("gte: 2", "gte: 200").as_bytes());
+    let again = folder.replay("--rules rules.yml --rules twice.yml --final a.jsonl");
+    let again = { again }.output().unwrap();
+    assert_eq!(again.status.code(), Some(65));
+    let said = stderr(&again);
+    let both = said.contains("twice.yml:") && said.contains("rules.yml:");
+    assert!(both && said.contains("is that of the rule at"), "{said}");
+    assert_eq!(again.stdout, output.stdout);
 }
 
 #[test]
