@@ -4,6 +4,7 @@
 //! twice is there twice; with `--spool N` a run goes on with that spool, its first line having the
 //! number `--from`, and what Weir has already is not taken again.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,10 @@ use crate::token;
 
 /// Longer lines are cut, and that is said; an event of the protocol has at most 1 MiB.
 const LINE_BYTES_MAX: usize = 512 << 10;
+
+/// Longest text of a line: with the header of a Zeek log in front of it, and room for what the
+/// protocol adds, below the 1 MiB of an event.
+const TEXT_BYTES_MAX: usize = LINE_BYTES_MAX + weir_schema::ZEEK_HEADER_BYTES_MAX;
 
 /// Lines read before they are handed on.
 const LINES_AT_ONCE: usize = 1_000;
@@ -161,10 +166,7 @@ impl Sender<'_> {
     }
 
     async fn push(&self, line: &Line, odd: &mut Odd) -> Result<()> {
-        odd.cut += u64::from(line.cut);
-        let text = String::from_utf8_lossy(&line.bytes);
-        odd.no_text += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
-        let event = encode_event(0, None, None, &[], Some(&text));
+        let event = encode_event(0, None, None, &[], Some(&line.text(odd)));
         self.patiently(self.client.push(event)).await.map(drop)
     }
 
@@ -215,6 +217,21 @@ struct Line {
     cut: bool,
 }
 
+impl Line {
+    /// What is sent of it: text, and no longer than the protocol takes.
+    fn text(&self, odd: &mut Odd) -> Cow<'_, str> {
+        let mut text = String::from_utf8_lossy(&self.bytes);
+        odd.no_text += u64::from(matches!(text, Cow::Owned(_)));
+        // U+FFFD is longer than what it stands for.
+        let kept = text.floor_char_boundary(TEXT_BYTES_MAX);
+        odd.cut += u64::from(self.cut || kept < text.len());
+        if kept < text.len() {
+            text.to_mut().truncate(kept);
+        }
+        text
+    }
+}
+
 /// The lines of one input.
 struct Lines {
     name: String,
@@ -253,7 +270,7 @@ impl Lines {
             let Some(mut line) = self.line()? else {
                 break;
             };
-            if line.bytes.is_empty() {
+            if line.bytes.trim_ascii().is_empty() {
                 continue;
             }
             if let Some(prefix) = self.zeek.prefix(&line.bytes) {
@@ -371,6 +388,18 @@ mod tests {
                 (4, false)
             ]
         );
+    }
+
+    #[test]
+    fn a_line_that_grows_as_text_is_cut_to_what_the_protocol_takes() {
+        for (bytes, length, cut) in [
+            (b"a\xff".to_vec(), 4, 0),
+            (vec![0xff; LINE_BYTES_MAX], TEXT_BYTES_MAX / 3 * 3, 1),
+        ] {
+            let (line, mut odd) = (Line { bytes, cut: false }, Odd::default());
+            assert_eq!(line.text(&mut odd).len(), length);
+            assert_eq!((odd.cut, odd.no_text), (cut, 1));
+        }
     }
 
     #[test]

@@ -36,4 +36,4 @@ pub use rule::{
     Bound, Decimal, Fact, FactValue, Level, Member, Plan, PlanKind, Statistic, ValueBound,
 };
 pub use time::{EventTime, ReceiveTime, Span};
-pub use zeek::ZeekLog;
+pub use zeek::{HEADER_BYTES_MAX as ZEEK_HEADER_BYTES_MAX, ZeekLog};

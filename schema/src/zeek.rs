@@ -72,14 +72,20 @@ impl ZeekLog {
         let Some(header) = self.header.as_ref().filter(|h| !h[FIELDS].is_empty()) else {
             return;
         };
-        for (line, (_, usual)) in header.iter().zip(KEYS) {
-            if !line.is_empty() && line != usual.as_bytes() {
-                self.prefix.extend_from_slice(line);
-                self.prefix.push(b'\n');
-            }
+        let lines = || {
+            let lines = header
+                .iter()
+                .zip(KEYS)
+                .map(|(line, (_, usual))| (line, usual));
+            lines.filter(|(line, usual)| !line.is_empty() && *line != usual.as_bytes())
+        };
+        // Before it is put together: a header may change with every line, however long it is.
+        if lines().map(|(line, _)| line.len() + 1).sum::<usize>() > HEADER_BYTES_MAX {
+            return;
         }
-        if self.prefix.len() > HEADER_BYTES_MAX {
-            self.prefix.clear();
+        for (line, _) in lines() {
+            self.prefix.extend_from_slice(line);
+            self.prefix.push(b'\n');
         }
     }
 }
@@ -151,5 +157,8 @@ mod tests {
         let at = HEADER_BYTES_MAX - "#fields\t\n".len();
         assert_eq!(frames(&fields(at))[0].len(), HEADER_BYTES_MAX + 1);
         assert_eq!(frames(&fields(at + 1)), ["1"]);
+        // Would not end here if it were put together for each line under it.
+        let long = fields(1 << 20) + &"\n#path\tx\n1".repeat(100_000);
+        assert_eq!(frames(&long).len(), 100_001);
     }
 }
