@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
-use weir_detect::{Diagnostic, RuleBook};
+use weir_detect::{Diagnostic, RuleBook, RuleSummary};
 use weir_schema::{Control, EventTime, RuleVersion};
 
 use crate::rule_desk::{Document, put};
@@ -137,7 +137,8 @@ impl Known {
             // Refused, or in force and only waiting for its members.
             let version = RuleVersion::of(&[text.as_bytes()]);
             let rules = self.book.rules();
-            if !rules.iter().any(|rule| rule.version == version) {
+            let runs = |rule: &RuleSummary| rule.version == version && rule.until == EventTime::MAX;
+            if !rules.iter().any(runs) {
                 return said;
             }
         }
@@ -545,6 +546,32 @@ mod tests {
             rule: "one".to_owned(),
         });
         assert!(known.texts.is_empty() && known.ids.is_empty() && known.order.is_empty());
+    }
+
+    #[test]
+    fn a_rule_that_comes_and_goes_too_often_is_told_to_stand_still() {
+        let mut known = Known::default();
+        let here = [document("a.yml", "one", "low")];
+        let mut at = 0;
+        let mut look = |known: &mut Known, documents: &[Document]| {
+            at += 10;
+            let until = EventTime(at + 5);
+            let changes = known.changes(&asked(documents), EventTime(at), until);
+            let counts = (changes.controls.len(), changes.diagnostics.len());
+            known.adopt(changes);
+            counts
+        };
+        for _ in 0..weir_detect::VERSIONS_MAX {
+            assert_eq!(look(&mut known, &here), (1, 0));
+            assert_eq!(look(&mut known, &[]), (1, 0));
+        }
+        // As long as it is so.
+        for _ in 0..2 {
+            assert_eq!(look(&mut known, &here), (0, 1));
+        }
+        // Nor is it taken to run where the journal has such an entry.
+        known.follow(&put(&here[0], EventTime(at + 1_000)));
+        assert!(known.current.is_empty());
     }
 
     #[test]

@@ -96,6 +96,7 @@ pub fn load(book: &mut RuleBook, wanted: Vec<Wanted>, since: EventTime) -> Loade
     let versions: BTreeMap<_, _> = book
         .rules()
         .into_iter()
+        .filter(|rule| rule.until == EventTime::MAX)
         .map(|rule| (rule.id, rule.version))
         .collect();
     for wanted in wanted {
