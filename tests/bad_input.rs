@@ -202,7 +202,7 @@ fn broken_requests_get_a_clear_answer() {
         .chain(&b"[".repeat(100_000))
         .copied()
         .collect::<Vec<u8>>();
-    let cases: [(&str, &str, &[u8], u16); 12] = [
+    let cases: [(&str, &str, &[u8], u16); 14] = [
         ("POST", events, b"", 400),
         ("POST", events, b"no json\n", 400),
         ("POST", events, b"\xff\xfe\n", 400),
@@ -210,6 +210,8 @@ fn broken_requests_get_a_clear_answer() {
         ("POST", events, &lists, 400),
         ("POST", events, &huge, 413),
         ("PUT", rules, b"title: [", 422),
+        ("PUT", rules, b"", 422),
+        ("PUT", rules, b"# nothing\n---\n", 422),
         (
             "PUT",
             rules,

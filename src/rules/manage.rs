@@ -139,6 +139,17 @@ impl Rules for ManageRules {
         self.caught_up()?;
         let turn = self.turn()?;
         let documents = rule_desk::documents(text, API_ORIGIN);
+        if documents.is_empty() {
+            // Whoever sends nothing has sent another file than was meant.
+            return Err(PutRule::Refused(vec![Diagnostic {
+                origin: API_ORIGIN.to_owned(),
+                line: Some(1),
+                column: None,
+                message: "there is no rule in the text".to_owned(),
+                hint: None,
+                refused: true,
+            }]));
+        }
         self.take(turn, &documents, Some(&api_origin(origin)))
     }
 
