@@ -16,7 +16,7 @@ use super::run::Entry;
 ///
 /// A window that begins at or before that time, and ends now, has the chain. Longer chains begin
 /// no later than shorter ones, so one pass in order of time is enough.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Chains {
     best: Vec<Option<i64>>,
 }

@@ -32,9 +32,9 @@ struct Kept {
 }
 
 impl Tail {
-    /// The members in a window before `from`, and the times of its first and last entry.
+    /// The members in a window that ends at or before `from`, and the times of its first and last entry.
     pub fn take_seen(&mut self, from: i64) -> (Box<Seen>, Option<(i64, i64)>) {
-        match self.0.take_if(|kept| kept.at < from).map(|kept| *kept) {
+        match self.0.take_if(|kept| kept.at <= from).map(|kept| *kept) {
             Some(Kept {
                 state: State::Seen(seen),
                 low,
@@ -44,10 +44,10 @@ impl Tail {
         }
     }
 
-    /// The state of the values in a window before `from`, and the times of its first and last
-    /// entry.
+    /// The state of the values in a window that ends at or before `from`, and the times of its
+    /// first and last entry.
     pub fn take_values(&mut self, valued: &Valued, from: i64) -> (Values, Option<(i64, i64)>) {
-        match self.0.take_if(|kept| kept.at < from).map(|kept| *kept) {
+        match self.0.take_if(|kept| kept.at <= from).map(|kept| *kept) {
             Some(Kept {
                 state: State::Values(values),
                 low,
@@ -57,7 +57,7 @@ impl Tail {
         }
     }
 
-    /// The chains up to an anchor before `from`, and its time.
+    /// The chains up to a time before `from`, and that time.
     pub fn take_chains(&mut self, members: usize, from: i64) -> (Chains, Option<i64>) {
         match self.0.take_if(|kept| kept.at < from).map(|kept| *kept) {
             Some(Kept {
@@ -85,9 +85,10 @@ impl Tail {
         }
     }
 
-    pub fn keep_chains(&mut self, chains: Chains, run: &Run, at: i64) {
-        if is_last(run, at) && run.entries().len() >= ENTRIES_MIN {
-            self.keep(State::Chains(chains), i64::MIN, at);
+    /// Keeps what the entries of `run` at or before `at` come to.
+    pub fn keep_chains(&mut self, chains: &Chains, run: &Run, at: i64) {
+        if run.entries().len() >= ENTRIES_MIN {
+            self.keep(State::Chains(chains.clone()), i64::MIN, at);
         }
     }
 

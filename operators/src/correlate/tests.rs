@@ -57,6 +57,8 @@ impl Sut {
             }
             retracted += 1;
         }
+        // Downstream, a removed rule takes all of its alerts along.
+        self.standing.retain(|_, row| !removed.contains(&row.plan));
         for (row, diff) in net.iter().filter(|(_, diff)| **diff > 0) {
             let known = self.standing.insert(row.alert, Arc::clone(row));
             if *diff != 1 || known.is_some() {
@@ -64,8 +66,6 @@ impl Sut {
             }
             raised += 1;
         }
-        // Downstream, a removed rule takes all of its alerts along.
-        self.standing.retain(|_, row| !removed.contains(&row.plan));
         Ok((raised, retracted))
     }
 
@@ -244,8 +244,14 @@ impl History {
             };
             match self.rng.random_range(0..10) {
                 0 => {
-                    self.plans.remove(id);
                     steps.push(PlanStep::Remove(*id));
+                    let mut plan = self.plans.remove(id).expect("chosen from the keys");
+                    // A plan whose end moves on goes and comes again.
+                    if self.rng.random_bool(0.5) {
+                        plan.until = EventTime::MAX;
+                        self.plans.insert(*id, plan.clone());
+                        steps.push(PlanStep::Put(plan));
+                    }
                 }
                 1 => {
                     let plan = self.plans.get_mut(id).expect("chosen from the keys");
@@ -263,8 +269,20 @@ impl History {
                         PlanKind::Value { bounds, .. } => {
                             *bounds = random_value_bounds(&mut self.rng);
                         }
-                        // The members are part of the plan's shape: only its version changes.
-                        PlanKind::Temporal { .. } | PlanKind::TemporalOrdered { .. } => {}
+                        // Which members must be seen is part of the plan's shape.
+                        PlanKind::Temporal { members, condition } => {
+                            let positive = |condition: &Member| {
+                                let mut marks = vec![false; usize::from(*members)];
+                                condition.mark_positive(&mut marks);
+                                marks
+                            };
+                            let other = random_condition(&mut self.rng);
+                            if positive(&other) == positive(condition) {
+                                *condition = other;
+                            }
+                        }
+                        // The order of members is, too: only the version changes.
+                        PlanKind::TemporalOrdered { .. } => {}
                     }
                     steps.push(PlanStep::Put(plan.clone()));
                 }

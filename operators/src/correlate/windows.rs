@@ -207,7 +207,6 @@ impl Condition {
         let entries = run.entries();
         let start = from.saturating_sub(self.timespan);
         let mut next = known.map_or_else(|| run.before(start), |at| run.up_to(at));
-        let mut last = None;
         while let Some(time) = entries.get(next).map(|entry| entry.time) {
             if time > to {
                 break;
@@ -216,16 +215,16 @@ impl Condition {
                 .iter()
                 .take_while(|entry| entry.time == time);
             let end = next + tied.count();
+            if end == entries.len() {
+                // Without the newest: more events of its time are likely still to come.
+                tail.keep_chains(&chains, run, time.saturating_sub(1));
+            }
             chains.add(&entries[next..end]);
             next = end;
-            last = Some(time);
             let low = time.saturating_sub(self.timespan);
             if time >= from && chains.begin().is_some_and(|begin| begin >= low) {
                 out.push(time);
             }
-        }
-        if let Some(last) = last {
-            tail.keep_chains(chains, run, last);
         }
     }
 
