@@ -13,12 +13,20 @@ use crate::data::Rule;
 /// Field that more rules read than any other.
 const READ: &str = "CommandLine";
 
-/// About so many bytes are in a corpus, however large its events.
+/// About so many bytes are in a corpus, and in one of events that are larger than most: such an event
+/// takes the other engine a second.
 const CORPUS_BYTES: usize = 4 << 20;
+const LARGE_BYTES: usize = 1 << 20;
+const LARGE_FROM: usize = 64 << 10;
 
 fn corpus(name: String, sources: &Sources, mut event: impl FnMut(u64) -> Json) -> Result<Corpus> {
     let size = event(0).to_string().len();
-    let count = (CORPUS_BYTES / size).clamp(20, 20_000) as u64;
+    let bytes = if size < LARGE_FROM {
+        CORPUS_BYTES
+    } else {
+        LARGE_BYTES
+    };
+    let count = (bytes / size).clamp(6, 20_000) as u64;
     let events = (0..count).map(|n| sources.windows(&event(n).to_string()));
     Ok(Corpus {
         name,
