@@ -58,6 +58,8 @@ pub(crate) struct Source<'a> {
 pub(crate) struct Draft<'a> {
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
     names: Names,
+    /// Values that were put into lists of names that stand several times.
+    appended: usize,
     /// Once a scan would be slow.
     index: Option<HashMap<Cow<'a, str>, usize>>,
     pub message: Cow<'a, str>,
@@ -209,14 +211,20 @@ impl<'a> Draft<'a> {
 
     /// Adds a field; a name that stands already holds all its values in a list.
     pub fn append(&mut self, name: Cow<'a, str>, value: Value<'a>) {
-        match self.position(&name).and_then(|at| self.fields.get_mut(at)) {
-            Some((_, Value::List(values))) if values.len() < FIELDS_MAX => values.push(value),
-            Some((_, Value::List(_))) => self.problem(Problem::TooManyFields),
+        let Some(at) = self.position(&name) else {
+            return self.push(name, value);
+        };
+        if self.appended == FIELDS_MAX {
+            return self.problem(Problem::TooManyFields);
+        }
+        self.appended += 1;
+        match self.fields.get_mut(at) {
+            Some((_, Value::List(values))) => values.push(value),
             Some((_, old)) => {
                 let first = std::mem::replace(old, Value::Null);
                 *old = Value::List(vec![first, value]);
             }
-            None => self.push(name, value),
+            None => {}
         }
     }
 

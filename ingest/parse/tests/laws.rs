@@ -1,9 +1,11 @@
 //! What holds for all bytes: no panic, the same answer twice, linear work, and JSON as `serde_json`
 //! accepts it.
 
+use std::io::BufReader;
+
 use proptest::prelude::*;
 use weir_parse::{Context, Zone, decode, event_json};
-use weir_schema::{Event, Format, Problem, ReceiveTime, Span, Value};
+use weir_schema::{Event, Format, Problem, ReceiveTime, Records, Span, Value};
 
 const FORMATS: [Format; 4] = [Format::Syslog, Format::Json, Format::Agent, Format::Auto];
 
@@ -145,6 +147,32 @@ proptest! {
         check(&frame, 1_772_409_600_000_000_000);
     }
 
+    /// Whatever a record holds, the cut is where the record ends.
+    #[test]
+    fn documents_are_cut_into_what_stands_in_them(
+        texts in prop::collection::vec(json_text(), 0..5),
+        (between, tail) in ("[ \n\t]{0,3}", "(,\"a\":\\{\"]}\":\\[\"\\\\\"\"\\]\\}){0,2}"),
+        reads in 1..40usize,
+    ) {
+        let is_json = |text: &&String| serde_json::from_str::<serde_json::Value>(text).is_ok();
+        let texts: Vec<_> = texts.iter().filter(is_json).collect();
+        let list = texts.iter().map(|text| format!("{between}{text}{between}"));
+        let list = list.collect::<Vec<_>>().join(",");
+        let document = format!("{{{between}\"Records\"{between}:[{list}]{tail}}}");
+        let theirs = serde_json::from_str::<serde_json::Value>(&document).unwrap();
+        prop_assert_eq!(theirs["Records"].as_array().unwrap().len(), texts.len());
+        let twice = format!("{document}\n{document}{{");
+        let mut input = BufReader::with_capacity(reads, twice.as_bytes());
+        let (mut records, mut record) = (Records::default(), Vec::new());
+        for text in texts.iter().chain(&texts) {
+            let cut = records.read(&mut input, &mut record, 1 << 20).unwrap();
+            prop_assert_eq!(cut, Some(false));
+            prop_assert_eq!(std::str::from_utf8(&record).unwrap(), text.as_str());
+        }
+        prop_assert_eq!(records.read(&mut input, &mut record, 1 << 20).unwrap(), None);
+        prop_assert_eq!(records.take_held(), b"{");
+    }
+
     #[test]
     fn json_is_accepted_as_serde_json_does(text in json_text()) {
         let theirs = serde_json::from_str::<serde_json::Value>(&text);
@@ -236,6 +264,17 @@ fn deep_wide_and_long_frames_are_bounded() {
     let list = format!("{{\"a\":[{}1]}}", "1,".repeat(50_000));
     let event = decode(list.as_bytes(), &context(Format::Json));
     assert_eq!(problems(&event), ["time_missing", "too_many_fields"]);
+
+    // Names that stand again and again: their lists together are bounded.
+    let names: Vec<_> = (0..5_000).map(|n| format!("k{}=\"\"", n % 7)).collect();
+    let data = format!("<13>1 - h a 1 m [x {}] text", names.join(" "));
+    let event = decode(data.as_bytes(), &context(Format::Syslog));
+    assert_eq!(problems(&event), ["time_missing", "too_many_fields"]);
+    let values = event.fields.iter().map(|(_, value)| match value {
+        Value::List(values) => values.len(),
+        _ => 0,
+    });
+    assert_eq!(values.sum::<usize>(), weir_parse::FIELDS_MAX + 7);
 }
 
 /// A mebibyte of each: were any of them read in quadratic time, this test would not end.
