@@ -266,15 +266,31 @@ impl Cursor<'_> {
         self.one_of(b"-/")?;
         let day = self.digits(2)?;
         self.one_of(b"Tt ")?;
+        self.time_of(year, month, day)
+    }
+
+    /// `10/Oct/2000:13:55:36[.f]` or `10-Oct-2000 13:55:36[.f]`; the day may have one digit.
+    pub fn day_month_year(&mut self) -> Option<Civil> {
+        let day = self.digits(2).or_else(|| self.digits(1))?;
+        self.one_of(b"/-")?;
+        let month = month(self.0.get(..3)?)?;
+        self.0 = self.0.get(3..)?;
+        self.one_of(b"/-")?;
+        let year = i64::from(self.digits(4)?);
+        self.one_of(b": ")?;
+        self.time_of(year, month, day)
+    }
+
+    /// `HH:MM:SS[.f]` of this day.
+    pub fn time_of(&mut self, year: i64, month: u32, day: u32) -> Option<Civil> {
         let hour = self.digits(2)?;
         self.one_of(b":")?;
         let minute = self.digits(2)?;
         self.one_of(b":")?;
         let second = self.digits(2)?;
-        let nano = if self.one_of(b".,").is_some() {
-            self.nanos()
-        } else {
-            0
+        let nano = match self.one_of(b".,") {
+            Some(_) => self.nanos(),
+            None => 0,
         };
         Some(Civil {
             year,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::text::{is_address, source_address};
 use crate::draft::Draft;
-use crate::time::{self, Civil, Cursor, Stamp, Zone};
+use crate::time::{Cursor, Stamp, Zone};
 
 /// Longest method: `BASELINE-CONTROL` and `UPDATEREDIRECTREF` are the longest registered.
 const METHOD_BYTES_MAX: usize = 20;
@@ -158,31 +158,10 @@ pub(super) fn request<'a>(request: &'a str, draft: &mut Draft<'a>) {
 /// `10/Oct/2000:13:55:36 -0700`
 fn stamp(text: &str, zone: Zone) -> Option<Stamp> {
     let mut at = Cursor(text.as_bytes());
-    // Some write the first days of a month with one digit.
-    let day = at.digits(2).or_else(|| at.digits(1))?;
-    at.one_of(b"/")?;
-    let month = time::month(at.0.get(..3)?)?;
-    at.0 = at.0.get(3..)?;
-    at.one_of(b"/")?;
-    let year = i64::from(at.digits(4)?);
-    at.one_of(b":")?;
-    let hour = at.digits(2)?;
-    at.one_of(b":")?;
-    let minute = at.digits(2)?;
-    at.one_of(b":")?;
-    let second = at.digits(2)?;
+    let civil = at.day_month_year()?;
     let offset = match at.one_of(b" ") {
         Some(_) => Some(at.offset()?),
         None => None,
     };
-    Civil {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        nano: 0,
-    }
-    .stamp(offset, zone)
+    civil.stamp(offset, zone)
 }

@@ -8,7 +8,7 @@ use super::text::{
     source_address, source_end, user, word,
 };
 use crate::draft::Draft;
-use crate::time::{self, Civil, Cursor, Stamp, Zone};
+use crate::time::{self, Cursor, Stamp, Zone};
 
 /// Most bracketed parts at the front of an Apache line: time, module, process, client.
 const PARTS_MAX: usize = 5;
@@ -114,27 +114,9 @@ pub(super) fn asctime(text: &str, zone: Zone) -> Option<Stamp> {
     let _weekday = words.next()?;
     let month = time::month(words.next()?.as_bytes())?;
     let day = words.next()?.parse().ok()?;
-    let mut at = Cursor(words.next()?.as_bytes());
-    let hour = at.digits(2)?;
-    at.one_of(b":")?;
-    let minute = at.digits(2)?;
-    at.one_of(b":")?;
-    let second = at.digits(2)?;
-    let nano = match at.one_of(b".") {
-        Some(_) => at.nanos(),
-        None => 0,
-    };
+    let mut time = Cursor(words.next()?.as_bytes());
     let year = words.next().filter(|year| year.len() == 4)?.parse().ok()?;
-    Civil {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        nano,
-    }
-    .stamp(None, zone)
+    time.time_of(year, month, day)?.stamp(None, zone)
 }
 
 fn apache_text<'a>(text: &'a str, draft: &mut Draft<'a>) {

@@ -3,7 +3,7 @@
 use super::access;
 use super::text::{FAILURE, done, is_address, source_address};
 use crate::draft::Draft;
-use crate::time::{self, Civil, Cursor, Stamp, Zone};
+use crate::time::{Cursor, Stamp, Zone};
 
 /// Reads `ADDRESS:PORT [time] frontend backend/server timers status bytes … "request"`; false, with
 /// nothing written, where it is not that.
@@ -66,31 +66,6 @@ fn split(message: &str) -> Option<((&str, &str), &str, &str)> {
 
 /// `14/Jan/2015:12:48:57.127`
 fn stamp(text: &str, zone: Zone) -> Option<Stamp> {
-    let mut at = Cursor(text.as_bytes());
-    let day = at.digits(2)?;
-    at.one_of(b"/")?;
-    let month = time::month(at.0.get(..3)?)?;
-    at.0 = at.0.get(3..)?;
-    at.one_of(b"/")?;
-    let year = i64::from(at.digits(4)?);
-    at.one_of(b":")?;
-    let hour = at.digits(2)?;
-    at.one_of(b":")?;
-    let minute = at.digits(2)?;
-    at.one_of(b":")?;
-    let second = at.digits(2)?;
-    let nano = match at.one_of(b".") {
-        Some(_) => at.nanos(),
-        None => 0,
-    };
-    Civil {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        nano,
-    }
-    .stamp(None, zone)
+    let civil = Cursor(text.as_bytes()).day_month_year()?;
+    civil.stamp(None, zone)
 }

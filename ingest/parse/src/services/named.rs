@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::text::{FAILURE, cut, first_word, is_address, is_port, source_address, word};
 use crate::draft::Draft;
-use crate::time::{self, Civil, Cursor, Stamp, Zone};
+use crate::time::{Cursor, Stamp, Zone};
 
 /// Reads `[time] [category: severity: ]client [@0x…] ADDRESS#PORT [(name)]: …`; false, with nothing
 /// written, where it is not that.
@@ -88,31 +88,6 @@ pub(super) fn bare<'a>(line: &'a str, zone: Zone, draft: &mut Draft<'a>) -> bool
 
 /// `19-Oct-2022 05:34:02.425`
 fn stamp(line: &str, zone: Zone) -> Option<Stamp> {
-    let mut at = Cursor(line.as_bytes());
-    let day = at.digits(2)?;
-    at.one_of(b"-")?;
-    let month = time::month(at.0.get(..3)?)?;
-    at.0 = at.0.get(3..)?;
-    at.one_of(b"-")?;
-    let year = i64::from(at.digits(4)?);
-    at.one_of(b" ")?;
-    let hour = at.digits(2)?;
-    at.one_of(b":")?;
-    let minute = at.digits(2)?;
-    at.one_of(b":")?;
-    let second = at.digits(2)?;
-    let nano = match at.one_of(b".") {
-        Some(_) => at.nanos(),
-        None => 0,
-    };
-    Civil {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        nano,
-    }
-    .stamp(None, zone)
+    let civil = Cursor(line.as_bytes()).day_month_year()?;
+    civil.stamp(None, zone)
 }
