@@ -11,6 +11,7 @@ use crate::condition;
 use crate::diagnostic::{Checked, Refusal};
 use crate::document::{Body, Detection, Document, Shape, own_shape};
 use crate::matcher::{Expr, Matcher};
+use crate::sources;
 use crate::yaml::Node;
 
 /// More filters in force or past are refused.
@@ -116,11 +117,7 @@ impl Filter {
             let name = rule.name.as_ref();
             rules.contains(&*rule.id) || name.is_some_and(|name| rules.contains(name))
         };
-        let word = |own: &Option<String>, rule: &Option<String>| own.is_none() || own == rule;
-        let (own, stated) = (&self.logsource, &detection.logsource);
-        word(&own.category, &stated.category)
-            && word(&own.product, &stated.product)
-            && word(&own.service, &stated.service)
+        sources::has_words(&self.logsource, &detection.logsource)
             && self.rules.as_ref().is_none_or(listed)
     }
 }

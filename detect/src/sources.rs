@@ -131,6 +131,21 @@ impl LogSources {
     }
 }
 
+/// Whether `found` has every word that is stated.
+pub(crate) fn has_words(stated: &LogSource, found: &LogSource) -> bool {
+    let word =
+        |stated: &Option<String>, found: &Option<String>| stated.is_none() || stated == found;
+    word(&stated.product, &found.product)
+        && word(&stated.service, &found.service)
+        && word(&stated.category, &found.category)
+}
+
+/// Whether an event of these words may be of a mapping's product: it states none, or the same.
+pub(crate) fn may_be_of(product: Option<&String>, found: &LogSource) -> bool {
+    let own = found.product.as_ref();
+    own.is_none() || product.is_none() || own == product
+}
+
 fn mapped(entries: &[&SourceEntry]) -> Reading {
     let mut renames = Arc::<Renames>::default();
     let mut conditions: Vec<Condition> = Vec::new();
@@ -165,21 +180,13 @@ impl Reading {
     pub(crate) fn admits(&self, stated: &LogSource, view: &View<'_>) -> bool {
         let found = &view.event.logsource;
         match self {
-            Self::Words => {
-                let word = |stated: &Option<String>, found: &Option<String>| {
-                    stated.is_none() || stated == found
-                };
-                word(&stated.product, &found.product)
-                    && word(&stated.service, &found.service)
-                    && word(&stated.category, &found.category)
-            }
+            Self::Words => has_words(stated, found),
             Self::Mapped {
                 product,
                 conditions,
                 ..
             } => {
-                let fits = |own: &String| product.is_none() || product.as_ref() == Some(own);
-                found.product.as_ref().is_none_or(fits)
+                may_be_of(product.as_ref(), found)
                     && conditions
                         .iter()
                         .all(|c| c.holds(view.event.get(&c.field), view))

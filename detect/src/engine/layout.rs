@@ -16,8 +16,43 @@ const ALIKE_MAX: usize = 4;
 pub(crate) struct LayoutId(u32);
 
 impl LayoutId {
-    pub(crate) fn place(self) -> usize {
+    fn place(self) -> usize {
         self.0 as usize
+    }
+}
+
+/// What is worked out for a layout once, by whoever reads events of it.
+#[derive(Debug)]
+pub(crate) struct ByLayout<T> {
+    known: Vec<Option<T>>,
+    generation: u32,
+}
+
+impl<T> Default for ByLayout<T> {
+    fn default() -> Self {
+        Self {
+            known: Vec::new(),
+            generation: 0,
+        }
+    }
+}
+
+impl<T> ByLayout<T> {
+    /// What is known of the layout; `learn` finds it out of the names where it is new.
+    pub(crate) fn of(
+        &mut self,
+        (layouts, layout): (&Layouts, LayoutId),
+        learn: impl FnOnce(&[Box<str>]) -> T,
+    ) -> &T {
+        if self.generation != layouts.generation() {
+            self.generation = layouts.generation();
+            self.known.clear();
+        }
+        let at = layout.place();
+        if self.known.len() <= at {
+            self.known.resize_with(at + 1, || None);
+        }
+        self.known[at].get_or_insert_with(|| learn(layouts.names(layout)))
     }
 }
 
@@ -74,11 +109,11 @@ pub(crate) struct Layouts {
 
 impl Layouts {
     /// Ids of another generation mean nothing.
-    pub(crate) fn generation(&self) -> u32 {
+    fn generation(&self) -> u32 {
         self.generation
     }
 
-    pub(crate) fn names(&self, id: LayoutId) -> &[Box<str>] {
+    fn names(&self, id: LayoutId) -> &[Box<str>] {
         let layout = self.layouts.get(id.place());
         layout.map_or(&[], |layout| layout.names.as_slice())
     }

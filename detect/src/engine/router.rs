@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use weir_schema::{Event, LogSource};
 
 use crate::engine::field::{Atom, FieldBuilder, Scratch};
-use crate::engine::layout::{LayoutId, Layouts};
+use crate::engine::layout::{ByLayout, LayoutId, Layouts};
 use crate::engine::program::is_number;
 use crate::engine::scope::Asked;
 use crate::index::Route;
-use crate::sources::Reading;
+use crate::sources::{self, Reading};
 
 /// More log sources in words are numbered anew: whoever makes them up should not fill memory.
 const WORDS_MAX: usize = 1_024;
@@ -64,8 +64,7 @@ pub(crate) struct Router {
     fields: Vec<Asked>,
     places: HashMap<String, u32>,
     /// By layout: place in the event's fields, and in `fields`.
-    slots: Vec<Option<Vec<(u16, u32)>>>,
-    slots_of: u32,
+    slots: ByLayout<Vec<(u16, u32)>>,
     words: Vec<LogSource>,
     /// By a few bytes of the words: the number of those that were last of this kind.
     recent: [u32; RECENT],
@@ -79,8 +78,7 @@ impl Default for Router {
             gates: Vec::new(),
             fields: Vec::new(),
             places: HashMap::new(),
-            slots: Vec::new(),
-            slots_of: 0,
+            slots: ByLayout::default(),
             words: Vec::new(),
             recent: [0; RECENT],
             routes: HashMap::default(),
@@ -143,10 +141,9 @@ impl Router {
     pub(crate) fn find(
         &mut self,
         event: &Event<'_>,
-        (layouts, layout): (&Layouts, LayoutId),
+        layout: (&Layouts, LayoutId),
         scratch: &mut Scratch,
     ) -> Result<usize, Admitted> {
-        self.learn(layouts, layout);
         let words = self.words_of(&event.logsource);
         let mut key = self.key.take().unwrap_or(Key {
             words,
@@ -154,9 +151,14 @@ impl Router {
         });
         key.words = words;
         key.atoms.clear();
-        let slots = self.slots.get(layout.place()).and_then(Option::as_ref);
+        let places = &self.places;
+        let slots = self.slots.of(layout, |names| {
+            let names = (0..).zip(names);
+            let slots = names.filter_map(|(at, name)| Some((at, *places.get(&**name)?)));
+            slots.collect()
+        });
         let mut lists = false;
-        for (position, field) in slots.into_iter().flatten() {
+        for (position, field) in slots {
             let value = event.fields.get(usize::from(*position)).map(|(_, v)| v);
             let asked = self.fields.get_mut(*field as usize);
             if let (Some(value), Some(asked)) = (value, asked) {
@@ -191,15 +193,9 @@ impl Router {
         let mut readings = Vec::new();
         for gate in &self.gates {
             let admits = match &gate.wanted {
-                Wanted::Words(stated) => {
-                    let word = |a: &Option<String>, b: &Option<String>| a.is_none() || a == b;
-                    word(&stated.product, &found.product)
-                        && word(&stated.service, &found.service)
-                        && word(&stated.category, &found.category)
-                }
+                Wanted::Words(stated) => sources::has_words(stated, found),
                 Wanted::Atoms(product, atoms) => {
-                    let other = |own: &String| product.as_ref().is_some_and(|p| p != own);
-                    !found.product.as_ref().is_some_and(other)
+                    sources::may_be_of(product.as_ref(), found)
                         && atoms.iter().all(|atom| key.atoms.contains(atom))
                 }
             };
@@ -228,25 +224,5 @@ impl Router {
         let number = number as u32; // Below WORDS_MAX.
         self.recent[kind] = number;
         number
-    }
-
-    fn learn(&mut self, layouts: &Layouts, layout: LayoutId) {
-        if self.slots_of != layouts.generation() {
-            self.slots_of = layouts.generation();
-            self.slots.clear();
-        }
-        let at = layout.place();
-        if self.slots.get(at).is_some_and(Option::is_some) {
-            return;
-        }
-        if self.slots.len() <= at {
-            self.slots.resize_with(at + 1, || None);
-        }
-        let names = (0..).zip(layouts.names(layout));
-        let slots = names.filter_map(|(position, name)| {
-            let field = self.places.get(&**name)?;
-            Some((position, *field))
-        });
-        self.slots[at] = Some(slots.collect());
     }
 }

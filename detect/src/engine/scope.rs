@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use weir_schema::{Event, Value};
 
 use crate::engine::field::{Atom, FieldMatcher, LINES_BYTES_MIN, Scratch};
-use crate::engine::layout::{LayoutId, Layouts};
+use crate::engine::layout::{ByLayout, LayoutId, Layouts};
 use crate::engine::lines::Lines;
 use crate::engine::memo::{Limits, Memo, Remembered};
 use crate::engine::program::{Instance, Node, Place, Program, Rule, is_message};
@@ -165,6 +165,23 @@ struct Slots {
     message: Option<u32>,
 }
 
+impl Slots {
+    /// Where the fields of these names go. `message`: where the message is asked.
+    fn of(names: &[Box<str>], places: &HashMap<String, u32>, message: Option<u32>) -> Self {
+        let mut slots = Self {
+            message,
+            ..Self::default()
+        };
+        for (position, name) in (0..).zip(names) {
+            if let Some(field) = places.get(&**name) {
+                slots.fields.push((position, *field));
+                slots.message = slots.message.filter(|message| message != field);
+            }
+        }
+        slots
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Scope {
     instances: Vec<Instance>,
@@ -177,8 +194,7 @@ pub(crate) struct Scope {
     message: Option<u32>,
     everywhere: Option<Asked>,
     sieve: Option<Sieve>,
-    slots: Vec<Option<Slots>>,
-    slots_of: u32,
+    slots: ByLayout<Slots>,
     /// By atom and by rule: the event for which it was last set.
     answered: Vec<u32>,
     called: Vec<u32>,
@@ -202,8 +218,7 @@ impl Scope {
             message: None,
             everywhere: None,
             sieve: None,
-            slots: Vec::new(),
-            slots_of: 0,
+            slots: ByLayout::default(),
             now: 0,
             candidates: Vec::new(),
         };
@@ -250,12 +265,11 @@ impl Scope {
     pub(crate) fn run(
         &mut self,
         event: &Event<'_>,
-        (layouts, layout): (&Layouts, LayoutId),
+        layout: (&Layouts, LayoutId),
         scratch: &mut Scratch,
         mut matched: impl FnMut(u32),
     ) {
         self.begin();
-        self.learn(layouts, layout);
         let mut tally = Tally {
             now: self.now,
             answered: &mut self.answered,
@@ -263,23 +277,25 @@ impl Scope {
             candidates: &mut self.candidates,
         };
         let triggers = self.triggers.as_slice();
-        if let Some(Some(slots)) = self.slots.get(layout.place()) {
-            for (position, field) in &slots.fields {
-                let value = event.fields.get(usize::from(*position)).map(|(_, v)| v);
-                let asked = self.fields.get_mut(*field as usize);
-                if let (Some(value), Some(asked)) = (value, asked) {
-                    asked.ask(value, triggers, scratch, &mut |verdict| tally.add(verdict));
-                }
+        let (places, message) = (&self.places, self.message);
+        let slots = self
+            .slots
+            .of(layout, |names| Slots::of(names, places, message));
+        for (position, field) in &slots.fields {
+            let value = event.fields.get(usize::from(*position)).map(|(_, v)| v);
+            let asked = self.fields.get_mut(*field as usize);
+            if let (Some(value), Some(asked)) = (value, asked) {
+                asked.ask(value, triggers, scratch, &mut |verdict| tally.add(verdict));
             }
-            let asked = slots
-                .message
-                .and_then(|at| self.fields.get_mut(at as usize));
-            if let Some(asked) = asked {
-                let message = Value::Text(Cow::Borrowed(&*event.message));
-                asked.ask(&message, triggers, scratch, &mut |verdict| {
-                    tally.add(verdict)
-                });
-            }
+        }
+        let asked = slots
+            .message
+            .and_then(|at| self.fields.get_mut(at as usize));
+        if let Some(asked) = asked {
+            let message = Value::Text(Cow::Borrowed(&*event.message));
+            asked.ask(&message, triggers, scratch, &mut |verdict| {
+                tally.add(verdict)
+            });
         }
         let sieve = self.sieve.as_mut();
         if let Some(everywhere) = &mut self.everywhere
@@ -305,32 +321,6 @@ impl Scope {
             self.called.fill(0);
             1
         });
-    }
-
-    /// Finds out where the fields of a layout go, once.
-    fn learn(&mut self, layouts: &Layouts, layout: LayoutId) {
-        if self.slots_of != layouts.generation() {
-            self.slots_of = layouts.generation();
-            self.slots.clear();
-        }
-        let at = layout.place();
-        if self.slots.get(at).is_some_and(Option::is_some) {
-            return;
-        }
-        if self.slots.len() <= at {
-            self.slots.resize_with(at + 1, || None);
-        }
-        let mut slots = Slots {
-            message: self.message,
-            ..Slots::default()
-        };
-        for (position, name) in (0..).zip(layouts.names(layout)) {
-            if let Some(field) = self.places.get(&**name) {
-                slots.fields.push((position, *field));
-                slots.message = slots.message.filter(|message| message != field);
-            }
-        }
-        self.slots[at] = Some(slots);
     }
 
     fn matches(&self, rule: u32, event: &Event<'_>) -> bool {
