@@ -409,7 +409,7 @@ fn is_path(text: &str) -> bool {
 
 #[test]
 fn every_key_of_the_configuration_is_documented() {
-    let config = read("src/config.rs");
+    let config = read("src/config/mod.rs");
     let page = read("docs/configuration.md");
     let example = read("examples/weir.toml");
     let mut faults = Vec::new();
