@@ -3,8 +3,8 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
-    Bound, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, Level, Member, Plan, PlanId,
-    PlanKind, Position, RuleVersion, Span, Statistic, TenantKey, ValueBound,
+    Bound, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, Hearer, Level, Member, Plan,
+    PlanId, PlanKind, Position, RuleVersion, Span, Statistic, TenantKey, ValueBound,
 };
 
 use crate::random::{Zipf, scatter, seeded};
@@ -81,6 +81,7 @@ pub fn plan(name: &str, timespan: Span) -> Plan {
         group_by: vec!["key".into()],
         since: EventTime::MIN,
         until: EventTime::MAX,
+        hearer: Hearer::Alerts,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weir_schema::{Bound, EventTime, Plan, PlanId, PlanKind, RuleId, Span};
+use weir_schema::{Bound, EventTime, Hearer, Plan, PlanId, PlanKind, RuleId, Span};
 
 use crate::correlation::Correlation;
 use crate::document::{Body, Detection, Document, Grouping};
@@ -87,6 +87,7 @@ fn plan(
         group_by: group_by.to_vec(),
         since,
         until,
+        hearer: Hearer::Alerts,
     }
 }
 

@@ -94,6 +94,10 @@ hash64! {
     PlanId
 }
 hash64! {
+    /// A what-if: rule changes that run beside the rules, by the entry that began them.
+    WhatIfId
+}
+hash64! {
     /// A version of a rule: hash of its text.
     RuleVersion
 }

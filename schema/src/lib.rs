@@ -27,13 +27,13 @@ pub use alert::{
 pub use event::{Event, LogSource, Problem, Value};
 pub use id::{
     AlertId, BatchSeq, Epoch, EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, SourceKey,
-    TenantKey,
+    TenantKey, WhatIfId,
 };
 pub use journal::{Batch, Control, Delivery, Entry, Format, SealedEpoch, TimeBounds, Transport};
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
 pub use records::Records;
 pub use rule::{
-    Bound, Decimal, Fact, FactValue, Level, Member, Plan, PlanKind, Statistic, ValueBound,
+    Bound, Decimal, Fact, FactValue, Hearer, Level, Member, Plan, PlanKind, Statistic, ValueBound,
 };
 pub use time::{EventTime, ReceiveTime, Span};
 pub use zeek::{HEADER_BYTES_MAX as ZEEK_HEADER_BYTES_MAX, ZeekLog};

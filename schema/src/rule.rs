@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, TenantKey};
+use crate::id::{EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, TenantKey, WhatIfId};
 use crate::time::{EventTime, Span};
 
 /// How bad it is, as the rule's author sees it.
@@ -183,6 +183,20 @@ pub enum PlanKind {
     },
 }
 
+/// Who hears what a plan says.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum Hearer {
+    /// Its rows are alerts.
+    #[default]
+    Alerts,
+    /// Its episodes are members of other plans, and make no rows.
+    Members,
+    /// Its rows belong to a what-if: neither ledger nor outbox ever holds them.
+    WhatIf(WhatIfId),
+}
+
 /// A rule that raises alerts, with the parameters under which it runs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Plan {
@@ -200,6 +214,7 @@ pub struct Plan {
     pub since: EventTime,
     /// ... and before it.
     pub until: EventTime,
+    pub hearer: Hearer,
 }
 
 impl Plan {

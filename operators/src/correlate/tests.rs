@@ -10,8 +10,8 @@ use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
     AlertId, AlertRow, Bound, Decimal, EventId, EventTime, Evidence, Fact, FactValue, GroupKey,
-    Level, Member, Plan, PlanId, PlanKind, Position, RuleVersion, Span, Statistic, TenantKey,
-    ValueBound,
+    Hearer, Level, Member, Plan, PlanId, PlanKind, Position, RuleVersion, Span, Statistic,
+    TenantKey, ValueBound,
 };
 
 use super::fault::{self, Fault};
@@ -193,6 +193,7 @@ fn random_plan(rng: &mut ChaCha8Rng, id: u64, name: Option<&str>) -> Plan {
         group_by: Vec::new(),
         since: EventTime::MIN,
         until: EventTime::MAX,
+        hearer: Hearer::Alerts,
     }
 }
 
