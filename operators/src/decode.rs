@@ -264,8 +264,9 @@ impl Decoder {
                 time: *time,
             }),
             Control::Finish => out.observations.push(Observation::Finish),
-            // What they change is in the book.
-            Control::RulePut { .. }
+            // What they change is in the book; where sinks stand bears on no result.
+            Control::Delivered(_)
+            | Control::RulePut { .. }
             | Control::RuleDisable { .. }
             | Control::RuleRemove { .. }
             | Control::Settings { .. } => {}

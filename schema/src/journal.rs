@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::id::{BatchSeq, Epoch, SourceKey, TenantKey};
+use crate::id::{AlertId, BatchSeq, Epoch, SourceKey, TenantKey};
 use crate::time::{EventTime, ReceiveTime};
 
 /// How a batch came in.
@@ -17,6 +17,9 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// All transports, in the order of their declaration.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Http, Self::Agent, Self::File];
+
     /// The label that metrics and the API use.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -138,6 +141,37 @@ pub enum Control {
         /// Events before it are read under what was said before.
         since: EventTime,
     },
+    /// How far a sink has come, so that a rebuilt store does not send twice. Bears on no result.
+    Delivered(Delivered),
+}
+
+/// What changed of a sink's state since its entry before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// Name of the sink, from configuration.
+    pub sink: String,
+    /// Outbox rows up to this one are delivered, but for those of alerts that are held back.
+    pub epoch: Epoch,
+    pub ordinal: u32,
+    /// Alerts that are held back, and were not, or otherwise, in the entry before.
+    pub held: Vec<HeldBack>,
+    /// Alerts that were held back in the entry before, and are no longer.
+    pub freed: Vec<AlertId>,
+    /// Why nothing is sent until a person says so.
+    pub stopped: Option<String>,
+}
+
+/// An alert of which a sink has rows that are not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    pub alert: AlertId,
+    /// The first outbox row of the alert that is not delivered.
+    pub epoch: Epoch,
+    pub ordinal: u32,
+    /// When it was first tried, or read.
+    pub since: ReceiveTime,
+    /// Why it was given up, if it was.
+    pub dead: Option<String>,
 }
 
 /// How event time is bounded. Spans in nanoseconds; see `docs/ARCHITECTURE.md`, "Time".

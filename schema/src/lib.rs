@@ -18,6 +18,8 @@ pub mod agent;
 
 pub mod records;
 
+pub mod said;
+
 pub mod zeek;
 
 pub use alert::{
@@ -29,7 +31,10 @@ pub use id::{
     AlertId, BatchSeq, Epoch, EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, SourceKey,
     TenantKey, WhatIfId,
 };
-pub use journal::{Batch, Control, Delivery, Entry, Format, SealedEpoch, TimeBounds, Transport};
+pub use journal::{
+    Batch, Control, Delivered, Delivery, Entry, Format, HeldBack, SealedEpoch, TimeBounds,
+    Transport,
+};
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
 pub use records::Records;
 pub use rule::{

@@ -24,7 +24,6 @@ mod events;
 
 mod alerts;
 mod rules;
-mod said;
 mod stream;
 
 mod health;

@@ -4,54 +4,13 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
+use weir_schema::said::Histories;
 use weir_schema::{
-    AlertId, AlertRecord, Batch, Change, Epoch, EventTime, EvidenceItem, Level, ReceiveTime,
-    RuleId, RuleVersion,
+    AlertId, AlertRecord, Batch, Change, EventTime, EvidenceItem, Level, ReceiveTime, RuleId,
+    RuleVersion,
 };
 
-/// A place in the outbox: the row `ordinal` of an epoch. `(0, 0)` is before every row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor {
-    pub epoch: Epoch,
-    pub ordinal: u32,
-}
-
-impl Cursor {
-    /// Before every row, since epochs count from 1.
-    pub const START: Self = Self {
-        epoch: Epoch(0),
-        ordinal: 0,
-    };
-
-    /// Where a change stands.
-    #[must_use]
-    pub const fn of(change: &Change) -> Self {
-        Self {
-            epoch: change.epoch,
-            ordinal: change.ordinal,
-        }
-    }
-
-    /// Reads `<epoch>-<n>`, digits only.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (epoch, ordinal) = text.split_once('-')?;
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if !digits(epoch) || !digits(ordinal) {
-            return None;
-        }
-        Some(Self {
-            epoch: Epoch(epoch.parse().ok()?),
-            ordinal: ordinal.parse().ok()?,
-        })
-    }
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}", self.epoch.0, self.ordinal)
-    }
-}
+pub use weir_schema::said::Cursor;
 
 /// Why a port could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +109,17 @@ pub trait Alerts: Send + Sync {
 
     /// The last row; [`Cursor::START`] where there is none.
     fn latest(&self) -> Result<Cursor, PortError>;
+}
+
+impl Histories for dyn Alerts {
+    type Error = PortError;
+
+    fn history(&self, alert: AlertId) -> Result<Vec<Change>, PortError> {
+        Ok(self
+            .get(alert)?
+            .map(|(_, changes)| changes)
+            .unwrap_or_default())
+    }
 }
 
 /// Says that the outbox has grown.

@@ -15,12 +15,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
+use weir_schema::said::Filter;
 
 use crate::metrics::WebMetrics;
 use crate::ports::{Cursor, PortError};
 use crate::problem::Problem;
 use crate::query::Params;
-use crate::said::Filter;
 use crate::server::State;
 use crate::wire::change_json_as;
 
@@ -93,6 +93,7 @@ async fn open(
     let filter = Filter {
         level_min: params.level()?,
         provisional: provisional.unwrap_or(false),
+        ..Filter::default()
     };
     let after = read_cursor(request, &params)?;
     let Ok(permit) = state.streams.clone().try_acquire_owned() else {
@@ -255,7 +256,7 @@ impl Listener {
 
     fn read(&self) -> impl Future<Output = Result<Read, PortError>> + use<> {
         let alerts = self.state.ports.alerts.clone();
-        let (filter, format, after) = (self.filter, self.format, self.cursor);
+        let (filter, format, after) = (self.filter.clone(), self.format, self.cursor);
         let read = web::block(move || {
             let rows = alerts.outbox(after, ROWS_MAX)?;
             let mut read = Read {

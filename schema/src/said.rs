@@ -1,36 +1,92 @@
-//! Which changes a stream says, and by which word, so that what was said is always corrected.
+//! Which changes a listener hears, and by which word, so that what was said is always corrected.
 //!
-//! A filtered stream starts to speak of an alert when it first passes the filter: that is its
-//! `raised`, whatever happened before. From then on it says everything about it, until it is
-//! retracted, or swallowed, which the alert that swallows it says. Of an alert that it never raised
-//! it says nothing. All this is a function of the kept changes alone, not of the connection, so a
-//! resumed stream goes on as if it had never been cut.
+//! A filtered listener first hears of an alert when it passes the filter: that is its `raised`,
+//! whatever happened before. From then on it hears everything about it, until it is retracted, or
+//! swallowed, which the alert that swallows it says. Of an alert that was never raised to it, it
+//! hears nothing. All this is a function of the kept changes alone, not of the connection, so a
+//! stream that is resumed, or a sink, goes on as if it had never been cut.
 
-use weir_schema::{AlertId, AlertState, Change, ChangeKind, Level};
+use crate::alert::{AlertRecord, AlertState, Change, ChangeKind};
+use crate::id::{AlertId, Epoch};
+use crate::rule::Level;
 
-use crate::ports::{Alerts, Cursor, PortError};
+/// A place in the outbox: the row `ordinal` of an epoch. `(0, 0)` is before every row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cursor {
+    pub epoch: Epoch,
+    pub ordinal: u32,
+}
+
+impl Cursor {
+    /// Before every row, since epochs count from 1.
+    pub const START: Self = Self {
+        epoch: Epoch(0),
+        ordinal: 0,
+    };
+
+    /// Where a change stands.
+    #[must_use]
+    pub const fn of(change: &Change) -> Self {
+        Self {
+            epoch: change.epoch,
+            ordinal: change.ordinal,
+        }
+    }
+
+    /// Reads `<epoch>-<n>`, digits only.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (epoch, ordinal) = text.split_once('-')?;
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !digits(epoch) || !digits(ordinal) {
+            return None;
+        }
+        Some(Self {
+            epoch: Epoch(epoch.parse().ok()?),
+            ordinal: ordinal.parse().ok()?,
+        })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.epoch.0, self.ordinal)
+    }
+}
+
+/// The kept changes, to look back in.
+pub trait Histories {
+    type Error;
+
+    /// All kept changes of an alert, oldest first; none where it is not known.
+    fn history(&self, alert: AlertId) -> Result<Vec<Change>, Self::Error>;
+}
 
 /// How many mergers deep it is followed who was told what; beyond, the alert counts as told:
 /// saying too much is mended by the next row, silence is not.
 const MERGERS_MAX: u8 = 4;
 
-/// What a listener wants to hear.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Filter {
+/// What a listener wants to hear. All conditions must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
     /// This level or worse.
-    pub(crate) level_min: Option<Level>,
+    pub level_min: Option<Level>,
     /// Also alerts that the watermark has not confirmed yet.
-    pub(crate) provisional: bool,
+    pub provisional: bool,
+    /// Of these rules, by id; of all where empty.
+    pub rules: Vec<String>,
+    /// Of these tenants, by name; of all where empty.
+    pub tenants: Vec<String>,
 }
 
 impl Filter {
     /// The word under which `change` is said; `None` where it is withheld.
-    pub(crate) fn word(
+    pub fn word<H: Histories + ?Sized>(
         &self,
-        alerts: &dyn Alerts,
+        alerts: &H,
         change: &Change,
-    ) -> Result<Option<ChangeKind>, PortError> {
-        if self.provisional && self.level_min.is_none() {
+    ) -> Result<Option<ChangeKind>, H::Error> {
+        if self.is_open() {
             return Ok(Some(change.kind));
         }
         let said = if change.kind == ChangeKind::Raised && change.record.revision <= 1 {
@@ -42,16 +98,14 @@ impl Filter {
     }
 
     /// Whether a listener to everything before `end` believes that the alert stands.
-    fn said_before(
+    fn said_before<H: Histories + ?Sized>(
         &self,
-        alerts: &dyn Alerts,
+        alerts: &H,
         alert: AlertId,
         end: Cursor,
         mergers: u8,
-    ) -> Result<bool, PortError> {
-        let Some((_, changes)) = alerts.get(alert)? else {
-            return Ok(false);
-        };
+    ) -> Result<bool, H::Error> {
+        let changes = alerts.history(alert)?;
         let mut said = false;
         for change in changes.iter().take_while(|change| Cursor::of(change) < end) {
             said = self.step(alerts, said, change, mergers)?.1;
@@ -60,13 +114,13 @@ impl Filter {
     }
 
     /// The word for a change, and whether the alert counts as said after it.
-    fn step(
+    fn step<H: Histories + ?Sized>(
         &self,
-        alerts: &dyn Alerts,
+        alerts: &H,
         said: bool,
         change: &Change,
         mergers: u8,
-    ) -> Result<(Option<ChangeKind>, bool), PortError> {
+    ) -> Result<(Option<ChangeKind>, bool), H::Error> {
         let starts = match change.kind {
             ChangeKind::Retracted => {
                 return Ok((said.then_some(ChangeKind::Retracted), false));
@@ -74,25 +128,55 @@ impl Filter {
             ChangeKind::Revised if said => return Ok((Some(ChangeKind::Revised), true)),
             // Raised anew, it did not stand before: it was retracted, or swallowed by another.
             ChangeKind::Raised | ChangeKind::Revised => {
-                self.passes(change) || self.swallows_said(alerts, change, mergers)?
+                self.passes(&change.record) || self.swallows_said(alerts, change, mergers)?
             }
         };
         Ok((starts.then_some(ChangeKind::Raised), starts))
     }
 
-    fn passes(&self, change: &Change) -> bool {
-        let record = &change.record;
-        let level = self.level_min.is_none_or(|least| record.level >= least);
-        level && (self.provisional || record.state != AlertState::Provisional)
+    /// Whether a change is the first thing to be told of its alert, for who hears of each alert
+    /// once and never again: none before it passed.
+    pub fn is_first<H: Histories + ?Sized>(
+        &self,
+        alerts: &H,
+        change: &Change,
+    ) -> Result<bool, H::Error> {
+        let raises =
+            |change: &Change| change.kind != ChangeKind::Retracted && self.passes(&change.record);
+        if !raises(change) {
+            return Ok(false);
+        }
+        let (history, end) = (alerts.history(change.record.alert)?, Cursor::of(change));
+        let mut before = history
+            .iter()
+            .take_while(|earlier| Cursor::of(earlier) < end);
+        Ok(!before.any(raises))
+    }
+
+    /// Whether the filter alone lets an alert through as it is now.
+    #[must_use]
+    pub fn passes(&self, record: &AlertRecord) -> bool {
+        let named = |names: &[String], name: &str| {
+            names.is_empty() || names.iter().any(|wanted| wanted == name)
+        };
+        self.level_min.is_none_or(|least| record.level >= least)
+            && (self.provisional || record.state != AlertState::Provisional)
+            && named(&self.rules, &record.rule)
+            && named(&self.tenants, &record.tenant)
+    }
+
+    fn is_open(&self) -> bool {
+        let all = self.rules.is_empty() && self.tenants.is_empty();
+        all && self.provisional && self.level_min.is_none()
     }
 
     /// Whether it takes the place of an alert that was said.
-    fn swallows_said(
+    fn swallows_said<H: Histories + ?Sized>(
         &self,
-        alerts: &dyn Alerts,
+        alerts: &H,
         change: &Change,
         mergers: u8,
-    ) -> Result<bool, PortError> {
+    ) -> Result<bool, H::Error> {
         let Some(mergers) = mergers.checked_sub(1) else {
             return Ok(!change.supersedes.is_empty());
         };
@@ -110,37 +194,21 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use proptest::prelude::*;
-    use weir_schema::{AlertRecord, Cause, Epoch, EventTime, Evidence, RuleVersion};
 
     use super::*;
-    use crate::ports::{AlertQuery, Explanation, Page};
+    use crate::alert::{Cause, Evidence};
+    use crate::id::RuleVersion;
+    use crate::time::EventTime;
 
     /// A ledger that is its changes.
     struct Kept(Vec<Change>);
 
-    impl Alerts for Kept {
-        fn list(&self, _: &AlertQuery) -> Result<Page<AlertRecord>, PortError> {
-            Err(PortError::Unavailable("not asked".into()))
-        }
+    impl Histories for Kept {
+        type Error = std::convert::Infallible;
 
-        fn get(&self, id: AlertId) -> Result<Option<(AlertRecord, Vec<Change>)>, PortError> {
-            let of_id = self.0.iter().filter(|change| change.record.alert == id);
-            let of_id: Vec<_> = of_id.cloned().collect();
-            Ok(of_id
-                .last()
-                .map(|last| (last.record.clone(), of_id.clone())))
-        }
-
-        fn explain(&self, _: AlertId) -> Result<Option<Explanation>, PortError> {
-            Ok(None)
-        }
-
-        fn outbox(&self, _: Cursor, _: usize) -> Result<Vec<Change>, PortError> {
-            Ok(self.0.clone())
-        }
-
-        fn latest(&self) -> Result<Cursor, PortError> {
-            Ok(self.0.last().map_or(Cursor::START, Cursor::of))
+        fn history(&self, alert: AlertId) -> Result<Vec<Change>, Self::Error> {
+            let of_id = self.0.iter().filter(|change| change.record.alert == alert);
+            Ok(of_id.cloned().collect())
         }
     }
 
@@ -223,7 +291,8 @@ mod tests {
             ),
             level in any::<bool>(),
         ) {
-            let filter = Filter { level_min: level.then_some(Level::High), provisional: false };
+            let level_min = level.then_some(Level::High);
+            let filter = Filter { level_min, ..Filter::default() };
             let kept = Kept(history(&moves));
             let mut believed = BTreeSet::new();
             let mut standing = BTreeMap::new();
@@ -232,7 +301,7 @@ mod tests {
                 standing.retain(|other, _| !change.supersedes.contains(other));
                 match change.kind {
                     ChangeKind::Retracted => standing.remove(&alert),
-                    _ => standing.insert(alert, filter.passes(change)),
+                    _ => standing.insert(alert, filter.passes(&change.record)),
                 };
                 match filter.word(&kept, change).unwrap() {
                     Some(ChangeKind::Raised) => prop_assert!(believed.insert(alert)),
