@@ -14,11 +14,24 @@ pub enum Transport {
     Http,
     Agent,
     File,
+    // New ones at the end: a journal holds the number of a variant.
+    /// Syslog over TLS.
+    Tls,
+    /// Syslog over RELP, plain or within TLS.
+    Relp,
 }
 
 impl Transport {
     /// All transports, in the order of their declaration.
-    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Http, Self::Agent, Self::File];
+    pub const ALL: [Self; 7] = [
+        Self::Udp,
+        Self::Tcp,
+        Self::Http,
+        Self::Agent,
+        Self::File,
+        Self::Tls,
+        Self::Relp,
+    ];
 
     /// The label that metrics and the API use.
     #[must_use]
@@ -29,6 +42,8 @@ impl Transport {
             Self::Http => "http",
             Self::Agent => "agent",
             Self::File => "file",
+            Self::Tls => "tls",
+            Self::Relp => "relp",
         }
     }
 }

@@ -54,7 +54,10 @@ impl Tally {
                                 Transport::Tcp => counts.tcp += frames,
                                 Transport::Agent => counts.agent += frames,
                                 // The scenario sends nothing over these.
-                                Transport::Http | Transport::File => {}
+                                Transport::Http
+                                | Transport::File
+                                | Transport::Tls
+                                | Transport::Relp => {}
                             }
                         }
                     }),
