@@ -269,7 +269,6 @@ impl<'a> Session<'a> {
         if frames.is_empty() {
             return Ok(None);
         }
-        self.shared.metrics.received(Transport::Agent, frames.len());
         let delivery = Delivery::Agent {
             agent: self.agent.clone(),
             spool: self.spool,

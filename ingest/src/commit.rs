@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 use weir_schema::{Batch, Delivery, Entry, Epoch};
 
+use crate::balance::{self, Owed};
 use crate::deliveries::{Admission, Deliveries};
 use crate::journal::{Accepted, JournalFault, JournalPort, SubmitError};
 use crate::metrics::{Dropped, IngestMetrics};
@@ -51,6 +52,8 @@ impl Default for CommitOptions {
 pub(crate) struct Refused {
     pub error: SubmitError,
     pub entries: Vec<Entry>,
+    /// The account of the events, for whoever offers them again.
+    pub owed: Owed,
 }
 
 pub(crate) type Answer = Result<Accepted, Refused>;
@@ -63,6 +66,8 @@ pub(crate) struct Submission {
     pub entries: Vec<Entry>,
     /// `None`: nobody waits; what cannot be journaled is counted as dropped.
     pub reply: Option<oneshot::Sender<Answer>>,
+    /// The account of its events.
+    pub owed: Owed,
     /// `None` for what the writer submits to itself.
     pub _permits: Option<Permits>,
 }
@@ -96,6 +101,8 @@ struct Unsealed {
 struct Written {
     submission: Submission,
     accepted: Accepted,
+    /// By batch as it was submitted: how many of its events are new.
+    journaled: Vec<u64>,
     /// Of the last delivery in it; a submission has deliveries of one protocol.
     protocol: Option<&'static str>,
 }
@@ -258,6 +265,7 @@ impl<P: JournalPort> GroupCommit<P> {
         let mut accepted = Accepted::default();
         let mut entries = Vec::with_capacity(submission.entries.len());
         let mut protocol = None;
+        let mut journaled = Vec::new();
         for entry in std::mem::take(&mut submission.entries) {
             let Entry::Batch(batch) = entry else {
                 entries.push(entry);
@@ -271,7 +279,9 @@ impl<P: JournalPort> GroupCommit<P> {
                     conflicts,
                     next_sequence,
                 }) => {
-                    accepted.events += batches.iter().map(|b| b.frames.len() as u64).sum::<u64>();
+                    let events = batches.iter().map(|b| b.frames.len() as u64).sum();
+                    journaled.push(events);
+                    accepted.events += events;
                     accepted.duplicates += duplicates;
                     accepted.conflicts += conflicts;
                     accepted.next_sequence = next_sequence.or(accepted.next_sequence);
@@ -283,10 +293,15 @@ impl<P: JournalPort> GroupCommit<P> {
                         let conflicts = &self.metrics.writer.delivery_conflicts;
                         conflicts.with_label_values(&[protocol]).inc();
                     }
+                    let owed = submission.owed.because(balance::reason(&error));
                     if let Some(reply) = submission.reply {
                         let entries = Vec::new();
                         // The submitter may have gone; then nobody is to be told.
-                        let _ = reply.send(Err(Refused { error, entries }));
+                        let _ = reply.send(Err(Refused {
+                            error,
+                            entries,
+                            owed,
+                        }));
                     }
                     return None;
                 }
@@ -296,6 +311,7 @@ impl<P: JournalPort> GroupCommit<P> {
         Some(Written {
             submission,
             accepted,
+            journaled,
             protocol,
         })
     }
@@ -319,6 +335,7 @@ impl<P: JournalPort> GroupCommit<P> {
                 let counted = metrics.delivery_conflicts.with_label_values(&[protocol]);
                 counted.inc_by(conflicts);
             }
+            next.submission.owed.settle(&next.journaled);
             if let Some(reply) = next.submission.reply {
                 // The submitter may have gone; what it sent is durable all the same.
                 let _ = reply.send(Ok(next.accepted));
@@ -329,10 +346,15 @@ impl<P: JournalPort> GroupCommit<P> {
     fn refuse(&self, written: Vec<Written>, fault: &JournalFault) {
         for next in written {
             let entries = next.submission.entries;
+            let owed = next.submission.owed.because(Dropped::JournalFault);
             match next.submission.reply {
                 Some(reply) => {
                     let error = SubmitError::Fault(fault.clone());
-                    let _ = reply.send(Err(Refused { error, entries }));
+                    let _ = reply.send(Err(Refused {
+                        error,
+                        entries,
+                        owed,
+                    }));
                 }
                 None => count_dropped(&self.metrics, &entries, Dropped::JournalFault),
             }

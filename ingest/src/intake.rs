@@ -20,9 +20,10 @@ use actix_rt::ArbiterHandle;
 use tokio::sync::{Semaphore, TryAcquireError, oneshot};
 use weir_schema::{Batch, Control, Entry};
 
+use crate::balance::{self, Owed};
 use crate::commit::{Answer, Permits, Refused, Submission};
 use crate::journal::{Accepted, JournalFault, SubmitError};
-use crate::metrics::IngestMetrics;
+use crate::metrics::{Dropped, IngestMetrics};
 use crate::writer::WriterOptions;
 
 /// What a frame weighs in memory besides its bytes.
@@ -98,6 +99,8 @@ impl Pending {
             Err(Refused {
                 error: SubmitError::Stopped,
                 entries: Vec::new(),
+                // Who let go of the submission has settled its account.
+                owed: Owed::nothing(),
             })
         })
     }
@@ -162,21 +165,30 @@ impl Intake {
     /// Hands the batches over without waiting for room or answer: `Err` gives them back at a limit.
     /// What the journal then refuses is counted as dropped.
     pub fn offer(&self, batches: Vec<Batch>) -> Result<(), (SubmitError, Vec<Batch>)> {
+        let owed = self.door.metrics.balance().owe(batches.iter());
         let permits = match self.try_permits(weight(&batches)) {
             Ok(permits) => Some(permits),
-            Err(error) => return Err((error, batches)),
+            Err(error) => {
+                drop(owed.because(balance::reason(&error)));
+                return Err((error, batches));
+            }
         };
         let submission = Submission {
             entries: batches.into_iter().map(Entry::Batch).collect(),
             reply: None,
+            owed,
             _permits: permits,
+        };
+        let refused = |error: SubmitError, submission: Submission| {
+            drop(submission.owed.because(balance::reason(&error)));
+            (error, batches_of(submission.entries))
         };
         self.door
             .writer
             .try_submit(submission)
             .map_err(|refusal| match refusal {
-                MailboxRefusal::Full(s) => (SubmitError::Busy, batches_of(s.entries)),
-                MailboxRefusal::Closed(s) => (SubmitError::Stopped, batches_of(s.entries)),
+                MailboxRefusal::Full(submission) => refused(SubmitError::Busy, submission),
+                MailboxRefusal::Closed(submission) => refused(SubmitError::Stopped, submission),
             })
     }
 
@@ -217,22 +229,41 @@ impl Intake {
     }
 
     pub(crate) async fn enqueue_entries(&self, entries: Vec<Entry>) -> Result<Pending, Refused> {
-        let stopped = |entries| Refused {
+        let owed = self.owe(&entries);
+        self.enqueue_owed(entries, owed).await
+    }
+
+    /// Opens the account of entries; whoever offers them again goes on with the same.
+    pub(crate) fn owe(&self, entries: &[Entry]) -> Owed {
+        let balance = self.door.metrics.balance();
+        balance.owe(balance::batches(entries))
+    }
+
+    /// As [`Self::enqueue_entries`], with the account of an earlier try.
+    pub(crate) async fn enqueue_owed(
+        &self,
+        entries: Vec<Entry>,
+        owed: Owed,
+    ) -> Result<Pending, Refused> {
+        let owed = owed.because(Dropped::Stopping);
+        let stopped = |entries, owed| Refused {
             error: SubmitError::Stopped,
             entries,
+            owed,
         };
         let weight = entries.iter().map(entry_weight).sum();
         let Ok(permits) = self.permits(weight).await else {
-            return Err(stopped(entries));
+            return Err(stopped(entries, owed));
         };
         let (reply, answer) = oneshot::channel();
         let submission = Submission {
             entries,
             reply: Some(reply),
+            owed,
             _permits: Some(permits),
         };
         let sent = send_to(submission, |s| self.door.writer.try_submit(s)).await;
-        sent.map_err(|submission| stopped(submission.entries))?;
+        sent.map_err(|submission| stopped(submission.entries, submission.owed))?;
         Ok(Pending { answer })
     }
 

@@ -33,7 +33,10 @@ pub mod writer;
 
 pub mod metrics;
 
+pub mod balance;
+
 pub use agent::{AgentOptions, AgentSource, TokenCheck, tokens_equal};
+pub use balance::{Balance, Judged};
 pub use commit::CommitOptions;
 pub use deliveries::Deliveries;
 pub use intake::{Intake, Pending};

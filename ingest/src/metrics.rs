@@ -5,6 +5,7 @@ use prometheus::{
 };
 use weir_schema::Transport;
 
+use crate::balance::Balance;
 use crate::framing::FramingCounts;
 
 /// Why an event that reached us is in no journal; the values of the label `reason`.
@@ -12,30 +13,68 @@ use crate::framing::FramingCounts;
 pub enum Dropped {
     /// The writer's limits were reached and the transport cannot wait.
     MailboxFull,
-    /// The journal failed and the transport cannot send again.
+    /// The journal failed; where the transport can, its sender sends again.
     JournalFault,
     /// It came while ingest was stopping.
     Stopping,
     /// It held no byte.
     Empty,
+    /// It was delivered before.
+    Duplicate,
+    /// Events of its spool before it are missing.
+    Gap,
+    /// Its idempotency key was used for another body.
+    Conflict,
+    /// Its batch is not one that can be taken.
+    Invalid,
 }
 
 impl Dropped {
-    const fn name(self) -> &'static str {
+    /// All reasons, in the order of their declaration.
+    pub const ALL: [Self; 8] = [
+        Self::MailboxFull,
+        Self::JournalFault,
+        Self::Stopping,
+        Self::Empty,
+        Self::Duplicate,
+        Self::Gap,
+        Self::Conflict,
+        Self::Invalid,
+    ];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::MailboxFull => "mailbox_full",
             Self::JournalFault => "journal_fault",
             Self::Stopping => "stopping",
             Self::Empty => "empty",
+            Self::Duplicate => "duplicate",
+            Self::Gap => "gap",
+            Self::Conflict => "conflict",
+            Self::Invalid => "invalid",
         }
     }
 }
+
+/// The transports that come through the door; each has its rows from the start.
+const TRANSPORTS: [Transport; 5] = [
+    Transport::Udp,
+    Transport::Tcp,
+    Transport::Http,
+    Transport::Agent,
+    Transport::File,
+];
+
+/// What can be wrong with the framing of a stream.
+const FRAMING_REASONS: [&str; 3] = ["bad_count", "out_of_step", "unterminated"];
 
 /// All metrics of ingest. Clones share their values.
 #[derive(Clone, Debug)]
 pub struct IngestMetrics {
     pub(crate) network: NetworkMetrics,
     pub(crate) writer: WriterMetrics,
+    balance: Balance,
 }
 
 /// What listeners count.
@@ -154,7 +193,7 @@ impl WriterMetrics {
     }
 }
 
-fn counters(
+pub(crate) fn counters(
     registry: &Registry,
     name: &str,
     labels: &[&str],
@@ -171,7 +210,7 @@ fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, pr
     Ok(counter)
 }
 
-fn gauges(
+pub(crate) fn gauges(
     registry: &Registry,
     name: &str,
     labels: &[&str],
@@ -185,22 +224,76 @@ fn gauges(
 impl IngestMetrics {
     /// Makes the metrics and adds them to `registry`.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        Ok(Self {
-            network: NetworkMetrics::register(registry)?,
+        let network = NetworkMetrics::register(registry)?;
+        let balance = Balance::register(registry, network.events_received.clone())?;
+        let metrics = Self {
+            network,
             writer: WriterMetrics::register(registry)?,
-        })
+            balance,
+        };
+        metrics.show_all();
+        Ok(metrics)
     }
 
-    pub(crate) fn received(&self, transport: Transport, events: usize) {
-        let counter = self
-            .network
-            .events_received
-            .with_label_values(&[transport.name()]);
-        counter.inc_by(events as u64);
+    /// What became of the events of each source.
+    #[must_use]
+    pub fn balance(&self) -> &Balance {
+        &self.balance
     }
 
+    /// Makes every row there can be, so that rules and dashboards find them before they count.
+    fn show_all(&self) {
+        let NetworkMetrics {
+            events_received,
+            events_dropped,
+            connections,
+            connections_refused,
+            framing_errors,
+            frames_truncated,
+            frame_bytes_skipped,
+            ..
+        } = &self.network;
+        for transport in TRANSPORTS {
+            let name = transport.name();
+            let _ = (
+                events_received.with_label_values(&[name]),
+                connections_refused.with_label_values(&[name]),
+                frames_truncated.with_label_values(&[name]),
+                frame_bytes_skipped.with_label_values(&[name]),
+                connections.with_label_values(&[name]),
+            );
+            for reason in [
+                Dropped::MailboxFull,
+                Dropped::JournalFault,
+                Dropped::Stopping,
+                Dropped::Empty,
+            ] {
+                let _ = events_dropped.with_label_values(&[name, reason.name()]);
+            }
+            for reason in FRAMING_REASONS {
+                let _ = framing_errors.with_label_values(&[name, reason]);
+            }
+        }
+        for protocol in ["agent", "http"] {
+            let _ = self
+                .writer
+                .delivery_duplicates
+                .with_label_values(&[protocol]);
+            let _ = self
+                .writer
+                .delivery_conflicts
+                .with_label_values(&[protocol]);
+        }
+        let _ = self.writer.mailbox_depth.with_label_values(&["journal"]);
+    }
+
+    /// Counts events that the door did not see, or whose sender cannot send them again.
     pub(crate) fn dropped(&self, transport: Transport, reason: Dropped, events: u64) {
         if events > 0 {
+            if reason == Dropped::Empty {
+                // It never comes to the door, which counts the others.
+                self.balance.received(transport, events);
+            }
             let labels = [transport.name(), reason.name()];
             self.network
                 .events_dropped
@@ -219,11 +312,8 @@ impl IngestMetrics {
         truncated.inc_by(counts.truncated);
         let skipped = self.network.frame_bytes_skipped.with_label_values(&[name]);
         skipped.inc_by(counts.skipped_bytes);
-        for (reason, count) in [
-            ("bad_count", counts.bad_count),
-            ("out_of_step", counts.out_of_step),
-            ("unterminated", counts.unterminated),
-        ] {
+        let counts = [counts.bad_count, counts.out_of_step, counts.unterminated];
+        for (reason, count) in FRAMING_REASONS.into_iter().zip(counts) {
             let errors = self
                 .network
                 .framing_errors

@@ -222,9 +222,6 @@ impl Connection {
         if self.frames.is_empty() {
             return;
         }
-        self.shared
-            .metrics
-            .received(Transport::Tcp, self.frames.len());
         self.gathered_frames += self.frames.len();
         self.gathered_bytes += self.frames.iter().map(Vec::len).sum::<usize>();
         let mut frames = self.frames.drain(..).map(ByteBuf::from).peekable();
@@ -276,20 +273,22 @@ async fn deliver_until_taken(
     mut stopping: Stopping,
 ) {
     let mut wait = RETRY_MIN;
+    let mut owed = intake.owe(&entries);
     loop {
         let last_try = *stopping.borrow();
-        let answer = match intake.enqueue_entries(entries).await {
+        let answer = match intake.enqueue_owed(entries, owed).await {
             Ok(pending) => pending.or_entries().await,
             Err(refused) => Err(refused),
         };
         let Err(Refused {
             error,
             entries: back,
+            owed: still,
         }) = answer
         else {
             return;
         };
-        entries = back;
+        (entries, owed) = (back, still);
         let reason = match error {
             SubmitError::Fault(_) if last_try => Dropped::JournalFault,
             SubmitError::Fault(_) | SubmitError::Busy => {
@@ -306,6 +305,7 @@ async fn deliver_until_taken(
                 Dropped::JournalFault
             }
         };
+        drop(owed.because(reason));
         tracing::warn!(%error, "events of a connection are lost");
         return count_dropped(&metrics, &entries, reason);
     }

@@ -199,7 +199,6 @@ impl Receiver {
             // An ICMP answer to something else; the socket goes on.
             Err(error) => return tracing::debug!(%error, "cannot receive a datagram"),
         };
-        self.metrics.received(Transport::Udp, 1);
         let kept = length.min(self.options.frame_bytes_max);
         if kept == 0 {
             return self.metrics.dropped(Transport::Udp, Dropped::Empty, 1);

@@ -12,6 +12,7 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use tokio::time::Instant;
 use weir_schema::{Control, Entry};
 
+use crate::balance::Owed;
 use crate::commit::{CommitOptions, GroupCommit, Submission};
 use crate::deliveries::Deliveries;
 use crate::intake::{Intake, Mailbox, MailboxRefusal, NextSequence, Stopped};
@@ -165,6 +166,7 @@ impl<P: JournalPort + Unpin> JournalWriter<P> {
             group.take(Submission {
                 entries: vec![Entry::Control(Control::Tick { received })],
                 reply: None,
+                owed: Owed::nothing(),
                 _permits: None,
             });
             group.ask_seal();

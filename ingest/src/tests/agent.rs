@@ -98,7 +98,7 @@ fn check_cuts(seed: u64, fault_rate: f64) {
         assert_eq!(client.acknowledged(), EVENTS as u64);
         parts.journal.heal();
         source.stop().await;
-        parts.intake.stop().await.unwrap();
+        parts.end().await;
         assert!(
             parts.journal.frames() == sent,
             "seed {seed}: all once, in order"
@@ -234,6 +234,6 @@ fn the_server_tells_repeats_conflicts_gaps_and_nonsense_apart() {
         let refused = AgentClient::connect(&address, identity("guess")).await;
         assert!(matches!(refused, Err(AgentError::Refused(_))));
         source.stop().await;
-        parts.intake.stop().await.unwrap();
+        parts.end().await;
     });
 }

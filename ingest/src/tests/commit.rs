@@ -9,6 +9,7 @@ use weir_schema::{Control, Entry, ReceiveTime};
 
 use super::memory::MemoryJournal;
 use super::{Still, batch, run, start, until};
+use crate::balance::Owed;
 use crate::commit::{Answer, CommitOptions, GroupCommit, Submission};
 use crate::{Accepted, Deliveries, IngestMetrics, JournalWriter, SubmitError, WriterOptions};
 
@@ -24,6 +25,7 @@ fn take(group: &mut GroupCommit<MemoryJournal>, frames: &[&str]) -> oneshot::Rec
     group.take(Submission {
         entries: vec![Entry::Batch(batch(frames))],
         reply: Some(reply),
+        owed: Owed::nothing(),
         _permits: None,
     });
     answer
@@ -155,7 +157,7 @@ fn an_answer_comes_after_the_sync() {
         assert_eq!(parts.journal.sketch(), "b1 s1");
         let stale = parts.intake.submit(vec![batch(&[])]).await.unwrap_err();
         assert!(matches!(stale, SubmitError::Invalid(_)));
-        parts.intake.stop().await.unwrap();
+        parts.end().await;
         let late = parts.intake.submit(vec![batch(&["b"])]).await.unwrap_err();
         assert_eq!(late, SubmitError::Stopped);
         assert_eq!(parts.intake.stop().await, Ok(()), "twice is once");
@@ -173,7 +175,7 @@ fn a_stop_journals_seals_and_answers_what_is_in_hand() {
         }
         parts.intake.offer(vec![batch(&["d"])]).unwrap();
         parts.journal.open_gate();
-        parts.intake.stop().await.unwrap();
+        parts.end().await;
         for answer in answers {
             answer.await.unwrap();
         }

@@ -10,9 +10,11 @@ mod udp;
 
 mod agent;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::Registry;
 use serde_bytes::ByteBuf;
 use weir_schema::{Batch, Format, ReceiveTime, Transport};
 
@@ -33,6 +35,7 @@ struct Parts {
     journal: MemoryJournal,
     intake: Intake,
     metrics: IngestMetrics,
+    registry: Registry,
     sources: Arc<SourceTable>,
     clock: Arc<dyn Clock>,
 }
@@ -41,7 +44,8 @@ struct Parts {
 fn start(mut options: WriterOptions) -> Parts {
     options.tick = Duration::from_secs(86_400);
     let journal = MemoryJournal::default();
-    let metrics = IngestMetrics::register(&prometheus::Registry::new()).unwrap();
+    let registry = Registry::new();
+    let metrics = IngestMetrics::register(&registry).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(Still);
     let intake = JournalWriter::start(
         journal.clone(),
@@ -54,8 +58,57 @@ fn start(mut options: WriterOptions) -> Parts {
         journal,
         intake: intake.unwrap(),
         metrics,
+        registry,
         sources: Arc::default(),
         clock,
+    }
+}
+
+impl Parts {
+    /// Ends the writer; then every event that came is journaled, or was refused for a reason.
+    async fn end(&self) {
+        self.intake.stop().await.unwrap();
+        self.assert_balanced();
+    }
+
+    fn assert_balanced(&self) {
+        let mut sums: BTreeMap<(String, String), [u64; 3]> = BTreeMap::new();
+        let (mut by_transport, mut empty) = (0, 0);
+        for family in self.registry.gather() {
+            for metric in family.get_metric() {
+                let label = |name: &str| {
+                    let mut labels = metric.get_label().iter();
+                    let found = labels.find(|label| label.name() == name);
+                    found.map_or_else(String::new, |label| label.value().to_owned())
+                };
+                let count = metric.get_counter().get_value() as u64;
+                let place = match family.name() {
+                    "weir_source_received_total" => 0,
+                    "weir_source_journaled_total" => 1,
+                    "weir_source_refused_total" => 2,
+                    "weir_events_received_total" => {
+                        by_transport += count;
+                        continue;
+                    }
+                    "weir_events_dropped_total" if label("reason") == "empty" => {
+                        empty += count;
+                        continue;
+                    }
+                    _ => continue,
+                };
+                sums.entry((label("tenant"), label("source"))).or_default()[place] += count;
+            }
+        }
+        for (source, [received, journaled, refused]) in &sums {
+            assert_eq!(*received, journaled + refused, "{source:?}");
+        }
+        let all = |place: usize| sums.values().map(|row| row[place]).sum::<u64>();
+        assert_eq!(by_transport, all(0) + empty, "transports and sources");
+        assert_eq!(
+            all(1),
+            self.journal.frames().len() as u64,
+            "what is in the journal"
+        );
     }
 }
 

@@ -88,7 +88,7 @@ fn check_exactly_once(seed: u64, options: WriterOptions, fault_rate: f64) {
         futures_util::future::join_all(sending).await;
         parts.journal.heal();
         source.stop().await;
-        parts.intake.stop().await.unwrap();
+        parts.end().await;
         let mut journaled: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
         for frame in parts.journal.frames() {
             journaled
@@ -157,7 +157,7 @@ fn a_connection_beyond_the_limit_is_refused_and_counted() {
         assert_eq!(refused.get(), 1);
         first.write_all(b"<13>unterminated").await.unwrap();
         source.stop().await;
-        parts.intake.stop().await.unwrap();
+        parts.end().await;
         assert_eq!(
             parts.journal.frames(),
             [b"<13>unterminated"],
@@ -186,6 +186,6 @@ fn a_stop_while_the_journal_fails_counts_what_is_lost() {
         source.stop().await;
         let lost = |reason| parts.metrics.dropped_so_far(Transport::Tcp, reason);
         assert_eq!((lost(Dropped::JournalFault), lost(Dropped::Empty)), (3, 1));
-        parts.intake.stop().await.unwrap();
+        parts.end().await;
     });
 }

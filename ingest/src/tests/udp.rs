@@ -42,7 +42,7 @@ fn a_datagram_is_a_frame() {
             socket.send(datagram).unwrap();
         }
         source.stop().await;
-        parts.intake.stop().await.unwrap();
+        parts.end().await;
         let expected: [&[u8]; 3] = [b"<13>one\n", b"\xff\0two", b"<13>this is too "];
         assert_eq!(parts.journal.frames(), expected);
         assert_eq!(parts.journal.batches()[0].source, "udp:127.0.0.1");
@@ -76,7 +76,7 @@ fn what_finds_no_room_is_dropped_and_counted() {
         }
         parts.journal.open_gate();
         source.stop().await;
-        parts.intake.stop().await.unwrap();
+        parts.end().await;
         assert_eq!(parts.journal.frames().len() as u64 + dropped(), sent);
     });
 }
@@ -98,7 +98,7 @@ fn what_the_journal_refuses_is_dropped_and_counted() {
         until(|| lost() == 1).await;
         source.stop().await;
         parts.journal.heal();
-        parts.intake.stop().await.unwrap();
+        parts.end().await;
         assert!(parts.journal.frames().is_empty());
     });
 }

@@ -1,0 +1,307 @@
+//! What became of every event, source by source: received = journaled + refused, exactly.
+//!
+//! The door to the journal writer opens an account of every submission, whatever transport it came
+//! by, and the account travels with it: [`Owed`]. Whoever lets go of it unsettled has refused the
+//! events, so none can be forgotten. What the graph makes of them is told later, by source.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use weir_schema::journal::source_key;
+use weir_schema::{Batch, Entry, EventTime, SourceKey, Transport};
+
+use crate::journal::SubmitError;
+use crate::metrics::{Dropped, counters, gauges};
+
+/// Sources with rows of their own, those of the configuration first; the others share one row. A
+/// dashboard draws some hundred lines, and a scrape of all rows stays within 300 KiB.
+pub const SOURCES_LABELLED_MAX: usize = 256;
+
+/// A source of a longer name is among the others.
+const NAME_BYTES_MAX: usize = 128;
+
+/// The name of the row that sources without one of their own share; its tenant is empty.
+pub const OTHER: &str = "other";
+
+/// The accounts of all sources. Clones are one book.
+#[derive(Clone, Debug)]
+pub struct Balance {
+    book: Arc<Book>,
+}
+
+#[derive(Debug)]
+struct Book {
+    by_transport: IntCounterVec,
+    received: IntCounterVec,
+    journaled: IntCounterVec,
+    refused: IntCounterVec,
+    decoded: IntCounterVec,
+    troubled: IntCounterVec,
+    heard: IntGaugeVec,
+    event_time: IntGaugeVec,
+    known: Mutex<HashMap<SourceKey, Arc<Account>>>,
+    other: Arc<Account>,
+}
+
+/// The counters of one row.
+#[derive(Debug)]
+struct Account {
+    received: IntCounter,
+    journaled: IntCounter,
+    decoded: IntCounter,
+    troubled: IntCounter,
+    heard: IntGauge,
+    event_time: IntGauge,
+    /// By place in [`Dropped::ALL`].
+    refused: Vec<IntCounter>,
+}
+
+/// What the graph made of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged {
+    pub source: SourceKey,
+    pub events: u64,
+    /// Those of them that were kept with a problem.
+    pub troubled: u64,
+    /// The greatest credible event time; `EventTime::MIN` for none.
+    pub greatest: EventTime,
+}
+
+impl Balance {
+    pub(crate) fn register(
+        registry: &Registry,
+        by_transport: IntCounterVec,
+    ) -> Result<Self, prometheus::Error> {
+        let labels = ["tenant", "source"];
+        let received = counters(
+            registry,
+            "weir_source_received_total",
+            &labels,
+            "Events that came to the journal's door.",
+        )?;
+        let journaled = counters(
+            registry,
+            "weir_source_journaled_total",
+            &labels,
+            "Events made durable in the journal.",
+        )?;
+        let refused = counters(
+            registry,
+            "weir_source_refused_total",
+            &["tenant", "source", "reason"],
+            "Events that came to the journal's door and were not journaled.",
+        )?;
+        let decoded = counters(
+            registry,
+            "weir_source_decoded_total",
+            &labels,
+            "Events journaled by this process and decoded without a problem.",
+        )?;
+        let troubled = counters(
+            registry,
+            "weir_source_problem_events_total",
+            &labels,
+            "Events journaled by this process and kept with a problem.",
+        )?;
+        let heard = gauges(
+            registry,
+            "weir_source_heard_seconds",
+            &labels,
+            "When the source was heard last, in seconds since 1970.",
+        )?;
+        let event_time = gauges(
+            registry,
+            "weir_source_event_time_seconds",
+            &labels,
+            "The greatest credible event time of the source, in seconds since 1970.",
+        )?;
+        let other = Account {
+            received: received.with_label_values(&["", OTHER]),
+            journaled: journaled.with_label_values(&["", OTHER]),
+            decoded: decoded.with_label_values(&["", OTHER]),
+            troubled: troubled.with_label_values(&["", OTHER]),
+            heard: heard.with_label_values(&["", OTHER]),
+            event_time: event_time.with_label_values(&["", OTHER]),
+            refused: Dropped::ALL
+                .iter()
+                .map(|reason| refused.with_label_values(&["", OTHER, reason.name()]))
+                .collect(),
+        };
+        Ok(Self {
+            book: Arc::new(Book {
+                by_transport,
+                received,
+                journaled,
+                refused,
+                decoded,
+                troubled,
+                heard,
+                event_time,
+                known: Mutex::default(),
+                other: Arc::new(other),
+            }),
+        })
+    }
+
+    /// Gives a source its row before it is heard, so that one that never comes is seen as nothing.
+    pub fn expect(&self, tenant: &str, source: &str) {
+        let _ = self.book.account(tenant, source);
+    }
+
+    /// Takes in what the graph made of a batch that this process journaled.
+    pub fn judged(&self, judged: Judged) {
+        let account = self.book.known(judged.source);
+        let clean = judged.events.saturating_sub(judged.troubled);
+        account.decoded.inc_by(clean);
+        account.troubled.inc_by(judged.troubled);
+        if judged.greatest > EventTime::MIN {
+            raise(&account.event_time, judged.greatest.0);
+        }
+    }
+
+    /// Opens the account of what comes to the door.
+    pub(crate) fn owe<'b>(&self, batches: impl Iterator<Item = &'b Batch>) -> Owed {
+        let rows = batches.map(|batch| {
+            let events = batch.frames.len() as u64;
+            let account = self.book.account(&batch.tenant, &batch.source);
+            account.received.inc_by(events);
+            raise(&account.heard, batch.received.0);
+            self.received(batch.transport, events);
+            (account, events)
+        });
+        Owed {
+            rows: rows.collect(),
+            reason: Dropped::Stopping,
+        }
+    }
+
+    /// Counts events taken from the network.
+    pub(crate) fn received(&self, transport: Transport, events: u64) {
+        let counter = &self.book.by_transport;
+        counter
+            .with_label_values(&[transport.name()])
+            .inc_by(events);
+    }
+}
+
+/// Shows a time in nanoseconds; a time before what is shown changes nothing.
+fn raise(gauge: &IntGauge, nanoseconds: i64) {
+    let seconds = nanoseconds.div_euclid(1_000_000_000);
+    if seconds > gauge.get() {
+        gauge.set(seconds);
+    }
+}
+
+impl Book {
+    fn known(&self, source: SourceKey) -> Arc<Account> {
+        // What it guards is replaced whole, so a panic elsewhere leaves nothing half-done.
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&source).map_or_else(|| self.other(), Arc::clone)
+    }
+
+    fn other(&self) -> Arc<Account> {
+        Arc::clone(&self.other)
+    }
+
+    fn account(&self, tenant: &str, source: &str) -> Arc<Account> {
+        let key = source_key(tenant, source);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = known.get(&key) {
+            return Arc::clone(account);
+        }
+        let long = tenant.len().max(source.len()) > NAME_BYTES_MAX;
+        if long || known.len() >= SOURCES_LABELLED_MAX {
+            return self.other();
+        }
+        let labels = [tenant, source];
+        let refused = |reason: &Dropped| {
+            let labels = [tenant, source, reason.name()];
+            self.refused.with_label_values(&labels)
+        };
+        let account = Arc::new(Account {
+            received: self.received.with_label_values(&labels),
+            journaled: self.journaled.with_label_values(&labels),
+            decoded: self.decoded.with_label_values(&labels),
+            troubled: self.troubled.with_label_values(&labels),
+            heard: self.heard.with_label_values(&labels),
+            event_time: self.event_time.with_label_values(&labels),
+            refused: Dropped::ALL.iter().map(refused).collect(),
+        });
+        known.insert(key, Arc::clone(&account));
+        account
+    }
+}
+
+impl Account {
+    fn refuse(&self, reason: Dropped, events: u64) {
+        let place = Dropped::ALL.iter().position(|known| *known == reason);
+        if let Some(counter) = place.and_then(|place| self.refused.get(place)) {
+            counter.inc_by(events);
+        }
+    }
+}
+
+/// Events that came through the door, until it is said what became of them. Dropped, they count as
+/// refused for the reason that was told last; at first, that ingest was stopping.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Owed {
+    /// By batch, in order.
+    rows: Vec<(Arc<Account>, u64)>,
+    reason: Dropped,
+}
+
+impl Owed {
+    /// Of what holds no event.
+    pub fn nothing() -> Self {
+        Self {
+            rows: Vec::new(),
+            reason: Dropped::Stopping,
+        }
+    }
+
+    /// Why the events are refused, unless they are offered again.
+    pub fn because(mut self, reason: Dropped) -> Self {
+        self.reason = reason;
+        self
+    }
+
+    /// The events are durable: by batch, how many of them; the rest had been before.
+    pub fn settle(mut self, journaled: &[u64]) {
+        let rows = std::mem::take(&mut self.rows);
+        let journaled = journaled.iter().copied().chain(std::iter::repeat(0));
+        for ((account, events), journaled) in rows.into_iter().zip(journaled) {
+            account.journaled.inc_by(journaled);
+            account.refuse(Dropped::Duplicate, events.saturating_sub(journaled));
+        }
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        for (account, events) in self.rows.drain(..) {
+            account.refuse(self.reason, events);
+        }
+    }
+}
+
+/// Why the journal writer refuses, as a reason of the book.
+pub(crate) const fn reason(error: &SubmitError) -> Dropped {
+    match error {
+        SubmitError::Busy => Dropped::MailboxFull,
+        SubmitError::Fault(_) => Dropped::JournalFault,
+        SubmitError::Stopped => Dropped::Stopping,
+        SubmitError::Gap { .. } => Dropped::Gap,
+        SubmitError::Conflict => Dropped::Conflict,
+        SubmitError::Invalid(_) => Dropped::Invalid,
+    }
+}
+
+/// The batches among entries.
+pub(crate) fn batches(entries: &[Entry]) -> impl Iterator<Item = &Batch> {
+    entries.iter().filter_map(|entry| match entry {
+        Entry::Batch(batch) => Some(batch),
+        Entry::Control(_) | Entry::Seal { .. } => None,
+    })
+}
