@@ -248,6 +248,7 @@ mod tests {
             Ok(Some(SealedEpoch {
                 epoch: Epoch(self.0),
                 controls: vec![Control::Tick { received }],
+                heard: Vec::new(),
                 batches: Vec::new(),
             }))
         }

@@ -105,9 +105,35 @@ hash64! {
 /// A rule's own id, as its author wrote it (Sigma `id`, else `name`, else `title`).
 pub type RuleId = std::sync::Arc<str>;
 
-/// Ordinal of a batch in the journal, from 0; control and seal entries have none.
+/// Ordinal of a batch in the journal, from 0; control and seal entries have none. Where several
+/// processes make one graph it also says whose journal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BatchSeq(pub u64);
+
+impl BatchSeq {
+    /// Processes that a position can tell apart.
+    pub const PROCESSES_MAX: usize = 1 << 6;
+
+    /// A [`Position`] has 48 bits of it; the uppermost say in the journal of which process it is.
+    const PROCESS_SHIFT: u32 = 42;
+
+    /// The batch `local` of the journal of process `process`.
+    #[must_use]
+    pub const fn of(process: u64, local: u64) -> Self {
+        Self(process << Self::PROCESS_SHIFT | local)
+    }
+
+    #[must_use]
+    pub const fn process(self) -> u64 {
+        self.0 >> Self::PROCESS_SHIFT
+    }
+
+    /// Its ordinal in the journal that it is in.
+    #[must_use]
+    pub const fn local(self) -> u64 {
+        self.0 & ((1 << Self::PROCESS_SHIFT) - 1)
+    }
+}
 
 /// Where a frame stands in the journal: its batch and its place in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -196,5 +222,9 @@ mod tests {
     fn a_position_keeps_batch_and_frame() {
         let position = Position::new(BatchSeq(77), 65_535);
         assert_eq!((position.batch(), position.frame()), (BatchSeq(77), 65_535));
+        let far = BatchSeq::of(63, (1 << 42) - 1);
+        let batch = Position::new(far, 65_535).batch();
+        assert_eq!((batch.process(), batch.local()), (63, far.local()));
+        assert_eq!(BatchSeq::of(0, 77), BatchSeq(77));
     }
 }

@@ -236,5 +236,7 @@ pub enum Entry {
 pub struct SealedEpoch {
     pub epoch: Epoch,
     pub controls: Vec<Control>,
+    /// Of the journal of a process that does not lead: clocks hear them, nothing else does.
+    pub heard: Vec<Control>,
     pub batches: Vec<(BatchSeq, std::sync::Arc<Batch>)>,
 }

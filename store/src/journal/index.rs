@@ -78,6 +78,12 @@ pub(crate) struct Index {
     pub end: JournalEnd,
     /// The writer is gone: nothing will follow.
     pub closed: bool,
+    /// No epoch up to it is sealed from now on.
+    pub floor: u64,
+    /// The least number of a seal that is pending.
+    pub sealing: Option<u64>,
+    /// How often readers were woken for a reason of their own.
+    pub wakes: u64,
 }
 
 impl Index {
@@ -114,14 +120,24 @@ impl Index {
 
     /// The last marked block for which `before` holds; it must hold for a prefix of the marks.
     pub fn last_mark(&self, before: impl Fn(&Mark) -> bool) -> Option<Place> {
+        self.last_marked(before).map(|(place, _)| place)
+    }
+
+    /// A block from which all of epoch `from` can be read, and all behind it.
+    pub fn before_epoch(&self, from: u64) -> Option<Place> {
+        // The epoch begins behind the seal of the one before it, whatever its number.
+        let (_, last) = self.last_marked(|mark| mark.sealed_before < from)?;
+        self.last_mark(|mark| mark.sealed_before < last.sealed_before)
+    }
+
+    fn last_marked(&self, before: impl Fn(&Mark) -> bool) -> Option<(Place, Mark)> {
         let holds = |segment: &Segment| segment.marks.first().is_some_and(&before);
         let segment = self.segments.partition_point(holds).checked_sub(1)?;
         let marks = &self.segments[segment].marks;
         let mark = marks.partition_point(&before).checked_sub(1)?;
-        Some(Place {
-            segment,
-            offset: marks[mark].offset,
-        })
+        let mark = marks[mark];
+        let offset = mark.offset;
+        Some((Place { segment, offset }, mark))
     }
 }
 
@@ -139,6 +155,9 @@ impl Shared {
                 segments,
                 end,
                 closed: false,
+                floor: 0,
+                sealing: None,
+                wakes: 0,
             }),
             grown: Condvar::new(),
         }

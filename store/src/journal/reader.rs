@@ -54,14 +54,25 @@ impl JournalReader {
         Epoch(self.shared.lock().end.sealed)
     }
 
+    /// No epoch up to `epoch` is sealed from now on. True once all that were can be read; until
+    /// then the journal is about to grow, or to give up what is pending.
+    #[must_use]
+    pub fn promise(&self, epoch: Epoch) -> bool {
+        let mut index = self.shared.lock();
+        index.floor = index.floor.max(epoch.0);
+        index.sealing.is_none_or(|sealing| sealing > epoch.0)
+    }
+
+    /// Ends the wait of every cursor, or the next one of those that do not wait.
+    pub fn wake(&self) {
+        self.shared.lock().wakes += 1;
+        self.shared.grown.notify_all();
+    }
+
     /// A cursor whose first epoch is `from`, or the first one after it that the journal has.
     #[must_use]
     pub fn cursor(&self, from: Epoch) -> EpochCursor {
-        let sealed_before = from.0.saturating_sub(1);
-        let start = self
-            .shared
-            .lock()
-            .last_mark(|mark| mark.sealed_before < sealed_before);
+        let start = self.shared.lock().before_epoch(from.0);
         EpochCursor {
             walk: match start {
                 Some(place) => Walk::from(Arc::clone(&self.shared), place),
@@ -71,6 +82,7 @@ impl JournalReader {
             from,
             open: OpenEpoch::default(),
             ready: VecDeque::new(),
+            woken: 0,
         }
     }
 
@@ -191,6 +203,8 @@ pub struct EpochCursor {
     open: OpenEpoch,
     /// Epochs that the last block closed.
     ready: VecDeque<SealedEpoch>,
+    /// How often it was woken so far.
+    woken: u64,
 }
 
 #[derive(Default)]
@@ -206,8 +220,9 @@ impl std::fmt::Debug for EpochCursor {
 }
 
 impl EpochCursor {
-    /// The next epoch whose seal is durable. Waits for it up to `wait`, or until the writer is
-    /// gone, and then says `None`. After an error, the next call tries the same place again.
+    /// The next epoch whose seal is durable. Waits for it up to `wait`, or until the writer is gone
+    /// or someone wakes it, and then says `None`. After an error, the next call tries the same
+    /// place again.
     pub fn next(&mut self, wait: Duration) -> Result<Option<SealedEpoch>, JournalError> {
         let deadline = Instant::now().checked_add(wait);
         loop {
@@ -215,7 +230,9 @@ impl EpochCursor {
                 return Ok(Some(epoch));
             }
             match self.walk.block()? {
-                Some(block) if block.header.sealed < self.from.0.saturating_sub(1) => {
+                // Of a block that ends within an epoch the end may be wanted.
+                Some(block) if block.header.sealed < self.from.0 && block.header.unsealed == 0 => {
+                    self.open = OpenEpoch::default();
                     self.walk.skip(&block);
                 }
                 Some(block) => {
@@ -245,6 +262,7 @@ impl EpochCursor {
                     self.ready.push_back(SealedEpoch {
                         epoch,
                         controls: open.controls,
+                        heard: Vec::new(),
                         batches: open.batches,
                     });
                 }
@@ -253,7 +271,7 @@ impl EpochCursor {
     }
 
     /// Sleeps until there is a block to read; false at the deadline, or where none will follow.
-    fn wait_for_more(&self, deadline: Option<Instant>) -> bool {
+    fn wait_for_more(&mut self, deadline: Option<Instant>) -> bool {
         let mut index = self.shared.lock();
         loop {
             if index.block_at(self.walk.place()).is_some() {
@@ -262,7 +280,8 @@ impl EpochCursor {
             let left = deadline.map_or(Duration::MAX, |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             });
-            if index.closed || left.is_zero() {
+            if index.closed || left.is_zero() || index.wakes != self.woken {
+                self.woken = index.wakes;
                 return false;
             }
             let waited = self.shared.grown.wait_timeout(index, left);

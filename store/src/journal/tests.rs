@@ -828,3 +828,64 @@ proptest! {
         prop_assert!(verify(dir.path()).unwrap().is_sound());
     }
 }
+
+#[test]
+fn numbers_of_epochs_leave_out_what_was_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(7);
+    let (mut writer, _) = Journal::open(folder.path(), options(4 << 10)).unwrap();
+    let reader = writer.reader();
+    let mut epochs = Vec::new();
+    for round in 0..200 {
+        writer.append(&batch(&mut random, 3)).unwrap();
+        if round % 2 == 0 {
+            // What is open here belongs to the epoch that the next seal closes.
+            writer.sync().unwrap();
+            assert!(reader.promise(Epoch(round * 3)), "nothing is on its way");
+        }
+        let epoch = writer.seal().unwrap();
+        epochs.push(epoch);
+        assert!(!reader.promise(epoch), "it is on its way");
+        assert!(reader.promise(Epoch(epoch.0 - 1)));
+        if round % 5 == 0 {
+            // Given up, the number is left out: it was promised meanwhile.
+            writer.discard_pending();
+            epochs.pop();
+            assert!(reader.promise(epoch));
+            epochs.push(writer.seal().unwrap());
+        }
+        writer.sync().unwrap();
+    }
+    assert!(epochs.is_sorted_by(|a, b| a < b), "{epochs:?}");
+    drop(writer);
+    let (writer, report) = Journal::open(folder.path(), options(4 << 10)).unwrap();
+    assert_eq!(Some(&report.last_sealed), epochs.last());
+    let all = read_from(&writer.reader(), Epoch(1));
+    for from in 0..=report.last_sealed.0 + 1 {
+        let read = read_from(&writer.reader(), Epoch(from));
+        let wanted = all.iter().filter(|(epoch, _)| epoch.0 >= from);
+        assert!(read.iter().eq(wanted), "from {from}");
+    }
+}
+
+/// Epochs from `from`, each with the batches in it.
+fn read_from(reader: &JournalReader, from: Epoch) -> Vec<(Epoch, Vec<u64>)> {
+    let mut cursor = reader.cursor(from);
+    let next = || cursor.next(Duration::ZERO).unwrap();
+    std::iter::from_fn(next)
+        .map(|epoch| {
+            let batches = epoch.batches.iter().map(|(seq, _)| seq.0);
+            (epoch.epoch, batches.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn a_wait_ends_when_someone_wakes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (writer, _) = Journal::open(folder.path(), options(4 << 10)).unwrap();
+    let reader = writer.reader();
+    let mut cursor = reader.cursor(Epoch(1));
+    reader.wake();
+    assert!(cursor.next(Duration::from_secs(3600)).unwrap().is_none());
+}

@@ -112,10 +112,11 @@ impl JournalWriter {
         JournalReader::new(Arc::clone(&self.shared))
     }
 
-    /// The epoch that the next seal closes.
+    /// The epoch that the next seal closes: behind the last one, and behind what was promised.
     #[must_use]
     pub fn next_epoch(&self) -> Epoch {
-        Epoch(self.end.sealed.saturating_add(1))
+        let floor = self.shared.lock().floor;
+        Epoch(self.end.sealed.max(floor).saturating_add(1))
     }
 
     /// Entries after the last seal, pending ones included.
@@ -140,6 +141,21 @@ impl JournalWriter {
     /// Takes an entry in, to be written by the next `sync`. A batch gets its ordinal.
     pub fn append(&mut self, entry: &Entry) -> Result<Option<BatchSeq>, JournalError> {
         self.check(entry)?;
+        self.push(entry)
+    }
+
+    /// Closes the epoch under the next number, with the next `sync`. Until that has succeeded or
+    /// was given up, no promise holds for the number.
+    pub fn seal(&mut self) -> Result<Epoch, JournalError> {
+        let mut index = self.shared.lock();
+        let epoch = Epoch(self.end.sealed.max(index.floor).saturating_add(1));
+        index.sealing = index.sealing.or(Some(epoch.0));
+        drop(index);
+        self.push(&Entry::Seal { epoch })?;
+        Ok(epoch)
+    }
+
+    fn push(&mut self, entry: &Entry) -> Result<Option<BatchSeq>, JournalError> {
         let mut end = self.end;
         end.next_entry += 1;
         let seq = match entry {
@@ -242,7 +258,12 @@ impl JournalWriter {
     /// Gives up what is pending; its ordinals will be used again. Returns how many entries that
     /// were.
     pub fn discard_pending(&mut self) -> u64 {
-        let durable = self.shared.lock().end;
+        let mut index = self.shared.lock();
+        let durable = index.end;
+        index.sealing = None;
+        index.wakes += 1;
+        drop(index);
+        self.shared.grown.notify_all();
         let entries = self.end.next_entry - durable.next_entry;
         self.pending.clear();
         self.pending_bytes = 0;
@@ -312,6 +333,7 @@ impl JournalWriter {
             }
         }
         index.end = self.end;
+        index.sealing = None;
         drop(index);
         self.shared.grown.notify_all();
         if let Some(metrics) = &self.options.metrics {
