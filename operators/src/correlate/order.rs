@@ -5,6 +5,9 @@ use weir_schema::Plan;
 use super::fault::{self, Fault};
 use super::run::Entry;
 
+/// So many of the newest events are looked at first.
+const LOOK_BACK: usize = if cfg!(test) { 2 } else { 64 };
+
 /// For each length of a chain of the first members: the latest time at which one that is complete
 /// can have begun.
 ///
@@ -35,6 +38,23 @@ impl Chains {
     /// The latest beginning of a whole chain.
     pub fn begin(&self) -> Option<i64> {
         self.best.last().copied().flatten()
+    }
+
+    /// Takes the events of a window in that has come before this. The newest of them are enough
+    /// where they have a whole chain: what begins before it is not the latest of any length.
+    pub fn look_back(&mut self, events: &[Entry]) {
+        let mut newest = LOOK_BACK;
+        loop {
+            let start = events.len().saturating_sub(newest);
+            for tied in events[start..].chunk_by(|a, b| a.time == b.time) {
+                self.add(tied);
+            }
+            if start == 0 || self.begin().is_some() {
+                return;
+            }
+            self.best.fill(None);
+            newest *= 4;
+        }
     }
 
     /// Takes all events of one time in.

@@ -14,7 +14,7 @@ const ENTRIES_MIN: usize = if cfg!(test) { 2 } else { 32 };
 /// A state that holds the window of one anchor.
 #[derive(Debug)]
 enum State {
-    Seen(Box<Seen>),
+    Seen(Seen),
     Values(Values),
     Chains(Chains),
 }
@@ -26,34 +26,33 @@ pub struct Tail(Option<Box<Kept>>);
 #[derive(Debug)]
 struct Kept {
     state: State,
-    /// The state holds the entries in `[low, at]`, or for chains all at or before `at`.
+    /// The state holds the entries in `[low, at]`, or for members and chains all at or before `at`.
     low: i64,
     at: i64,
 }
 
 impl Tail {
-    /// The members in a window that ends at or before `from`, and the times of its first and last entry.
-    pub fn take_seen(&mut self, from: i64) -> (Box<Seen>, Option<(i64, i64)>) {
+    /// When the members came last, up to a time at or before `from`, and that time.
+    pub fn take_seen(&mut self, members: usize, from: i64) -> (Seen, Option<i64>) {
         match self.0.take_if(|kept| kept.at <= from).map(|kept| *kept) {
             Some(Kept {
                 state: State::Seen(seen),
-                low,
                 at,
-            }) => (seen, Some((low, at))),
-            _ => (Box::default(), None),
+                ..
+            }) => (seen, Some(at)),
+            _ => (Seen::new(members), None),
         }
     }
 
-    /// The state of the values in a window that ends at or before `from`, and the times of its
-    /// first and last entry.
-    pub fn take_values(&mut self, valued: &Valued, from: i64) -> (Values, Option<(i64, i64)>) {
-        match self.0.take_if(|kept| kept.at <= from).map(|kept| *kept) {
+    /// The values in a window that ends at or before `to`, and the times of its first and last entry.
+    pub fn take_values(&mut self, valued: &Valued, to: i64) -> Option<(Values, (i64, i64))> {
+        match self.0.take_if(|kept| kept.at <= to).map(|kept| *kept) {
             Some(Kept {
                 state: State::Values(values),
                 low,
                 at,
-            }) => (values, Some((low, at))),
-            _ => (valued.values(), None),
+            }) if values.serve(valued) => Some((values, (low, at))),
+            _ => None,
         }
     }
 
@@ -69,11 +68,10 @@ impl Tail {
         }
     }
 
-    /// As [`Self::keep_values`]; entries that only a negation reads are held with those of `run`.
-    pub fn keep_seen(&mut self, seen: Box<Seen>, run: &Run, (low, at): (i64, i64)) {
-        let held = run.up_to(at) - run.before(low);
-        if is_last(run, at) && held >= ENTRIES_MIN {
-            self.keep(State::Seen(seen), low, at);
+    /// Keeps when the members of a plan came last, up to `at`, the last entry of `run`.
+    pub fn keep_seen(&mut self, seen: Seen, run: &Run, at: i64) {
+        if is_last(run, at) && run.entries().len() >= ENTRIES_MIN {
+            self.keep(State::Seen(seen), i64::MIN, at);
         }
     }
 
@@ -110,9 +108,7 @@ impl Tail {
             State::Values(values) => late
                 .filter(|entry| entry.time >= kept.low)
                 .for_each(|entry| values.add(entry)),
-            State::Seen(seen) => late
-                .filter(|entry| entry.time >= kept.low)
-                .for_each(|entry| seen.add(entry)),
+            State::Seen(seen) => late.for_each(|entry| seen.add(entry)),
             // A chain may begin anywhere before.
             State::Chains(_) => {
                 if late.next().is_some() {
@@ -124,8 +120,9 @@ impl Tail {
 
     /// Takes note that entries before `line` are gone.
     pub fn forget_before(&mut self, line: i64) {
+        // Members and chains are of all that came: windows tell what of it is too old for them.
         let holds =
-            |kept: &mut Box<Kept>| kept.low < line && !matches!(kept.state, State::Chains(_));
+            |kept: &mut Box<Kept>| kept.low < line && matches!(kept.state, State::Values(_));
         self.0.take_if(holds);
     }
 
@@ -137,7 +134,7 @@ impl Tail {
     pub fn heap_bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |kept| {
             let state = match &kept.state {
-                State::Seen(_) => 0,
+                State::Seen(seen) => seen.heap_bytes(),
                 State::Values(values) => values.heap_bytes(),
                 State::Chains(chains) => chains.heap_bytes(),
             };

@@ -1,7 +1,7 @@
 //! What the values of a window come to: kept while the window slides, exact to the last digit.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use weir_schema::{Bound, Decimal, Statistic, ValueBound};
@@ -22,37 +22,142 @@ pub enum Values {
     Distinct(HashMap<Mark, u32, BuildHasherDefault<Low>>),
     Sum(i128),
     Average(i128, i128),
-    Sorted(Sorted),
+    Ranked(Ranked),
 }
 
-/// Values in order, but for those that came since they were last looked at.
-#[derive(Debug, Default)]
-pub struct Sorted {
-    values: Vec<i128>,
-    new: Vec<i128>,
+/// How many values lie on either side of each bound of a percentile, and which lie next to it.
+///
+/// ```text
+///   values in order    3   5   8 │ 12   19        bound 10: three below, none equal
+///   the percentile     lies between the places 2 and 3, so between 8 and 12
+/// ```
+///
+/// The places between which the percentile lies are known from their number. Only where they are on
+/// different sides does it matter which values they have, and then they are those next to the bound.
+#[derive(Debug)]
+pub struct Ranked {
+    count: usize,
+    sides: Vec<Sides>,
 }
 
-/// So many new values are put in place one by one; of more the whole is sorted, which merges.
-const ONE_BY_ONE_MAX: usize = 8;
+#[derive(Debug)]
+struct Sides {
+    bound: i128,
+    below: usize,
+    equal: usize,
+    next_below: Next,
+    next_above: Next,
+}
 
-impl Sorted {
-    fn place(&mut self) {
-        if self.new.len() > ONE_BY_ONE_MAX {
-            self.new.sort_unstable();
-            self.values.append(&mut self.new);
-            self.values.sort();
-        }
-        for value in self.new.drain(..) {
-            let at = self.values.partition_point(|known| *known < value);
-            self.values.insert(at, value);
+impl Sides {
+    fn new(bound: &ValueBound) -> Self {
+        Self {
+            bound: bound.number().0,
+            below: 0,
+            equal: 0,
+            next_below: Next::default(),
+            next_above: Next::default(),
         }
     }
 
-    fn remove(&mut self, value: i128) {
-        self.place();
-        let at = self.values.partition_point(|known| *known < value);
-        if self.values.get(at) == Some(&value) {
-            self.values.remove(at);
+    fn add(&mut self, time: i64, value: i128) {
+        match value.cmp(&self.bound) {
+            Ordering::Less => {
+                self.below += 1;
+                self.next_below.add(time, self.bound - value);
+            }
+            Ordering::Equal => self.equal += 1,
+            Ordering::Greater => self.next_above.add(time, value - self.bound),
+        }
+    }
+
+    fn remove(&mut self, time: i64, value: i128) {
+        match value.cmp(&self.bound) {
+            Ordering::Less => {
+                self.below -= 1;
+                self.next_below.leave(time);
+            }
+            Ordering::Equal => self.equal -= 1,
+            Ordering::Greater => self.next_above.leave(time),
+        }
+    }
+
+    /// On which side of the bound the value at a place lies.
+    fn side(&self, place: usize) -> Ordering {
+        if place < self.below {
+            Ordering::Less
+        } else if place < self.below + self.equal {
+            Ordering::Equal
+        } else {
+            Ordering::Greater
+        }
+    }
+
+    /// How the percentile compares with the bound. Everything times the whole of all ranks, so that
+    /// nothing is divided.
+    fn compare(&self, rank: i128, count: usize) -> Ordering {
+        const WHOLE: i128 = 100 * Decimal::ONE;
+        let last = count.saturating_sub(1);
+        let place = rank * last as i128;
+        let low = usize::try_from(place / WHOLE).unwrap_or(last).min(last);
+        let rest = if low == last || fault::active(Fault::NoInterpolation) {
+            0
+        } else {
+            place % WHOLE
+        };
+        match (self.side(low), self.side(low + 1)) {
+            (side, _) if rest == 0 => side,
+            (Ordering::Less, Ordering::Greater) => {
+                let (below, above) = (self.next_below.distance(), self.next_above.distance());
+                ((below + above) * rest).cmp(&(below * WHOLE))
+            }
+            (Ordering::Less, _) => Ordering::Less,
+            (_, high) => high,
+        }
+    }
+}
+
+/// The least distance of a value to a bound, and those that will be the least once it has left the
+/// window: times and distances, both ascending.
+#[derive(Debug, Default)]
+struct Next(VecDeque<(i64, i128)>);
+
+impl Next {
+    fn add(&mut self, time: i64, distance: i128) {
+        // What comes is the newest nearly always.
+        let newest = self.0.back().is_none_or(|(last, _)| *last <= time);
+        let mut at = if newest {
+            self.0.len()
+        } else {
+            self.0.partition_point(|(known, _)| *known <= time)
+        };
+        if self.0.get(at).is_some_and(|(_, later)| *later <= distance) {
+            return;
+        }
+        while at > 0 && self.0[at - 1].1 >= distance {
+            at -= 1;
+            self.0.remove(at);
+        }
+        self.0.insert(at, (time, distance));
+    }
+
+    /// What lies at or before `time` leaves.
+    fn leave(&mut self, time: i64) {
+        while self.0.front().is_some_and(|(known, _)| *known <= time) {
+            self.0.pop_front();
+        }
+    }
+
+    fn distance(&self) -> i128 {
+        self.0.front().map_or(0, |(_, distance)| *distance)
+    }
+}
+
+impl Ranked {
+    fn remove(&mut self, time: i64, value: i128) {
+        self.count -= 1;
+        for side in &mut self.sides {
+            side.remove(time, value);
         }
     }
 }
@@ -83,12 +188,15 @@ impl Valued {
             Self::Distinct(_) => Values::Distinct(HashMap::default()),
             Self::Statistic(Statistic::Sum, _) => Values::Sum(0),
             Self::Statistic(Statistic::Average, _) => Values::Average(0, 0),
-            Self::Statistic(Statistic::Percentile(_), _) => Values::Sorted(Sorted::default()),
+            Self::Statistic(Statistic::Percentile(_), bounds) => Values::Ranked(Ranked {
+                count: 0,
+                sides: bounds.iter().map(Sides::new).collect(),
+            }),
         }
     }
 
     /// Whether the condition holds of a window that has at least one event.
-    pub fn holds(&self, values: &mut Values) -> bool {
+    pub fn holds(&self, values: &Values) -> bool {
         match (self, values) {
             (Self::Distinct(bounds), Values::Distinct(counts)) => {
                 let count = counts.len() as u64;
@@ -102,9 +210,9 @@ impl Valued {
                 let (sum, count) = (*sum, *count);
                 all(bounds, |number| sum.cmp(&(number * count)))
             }
-            (Self::Statistic(Statistic::Percentile(rank), bounds), Values::Sorted(sorted)) => {
-                sorted.place();
-                percentile(bounds, rank.0, &sorted.values)
+            (Self::Statistic(Statistic::Percentile(rank), bounds), Values::Ranked(ranked)) => {
+                let mut sides = bounds.iter().zip(&ranked.sides);
+                sides.all(|(bound, sides)| bound.holds(sides.compare(rank.0, ranked.count)))
             }
             // Values are made by the condition that asks.
             (Self::Distinct(_) | Self::Statistic(..), _) => false,
@@ -113,6 +221,28 @@ impl Valued {
 }
 
 impl Values {
+    /// Whether these are what the condition asks of, under the bounds that it has now.
+    pub fn serve(&self, valued: &Valued) -> bool {
+        match (self, valued) {
+            (Self::Distinct(_), Valued::Distinct(_))
+            | (Self::Sum(_), Valued::Statistic(Statistic::Sum, _))
+            | (Self::Average(..), Valued::Statistic(Statistic::Average, _)) => true,
+            (Self::Ranked(ranked), Valued::Statistic(Statistic::Percentile(_), bounds)) => {
+                let known = ranked.sides.iter().map(|sides| sides.bound);
+                known.eq(bounds.iter().map(|bound| bound.number().0))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the window can move back: what came last leaves first.
+    pub fn slides_back(&self) -> bool {
+        match self {
+            Self::Distinct(_) | Self::Sum(_) | Self::Average(..) => true,
+            Self::Ranked(_) => false,
+        }
+    }
+
     pub fn add(&mut self, entry: &Entry) {
         let value = entry.mark.decimal();
         match self {
@@ -122,7 +252,12 @@ impl Values {
                 *sum += value;
                 *count += 1;
             }
-            Self::Sorted(sorted) => sorted.new.push(value),
+            Self::Ranked(ranked) => {
+                ranked.count += 1;
+                for side in &mut ranked.sides {
+                    side.add(entry.time, value);
+                }
+            }
         }
     }
 
@@ -142,7 +277,7 @@ impl Values {
                 *sum -= value;
                 *count -= 1;
             }
-            Self::Sorted(sorted) => sorted.remove(value),
+            Self::Ranked(ranked) => ranked.remove(entry.time, value),
         }
     }
 
@@ -150,8 +285,11 @@ impl Values {
         match self {
             Self::Distinct(counts) => counts.capacity() * (size_of::<(Mark, u32)>() + 1),
             Self::Sum(_) | Self::Average(..) => 0,
-            Self::Sorted(Sorted { values, new }) => {
-                (values.capacity() + new.capacity()) * size_of::<i128>()
+            Self::Ranked(ranked) => {
+                let next = |next: &Next| next.0.capacity() * size_of::<(i64, i128)>();
+                let sides = ranked.sides.iter();
+                let side = |one: &Sides| next(&one.next_below) + next(&one.next_above);
+                sides.map(|one| size_of::<Sides>() + side(one)).sum()
             }
         }
     }
@@ -160,22 +298,4 @@ impl Values {
 fn all(bounds: &[ValueBound], compare: impl Fn(i128) -> Ordering) -> bool {
     let mut bounds = bounds.iter();
     bounds.all(|bound| bound.holds(compare(bound.number().0)))
-}
-
-/// Everything times the whole of all ranks, so that nothing is divided.
-fn percentile(bounds: &[ValueBound], rank: i128, sorted: &[i128]) -> bool {
-    const WHOLE: i128 = 100 * Decimal::ONE;
-    let Some(last) = sorted.len().checked_sub(1) else {
-        return false;
-    };
-    let place = rank * last as i128;
-    let low = usize::try_from(place / WHOLE).unwrap_or(last).min(last);
-    let (low_value, high_value) = (sorted[low], sorted[(low + 1).min(last)]);
-    let rest = if fault::active(Fault::NoInterpolation) {
-        0
-    } else {
-        place % WHOLE
-    };
-    let found = low_value * WHOLE + (high_value - low_value) * rest;
-    all(bounds, |number| found.cmp(&(number * WHOLE)))
 }

@@ -23,7 +23,8 @@ pub struct Condition {
 enum Kind {
     AtLeast(usize),
     Count(Vec<Bound>),
-    Temporal(Member),
+    /// Of so many members.
+    Temporal(Member, usize),
     /// So many members, in their order.
     Ordered(usize),
     Valued(Valued),
@@ -46,7 +47,7 @@ impl Condition {
                     .filter(|i| marks[*i])
                     .fold(0, |mask, i| mask | 1 << i);
                 let monotone = !condition.has_negation(count);
-                (Kind::Temporal(condition.clone()), positive, monotone)
+                (Kind::Temporal(condition.clone(), count), positive, monotone)
             }
             PlanKind::TemporalOrdered { members } => {
                 let count = usize::from(*members).clamp(1, Plan::MEMBERS_MAX);
@@ -74,7 +75,7 @@ impl Condition {
     pub fn mark(&self, fact: &Fact) -> Mark {
         match self.kind {
             Kind::Valued(_) => Mark(fact.value.0),
-            Kind::AtLeast(_) | Kind::Count(_) | Kind::Temporal(_) | Kind::Ordered(_) => {
+            Kind::AtLeast(_) | Kind::Count(_) | Kind::Temporal(..) | Kind::Ordered(_) => {
                 Mark::member(fact.member)
             }
         }
@@ -83,7 +84,7 @@ impl Condition {
     /// Whether the entry is an anchor and counts, or is read by a negation alone.
     pub fn is_anchor(&self, entry: &Entry) -> bool {
         match self.kind {
-            Kind::Temporal(_) => entry.mark.members() & self.positive != 0,
+            Kind::Temporal(..) => entry.mark.members() & self.positive != 0,
             Kind::AtLeast(_) | Kind::Count(_) | Kind::Ordered(_) | Kind::Valued(_) => true,
         }
     }
@@ -93,7 +94,7 @@ impl Condition {
         let least = match &self.kind {
             Kind::AtLeast(n) | Kind::Ordered(n) => *n,
             Kind::Valued(Valued::Distinct(bounds)) => at_least(bounds).unwrap_or(0),
-            Kind::Count(_) | Kind::Temporal(_) | Kind::Valued(_) => 0,
+            Kind::Count(_) | Kind::Temporal(..) | Kind::Valued(_) => 0,
         };
         run.len_with_pushed() < least
     }
@@ -110,7 +111,7 @@ impl Condition {
                     .get(place)
                     .map_or(reach, |entry| entry.time.min(reach))
             }
-            Kind::Count(_) | Kind::Temporal(_) | Kind::Ordered(_) | Kind::Valued(_) => reach,
+            Kind::Count(_) | Kind::Temporal(..) | Kind::Ordered(_) | Kind::Valued(_) => reach,
         }
     }
 
@@ -125,7 +126,8 @@ impl Condition {
         match &self.kind {
             Kind::AtLeast(n) => self.firing_at_least(run, *n, from, to, out),
             Kind::Count(bounds) => self.firing_count(run, bounds, from, to, out),
-            Kind::Temporal(condition) => {
+            Kind::Temporal(condition, members) => {
+                let condition = (condition, *members);
                 self.firing_temporal((run, others), condition, (from, to), tail, out);
             }
             Kind::Ordered(members) => {
@@ -166,32 +168,38 @@ impl Condition {
     fn firing_temporal(
         &self,
         (run, others): (&Run, &Run),
-        condition: &Member,
+        (condition, members): (&Member, usize),
         (from, to): (i64, i64),
         tail: &mut Tail,
         out: &mut Vec<i64>,
     ) {
-        let (mut seen, known) = tail.take_seen(from);
-        let start = from.saturating_sub(self.timespan);
-        let sweep = |run| match known {
-            Some((low, at)) => Sweep::over(run, low, at),
-            None => Sweep::new(run, start),
-        };
-        let mut sweeps = [sweep(run), sweep(others)];
+        let (mut seen, known) = tail.take_seen(members, from);
+        let mut next = [run, others].map(|run| run.before(from));
+        match known {
+            Some(at) => next = [run, others].map(|run| run.up_to(at)),
+            None => {
+                let low = from.saturating_sub(self.timespan);
+                let all = u64::MAX.checked_shr((Plan::MEMBERS_MAX - members) as u32);
+                seen.look_back(run, all.unwrap_or(0), low, from);
+                seen.look_back(others, !self.positive, low, from);
+            }
+        }
         let mut last = None;
         for (_, time) in anchors(run, from, to) {
-            let low = time.saturating_sub(self.timespan);
-            for sweep in &mut sweeps {
-                sweep.enter(time, |entry| seen.add(entry));
-                sweep.leave(low, |entry| seen.remove(entry));
+            for (run, next) in [run, others].iter().zip(&mut next) {
+                while let Some(entry) = run.entries().get(*next).filter(|e| e.time <= time) {
+                    seen.add(entry);
+                    *next += 1;
+                }
             }
-            last = Some((low, time));
-            if condition.holds(&|member| seen.has(member)) {
+            last = Some(time);
+            let low = time.saturating_sub(self.timespan);
+            if condition.holds(&|member| seen.has(member, low)) {
                 out.push(time);
             }
         }
-        if let Some(window) = last {
-            tail.keep_seen(seen, run, window);
+        if let Some(at) = last {
+            tail.keep_seen(seen, run, at);
         }
     }
 
@@ -205,8 +213,15 @@ impl Condition {
     ) {
         let (mut chains, known) = tail.take_chains(members, from);
         let entries = run.entries();
-        let start = from.saturating_sub(self.timespan);
-        let mut next = known.map_or_else(|| run.before(start), |at| run.up_to(at));
+        let mut next = match known {
+            Some(at) => run.up_to(at),
+            None => {
+                let next = run.before(from);
+                let low = run.before(from.saturating_sub(self.timespan));
+                chains.look_back(&entries[low..next]);
+                next
+            }
+        };
         while let Some(time) = entries.get(next).map(|entry| entry.time) {
             if time > to {
                 break;
@@ -236,19 +251,34 @@ impl Condition {
         tail: &mut Tail,
         out: &mut Vec<i64>,
     ) {
-        let (mut values, known) = tail.take_values(valued, from);
         let start = from.saturating_sub(self.timespan);
-        let mut sweep = match known {
-            Some((low, at)) => Sweep::over(run, low, at),
-            None => Sweep::new(run, start),
+        let (mut values, mut sweep) = match tail.take_values(valued, to) {
+            Some((values, (low, at))) => (values, Sweep::over(run, low, at)),
+            None => (valued.values(), Sweep::new(run, start)),
         };
+        let back = Sweep {
+            low: run.before(start),
+            high: run.before(from),
+            ..sweep
+        };
+        if back.high < sweep.high {
+            if values.slides_back() && sweep.is_nearer_than_empty(&back) {
+                let entries = run.entries();
+                let (gone, come) = (back.high..sweep.high, back.low..sweep.low);
+                entries[gone].iter().for_each(|entry| values.remove(entry));
+                entries[come].iter().for_each(|entry| values.add(entry));
+                sweep = back;
+            } else {
+                (values, sweep) = (valued.values(), Sweep::new(run, start));
+            }
+        }
         let mut last = None;
         for (_, time) in anchors(run, from, to) {
             sweep.enter(time, |entry| values.add(entry));
             let low = time.saturating_sub(self.timespan);
             sweep.leave(low, |entry| values.remove(entry));
             last = Some((low, time));
-            if valued.holds(&mut values) {
+            if valued.holds(&values) {
                 out.push(time);
             }
         }
@@ -362,6 +392,11 @@ impl<'r> Sweep<'r> {
             low: run.before(low),
             high: run.up_to(high),
         }
+    }
+
+    /// Whether there is less to do from here to `other`, before this, than to fill that anew.
+    fn is_nearer_than_empty(&self, other: &Self) -> bool {
+        self.high - other.high + (self.low - other.low) < other.high - other.low
     }
 
     /// Lets in what is at or before `high`.
