@@ -107,6 +107,8 @@ fn condition(plan: &Plan) -> String {
         }
         PlanKind::Temporal { condition, .. } => format!("temporal {}", members(condition)),
         PlanKind::TemporalOrdered { members } => format!("temporal_ordered #1 to #{members}"),
+        PlanKind::NotFollowed { members } => format!("#1 not followed by #2 to #{members}"),
+        PlanKind::Silence => "nothing more".to_owned(),
         PlanKind::ValueCount { bounds } => {
             let bounds: Vec<String> = bounds.iter().map(bound).collect();
             format!("value_count {}", bounds.join(" and "))

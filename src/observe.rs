@@ -147,6 +147,7 @@ pub fn plain_words(change: &Change) -> String {
     };
     let provisional = match record.state {
         AlertState::Provisional => ", provisionally",
+        AlertState::Blind => ", blind: its source was not heard either",
         AlertState::Confirmed | AlertState::SupersededBy(_) => "",
     };
     let events = if record.count == 1 { "event" } else { "events" };

@@ -20,7 +20,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Input;
 use timely::dataflow::{ProbeHandle, Stream};
 use timely::worker::Worker;
-use weir_operators::{Directive, Emit, Work, alerts, clocks, correlate, decode};
+use weir_operators::{Directive, Emit, Move, Work, alerts, clocks, correlate, decode};
 
 use crate::outputs::Collected;
 
@@ -41,7 +41,10 @@ pub fn build(worker: &mut Worker, emit: Emit) -> Graph {
         let decoded = decode(work, first, emit);
 
         let clocks = clocks(decoded.observations);
-        let moves = clocks.clone().map(Directive::Clock);
+        let moves = clocks.clone().map(|moved| match moved {
+            Move::Clock(clock) => Directive::Clock(clock),
+            Move::Heard(source, time) => Directive::Heard(source, time),
+        });
         let correlated = correlate(decoded.facts, decoded.directives.concat(moves));
 
         let alerts = alerts(correlated.rows, decoded.rules);
@@ -59,7 +62,8 @@ pub fn build(worker: &mut Worker, emit: Emit) -> Graph {
             out.borrow_mut().notes(epoch, notes);
         });
         let out = Rc::clone(&collected);
-        collect(clocks, &probe, move |epoch, clocks| {
+        collect(clocks, &probe, move |epoch, moves| {
+            let clocks = moves.into_iter().filter_map(Move::clock);
             out.borrow_mut().clocks(epoch, clocks);
         });
         input

@@ -62,7 +62,7 @@ impl Collected {
         self.at(epoch).notes.extend(notes);
     }
 
-    pub fn clocks(&mut self, epoch: u64, clocks: Vec<Clock>) {
+    pub fn clocks(&mut self, epoch: u64, clocks: impl IntoIterator<Item = Clock>) {
         self.at(epoch).clocks.extend(clocks);
     }
 

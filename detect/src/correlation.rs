@@ -48,14 +48,28 @@ const KEYS: [&str; 9] = [
     "window",
 ];
 
-pub(crate) fn compile(node: &Node, rule: &CorrelationRule) -> Checked<Correlation> {
+/// The type of an absence: an event of the first rule that none of the others follows.
+const NOT_FOLLOWED: &str = "weir.not_followed_by";
+
+/// The type of a silence: nothing more of what had been coming.
+const SILENCE: &str = "weir.silence";
+
+/// Whether the document is a correlation of a type that Sigma does not have, and its parser refuses.
+pub(crate) fn is_our_type(node: &Node) -> bool {
+    let kind = node.get("correlation").and_then(|node| node.get("type"));
+    kind.and_then(Node::text)
+        .is_some_and(|kind| kind.starts_with("weir."))
+}
+
+/// Without a parsed `rule`, the document is of a type of ours.
+pub(crate) fn compile(node: &Node, rule: Option<&CorrelationRule>) -> Checked<Correlation> {
     let generate = generate(node)?;
     let section = node.get("correlation").unwrap_or(&Node::Null);
     let read = read(section, rule, generate);
     read.map_err(|refusal| refusal.key("correlation"))
 }
 
-fn read(section: &Node, rule: &CorrelationRule, generate: bool) -> Checked<Correlation> {
+fn read(section: &Node, rule: Option<&CorrelationRule>, generate: bool) -> Checked<Correlation> {
     let Node::Map(entries) = section else {
         return Err(Refusal::new("`correlation` is no mapping"));
     };
@@ -71,18 +85,9 @@ fn read(section: &Node, rule: &CorrelationRule, generate: bool) -> Checked<Corre
             }
         }
     }
-    if rule.window != WindowMode::Sliding || rule.gap.is_some() {
-        return Err(Refusal::unsupported("windows that do not slide").key("window"));
-    }
-    let (kind, members) = match rule.correlation_type {
-        CorrelationType::EventCount => event_count(section)?,
-        CorrelationType::Temporal => temporal(section, rule)?,
-        CorrelationType::TemporalOrdered => ordered(section)?,
-        kind @ (CorrelationType::ValueCount
-        | CorrelationType::ValueSum
-        | CorrelationType::ValueAvg
-        | CorrelationType::ValuePercentile
-        | CorrelationType::ValueMedian) => (values::kind(kind, section)?, listed(section)?),
+    let (kind, members) = match rule {
+        Some(rule) => of_sigma(section, rule)?,
+        None => absence(section)?,
     };
     if members.len() > Plan::MEMBERS_MAX {
         let message = format!("more than {} rules in a correlation", Plan::MEMBERS_MAX);
@@ -92,8 +97,13 @@ fn read(section: &Node, rule: &CorrelationRule, generate: bool) -> Checked<Corre
         .get("group-by")
         .map_or(Ok(Vec::new()), group_fields)
         .map_err(|refusal| refusal.key("group-by"))?;
-    let timespan = timespan(section, &rule.timespan)?;
-    let values = values::fields(rule.correlation_type, section)?;
+    let timespan = match rule {
+        Some(rule) => timespan(section, &rule.timespan)?,
+        None => timespan(section, &span(section)?)?,
+    };
+    let values = rule.map_or(Ok(Vec::new()), |rule| {
+        values::fields(rule.correlation_type, section)
+    })?;
     let aliases = aliases(section)?;
     let shape = shape(&kind, (&members, &group_by, &values, &aliases), timespan);
     Ok(Correlation {
@@ -106,6 +116,66 @@ fn read(section: &Node, rule: &CorrelationRule, generate: bool) -> Checked<Corre
         generate,
         shape,
     })
+}
+
+fn of_sigma(section: &Node, rule: &CorrelationRule) -> Checked<(PlanKind, Vec<String>)> {
+    if rule.window != WindowMode::Sliding || rule.gap.is_some() {
+        return Err(Refusal::unsupported("windows that do not slide").key("window"));
+    }
+    match rule.correlation_type {
+        CorrelationType::EventCount => event_count(section),
+        CorrelationType::Temporal => temporal(section, rule),
+        CorrelationType::TemporalOrdered => ordered(section),
+        kind @ (CorrelationType::ValueCount
+        | CorrelationType::ValueSum
+        | CorrelationType::ValueAvg
+        | CorrelationType::ValuePercentile
+        | CorrelationType::ValueMedian) => Ok((values::kind(kind, section)?, listed(section)?)),
+    }
+}
+
+/// What did not come: after an event of the first rule, or after any.
+fn absence(section: &Node) -> Checked<(PlanKind, Vec<String>)> {
+    for key in ["condition", "window"] {
+        if section.get(key).is_some() {
+            return Err(Refusal::new(format!("an absence has no `{key}`"))
+                .hint("it is said where nothing comes within the `timespan`")
+                .key(key));
+        }
+    }
+    let members = listed(section)?;
+    let kind = section.get("type").and_then(Node::text).unwrap_or_default();
+    match kind {
+        SILENCE => Ok((PlanKind::Silence, members)),
+        NOT_FOLLOWED if members.len() < 2 => Err(Refusal::new(
+            "`weir.not_followed_by` needs two rules or more",
+        )
+        .hint("first the one that begins the wait, then those that end it")
+        .key("rules")),
+        NOT_FOLLOWED => {
+            // At most MEMBERS_MAX are kept; the caller refuses more.
+            let count = u16::try_from(members.len()).unwrap_or(u16::MAX);
+            Ok((PlanKind::NotFollowed { members: count }, members))
+        }
+        _ => Err(Refusal::new(format!("`{kind}` is no correlation type"))
+            .hint(format!(
+                "of Weir's own there are {NOT_FOLLOWED} and {SILENCE}"
+            ))
+            .key("type")),
+    }
+}
+
+fn span(section: &Node) -> Checked<Timespan> {
+    let given = ["timespan", "timeframe"]
+        .into_iter()
+        .find_map(|key| Some((key, section.get(key)?)));
+    let wrong = |message: String| Refusal::new(message).hint("such as 30s, 10m, 24h, 7d");
+    let Some((key, given)) = given else {
+        return Err(wrong("the correlation has no `timespan`".to_owned()));
+    };
+    let text = given.text().unwrap_or_default();
+    let unusable = |_| wrong(format!("`{text}` is no usable timespan")).key(key);
+    Timespan::parse(text).map_err(unusable)
 }
 
 fn generate(node: &Node) -> Checked<bool> {
@@ -353,6 +423,8 @@ fn shape(kind: &PlanKind, (members, fields, values, aliases): Parts<'_>, span: S
             Statistic::Average => ("value_avg", 0),
             Statistic::Percentile(rank) => ("value_percentile", rank.0),
         },
+        PlanKind::NotFollowed { .. } => (NOT_FOLLOWED, 0),
+        PlanKind::Silence => (SILENCE, 0),
     };
     let counts = [members.len() as u64, fields.len() as u64].map(u64::to_le_bytes);
     let (span, rank) = (span.0.to_le_bytes(), rank.to_le_bytes());

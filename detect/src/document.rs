@@ -115,7 +115,10 @@ fn read_checked(
     let name = name_at(&node, "name")?;
     let title = name_at(&node, "title")?.ok_or_else(|| Refusal::new("the rule has no `title`"))?;
     let level = level_of(&node)?;
-    let parsed = parse(text, kind, remarks)?;
+    let parsed = match correlation::is_our_type(&node) {
+        true => None,
+        false => Some(parse(text, kind, remarks)?),
+    };
     let mut shop = Workshop::new(placeholders);
     let (written, body) = compile(&node, parsed, &mut shop)?;
     if let Body::Filter(filter) = &body {
@@ -159,9 +162,18 @@ fn read_checked(
 /// The shape of what is written, and what it compiles to.
 fn compile(
     node: &Node,
-    mut parsed: SigmaCollection,
+    parsed: Option<SigmaCollection>,
     shop: &mut Workshop<'_>,
 ) -> Checked<(Shape, Body)> {
+    if node.get("correlation").is_some() && weir_key(node).is_some() {
+        return Err(Refusal::new("`weir.group-by` on a correlation")
+            .hint("a correlation has a `group-by` of its own")
+            .key("weir"));
+    }
+    let Some(mut parsed) = parsed else {
+        let correlation = correlation::compile(node, None)?;
+        return Ok((correlation.shape, Body::Correlation(correlation)));
+    };
     let found = (
         parsed.rules.pop(),
         parsed.correlations.pop(),
@@ -186,13 +198,8 @@ fn compile(
             };
             Ok((own, Body::Rule(Arc::new(detection), grouping)))
         }
-        (None, found, None) if found.is_some() && weir_key(node).is_some() => {
-            Err(Refusal::new("`weir.group-by` on a correlation")
-                .hint("a correlation has a `group-by` of its own")
-                .key("weir"))
-        }
         (None, Some(rule), None) => {
-            let correlation = correlation::compile(node, &rule)?;
+            let correlation = correlation::compile(node, Some(&rule))?;
             Ok((correlation.shape, Body::Correlation(correlation)))
         }
         (None, None, Some(rule)) => {

@@ -131,11 +131,14 @@ impl Index {
         for (at, live) in (0..).zip(&plans) {
             for (place, source) in (0..).zip(&live.sources) {
                 let member = match live.plan.kind {
-                    PlanKind::Temporal { .. } | PlanKind::TemporalOrdered { .. } => place,
+                    PlanKind::Temporal { .. }
+                    | PlanKind::TemporalOrdered { .. }
+                    | PlanKind::NotFollowed { .. } => place,
                     // Which rule an event counts for does not matter, so that it counts once.
                     PlanKind::EventCount { .. }
                     | PlanKind::ValueCount { .. }
-                    | PlanKind::Value { .. } => 0,
+                    | PlanKind::Value { .. }
+                    | PlanKind::Silence => 0,
                 };
                 let found = Use {
                     plan: at,

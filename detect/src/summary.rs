@@ -16,6 +16,8 @@ pub enum RuleKind {
     ValueCount,
     /// A sum, an average or a percentile.
     Value,
+    NotFollowed,
+    Silence,
     /// Adds to the conditions of other rules.
     Filter,
 }
@@ -61,6 +63,8 @@ pub(crate) fn summary(catalog: &Catalog, id: &RuleId, entry: &Entry) -> Option<R
             PlanKind::TemporalOrdered { .. } => RuleKind::TemporalOrdered,
             PlanKind::ValueCount { .. } => RuleKind::ValueCount,
             PlanKind::Value { .. } => RuleKind::Value,
+            PlanKind::NotFollowed { .. } => RuleKind::NotFollowed,
+            PlanKind::Silence => RuleKind::Silence,
         },
     };
     let last = entry.plans.last();

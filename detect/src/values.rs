@@ -129,6 +129,8 @@ pub(crate) fn value(kind: &PlanKind, fields: &[String], view: &View<'_>) -> Opti
     match kind {
         PlanKind::EventCount { .. } | PlanKind::Temporal { .. } => Some(FactValue::default()),
         PlanKind::TemporalOrdered { .. } => Some(FactValue::default()),
+        // Of which source the event is its frame tells, to whoever has that.
+        PlanKind::NotFollowed { .. } | PlanKind::Silence => Some(FactValue::default()),
         PlanKind::ValueCount { .. } => {
             let mut bytes = Vec::new();
             fields

@@ -89,7 +89,9 @@ fn first_alert(book: &RuleBook, case: &Json) -> Option<usize> {
                     let values: BTreeSet<_> = facts.iter().map(|(_, _, value)| value).collect();
                     bounds.iter().all(|bound| bound.holds(values.len() as u64))
                 }
-                PlanKind::Value { .. } => panic!("no vector is about numbers"),
+                PlanKind::Value { .. } | PlanKind::NotFollowed { .. } | PlanKind::Silence => {
+                    panic!("no vector is about numbers or absence")
+                }
             };
             if fires && plan.title == title {
                 return Some(at);

@@ -3,7 +3,7 @@
 //! `W` = least over live sources of (greatest credible event time) - lateness, never falling;
 //! `A` = `W` - horizon. Both are functions of the journal: "now" is the greatest receive time in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
@@ -64,6 +64,26 @@ pub enum Observation {
     },
     /// Input ends.
     Finish,
+    /// Whether some plan is about silence, so that it is told how far each source was heard.
+    Tell(bool),
+}
+
+/// What a clock operator says of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Move {
+    Clock(Clock),
+    /// How far a source was heard to tell; where that is asked for.
+    Heard(SourceKey, EventTime),
+}
+
+impl Move {
+    #[must_use]
+    pub fn clock(self) -> Option<Clock> {
+        match self {
+            Self::Clock(clock) => Some(clock),
+            Self::Heard(..) => None,
+        }
+    }
 }
 
 /// All clocks. Pure: the operator below feeds it epoch by epoch.
@@ -73,6 +93,8 @@ pub struct Clocks {
     now: ReceiveTime,
     finished: bool,
     tenants: BTreeMap<TenantKey, Tenant>,
+    /// Sources that were heard in this epoch; `None` where nobody asks.
+    heard: Option<BTreeSet<(TenantKey, SourceKey)>>,
 }
 
 #[derive(Debug)]
@@ -94,22 +116,25 @@ impl Default for Clocks {
             now: ReceiveTime::MIN,
             finished: false,
             tenants: BTreeMap::new(),
+            heard: None,
         }
     }
 }
 
 impl Clocks {
-    /// Takes an epoch's observations in; returns the clocks that moved, in order of tenant.
-    pub fn epoch(&mut self, mut observations: Vec<Observation>) -> Vec<Clock> {
+    /// Takes an epoch's observations in; returns the clocks that moved, in order of tenant, behind
+    /// what the sources told.
+    pub fn epoch(&mut self, mut observations: Vec<Observation>) -> Vec<Move> {
         observations.sort_unstable();
         let receipts = observations
             .iter()
             .filter_map(|observation| match observation {
                 Observation::Now(now) => Some(*now),
                 Observation::Heard { received, .. } => Some(*received),
-                Observation::Bounds(_) | Observation::Heartbeat { .. } | Observation::Finish => {
-                    None
-                }
+                Observation::Bounds(_)
+                | Observation::Heartbeat { .. }
+                | Observation::Finish
+                | Observation::Tell(_) => None,
             });
         self.now = receipts.fold(self.now, ReceiveTime::max);
         for observation in observations {
@@ -117,6 +142,7 @@ impl Clocks {
                 Observation::Bounds(bounds) => self.bounds = bounds,
                 Observation::Now(_) => {}
                 Observation::Finish => self.finished = true,
+                Observation::Tell(tell) => self.tell(tell),
                 Observation::Heard {
                     tenant,
                     source,
@@ -136,8 +162,31 @@ impl Clocks {
             }
         }
         let (bounds, now, finished) = (self.bounds, self.now, self.finished);
+        let mut moves = self.told();
         let moved = |tenant: &mut Tenant| tenant.advance(&bounds, now, finished);
-        self.tenants.values_mut().filter_map(moved).collect()
+        let clocks = self.tenants.values_mut().filter_map(moved);
+        moves.extend(clocks.map(Move::Clock));
+        moves
+    }
+
+    /// From now on tells of each source how far it was heard, or no more.
+    fn tell(&mut self, tell: bool) {
+        let all = |(tenant, known): (&TenantKey, &Tenant)| {
+            let tenant = *tenant;
+            let sources: Vec<_> = known.sources.keys().map(|key| (tenant, *key)).collect();
+            sources
+        };
+        let known = || self.tenants.iter().flat_map(all).collect();
+        self.heard = tell.then(known);
+    }
+
+    fn told(&mut self) -> Vec<Move> {
+        let heard = self.heard.as_mut().map(std::mem::take).unwrap_or_default();
+        let found = heard.into_iter().filter_map(|(tenant, source)| {
+            let heard = self.tenants.get(&tenant)?.sources.get(&source)?;
+            Some(Move::Heard(source, heard.greatest))
+        });
+        found.collect()
     }
 
     fn hear(&mut self, key: TenantKey, source: SourceKey, time: EventTime, at: ReceiveTime) {
@@ -153,6 +202,9 @@ impl Clocks {
         });
         heard.greatest = heard.greatest.max(time);
         heard.received = heard.received.max(at);
+        if let Some(heard) = &mut self.heard {
+            heard.insert((key, source));
+        }
     }
 }
 
@@ -200,11 +252,11 @@ impl Tenant {
     }
 }
 
-/// The clocks that move, at the epoch at whose end they do. One worker keeps them all.
+/// What moves, at the epoch at whose end it does. One worker keeps all clocks.
 pub fn clocks<'scope>(
     observations: Stream<'scope, u64, Vec<Observation>>,
-) -> Stream<'scope, u64, Vec<Clock>> {
-    observations.unary_frontier::<CapacityContainerBuilder<Vec<Clock>>, _, _, _>(
+) -> Stream<'scope, u64, Vec<Move>> {
+    observations.unary_frontier::<CapacityContainerBuilder<Vec<Move>>, _, _, _>(
         Exchange::new(|_: &Observation| 0),
         "Clocks",
         |_capability, _info| {
@@ -226,8 +278,8 @@ pub fn clocks<'scope>(
                     }
                     let (capability, observations) = entry.remove();
                     let mut session = output.session(&capability);
-                    for clock in clocks.epoch(observations) {
-                        session.give(clock);
+                    for moved in clocks.epoch(observations) {
+                        session.give(moved);
                     }
                 }
             }
@@ -268,8 +320,12 @@ mod tests {
         let mut latest = None;
         let mut play = |epoch: &&[Observation]| {
             let moved = clocks.epoch(epoch.to_vec());
-            let seconds = |clock: &Clock| clock.watermark.0.div_euclid(1_000_000_000);
-            latest = moved.first().map(seconds).or(latest);
+            let seconds = |clock: Clock| clock.watermark.0.div_euclid(1_000_000_000);
+            latest = moved
+                .into_iter()
+                .find_map(Move::clock)
+                .map(seconds)
+                .or(latest);
             latest
         };
         epochs.iter().map(&mut play).collect()
@@ -340,9 +396,13 @@ mod tests {
         assert!(moved.is_empty(), "nothing changed: {moved:?}");
         let moved = clocks.epoch(vec![now(1301)]);
         assert_eq!(moved.len(), 1, "all are idle now");
-        assert_eq!((moved[0].idle, moved[0].lagging), (3, 0));
+        let counts = |moved: &[Move]| {
+            let clock = moved.iter().find_map(|moved| moved.clock());
+            clock.map(|clock| (clock.idle, clock.lagging))
+        };
+        assert_eq!(counts(&moved), Some((3, 0)));
         let moved = clocks.epoch(vec![heard(1, 10_001, 1302), heard(2, 901, 1302)]);
-        assert_eq!((moved[0].idle, moved[0].lagging), (1, 1));
+        assert_eq!(counts(&moved), Some((1, 1)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Pure per frame. Control entries of an epoch come before its batches, so an epoch's events meet
 //! the rules of that epoch; what came before a new rule is handed in again as [`Work::Backfill`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use timely::container::CapacityContainerBuilder;
@@ -14,8 +14,9 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use weir_detect::{Detected, Detector, PlanChange, RuleBook};
 use weir_parse::{Context, Zone};
 use weir_schema::{
-    Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, Fact, Level, LogSource, Plan,
-    PlanId, Position, Problem, RuleId, RuleVersion, SourceKey, Span, TenantKey, TimeBounds,
+    Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, Fact, FactValue, Level, LogSource,
+    Plan, PlanId, PlanKind, Position, Problem, RuleId, RuleVersion, SourceKey, Span, TenantKey,
+    TimeBounds,
 };
 
 use crate::clock::Observation;
@@ -182,6 +183,8 @@ struct Decoder {
     fresh_at: u64,
     /// The rows of the collection of rules, so that a removal takes back exactly these.
     rows: BTreeMap<PlanId, (Epoch, Vec<(RuleVersion, Level)>)>,
+    /// Plans about silence, whose facts tell their source.
+    silences: BTreeSet<PlanId>,
     detector: Detector,
     detected: Detected,
 }
@@ -196,6 +199,7 @@ impl Decoder {
             fresh: Vec::new(),
             fresh_at: 0,
             rows: BTreeMap::new(),
+            silences: BTreeSet::new(),
             detector: Detector::new(),
             detected: Detected::default(),
         }
@@ -227,11 +231,15 @@ impl Decoder {
 
     fn control(&mut self, epoch: Epoch, control: &Control, out: &mut Out) {
         let applied = self.book.apply(control);
+        let told = !self.silences.is_empty();
         for change in applied.changes {
             match change {
                 PlanChange::Put { plan, backfill } => {
                     if backfill {
                         self.fresh.push(plan.id);
+                    }
+                    if plan.kind == PlanKind::Silence {
+                        self.silences.insert(plan.id);
                     }
                     self.put_row(epoch, &plan, out);
                     out.directives.push(Directive::Put(Arc::new(plan)));
@@ -241,9 +249,14 @@ impl Decoder {
                     let (placed, rows) = rows.unwrap_or((epoch, Vec::new()));
                     let gone = |(version, level)| (((plan, placed, version), level), -1);
                     out.rules.extend(rows.into_iter().map(gone));
+                    self.silences.remove(&plan);
                     out.directives.push(Directive::Remove(plan));
                 }
             }
+        }
+        let tell = !self.silences.is_empty();
+        if tell != told {
+            out.observations.push(Observation::Tell(tell));
         }
         match control {
             Control::Start {
@@ -329,7 +342,10 @@ impl Decoder {
                     event: id,
                     position,
                     member: draft.member,
-                    value: draft.value,
+                    value: match self.silences.contains(&draft.plan) {
+                        true => FactValue::from(source),
+                        false => draft.value,
+                    },
                 }));
         }
         if only.is_none() {

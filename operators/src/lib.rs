@@ -13,7 +13,7 @@ pub mod texts;
 pub mod reference;
 
 pub use alerts::alerts;
-pub use clock::{Clock, Clocks, clocks};
+pub use clock::{Clock, Clocks, Move, clocks};
 pub use correlate::{CorrelateNote, Correlator, Counts, Directive, correlate};
 pub use decode::{BatchNote, Emit, Note, Reading, Work, decode};
 pub use texts::Texts;

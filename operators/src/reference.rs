@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use weir_schema::{
     AlertId, AlertState, Decimal, EventId, EventTime, Fact, GroupKey, Plan, PlanId, PlanKind,
-    RuleVersion, Statistic, TenantKey, ValueBound,
+    RuleVersion, SourceKey, Statistic, TenantKey, ValueBound,
 };
 
 /// A change of the rules.
@@ -40,10 +40,37 @@ pub struct Reference {
     plans: BTreeMap<PlanId, Vec<(Plan, BTreeMap<TenantKey, EventTime>)>>,
     facts: Vec<Fact>,
     /// Watermark and settled line.
-    clocks: BTreeMap<TenantKey, (EventTime, EventTime)>,
+    clocks: Lines,
+    /// How far each source was heard to tell, and the clocks as they were before.
+    heard: BTreeMap<SourceKey, Vec<(EventTime, Lines)>>,
 }
 
+/// Watermark and settled line of each tenant.
+type Lines = BTreeMap<TenantKey, (EventTime, EventTime)>;
+
 impl Reference {
+    /// Takes note of how far a source has told, in the epoch that is taken in next.
+    pub fn hear(&mut self, source: SourceKey, time: EventTime) {
+        let known = self.heard.entry(source).or_default();
+        known.push((time, self.clocks.clone()));
+    }
+
+    /// How a silence stands that is concluded at `end`: known, if its source was heard to tell so
+    /// much before that was settled.
+    fn silence(&self, tenant: TenantKey, source: SourceKey, end: EventTime) -> AlertState {
+        let heard = self.heard.get(&source).into_iter().flatten();
+        let first = heard.into_iter().find(|(time, _)| *time >= end);
+        let is_open = |lines: &Lines| {
+            lines
+                .get(&tenant)
+                .is_none_or(|(_, settled)| *settled <= end)
+        };
+        match first {
+            Some((_, lines)) if is_open(lines) => AlertState::Confirmed,
+            _ => AlertState::Blind,
+        }
+    }
+
     /// Takes an epoch in: rules first, then facts under the old clocks, then the new clocks.
     pub fn epoch(
         &mut self,
@@ -90,82 +117,103 @@ impl Reference {
         for ((plan, tenant, group), mut facts) in groups {
             facts.sort_by_key(|fact| (fact.time, fact.event, fact.position, fact.member));
             if let Some(versions) = self.plans.get(&plan) {
-                let watermark = self.clocks.get(&tenant).map(|clock| clock.0);
-                standing.extend(group_standing(versions, tenant, group, &facts, watermark));
+                standing.extend(self.group_standing(versions, tenant, group, &facts));
             }
         }
         standing.sort();
         standing
     }
-}
 
-fn group_standing(
-    versions: &[(Plan, BTreeMap<TenantKey, EventTime>)],
-    tenant: TenantKey,
-    group: GroupKey,
-    facts: &[Fact],
-    watermark: Option<EventTime>,
-) -> Vec<Standing> {
-    // An anchor is judged by the newest version that took over at or before it.
-    let in_force = |time: EventTime| {
-        let took_over = |lines: &BTreeMap<TenantKey, EventTime>| {
-            lines.get(&tenant).is_none_or(|line| time >= *line)
+    fn group_standing(
+        &self,
+        versions: &[(Plan, BTreeMap<TenantKey, EventTime>)],
+        tenant: TenantKey,
+        group: GroupKey,
+        facts: &[Fact],
+    ) -> Vec<Standing> {
+        let watermark = self.clocks.get(&tenant).map(|clock| clock.0);
+        // An anchor is judged by the newest version that took over at or before it.
+        let in_force = |time: EventTime| {
+            let took_over = |lines: &BTreeMap<TenantKey, EventTime>| {
+                lines.get(&tenant).is_none_or(|line| time >= *line)
+            };
+            let newest = versions.iter().rev().find(|(_, lines)| took_over(lines));
+            &newest.unwrap_or(&versions[0]).0
         };
-        let newest = versions.iter().rev().find(|(_, lines)| took_over(lines));
-        &newest.unwrap_or(&versions[0]).0
-    };
-    let positives = positive_members(&versions[0].0);
-    let members: Vec<Fact> = facts
-        .iter()
-        .filter(|fact| positives.contains(&fact.member))
-        .copied()
-        .collect();
-    let mut anchors: Vec<EventTime> = members.iter().map(|fact| fact.time).collect();
-    anchors.dedup();
-    let mut episodes: Vec<(EventTime, EventTime)> = Vec::new();
-    for anchor in anchors {
-        let plan = in_force(anchor);
-        let low = anchor.minus(plan.timespan);
-        let window = facts
+        let newest = &versions[versions.len() - 1].0;
+        let positives = positive_members(newest);
+        let members: Vec<Fact> = facts
             .iter()
-            .filter(|fact| fact.time >= low && fact.time <= anchor);
-        if !fires(plan, window) {
-            continue;
-        }
-        match episodes.last_mut() {
-            Some(last) if anchor <= last.1.plus(plan.timespan) => last.1 = anchor,
-            _ => episodes.push((anchor, anchor)),
-        }
-    }
-    let row = |(from, to): (EventTime, EventTime)| {
-        let plan = in_force(to);
-        let low = from.minus(plan.timespan);
-        let mut rests_on: Vec<Fact> = members
-            .iter()
-            .filter(|fact| fact.time >= low && fact.time <= to)
+            .filter(|fact| positives.contains(&fact.member))
             .copied()
             .collect();
-        rests_on.dedup_by_key(|fact| (fact.time, fact.event, fact.position));
-        let monotone = is_monotone(&in_force(from).kind);
-        let reached = watermark.is_some_and(|watermark| watermark >= from);
-        Standing {
-            key: AlertId::of_episode(tenant, &plan.rule, &group, from),
-            plan: plan.id,
-            version: plan.version,
-            tenant,
-            group,
-            state: if monotone || reached {
-                AlertState::Confirmed
-            } else {
-                AlertState::Provisional
-            },
-            first: rests_on[0].time,
-            last: to,
-            count: rests_on.len() as u64,
-            evidence: evidence(&rests_on),
+        let mut anchors: Vec<EventTime> = members.iter().map(|fact| fact.time).collect();
+        anchors.dedup();
+        let absence = newest.kind.is_absence();
+        // An absence is concluded when its window has passed, and not where the rule ended before.
+        let concluded = |anchor: EventTime| anchor.plus(newest.timespan);
+        let is_open = |anchor: &EventTime| {
+            let end = concluded(*anchor);
+            absence && (end >= newest.until || watermark.is_none_or(|watermark| end > watermark))
+        };
+        anchors.retain(|anchor| !is_open(anchor));
+        let mut episodes: Vec<(EventTime, EventTime)> = Vec::new();
+        for anchor in anchors {
+            let plan = in_force(if absence { concluded(anchor) } else { anchor });
+            let (low, high) = match absence {
+                true => (anchor, concluded(anchor)),
+                false => (anchor.minus(plan.timespan), anchor),
+            };
+            let window = facts
+                .iter()
+                .filter(|fact| fact.time >= low && fact.time <= high);
+            if !fires(plan, window) {
+                continue;
+            }
+            match episodes.last_mut() {
+                Some(last) if anchor <= last.1.plus(plan.timespan) => last.1 = anchor,
+                _ => episodes.push((anchor, anchor)),
+            }
         }
-    };
-    episodes.into_iter().map(row).collect()
+        let row = |(from, to): (EventTime, EventTime)| {
+            let judged = |anchor| in_force(if absence { concluded(anchor) } else { anchor });
+            let plan = judged(to);
+            let low = if absence {
+                from
+            } else {
+                from.minus(plan.timespan)
+            };
+            let mut rests_on: Vec<Fact> = members
+                .iter()
+                .filter(|fact| fact.time >= low && fact.time <= to)
+                .copied()
+                .collect();
+            rests_on.dedup_by_key(|fact| (fact.time, fact.event, fact.position));
+            let last = rests_on[rests_on.len() - 1];
+            let reached = watermark.is_some_and(|watermark| watermark >= from);
+            Standing {
+                key: AlertId::of_episode(tenant, &plan.rule, &group, from),
+                plan: plan.id,
+                version: plan.version,
+                tenant,
+                group,
+                state: match plan.kind {
+                    PlanKind::Silence => {
+                        self.silence(tenant, SourceKey(last.value.0[0]), concluded(to))
+                    }
+                    _ if absence || reached || is_monotone(&judged(from).kind) => {
+                        AlertState::Confirmed
+                    }
+                    _ => AlertState::Provisional,
+                },
+                first: rests_on[0].time,
+                last: to,
+                count: rests_on.len() as u64,
+                evidence: evidence(&rests_on),
+            }
+        };
+        episodes.into_iter().map(row).collect()
+    }
 }
 
 fn fires<'f>(plan: &Plan, window: impl Iterator<Item = &'f Fact>) -> bool {
@@ -198,6 +246,9 @@ fn fires<'f>(plan: &Plan, window: impl Iterator<Item = &'f Fact>) -> bool {
                 |bound: &ValueBound| bound.holds(numerator.cmp(&(bound.number().0 * denominator)));
             bounds.iter().all(holds)
         }
+        PlanKind::NotFollowed { .. } => !seen.iter().any(|member| *member > 0),
+        // The window begins with the event itself.
+        PlanKind::Silence => window.iter().all(|fact| fact.time == window[0].time),
     }
 }
 
@@ -244,7 +295,11 @@ fn statistic_of(statistic: Statistic, values: &[i128]) -> (i128, i128) {
 
 fn positive_members(plan: &Plan) -> Vec<u16> {
     match &plan.kind {
-        PlanKind::EventCount { .. } | PlanKind::ValueCount { .. } | PlanKind::Value { .. } => {
+        PlanKind::EventCount { .. }
+        | PlanKind::ValueCount { .. }
+        | PlanKind::Value { .. }
+        | PlanKind::NotFollowed { .. }
+        | PlanKind::Silence => {
             vec![0]
         }
         PlanKind::TemporalOrdered { members } => (0..*members).collect(),
@@ -265,7 +320,7 @@ fn is_monotone(kind: &PlanKind) -> bool {
             .iter()
             .all(|bound| matches!(bound, Bound::Gt(_) | Bound::Gte(_))),
         PlanKind::TemporalOrdered { .. } => true,
-        PlanKind::Value { .. } => false,
+        PlanKind::Value { .. } | PlanKind::NotFollowed { .. } | PlanKind::Silence => false,
         PlanKind::Temporal { members, condition } => !condition.has_negation(usize::from(*members)),
     }
 }

@@ -17,6 +17,9 @@ pub enum AlertState {
     Provisional,
     /// It became one with an alert that was raised earlier. Records only: such an alert has no row.
     SupersededBy(AlertId),
+    /// Of a rule about silence: the source that should have spoken has itself not been heard, so
+    /// that nothing is known.
+    Blind,
 }
 
 impl AlertState {
@@ -26,6 +29,7 @@ impl AlertState {
             Self::Confirmed => "confirmed",
             Self::Provisional => "provisional",
             Self::SupersededBy(_) => "superseded",
+            Self::Blind => "blind",
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, TenantKey, WhatIfId};
+use crate::id::{
+    EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, SourceKey, TenantKey, WhatIfId,
+};
 use crate::time::{EventTime, Span};
 
 /// How bad it is, as the rule's author sees it.
@@ -181,6 +183,20 @@ pub enum PlanKind {
         statistic: Statistic,
         bounds: Vec<ValueBound>,
     },
+    /// Whether an event of member 0 had none of the other members at its own time or within the
+    /// timespan behind it. Said once the watermark has passed that window.
+    NotFollowed { members: u16 },
+    /// Whether an event had none after it within the timespan. Said once the watermark has passed
+    /// that window; where the source of the event has not been heard since, it is blind.
+    Silence,
+}
+
+impl PlanKind {
+    /// Whether it is about what did not come, in a window that begins with an event.
+    #[must_use]
+    pub const fn is_absence(&self) -> bool {
+        matches!(self, Self::NotFollowed { .. } | Self::Silence)
+    }
 }
 
 /// Who hears what a plan says.
@@ -233,6 +249,7 @@ pub struct Fact {
     pub position: Position,
     /// Which member of the plan matched; 0 for plans over one rule.
     pub member: u16,
+    /// For a plan about silence, the source of the event.
     pub value: FactValue,
 }
 
@@ -242,6 +259,12 @@ pub struct Fact {
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct FactValue(pub [u64; 2]);
+
+impl From<SourceKey> for FactValue {
+    fn from(source: SourceKey) -> Self {
+        Self([source.0, 0])
+    }
+}
 
 impl From<Decimal> for FactValue {
     fn from(decimal: Decimal) -> Self {

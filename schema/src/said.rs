@@ -159,8 +159,9 @@ impl Filter {
         let named = |names: &[String], name: &str| {
             names.is_empty() || names.iter().any(|wanted| wanted == name)
         };
+        let known = !matches!(record.state, AlertState::Provisional | AlertState::Blind);
         self.level_min.is_none_or(|least| record.level >= least)
-            && (self.provisional || record.state != AlertState::Provisional)
+            && (self.provisional || known)
             && named(&self.rules, &record.rule)
             && named(&self.tenants, &record.tenant)
     }

@@ -12,8 +12,9 @@ use weir_operators::Reading;
 use weir_operators::reference::{PlanStep, Reference, Standing};
 use weir_schema::{
     AlertId, AlertRecord, AlertState, Batch, BatchSeq, Cause, Change, ChangeKind, Commit, Control,
-    Epoch, EventId, EventTime, Evidence, EvidenceItem, Fact, GroupField, GroupKey, Plan, PlanId,
-    Position, Problem, ReceiveTime, RuleVersion, Span, TenantKey, TimeBounds,
+    Epoch, EventId, EventTime, Evidence, EvidenceItem, Fact, FactValue, GroupField, GroupKey, Plan,
+    PlanId, PlanKind, Position, Problem, ReceiveTime, RuleVersion, Span, TenantKey, TimeBounds,
+    journal::source_key,
 };
 use weir_story::{Delivery, SaidProblem, Settled, System, TENANT, batches};
 
@@ -58,6 +59,9 @@ impl ReferenceSystem {
             (tenant, watermark, settled)
         });
         self.facts.extend(facts);
+        for (source, time) in self.watch.heard() {
+            self.reference.hear(source_key(TENANT, source), time);
+        }
         self.reference.epoch(steps, facts, clock.as_slice());
         self.say();
     }
@@ -105,7 +109,10 @@ impl ReferenceSystem {
                     // A story has at most 100,000 events, and a batch fewer than 65,536.
                     position: Position::new(BatchSeq(seq as u64), place as u16),
                     member: draft.member,
-                    value: draft.value,
+                    value: match self.book.plan(plan).map(|plan| &plan.kind) {
+                        Some(PlanKind::Silence) => FactValue::from(source),
+                        _ => draft.value,
+                    },
                 });
             }
         }

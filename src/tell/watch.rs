@@ -24,6 +24,12 @@ impl Watch {
         *heard = (heard.0.max(time), heard.1.max(received));
     }
 
+    /// How far each source has told.
+    pub fn heard(&self) -> impl Iterator<Item = (&str, EventTime)> {
+        let sources = self.sources.iter();
+        sources.map(|(source, heard)| (source.as_str(), heard.0))
+    }
+
     /// The least that a live source has told, less the lateness; it never falls.
     pub fn watermark(&mut self, bounds: &TimeBounds) -> Option<EventTime> {
         let furthest = self.sources.values().map(|heard| heard.0).max()?;

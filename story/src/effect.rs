@@ -78,6 +78,7 @@ impl EffectNoun {
 pub enum State {
     Plain,
     Provisional,
+    Blind,
     Superseded,
 }
 
@@ -86,6 +87,7 @@ impl State {
         match self {
             Self::Plain => None,
             Self::Provisional => Some("provisional"),
+            Self::Blind => Some("blind"),
             Self::Superseded => Some("superseded"),
         }
     }
@@ -139,6 +141,9 @@ impl Effect {
                 }
                 Word::Plain(text) if text == "provisional" && self.state == State::Plain => {
                     self.state = State::Provisional;
+                }
+                Word::Plain(text) if text == "blind" && self.state == State::Plain => {
+                    self.state = State::Blind;
                 }
                 Word::Plain(text) if text == "superseded" && self.state == State::Plain => {
                     self.state = State::Superseded;

@@ -221,9 +221,11 @@ fn render(record: &AlertRecord, sign: Sign, gone: bool, names: &Names<'_>) -> Ef
         state: match record.state {
             _ if gone && sign == Sign::Revised => State::Superseded,
             AlertState::Provisional if !gone => State::Provisional,
-            AlertState::Provisional | AlertState::Confirmed | AlertState::SupersededBy(_) => {
-                State::Plain
-            }
+            AlertState::Blind if !gone => State::Blind,
+            AlertState::Provisional
+            | AlertState::Blind
+            | AlertState::Confirmed
+            | AlertState::SupersededBy(_) => State::Plain,
         },
         by: if gone { Vec::new() } else { labels(&by, names) },
     }

@@ -48,7 +48,7 @@ fn record_fields(record: &AlertRecord) -> Map<String, Value> {
         .collect();
     let superseded_by = match record.state {
         AlertState::SupersededBy(alert) => Some(alert.to_string()),
-        AlertState::Confirmed | AlertState::Provisional => None,
+        AlertState::Confirmed | AlertState::Provisional | AlertState::Blind => None,
     };
     let mut object = Map::new();
     object.insert("alert".into(), record.alert.to_string().into());

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use weir_schema::TenantKey;
+use weir_schema::{SourceKey, TenantKey};
 
 use super::group::Group;
 use super::groups::Slot;
+use super::identity::Waits;
 use super::windows::Condition;
 
-/// Two queues by event time. A group stands at most once in the first.
+/// Queues by event time. A group stands at most once in the first.
 #[derive(Debug, Default)]
 pub struct Calendar {
     forget: BTreeMap<(TenantKey, i64), Vec<Slot>>,
     confirm: BTreeMap<(TenantKey, i64), Vec<Slot>>,
+    /// By the source that is to be heard, and how far.
+    blind: BTreeMap<(SourceKey, i64), Vec<Slot>>,
 }
 
 impl Calendar {
@@ -42,15 +45,24 @@ impl Calendar {
         group.expected = true;
     }
 
-    /// Notes the first anchors of provisional alerts of `key`.
-    pub fn confirm(&mut self, tenant: TenantKey, anchors: Vec<i64>, place: Slot) {
-        for anchor in anchors {
-            let waiting = self.confirm.entry((tenant, anchor)).or_default();
-            // A group says so at every touch; once in a row is enough.
-            if waiting.last() != Some(&place) {
-                waiting.push(place);
-            }
+    /// Notes what the alerts of a group wait for.
+    pub fn wait(&mut self, tenant: TenantKey, waits: Waits, place: Slot) {
+        for anchor in waits.provisional {
+            self.conclude(tenant, anchor, place);
         }
+        for key in waits.blind {
+            once(self.blind.entry(key).or_default(), place);
+        }
+    }
+
+    /// Notes that a group has an anchor to look at once the watermark has come to it.
+    pub fn conclude(&mut self, tenant: TenantKey, anchor: i64, place: Slot) {
+        once(self.confirm.entry((tenant, anchor)).or_default(), place);
+    }
+
+    /// Groups with alerts that are blind no more, now that the source has told so much.
+    pub fn heard(&mut self, source: SourceKey, time: i64) -> Vec<Slot> {
+        take(&mut self.blind, source, time)
     }
 
     /// Groups that have an anchor at or before `watermark` to confirm.
@@ -64,13 +76,16 @@ impl Calendar {
     }
 }
 
-fn take(
-    queue: &mut BTreeMap<(TenantKey, i64), Vec<Slot>>,
-    tenant: TenantKey,
-    up_to: i64,
-) -> Vec<Slot> {
+/// A group says so at every touch; once in a row is enough.
+fn once(waiting: &mut Vec<Slot>, place: Slot) {
+    if waiting.last() != Some(&place) {
+        waiting.push(place);
+    }
+}
+
+fn take<K: Copy + Ord>(queue: &mut BTreeMap<(K, i64), Vec<Slot>>, key: K, up_to: i64) -> Vec<Slot> {
     let mut keys = Vec::new();
-    while let Some(entry) = queue.range((tenant, i64::MIN)..=(tenant, up_to)).next() {
+    while let Some(entry) = queue.range((key, i64::MIN)..=(key, up_to)).next() {
         let at = *entry.0;
         keys.extend(queue.remove(&at).unwrap_or_default());
     }

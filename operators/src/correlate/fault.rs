@@ -23,6 +23,12 @@ pub enum Fault {
     NoInterpolation,
     /// One event stands for two members of an order.
     EventTwice,
+    /// What comes at the very end of the wait is too late.
+    AnswerAtTheBound,
+    /// An absence is concluded before the watermark is there.
+    EarlyConclusion,
+    /// A source that is heard again leaves what was blind as it is.
+    StaysBlind,
 }
 
 #[cfg(test)]

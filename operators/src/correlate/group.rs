@@ -29,6 +29,13 @@ pub struct Scratch {
     firing: Vec<i64>,
 }
 
+impl Scratch {
+    /// Whether the last group that was settled was given an event of this time.
+    pub fn came(&self, time: i64) -> bool {
+        self.times.contains(&time)
+    }
+}
+
 /// State of one group. Times are event times in nanoseconds.
 #[derive(Debug)]
 pub struct Group {
@@ -84,10 +91,10 @@ impl Group {
 
     /// Takes in what was pushed: re-evaluates the anchors that it can have changed. Returns the
     /// stretch of time in which episodes may have changed, if there is any, and the alerts whose
-    /// episodes are gone.
+    /// episodes are gone. Anchors after `open` are not concluded yet.
     pub fn settle(
         &mut self,
-        condition: &Condition,
+        (condition, open): (&Condition, i64),
         gone: &mut Vec<Said>,
         scratch: &mut Scratch,
     ) -> Option<(i64, i64)> {
@@ -102,6 +109,12 @@ impl Group {
         self.tail.expect(self.others.pushed());
         self.run.settle(times);
         let ours = times.len();
+        if condition.is_silence()
+            && let Some(first) = times.first()
+        {
+            let neighbour = first.saturating_sub(condition.timespan);
+            self.run.thin(neighbour, condition.timespan);
+        }
         self.others.settle(times);
         for (place, time) in times.iter().enumerate() {
             let end = if place < ours {
@@ -109,7 +122,7 @@ impl Group {
             } else {
                 time.saturating_add(condition.timespan)
             };
-            dirty.push((*time, end));
+            dirty.push((condition.reach_back(*time), end));
         }
         dirty.sort_unstable();
         let all = (dirty.first()?.0, dirty.iter().map(|range| range.1).max()?);
@@ -119,11 +132,11 @@ impl Group {
             if next.0 <= current.1 {
                 current.1 = current.1.max(next.1);
             } else {
-                self.admit(current, condition, gone, firing);
+                self.admit(current, (condition, open), gone, firing);
                 current = next;
             }
         }
-        self.admit(current, condition, gone, firing);
+        self.admit(current, (condition, open), gone, firing);
         let reach = condition.timespan.saturating_mul(2);
         Some((
             all.0.saturating_sub(condition.timespan),
@@ -135,7 +148,7 @@ impl Group {
     fn admit(
         &mut self,
         range: (i64, i64),
-        condition: &Condition,
+        (condition, open): (&Condition, i64),
         gone: &mut Vec<Said>,
         firing: &mut Vec<i64>,
     ) {
@@ -147,18 +160,22 @@ impl Group {
         if condition.monotone && self.episodes.get(place).is_some_and(covers) {
             return;
         }
-        self.reevaluate(range, condition, gone, firing);
+        self.reevaluate(range, (condition, open), gone, firing);
     }
 
-    /// Evaluates the anchors in `[from, to]` anew and mends the episodes around them.
+    /// Evaluates the anchors in `[from, to]` anew and mends the episodes around them. Those after
+    /// `open` do not fire.
     pub fn reevaluate(
         &mut self,
         (from, to): (i64, i64),
-        condition: &Condition,
+        (condition, open): (&Condition, i64),
         gone: &mut Vec<Said>,
         firing: &mut Vec<i64>,
     ) {
         let from = from.max(self.frozen);
+        if from > to {
+            return; // Settled.
+        }
         let w = condition.timespan;
         let low = self
             .episodes
@@ -167,7 +184,7 @@ impl Group {
             + self.episodes[low..].partition_point(|episode| episode.from <= to.saturating_add(w));
         firing.clear();
         let runs = (&self.run, &self.others);
-        condition.firing(runs, (from, to), &mut self.tail, firing);
+        condition.firing(runs, (from, to.min(open)), &mut self.tail, firing);
         if low == high && firing.is_empty() {
             return;
         }
@@ -225,7 +242,7 @@ impl Group {
                 .as_ref()
                 .is_some_and(|summary| summary.last >= last);
             if !known && !fault::active(Fault::LostSummary) {
-                let (summary, _) = self.measure(episode, last, condition.timespan);
+                let (summary, _) = self.measure(episode, last, condition);
                 self.episodes[place].summary = Some(Box::new(summary));
             }
         }
@@ -249,11 +266,11 @@ impl Group {
 
     /// First event, last anchor, count and evidence of `episode` up to its firing anchor `to`, and
     /// where its first member stands in the run.
-    pub fn measure(&self, episode: &Episode, to: i64, timespan: i64) -> (Summary, usize) {
+    pub fn measure(&self, episode: &Episode, to: i64, condition: &Condition) -> (Summary, usize) {
         let entries = self.run.entries();
         let high = self.run.up_to(to);
         let Some(summary) = &episode.summary else {
-            let start = episode.from.saturating_sub(timespan);
+            let start = condition.members_from(episode.from);
             let low = self.run.before_near(start, episode.low_hint);
             let members = &entries[low..high];
             let row = episode.said.as_ref().and_then(|said| said.row.as_ref());

@@ -1,14 +1,19 @@
 //! What an episode is called and how it is said: alert ids, rows, and what is taken back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_schema::{AlertId, AlertRow, AlertState, Cause, Epoch, EventTime, GroupKey, TenantKey};
+use weir_schema::{
+    AlertId, AlertRow, AlertState, Cause, Epoch, EventTime, Evidence, GroupKey, SourceKey,
+    TenantKey,
+};
 
 use super::Output;
 use super::episode::{Episode, Said};
 use super::fault::{self, Fault};
 use super::group::Group;
 use super::plans::Running;
+use crate::clock::Clock;
 
 /// Says what changed in one group in one epoch.
 pub struct Speaker<'s> {
@@ -16,9 +21,22 @@ pub struct Speaker<'s> {
     pub group: GroupKey,
     pub tenant: TenantKey,
     pub epoch: Epoch,
-    pub watermark: i64,
+    pub clock: Clock,
+    pub heard: &'s Heard,
     pub cause: Cause,
     pub output: &'s mut Output,
+}
+
+/// How far each source has been heard to tell, where some plan asks.
+pub type Heard = BTreeMap<SourceKey, i64>;
+
+/// What the alerts of a group wait for.
+#[derive(Debug, Default)]
+pub struct Waits {
+    /// First anchors of those that the watermark will confirm.
+    pub provisional: Vec<i64>,
+    /// Sources of those that are blind, and how far they are to be heard.
+    pub blind: Vec<(SourceKey, i64)>,
 }
 
 impl Speaker<'_> {
@@ -35,21 +53,28 @@ impl Speaker<'_> {
         }
     }
 
-    /// Says what changed of the episodes that reach into `[from, to]`. Returns the first anchors of
-    /// those that are provisional.
-    pub fn say(&mut self, group: &mut Group, from: i64, to: i64) -> Vec<i64> {
+    /// Says what changed of the episodes that reach into `[from, to]`. Returns what they wait for.
+    pub fn say(&mut self, group: &mut Group, from: i64, to: i64) -> Waits {
         let low = group.episodes.partition_point(|episode| episode.to < from);
         let high = low + group.episodes[low..].partition_point(|episode| episode.from <= to);
-        let mut provisional = Vec::new();
+        let mut waits = Waits::default();
         for place in low..high {
             self.name(group, place);
         }
         for place in low..high {
             let (row, low) = self.row(group, &group.episodes[place]);
             group.episodes[place].low_hint = low;
+            // Silences are further apart than their timespan: each is an episode of one anchor.
             let from = group.episodes[place].from;
-            if row.state == AlertState::Provisional {
-                provisional.push(group.episodes[place].from);
+            match row.state {
+                AlertState::Provisional => waits.provisional.push(from),
+                // What is settled will not be looked at again.
+                AlertState::Blind if from >= self.clock.settled.0 => {
+                    let source = source_at(group, from);
+                    waits.blind.extend(source.map(|source| (source, from)));
+                }
+                AlertState::Blind => {}
+                AlertState::Confirmed | AlertState::SupersededBy(_) => {}
             }
             let Some(said) = &mut group.episodes[place].said else {
                 continue;
@@ -67,7 +92,7 @@ impl Speaker<'_> {
             }
             self.output.rows.push((row, 1));
         }
-        provisional
+        waits
     }
 
     /// Gives the episode at `place` an alert of its own, unless it has one.
@@ -107,14 +132,14 @@ impl Speaker<'_> {
     }
 
     fn key_of(&self, episode: &Episode) -> AlertId {
-        let first = EventTime(episode.from);
+        let first = EventTime(episode.from.saturating_sub(self.running.condition.delay));
         AlertId::of_episode(self.tenant, &self.running.plan.rule, &self.group, first)
     }
 
     fn row(&self, group: &Group, episode: &Episode) -> (AlertRow, usize) {
         let plan = &self.running.plan;
-        let (measure, low) = group.measure(episode, episode.to, self.running.condition.timespan);
-        let confirmed = self.running.condition.monotone || episode.from <= self.watermark;
+        let condition = &self.running.condition;
+        let (measure, low) = group.measure(episode, episode.to, condition);
         let said = episode.said.as_ref();
         let unmoved = said.filter(|said| said.from == episode.from);
         let key = unmoved
@@ -128,21 +153,56 @@ impl Speaker<'_> {
             version: self.running.version(self.tenant, episode.to),
             tenant: self.tenant,
             group: self.group,
-            state: if confirmed {
-                AlertState::Confirmed
-            } else {
-                AlertState::Provisional
-            },
-            first: EventTime(measure.first),
-            last: EventTime(measure.last),
+            state: self.state(group, episode),
+            first: EventTime(measure.first.saturating_sub(condition.delay)),
+            last: EventTime(measure.last.saturating_sub(condition.delay)),
             count: measure.count,
             limited: false,
             supersedes: said.map_or_else(Vec::new, |said| said.supersedes.clone()),
-            evidence: measure.evidence,
+            evidence: begun(measure.evidence, condition.delay),
             cause: self.cause,
         };
         (row, low)
     }
+
+    fn state(&self, group: &Group, episode: &Episode) -> AlertState {
+        let condition = &self.running.condition;
+        if !condition.is_silence() {
+            let confirmed = condition.monotone || episode.from <= self.clock.watermark.0;
+            return match confirmed {
+                true => AlertState::Confirmed,
+                false => AlertState::Provisional,
+            };
+        }
+        let row = episode.said.as_ref().and_then(|said| said.row.as_ref());
+        // What is settled stays as it was, though its source be heard again.
+        if let Some(row) = row.filter(|_| episode.to < self.clock.settled.0) {
+            return row.state;
+        }
+        let heard = source_at(group, episode.to).and_then(|source| self.heard.get(&source));
+        match heard.is_some_and(|heard| *heard >= episode.to) {
+            true => AlertState::Confirmed,
+            false => AlertState::Blind,
+        }
+    }
+}
+
+/// The source of the event whose silence is concluded at `anchor`.
+fn source_at(group: &Group, anchor: i64) -> Option<SourceKey> {
+    let entries = group.run.entries();
+    let last = group.run.up_to(anchor).checked_sub(1)?;
+    let entry = entries.get(last).filter(|entry| entry.time == anchor)?;
+    Some(SourceKey(entry.mark.0[0]))
+}
+
+/// Evidence by the times of its events, which are `delay` before their anchors.
+fn begun(mut evidence: Evidence, delay: i64) -> Evidence {
+    if delay > 0 {
+        for item in evidence.head.iter_mut().chain(&mut evidence.tail) {
+            item.time = EventTime(item.time.0.saturating_sub(delay));
+        }
+    }
+    evidence
 }
 
 /// Whether two rows say the same, whatever made them be said.

@@ -28,14 +28,19 @@ pub use operator::{CorrelateNote, Correlated, correlate};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_schema::{AlertId, AlertRow, Cause, Epoch, Fact, GroupKey, Plan, PlanId, TenantKey};
+use weir_schema::{
+    AlertId, AlertRow, Cause, Epoch, EventTime, Fact, GroupKey, Plan, PlanId, SourceKey, TenantKey,
+};
 
 use crate::clock::Clock;
 use calendar::Calendar;
+use fault::Fault;
 use group::{Group, Scratch};
 use groups::{Groups, Keyed, Slot, StateKey};
+use identity::Heard;
 use plans::Running;
 use run::Entry;
+use windows::Condition;
 
 /// Most groups of one plan. Beyond it a new group is refused and counted, and the rule is incomplete.
 pub const GROUPS_MAX: usize = 4 << 20;
@@ -52,6 +57,8 @@ pub enum Directive {
     Remove(PlanId),
     /// Watermark and settled line of a tenant, from the end of this epoch on.
     Clock(Clock),
+    /// How far a source has been heard to tell. Comes where some plan is about silence.
+    Heard(SourceKey, EventTime),
 }
 
 /// What an epoch has to say.
@@ -94,6 +101,7 @@ pub struct Correlator {
     slots: BTreeMap<PlanId, u32>,
     groups: Groups,
     clocks: BTreeMap<TenantKey, Clock>,
+    heard: Heard,
     calendar: Calendar,
     touched: Vec<Slot>,
     scratch: Scratch,
@@ -125,7 +133,7 @@ impl Correlator {
             match directive {
                 Directive::Put(plan) => self.put(epoch, plan, &mut output),
                 Directive::Remove(plan) => self.remove(*plan, &mut output),
-                Directive::Clock(_) => {}
+                Directive::Clock(_) | Directive::Heard(..) => {}
             }
         }
         if self.fullest.saturating_add(facts.len()) > self.shard_max() {
@@ -137,6 +145,11 @@ impl Correlator {
             self.take_in(facts, &mut output.counts);
         }
         self.settle(epoch, &mut output);
+        for directive in directives {
+            if let Directive::Heard(source, time) = directive {
+                self.hear(epoch, *source, time.0, &mut output);
+            }
+        }
         for directive in directives {
             if let Directive::Clock(clock) = directive {
                 self.advance(epoch, *clock, &mut output);
@@ -186,8 +199,9 @@ impl Correlator {
         let Some(Some(running)) = self.plans.get_mut(slot as usize) else {
             return;
         };
+        let time = running.condition.time_of(fact);
         let entry = Entry {
-            time: fact.time.0,
+            time,
             event: fact.event,
             position: fact.position,
             mark: running.condition.mark(fact),
@@ -240,24 +254,28 @@ impl Correlator {
                 continue;
             }
             let clock = clock_of(&self.clocks, keyed.tenant);
-            let cause = newest_cause(&keyed.group, &clock);
-            if let Some((from, to)) =
-                keyed
-                    .group
-                    .settle(&running.condition, &mut gone, &mut self.scratch)
-            {
+            let cause = newest_cause(&keyed.group, &running.condition, &clock);
+            let open = running.open(&clock);
+            let judged = (&running.condition, open);
+            if let Some((from, to)) = keyed.group.settle(judged, &mut gone, &mut self.scratch) {
                 let mut speaker = identity::Speaker {
                     running,
                     group: keyed.key,
                     tenant: keyed.tenant,
                     epoch,
-                    watermark: clock.watermark.0,
+                    clock,
+                    heard: &self.heard,
                     cause,
                     output,
                 };
                 speaker.take_back(&mut gone);
-                let provisional = speaker.say(&mut keyed.group, from, to);
-                self.calendar.confirm(keyed.tenant, provisional, place);
+                let waits = speaker.say(&mut keyed.group, from, to);
+                self.calendar.wait(keyed.tenant, waits, place);
+            }
+            if let Some(anchor) = running.next_open(&keyed.group, open)
+                && self.scratch.came(anchor)
+            {
+                self.calendar.conclude(keyed.tenant, anchor, place);
             }
             self.calendar
                 .expect(keyed.tenant, place, &mut keyed.group, &running.condition);
@@ -266,7 +284,9 @@ impl Correlator {
 
     /// Moves a tenant's clock: confirms what the watermark passed, settles what the line passed.
     fn advance(&mut self, epoch: Epoch, clock: Clock, output: &mut Output) {
+        let before = clock_of(&self.clocks, clock.tenant);
         self.clocks.insert(clock.tenant, clock);
+        let mut gone = Vec::new();
         for place in self.calendar.confirmed(clock.tenant, clock.watermark.0) {
             // The place may have been given to a group of another tenant since it was noted.
             let found = self.groups.get_mut(place);
@@ -276,19 +296,66 @@ impl Correlator {
             let Some(Some(running)) = self.plans.get(keyed.plan as usize) else {
                 continue;
             };
+            let condition = &running.condition;
+            if condition.is_absence() {
+                let after = before.watermark.0.saturating_add(1);
+                let open = running.open(&clock);
+                let (passed, judged) = ((after, open), (condition, open));
+                let firing = &mut Vec::new();
+                keyed.group.reevaluate(passed, judged, &mut gone, firing);
+                if let Some(anchor) = running.next_open(&keyed.group, open) {
+                    self.calendar.conclude(keyed.tenant, anchor, place);
+                }
+            }
             let mut speaker = identity::Speaker {
                 running,
                 group: keyed.key,
                 tenant: keyed.tenant,
                 epoch,
-                watermark: clock.watermark.0,
+                clock: Clock {
+                    settled: before.settled,
+                    ..clock
+                },
+                heard: &self.heard,
                 cause: Cause::Watermark(clock.watermark),
                 output,
             };
-            speaker.say(&mut keyed.group, i64::MIN, i64::MAX);
+            speaker.take_back(&mut gone);
+            let waits = speaker.say(&mut keyed.group, i64::MIN, i64::MAX);
+            self.calendar.wait(keyed.tenant, waits, place);
         }
         for place in self.calendar.due(clock.tenant, clock.settled.0) {
             self.forget(place, &clock);
+        }
+    }
+
+    /// Says of what is blind that it is not, where its source has told enough.
+    fn hear(&mut self, epoch: Epoch, source: SourceKey, time: i64, output: &mut Output) {
+        let known = self.heard.entry(source).or_insert(time);
+        *known = time.max(*known);
+        for place in self.calendar.heard(source, time) {
+            let Some(keyed) = self.groups.get_mut(place) else {
+                continue;
+            };
+            let Some(Some(running)) = self.plans.get(keyed.plan as usize) else {
+                continue;
+            };
+            if !running.condition.is_silence() || fault::active(Fault::StaysBlind) {
+                continue; // The place may have been given to another group since it was noted.
+            }
+            let clock = clock_of(&self.clocks, keyed.tenant);
+            let mut speaker = identity::Speaker {
+                running,
+                group: keyed.key,
+                tenant: keyed.tenant,
+                epoch,
+                clock,
+                heard: &self.heard,
+                cause: Cause::Watermark(clock.watermark),
+                output,
+            };
+            let waits = speaker.say(&mut keyed.group, i64::MIN, i64::MAX);
+            self.calendar.wait(keyed.tenant, waits, place);
         }
     }
 
@@ -323,8 +390,13 @@ fn shard(group: &GroupKey) -> usize {
 }
 
 /// The event that this epoch's changes of a group are put down to: the earliest late one, else the last.
-fn newest_cause(group: &Group, clock: &Clock) -> Cause {
-    let new = || group.run.pushed().iter().chain(group.others.pushed());
+fn newest_cause(group: &Group, condition: &Condition, clock: &Clock) -> Cause {
+    let began = |entry: &Entry| Entry {
+        time: entry.time.saturating_sub(condition.delay),
+        ..*entry
+    };
+    let ours = || group.run.pushed().iter().map(began);
+    let new = || ours().chain(group.others.pushed().iter().copied());
     let late = new().filter(|entry| entry.time < clock.watermark.0).min();
     match (late, new().max()) {
         (Some(entry), _) => Cause::LateEvent(entry.item()),

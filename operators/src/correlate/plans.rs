@@ -6,9 +6,11 @@ use std::sync::Arc;
 use weir_schema::{Cause, Epoch, Plan, PlanId, RuleVersion, TenantKey};
 
 use super::episode::Said;
+use super::fault::{self, Fault};
 use super::group::Group;
 use super::windows::Condition;
 use super::{Correlator, Output, SHARDS, clock_of, identity};
+use crate::clock::Clock;
 
 /// A plan in force.
 pub struct Running {
@@ -29,6 +31,29 @@ impl Running {
         };
         let newest = self.versions.iter().rev().find(in_force);
         newest.map_or(self.plan.version, |(version, _)| *version)
+    }
+
+    /// The last anchor that can be concluded. Of an absence, what the watermark has passed; and
+    /// what would answer it after the end of the plan is not seen.
+    pub fn open(&self, clock: &Clock) -> i64 {
+        if self.condition.is_absence() && !fault::active(Fault::EarlyConclusion) {
+            clock.watermark.0.min(self.last_anchor())
+        } else {
+            i64::MAX
+        }
+    }
+
+    /// The first anchor after `open` that will be concluded later.
+    pub fn next_open(&self, group: &Group, open: i64) -> Option<i64> {
+        if !self.condition.is_absence() {
+            return None;
+        }
+        let next = group.run.entries().get(group.run.up_to(open))?;
+        (next.time <= self.last_anchor()).then_some(next.time)
+    }
+
+    fn last_anchor(&self) -> i64 {
+        self.plan.until.0.saturating_sub(1)
     }
 }
 
@@ -71,14 +96,16 @@ impl Correlator {
             keyed.group.freeze(clock.settled.0, &old);
             if let Some(until) = until {
                 keyed.group.tail.clear();
-                keyed.group.run.truncate_from(until);
+                let begun = until.saturating_add(running.condition.delay);
+                keyed.group.run.truncate_from(begun);
                 keyed.group.others.truncate_from(until);
             }
             let line = keyed.group.frozen;
             let whole = (line, i64::MAX);
+            let judged = (&running.condition, running.open(&clock));
             keyed
                 .group
-                .reevaluate(whole, &running.condition, &mut gone, &mut Vec::new());
+                .reevaluate(whole, judged, &mut gone, &mut Vec::new());
             // An episode may have shrunk to its settled part, which ends up to a window before.
             let mut from = line.saturating_sub(running.condition.timespan);
             if let Some(until) = until
@@ -91,13 +118,14 @@ impl Correlator {
                 group: keyed.key,
                 tenant: keyed.tenant,
                 epoch,
-                watermark: clock.watermark.0,
+                clock,
+                heard: &self.heard,
                 cause: Cause::Rule(plan.version),
                 output,
             };
             speaker.take_back(&mut gone);
-            let provisional = speaker.say(&mut keyed.group, from, i64::MAX);
-            self.calendar.confirm(keyed.tenant, provisional, place);
+            let waits = speaker.say(&mut keyed.group, from, i64::MAX);
+            self.calendar.wait(keyed.tenant, waits, place);
         }
     }
 

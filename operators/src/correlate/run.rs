@@ -109,6 +109,37 @@ impl Run {
         self.entries.truncate(kept + 1);
     }
 
+    /// Drops the entries that are no end of a silence longer than `w`, nor can become one: those
+    /// whose neighbours are no further apart than that. Looks at what `from` can have changed.
+    pub fn thin(&mut self, from: i64, w: i64) {
+        let start = self.head + self.before(from);
+        let before = |entries: &[Entry], place: usize| {
+            let earlier = place.checked_sub(1).filter(|earlier| *earlier >= self.head);
+            earlier.map(|earlier| entries[earlier].time)
+        };
+        let mut kept = start;
+        let mut last = before(&self.entries, start);
+        let mut next = start;
+        while next < self.entries.len() {
+            let time = self.entries[next].time;
+            let tied = self.entries[next..].iter();
+            let end = next + tied.take_while(|entry| entry.time == time).count();
+            let after = self.entries.get(end).map(|entry| entry.time);
+            let is_end = match (last, after) {
+                (Some(last), Some(after)) => after.saturating_sub(last) > w,
+                _ => true,
+            };
+            if is_end {
+                self.entries.copy_within(next..end, kept);
+                kept += end - next;
+                last = Some(time);
+            }
+            next = end;
+        }
+        self.entries.truncate(kept);
+        self.sorted = kept;
+    }
+
     /// What was appended since the last [`Run::settle`], in any order.
     pub fn pushed(&self) -> &[Entry] {
         &self.entries[self.sorted..]

@@ -17,6 +17,14 @@ pub struct Condition {
     positive: u64,
     /// No further event can stop an anchor from firing.
     pub monotone: bool,
+    /// An absence is concluded so long after the event that it begins with, and that is where the
+    /// anchor stands: then its window trails like any other.
+    ///
+    /// ```text
+    ///   event s ────── timespan ──────► anchor s + delay, concluded once the watermark is there
+    ///           ◄── window that it sees ──►
+    /// ```
+    pub delay: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -28,6 +36,7 @@ enum Kind {
     /// So many members, in their order.
     Ordered(usize),
     Valued(Valued),
+    Silence,
 }
 
 impl Condition {
@@ -62,19 +71,60 @@ impl Condition {
                 let kind = Kind::Valued(Valued::Statistic(*statistic, bounds.clone()));
                 (kind, u64::MAX, false)
             }
+            PlanKind::NotFollowed { members } => {
+                let count = usize::from(*members).clamp(1, Plan::MEMBERS_MAX);
+                let others = (1..*members).map(Member::Seen).collect();
+                let none = Member::Not(Box::new(Member::Any(others)));
+                (Kind::Temporal(none, count), 1, false)
+            }
+            PlanKind::Silence => (Kind::Silence, u64::MAX, false),
         };
         Self {
             kind,
             timespan,
             positive,
             monotone,
+            delay: if plan.kind.is_absence() { timespan } else { 0 },
+        }
+    }
+
+    /// Whether it is about what did not come: anchors are concluded when the watermark is there.
+    pub fn is_absence(&self) -> bool {
+        self.delay > 0
+    }
+
+    /// Where an event stands: of an absence, an event that it may begin with where it is concluded.
+    pub fn time_of(&self, fact: &Fact) -> i64 {
+        let begins = match self.kind {
+            Kind::Temporal(..) => fact.member == 0,
+            Kind::AtLeast(_)
+            | Kind::Count(_)
+            | Kind::Ordered(_)
+            | Kind::Valued(_)
+            | Kind::Silence => true,
+        };
+        let delay = if begins { self.delay } else { 0 };
+        fact.time.0.saturating_add(delay)
+    }
+
+    /// Whether the alert of an anchor rests on whether its source has been heard since.
+    pub fn is_silence(&self) -> bool {
+        matches!(self.kind, Kind::Silence)
+    }
+
+    /// Where the members of an episode begin that has its first firing anchor at `from`.
+    pub fn members_from(&self, from: i64) -> i64 {
+        if self.is_absence() {
+            from
+        } else {
+            from.saturating_sub(self.timespan)
         }
     }
 
     /// What of a fact this condition reads.
     pub fn mark(&self, fact: &Fact) -> Mark {
         match self.kind {
-            Kind::Valued(_) => Mark(fact.value.0),
+            Kind::Valued(_) | Kind::Silence => Mark(fact.value.0),
             Kind::AtLeast(_) | Kind::Count(_) | Kind::Temporal(..) | Kind::Ordered(_) => {
                 Mark::member(fact.member)
             }
@@ -85,7 +135,11 @@ impl Condition {
     pub fn is_anchor(&self, entry: &Entry) -> bool {
         match self.kind {
             Kind::Temporal(..) => entry.mark.members() & self.positive != 0,
-            Kind::AtLeast(_) | Kind::Count(_) | Kind::Ordered(_) | Kind::Valued(_) => true,
+            Kind::AtLeast(_)
+            | Kind::Count(_)
+            | Kind::Ordered(_)
+            | Kind::Valued(_)
+            | Kind::Silence => true,
         }
     }
 
@@ -94,7 +148,7 @@ impl Condition {
         let least = match &self.kind {
             Kind::AtLeast(n) | Kind::Ordered(n) => *n,
             Kind::Valued(Valued::Distinct(bounds)) => at_least(bounds).unwrap_or(0),
-            Kind::Count(_) | Kind::Temporal(..) | Kind::Valued(_) => 0,
+            Kind::Count(_) | Kind::Temporal(..) | Kind::Valued(_) | Kind::Silence => 0,
         };
         run.len_with_pushed() < least
     }
@@ -111,7 +165,20 @@ impl Condition {
                     .get(place)
                     .map_or(reach, |entry| entry.time.min(reach))
             }
+            Kind::Silence => time,
             Kind::Count(_) | Kind::Temporal(..) | Kind::Ordered(_) | Kind::Valued(_) => reach,
+        }
+    }
+
+    /// The earliest anchor whose firing an event at `time` can change.
+    pub fn reach_back(&self, time: i64) -> i64 {
+        match self.kind {
+            Kind::Silence => time.saturating_sub(self.timespan),
+            Kind::AtLeast(_)
+            | Kind::Count(_)
+            | Kind::Temporal(..)
+            | Kind::Ordered(_)
+            | Kind::Valued(_) => time,
         }
     }
 
@@ -134,6 +201,22 @@ impl Condition {
                 self.firing_ordered(run, *members, (from, to), tail, out);
             }
             Kind::Valued(valued) => self.firing_valued(run, valued, (from, to), tail, out),
+            Kind::Silence => self.firing_silence(run, from, to, out),
+        }
+    }
+
+    /// An event is the last for a while if the next one is further away than the timespan.
+    fn firing_silence(&self, run: &Run, from: i64, to: i64, out: &mut Vec<i64>) {
+        let entries = run.entries();
+        for (place, time) in anchors(run, from, to) {
+            let next = entries.get(place + 1).map(|next| next.time);
+            let end = time.saturating_add(self.timespan);
+            let answered = next.is_some_and(|next| {
+                next < end || next == end && !fault::active(Fault::AnswerAtTheBound)
+            });
+            if !answered {
+                out.push(time);
+            }
         }
     }
 
