@@ -32,7 +32,7 @@ impl Explainer {
         let event = |item: &EvidenceItem| self.event(&book, &record, *item);
         let cause = match &record.cause {
             Cause::Event(item) | Cause::LateEvent(item) => Some(event(item)),
-            Cause::Watermark(_) | Cause::Rule(_) | Cause::RuleRemoved => None,
+            Cause::Watermark(_) | Cause::Rule(_) | Cause::RuleRemoved | Cause::Clock(_) => None,
         };
         Explanation {
             condition,

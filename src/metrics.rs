@@ -1,10 +1,30 @@
 //! What the graph's epochs come to, as metrics. Labels come from closed sets only.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 use weir_dataflow::{Clock, EpochReport, Note};
-use weir_schema::{Cause, ChangeKind, Problem, ReceiveTime};
+use weir_operators::{Trouble, Troubles};
+use weir_schema::{Cause, ChangeKind, Level, Problem, ReceiveTime, RuleId};
+
+/// Rules with a row of their own, the first that speak; the others share `other`.
+const RULES_LABELLED_MAX: usize = 256;
+
+/// A rule of a longer id is among the others.
+const RULE_BYTES_MAX: usize = 128;
+
+const OTHER: &str = "other";
+
+const LEVELS: [Level; 5] = [
+    Level::Informational,
+    Level::Low,
+    Level::Medium,
+    Level::High,
+    Level::Critical,
+];
 
 /// The counters of the graph.
 #[derive(Clone)]
@@ -43,6 +63,13 @@ pub struct GraphMetrics {
     group_bytes: IntGauge,
     /// `weir_commit_faults_total`: commits to the ledger that failed and were tried again.
     faults: IntCounter,
+    /// `weir_sources_alerting{trouble}`: sources of which an alert stands.
+    troubled: IntGaugeVec,
+    /// `weir_source_batches_unwatched_total`: batches of sources past the limit of their tenant.
+    unwatched: IntCounter,
+    /// `weir_rule_changes_total{rule}`: changes of alerts, by rule.
+    rules: IntCounterVec,
+    rules_known: Arc<Mutex<HashSet<RuleId>>>,
     /// `weir_event_to_alert_seconds`: from the receipt of the event behind a raise to its commit.
     event_to_alert: Histogram,
 }
@@ -82,7 +109,26 @@ impl GraphMetrics {
         let latency = latency.buckets(prometheus::exponential_buckets(0.001, 2.0, 17)?);
         let event_to_alert = Histogram::with_opts(latency)?;
         registry.register(Box::new(event_to_alert.clone()))?;
-        Ok(Self {
+        let troubled = IntGaugeVec::new(
+            Opts::new(
+                "weir_sources_alerting",
+                "Sources of which an alert of Weir's own stands.",
+            ),
+            &["trouble"],
+        )?;
+        registry.register(Box::new(troubled.clone()))?;
+        let metrics = Self {
+            troubled,
+            unwatched: counter(
+                "weir_source_batches_unwatched_total",
+                "Batches of sources past the limit of their tenant, of which no alert is raised.",
+            )?,
+            rules: vector(
+                "weir_rule_changes_total",
+                "Changes of alerts said, by rule.",
+                &["rule"],
+            )?,
+            rules_known: Arc::default(),
             decoded: counter(
                 "weir_events_decoded_total",
                 "Frames that went through the graph.",
@@ -136,7 +182,9 @@ impl GraphMetrics {
             )?,
             not_holding,
             event_to_alert,
-        })
+        };
+        metrics.show_all();
+        Ok(metrics)
     }
 
     /// Counts an epoch.
@@ -157,6 +205,7 @@ impl GraphMetrics {
                     }
                 }
                 Note::Diagnostic(_) => self.rule_errors.inc(),
+                Note::Sources(troubles) => self.troubles(troubles),
                 Note::Match(..) | Note::Event(..) | Note::Problem(..) => {}
             }
         }
@@ -173,7 +222,53 @@ impl GraphMetrics {
         for change in report.commit.iter().flat_map(|commit| &commit.changes) {
             let labels = [change.kind.name(), change.record.level.name()];
             self.alerts.with_label_values(&labels).inc();
+            self.rule(&change.record.rule).inc();
         }
+    }
+
+    fn troubles(&self, troubles: &Troubles) {
+        for (trouble, count) in Trouble::ALL.iter().zip(troubles.standing) {
+            let gauge = self.troubled.with_label_values(&[trouble.name()]);
+            gauge.set(i64::from(count));
+        }
+        self.unwatched.inc_by(troubles.unwatched);
+    }
+
+    /// The counter of a rule; the first that speak have one of their own.
+    fn rule(&self, rule: &RuleId) -> IntCounter {
+        // What it guards is replaced whole, so a panic elsewhere leaves nothing half-done.
+        let mut known = self
+            .rules_known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let room = known.len() < RULES_LABELLED_MAX && rule.len() <= RULE_BYTES_MAX;
+        if room && !known.contains(rule) {
+            known.insert(RuleId::clone(rule));
+        }
+        let label = if known.contains(rule) { rule } else { OTHER };
+        self.rules.with_label_values(&[label])
+    }
+
+    /// Makes every row there can be, so that rules and dashboards find them before they count.
+    fn show_all(&self) {
+        for problem in Problem::ALL {
+            let _ = self.problems.with_label_values(&[problem.name()]);
+        }
+        for kind in [
+            ChangeKind::Raised,
+            ChangeKind::Revised,
+            ChangeKind::Retracted,
+        ] {
+            for level in LEVELS {
+                let labels = [kind.name(), level.name()];
+                let _ = self.alerts.with_label_values(&labels);
+            }
+        }
+        for reason in ["idle", "lagging"] {
+            let _ = self.not_holding.with_label_values(&[reason]);
+        }
+        self.troubles(&Troubles::default());
+        let _ = self.rules.with_label_values(&[OTHER]);
     }
 
     /// Shows where all tenants stand.

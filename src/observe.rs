@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 use weir_dataflow::{EpochReport, Frames, Note, Observer, PortFault};
-use weir_ingest::Clock;
-use weir_schema::{AlertState, Cause, Change, ChangeKind, EventTime, TenantKey};
+use weir_ingest::{Balance, Clock, Judged};
+use weir_schema::{AlertState, Cause, Change, ChangeKind, Epoch, EventTime, TenantKey};
 use weir_web::rfc3339;
 
 use crate::metrics::{GraphMetrics, is_timed};
@@ -23,6 +23,10 @@ pub struct Ear {
     pub clock: Arc<dyn Clock>,
     pub bell: Arc<watch::Sender<u64>>,
     pub printer: Option<Printer>,
+    /// The accounts of sources ...
+    pub balance: Balance,
+    /// ... of what this process journaled: in epochs behind this one.
+    pub begun: Epoch,
     /// Where each tenant stands.
     pub clocks: BTreeMap<TenantKey, weir_dataflow::Clock>,
 }
@@ -51,8 +55,17 @@ impl Observer for Ear {
         self.metrics.epoch(report);
         self.follow(report.clocks);
         for note in report.notes {
-            if let Note::Diagnostic(diagnostic) = note {
-                tracing::warn!(%diagnostic, "a rule was refused or warned of");
+            match note {
+                Note::Diagnostic(diagnostic) => {
+                    tracing::warn!(%diagnostic, "a rule was refused or warned of");
+                }
+                Note::Batch(batch) if report.epoch > self.begun => self.balance.judged(Judged {
+                    source: batch.source,
+                    events: batch.events,
+                    troubled: batch.troubled,
+                    greatest: batch.greatest,
+                }),
+                _ => {}
             }
         }
         let Some(commit) = report.commit.filter(|commit| !commit.changes.is_empty()) else {
@@ -144,6 +157,7 @@ pub fn plain_words(change: &Change) -> String {
         Cause::Watermark(_) => ", now confirmed: all was heard up to then",
         Cause::Rule(_) => ", since its rule was changed",
         Cause::RuleRemoved => ", since its rule was removed",
+        Cause::Clock(_) => ", as nothing came for so long",
     };
     let provisional = match record.state {
         AlertState::Provisional => ", provisionally",

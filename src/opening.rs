@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use weir_dataflow::Status;
 use weir_ingest::{Clock, Deliveries, SystemClock};
-use weir_schema::{Control, Entry, Epoch, EventTime, ReceiveTime, TimeBounds};
+use weir_schema::{Control, Entry, Epoch, EventTime, ReceiveTime, SourceBounds, TimeBounds};
 use weir_store::StoreMetrics;
 use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
 use weir_store::ledger::{self, Ledger};
@@ -71,7 +71,8 @@ pub fn open_journal(
     let settings = detection::settings(&config.detection)?;
     let settings = detection::change(&desk.book(), &settings, since)?;
     let first = (settings, first_rules);
-    begin(&mut writer, &desk, first, &config.bounds(), now)?;
+    let bounds = (&config.bounds(), &config.self_alerts.bounds());
+    begin(&mut writer, &desk, first, bounds, now)?;
     Ok(Opened {
         writer,
         desk,
@@ -86,7 +87,7 @@ fn begin(
     writer: &mut JournalWriter,
     desk: &RuleDesk,
     (settings, first_rules): (Option<Control>, Option<&[Document]>),
-    bounds: &TimeBounds,
+    (bounds, source_bounds): (&TimeBounds, &SourceBounds),
     received: ReceiveTime,
 ) -> Result<()> {
     if writer.unsealed_entries() > 0 {
@@ -98,6 +99,7 @@ fn begin(
         bounds: *bounds,
         received,
     }))?;
+    writer.append(&Entry::Control(Control::SelfAlerts(*source_bounds)))?;
     if let Some(control) = settings {
         writer.append(&Entry::Control(control.clone()))?;
         for diagnostic in desk.follow(&control) {

@@ -82,6 +82,12 @@ pub async fn start(
     let ingest_metrics = IngestMetrics::register(&registry)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
+    for source in &config.source {
+        ingest_metrics
+            .balance()
+            .expect(&source.tenant, &source.name);
+    }
+
     // The journal: one writer, which all sources submit to.
     let opened = opening::open_journal(&dir, config, &rules, &store_metrics, clock.now())?;
     let journal = opened.writer.reader();
@@ -104,6 +110,8 @@ pub async fn start(
         clock: Arc::clone(&clock),
         bell: Arc::clone(&bell),
         printer,
+        balance: ingest_metrics.balance().clone(),
+        begun: opened.begun,
         clocks: std::collections::BTreeMap::new(),
     };
     let host = Host::start(

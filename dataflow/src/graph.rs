@@ -5,6 +5,7 @@
 //!   (each worker   ├─ observations ─ to one ─► clocks ─┐     ▲        │            ▲
 //!    its batches)  ├─ directives ──────────────────────┴─ to all      └─ notes     │
 //!                  ├─ rules ─────────────────────────── by plan ───────────────────┘
+//!                  ├─ sources ─────── to one ─► sources ── rows ─────────────────────────► outputs
 //!                  └─ notes ─────────────────────────────────────────────────────────► outputs
 //! ```
 //!
@@ -20,7 +21,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Input;
 use timely::dataflow::{ProbeHandle, Stream};
 use timely::worker::Worker;
-use weir_operators::{Directive, Emit, Move, Work, alerts, clocks, correlate, decode};
+use weir_operators::{Directive, Emit, Move, Work, alerts, clocks, correlate, decode, sources};
 
 use crate::outputs::Collected;
 
@@ -48,19 +49,25 @@ pub fn build(worker: &mut Worker, emit: Emit) -> Graph {
         let correlated = correlate(decoded.facts, decoded.directives.concat(moves));
 
         let alerts = alerts(correlated.rows, decoded.rules);
+        let sources = sources(decoded.sources);
 
         let out = Rc::clone(&collected);
-        collect(alerts.inner, &probe, move |_, rows| {
+        collect(alerts.inner.concat(sources.rows), &probe, move |_, rows| {
             out.borrow_mut().rows(&rows)
         });
         let out = Rc::clone(&collected);
-        collect(correlated.notes, &probe, move |epoch, notes| {
+        let retracted = correlated.notes.concat(sources.retractions);
+        collect(retracted, &probe, move |epoch, notes| {
             out.borrow_mut().correlated(epoch, &notes);
         });
         let out = Rc::clone(&collected);
-        collect(decoded.notes, &probe, move |epoch, notes| {
-            out.borrow_mut().notes(epoch, notes);
-        });
+        collect(
+            decoded.notes.concat(sources.notes),
+            &probe,
+            move |epoch, notes| {
+                out.borrow_mut().notes(epoch, notes);
+            },
+        );
         let out = Rc::clone(&collected);
         collect(clocks, &probe, move |epoch, moves| {
             let clocks = moves.into_iter().filter_map(Move::clock);

@@ -69,6 +69,7 @@ impl RuleBook {
             Control::Start { .. }
             | Control::Tick { .. }
             | Control::Heartbeat { .. }
+            | Control::SelfAlerts(_)
             | Control::Delivered(_)
             | Control::Finish => Applied::default(),
             Control::Settings { text, since } => self.set(text, *since),

@@ -14,13 +14,14 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use weir_detect::{Detected, Detector, PlanChange, RuleBook};
 use weir_parse::{Context, Zone};
 use weir_schema::{
-    Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, Fact, FactValue, Level, LogSource,
-    Plan, PlanId, PlanKind, Position, Problem, RuleId, RuleVersion, SourceKey, Span, TenantKey,
-    TimeBounds,
+    Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, EvidenceItem, Fact, FactValue,
+    Level, LogSource, Plan, PlanId, PlanKind, Position, Problem, RuleId, RuleVersion, SourceBounds,
+    SourceKey, Span, TenantKey, TimeBounds,
 };
 
 use crate::clock::Observation;
 use crate::correlate::Directive;
+use crate::sources::{SourceHeard, SourceNote, Troubles};
 
 /// What a worker is given to do, in order, within an epoch.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub enum Note {
     Problem(Position, Problem),
     /// A rule entry was refused or warned of; reported by the first worker.
     Diagnostic(String),
+    /// How many sources are in trouble now; reported where it changed.
+    Sources(Troubles),
 }
 
 /// What one batch came to.
@@ -62,6 +65,8 @@ pub struct BatchNote {
     pub valueless: u64,
     /// By place in [`Problem::ALL`].
     pub problems: [u64; Problem::ALL.len()],
+    /// Events with a problem, whatever their number of problems.
+    pub troubled: u64,
     pub source: SourceKey,
 }
 
@@ -83,6 +88,7 @@ pub type RuleRow = ((PlanId, Epoch, RuleVersion), Level);
 pub struct Decoded<'scope> {
     pub facts: Stream<'scope, u64, Vec<Fact>>,
     pub observations: Stream<'scope, u64, Vec<Observation>>,
+    pub sources: Stream<'scope, u64, Vec<SourceNote>>,
     /// On the first worker only.
     pub directives: Stream<'scope, u64, Vec<Directive>>,
     /// On the first worker only.
@@ -100,12 +106,15 @@ pub fn decode<'scope>(
     let mut input = builder.new_input(work, Pipeline);
     let (facts, facts_stream) = builder.new_output();
     let (observations, observations_stream) = builder.new_output();
+    let (sources, sources_stream) = builder.new_output();
     let (directives, directives_stream) = builder.new_output();
     let (rules, rules_stream) = builder.new_output();
     let (notes, notes_stream) = builder.new_output();
     let mut facts = OutputBuilder::<u64, CapacityContainerBuilder<Vec<Fact>>>::from(facts);
     let mut observations =
         OutputBuilder::<u64, CapacityContainerBuilder<Vec<Observation>>>::from(observations);
+    let mut sources =
+        OutputBuilder::<u64, CapacityContainerBuilder<Vec<SourceNote>>>::from(sources);
     let mut directives =
         OutputBuilder::<u64, CapacityContainerBuilder<Vec<Directive>>>::from(directives);
     let mut rules =
@@ -116,6 +125,7 @@ pub fn decode<'scope>(
         move |_frontiers| {
             let mut facts = facts.activate();
             let mut observations = observations.activate();
+            let mut sources = sources.activate();
             let mut directives = directives.activate();
             let mut rules = rules.activate();
             let mut notes = notes.activate();
@@ -133,6 +143,9 @@ pub fn decode<'scope>(
                 observations
                     .session(&capability)
                     .give_iterator(out.observations.into_iter());
+                sources
+                    .session(&capability)
+                    .give_iterator(out.sources.into_iter());
                 directives
                     .session(&capability)
                     .give_iterator(out.directives.into_iter());
@@ -147,6 +160,7 @@ pub fn decode<'scope>(
     Decoded {
         facts: facts_stream,
         observations: observations_stream,
+        sources: sources_stream,
         directives: directives_stream,
         rules: rules_stream,
         notes: notes_stream,
@@ -158,6 +172,7 @@ pub fn decode<'scope>(
 struct Out {
     facts: Vec<Fact>,
     observations: Vec<Observation>,
+    sources: Vec<SourceNote>,
     directives: Vec<Directive>,
     rules: Vec<(RuleRow, isize)>,
     notes: Vec<Note>,
@@ -167,6 +182,7 @@ impl Out {
     fn append(&mut self, mut said: Self) {
         self.facts.append(&mut said.facts);
         self.observations.append(&mut said.observations);
+        self.sources.append(&mut said.sources);
         self.directives.append(&mut said.directives);
         self.rules.append(&mut said.rules);
         self.notes.append(&mut said.notes);
@@ -178,6 +194,7 @@ struct Decoder {
     emit: Emit,
     book: RuleBook,
     bounds: TimeBounds,
+    source_bounds: SourceBounds,
     /// Plans that are new in the epoch `fresh_at`, for its backfill.
     fresh: Vec<PlanId>,
     fresh_at: u64,
@@ -196,6 +213,7 @@ impl Decoder {
             emit,
             book: RuleBook::new(),
             bounds: TimeBounds::default(),
+            source_bounds: SourceBounds::default(),
             fresh: Vec::new(),
             fresh_at: 0,
             rows: BTreeMap::new(),
@@ -265,8 +283,18 @@ impl Decoder {
                 self.bounds = *bounds;
                 out.observations.push(Observation::Bounds(*bounds));
                 out.observations.push(Observation::Now(*received));
+                out.sources.push(SourceNote::Start(*received));
             }
-            Control::Tick { received } => out.observations.push(Observation::Now(*received)),
+            Control::Tick { received } => {
+                out.observations.push(Observation::Now(*received));
+                if self.source_bounds.is_on() {
+                    out.sources.push(SourceNote::Now(*received));
+                }
+            }
+            Control::SelfAlerts(bounds) => {
+                self.source_bounds = *bounds;
+                out.sources.push(SourceNote::Bounds(*bounds));
+            }
             Control::Heartbeat {
                 tenant,
                 source,
@@ -311,13 +339,16 @@ impl Decoder {
             ungrouped: 0,
             valueless: 0,
             problems: [0; Problem::ALL.len()],
+            troubled: 0,
             source,
         };
+        let mut heard = Listening::to(batch, &self.source_bounds);
         for (place, frame) in batch.frames.iter().enumerate() {
             let position = Position::new(seq, u16::try_from(place).unwrap_or(u16::MAX));
             let event = weir_parse::decode(frame, &reading.context());
             let future = event.problems.contains(&Problem::TimeInFuture);
             note.events += 1;
+            heard.event(place, event.time, future);
             if !future {
                 note.greatest = note.greatest.max(event.time);
             }
@@ -359,12 +390,16 @@ impl Decoder {
             } else {
                 out.observations.push(Observation::Now(batch.received));
             }
+            let heard = heard.end(seq, (tenant, source));
+            out.sources
+                .extend(heard.filter(|_| self.source_bounds.is_on()));
             out.notes.push(Note::Batch(note));
         }
     }
 
     fn report(&self, position: Position, event: &Event<'_>, note: &mut BatchNote, out: &mut Out) {
         note.matches += self.detected.matches.len() as u64;
+        note.troubled += u64::from(!event.problems.is_empty());
         for problem in &event.problems {
             if let Some(place) = Problem::ALL.iter().position(|known| known == problem) {
                 note.problems[place] += 1;
@@ -382,6 +417,66 @@ impl Decoder {
             out.notes
                 .push(Note::Event(position, weir_parse::event_json(event)));
         }
+    }
+}
+
+/// What the events of a batch tell of their source: one that stands for the newest, and which are
+/// ahead of their receipt.
+struct Listening<'b> {
+    batch: &'b Batch,
+    skew: Option<Span>,
+    first: Option<(EventTime, usize)>,
+    newest: Option<(EventTime, usize)>,
+    skewed: u64,
+    first_skewed: Option<(EventTime, usize)>,
+}
+
+impl<'b> Listening<'b> {
+    fn to(batch: &'b Batch, bounds: &SourceBounds) -> Self {
+        Self {
+            batch,
+            skew: Some(bounds.clock_skew).filter(|skew| skew.0 > 0),
+            first: None,
+            newest: None,
+            skewed: 0,
+            first_skewed: None,
+        }
+    }
+
+    fn event(&mut self, place: usize, time: EventTime, future: bool) {
+        self.first = self.first.or(Some((time, place)));
+        let newer = self.newest.is_none_or(|(newest, _)| time > newest);
+        if newer && !future {
+            self.newest = Some((time, place));
+        }
+        if let Some(skew) = self.skew
+            && time.0 > self.batch.received.plus(skew).0
+        {
+            self.skewed += 1;
+            self.first_skewed = self.first_skewed.or(Some((time, place)));
+        }
+    }
+
+    fn end(&self, seq: BatchSeq, (tenant, source): (TenantKey, SourceKey)) -> Option<SourceNote> {
+        let item = |(time, place): (EventTime, usize)| {
+            let frame = self.batch.frames.get(place)?;
+            Some(EvidenceItem {
+                time,
+                event: EventId::of_frame(source, time, frame),
+                position: Position::new(seq, u16::try_from(place).unwrap_or(u16::MAX)),
+            })
+        };
+        let newest = self.newest.or(self.first).and_then(item)?;
+        Some(SourceNote::Heard(SourceHeard {
+            tenant,
+            source,
+            received: self.batch.received,
+            events: self.batch.frames.len() as u64,
+            newest,
+            credible: self.newest.is_some(),
+            skewed: self.skewed,
+            first_skewed: self.first_skewed.and_then(item),
+        }))
     }
 }
 

@@ -8,6 +8,8 @@ pub mod correlate;
 
 pub mod alerts;
 
+pub mod sources;
+
 pub mod texts;
 
 pub mod reference;
@@ -16,5 +18,6 @@ pub use alerts::alerts;
 pub use clock::{Clock, Clocks, Move, clocks};
 pub use correlate::{CorrelateNote, Correlator, Counts, Directive, correlate};
 pub use decode::{BatchNote, Emit, Note, Reading, Work, decode};
+pub use sources::{SourceNote, Trouble, Troubles, sources};
 pub use texts::Texts;
 pub use weir_detect::bears_on_others;

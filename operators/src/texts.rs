@@ -4,6 +4,7 @@ use weir_detect::RuleBook;
 use weir_schema::{AlertRow, Batch, Control, EvidenceItem, GroupField, Level, RuleId, TimeBounds};
 
 use crate::decode::Reading;
+use crate::sources::Trouble;
 
 /// The rules as they stand, for looking up what a row of the dataflow means.
 pub struct Texts {
@@ -41,6 +42,12 @@ impl Texts {
     /// What the plan of `row` is called; `None` once it is removed.
     #[must_use]
     pub fn plan(&self, row: &AlertRow) -> Option<PlanText> {
+        if let Some(trouble) = Trouble::of_plan(row.plan) {
+            return Some(PlanText {
+                rule: trouble.rule_id(),
+                current: Some((trouble.title().to_owned(), trouble.level())),
+            });
+        }
         let plan = self.book.plan(row.plan)?;
         let same = plan.version == row.version;
         Some(PlanText {
@@ -52,6 +59,12 @@ impl Texts {
     /// The values of the group of `row`, read again from an event that it rests on.
     #[must_use]
     pub fn group(&self, row: &AlertRow, item: &EvidenceItem, batch: &Batch) -> Vec<GroupField> {
+        if Trouble::of_plan(row.plan).is_some() {
+            return vec![GroupField {
+                name: "source".to_owned(),
+                value: batch.source.clone(),
+            }];
+        }
         let Some(frame) = batch.frames.get(usize::from(item.position.frame())) else {
             return Vec::new();
         };

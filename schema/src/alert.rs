@@ -6,7 +6,7 @@ use crate::id::{
     AlertId, Epoch, EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, TenantKey,
 };
 use crate::rule::Level;
-use crate::time::EventTime;
+use crate::time::{EventTime, ReceiveTime};
 
 /// How an alert stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -69,6 +69,8 @@ pub enum Cause {
     Rule(RuleVersion),
     /// Its rule was removed.
     RuleRemoved,
+    /// Time went on until then, by the clock of receipt, and something did not come.
+    Clock(ReceiveTime),
 }
 
 impl Cause {
@@ -80,6 +82,7 @@ impl Cause {
             Self::Watermark(_) => "watermark",
             Self::Rule(_) => "rule",
             Self::RuleRemoved => "rule_removed",
+            Self::Clock(_) => "clock",
         }
     }
 }

@@ -158,6 +158,33 @@ pub enum Control {
     },
     /// How far a sink has come, so that a rebuilt store does not send twice. Bears on no result.
     Delivered(Delivered),
+    /// When a source is in trouble; written at every start, in place of what was written before.
+    SelfAlerts(SourceBounds),
+}
+
+/// When alerts are raised about a source. A span or factor of 0 never raises one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SourceBounds {
+    /// Silent: unheard for so long, after it was heard for at least as long.
+    pub silent: crate::time::Span,
+    /// Lagging: its newest events are so far behind the furthest source of its tenant.
+    pub lagging: crate::time::Span,
+    /// Flooding: so many times as many events a minute as it sends usually ...
+    pub flooding: u32,
+    /// ... and at least so many.
+    pub flooding_least: u64,
+    /// Skewed: it tells times so far beyond their receipt.
+    pub clock_skew: crate::time::Span,
+    /// Lagging and skewed sources have been so for so long.
+    pub patience: crate::time::Span,
+}
+
+impl SourceBounds {
+    /// Whether any alert can be raised.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.silent.0 > 0 || self.lagging.0 > 0 || self.flooding > 0 || self.clock_skew.0 > 0
+    }
 }
 
 /// What changed of a sink's state since its entry before.

@@ -32,8 +32,8 @@ pub use id::{
     TenantKey, WhatIfId,
 };
 pub use journal::{
-    Batch, Control, Delivered, Delivery, Entry, Format, HeldBack, SealedEpoch, TimeBounds,
-    Transport,
+    Batch, Control, Delivered, Delivery, Entry, Format, HeldBack, SealedEpoch, SourceBounds,
+    TimeBounds, Transport,
 };
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
 pub use records::Records;

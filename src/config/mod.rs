@@ -9,6 +9,10 @@ use weir_ingest::{Source, SourceTable};
 use weir_parse::{Zone, parse_logsource};
 use weir_schema::{Format, Span, TimeBounds, Transport};
 
+mod self_alerts;
+
+pub use self_alerts::SelfAlertsConfig;
+
 /// Everything that can be configured; a file need not have any of it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -21,6 +25,7 @@ pub struct Config {
     pub graph: GraphConfig,
     pub rules: RulesConfig,
     pub detection: DetectionConfig,
+    pub self_alerts: SelfAlertsConfig,
     /// Who sends what; asked in the order given, the first that claims a sender has it.
     pub source: Vec<SourceConfig>,
 }

@@ -201,6 +201,7 @@ impl Known {
             | Control::Tick { .. }
             | Control::Heartbeat { .. }
             | Control::Settings { .. }
+            | Control::SelfAlerts(_)
             | Control::Delivered(_)
             | Control::Finish => {}
         }

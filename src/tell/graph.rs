@@ -80,7 +80,7 @@ impl Observer for Ear {
                     heard.problems.push((report.epoch, *position, *problem));
                 }
                 Note::Diagnostic(text) => heard.diagnostics.push((report.epoch, text.clone())),
-                Note::Batch(_) | Note::Match(..) | Note::Event(..) => {}
+                Note::Batch(_) | Note::Match(..) | Note::Event(..) | Note::Sources(_) => {}
             }
         }
     }

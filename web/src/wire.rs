@@ -1,7 +1,7 @@
 //! The JSON of alerts on every wire of ours; `weir replay` writes the same.
 
 use serde_json::{Map, Value, json};
-use weir_schema::{AlertId, AlertRecord, AlertState, Cause, Change, ChangeKind, EvidenceItem};
+use weir_schema::{AlertId, AlertRecord, AlertState, Cause, Change, ChangeKind, EventTime, EvidenceItem};
 
 use crate::base64;
 use crate::ports::{Cursor, Diagnostic, ExplainedEvent, Explanation, MatchedClause, RuleInfo};
@@ -82,6 +82,7 @@ fn cause_json(cause: &Cause) -> Value {
         Cause::Watermark(time) => json!({ "kind": kind, "time": rfc3339(*time) }),
         Cause::Rule(version) => json!({ "kind": kind, "version": version.to_string() }),
         Cause::RuleRemoved => json!({ "kind": kind }),
+        Cause::Clock(time) => json!({ "kind": kind, "time": rfc3339(EventTime(time.0)) }),
     }
 }
 
