@@ -25,6 +25,8 @@ pub mod load;
 
 pub mod facts;
 
+pub mod logins;
+
 pub mod order;
 
 pub mod machine;

@@ -46,6 +46,17 @@ fn thread(stat: &str) -> Option<(u32, String, f64)> {
     ))
 }
 
+/// CPU seconds of this thread, which the kernel counts in nanoseconds; 0 where it does not tell.
+#[must_use]
+pub fn thread_cpu_seconds() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let ran = text
+        .split(' ')
+        .next()
+        .and_then(|ran| ran.parse::<f64>().ok());
+    ran.map_or(0.0, |nanoseconds| nanoseconds / 1e9)
+}
+
 /// CPU seconds between two readings, summed over threads of the same name.
 #[must_use]
 pub fn difference(before: &Threads, after: &Threads) -> BTreeMap<String, f64> {

@@ -1,0 +1,136 @@
+//! A thousand correlations over two hundred selections: what each further rule costs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use serde_bytes::ByteBuf;
+use serde_json::{Value as Json, json};
+use weir_benchmarks::logins::{LoginStream, Shape};
+use weir_benchmarks::random::scatter;
+use weir_schema::Batch;
+
+use crate::race;
+use crate::{ours, peers, theirs};
+
+const SEED: u64 = 13;
+const SELECTIONS: u64 = 200;
+
+/// Rules that read one action each, and five correlations of each of them.
+fn texts(selections: u64) -> Vec<String> {
+    let mut texts = Vec::new();
+    for at in 0..selections {
+        texts.push(format!(
+            "title: action {at}\nid: 7a1c0000-0000-4000-8000-{at:012}\nname: action_{at}\nlogsource:\n    \
+             product: bench\n    service: login\ndetection:\n    selection:\n        action: action-{at:03}\n    \
+             condition: selection\nlevel: informational\n"
+        ));
+    }
+    for at in 0..selections {
+        let next = (at + 1) % selections;
+        let kinds = [
+            (
+                "event_count",
+                1,
+                "user",
+                60,
+                "\n    condition:\n        gte: 12",
+            ),
+            (
+                "event_count",
+                1,
+                "host",
+                300,
+                "\n    condition:\n        gte: 90",
+            ),
+            (
+                "value_count",
+                1,
+                "user",
+                300,
+                "\n    condition:\n        field: source_ip\n        gte: 30",
+            ),
+            ("temporal_ordered", 2, "user", 120, ""),
+            (
+                "value_sum",
+                1,
+                "host",
+                600,
+                "\n    condition:\n        field: bytes\n        gte: 90000",
+            ),
+        ];
+        for (place, (kind, members, by, seconds, condition)) in kinds.into_iter().enumerate() {
+            let members: String = [at, next][..members]
+                .iter()
+                .map(|member| format!("\n        - action_{member}"))
+                .collect();
+            texts.push(format!(
+                "title: {kind} of {at}\nid: 7a1c0000-0000-4000-9{place:03}-{at:012}\nname: c_{at}_{place}\n\
+                 correlation:\n    type: {kind}\n    rules:{members}\n    group-by:\n        - {by}\n    \
+                 timespan: {seconds}s{condition}\nlevel: medium\n"
+            ));
+        }
+    }
+    texts
+}
+
+/// Logins with an action each.
+fn batches(events: usize) -> Vec<Arc<Batch>> {
+    let shape = Shape {
+        users: 50_000,
+        is_skewed: true,
+        per_second: 500,
+        sources: 1_000,
+        is_late: false,
+    };
+    let line = |login: weir_benchmarks::logins::Login| {
+        let action = scatter(login.session ^ SEED) % SELECTIONS;
+        let line = login.line();
+        let line = line.strip_suffix('}').unwrap_or(&line);
+        ByteBuf::from(format!("{line},\"action\":\"action-{action:03}\"}}"))
+    };
+    let frames: Vec<ByteBuf> = LoginStream::new(SEED, shape)
+        .take(events)
+        .map(line)
+        .collect();
+    frames
+        .chunks(1_000)
+        .map(|some| ours::batch_of(some.to_vec()))
+        .collect()
+}
+
+pub fn run(events: usize, rounds: usize) -> Result<Json> {
+    println!(
+        "\n| selections, correlations | Weir, events per CPU s | rsigma-eval | ratio | alerting groups |"
+    );
+    println!("|---|---|---|---|---|");
+    let batches = batches(events);
+    let mut rows = Vec::new();
+    for selections in [1, 20, SELECTIONS] {
+        let texts = texts(selections);
+        let groups = ours::run(&texts, &batches)?.groups();
+        let theirs: BTreeSet<_> = theirs::run_after(&texts, &batches, 0)?.groups;
+        ensure!(
+            groups == theirs.len(),
+            "{selections} selections: {groups} groups, and {} of theirs",
+            theirs.len()
+        );
+        let both = peers::race(&texts, &batches, batches.len() / 3, rounds)?;
+        let [least, ratio, most] = race::ratios(&both);
+        println!(
+            "| {selections}, {} | {} | {} | **{ratio:.1}** ({least:.1} to {most:.1}) | {groups} |",
+            selections * 5,
+            both[0].text(),
+            both[1].text(),
+        );
+        rows.push(json!({
+            "selections": selections,
+            "correlations": selections * 5,
+            "weir": both[0].json(),
+            "rsigma_eval": both[1].json(),
+            "ratio": {"min": least, "of_medians": ratio, "max": most},
+            "alerting_groups": groups,
+        }));
+    }
+    Ok(json!({"seed": SEED, "rows": rows}))
+}
