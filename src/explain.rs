@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weir_detect::RuleBook;
-use weir_operators::Reading;
+use weir_operators::{Reading, Trouble};
 use weir_schema::{
     AlertRecord, Bound, Cause, Decimal, EvidenceItem, Member, Plan, PlanKind, Statistic,
     TimeBounds, ValueBound,
@@ -27,7 +27,10 @@ impl Explainer {
             .plans()
             .filter(|plan| plan.rule == record.rule)
             .max_by_key(|plan| (plan.version == record.version, plan.since));
-        let condition = plan.map_or_else(String::new, condition);
+        let condition = match Trouble::of_rule(&record.rule) {
+            Some(trouble) => trouble.condition().to_owned(),
+            None => plan.map_or_else(String::new, condition),
+        };
         let items = record.evidence.head.iter().chain(&record.evidence.tail);
         let event = |item: &EvidenceItem| self.event(&book, &record, *item);
         let cause = match &record.cause {

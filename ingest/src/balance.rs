@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use weir_schema::journal::source_key;
 use weir_schema::{Batch, Entry, EventTime, SourceKey, Transport};
 
 use crate::journal::SubmitError;
-use crate::metrics::{Dropped, counters, gauges};
+use crate::metrics::{Dropped, SourceMetrics};
 
 /// Sources with rows of their own, those of the configuration first; the others share one row. A
 /// dashboard draws some hundred lines, and a scrape of all rows stays within 300 KiB.
@@ -33,13 +33,7 @@ pub struct Balance {
 #[derive(Debug)]
 struct Book {
     by_transport: IntCounterVec,
-    received: IntCounterVec,
-    journaled: IntCounterVec,
-    refused: IntCounterVec,
-    decoded: IntCounterVec,
-    troubled: IntCounterVec,
-    heard: IntGaugeVec,
-    event_time: IntGaugeVec,
+    metrics: SourceMetrics,
     known: Mutex<HashMap<SourceKey, Arc<Account>>>,
     other: Arc<Account>,
 }
@@ -69,79 +63,16 @@ pub struct Judged {
 }
 
 impl Balance {
-    pub(crate) fn register(
-        registry: &Registry,
-        by_transport: IntCounterVec,
-    ) -> Result<Self, prometheus::Error> {
-        let labels = ["tenant", "source"];
-        let received = counters(
-            registry,
-            "weir_source_received_total",
-            &labels,
-            "Events that came to the journal's door.",
-        )?;
-        let journaled = counters(
-            registry,
-            "weir_source_journaled_total",
-            &labels,
-            "Events made durable in the journal.",
-        )?;
-        let refused = counters(
-            registry,
-            "weir_source_refused_total",
-            &["tenant", "source", "reason"],
-            "Events that came to the journal's door and were not journaled.",
-        )?;
-        let decoded = counters(
-            registry,
-            "weir_source_decoded_total",
-            &labels,
-            "Events journaled by this process and decoded without a problem.",
-        )?;
-        let troubled = counters(
-            registry,
-            "weir_source_problem_events_total",
-            &labels,
-            "Events journaled by this process and kept with a problem.",
-        )?;
-        let heard = gauges(
-            registry,
-            "weir_source_heard_seconds",
-            &labels,
-            "When the source was heard last, in seconds since 1970.",
-        )?;
-        let event_time = gauges(
-            registry,
-            "weir_source_event_time_seconds",
-            &labels,
-            "The greatest credible event time of the source, in seconds since 1970.",
-        )?;
-        let other = Account {
-            received: received.with_label_values(&["", OTHER]),
-            journaled: journaled.with_label_values(&["", OTHER]),
-            decoded: decoded.with_label_values(&["", OTHER]),
-            troubled: troubled.with_label_values(&["", OTHER]),
-            heard: heard.with_label_values(&["", OTHER]),
-            event_time: event_time.with_label_values(&["", OTHER]),
-            refused: Dropped::ALL
-                .iter()
-                .map(|reason| refused.with_label_values(&["", OTHER, reason.name()]))
-                .collect(),
-        };
-        Ok(Self {
+    pub(crate) fn new(metrics: SourceMetrics, by_transport: IntCounterVec) -> Self {
+        let other = Arc::new(Account::of(&metrics, "", OTHER));
+        Self {
             book: Arc::new(Book {
                 by_transport,
-                received,
-                journaled,
-                refused,
-                decoded,
-                troubled,
-                heard,
-                event_time,
+                metrics,
                 known: Mutex::default(),
-                other: Arc::new(other),
+                other,
             }),
-        })
+        }
     }
 
     /// Gives a source its row before it is heard, so that one that never comes is seen as nothing.
@@ -214,26 +145,30 @@ impl Book {
         if long || known.len() >= SOURCES_LABELLED_MAX {
             return self.other();
         }
-        let labels = [tenant, source];
-        let refused = |reason: &Dropped| {
-            let labels = [tenant, source, reason.name()];
-            self.refused.with_label_values(&labels)
-        };
-        let account = Arc::new(Account {
-            received: self.received.with_label_values(&labels),
-            journaled: self.journaled.with_label_values(&labels),
-            decoded: self.decoded.with_label_values(&labels),
-            troubled: self.troubled.with_label_values(&labels),
-            heard: self.heard.with_label_values(&labels),
-            event_time: self.event_time.with_label_values(&labels),
-            refused: Dropped::ALL.iter().map(refused).collect(),
-        });
+        let account = Arc::new(Account::of(&self.metrics, tenant, source));
         known.insert(key, Arc::clone(&account));
         account
     }
 }
 
 impl Account {
+    fn of(metrics: &SourceMetrics, tenant: &str, source: &str) -> Self {
+        let labels = [tenant, source];
+        let refused = |reason: &Dropped| {
+            let labels = [tenant, source, reason.name()];
+            metrics.refused.with_label_values(&labels)
+        };
+        Self {
+            received: metrics.received.with_label_values(&labels),
+            journaled: metrics.journaled.with_label_values(&labels),
+            decoded: metrics.decoded.with_label_values(&labels),
+            troubled: metrics.troubled.with_label_values(&labels),
+            heard: metrics.heard.with_label_values(&labels),
+            event_time: metrics.event_time.with_label_values(&labels),
+            refused: Dropped::ALL.iter().map(refused).collect(),
+        }
+    }
+
     fn refuse(&self, reason: Dropped, events: u64) {
         let place = Dropped::ALL.iter().position(|known| *known == reason);
         if let Some(counter) = place.and_then(|place| self.refused.get(place)) {

@@ -57,15 +57,6 @@ impl Dropped {
     }
 }
 
-/// The transports that come through the door; each has its rows from the start.
-const TRANSPORTS: [Transport; 5] = [
-    Transport::Udp,
-    Transport::Tcp,
-    Transport::Http,
-    Transport::Agent,
-    Transport::File,
-];
-
 /// What can be wrong with the framing of a stream.
 const FRAMING_REASONS: [&str; 3] = ["bad_count", "out_of_step", "unterminated"];
 
@@ -150,6 +141,69 @@ impl NetworkMetrics {
     }
 }
 
+/// What becomes of the events of each source; [`Balance`] keeps the rows.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceMetrics {
+    pub received: IntCounterVec,
+    pub journaled: IntCounterVec,
+    pub refused: IntCounterVec,
+    pub decoded: IntCounterVec,
+    pub troubled: IntCounterVec,
+    pub heard: IntGaugeVec,
+    pub event_time: IntGaugeVec,
+}
+
+impl SourceMetrics {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let labels = ["tenant", "source"];
+        let with_reason = ["tenant", "source", "reason"];
+        Ok(Self {
+            received: counters(
+                registry,
+                "weir_source_received_total",
+                &labels,
+                "Events that came to the journal's door.",
+            )?,
+            journaled: counters(
+                registry,
+                "weir_source_journaled_total",
+                &labels,
+                "Events made durable in the journal.",
+            )?,
+            refused: counters(
+                registry,
+                "weir_source_refused_total",
+                &with_reason,
+                "Events that came to the journal's door and were not journaled.",
+            )?,
+            decoded: counters(
+                registry,
+                "weir_source_decoded_total",
+                &labels,
+                "Events journaled by this process and decoded without a problem.",
+            )?,
+            troubled: counters(
+                registry,
+                "weir_source_problem_events_total",
+                &labels,
+                "Events journaled by this process and kept with a problem.",
+            )?,
+            heard: gauges(
+                registry,
+                "weir_source_heard_seconds",
+                &labels,
+                "When the source was heard last, in seconds since 1970.",
+            )?,
+            event_time: gauges(
+                registry,
+                "weir_source_event_time_seconds",
+                &labels,
+                "The greatest credible event time of the source, in seconds since 1970.",
+            )?,
+        })
+    }
+}
+
 impl WriterMetrics {
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let commit_events = HistogramOpts::new(
@@ -193,7 +247,7 @@ impl WriterMetrics {
     }
 }
 
-pub(crate) fn counters(
+fn counters(
     registry: &Registry,
     name: &str,
     labels: &[&str],
@@ -210,7 +264,7 @@ fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, pr
     Ok(counter)
 }
 
-pub(crate) fn gauges(
+fn gauges(
     registry: &Registry,
     name: &str,
     labels: &[&str],
@@ -225,7 +279,8 @@ impl IngestMetrics {
     /// Makes the metrics and adds them to `registry`.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let network = NetworkMetrics::register(registry)?;
-        let balance = Balance::register(registry, network.events_received.clone())?;
+        let sources = SourceMetrics::register(registry)?;
+        let balance = Balance::new(sources, network.events_received.clone());
         let metrics = Self {
             network,
             writer: WriterMetrics::register(registry)?,
@@ -253,7 +308,7 @@ impl IngestMetrics {
             frame_bytes_skipped,
             ..
         } = &self.network;
-        for transport in TRANSPORTS {
+        for transport in Transport::ALL {
             let name = transport.name();
             let _ = (
                 events_received.with_label_values(&[name]),

@@ -3,6 +3,7 @@
 // Each test binary compiles this file and uses a part of it.
 #![allow(dead_code)]
 
+pub mod balance;
 pub mod http;
 pub mod log;
 pub mod outside;
@@ -128,8 +129,10 @@ impl Weir {
         self.assert_calm();
     }
 
-    /// Ends it as an operator would; all that was accepted is journaled and judged then.
+    /// Ends it as an operator would; all that was accepted is journaled and judged then, and what
+    /// came is accounted for.
     pub fn stop(mut self) {
+        self.assert_balanced();
         let status = self.terminate();
         assert!(
             status.success(),
@@ -137,6 +140,20 @@ impl Weir {
             self.stderr.text()
         );
         self.assert_calm();
+    }
+
+    /// Waits until all that came has gone its way: not an event is missing then.
+    pub fn assert_balanced(&self) {
+        let mut text = String::new();
+        let deadline = Instant::now() + LIMIT;
+        while Instant::now() < deadline {
+            text = self.get("/metrics").text();
+            if balance::imbalances(&text).is_empty() {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        balance::assert_balanced(&text);
     }
 
     fn terminate(&mut self) -> ExitStatus {
