@@ -23,6 +23,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("dataflow", &["schema", "operators"]),
     ("store", &["schema"]),
     ("web", &["schema"]),
+    ("respond", &["schema"]),
     ("agent", &["schema"]),
     ("story", &["schema"]),
     // The generator's load is judged without the graph; the operator's benchmark runs it alone.
@@ -38,6 +39,7 @@ const OURS: &[(&str, &[&str])] = &[
             "dataflow",
             "store",
             "web",
+            "respond",
             "agent",
             "story",
             "benchmarks",
@@ -65,6 +67,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("flatbuffers", &["schema"]),
     ("anyhow", &[".", "benchmarks"]),
     ("toml", &["."]),
+    ("hyper", &["respond"]),
 ];
 
 /// Why each dependency is there.

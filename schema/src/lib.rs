@@ -16,6 +16,8 @@ pub mod alert;
 
 pub mod agent;
 
+pub mod alert_frame;
+
 pub mod records;
 
 pub mod said;

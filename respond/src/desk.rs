@@ -1,0 +1,517 @@
+//! What a sink owes: how far it has read, which alerts are held back, and whose turn is next.
+//!
+//! ```text
+//! outbox ──► put ──► owed (ALERTS_MAX alerts, ROWS_MAX rows) ──► next ──► consumer
+//!              ▲ stops at the limit: the disk goes on            │
+//!              └──────────── failed: after a delay ◄─────────────┤
+//!                                  given up: dead (DEAD_MAX) ◄───┘
+//! ```
+//!
+//! Rows of one alert are delivered in order, one at a time; those of others do not wait for it. Where
+//! one alert swallows another, that row waits for what is under way of the other, makes what is
+//! owed of the other before it void, and holds back what is owed of it behind. That something is
+//! void is kept before the row goes: after a crash it would be told otherwise, and the row that
+//! takes it back would be a repeat to the consumer. Rows that themselves say of others that they are
+//! swallowed are never void; they are waited for.
+//!
+//! Nothing here does I/O or reads a clock, so that a test can drive it through years.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use weir_schema::said::Cursor;
+use weir_schema::{AlertId, Delivered, HeldBack, ReceiveTime, Span};
+
+/// Alerts with something owed. More are not read until one is through: some 30 KiB a sink.
+pub const ALERTS_MAX: usize = 256;
+/// Rows owed of these alerts.
+pub const ROWS_MAX: usize = 4_096;
+/// Alerts given up and not sent again. At the limit nothing more is given up, but tried on.
+pub const DEAD_MAX: usize = 1_000;
+/// Bytes of the reason that is kept of a failure.
+pub const REASON_BYTES_MAX: usize = 160;
+/// Longest pause that a consumer can ask for.
+pub const PAUSE_MAX: Span = Span::seconds(3_600);
+
+/// How often, and how long, is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Before the second try; doubled with each.
+    pub retry_min: Span,
+    pub retry_max: Span,
+    /// After so many tries an alert is given up ...
+    pub tries_max: u32,
+    /// ... or after this long.
+    pub age_max: Span,
+}
+
+/// A row of the outbox that a sink has to deliver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub at: Cursor,
+    pub supersedes: Vec<AlertId>,
+}
+
+/// Why a delivery failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub reason: String,
+    /// How long the consumer asked to be left alone.
+    pub pause: Option<Span>,
+    /// The consumer wants nothing more, ever.
+    pub gone: bool,
+}
+
+/// An alert that was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dead {
+    /// The first row that is not delivered.
+    pub from: Cursor,
+    /// The last row seen.
+    pub last: Cursor,
+    pub since: ReceiveTime,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug)]
+struct Owed {
+    rows: VecDeque<Row>,
+    under_way: bool,
+    tries: u32,
+    due: ReceiveTime,
+    since: ReceiveTime,
+}
+
+/// The state of one sink.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    patience: Patience,
+    read: Cursor,
+    owed: BTreeMap<AlertId, Owed>,
+    rows: usize,
+    dead: BTreeMap<AlertId, Dead>,
+    /// Of each alert the rows of others that swallow it and are not delivered.
+    merges: BTreeMap<AlertId, BTreeSet<(Cursor, AlertId)>>,
+    pause_until: ReceiveTime,
+    stopped: Option<String>,
+    /// Something became void, and the journal does not know yet.
+    has_void: bool,
+    kept: Option<Kept>,
+}
+
+/// What the journal knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Kept {
+    read: Option<Cursor>,
+    held: BTreeMap<AlertId, (Cursor, ReceiveTime, Option<String>)>,
+    stopped: Option<String>,
+}
+
+/// A sink as its entries in the journal tell it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position(Kept);
+
+impl Position {
+    /// Follows an entry of the journal.
+    pub fn follow(&mut self, entry: &Delivered) {
+        self.0.read = Some(Cursor {
+            epoch: entry.epoch,
+            ordinal: entry.ordinal,
+        });
+        for alert in &entry.freed {
+            self.0.held.remove(alert);
+        }
+        for held in &entry.held {
+            let from = Cursor {
+                epoch: held.epoch,
+                ordinal: held.ordinal,
+            };
+            let held_back = (from, held.since, held.dead.clone());
+            self.0.held.insert(held.alert, held_back);
+        }
+        self.0.stopped.clone_from(&entry.stopped);
+    }
+
+    /// The alerts that are held back, each with the first row that it wants.
+    pub fn held(&self) -> impl Iterator<Item = (AlertId, Cursor)> {
+        self.0
+            .held
+            .iter()
+            .map(|(alert, (from, _, _))| (*alert, *from))
+    }
+
+    /// How far it has read.
+    #[must_use]
+    pub fn read(&self) -> Option<Cursor> {
+        self.0.read
+    }
+}
+
+impl Desk {
+    /// A sink that has had everything up to `read`.
+    #[must_use]
+    pub fn begin(read: Cursor, patience: Patience) -> Self {
+        Self {
+            patience,
+            read,
+            owed: BTreeMap::new(),
+            rows: 0,
+            dead: BTreeMap::new(),
+            merges: BTreeMap::new(),
+            pause_until: ReceiveTime::MIN,
+            stopped: None,
+            has_void: false,
+            kept: None,
+        }
+    }
+
+    /// A sink where its last life left it. `rows` gives the rows of an alert from a place on, up to
+    /// where the sink has read.
+    pub fn resume<E>(
+        position: &Position,
+        read: Cursor,
+        patience: Patience,
+        mut rows: impl FnMut(AlertId, Cursor) -> Result<Vec<Row>, E>,
+    ) -> Result<Self, E> {
+        let mut desk = Self::begin(read, patience);
+        desk.stopped.clone_from(&position.0.stopped);
+        for (alert, (from, since, dead)) in &position.0.held {
+            let rows = rows(*alert, *from)?;
+            let Some(last) = rows.last().map(|row| row.at) else {
+                continue;
+            };
+            match dead {
+                Some(reason) => {
+                    rows.iter().for_each(|row| desk.expect_merge(*alert, row));
+                    let dead = Dead {
+                        from: *from,
+                        last,
+                        since: *since,
+                        reason: reason.clone(),
+                    };
+                    desk.dead.insert(*alert, dead);
+                }
+                None => desk.owe(*alert, rows, *since, *since),
+            }
+        }
+        desk.kept = Some(position.0.clone());
+        Ok(desk)
+    }
+
+    /// How far the outbox has been read.
+    #[must_use]
+    pub fn read(&self) -> Cursor {
+        self.read
+    }
+
+    /// Whether another row may be read.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.stopped.is_none() && self.owed.len() < ALERTS_MAX && self.rows < ROWS_MAX
+    }
+
+    /// Takes the next row of the outbox over; `alert` where the sink is to deliver it.
+    pub fn put(&mut self, row: Row, alert: Option<AlertId>, now: ReceiveTime) {
+        debug_assert!(row.at > self.read, "rows come in order");
+        self.read = row.at;
+        let Some(alert) = alert else {
+            return;
+        };
+        if let Some(dead) = self.dead.get_mut(&alert) {
+            dead.last = row.at;
+            self.expect_merge(alert, &row);
+            return;
+        }
+        self.owe(alert, vec![row], now, now);
+    }
+
+    fn owe(&mut self, alert: AlertId, rows: Vec<Row>, due: ReceiveTime, since: ReceiveTime) {
+        self.rows += rows.len();
+        rows.iter().for_each(|row| self.expect_merge(alert, row));
+        let owed = self.owed.entry(alert).or_insert_with(|| Owed {
+            rows: VecDeque::new(),
+            under_way: false,
+            tries: 0,
+            due,
+            since,
+        });
+        owed.rows.extend(rows);
+    }
+
+    fn expect_merge(&mut self, by: AlertId, row: &Row) {
+        for alert in row.supersedes.iter().filter(|alert| **alert != by) {
+            self.merges.entry(*alert).or_default().insert((row.at, by));
+        }
+    }
+
+    /// The row whose turn it is, which is under way from now on. `None` also where something has to
+    /// be kept first: see [`Self::wants_keep`].
+    pub fn next(&mut self, now: ReceiveTime) -> Option<(AlertId, Cursor)> {
+        if self.stopped.is_some() || self.has_void || now < self.pause_until {
+            return None;
+        }
+        let ready = self.owed.iter().filter(|(_, owed)| owed.due <= now);
+        let ready = ready.filter_map(|(alert, owed)| Some((owed.due, *alert, owed.rows.front()?)));
+        let ready = ready.filter(|(_, alert, row)| self.may_go(*alert, row));
+        let ready = ready.min_by_key(|(due, alert, row)| (*due, row.at, *alert));
+        let (alert, row) = ready.map(|(_, alert, row)| (alert, row.clone()))?;
+        for swallowed in row.supersedes.iter().filter(|other| **other != alert) {
+            self.has_void |= self.void(*swallowed, row.at);
+        }
+        if self.has_void {
+            return None;
+        }
+        self.owed.get_mut(&alert)?.under_way = true;
+        Some((alert, row.at))
+    }
+
+    /// Whether nothing goes on before [`Self::entry`] is kept.
+    #[must_use]
+    pub fn wants_keep(&self) -> bool {
+        self.has_void
+    }
+
+    fn may_go(&self, alert: AlertId, row: &Row) -> bool {
+        let under_way = |alert: &AlertId| self.owed.get(alert).is_some_and(|owed| owed.under_way);
+        let swallowed = self.merges.get(&alert).into_iter().flatten();
+        let mut swallowed = swallowed.filter(|(at, by)| *at < row.at || under_way(by));
+        let mut others = row.supersedes.iter().filter(|other| **other != alert);
+        !under_way(&alert)
+            && swallowed.next().is_none()
+            && others.all(|other| !under_way(other) && !self.has_merge(*other, row.at))
+    }
+
+    /// Whether `by` has yet to say, before `end`, that it swallowed another.
+    fn has_merge(&self, by: AlertId, end: Cursor) -> bool {
+        let mut merges = self.merges.values().flatten();
+        merges.any(|(at, other)| *other == by && *at < end)
+    }
+
+    /// When [`Self::next`] may have something that it has not now. What is under way is not counted.
+    #[must_use]
+    pub fn due(&self, now: ReceiveTime) -> Option<ReceiveTime> {
+        if self.stopped.is_some() {
+            return None;
+        }
+        let waiting = self.owed.values().filter(|owed| !owed.under_way);
+        let least = waiting
+            .map(|owed| owed.due.max(self.pause_until))
+            .filter(|due| *due > now);
+        least.min()
+    }
+
+    /// The consumer has the row that was under way.
+    pub fn delivered(&mut self, alert: AlertId, now: ReceiveTime) {
+        let Some(owed) = self.owed.get_mut(&alert) else {
+            return;
+        };
+        (owed.under_way, owed.tries, owed.due, owed.since) = (false, 0, now, now);
+        let row = owed.rows.pop_front();
+        if owed.rows.is_empty() {
+            self.owed.remove(&alert);
+        }
+        // Who answers one may answer all.
+        self.owed
+            .values_mut()
+            .for_each(|owed| owed.due = owed.due.min(now));
+        let Some(row) = row else {
+            return;
+        };
+        self.rows -= 1;
+        for swallowed in &row.supersedes {
+            self.expect_no_merge(*swallowed, row.at, alert);
+        }
+    }
+
+    fn expect_no_merge(&mut self, swallowed: AlertId, at: Cursor, by: AlertId) {
+        if let Some(merges) = self.merges.get_mut(&swallowed) {
+            merges.remove(&(at, by));
+            if merges.is_empty() {
+                self.merges.remove(&swallowed);
+            }
+        }
+    }
+
+    /// Nothing is owed any more of `alert` before `end`: another alert says what became of it.
+    fn void(&mut self, alert: AlertId, end: Cursor) -> bool {
+        let mut is_changed = false;
+        if let Some(owed) = self.owed.get_mut(&alert) {
+            while owed.rows.pop_front_if(|row| row.at < end).is_some() {
+                self.rows -= 1;
+                is_changed = true;
+            }
+            if owed.rows.is_empty() {
+                self.owed.remove(&alert);
+            }
+        }
+        if let Some(dead) = self.dead.get_mut(&alert) {
+            is_changed |= dead.from < end;
+            dead.from = dead.from.max(end);
+            if dead.last < end {
+                self.dead.remove(&alert);
+            }
+        }
+        is_changed
+    }
+
+    /// The row that was under way did not get there. `jitter`, from 0 to 1, spreads the next tries.
+    pub fn failed(&mut self, alert: AlertId, now: ReceiveTime, failure: &Failure, jitter: f64) {
+        let Some(owed) = self.owed.get_mut(&alert) else {
+            return;
+        };
+        owed.under_way = false;
+        owed.tries = owed.tries.saturating_add(1);
+        let delay = self.patience.delay(owed.tries, jitter);
+        let pause = failure.pause.unwrap_or(Span(0)).min(PAUSE_MAX);
+        owed.due = now.plus(delay.max(pause));
+        if pause > Span(0) {
+            self.pause_until = self.pause_until.max(now.plus(pause));
+        }
+        if failure.gone {
+            self.stopped = Some(cut(&failure.reason));
+            return;
+        }
+        let too_old = owed.since.plus(self.patience.age_max) <= now;
+        let too_often = owed.tries >= self.patience.tries_max;
+        if (too_old || too_often) && self.dead.len() < DEAD_MAX {
+            self.give_up(alert, &failure.reason);
+        }
+    }
+
+    fn give_up(&mut self, alert: AlertId, reason: &str) {
+        let Some(owed) = self.owed.remove(&alert) else {
+            return;
+        };
+        self.rows -= owed.rows.len();
+        if let (Some(first), Some(last)) = (owed.rows.front(), owed.rows.back()) {
+            let dead = Dead {
+                from: first.at,
+                last: last.at,
+                since: owed.since,
+                reason: cut(reason),
+            };
+            self.dead.insert(alert, dead);
+        }
+    }
+
+    /// Alerts that were given up.
+    #[must_use]
+    pub fn dead(&self) -> &BTreeMap<AlertId, Dead> {
+        &self.dead
+    }
+
+    /// Alerts with something owed that is not given up.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.owed.len()
+    }
+
+    /// Since when the oldest of them waits.
+    #[must_use]
+    pub fn oldest(&self) -> Option<ReceiveTime> {
+        self.owed.values().map(|owed| owed.since).min()
+    }
+
+    /// Why nothing is sent until a person says so.
+    #[must_use]
+    pub fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
+    }
+
+    /// Owes an alert again that was given up: `rows` are those from [`Dead::from`] on.
+    pub fn revive(&mut self, alert: AlertId, rows: Vec<Row>, now: ReceiveTime) -> bool {
+        if self.dead.remove(&alert).is_none() {
+            return false;
+        }
+        if !rows.is_empty() {
+            self.owe(alert, rows, now, now);
+        }
+        true
+    }
+
+    /// Lets a stopped sink go on, and everything be tried at once.
+    pub fn go_on(&mut self, now: ReceiveTime) {
+        (self.stopped, self.pause_until) = (None, now);
+        self.owed.values_mut().for_each(|owed| owed.due = now);
+    }
+
+    /// What the journal has to be told, `None` where it knows. Once it is durable, [`Self::keep`] it.
+    #[must_use]
+    pub fn entry(&self, sink: &str) -> Option<Delivered> {
+        let nothing = Kept::default();
+        let known = self.kept.as_ref().unwrap_or(&nothing);
+        let now = self.to_keep();
+        if known == &now {
+            return None;
+        }
+        let changed = now
+            .held
+            .iter()
+            .filter(|(alert, held)| known.held.get(alert) != Some(held));
+        let freed = known
+            .held
+            .keys()
+            .filter(|alert| !now.held.contains_key(alert));
+        Some(Delivered {
+            sink: sink.to_owned(),
+            epoch: self.read.epoch,
+            ordinal: self.read.ordinal,
+            held: changed
+                .map(|(alert, (from, since, dead))| HeldBack {
+                    alert: *alert,
+                    epoch: from.epoch,
+                    ordinal: from.ordinal,
+                    since: *since,
+                    dead: dead.clone(),
+                })
+                .collect(),
+            freed: freed.copied().collect(),
+            stopped: now.stopped,
+        })
+    }
+
+    /// The journal has the entry.
+    pub fn keep(&mut self, entry: &Delivered) {
+        let mut position = Position(self.kept.take().unwrap_or_default());
+        position.follow(entry);
+        self.kept = Some(position.0);
+        self.has_void = false;
+    }
+
+    fn to_keep(&self) -> Kept {
+        let owed = self.owed.iter().filter_map(|(alert, owed)| {
+            let first = owed.rows.front()?;
+            Some((*alert, (first.at, owed.since, None)))
+        });
+        let dead = self.dead.iter();
+        let dead =
+            dead.map(|(alert, dead)| (*alert, (dead.from, dead.since, Some(dead.reason.clone()))));
+        Kept {
+            read: Some(self.read),
+            held: owed.chain(dead).collect(),
+            stopped: self.stopped.clone(),
+        }
+    }
+}
+
+impl Patience {
+    /// How long to wait after so many tries: doubled with each, and between half and all of that.
+    fn delay(&self, tries: u32, jitter: f64) -> Span {
+        let doublings = tries.saturating_sub(1).min(32);
+        let whole = self.retry_min.0.saturating_mul(1 << doublings);
+        let whole = whole.clamp(0, self.retry_max.0.max(0));
+        Span(whole / 2 + ((whole / 2) as f64 * jitter.clamp(0.0, 1.0)) as i64)
+    }
+}
+
+/// A reason, short enough to be kept.
+fn cut(reason: &str) -> String {
+    let mut end = reason.len().min(REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason[..end].to_owned()
+}
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

@@ -1,0 +1,58 @@
+//! What sinks need of the rest of Weir, as traits; `src/responders.rs` joins them to it.
+
+use futures_util::future::BoxFuture;
+use weir_schema::said::{Cursor, Histories};
+use weir_schema::{AlertId, AlertRecord, Change, ChangeKind, Delivered, ReceiveTime, RuleVersion};
+
+/// Why a port could not answer; it is asked again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    pub message: String,
+}
+
+/// The ledger and its outbox, to read. May block: never called on the sinks' own thread.
+pub trait Outbox: Send + Sync {
+    /// Rows behind `after`, in order, at most `limit`. A row is here only once its epoch is durable.
+    fn after(&self, after: Cursor, limit: usize) -> Result<Vec<Change>, Fault>;
+
+    /// The last row; [`Cursor::START`] where there is none.
+    fn latest(&self) -> Result<Cursor, Fault>;
+
+    /// All kept changes of an alert, oldest first.
+    fn history(&self, alert: AlertId) -> Result<Vec<Change>, Fault>;
+
+    /// An alert as it is now.
+    fn record(&self, alert: AlertId) -> Result<Option<AlertRecord>, Fault>;
+
+    /// Alerts in order of id, those behind `after`; at most `limit`.
+    fn records(&self, after: Option<AlertId>, limit: usize) -> Result<Vec<AlertRecord>, Fault>;
+}
+
+impl Histories for dyn Outbox + '_ {
+    type Error = Fault;
+
+    fn history(&self, alert: AlertId) -> Result<Vec<Change>, Fault> {
+        Outbox::history(self, alert)
+    }
+}
+
+/// Where positions are kept.
+pub trait Positions: Send + Sync {
+    /// Journals an entry; done once it is durable.
+    fn keep(&self, entry: Delivered) -> BoxFuture<'_, Result<(), Fault>>;
+}
+
+/// The wall clock.
+pub trait Clock: Send + Sync {
+    fn now(&self) -> ReceiveTime;
+}
+
+/// A change as every wire of ours says it, in JSON.
+pub type NativeJson = fn(&Change, ChangeKind) -> serde_json::Value;
+
+/// What rules say of themselves.
+pub trait Tags: Send + Sync {
+    /// Tags of a version of a rule, as `attack.t1110.001`; none where it is not known any more.
+    fn tags(&self, rule: &str, version: RuleVersion) -> Vec<String>;
+}

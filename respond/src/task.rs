@@ -1,0 +1,577 @@
+//! One sink at work: reads the outbox, starts what is due, and keeps how far it has come.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+use rand::Rng;
+use rand::rngs::StdRng;
+use tokio::sync::{mpsc, oneshot, watch};
+use weir_schema::said::{Cursor, Filter};
+use weir_schema::{AlertId, AlertRecord, Change, ChangeKind, EventTime, ReceiveTime, Span};
+
+use crate::alertmanager::OPEN_MAX;
+use crate::carrier::{Carrier, Telling};
+use crate::desk::{Dead, Desk, Position, Row};
+use crate::http::Fault as Missed;
+use crate::metrics::RespondMetrics;
+use crate::ports::{Fault, Outbox};
+use crate::{Begin, Ports, SinkOptions};
+
+/// Rows of one read: at most some 5 KiB each.
+const ROWS_MAX: usize = 64;
+/// Entries of the journal are no closer: a sink costs it one a second while it delivers.
+const KEEP_EVERY: Span = Span::SECOND;
+/// A port that failed is asked again after this.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
+/// At its end a sink waits so long for answers to what is under way.
+const END_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What people ask of a sink.
+pub(crate) enum Order {
+    Show(oneshot::Sender<Shown>),
+    Dead(oneshot::Sender<Vec<(AlertId, Dead)>>),
+    /// One alert, or all; answered with how many.
+    Resend(Option<AlertId>, oneshot::Sender<usize>),
+    GoOn(oneshot::Sender<()>),
+}
+
+/// A sink as it stands.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub name: String,
+    pub kind: &'static str,
+    pub target: String,
+    pub read: Cursor,
+    pub waiting: usize,
+    pub dead: usize,
+    /// Since when the oldest of what is owed waits.
+    pub oldest: Option<ReceiveTime>,
+    pub stopped: Option<String>,
+    pub last_failure: Option<String>,
+}
+
+pub(crate) struct Sink {
+    pub options: SinkOptions,
+    pub carrier: Arc<Carrier>,
+    pub ports: Ports,
+    pub metrics: RespondMetrics,
+    pub rng: StdRng,
+    pub desk: Desk,
+    /// Alerts that the consumer is told of again while they stand, by the time of their last event.
+    pub open: BTreeMap<AlertId, EventTime>,
+    pub last_failure: Option<String>,
+    pub keep_at: ReceiveTime,
+    pub again_at: Option<ReceiveTime>,
+}
+
+type UnderWay = FuturesUnordered<BoxFuture<'static, (AlertId, Option<Outcome>)>>;
+
+struct Outcome {
+    told: Result<(), Missed>,
+    record: AlertRecord,
+    kind: ChangeKind,
+    swallowed: Vec<AlertId>,
+}
+
+impl Sink {
+    /// Begins where the journal says, or where configuration does.
+    pub(crate) async fn begin(
+        options: SinkOptions,
+        carrier: Arc<Carrier>,
+        ports: Ports,
+        metrics: RespondMetrics,
+        position: &Position,
+        rng: StdRng,
+    ) -> Result<Self, Fault> {
+        let (outbox, asked) = (Arc::clone(&ports.outbox), options.clone());
+        let position = position.clone();
+        let begun = move || -> Result<Desk, Fault> {
+            let read = match (position.read(), asked.begin) {
+                (Some(read), _) => read,
+                (None, Begin::Start) => Cursor::START,
+                (None, Begin::Now) => outbox.latest()?,
+            };
+            Desk::resume(&position, read, asked.patience, |alert, from| {
+                rows(outbox.as_ref(), &asked, alert, from, read)
+            })
+        };
+        let desk = blocking(begun).await?;
+        let again = matches!(&*carrier, Carrier::Alertmanager { .. }) && !options.create_only;
+        let now = ports.clock.now();
+        let mut sink = Self {
+            options,
+            carrier,
+            ports,
+            metrics,
+            rng,
+            desk,
+            open: BTreeMap::new(),
+            last_failure: None,
+            keep_at: now,
+            again_at: again.then_some(now),
+        };
+        sink.find_open().await?;
+        // So that a crash before the first delivery does not begin later.
+        sink.keep().await?;
+        Ok(sink)
+    }
+
+    /// Works until it is told to stop.
+    pub(crate) async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<Order>,
+        mut news: watch::Receiver<u64>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        let mut under_way = UnderWay::new();
+        let mut news_end = false;
+        while !*stopped.borrow() {
+            // Marked as seen before the read: rows that come meanwhile wake us again.
+            news.borrow_and_update();
+            let trouble = self.work(&mut under_way).await.err();
+            if let Some(fault) = &trouble {
+                let sink = &self.options.name;
+                tracing::warn!(%fault, sink, "a sink cannot go on; it tries again");
+            }
+            self.show();
+            let pause = if trouble.is_some() {
+                FAULT_PAUSE
+            } else {
+                self.pause()
+            };
+            tokio::select! {
+                biased;
+                _ = stopped.changed() => break,
+                Some(order) = orders.recv() => self.obey(order).await,
+                Some((alert, outcome)) = under_way.next(), if !under_way.is_empty() => {
+                    self.end(alert, outcome);
+                }
+                changed = news.changed(), if !news_end => news_end = changed.is_err(),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        let rest = async {
+            while let Some((alert, outcome)) = under_way.next().await {
+                self.end(alert, outcome);
+            }
+        };
+        let _ = tokio::time::timeout(END_PATIENCE, rest).await; // They are told again, if need be.
+        if let Err(fault) = self.keep().await {
+            let sink = &self.options.name;
+            tracing::warn!(%fault, sink, "how far a sink has come could not be kept");
+        }
+    }
+
+    async fn work(&mut self, under_way: &mut UnderWay) -> Result<(), Fault> {
+        let now = self.ports.clock.now();
+        if now >= self.keep_at {
+            self.keep().await?;
+        }
+        if self.again_at.is_some_and(|at| at <= now) && under_way.is_empty() {
+            self.tell_again(now).await?;
+        }
+        loop {
+            let more = self.read().await?;
+            while under_way.len() < self.carrier.at_once() {
+                if let Some((alert, at)) = self.desk.next(self.ports.clock.now()) {
+                    under_way.push(self.tell(alert, at));
+                } else if self.desk.wants_keep() {
+                    self.keep().await?;
+                } else {
+                    break;
+                }
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes rows of the outbox over; true where there may be more at once.
+    async fn read(&mut self) -> Result<bool, Fault> {
+        if !self.desk.has_room() {
+            return Ok(false);
+        }
+        let (outbox, options) = (Arc::clone(&self.ports.outbox), self.options.clone());
+        let after = self.desk.read();
+        let read = move || -> Result<Vec<(Row, Option<AlertId>)>, Fault> {
+            let changes = outbox.after(after, ROWS_MAX)?;
+            let row = |change: &Change| {
+                let wanted = options.word(outbox.as_ref(), change)?;
+                let alert = wanted.map(|_| change.record.alert);
+                Ok((options.row(change), alert))
+            };
+            changes.iter().map(row).collect()
+        };
+        let rows = blocking(read).await?;
+        let whole = rows.len() == ROWS_MAX;
+        let now = self.ports.clock.now();
+        for (row, alert) in rows {
+            if !self.desk.has_room() {
+                return Ok(false);
+            }
+            self.desk.put(row, alert, now);
+        }
+        Ok(whole)
+    }
+
+    fn tell(&self, alert: AlertId, at: Cursor) -> BoxFuture<'static, (AlertId, Option<Outcome>)> {
+        let (outbox, options) = (Arc::clone(&self.ports.outbox), self.options.clone());
+        let (carrier, clock) = (Arc::clone(&self.carrier), Arc::clone(&self.ports.clock));
+        let told = async move {
+            let read = blocking(move || telling(outbox.as_ref(), &options, alert, at)).await;
+            let telling = match read {
+                Ok(Some(telling)) => telling,
+                // The ledger has lost what it had, or cannot be read: it is tried again.
+                Ok(None) => return (alert, None),
+                Err(fault) => {
+                    tracing::warn!(%fault, "a change cannot be read");
+                    return (alert, None);
+                }
+            };
+            let told = carrier.tell(&telling, clock.now()).await;
+            let swallowed = telling.change.supersedes.clone();
+            let (record, kind) = (telling.change.record, telling.kind);
+            let outcome = Outcome {
+                told,
+                record,
+                kind,
+                swallowed,
+            };
+            (alert, Some(outcome))
+        };
+        told.boxed()
+    }
+
+    /// Something under way has ended.
+    fn end(&mut self, alert: AlertId, outcome: Option<Outcome>) {
+        let now = self.ports.clock.now();
+        let sink = [self.options.name.as_str()];
+        let missed = match outcome {
+            Some(Outcome {
+                told: Ok(()),
+                record,
+                kind,
+                swallowed,
+            }) => {
+                self.metrics.delivered.with_label_values(&sink).inc();
+                self.desk.delivered(alert, now);
+                self.follow_open(&record, kind, &swallowed);
+                return;
+            }
+            Some(Outcome {
+                told: Err(missed), ..
+            }) => missed,
+            None => Missed::new(crate::http::Reason::Content, "the ledger does not have it"),
+        };
+        let labels = [self.options.name.as_str(), missed.reason.name()];
+        self.metrics.failed.with_label_values(&labels).inc();
+        let (reason, dead) = (&missed.failure.reason, self.desk.dead().len());
+        tracing::debug!(sink = sink[0], %alert, reason, "a delivery failed");
+        self.desk
+            .failed(alert, now, &missed.failure, self.rng.random());
+        if self.desk.dead().len() > dead {
+            self.metrics.given_up.with_label_values(&sink).inc();
+            tracing::warn!(sink = sink[0], %alert, reason, "an alert is given up; `weir sinks dead`");
+        } else if missed.failure.gone {
+            tracing::warn!(
+                sink = sink[0],
+                reason,
+                "a sink is stopped; `weir sinks enable`"
+            );
+        } else {
+            self.metrics.retried.with_label_values(&sink).inc();
+        }
+        self.last_failure = Some(missed.failure.reason);
+    }
+
+    /// Keeps how far the sink has come, where the journal does not know.
+    async fn keep(&mut self) -> Result<(), Fault> {
+        self.keep_at = self.ports.clock.now().plus(KEEP_EVERY);
+        if let Some(entry) = self.desk.entry(&self.options.name) {
+            self.ports.positions.keep(entry.clone()).await?;
+            self.desk.keep(&entry);
+        }
+        Ok(())
+    }
+
+    /// Until something is due.
+    fn pause(&self) -> Duration {
+        let now = self.ports.clock.now();
+        let due = self.desk.due(now);
+        let wakes = [due, Some(self.keep_at), self.again_at]
+            .into_iter()
+            .flatten();
+        let next = wakes
+            .min()
+            .map_or(KEEP_EVERY.0, |at| at.0.saturating_sub(now.0));
+        Duration::from_nanos(u64::try_from(next).unwrap_or(0)).max(Duration::from_millis(1))
+    }
+
+    async fn obey(&mut self, order: Order) {
+        let now = self.ports.clock.now();
+        // Whoever asked may have gone.
+        match order {
+            Order::Show(reply) => {
+                let _ = reply.send(self.shown());
+            }
+            Order::Dead(reply) => {
+                let dead = self.desk.dead().iter();
+                let dead = dead.map(|(alert, dead)| (*alert, dead.clone())).collect();
+                let _ = reply.send(dead);
+            }
+            Order::GoOn(reply) => {
+                self.desk.go_on(now);
+                let _ = reply.send(());
+            }
+            Order::Resend(wanted, reply) => {
+                let is_wanted = |alert: &&AlertId| wanted.is_none_or(|wanted| wanted == **alert);
+                let alerts = self.desk.dead().keys().filter(is_wanted);
+                let alerts: Vec<AlertId> = alerts.copied().collect();
+                let mut count = 0;
+                for alert in alerts {
+                    match self.revive(alert, now).await {
+                        Ok(true) => count += 1,
+                        Ok(false) => {}
+                        Err(fault) => tracing::warn!(%fault, %alert, "cannot be sent again"),
+                    }
+                }
+                let _ = reply.send(count);
+            }
+        }
+    }
+
+    async fn revive(&mut self, alert: AlertId, now: ReceiveTime) -> Result<bool, Fault> {
+        let Some(from) = self.desk.dead().get(&alert).map(|dead| dead.from) else {
+            return Ok(false);
+        };
+        let (outbox, options) = (Arc::clone(&self.ports.outbox), self.options.clone());
+        let read = self.desk.read();
+        let rows = blocking(move || rows(outbox.as_ref(), &options, alert, from, read)).await?;
+        Ok(self.desk.revive(alert, rows, now))
+    }
+
+    fn shown(&self) -> Shown {
+        Shown {
+            name: self.options.name.clone(),
+            kind: self.carrier.name(),
+            target: self.carrier.shown(),
+            read: self.desk.read(),
+            waiting: self.desk.waiting(),
+            dead: self.desk.dead().len(),
+            oldest: self.desk.oldest(),
+            stopped: self.desk.stopped().map(str::to_owned),
+            last_failure: self.last_failure.clone(),
+        }
+    }
+
+    fn show(&self) {
+        let sink = [self.options.name.as_str()];
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let metrics = &self.metrics;
+        metrics
+            .waiting
+            .with_label_values(&sink)
+            .set(count(self.desk.waiting()));
+        metrics
+            .dead
+            .with_label_values(&sink)
+            .set(count(self.desk.dead().len()));
+        metrics
+            .stopped
+            .with_label_values(&sink)
+            .set(i64::from(self.desk.stopped().is_some()));
+        let now = self.ports.clock.now();
+        let lag = self
+            .desk
+            .oldest()
+            .map_or(0, |oldest| now.0.saturating_sub(oldest.0));
+        metrics
+            .lag_seconds
+            .with_label_values(&sink)
+            .set(lag.max(0) / Span::SECOND.0);
+    }
+
+    /// Which alerts stood when the last life ended.
+    async fn find_open(&mut self) -> Result<(), Fault> {
+        if self.again_at.is_none() {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let outbox = Arc::clone(&self.ports.outbox);
+            let page = blocking(move || outbox.records(after, ROWS_MAX)).await?;
+            let oldest = self.oldest_held(self.ports.clock.now());
+            for record in page.iter().filter(|record| record.last >= oldest) {
+                if record.standing && self.options.filter.passes(record) {
+                    self.hold(record);
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == ROWS_MAX => after = Some(last.alert),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn oldest_held(&self, now: ReceiveTime) -> EventTime {
+        match &*self.carrier {
+            Carrier::Alertmanager { hold, .. } => EventTime(now.0).minus(*hold),
+            _ => EventTime::MAX, // Nothing is told again.
+        }
+    }
+
+    fn hold(&mut self, record: &AlertRecord) {
+        self.open.insert(record.alert, record.last);
+        if self.open.len() > OPEN_MAX {
+            let oldest = self
+                .open
+                .iter()
+                .min_by_key(|(alert, last)| (**last, **alert));
+            if let Some(alert) = oldest.map(|(alert, _)| *alert) {
+                self.open.remove(&alert);
+                self.let_go();
+            }
+        }
+    }
+
+    fn let_go(&self) {
+        let sink = [self.options.name.as_str()];
+        self.metrics.let_go.with_label_values(&sink).inc();
+    }
+
+    fn follow_open(&mut self, record: &AlertRecord, kind: ChangeKind, swallowed: &[AlertId]) {
+        if self.again_at.is_none() {
+            return;
+        }
+        for alert in swallowed {
+            self.open.remove(alert);
+        }
+        match kind {
+            ChangeKind::Retracted => drop(self.open.remove(&record.alert)),
+            ChangeKind::Raised | ChangeKind::Revised => self.hold(record),
+        }
+    }
+
+    /// Tells again which alerts stand, as they are now.
+    async fn tell_again(&mut self, now: ReceiveTime) -> Result<(), Fault> {
+        let Carrier::Alertmanager { resend, .. } = &*self.carrier else {
+            self.again_at = None;
+            return Ok(());
+        };
+        self.again_at = Some(now.plus(*resend));
+        if self.desk.stopped().is_some() {
+            return Ok(());
+        }
+        let (outbox, open) = (Arc::clone(&self.ports.outbox), self.open.clone());
+        let read = move || -> Result<Vec<AlertRecord>, Fault> {
+            let records = open.keys().map(|alert| outbox.record(*alert));
+            records.filter_map(Result::transpose).collect()
+        };
+        let oldest = self.oldest_held(now);
+        let mut standing = Vec::new();
+        for record in blocking(read).await? {
+            if record.last < oldest {
+                self.open.remove(&record.alert);
+                self.let_go();
+            } else if record.standing && self.options.filter.passes(&record) {
+                self.open.insert(record.alert, record.last);
+                standing.push(record);
+            }
+        }
+        if let Err(missed) = self.carrier.tell_again(&standing, now).await {
+            let labels = [self.options.name.as_str(), missed.reason.name()];
+            self.metrics.failed.with_label_values(&labels).inc();
+            self.last_failure = Some(missed.failure.reason);
+        }
+        Ok(())
+    }
+}
+
+impl SinkOptions {
+    /// The word for a change, where this sink says it.
+    fn word(&self, outbox: &dyn Outbox, change: &Change) -> Result<Option<ChangeKind>, Fault> {
+        if self.create_only {
+            let first = self.filter.is_first(outbox, change)?;
+            return Ok(first.then_some(ChangeKind::Raised));
+        }
+        Filter::word(&self.filter, outbox, change)
+    }
+
+    fn row(&self, change: &Change) -> Row {
+        let at = Cursor::of(change);
+        // Who hears of an alert once does not hear what became of it.
+        let supersedes = match self.create_only {
+            true => Vec::new(),
+            false => change.supersedes.clone(),
+        };
+        Row { at, supersedes }
+    }
+}
+
+/// The rows that a sink wants of an alert, from a place to another.
+fn rows(
+    outbox: &dyn Outbox,
+    options: &SinkOptions,
+    alert: AlertId,
+    from: Cursor,
+    read: Cursor,
+) -> Result<Vec<Row>, Fault> {
+    let mut rows = Vec::new();
+    for change in outbox.history(alert)? {
+        let at = Cursor::of(&change);
+        if at >= from && at <= read && options.word(outbox, &change)?.is_some() {
+            rows.push(options.row(&change));
+        }
+    }
+    Ok(rows)
+}
+
+/// What is to be told of the row `at` of an alert.
+fn telling(
+    outbox: &dyn Outbox,
+    options: &SinkOptions,
+    alert: AlertId,
+    at: Cursor,
+) -> Result<Option<Telling>, Fault> {
+    let mut before = None;
+    for change in outbox.history(alert)? {
+        if Cursor::of(&change) < at {
+            before = Some(change.record);
+            continue;
+        }
+        if Cursor::of(&change) > at {
+            break;
+        }
+        let Some(kind) = options.word(outbox, &change)? else {
+            return Ok(None);
+        };
+        let mut swallowed = Vec::new();
+        for other in options.row(&change).supersedes {
+            swallowed.extend(outbox.record(other)?);
+        }
+        return Ok(Some(Telling {
+            change,
+            kind,
+            before,
+            swallowed,
+        }));
+    }
+    Ok(None)
+}
+
+/// Asks the ledger on a thread that may wait.
+async fn blocking<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let answer = tokio::task::spawn_blocking(ask).await;
+    answer.unwrap_or_else(|error| {
+        Err(Fault {
+            message: error.to_string(),
+        })
+    })
+}
