@@ -28,6 +28,7 @@ pub mod replay;
 
 pub mod check;
 pub mod demo;
+pub mod doors;
 pub mod explain_alert;
 mod http;
 pub mod send;

@@ -19,7 +19,7 @@ pub fn run(args: &ServerArgs) -> Result<ExitCode> {
         let server = topology::start(&config, rules, Some(Printer::start()?)).await?;
         let at = &server.addresses;
         tracing::info!(
-            udp = ?at.udp, tcp = ?at.tcp, agent = ?at.agent, http = ?at.http,
+            udp = ?at.udp, tcp = ?at.tcp, tls = ?at.tls, relp = ?at.relp, agent = ?at.agent, http = ?at.http,
             token = "in the file `token` of the data folder",
             "listening"
         );

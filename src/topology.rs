@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  syslog UDP ──[drops past the writer's room]──┐
-//!  syslog TCP ──[8 batches a connection]────────┤  2,048 submissions, 64 MiB
+//!  TCP, TLS, RELP ──[4,000 lines a connection]──┤  2,048 submissions, 64 MiB
 //!  agents ──────[8 batches a connection]────────┼══════════════════════════► journal writer ─► journal
 //!  HTTP ────────[8 bodies]──────────────────────┘                                              │
 //!                                                                                      epochs from disk
@@ -12,31 +12,31 @@
 //! What waits is bounded everywhere. Between journal and graph the disk is the queue: a slow graph
 //! delays alerts, never acknowledgements.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_rt::{Arbiter, ArbiterHandle};
+use actix_rt::Arbiter;
 use anyhow::{Context, Result};
 use prometheus::Registry;
 use tokio::sync::watch;
 use weir_dataflow::{Emit, Host, HostOptions, Status};
 use weir_ingest::{
-    AgentOptions, AgentSource, Clock, CommitOptions, IngestMetrics, Intake, JournalWriter,
-    SourceHandle, SourceTable, SystemClock, TcpOptions, TcpSource, UdpOptions, UdpSource,
+    Clock, CommitOptions, IngestMetrics, Intake, JournalWriter, SourceHandle, SystemClock,
     WriterOptions,
 };
 use weir_schema::Epoch;
 use weir_store::StoreMetrics;
 use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
-use weir_web::{Ports, Token, WebHandle, WebOptions};
+use weir_web::{Ports, WebHandle};
 
 use crate::adapters::{
     Bell, HttpIntake, ReadAlerts, ReadEpochs, ReadFrames, Readiness, WriteJournal, WriteLedger,
 };
 use crate::config::Config;
+use crate::doors::{self, Doors};
 use crate::explain::Explainer;
 use crate::metrics::GraphMetrics;
 use crate::observe::{Ear, Printer};
@@ -50,6 +50,8 @@ use crate::{opening, token};
 pub struct Addresses {
     pub udp: Option<SocketAddr>,
     pub tcp: Option<SocketAddr>,
+    pub tls: Option<SocketAddr>,
+    pub relp: Option<SocketAddr>,
     pub agent: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
 }
@@ -76,6 +78,7 @@ pub async fn start(
 ) -> Result<Server> {
     let dir = config.data_dir.clone();
     let dir = dir.unwrap_or_else(|| PathBuf::from("weir-data"));
+    let tls = doors::tls(config)?;
     let token = token::load_or_create(&dir)?;
     let registry = Registry::new();
     let store_metrics = StoreMetrics::register(&registry)?;
@@ -136,21 +139,16 @@ pub async fn start(
     }));
 
     // The doors: syslog and agents, then people and tools.
-    let door = Doors {
+    let doors = Doors {
+        config,
         thread: Arbiter::new().handle(),
         intake: intake.clone(),
         known: Arc::new(config.sources()),
+        tls: tls.clone(),
         clock,
         metrics: ingest_metrics,
     };
-    let listen = &config.listen;
-    let tcp = listen.syslog_tcp.0.map(|at| door.tcp(at)).transpose()?;
-    let udp = listen.syslog_udp.0.map(|at| door.udp(at)).transpose()?;
-    let agent = listen
-        .agent
-        .0
-        .map(|at| door.agent(at, &token))
-        .transpose()?;
+    let open = doors.open(&token)?;
     let ports = Ports {
         alerts: Arc::new(ReadAlerts {
             ledger: Arc::clone(&ledger),
@@ -178,24 +176,24 @@ pub async fn start(
         }),
         registry,
     };
-    let web = listen
-        .http
-        .0
-        .map(|at| serve(at, ports, &token))
-        .transpose()?;
+    let of_http = tls.filter(|_| config.tls.http);
+    let web = config.listen.http.0;
+    let web = web.map(|at| doors::serve(at, ports, &token, of_http)).transpose()?;
     let address = |source: &Option<SourceHandle>| source.as_ref().map(|s| s.local_address);
     Ok(Server {
         addresses: Addresses {
-            udp: address(&udp),
-            tcp: address(&tcp),
-            agent: address(&agent),
+            udp: address(&open.udp),
+            tcp: address(&open.tcp),
+            tls: address(&open.tls),
+            relp: address(&open.relp),
+            agent: address(&open.agent),
             http: web.as_ref().map(|(at, _)| *at),
         },
         token,
         status,
         ledger,
         journal,
-        sources: [tcp, udp, agent].into_iter().flatten().collect(),
+        sources: open.all(),
         web: web.map(|(_, handle)| handle),
         intake,
         host,
@@ -213,65 +211,6 @@ fn writer_options(config: &Config) -> WriterOptions {
         },
         ..WriterOptions::default()
     }
-}
-
-/// What all sources have in common.
-struct Doors {
-    thread: ArbiterHandle,
-    intake: Intake,
-    known: Arc<SourceTable>,
-    clock: Arc<dyn Clock>,
-    metrics: IngestMetrics,
-}
-
-impl Doors {
-    fn tcp(&self, at: SocketAddr) -> Result<SourceHandle> {
-        Ok(TcpSource::start(
-            &self.thread,
-            listen(at, "listen.syslog_tcp")?,
-            TcpOptions::default(),
-            self.intake.clone(),
-            Arc::clone(&self.known),
-            Arc::clone(&self.clock),
-            self.metrics.clone(),
-        )?)
-    }
-
-    fn udp(&self, at: SocketAddr) -> Result<SourceHandle> {
-        let socket = UdpSocket::bind(at);
-        Ok(UdpSource::start(
-            &self.thread,
-            socket.with_context(|| cannot_listen(at, "listen.syslog_udp"))?,
-            UdpOptions::default(),
-            self.intake.clone(),
-            Arc::clone(&self.known),
-            Arc::clone(&self.clock),
-            self.metrics.clone(),
-        )?)
-    }
-
-    fn agent(&self, at: SocketAddr, token: &str) -> Result<SourceHandle> {
-        let expected = token.to_owned();
-        Ok(AgentSource::start(
-            &self.thread,
-            listen(at, "listen.agent")?,
-            AgentOptions::default(),
-            Arc::new(move |_agent, got| weir_ingest::tokens_equal(&expected, got)),
-            self.intake.clone(),
-            Arc::clone(&self.known),
-            Arc::clone(&self.clock),
-            self.metrics.clone(),
-        )?)
-    }
-}
-
-fn serve(at: SocketAddr, ports: Ports, token: &str) -> Result<(SocketAddr, WebHandle)> {
-    let listener = listen(at, "listen.http")?;
-    let address = listener.local_addr()?;
-    let options = WebOptions::new(Token::of(token));
-    let (server, handle) = weir_web::serve(listener, ports, options)?;
-    actix_rt::spawn(server);
-    Ok((address, handle))
 }
 
 impl Server {
@@ -296,14 +235,6 @@ impl Server {
         stopped.context("the graph did not stop")??;
         synced.context("the ledger could not be synced")
     }
-}
-
-fn listen(at: SocketAddr, key: &str) -> Result<TcpListener> {
-    TcpListener::bind(at).with_context(|| cannot_listen(at, key))
-}
-
-fn cannot_listen(at: SocketAddr, key: &str) -> String {
-    format!("cannot listen on {at}; choose another address for {key}, or `off`")
 }
 
 #[cfg(test)]

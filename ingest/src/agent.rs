@@ -12,7 +12,6 @@
 //! again.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,19 +21,20 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
 use serde_bytes::ByteBuf;
 use subtle::ConstantTimeEq;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout};
 use weir_schema::agent::{BATCH_EVENTS_MAX, Body, EventBatch, MESSAGE_BYTES_MAX, refusal};
 use weir_schema::{Delivery, Transport, agent};
 
 use crate::deliveries::ID_BYTES_MAX;
+use crate::ended::Closed;
 use crate::intake::{Intake, Pending};
 use crate::journal::{Accepted, Clock, SubmitError};
-use crate::listener::{self, SourceHandle, Stopping, stopped};
+use crate::listener::{self, ConnectionLimits, Door, SourceHandle, Stopping, stopped};
 use crate::metrics::IngestMetrics;
 use crate::sources::{Origin, SourceTable};
+use crate::tls::TlsServer;
+use crate::wire::{Peer, Wire};
 
 /// Largest first message: id and token, from who is not known yet.
 const HELLO_BYTES_MAX: usize = 4 << 10;
@@ -48,8 +48,8 @@ const READ_BYTES: usize = 64 << 10;
 /// Limits of an agent source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentOptions {
-    /// Connections beyond it are closed at once and counted. Each may hold a message of 4 MiB.
-    pub connections_max: usize,
+    /// Each connection may hold a message of 4 MiB.
+    pub connections: ConnectionLimits,
     /// A message, hello included, must be whole so long after its first byte, and an answer
     /// written.
     pub message_timeout: Duration,
@@ -58,7 +58,10 @@ pub struct AgentOptions {
 impl Default for AgentOptions {
     fn default() -> Self {
         Self {
-            connections_max: 256,
+            connections: ConnectionLimits {
+                connections_max: 256,
+                ..ConnectionLimits::default()
+            },
             message_timeout: Duration::from_secs(30),
         }
     }
@@ -94,6 +97,7 @@ impl AgentSource {
         arbiter: &ArbiterHandle,
         listener: std::net::TcpListener,
         options: AgentOptions,
+        tls: Option<TlsServer>,
         token_check: TokenCheck,
         intake: Intake,
         sources: Arc<SourceTable>,
@@ -108,21 +112,23 @@ impl AgentSource {
             clock,
             metrics: metrics.clone(),
         };
-        listener::start(
-            arbiter,
+        let door = Door {
             listener,
-            Transport::Agent,
-            options.connections_max,
+            transport: Transport::Agent,
+            limits: options.connections,
+            tls,
             metrics,
-            move |stream, peer, stopping| serve(shared.clone(), stream, peer, stopping),
-        )
+        };
+        listener::start(arbiter, door, move |wire, peer, stopping| {
+            serve(shared.clone(), wire, peer, stopping)
+        })
     }
 }
 
 /// Why a connection ends.
 enum End {
-    /// The peer went, or was too slow.
-    Gone,
+    /// Without a word.
+    Closed(Closed),
     Refused(&'static str, String),
 }
 
@@ -135,7 +141,7 @@ impl End {
 impl From<io::Error> for End {
     fn from(error: io::Error) -> Self {
         tracing::debug!(%error, "agent connection broke");
-        Self::Gone
+        Self::Closed(Closed::Broken)
     }
 }
 
@@ -152,23 +158,32 @@ impl From<SubmitError> for End {
     }
 }
 
-async fn serve(shared: Shared, stream: TcpStream, peer: IpAddr, stopping: Stopping) {
-    // Acknowledgements are small and awaited.
-    let _ = stream.set_nodelay(true);
-    let (read, write) = stream.into_split();
+async fn serve(shared: Shared, wire: Wire, peer: Peer, stopping: Stopping) -> Closed {
+    if let Wire::Plain(stream) = &wire {
+        // Acknowledgements are small and awaited.
+        let _ = stream.set_nodelay(true);
+    }
+    let (read, write) = tokio::io::split(wire);
     let mut writer = Writer {
         write,
         timeout: shared.options.message_timeout,
     };
     let reader = MessageReader::new(read, shared.options.message_timeout);
-    if let Err(End::Refused(code, hint)) =
-        converse(&shared, reader, &mut writer, peer, stopping).await
-    {
-        let refusals = &shared.metrics.network.agent_refusals;
-        refusals.with_label_values(&[code]).inc();
-        tracing::warn!(code, hint, "agent connection refused");
-        // The refusal is a courtesy; the connection ends anyway.
-        let _ = writer.send(&agent::encode_refusal(code, &hint)).await;
+    match converse(&shared, reader, &mut writer, &peer, stopping).await {
+        Ok(()) => Closed::Sender,
+        Err(End::Closed(closed)) => closed,
+        Err(End::Refused(code, hint)) => {
+            let refusals = &shared.metrics.network.agent_refusals;
+            refusals.with_label_values(&[code]).inc();
+            tracing::warn!(code, hint, "agent connection refused");
+            // The refusal is a courtesy; the connection ends anyway.
+            let _ = writer.send(&agent::encode_refusal(code, &hint)).await;
+            let _ = timeout(writer.timeout, writer.write.shutdown()).await;
+            match code {
+                refusal::UNAVAILABLE => Closed::Stopping,
+                _ => Closed::Protocol, // Refused for what was sent.
+            }
+        }
     }
 }
 
@@ -176,11 +191,15 @@ async fn converse(
     shared: &Shared,
     mut reader: MessageReader,
     writer: &mut Writer,
-    peer: IpAddr,
+    peer: &Peer,
     mut stopping: Stopping,
 ) -> Result<(), End> {
     let hello = timeout(shared.options.message_timeout, reader.next(HELLO_BYTES_MAX));
-    let Some(hello) = hello.await.map_err(|_| End::Gone)?? else {
+    let hello = match hello.await {
+        Err(_) | Ok(Err(End::Closed(Closed::Slow))) => return Err(End::Closed(Closed::Silent)),
+        Ok(hello) => hello?,
+    };
+    let Some(hello) = hello else {
         return Ok(());
     };
     let mut session = Session::open(shared, &hello, peer).await?;
@@ -226,7 +245,7 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    async fn open(shared: &'a Shared, bytes: &[u8], peer: IpAddr) -> Result<Self, End> {
+    async fn open(shared: &'a Shared, bytes: &[u8], peer: &Peer) -> Result<Self, End> {
         let message = read_message(bytes)?;
         let Some(hello) = message.body_as_hello() else {
             return Err(End::protocol("the first message must be a hello"));
@@ -242,7 +261,9 @@ impl<'a> Session<'a> {
             let hint = "the token is not accepted; ask the server's operator for one";
             return Err(End::Refused(refusal::UNAUTHORIZED, hint.to_owned()));
         }
-        let origin = shared.sources.resolve(Transport::Agent, peer, Some(id));
+        let (transport, names) = (Transport::Agent, &peer.names);
+        let sources = &shared.sources;
+        let origin = sources.resolve_certified(transport, peer.address, Some(id), names);
         let (agent, spool) = (id.to_owned(), hello.spool());
         let next_sequence = shared
             .intake
@@ -324,21 +345,25 @@ fn frames(batch: &EventBatch<'_>) -> Result<Vec<ByteBuf>, End> {
 }
 
 struct Writer {
-    write: OwnedWriteHalf,
+    write: WriteHalf<Wire>,
     timeout: Duration,
 }
 
 impl Writer {
     async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
-        let written = timeout(self.timeout, self.write.write_all(bytes)).await;
-        written.map_err(|_| End::Gone)??;
+        let written = async {
+            self.write.write_all(bytes).await?;
+            self.write.flush().await
+        };
+        let written = timeout(self.timeout, written).await;
+        written.map_err(|_| End::Closed(Closed::Unread))??;
         Ok(())
     }
 }
 
 /// Reads length-prefixed messages. Dropping a read loses nothing: the bytes stay here.
 struct MessageReader {
-    read: OwnedReadHalf,
+    read: ReadHalf<Wire>,
     buffer: BytesMut,
     timeout: Duration,
     /// When the message that has begun must be whole.
@@ -346,7 +371,7 @@ struct MessageReader {
 }
 
 impl MessageReader {
-    fn new(read: OwnedReadHalf, timeout: Duration) -> Self {
+    fn new(read: ReadHalf<Wire>, timeout: Duration) -> Self {
         Self {
             read,
             buffer: BytesMut::new(),
@@ -382,7 +407,7 @@ impl MessageReader {
                 None => read.await?,
                 Some(deadline) => tokio::time::timeout_at(deadline, read)
                     .await
-                    .map_err(|_| End::Gone)??,
+                    .map_err(|_| End::Closed(Closed::Slow))??,
             };
             if length == 0 {
                 return Ok(None);

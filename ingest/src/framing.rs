@@ -126,6 +126,12 @@ impl Framer {
         self.state = State::Start;
     }
 
+    /// Whether a frame has begun and is not whole.
+    #[must_use]
+    pub fn is_within(&self) -> bool {
+        self.state != State::Start
+    }
+
     /// What was counted since the last call.
     pub fn take_counts(&mut self) -> FramingCounts {
         std::mem::take(&mut self.counts)

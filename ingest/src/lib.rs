@@ -1,23 +1,36 @@
 //! From the network into the journal: listeners, framer, one writer; actors that pass batches.
 //!
 //! ```text
-//!  TCP ───► TcpSource ───┐ framer, batches of <= 1,000
-//!  UDP ───► UdpSource ───┤           submissions_max, bytes_max
-//!  agent ─► AgentSource ─┼─► Intake ═══════════════════════════► JournalWriter ─► JournalPort
-//!  HTTP ─────────────────┘   TCP, agent, HTTP wait; UDP drops    own thread, group commit
+//!  TCP, TLS ─► TcpSource ───┐ framer, batches of <= 1,000
+//!  RELP ─────► RelpSource ──┤
+//!  UDP ──────► UdpSource ───┤           submissions_max, bytes_max
+//!  agent ────► AgentSource ─┼─► Intake ═══════════════════════════► JournalWriter ─► JournalPort
+//!  HTTP ────────────────────┘   all but UDP wait; UDP drops         own thread, group commit
 //! ```
 
 pub mod framing;
 
 pub mod sources;
 
+mod gather;
+
 pub mod tcp;
+
+pub mod relp;
 
 pub mod udp;
 
 pub mod agent;
 
 mod listener;
+
+mod wire;
+
+pub mod tls;
+
+mod certificate;
+
+mod ended;
 
 pub mod journal;
 
@@ -43,10 +56,12 @@ pub use intake::{Intake, Pending};
 pub use journal::{
     Accepted, Clock, FaultKind, JournalFault, JournalPort, SubmitError, SystemClock,
 };
-pub use listener::SourceHandle;
+pub use listener::{ConnectionLimits, SourceHandle};
 pub use metrics::{Dropped, IngestMetrics};
+pub use relp::RelpSource;
 pub use sources::{Origin, Source, SourceTable};
 pub use tcp::{TcpOptions, TcpSource};
+pub use tls::{ServeTls, TlsFiles, TlsServer};
 pub use udp::{UdpOptions, UdpSource};
 pub use writer::{JournalWriter, WriterOptions};
 

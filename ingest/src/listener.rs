@@ -1,13 +1,15 @@
-//! Accepts connections up to a limit, and ends them together: what TCP and agent sources share.
+//! Accepts connections up to limits, shakes hands, and ends them together: what all stream sources share.
 //!
 //! ```text
-//!  sender ──► Listener (actor) ──► one task a connection ──► Intake
-//!              connections_max, beyond it refused
+//!  sender ──► Listener (actor) ──► one task a connection: TLS, then the source's own ──► Intake
+//!              connections_max, per address per_peer_max; beyond them refused
 //! ```
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,15 +20,45 @@ use actix_rt::ArbiterHandle;
 use futures_util::stream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use tokio_rustls::rustls::{self, AlertDescription};
 use weir_schema::Transport;
 
+use crate::certificate;
+use crate::ended::{Closed, Refusal};
 use crate::metrics::IngestMetrics;
+use crate::tls::TlsServer;
+use crate::wire::{Peer, Wire};
 
 /// Wait after a failed accept, which mostly means that file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Silence after which the peer is asked by TCP whether it still is there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Between two lines in the log about connections that failed: a flood of them is no flood of lines.
+const TELL_PERIOD: Duration = Duration::from_secs(10);
+
+/// How many connections a source takes, and how long each may take to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Connections beyond it are closed at once and counted.
+    pub connections_max: usize,
+    /// As many of one address (of an IPv6 network of 64 bits): one sender cannot keep out the others.
+    pub per_peer_max: usize,
+    /// A handshake of TLS must be done so long after the connection was taken.
+    pub handshake_timeout: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1_024,
+            per_peer_max: 256,
+            handshake_timeout: Duration::from_secs(10),
+        }
+    }
+}
 
 /// A running source.
 #[derive(Debug)]
@@ -59,34 +91,63 @@ pub(crate) async fn stopped(stopping: &mut Stopping) {
     }
 }
 
-type Serving = Pin<Box<dyn Future<Output = ()>>>;
-type Serve = Rc<dyn Fn(TcpStream, IpAddr, Stopping) -> Serving>;
+/// Returns at the deadline, if there is one.
+pub(crate) async fn expired(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
 
-pub(crate) struct Listener {
+type Serving = Pin<Box<dyn Future<Output = Closed>>>;
+type Serve = Rc<dyn Fn(Wire, Peer, Stopping) -> Serving>;
+
+/// What a source listens with.
+pub(crate) struct Door {
+    pub listener: std::net::TcpListener,
+    pub transport: Transport,
+    pub limits: ConnectionLimits,
+    /// `None`: connections are plain.
+    pub tls: Option<TlsServer>,
+    pub metrics: IngestMetrics,
+}
+
+struct Listener {
     serve: Serve,
-    transport: Transport,
-    metrics: IngestMetrics,
+    connecting: Rc<Connecting>,
     connections: Arc<Semaphore>,
+    per_peer: Rc<RefCell<HashMap<IpAddr, usize>>>,
     stopping: Stopping,
 }
 
-/// Starts a listener on the thread of `arbiter`; `serve` makes one connection's task.
-pub(crate) fn start<F, S>(
-    arbiter: &ArbiterHandle,
-    listener: std::net::TcpListener,
+/// What a connection's task needs of its listener.
+struct Connecting {
     transport: Transport,
-    connections_max: usize,
+    limits: ConnectionLimits,
+    tls: Option<TlsServer>,
     metrics: IngestMetrics,
-    serve: F,
-) -> io::Result<SourceHandle>
+    /// When a failure was told last.
+    told: RefCell<Option<Instant>>,
+}
+
+/// Starts a listener on the thread of `arbiter`; `serve` makes one connection's task.
+pub(crate) fn start<F, S>(arbiter: &ArbiterHandle, door: Door, serve: F) -> io::Result<SourceHandle>
 where
-    F: Fn(TcpStream, IpAddr, Stopping) -> S + Send + 'static,
-    S: Future<Output = ()> + 'static,
+    F: Fn(Wire, Peer, Stopping) -> S + Send + 'static,
+    S: Future<Output = Closed> + 'static,
 {
+    let Door {
+        listener,
+        transport,
+        limits,
+        tls,
+        metrics,
+    } = door;
     listener.set_nonblocking(true)?;
     let local_address = listener.local_addr()?;
     let (stop, stopping) = watch::channel(false);
-    let tasks_max = u32::try_from(connections_max.clamp(1, 1 << 20)).unwrap_or(1 << 20);
+    let connections_max = limits.connections_max.clamp(1, 1 << 20);
+    let tasks_max = u32::try_from(connections_max).unwrap_or(1 << 20);
     let tasks = Arc::new(Semaphore::new(tasks_max as usize));
     let connections = Arc::clone(&tasks);
     let started = arbiter.spawn_fn(move || {
@@ -95,18 +156,23 @@ where
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "cannot listen"),
         };
-        let serve: Serve = Rc::new(move |stream, peer, stopping| {
-            Box::pin(serve(stream, peer, stopping)) as Serving
-        });
+        let serve: Serve =
+            Rc::new(move |wire, peer, stopping| Box::pin(serve(wire, peer, stopping)) as Serving);
         Listener::create(move |ctx| {
             let stopping_accept = stopping.clone();
             let accepted = stream::unfold((listener, stopping_accept), accept_next);
             Listener::add_stream(accepted, ctx);
             Listener {
                 serve,
-                transport,
-                metrics,
+                connecting: Rc::new(Connecting {
+                    transport,
+                    limits,
+                    tls,
+                    metrics,
+                    told: RefCell::default(),
+                }),
                 connections,
+                per_peer: Rc::default(),
                 stopping,
             }
         });
@@ -146,27 +212,156 @@ impl Actor for Listener {
 }
 
 impl StreamHandler<Accepted> for Listener {
-    fn handle(&mut self, (stream, peer): Accepted, _: &mut Self::Context) {
-        let name = self.transport.name();
+    fn handle(&mut self, (stream, from): Accepted, _: &mut Self::Context) {
+        let connecting = Rc::clone(&self.connecting);
+        let (transport, metrics) = (connecting.transport, connecting.metrics.clone());
         let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
-            let refused = &self.metrics.network.connections_refused;
-            refused.with_label_values(&[name]).inc();
-            return;
+            return metrics.connection_refused(transport, Refusal::Limit);
+        };
+        let network = network_of(from.ip());
+        let Some(of_peer) = OfPeer::take(&self.per_peer, network, connecting.limits.per_peer_max)
+        else {
+            return metrics.connection_refused(transport, Refusal::PeerLimit);
         };
         let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
         // Without it a dead peer is only noticed later.
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-        let open = self.metrics.network.connections.with_label_values(&[name]);
-        let serving = (self.serve)(stream, peer.ip(), self.stopping.clone());
+        let open = &metrics.network.connections;
+        let open = open.with_label_values(&[transport.name()]);
+        let serve = Rc::clone(&self.serve);
+        let stopping = self.stopping.clone();
         open.inc();
         actix_rt::spawn(async move {
-            serving.await;
+            let closed = match connecting.connect(stream, from.ip(), &stopping).await {
+                Ok((wire, peer)) => serve(wire, peer, stopping).await,
+                Err(closed) => closed,
+            };
+            metrics.connection_closed(transport, closed);
             open.dec();
-            drop(permit);
+            drop((permit, of_peer));
         });
     }
 
     fn finished(&mut self, ctx: &mut Self::Context) {
         ctx.stop();
+    }
+}
+
+/// What an attacker has of one network counts as one: all of an IPv6 network of 64 bits.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let network = u128::from(v6) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+        v4 => v4,
+    }
+}
+
+/// One connection of a network, counted while it lives.
+struct OfPeer {
+    all: Rc<RefCell<HashMap<IpAddr, usize>>>,
+    network: IpAddr,
+}
+
+impl OfPeer {
+    fn take(
+        all: &Rc<RefCell<HashMap<IpAddr, usize>>>,
+        network: IpAddr,
+        most: usize,
+    ) -> Option<Self> {
+        let mut counts = all.borrow_mut();
+        let count = counts.entry(network).or_default();
+        if *count >= most.max(1) {
+            return None;
+        }
+        *count += 1;
+        Some(Self {
+            all: Rc::clone(all),
+            network,
+        })
+    }
+}
+
+impl Drop for OfPeer {
+    fn drop(&mut self) {
+        let mut counts = self.all.borrow_mut();
+        if let Some(count) = counts.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.network);
+            }
+        }
+    }
+}
+
+impl Connecting {
+    async fn connect(
+        &self,
+        stream: TcpStream,
+        address: IpAddr,
+        stopping: &Stopping,
+    ) -> Result<(Wire, Peer), Closed> {
+        let Some(tls) = &self.tls else {
+            let names = Vec::new();
+            return Ok((Wire::Plain(stream), Peer { address, names }));
+        };
+        let mut stopping = stopping.clone();
+        let shaken = tokio::select! {
+            () = stopped(&mut stopping) => return Err(Closed::Stopping),
+            shaken = tokio::time::timeout(self.limits.handshake_timeout, tls.accept(stream)) => shaken,
+        };
+        match shaken {
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates();
+                let names = shown.and_then(|chain| chain.first());
+                let names = names.map_or_else(Vec::new, |first| certificate::names(first));
+                Ok((Wire::Tls(Box::new(stream)), Peer { address, names }))
+            }
+            Ok(Err(error)) => {
+                let closed = failed_handshake(&error);
+                self.tell(address, closed, &error.to_string());
+                Err(closed)
+            }
+            Err(_) => {
+                self.tell(address, Closed::HandshakeSlow, "it took too long");
+                Err(Closed::HandshakeSlow)
+            }
+        }
+    }
+
+    fn tell(&self, address: IpAddr, closed: Closed, why: &str) {
+        let now = Instant::now();
+        let mut told = self.told.borrow_mut();
+        if told.is_some_and(|told| now < told + TELL_PERIOD) {
+            return;
+        }
+        *told = Some(now);
+        let (transport, reason) = (self.transport.name(), closed.name());
+        tracing::warn!(
+            transport, %address, reason, why,
+            "a handshake of TLS failed; more within ten seconds are only counted"
+        );
+    }
+}
+
+fn failed_handshake(error: &io::Error) -> Closed {
+    let inner = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
+            Closed::CertificateRefused
+        }
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::UnsupportedCertificate,
+        )) => Closed::CertificateDisliked,
+        Some(_) => Closed::HandshakeFailed, // No TLS, or nothing in common.
+        None => Closed::HandshakeCut,
     }
 }

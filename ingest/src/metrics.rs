@@ -1,11 +1,12 @@
 //! The counters of ingest; every label is from a closed set.
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 use weir_schema::Transport;
 
 use crate::balance::Balance;
+use crate::ended::{Closed, Refusal};
 use crate::framing::FramingCounts;
 
 /// Why an event that reached us is in no journal; the values of the label `reason`.
@@ -57,6 +58,14 @@ impl Dropped {
     }
 }
 
+/// The transports that have connections.
+const CONNECTED: [Transport; 4] = [
+    Transport::Tcp,
+    Transport::Tls,
+    Transport::Relp,
+    Transport::Agent,
+];
+
 /// What can be wrong with the framing of a stream.
 const FRAMING_REASONS: [&str; 3] = ["bad_count", "out_of_step", "unterminated"];
 
@@ -74,7 +83,10 @@ pub(crate) struct NetworkMetrics {
     events_received: IntCounterVec,
     events_dropped: IntCounterVec,
     pub connections: IntGaugeVec,
-    pub connections_refused: IntCounterVec,
+    connections_refused: IntCounterVec,
+    connections_closed: IntCounterVec,
+    tls_reloads: IntCounterVec,
+    certificate_expiry: IntGauge,
     framing_errors: IntCounterVec,
     frames_truncated: IntCounterVec,
     frame_bytes_skipped: IntCounterVec,
@@ -114,8 +126,23 @@ impl NetworkMetrics {
             )?,
             connections_refused: counters(
                 "weir_ingest_connections_refused_total",
-                &["transport"],
-                "Connections closed at once because the limit was reached.",
+                &["transport", "reason"],
+                "Connections closed at once because a limit was reached.",
+            )?,
+            connections_closed: counters(
+                "weir_ingest_connections_closed_total",
+                &["transport", "reason"],
+                "Connections that were taken and have ended.",
+            )?,
+            tls_reloads: counters(
+                "weir_tls_reloads_total",
+                &["result"],
+                "Changes of the files of TLS, taken or refused.",
+            )?,
+            certificate_expiry: gauge(
+                registry,
+                "weir_tls_certificate_expiry_seconds",
+                "When the server's certificate ends, in seconds since 1970; 0 without TLS.",
             )?,
             framing_errors: counters(
                 "weir_framing_errors_total",
@@ -264,6 +291,12 @@ fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, pr
     Ok(counter)
 }
 
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    let gauge = IntGauge::new(name, help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
 fn gauges(
     registry: &Registry,
     name: &str,
@@ -303,6 +336,8 @@ impl IngestMetrics {
             events_dropped,
             connections,
             connections_refused,
+            connections_closed,
+            tls_reloads,
             framing_errors,
             frames_truncated,
             frame_bytes_skipped,
@@ -312,10 +347,8 @@ impl IngestMetrics {
             let name = transport.name();
             let _ = (
                 events_received.with_label_values(&[name]),
-                connections_refused.with_label_values(&[name]),
                 frames_truncated.with_label_values(&[name]),
                 frame_bytes_skipped.with_label_values(&[name]),
-                connections.with_label_values(&[name]),
             );
             for reason in [
                 Dropped::MailboxFull,
@@ -328,6 +361,18 @@ impl IngestMetrics {
             for reason in FRAMING_REASONS {
                 let _ = framing_errors.with_label_values(&[name, reason]);
             }
+        }
+        for name in CONNECTED.map(Transport::name) {
+            let _ = connections.with_label_values(&[name]);
+            for reason in Refusal::ALL {
+                let _ = connections_refused.with_label_values(&[name, reason.name()]);
+            }
+            for reason in Closed::ALL {
+                let _ = connections_closed.with_label_values(&[name, reason.name()]);
+            }
+        }
+        for result in ["used", "refused"] {
+            let _ = tls_reloads.with_label_values(&[result]);
         }
         for protocol in ["agent", "http"] {
             let _ = self
@@ -375,6 +420,27 @@ impl IngestMetrics {
                 .with_label_values(&[name, reason]);
             errors.inc_by(count);
         }
+    }
+
+    pub(crate) fn connection_refused(&self, transport: Transport, reason: Refusal) {
+        let labels = [transport.name(), reason.name()];
+        let counter = &self.network.connections_refused;
+        counter.with_label_values(&labels).inc();
+    }
+
+    pub(crate) fn connection_closed(&self, transport: Transport, reason: Closed) {
+        let labels = [transport.name(), reason.name()];
+        let counter = &self.network.connections_closed;
+        counter.with_label_values(&labels).inc();
+    }
+
+    /// The files of TLS have changed; `result` is `used` or `refused`.
+    pub(crate) fn tls_reloaded(&self, result: &str) {
+        self.network.tls_reloads.with_label_values(&[result]).inc();
+    }
+
+    pub(crate) fn certificate_expiry(&self, seconds: i64) {
+        self.network.certificate_expiry.set(seconds);
     }
 
     /// A datagram longer than the cap was cut.

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use serde_bytes::ByteBuf;
 use weir_schema::{Batch, Delivery, Format, ReceiveTime, Transport};
 
+use crate::certificate;
+
 /// Senders that get a source of their own without configuration; those beyond share one, so that an
 /// attacker's addresses do not become watermarks without end.
 pub const DEFAULT_SOURCES_MAX: usize = 10_000;
@@ -23,6 +25,9 @@ pub struct Source {
     pub transport: Transport,
     /// Senders' networks; none: all senders of the transport.
     pub peers: Vec<IpNet>,
+    /// A name that the sender's certificate must have, as `web1.example.com` or `*.example.com`;
+    /// `None`: none is needed.
+    pub certificate: Option<String>,
     /// IANA name of the zone in which times without an offset are read.
     pub zone: Option<String>,
     pub format: Format,
@@ -90,18 +95,37 @@ impl SourceTable {
     /// restart.
     #[must_use]
     pub fn resolve(&self, transport: Transport, peer: IpAddr, agent: Option<&str>) -> Origin {
+        self.resolve_certified(transport, peer, agent, &[])
+    }
+
+    /// As [`Self::resolve`], for a sender that has shown a certificate with these `names`. Unclaimed,
+    /// it is named by the first of them, `tls:web1.example.com`, from wherever it comes: what was
+    /// proven stands before what a line or a network says. The address is kept beside it.
+    #[must_use]
+    pub fn resolve_certified(
+        &self,
+        transport: Transport,
+        peer: IpAddr,
+        agent: Option<&str>,
+        names: &[String],
+    ) -> Origin {
         // An IPv4 sender is the same sender on a socket of IPv6.
         let peer = peer.to_canonical();
         let claims = |source: &&Source| {
             let from = &source.peers;
+            let shown = |wanted: &String| {
+                let mut names = names.iter();
+                names.any(|name| certificate::matches(wanted, name))
+            };
             source.transport == transport
                 && (from.is_empty() || from.iter().any(|net| net.contains(&peer)))
+                && source.certificate.as_ref().is_none_or(shown)
         };
         let claimed = self.sources.iter().find(claims);
         Origin {
             tenant: claimed.map_or(DEFAULT_TENANT, |s| &s.tenant).to_owned(),
             source: claimed.map_or_else(
-                || self.unclaimed(transport, peer, agent),
+                || self.unclaimed(transport, peer, agent.or(names.first().map(String::as_str))),
                 |source| source.name.clone(),
             ),
             transport,
@@ -117,10 +141,10 @@ impl SourceTable {
         }
     }
 
-    fn unclaimed(&self, transport: Transport, peer: IpAddr, agent: Option<&str>) -> String {
+    fn unclaimed(&self, transport: Transport, peer: IpAddr, proven: Option<&str>) -> String {
         let transport = transport.name();
-        let name = match agent {
-            Some(agent) => format!("{transport}:{agent}"),
+        let name = match proven {
+            Some(name) => format!("{transport}:{name}"),
             None => format!("{transport}:{peer}"),
         };
         // A panic elsewhere cannot leave the set half changed.
@@ -149,6 +173,7 @@ mod tests {
             tenant: "t".into(),
             transport,
             peers: peers.iter().map(|net| net.parse().unwrap()).collect(),
+            certificate: None,
             zone: Some("Europe/Berlin".into()),
             format: Format::Json,
             logsource: None,
@@ -213,6 +238,44 @@ mod tests {
                 origin.format,
             );
             assert_eq!(found, (tenant, name, format), "{transport:?} {peer}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_names_its_sender() {
+        let certified = |name: &str, pattern: &str, peers: &[&str]| Source {
+            certificate: Some(pattern.into()),
+            ..source(name, Transport::Tls, peers)
+        };
+        let table = SourceTable::new(vec![
+            certified("web", "Web1.Example.com", &[]),
+            certified("shops", "*.shop.example.com", &["10.0.0.0/8"]),
+            source("dmz", Transport::Tls, &["192.0.2.0/24"]),
+        ]);
+        for (peer, names, expected) in [
+            ("10.0.0.1", &["web1.example.com"][..], "web"),
+            ("10.0.0.1", &["other", "web1.example.com"], "web"),
+            ("10.0.0.1", &["a.shop.example.com"], "shops"),
+            (
+                "10.0.0.1",
+                &["a.b.shop.example.com", "x"],
+                "tls:a.b.shop.example.com",
+            ),
+            ("10.0.0.1", &[".shop.example.com"], "tls:.shop.example.com"),
+            (
+                "11.0.0.1",
+                &["a.shop.example.com"],
+                "tls:a.shop.example.com",
+            ),
+            ("192.0.2.1", &["mail.example.com"], "dmz"),
+            ("192.0.2.1", &[], "dmz"),
+            ("10.0.0.1", &[], "tls:10.0.0.1"),
+        ] {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            let peer = peer.parse().unwrap();
+            let origin = table.resolve_certified(Transport::Tls, peer, None, &names);
+            assert_eq!(origin.source, expected, "{names:?} from {peer}");
+            assert_eq!(origin.peer, Some(peer.to_string()));
         }
     }
 

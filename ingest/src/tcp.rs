@@ -1,59 +1,44 @@
-//! Syslog over TCP: reads, frames, hands batches over; stops reading while the journal is behind.
-//!
-//! One submission of a connection is under way while the next gathers; when as much has gathered as
-//! may, the connection is not read, and TCP slows the sender down. Where the journal fails, the
-//! submission is sent again until it is taken: nothing that was read is lost but by a crash.
+//! Syslog over TCP and over TLS: reads, frames, hands batches over; stops reading while the journal is behind.
 
-use std::future::Future;
 use std::io;
-use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::ArbiterHandle;
-use serde_bytes::ByteBuf;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::time::Instant;
-use weir_schema::{Batch, Entry, Transport};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout};
+use weir_schema::Transport;
 
-use crate::commit::{Refused, count_dropped};
+use crate::ended::Closed;
 use crate::framing::{FRAME_BYTES_MAX, Framer};
+use crate::gather::Gather;
 use crate::intake::Intake;
-use crate::journal::{Clock, SubmitError};
-use crate::listener::{self, SourceHandle, Stopping, stopped};
-use crate::metrics::{Dropped, IngestMetrics};
-use crate::sources::{Origin, SourceTable};
+use crate::journal::Clock;
+use crate::listener::{self, ConnectionLimits, Door, SourceHandle, Stopping, expired, stopped};
+use crate::metrics::IngestMetrics;
+use crate::sources::SourceTable;
+use crate::tls::TlsServer;
+use crate::wire::{Peer, Wire};
+
+pub use crate::gather::BATCH_FRAMES_MAX;
 
 /// One read: some 250 lines; per connection, so small enough for a thousand of them.
 const READ_BYTES: usize = 32 << 10;
 
-/// Most frames of a batch: small enough that workers share an epoch evenly.
-pub const BATCH_FRAMES_MAX: usize = 1_000;
+/// A word of goodbye that the sender does not read is not waited for.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection is not read while so much has gathered: a thousand of them hold 256 MiB.
-const GATHERED_BYTES_MAX: usize = 256 << 10;
-
-/// As [`GATHERED_BYTES_MAX`], for very short frames, whose overhead counts more than their bytes.
-const GATHERED_FRAMES_MAX: usize = 4 * BATCH_FRAMES_MAX;
-
-/// Reads while stopping at most so much of what the kernel holds already.
-const DRAIN_BYTES_MAX: usize = 4 << 20;
-
-/// First wait before a submission that the journal refused is sent again; doubles to a second.
-const RETRY_MIN: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(1);
-
-/// Limits of a TCP source.
+/// Limits of a source of syslog over connections: TCP, TLS or RELP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpOptions {
-    /// Connections beyond it are closed at once and counted.
-    pub connections_max: usize,
+    pub connections: ConnectionLimits,
     /// Longer frames are cut.
     pub frame_bytes_max: usize,
-    /// A connection that sends nothing at first is closed after it: senders connect to send.
+    /// A connection that sends nothing at first is closed after it: senders connect to send. Of RELP:
+    /// one that does not open a session.
     pub first_byte_timeout: Duration,
+    /// A frame must be whole so long after its first byte; `None`: it may take for ever.
+    pub frame_age_max: Option<Duration>,
     /// A connection silent for so long is closed; `None`: never, as many senders lose a line with
     /// each connection that is closed on them.
     pub idle_timeout: Option<Duration>,
@@ -62,251 +47,214 @@ pub struct TcpOptions {
 impl Default for TcpOptions {
     fn default() -> Self {
         Self {
-            connections_max: 1_024,
+            connections: ConnectionLimits::default(),
             frame_bytes_max: FRAME_BYTES_MAX,
             first_byte_timeout: Duration::from_secs(60),
+            frame_age_max: Some(Duration::from_secs(60)),
             idle_timeout: None,
         }
     }
 }
 
-/// Syslog over TCP, octet-counted or in lines.
+/// Syslog over TCP, octet-counted or in lines; within TLS (RFC 5425) where it is told how.
 pub struct TcpSource;
 
+/// What the connections of a source share.
 #[derive(Clone)]
-struct Shared {
-    options: TcpOptions,
-    intake: Intake,
-    sources: Arc<SourceTable>,
-    clock: Arc<dyn Clock>,
-    metrics: IngestMetrics,
+pub(crate) struct Shared {
+    pub options: TcpOptions,
+    pub transport: Transport,
+    pub intake: Intake,
+    pub sources: Arc<SourceTable>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: IngestMetrics,
+}
+
+impl Shared {
+    /// What stands between the journal and a connection of `peer`.
+    pub fn gather(&self, peer: &Peer) -> Gather {
+        let origin =
+            self.sources
+                .resolve_certified(self.transport, peer.address, None, &peer.names);
+        let clock = Arc::clone(&self.clock);
+        Gather::new(origin, self.intake.clone(), clock, self.metrics.clone())
+    }
 }
 
 impl TcpSource {
     /// Starts to accept on `listener`, on the thread of `arbiter`.
+    #[allow(clippy::too_many_arguments)] // All are parts that the topology names one by one.
     pub fn start(
         arbiter: &ArbiterHandle,
         listener: std::net::TcpListener,
         options: TcpOptions,
+        tls: Option<TlsServer>,
         intake: Intake,
         sources: Arc<SourceTable>,
         clock: Arc<dyn Clock>,
         metrics: IngestMetrics,
     ) -> io::Result<SourceHandle> {
+        let transport = match &tls {
+            Some(_) => Transport::Tls,
+            None => Transport::Tcp,
+        };
         let shared = Shared {
             options,
+            transport,
             intake,
             sources,
             clock,
             metrics: metrics.clone(),
         };
-        listener::start(
-            arbiter,
+        let door = Door {
             listener,
-            Transport::Tcp,
-            options.connections_max,
+            transport,
+            limits: options.connections,
+            tls,
             metrics,
-            move |stream, peer, stopping| {
-                let connection = Connection::new(shared.clone(), peer);
-                connection.serve(stream, stopping)
-            },
-        )
+        };
+        listener::start(arbiter, door, move |wire, peer, stopping| {
+            let connection = Connection::new(shared.clone(), &peer);
+            connection.serve(wire, stopping)
+        })
     }
 }
 
-type Delivering = Pin<Box<dyn Future<Output = ()>>>;
+/// When a connection is to be closed for what it does not send.
+pub(crate) struct Patience {
+    options: TcpOptions,
+    heard: Instant,
+    /// The first byte came, or the session was opened.
+    pub begun: bool,
+    /// When the frame began that is not whole.
+    within: Option<Instant>,
+}
+
+impl Patience {
+    pub fn new(options: TcpOptions) -> Self {
+        Self {
+            options,
+            heard: Instant::now(),
+            begun: false,
+            within: None,
+        }
+    }
+
+    /// Bytes came, and `completed` frames with them; a frame is unfinished if `is_within`.
+    pub fn heard(&mut self, completed: usize, is_within: bool) {
+        let now = Instant::now();
+        if self.begun {
+            self.heard = now;
+        }
+        self.within = match self.within {
+            _ if !is_within => None,
+            Some(since) if completed == 0 => Some(since),
+            _ => Some(now),
+        };
+    }
+
+    /// The connection was not read for a while; that is not its sender's doing.
+    pub fn pardon(&mut self) {
+        let now = Instant::now();
+        self.heard = now;
+        self.within = self.within.map(|_| now);
+    }
+
+    /// When to close, and why.
+    pub fn deadline(&self) -> (Option<Instant>, Closed) {
+        let slow = self.within.zip(self.options.frame_age_max);
+        let slow = slow.map(|(since, age)| (since + age, Closed::Slow));
+        let silent = if self.begun {
+            let idle = self.options.idle_timeout;
+            idle.map(|idle| (self.heard + idle, Closed::Idle))
+        } else {
+            Some((self.heard + self.options.first_byte_timeout, Closed::Silent))
+        };
+        let first = slow.into_iter().chain(silent).min_by_key(|(at, _)| *at);
+        first.map_or((None, Closed::Idle), |(at, why)| (Some(at), why))
+    }
+}
 
 struct Connection {
     shared: Shared,
-    origin: Origin,
     framer: Framer,
     frames: Vec<Vec<u8>>,
-    gathered: Vec<Batch>,
-    gathered_bytes: usize,
-    gathered_frames: usize,
-    under_way: Option<Delivering>,
+    gather: Gather,
+    patience: Patience,
 }
 
 impl Connection {
-    fn new(shared: Shared, peer: IpAddr) -> Self {
-        let origin = shared.sources.resolve(Transport::Tcp, peer, None);
-        let framer = Framer::new(shared.options.frame_bytes_max);
+    fn new(shared: Shared, peer: &Peer) -> Self {
         Self {
-            shared,
-            origin,
-            framer,
+            gather: shared.gather(peer),
+            framer: Framer::new(shared.options.frame_bytes_max),
             frames: Vec::new(),
-            gathered: Vec::new(),
-            gathered_bytes: 0,
-            gathered_frames: 0,
-            under_way: None,
+            patience: Patience::new(shared.options),
+            shared,
         }
     }
 
-    async fn serve(mut self, stream: TcpStream, mut stopping: Stopping) {
+    async fn serve(mut self, mut wire: Wire, mut stopping: Stopping) -> Closed {
         let mut buffer = vec![0; READ_BYTES];
-        let stream = self
-            .read_until_end(stream, &mut buffer, &mut stopping)
-            .await;
-        if let Some(stream) = stream {
-            self.drain(stream, &mut buffer);
+        let closed = self.read(&mut wire, &mut buffer, &mut stopping).await;
+        match closed {
+            Closed::Stopping => wire.drain(&mut buffer, |bytes| self.take(bytes)),
+            _ => {
+                // Whatever the reason, a sender that reads sees an end and not a cut.
+                let _ = timeout(GOODBYE_TIMEOUT, wire.shutdown()).await;
+                drop(wire);
+            }
         }
+        drop(buffer);
         self.framer.finish(&mut self.frames);
-        self.batch_frames();
-        finished(&mut self.under_way).await;
-        self.under_way = None;
-        self.deliver(&stopping);
-        finished(&mut self.under_way).await;
+        self.hand_over();
+        self.gather.finished().await;
+        self.gather.deliver(&stopping);
+        self.gather.finished().await;
+        closed
     }
 
-    /// Gives the stream back where it ends because the source stops.
-    async fn read_until_end(
+    async fn read(
         &mut self,
-        mut stream: TcpStream,
+        wire: &mut Wire,
         buffer: &mut [u8],
         stopping: &mut Stopping,
-    ) -> Option<TcpStream> {
-        let mut deadline = Some(Instant::now() + self.shared.options.first_byte_timeout);
+    ) -> Closed {
         loop {
-            let has_room = self.gathered_bytes < GATHERED_BYTES_MAX
-                && self.gathered_frames < GATHERED_FRAMES_MAX;
+            let has_room = self.gather.has_room();
+            if !has_room {
+                self.patience.pardon();
+            }
+            let (deadline, why) = self.patience.deadline();
             tokio::select! {
                 biased;
-                () = finished(&mut self.under_way), if self.under_way.is_some() => {
-                    self.under_way = None;
-                }
-                () = stopped(stopping) => return Some(stream),
-                read = stream.read(buffer), if has_room => match read {
-                    Ok(0) => return None,
-                    Ok(length) => {
-                        self.gather(&buffer[..length]);
-                        deadline = self.shared.options.idle_timeout.map(|t| Instant::now() + t);
-                    }
+                _ = self.gather.finished(), if self.gather.is_under_way() => {}
+                () = stopped(stopping) => return Closed::Stopping,
+                read = wire.read(buffer), if has_room => match read {
+                    Ok(0) => return Closed::Sender,
+                    Ok(length) => self.take(&buffer[..length]),
                     Err(error) => {
                         tracing::debug!(%error, "connection broke");
-                        return None;
+                        return Closed::Broken;
                     }
                 },
-                () = expired(deadline), if has_room => return None,
+                () = expired(deadline), if has_room => return why,
             }
-            self.deliver(stopping);
+            self.gather.deliver(stopping);
         }
     }
 
-    /// Reads what the kernel holds already; the sender believes it delivered.
-    fn drain(&mut self, stream: TcpStream, buffer: &mut [u8]) {
-        // Asked of the kernel, not of the reactor, which may not have heard of it yet.
-        let Ok(mut stream) = stream.into_std() else {
-            return;
-        };
-        let mut drained = 0;
-        while drained < DRAIN_BYTES_MAX {
-            match io::Read::read(&mut stream, buffer) {
-                Ok(length @ 1..) => {
-                    drained += length;
-                    self.gather(&buffer[..length]);
-                }
-                Ok(0) | Err(_) => break,
-            }
-        }
-    }
-
-    fn gather(&mut self, bytes: &[u8]) {
+    fn take(&mut self, bytes: &[u8]) {
         self.framer.push(bytes, &mut self.frames);
-        self.batch_frames();
+        self.patience.begun = true;
+        self.patience
+            .heard(self.frames.len(), self.framer.is_within());
+        self.hand_over();
     }
 
-    fn batch_frames(&mut self) {
+    fn hand_over(&mut self) {
         let counts = self.framer.take_counts();
-        self.shared.metrics.framing(Transport::Tcp, counts);
-        if self.frames.is_empty() {
-            return;
-        }
-        self.gathered_frames += self.frames.len();
-        self.gathered_bytes += self.frames.iter().map(Vec::len).sum::<usize>();
-        let mut frames = self.frames.drain(..).map(ByteBuf::from).peekable();
-        // What gathers behind one submission is taken in within moments: it shares a receipt time.
-        if let Some(last) = self.gathered.last_mut() {
-            let room = BATCH_FRAMES_MAX.saturating_sub(last.frames.len());
-            last.frames.extend(frames.by_ref().take(room));
-        }
-        let received = self.shared.clock.now();
-        while frames.peek().is_some() {
-            let next = frames.by_ref().take(BATCH_FRAMES_MAX).collect();
-            self.gathered.push(self.origin.batch(received, None, next));
-        }
-    }
-
-    /// Hands over what has gathered, unless a submission is under way.
-    fn deliver(&mut self, stopping: &Stopping) {
-        if self.under_way.is_some() || self.gathered.is_empty() {
-            return;
-        }
-        let batches = std::mem::take(&mut self.gathered);
-        (self.gathered_bytes, self.gathered_frames) = (0, 0);
-        let entries = batches.into_iter().map(Entry::Batch).collect();
-        let intake = self.shared.intake.clone();
-        let metrics = self.shared.metrics.clone();
-        let delivering = deliver_until_taken(intake, entries, metrics, stopping.clone());
-        self.under_way = Some(Box::pin(delivering));
-    }
-}
-
-async fn finished(under_way: &mut Option<Delivering>) {
-    if let Some(delivering) = under_way {
-        delivering.await;
-    }
-}
-
-async fn expired(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Submits until the journal takes it, or until the source stops while the journal fails.
-async fn deliver_until_taken(
-    intake: Intake,
-    mut entries: Vec<Entry>,
-    metrics: IngestMetrics,
-    mut stopping: Stopping,
-) {
-    let mut wait = RETRY_MIN;
-    let mut owed = intake.owe(&entries);
-    loop {
-        let last_try = *stopping.borrow();
-        let answer = match intake.enqueue_owed(entries, owed).await {
-            Ok(pending) => pending.or_entries().await,
-            Err(refused) => Err(refused),
-        };
-        let Err(Refused {
-            error,
-            entries: back,
-            owed: still,
-        }) = answer
-        else {
-            return;
-        };
-        (entries, owed) = (back, still);
-        let reason = match error {
-            SubmitError::Fault(_) if last_try => Dropped::JournalFault,
-            SubmitError::Fault(_) | SubmitError::Busy => {
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = stopped(&mut stopping) => {}
-                }
-                wait = (wait * 2).min(RETRY_MAX);
-                continue;
-            }
-            SubmitError::Stopped => Dropped::Stopping,
-            // Never said of a batch that carries no delivery and was cut to size above.
-            SubmitError::Gap { .. } | SubmitError::Conflict | SubmitError::Invalid(_) => {
-                Dropped::JournalFault
-            }
-        };
-        drop(owed.because(reason));
-        tracing::warn!(%error, "events of a connection are lost");
-        return count_dropped(&metrics, &entries, reason);
+        self.shared.metrics.framing(self.shared.transport, counts);
+        self.gather.take(&mut self.frames);
     }
 }

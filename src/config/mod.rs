@@ -9,9 +9,13 @@ use weir_ingest::{Source, SourceTable};
 use weir_parse::{Zone, parse_logsource};
 use weir_schema::{Format, Span, TimeBounds, Transport};
 
+mod listen;
 mod self_alerts;
+mod tls;
 
+pub use listen::ConnectionsConfig;
 pub use self_alerts::SelfAlertsConfig;
+pub use tls::{ClientCertificates, TlsConfig};
 
 /// Everything that can be configured; a file need not have any of it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -20,6 +24,8 @@ pub struct Config {
     /// Folder of journal, ledger and token; default `weir-data`.
     pub data_dir: Option<PathBuf>,
     pub listen: Listen,
+    pub connections: ConnectionsConfig,
+    pub tls: TlsConfig,
     pub journal: JournalConfig,
     pub time: TimeConfig,
     pub graph: GraphConfig,
@@ -38,6 +44,10 @@ pub struct Listen {
     pub syslog_udp: Door,
     /// Syslog over TCP; default `127.0.0.1:5514`.
     pub syslog_tcp: Door,
+    /// Syslog over TLS; default `127.0.0.1:6514` where `tls.certificate` is given, else `off`.
+    pub syslog_tls: Option<Door>,
+    /// Syslog over RELP; default `off`.
+    pub relp: Door,
     /// The agent protocol; default `127.0.0.1:7514`.
     pub agent: Door,
     /// API, streams and metrics; default `127.0.0.1:8514`.
@@ -50,6 +60,8 @@ impl Default for Listen {
         Self {
             syslog_udp: local(5514),
             syslog_tcp: local(5514),
+            syslog_tls: None,
+            relp: Door(None),
             agent: local(7514),
             http: local(8514),
         }
@@ -189,11 +201,14 @@ pub struct SourceConfig {
     /// Default `default`.
     #[serde(default = "default_tenant")]
     pub tenant: String,
-    /// `udp`, `tcp`, `agent` or `http`. Over HTTP the request names its source, as `?source=NAME`.
+    /// `udp`, `tcp`, `tls`, `relp`, `agent` or `http`. Over HTTP the request names its source, as `?source=NAME`.
     pub transport: String,
     /// Networks of the senders, as `10.1.0.0/16`; none: all senders of the transport. Not for `http`.
     #[serde(default)]
     pub peers: Vec<IpNet>,
+    /// A name that the sender's certificate must have, as `web1.example.com` or `*.example.com`;
+    /// default none is needed. For `tls` and `relp`.
+    pub certificate: Option<String>,
     /// IANA name of the zone of times that have none, as `Europe/Berlin`; default UTC.
     pub zone: Option<String>,
     /// `syslog`, `json` or `auto`; default `auto`. Agents have a format of their own.
@@ -282,6 +297,11 @@ impl Config {
         if !(1..=64).contains(&self.graph.workers) {
             problems.push("graph.workers: must be 1 to 64".to_owned());
         }
+        problems.extend(self.connections.problems());
+        problems.extend(self.tls.problems());
+        if self.tls.certificate.is_none() && self.listen.syslog_tls.is_some_and(|d| d.0.is_some()) {
+            problems.push("listen.syslog_tls: needs tls.certificate and tls.key".to_owned());
+        }
         if !(1..=4096).contains(&self.journal.segment_mib) {
             problems.push("journal.segment_mib: must be 1 to 4096".to_owned());
         }
@@ -304,12 +324,15 @@ impl Config {
             }
             if transport(&source.transport).is_none() {
                 say(format!(
-                    "transport: `{}` is not udp, tcp, agent or http",
+                    "transport: `{}` is not udp, tcp, tls, relp, agent or http",
                     source.transport
                 ));
             }
             if source.transport == "http" && !source.peers.is_empty() {
                 say("peers: a source of `http` is told by its name, not by its senders".to_owned());
+            }
+            if source.certificate.is_some() && !matches!(&*source.transport, "tls" | "relp") {
+                say("certificate: only senders over `tls` and `relp` show one".to_owned());
             }
             if source
                 .format
@@ -332,6 +355,13 @@ impl Config {
             }
         }
         problems
+    }
+
+    /// Where syslog over TLS is listened for.
+    pub fn syslog_tls(&self) -> Option<SocketAddr> {
+        let default = || Door(Some(SocketAddr::from(([127, 0, 0, 1], 6514))));
+        self.tls.certificate.as_ref()?;
+        self.listen.syslog_tls.unwrap_or_else(default).0
     }
 
     /// How event time is bounded.
@@ -362,6 +392,7 @@ impl Config {
                 tenant: config.tenant.clone(),
                 transport,
                 peers: config.peers.clone(),
+                certificate: config.certificate.clone(),
                 zone: config.zone.clone(),
                 format: match transport {
                     Transport::Agent => Format::Agent,
@@ -378,6 +409,8 @@ fn transport(name: &str) -> Option<Transport> {
     match name {
         "udp" => Some(Transport::Udp),
         "tcp" => Some(Transport::Tcp),
+        "tls" => Some(Transport::Tls),
+        "relp" => Some(Transport::Relp),
         "agent" => Some(Transport::Agent),
         "http" => Some(Transport::Http),
         _ => None,
@@ -458,8 +491,31 @@ mod tests {
 
     #[test]
     fn all_problems_are_told_together() {
-        let text = "[graph]\nworkers = 0\n[[source]]\nname = \"a\"\ntransport = \"tls\"\nzone = \"Mars\"\n";
+        let text = "[graph]\nworkers = 0\n[[source]]\nname = \"a\"\ntransport = \"dtls\"\nzone = \"Mars\"\n";
         assert_eq!(problems(text).len(), 3);
+    }
+
+    #[test]
+    fn tls_is_told_whole_or_not_at_all() {
+        let pair = "[tls]\ncertificate = \"a.crt\"\nkey = \"a.key\"\n";
+        for (text, expected) in [
+            (pair, 0),
+            ("[tls]\ncertificate = \"a.crt\"\n", 1),
+            ("[tls]\nkey = \"a.key\"\n", 1),
+            ("[tls]\nrelp = true\nagent = true\nhttp = true\nclient_ca = \"ca\"\n", 4),
+            ("[listen]\nsyslog_tls = \"127.0.0.1:6514\"\n", 1),
+            ("[tls]\nclient_certificates = \"maybe\"\n", 1),
+            ("[connections]\nmax = 0\nper_peer_max = 70000\nhandshake = \"0s\"\n", 3),
+            ("[[source]]\nname = \"a\"\ntransport = \"tcp\"\ncertificate = \"a\"\n", 1),
+        ] {
+            let found = problems(text);
+            assert_eq!(found.len(), expected, "{text}: {found:?}");
+        }
+        let with = |more: &str| toml::from_str::<Config>(&format!("{pair}{more}")).expect("TOML");
+        let address = |config: &Config| config.syslog_tls().map(|at| at.port());
+        assert_eq!(address(&with("")), Some(6514));
+        assert_eq!(address(&with("[listen]\nsyslog_tls = \"off\"\n")), None);
+        assert_eq!(address(&Config::default()), None);
     }
 
     #[test]

@@ -169,6 +169,7 @@ fn config(folder: &Path, speed: f64, once: bool) -> Config {
         syslog_tcp: door(wanted.syslog_tcp, tcp_free),
         agent: door(wanted.agent, tcp_free),
         http: door(wanted.http, tcp_free),
+        ..wanted
     };
     config.time.idle = Duration(Span((IDLE_SECONDS / speed * 1e9) as i64));
     config

@@ -74,6 +74,8 @@ pub struct WebOptions {
     pub streams_max: usize,
     /// A stream is never silent for longer.
     pub heartbeat: Duration,
+    /// Certificate and key of HTTPS; `None`: HTTP is plain.
+    pub tls: Option<rustls::ServerConfig>,
 }
 
 impl WebOptions {
@@ -85,6 +87,7 @@ impl WebOptions {
             workers: WORKERS_MAX,
             streams_max: 64,
             heartbeat: Duration::from_secs(15),
+            tls: None,
         }
     }
 }
@@ -119,10 +122,11 @@ impl WebHandle {
 pub fn serve(
     listener: TcpListener,
     ports: Ports,
-    options: WebOptions,
+    mut options: WebOptions,
 ) -> std::io::Result<(Server, WebHandle)> {
     let metrics = WebMetrics::register(&ports.registry).map_err(std::io::Error::other)?;
     let (stop, stopped) = watch::channel(false);
+    let tls = options.tls.take();
     let workers = options.workers.clamp(1, WORKERS_MAX);
     let state = web::Data::new(State {
         streams: Arc::new(Semaphore::new(
@@ -149,9 +153,12 @@ pub fn serve(
         .client_disconnect_timeout(CLOSE_TIMEOUT)
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(STOP_TIMEOUT_SECONDS)
-        .disable_signals()
-        .listen(listener)?
-        .run();
+        .disable_signals();
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    }
+    .run();
     let handle = WebHandle {
         server: server.handle(),
         stop: Arc::new(stop),

@@ -21,6 +21,7 @@ fn serve(parts: &Parts) -> SourceHandle {
         &Arbiter::current(),
         loopback(),
         AgentOptions::default(),
+        None,
         Arc::new(|_, token| tokens_equal("secret", token)),
         parts.intake.clone(),
         parts.sources.clone(),

@@ -10,6 +10,10 @@ mod udp;
 
 mod agent;
 
+mod relp;
+
+mod robust;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +73,20 @@ impl Parts {
     async fn end(&self) {
         self.intake.stop().await.unwrap();
         self.assert_balanced();
+    }
+
+    /// What a counter says of a reason, over all transports.
+    fn count(&self, name: &str, reason: &str) -> u64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        let metrics = family.expect("it is registered").get_metric().iter();
+        let of_reason = metrics.filter(|metric| {
+            let mut labels = metric.get_label().iter();
+            labels.any(|label| label.name() == "reason" && label.value() == reason)
+        });
+        of_reason
+            .map(|metric| metric.get_counter().get_value() as u64)
+            .sum()
     }
 
     fn assert_balanced(&self) {

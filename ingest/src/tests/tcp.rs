@@ -12,13 +12,14 @@ use weir_schema::{Format, Transport};
 
 use super::{Parts, loopback, run, start, until};
 use crate::commit::CommitOptions;
-use crate::{Dropped, SourceHandle, TcpOptions, TcpSource, WriterOptions};
+use crate::{ConnectionLimits, Dropped, SourceHandle, TcpOptions, TcpSource, WriterOptions};
 
 fn serve(parts: &Parts, options: TcpOptions) -> SourceHandle {
     let started = TcpSource::start(
         &Arbiter::current(),
         loopback(),
         options,
+        None,
         parts.intake.clone(),
         parts.sources.clone(),
         parts.clock.clone(),
@@ -136,7 +137,10 @@ fn a_connection_beyond_the_limit_is_refused_and_counted() {
     run(async {
         let parts = start(WriterOptions::default());
         let options = TcpOptions {
-            connections_max: 1,
+            connections: ConnectionLimits {
+                connections_max: 1,
+                ..ConnectionLimits::default()
+            },
             ..TcpOptions::default()
         };
         let source = serve(&parts, options);
@@ -149,12 +153,10 @@ fn a_connection_beyond_the_limit_is_refused_and_counted() {
         until(|| open.get() == 1).await;
         let mut second = connect(&source).await;
         assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0);
-        let refused = parts
-            .metrics
-            .network
-            .connections_refused
-            .with_label_values(&["tcp"]);
-        assert_eq!(refused.get(), 1);
+        assert_eq!(
+            parts.count("weir_ingest_connections_refused_total", "limit"),
+            1
+        );
         first.write_all(b"<13>unterminated").await.unwrap();
         source.stop().await;
         parts.end().await;

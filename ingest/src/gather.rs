@@ -1,0 +1,175 @@
+//! What stands between a connection and the journal: frames gather while the submission before is under way.
+//!
+//! ```text
+//!  frames ──► gathered (256 KiB or 4,000 frames) ──► one submission under way ──► Intake
+//! ```
+//!
+//! When as much has gathered as may, the connection is not read, and TCP slows the sender down.
+//! Where the journal fails, the submission is sent again until it is taken: nothing that was read is
+//! lost but by a crash.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_bytes::ByteBuf;
+use weir_schema::{Batch, Entry};
+
+use crate::commit::{Refused, count_dropped};
+use crate::intake::Intake;
+use crate::journal::{Clock, SubmitError};
+use crate::listener::{Stopping, stopped};
+use crate::metrics::{Dropped, IngestMetrics};
+use crate::sources::Origin;
+
+/// Most frames of a batch: small enough that workers share an epoch evenly.
+pub const BATCH_FRAMES_MAX: usize = 1_000;
+
+/// A connection is not read while so much has gathered: a thousand of them hold 256 MiB.
+const GATHERED_BYTES_MAX: usize = 256 << 10;
+
+/// As [`GATHERED_BYTES_MAX`], for very short frames, whose overhead counts more than their bytes.
+const GATHERED_FRAMES_MAX: usize = 4 * BATCH_FRAMES_MAX;
+
+/// First wait before a submission that the journal refused is sent again; doubles to a second.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// True where the journal has it, durably.
+type Delivering = Pin<Box<dyn Future<Output = bool>>>;
+
+/// The frames of one connection, on their way.
+pub(crate) struct Gather {
+    origin: Origin,
+    intake: Intake,
+    clock: Arc<dyn Clock>,
+    metrics: IngestMetrics,
+    gathered: Vec<Batch>,
+    bytes: usize,
+    frames: usize,
+    under_way: Option<Delivering>,
+}
+
+impl Gather {
+    pub fn new(
+        origin: Origin,
+        intake: Intake,
+        clock: Arc<dyn Clock>,
+        metrics: IngestMetrics,
+    ) -> Self {
+        Self {
+            origin,
+            intake,
+            clock,
+            metrics,
+            gathered: Vec::new(),
+            bytes: 0,
+            frames: 0,
+            under_way: None,
+        }
+    }
+
+    /// Whether the connection may be read.
+    pub fn has_room(&self) -> bool {
+        self.bytes < GATHERED_BYTES_MAX && self.frames < GATHERED_FRAMES_MAX
+    }
+
+    pub fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Takes frames, and leaves the vector empty.
+    pub fn take(&mut self, frames: &mut Vec<Vec<u8>>) {
+        if frames.is_empty() {
+            return;
+        }
+        self.frames += frames.len();
+        self.bytes += frames.iter().map(Vec::len).sum::<usize>();
+        let mut frames = frames.drain(..).map(ByteBuf::from).peekable();
+        // What gathers behind one submission is taken in within moments: it shares a receipt time.
+        if let Some(last) = self.gathered.last_mut() {
+            let room = BATCH_FRAMES_MAX.saturating_sub(last.frames.len());
+            last.frames.extend(frames.by_ref().take(room));
+        }
+        let received = self.clock.now();
+        while frames.peek().is_some() {
+            let next = frames.by_ref().take(BATCH_FRAMES_MAX).collect();
+            self.gathered.push(self.origin.batch(received, None, next));
+        }
+    }
+
+    /// Hands over what has gathered, unless a submission is under way or nothing has; true where one
+    /// has begun.
+    pub fn deliver(&mut self, stopping: &Stopping) -> bool {
+        if self.under_way.is_some() || self.gathered.is_empty() {
+            return false;
+        }
+        let batches = std::mem::take(&mut self.gathered);
+        (self.bytes, self.frames) = (0, 0);
+        let entries = batches.into_iter().map(Entry::Batch).collect();
+        let intake = self.intake.clone();
+        let metrics = self.metrics.clone();
+        let delivering = deliver_until_taken(intake, entries, metrics, stopping.clone());
+        self.under_way = Some(Box::pin(delivering));
+        true
+    }
+
+    /// Returns once nothing is under way; false where what was has been lost. Dropping the wait
+    /// loses nothing.
+    pub async fn finished(&mut self) -> bool {
+        let Some(delivering) = &mut self.under_way else {
+            return true;
+        };
+        let taken = delivering.await;
+        self.under_way = None;
+        taken
+    }
+}
+
+/// Submits until the journal takes it, or until the source stops while the journal fails.
+async fn deliver_until_taken(
+    intake: Intake,
+    mut entries: Vec<Entry>,
+    metrics: IngestMetrics,
+    mut stopping: Stopping,
+) -> bool {
+    let mut wait = RETRY_MIN;
+    let mut owed = intake.owe(&entries);
+    loop {
+        let last_try = *stopping.borrow();
+        let answer = match intake.enqueue_owed(entries, owed).await {
+            Ok(pending) => pending.or_entries().await,
+            Err(refused) => Err(refused),
+        };
+        let Err(Refused {
+            error,
+            entries: back,
+            owed: still,
+        }) = answer
+        else {
+            return true;
+        };
+        (entries, owed) = (back, still);
+        let reason = match error {
+            SubmitError::Fault(_) if last_try => Dropped::JournalFault,
+            SubmitError::Fault(_) | SubmitError::Busy => {
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = stopped(&mut stopping) => {}
+                }
+                wait = (wait * 2).min(RETRY_MAX);
+                continue;
+            }
+            SubmitError::Stopped => Dropped::Stopping,
+            // Never said of a batch that carries no delivery and was cut to size above.
+            SubmitError::Gap { .. } | SubmitError::Conflict | SubmitError::Invalid(_) => {
+                Dropped::JournalFault
+            }
+        };
+        drop(owed.because(reason));
+        tracing::warn!(%error, "events of a connection are not journaled");
+        count_dropped(&metrics, &entries, reason);
+        return false;
+    }
+}

@@ -1,0 +1,347 @@
+//! Cuts a byte stream into RELP frames, and writes answers; no I/O.
+//!
+//! A frame is `TXNR SP COMMAND SP DATALEN [SP DATA] LF`. What is no frame ends the stream: unlike
+//! syslog, RELP has nothing by which to get in step again, and its sender has every line still.
+
+use std::fmt;
+
+/// Digits of a transaction number, and of a length.
+const DIGITS_MAX: usize = 9;
+
+/// Letters of a command.
+const COMMAND_BYTES_MAX: usize = 32;
+
+/// Longest data that is read to its end, in caps: what is behind the cap is skipped. Longer data
+/// ends the connection, which would be blind while it is skipped.
+const LENGTH_TO_CAP_MAX: usize = 16;
+
+/// A frame of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// Never 0.
+    pub transaction: u32,
+    /// ASCII letters.
+    pub command: String,
+    /// At most the cap.
+    pub data: Vec<u8>,
+    /// Bytes of the data behind the cap, not kept.
+    pub skipped: usize,
+}
+
+/// Why a stream is no RELP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("a frame begins with a transaction number, 1 to 999999999")]
+    Transaction,
+    #[error("a command has 1 to 32 letters")]
+    Command,
+    #[error("the length of the data has 1 to 9 digits")]
+    Length,
+    #[error("the data of a frame is too long; the most that is read to its end is {0} bytes")]
+    TooLong(usize),
+    #[error("a frame ends with a line feed")]
+    Trailer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Transaction,
+    Command,
+    Length,
+    /// Behind the space that may follow the length 0.
+    Data {
+        left: usize,
+    },
+    Trailer,
+    Broken(Fault),
+}
+
+/// Cuts one connection's bytes into frames. Holds at most one cap of bytes.
+#[derive(Debug)]
+pub(crate) struct RelpFramer {
+    data_bytes_max: usize,
+    state: State,
+    transaction: u32,
+    digits: usize,
+    command: String,
+    length: usize,
+    data: Vec<u8>,
+    skipped: usize,
+}
+
+impl RelpFramer {
+    /// A cap of 0 is taken as 1.
+    pub fn new(data_bytes_max: usize) -> Self {
+        Self {
+            data_bytes_max: data_bytes_max.max(1),
+            state: State::Transaction,
+            transaction: 0,
+            digits: 0,
+            command: String::new(),
+            length: 0,
+            data: Vec::new(),
+            skipped: 0,
+        }
+    }
+
+    /// Takes the next bytes and appends the frames that they complete. After an error it takes no more.
+    pub fn push(&mut self, mut input: &[u8], frames: &mut Vec<Frame>) -> Result<(), Fault> {
+        while let Some((&first, rest)) = input.split_first() {
+            input = match self.state {
+                State::Data { left } => self.data(left, input),
+                State::Trailer => {
+                    if first != b'\n' {
+                        return self.broken(Fault::Trailer);
+                    }
+                    frames.push(self.finish());
+                    rest
+                }
+                State::Transaction => {
+                    if let Err(fault) = self.transaction(first) {
+                        return self.broken(fault);
+                    }
+                    rest
+                }
+                State::Command => {
+                    if let Err(fault) = self.command(first) {
+                        return self.broken(fault);
+                    }
+                    rest
+                }
+                State::Length => {
+                    match self.length(first) {
+                        Err(fault) => return self.broken(fault),
+                        Ok(true) => frames.push(self.finish()),
+                        Ok(false) => {}
+                    }
+                    rest
+                }
+                State::Broken(fault) => return Err(fault),
+            };
+        }
+        Ok(())
+    }
+
+    /// Whether a frame has begun and is not whole.
+    pub fn is_within(&self) -> bool {
+        self.state != State::Transaction || self.digits > 0
+    }
+
+    /// The number of the frame that has begun, once it is whole.
+    pub fn number(&self) -> Option<u32> {
+        let known = !matches!(
+            self.state,
+            State::Transaction | State::Broken(Fault::Transaction)
+        );
+        known.then_some(self.transaction)
+    }
+
+    fn broken(&mut self, fault: Fault) -> Result<(), Fault> {
+        self.state = State::Broken(fault);
+        Err(fault)
+    }
+
+    fn transaction(&mut self, byte: u8) -> Result<(), Fault> {
+        match byte {
+            b'0'..=b'9' if self.digits < DIGITS_MAX => {
+                self.digits += 1;
+                self.transaction = self.transaction * 10 + u32::from(byte - b'0');
+                Ok(())
+            }
+            b' ' if self.transaction > 0 => {
+                self.state = State::Command;
+                Ok(())
+            }
+            _ => Err(Fault::Transaction), // No digit, too many of them, or none.
+        }
+    }
+
+    fn command(&mut self, byte: u8) -> Result<(), Fault> {
+        if byte.is_ascii_alphabetic() && self.command.len() < COMMAND_BYTES_MAX {
+            self.command.push(char::from(byte));
+            return Ok(());
+        }
+        if byte != b' ' || self.command.is_empty() {
+            return Err(Fault::Command);
+        }
+        (self.state, self.digits) = (State::Length, 0);
+        Ok(())
+    }
+
+    /// True where the frame is whole.
+    fn length(&mut self, byte: u8) -> Result<bool, Fault> {
+        let most = self.data_bytes_max.saturating_mul(LENGTH_TO_CAP_MAX);
+        match byte {
+            b'0'..=b'9' if self.digits < DIGITS_MAX => {
+                self.digits += 1;
+                self.length = self.length * 10 + usize::from(byte - b'0');
+                if self.length > most {
+                    return Err(Fault::TooLong(most));
+                }
+                Ok(false)
+            }
+            b' ' if self.digits > 0 => {
+                self.state = match self.length {
+                    0 => State::Trailer,
+                    left => State::Data { left },
+                };
+                Ok(false)
+            }
+            b'\n' if self.digits > 0 && self.length == 0 => Ok(true),
+            _ => Err(Fault::Length), // No digit, too many of them, or none.
+        }
+    }
+
+    fn data<'a>(&mut self, left: usize, input: &'a [u8]) -> &'a [u8] {
+        let (part, rest) = input.split_at(input.len().min(left));
+        let kept = part.len().min(self.data_bytes_max - self.data.len());
+        self.data.extend_from_slice(&part[..kept]);
+        self.skipped += part.len() - kept;
+        self.state = match left - part.len() {
+            0 => State::Trailer,
+            left => State::Data { left },
+        };
+        rest
+    }
+
+    fn finish(&mut self) -> Frame {
+        let frame = Frame {
+            transaction: self.transaction,
+            command: std::mem::take(&mut self.command),
+            data: std::mem::take(&mut self.data),
+            skipped: self.skipped,
+        };
+        *self = Self::new(self.data_bytes_max);
+        frame
+    }
+}
+
+/// The answer to a frame.
+pub(crate) fn answer(out: &mut Vec<u8>, transaction: u32, text: impl fmt::Display) {
+    let text = text.to_string();
+    let space = if text.is_empty() { "" } else { " " };
+    let frame = format!("{transaction} rsp {}{space}{text}\n", text.len());
+    out.extend_from_slice(frame.as_bytes());
+}
+
+/// The server's word that it ends the connection.
+pub(crate) const SERVER_CLOSE: &[u8] = b"0 serverclose 0\n";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CAP: usize = 8;
+
+    fn cut(chunks: &[&[u8]]) -> (Vec<Frame>, Result<(), Fault>, bool) {
+        let mut framer = RelpFramer::new(CAP);
+        let mut frames = Vec::new();
+        let mut outcome = Ok(());
+        for chunk in chunks {
+            outcome = framer.push(chunk, &mut frames);
+        }
+        (frames, outcome, framer.is_within())
+    }
+
+    fn frame(transaction: u32, command: &str, data: &str, skipped: usize) -> Frame {
+        Frame {
+            transaction,
+            command: command.into(),
+            data: data.into(),
+            skipped,
+        }
+    }
+
+    #[test]
+    fn frames_are_cut_and_what_is_none_ends_the_stream() {
+        let letters = "a".repeat(COMMAND_BYTES_MAX);
+        for (input, expected, outcome) in [
+            (
+                "1 syslog 3 a\nb\n",
+                vec![frame(1, "syslog", "a\nb", 0)],
+                Ok(()),
+            ),
+            (
+                "1 open 0\n2 close 0 \n",
+                vec![frame(1, "open", "", 0), frame(2, "close", "", 0)],
+                Ok(()),
+            ),
+            (
+                "999999999 syslog 10 abcdefghij\n",
+                vec![frame(999_999_999, "syslog", "abcdefgh", 2)],
+                Ok(()),
+            ),
+            (
+                &format!("1 {letters} 0\n"),
+                vec![frame(1, &letters, "", 0)],
+                Ok(()),
+            ),
+            (&format!("1 {letters}a 0\n"), vec![], Err(Fault::Command)),
+            ("0 syslog 1 a\n", vec![], Err(Fault::Transaction)),
+            ("1000000000 syslog 1 a\n", vec![], Err(Fault::Transaction)),
+            (" syslog 1 a\n", vec![], Err(Fault::Transaction)),
+            ("\n", vec![], Err(Fault::Transaction)),
+            ("<13>a line\n", vec![], Err(Fault::Transaction)),
+            ("1  1 a\n", vec![], Err(Fault::Command)),
+            ("1 sys_log 1 a\n", vec![], Err(Fault::Command)),
+            ("1 syslog  a\n", vec![], Err(Fault::Length)),
+            ("1 syslog 3\n", vec![], Err(Fault::Length)),
+            ("1 syslog -1 a\n", vec![], Err(Fault::Length)),
+            ("1 syslog 0000000001 a\n", vec![], Err(Fault::Length)),
+            ("1 syslog 129 a", vec![], Err(Fault::TooLong(128))),
+            ("1 syslog 999999999 a", vec![], Err(Fault::TooLong(128))),
+            ("1 a 1 xy\n2 a 0\n", vec![], Err(Fault::Trailer)),
+        ] {
+            let (frames, found, _) = cut(&[input.as_bytes()]);
+            assert_eq!((frames, found), (expected, outcome), "{input:?}");
+        }
+        for (input, within) in [
+            ("1", true),
+            ("1 a 0", true),
+            ("1 a 0\n", false),
+            ("", false),
+        ] {
+            assert_eq!(cut(&[input.as_bytes()]).2, within, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn answers_are_frames() {
+        let mut out = Vec::new();
+        answer(&mut out, 7, "200 OK");
+        answer(&mut out, 8, "");
+        assert_eq!(out, b"7 rsp 6 200 OK\n8 rsp 0\n");
+    }
+
+    proptest! {
+        #[test]
+        fn reads_change_nothing(
+            input in proptest::collection::vec(
+                proptest::sample::select(b"0123 ab\n\xff".to_vec()), 0..60),
+        ) {
+            let whole = cut(&[&input]);
+            let bytes: Vec<&[u8]> = input.chunks(1).collect();
+            prop_assert_eq!(cut(&bytes), whole);
+        }
+
+        #[test]
+        fn what_is_sent_well_formed_comes_out_however_it_is_cut(
+            sent in proptest::collection::vec(
+                (1_u32..1_000_000_000, "[a-z]{1,32}", "[ -~\n]{0,8}"), 0..8),
+            at in 0_usize..300,
+        ) {
+            let mut bytes = Vec::new();
+            let mut expected = Vec::new();
+            for (transaction, command, data) in &sent {
+                let space = if data.is_empty() { "" } else { " " };
+                let text = format!("{transaction} {command} {}{space}{data}\n", data.len());
+                bytes.extend(text.into_bytes());
+                expected.push(frame(*transaction, command, data, 0));
+            }
+            let (first, second) = bytes.split_at(at.min(bytes.len()));
+            prop_assert_eq!(cut(&[first, second]), (expected, Ok(()), false));
+        }
+    }
+}

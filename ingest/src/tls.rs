@@ -1,0 +1,346 @@
+//! TLS for listeners: certificate and key from files, clients' certificates, and their change while it runs.
+//!
+//! Files are looked at again every [`RELOAD_PERIOD`]: what has changed and can be used serves the next
+//! connection, what cannot be used is told, and what was there before goes on. Session tickets are
+//! not given: a sender that never reads would answer its own close with a reset because of them, and
+//! the lines behind it would be lost.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{
+    ClientHello, ResolvesServerCert, WantsServerCert, WebPkiClientVerifier,
+};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::{self, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
+use tokio_rustls::server::TlsStream;
+
+use crate::certificate;
+use crate::metrics::IngestMetrics;
+
+/// Files are looked at this often: a renewed certificate serves within seconds.
+const RELOAD_PERIOD: Duration = Duration::from_secs(5);
+
+/// Largest PEM file: a bundle of all public authorities has a quarter of it.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What a server shows and asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM: the server's certificate, then those between it and its authority.
+    pub certificate: PathBuf,
+    /// PEM: its private key, as PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
+    /// PEM: the authorities whose certificates senders may show; `None`: none is asked for.
+    pub client_ca: Option<PathBuf>,
+    /// Whether a sender without a certificate is refused. One with a wrong certificate always is.
+    pub client_required: bool,
+}
+
+/// Why TLS cannot be served with these files.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeTls {
+    #[error("cannot read {}", .0.display())]
+    Read(PathBuf, #[source] io::Error),
+    #[error("{} has a part that is no PEM", .0.display())]
+    Pem(PathBuf, #[source] pem::Error),
+    #[error(
+        "{} has no certificate; it must be PEM, with `-----BEGIN CERTIFICATE-----`", .0.display()
+    )]
+    NoCertificate(PathBuf),
+    #[error(
+        "{} has no private key that can be used; it must be PEM, without passphrase", .0.display()
+    )]
+    NoKey(PathBuf),
+    #[error("{} has a key of a kind that is not supported; make an ECDSA P-256 one", .0.display())]
+    KeyKind(PathBuf, #[source] rustls::Error),
+    #[error("the key in {} is not that of the certificate in {}", .key.display(), .certificate.display())]
+    KeyMismatch { certificate: PathBuf, key: PathBuf },
+    #[error("{} has a certificate that cannot be used", .0.display())]
+    BadCertificate(PathBuf, #[source] rustls::Error),
+    #[error("{} has no authority that can be used for clients' certificates", .0.display())]
+    BadAuthority(PathBuf, #[source] rustls::server::VerifierBuilderError),
+    #[error("TLS cannot be set up")]
+    Setup(#[source] rustls::Error),
+}
+
+/// What one reading of the files gave.
+struct Loaded {
+    config: Arc<ServerConfig>,
+    /// The same, but no certificate is asked for.
+    plain: Arc<ServerConfig>,
+    key: Arc<CertifiedKey>,
+    stamp: Stamp,
+}
+
+/// What tells that a file has changed: length and time of change, of each.
+type Stamp = Vec<Option<(u64, SystemTime)>>;
+
+/// The server's side of TLS. Clones are one.
+#[derive(Clone)]
+pub struct TlsServer {
+    inner: Arc<Inner>,
+    asks: bool,
+}
+
+struct Inner {
+    files: TlsFiles,
+    loaded: RwLock<Loaded>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TlsServer({})", self.files.certificate.display())
+    }
+}
+
+impl std::fmt::Debug for TlsServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl TlsServer {
+    /// Reads the files. A certificate that has expired is told, and served: clocks may be wrong, and
+    /// senders judge for themselves.
+    pub fn load(files: TlsFiles) -> Result<Self, ServeTls> {
+        let loaded = load(&files)?;
+        warn_of_time(&files, &loaded.key);
+        let loaded = RwLock::new(loaded);
+        Ok(Self {
+            inner: Arc::new(Inner { files, loaded }),
+            asks: true,
+        })
+    }
+
+    /// The same, for senders who prove who they are in another way.
+    #[must_use]
+    pub fn without_clients(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            asks: false,
+        }
+    }
+
+    /// For a server of HTTP, which asks for no certificate. It follows the files, too.
+    pub fn for_http(&self) -> Result<ServerConfig, ServeTls> {
+        Ok(builder()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&self.inner) as _))
+    }
+
+    /// Reads the files again where they have changed; true where others are served now.
+    pub fn reload(&self) -> Result<bool, ServeTls> {
+        let stamp = stamp(&self.inner.files);
+        if self.inner.read().stamp == stamp {
+            return Ok(false);
+        }
+        let loaded = load(&self.inner.files);
+        let mut before = self
+            .inner
+            .loaded
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // What cannot be used is told once, not every few seconds.
+        before.stamp = stamp;
+        let loaded = loaded?;
+        warn_of_time(&self.inner.files, &loaded.key);
+        *before = loaded;
+        Ok(true)
+    }
+
+    /// Follows the files for as long as the process lives.
+    pub async fn follow(self, metrics: IngestMetrics) {
+        metrics.certificate_expiry(self.expiry());
+        loop {
+            tokio::time::sleep(RELOAD_PERIOD).await;
+            match self.reload() {
+                Ok(false) => continue,
+                Ok(true) => {
+                    tracing::info!("the changed certificate is served from now on");
+                    metrics.tls_reloaded("used");
+                }
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::error!(%error, cause, "the certificate of before goes on");
+                    metrics.tls_reloaded("refused");
+                }
+            }
+            metrics.certificate_expiry(self.expiry());
+        }
+    }
+
+    /// When the certificate ends, in seconds since 1970.
+    fn expiry(&self) -> i64 {
+        let loaded = self.inner.read();
+        let validity = loaded
+            .key
+            .cert
+            .first()
+            .and_then(|c| certificate::validity(c));
+        validity.map_or(0, |(_, end)| end)
+    }
+
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = {
+            let loaded = self.inner.read();
+            Arc::clone(if self.asks {
+                &loaded.config
+            } else {
+                &loaded.plain
+            })
+        };
+        TlsAcceptor::from(config).accept(stream).await
+    }
+}
+
+impl Inner {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Loaded> {
+        // What is written there is written whole.
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ResolvesServerCert for Inner {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.read().key))
+    }
+}
+
+/// Written in Rust and C alone, so that a C compiler is all that a build needs.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn load(files: &TlsFiles) -> Result<Loaded, ServeTls> {
+    // Taken first: what changes while it is read is read again.
+    let stamp = stamp(files);
+    let key = Arc::new(certified_key(files)?);
+    let plain = Arc::new(serving(builder()?.with_no_client_auth(), &key));
+    let config = match &files.client_ca {
+        None => Arc::clone(&plain),
+        Some(file) => {
+            let roots = Arc::new(authorities(file)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+            let verifier = if files.client_required {
+                verifier
+            } else {
+                verifier.allow_unauthenticated()
+            };
+            let verifier = verifier.build();
+            let verifier = verifier.map_err(|e| ServeTls::BadAuthority(file.clone(), e))?;
+            let asking = builder()?.with_client_cert_verifier(verifier);
+            Arc::new(serving(asking, &key))
+        }
+    };
+    Ok(Loaded {
+        config,
+        plain,
+        key,
+        stamp,
+    })
+}
+
+fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, ServeTls> {
+    ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(ServeTls::Setup)
+}
+
+fn serving(
+    builder: ConfigBuilder<ServerConfig, WantsServerCert>,
+    key: &Arc<CertifiedKey>,
+) -> ServerConfig {
+    let resolver = SingleCertAndKey::from(Arc::clone(key));
+    let mut config = builder.with_cert_resolver(Arc::new(resolver));
+    config.send_tls13_tickets = 0;
+    config
+}
+
+fn certified_key(files: &TlsFiles) -> Result<CertifiedKey, ServeTls> {
+    let TlsFiles {
+        certificate, key, ..
+    } = files;
+    let chain = certificates(certificate)?;
+    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => ServeTls::NoKey(key.clone()),
+        error => ServeTls::Pem(key.clone(), error),
+    })?;
+    let signing = ring::sign::any_supported_type(&private);
+    let signing = signing.map_err(|error| ServeTls::KeyKind(key.clone(), error))?;
+    let certified = CertifiedKey::new(chain, signing);
+    match certified.keys_match() {
+        // Unknown: of a kind of key that tells nothing of itself.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+            Ok(certified)
+        }
+        Err(rustls::Error::InconsistentKeys(_)) => Err(ServeTls::KeyMismatch {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        }),
+        Err(error) => Err(ServeTls::BadCertificate(certificate.clone(), error)),
+    }
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, ServeTls> {
+    let text = read(file)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let chain = chain.map_err(|error| ServeTls::Pem(file.to_owned(), error))?;
+    if chain.is_empty() {
+        return Err(ServeTls::NoCertificate(file.to_owned()));
+    }
+    Ok(chain)
+}
+
+fn authorities(file: &Path) -> Result<RootCertStore, ServeTls> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(file)? {
+        let added = roots.add(authority);
+        added.map_err(|error| ServeTls::BadCertificate(file.to_owned(), error))?;
+    }
+    Ok(roots)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, ServeTls> {
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|f| f.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
+    read.map_err(|error| ServeTls::Read(file.to_owned(), error))?;
+    Ok(bytes)
+}
+
+fn stamp(files: &TlsFiles) -> Stamp {
+    let of = |file: &PathBuf| {
+        let metadata = std::fs::metadata(file).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    };
+    let all = [
+        Some(&files.certificate),
+        Some(&files.key),
+        files.client_ca.as_ref(),
+    ];
+    all.into_iter().flatten().map(of).collect()
+}
+
+fn warn_of_time(files: &TlsFiles, key: &CertifiedKey) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    let file = files.certificate.display();
+    match key.cert.first().and_then(|c| certificate::validity(c)) {
+        Some((_, end)) if end < now => {
+            tracing::warn!(%file, "the certificate has expired; senders that look will not come");
+        }
+        Some((start, _)) if start > now => {
+            tracing::warn!(%file, "the certificate is not valid yet; is the clock right?");
+        }
+        Some(_) => {}
+        None => tracing::warn!(%file, "the certificate says nothing of its time"),
+    }
+}
