@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_operators::{Clock, CorrelateNote, Counts, Note, Texts};
+use weir_operators::{Clock, CorrelateNote, Counts, Note, Texts, Tried};
 use weir_schema::{
     AlertId, AlertRecord, AlertRow, AlertState, Cause, Change, ChangeKind, Commit, Epoch, Level,
+    WhatIfId,
 };
 
 use crate::port::{Frames, Ledger, PortFault};
@@ -31,6 +32,8 @@ pub struct EpochOutput {
     pub clocks: Vec<Clock>,
     pub counts: Counts,
     pub state: Option<(usize, usize)>,
+    /// What is kept apart from alerts.
+    pub what_ifs: Vec<(WhatIfId, Tried)>,
 }
 
 impl Collected {
@@ -53,6 +56,9 @@ impl Collected {
             match note {
                 CorrelateNote::Retracted(alert, cause) => output.retractions.push((*alert, *cause)),
                 CorrelateNote::Counts(counts) => output.counts.add(counts),
+                CorrelateNote::WhatIf(what_if, tried) => {
+                    output.what_ifs.push((*what_if, tried.clone()));
+                }
                 CorrelateNote::Size(groups, bytes) => output.state = Some((*groups, *bytes)),
             }
         }
@@ -82,6 +88,7 @@ impl EpochOutput {
         self.retractions.extend(other.retractions);
         self.notes.extend(other.notes);
         self.clocks.extend(other.clocks);
+        self.what_ifs.extend(other.what_ifs);
         self.counts.add(&other.counts);
         self.state = match (self.state, other.state) {
             (Some(ours), Some(theirs)) => Some((ours.0 + theirs.0, ours.1 + theirs.1)),

@@ -1,10 +1,11 @@
 //! The rule book: rule entries in, plans and their changes out; and what an event means to them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use weir_schema::{
-    Control, Event, EventTime, GroupField, GroupKey, Plan, PlanId, RuleId, TenantKey,
+    Basis, Control, Event, EventTime, GroupField, GroupKey, Hearer, Plan, PlanId, RuleId,
+    TenantKey, WhatIfId,
 };
 
 use crate::admit::{VERSIONS_MAX, admit, unreached};
@@ -18,6 +19,7 @@ use crate::plans::{Catalog, Entry, Version};
 use crate::settings::{Placeholders, SETTINGS_CHANGES_MAX, Settings};
 use crate::sources::LogSources;
 use crate::summary::{RuleSummary, summary};
+use crate::what_if::WhatIf;
 
 /// All rules that were ever put and not removed. A clone shares everything until it is changed.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,7 @@ struct Inner {
     /// Built at the first use after a change, so that loading many rules builds it once.
     index: OnceLock<Arc<Index>>,
     sources: Option<Arc<LogSources>>,
+    what_ifs: BTreeMap<WhatIfId, Arc<WhatIf>>,
 }
 
 /// What an entry did.
@@ -39,6 +42,8 @@ pub struct Applied {
     pub diagnostics: Vec<Diagnostic>,
     /// In order of rule id; for one rule removals first, then plans by `since`.
     pub changes: Vec<PlanChange>,
+    /// The rules whose plans were derived anew.
+    pub touched: BTreeSet<RuleId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,17 +78,35 @@ impl RuleBook {
             | Control::Delivered(_)
             | Control::Finish => Applied::default(),
             Control::Settings { text, since } => self.set(text, *since),
+            Control::WhatIfPut {
+                id,
+                changes,
+                since,
+                from_journal,
+            } => self.put_what_if(*id, (*since, changes), *from_journal),
+            Control::WhatIfPromote { id } => self.promote_what_if(*id),
+            Control::WhatIfDrop { id } => {
+                self.what_ifs_mut().remove(id);
+                Applied::default()
+            }
         }
     }
 
-    /// Plans in order of id, with those that have ended.
+    /// Plans in order of id, with those that have ended; without those of what-ifs.
     pub fn plans(&self) -> impl Iterator<Item = &Plan> {
-        self.index().plans.iter().map(|live| &live.plan)
+        let plans = self.index().plans.iter().map(|live| &live.plan);
+        plans.filter(|plan| !matches!(plan.hearer, Hearer::WhatIf(_)))
     }
 
+    /// The plan of this id, be it of a what-if.
     #[must_use]
     pub fn plan(&self, id: PlanId) -> Option<&Plan> {
-        self.index().plan(id).map(|live| &live.plan)
+        self.live(id).map(|live| &live.plan)
+    }
+
+    fn live(&self, id: PlanId) -> Option<&LivePlan> {
+        let runs = self.index().plan(id);
+        runs.or_else(|| self.shadow(id).map(|shadow| &*shadow.live))
     }
 
     /// Matches and facts of the event; with `only`, facts of those plans alone, and no matches.
@@ -107,7 +130,7 @@ impl RuleBook {
         group: GroupKey,
     ) -> Option<Vec<GroupField>> {
         let index = self.index();
-        let live = index.plan(plan)?;
+        let live = self.live(plan)?;
         let names = live.plan.group_by.as_slice();
         index.views(live, event).iter().find_map(|(view, source)| {
             let mut found = None;
@@ -138,7 +161,13 @@ impl RuleBook {
 
     pub(crate) fn index(&self) -> &Arc<Index> {
         let inner = &*self.inner;
-        let new = || Arc::new(Index::new(&inner.catalog, self.sources()));
+        let new = || {
+            // Shadows that share the facts of a plan need none of their own.
+            let shadows = inner.what_ifs.values().flat_map(|one| &one.shadows);
+            let shadows = shadows.filter(|shadow| !matches!(shadow.basis, Basis::Groups(_)));
+            let shadows = shadows.map(|shadow| shadow.live.clone()).collect();
+            Arc::new(Index::new(&inner.catalog, shadows, self.sources()))
+        };
         inner.index.get_or_init(new)
     }
 
@@ -245,9 +274,14 @@ impl RuleBook {
         let stale: Vec<RuleId> = std::iter::once(id.clone()).chain(stale).collect();
         touched.append(&mut revise(catalog, &stale, &mut diagnostics));
         let changes = replan(catalog, &touched, (id, &gone), &mut diagnostics);
+        let name = catalog.rules.get(id).and_then(Entry::current);
+        let name = name.and_then(|current| current.document.name.as_deref());
+        touched.extend(name.map(RuleId::from));
+        self.overtake(&touched);
         Applied {
             diagnostics,
             changes,
+            touched,
         }
     }
 
@@ -276,10 +310,49 @@ impl RuleBook {
         let touched = revise(catalog, &stale, &mut diagnostics);
         let changes = replan(catalog, &touched, (&"".into(), &[]), &mut diagnostics);
         Arc::make_mut(&mut self.inner).sources = Some(Arc::new(sources));
+        self.overtake(&touched);
         Applied {
             diagnostics,
             changes,
+            touched,
         }
+    }
+
+    /// Ends what-ifs that bear on rules that have changed.
+    fn overtake(&mut self, touched: &BTreeSet<RuleId>) {
+        if self
+            .what_ifs()
+            .values()
+            .any(|one| one.bears_on_any(touched))
+        {
+            self.what_ifs_mut()
+                .retain(|_, one| !one.bears_on_any(touched));
+        }
+    }
+
+    /// The what-ifs that run.
+    #[must_use]
+    pub fn what_ifs(&self) -> &BTreeMap<WhatIfId, Arc<WhatIf>> {
+        &self.inner.what_ifs
+    }
+
+    pub(crate) fn what_ifs_mut(&mut self) -> &mut BTreeMap<WhatIfId, Arc<WhatIf>> {
+        let inner = Arc::make_mut(&mut self.inner);
+        inner.index = OnceLock::new();
+        &mut inner.what_ifs
+    }
+
+    /// The rules, to try changes on.
+    pub(crate) fn without_what_ifs(&self) -> Self {
+        let mut copy = self.clone();
+        if !copy.what_ifs().is_empty() {
+            copy.what_ifs_mut().clear();
+        }
+        copy
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.inner.catalog
     }
 
     /// The catalog, to be changed.
@@ -369,7 +442,7 @@ fn differences(old: &[Arc<LivePlan>], new: &[Arc<LivePlan>], changes: &mut Vec<P
 fn refused(diagnostics: Vec<Diagnostic>) -> Applied {
     Applied {
         diagnostics,
-        changes: Vec::new(),
+        ..Applied::default()
     }
 }
 

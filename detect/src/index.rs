@@ -103,11 +103,17 @@ struct Hit {
 }
 
 impl Index {
-    pub(crate) fn new(catalog: &Catalog, sources: &LogSources) -> Self {
+    /// `shadows` are plans of what-ifs.
+    pub(crate) fn new(
+        catalog: &Catalog,
+        shadows: Vec<Arc<LivePlan>>,
+        sources: &LogSources,
+    ) -> Self {
         let mut plans: Vec<Arc<LivePlan>> = catalog
             .rules
             .values()
             .flat_map(|entry| entry.plans.iter().cloned())
+            .chain(shadows)
             .collect();
         plans.sort_by_key(|live| live.plan.id);
         let mut watches: BTreeMap<(RuleId, Shape), Watch> = BTreeMap::new();

@@ -13,7 +13,7 @@ use crate::plans::{Entry, Version};
 const RULE_TIMESPAN: Span = Span::seconds(600);
 
 /// A plan with what it takes to find its facts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LivePlan {
     pub plan: Plan,
     /// In order of member.

@@ -11,12 +11,12 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use weir_detect::{Detected, Detector, PlanChange, RuleBook};
+use weir_detect::{Detected, Detector, PlanChange, RuleBook, WhatIf};
 use weir_parse::{Context, Zone};
 use weir_schema::{
-    Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, EvidenceItem, Fact, FactValue,
-    Level, LogSource, Plan, PlanId, PlanKind, Position, Problem, RuleId, RuleVersion, SourceBounds,
-    SourceKey, Span, TenantKey, TimeBounds,
+    Basis, Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, EvidenceItem, Fact,
+    FactValue, Level, LogSource, Plan, PlanId, PlanKind, Position, Problem, RuleId, RuleVersion,
+    SourceBounds, SourceKey, Span, TenantKey, TimeBounds, WhatIfId,
 };
 
 use crate::clock::Observation;
@@ -83,6 +83,8 @@ pub struct Emit {
 /// Level of a version of a plan that was put in place in an epoch, as a row of the collection of
 /// rules.
 pub type RuleRow = ((PlanId, Epoch, RuleVersion), Level);
+
+type WhatIfs = BTreeMap<WhatIfId, Arc<WhatIf>>;
 
 /// The streams that leave the decoder.
 pub struct Decoded<'scope> {
@@ -248,10 +250,22 @@ impl Decoder {
     }
 
     fn control(&mut self, epoch: Epoch, control: &Control, out: &mut Out) {
+        let before = self.book.what_ifs().clone();
         let applied = self.book.apply(control);
         let told = !self.silences.is_empty();
+        let mut promoted = self.promoted(&before, control);
+        self.begin_what_if(&before, control, out);
         for change in applied.changes {
             match change {
+                PlanChange::Put { plan, .. } if promoted.contains_key(&plan.id) => {
+                    let from = promoted.remove(&plan.id).unwrap_or(plan.id);
+                    if plan.kind == PlanKind::Silence {
+                        self.silences.insert(plan.id);
+                    }
+                    self.put_row(epoch, &plan, out);
+                    let plan = Arc::new(plan);
+                    out.directives.push(Directive::Adopt { plan, from });
+                }
                 PlanChange::Put { plan, backfill } => {
                     if backfill {
                         self.fresh.push(plan.id);
@@ -272,6 +286,7 @@ impl Decoder {
                 }
             }
         }
+        self.end_what_ifs(&before, out);
         let tell = !self.silences.is_empty();
         if tell != told {
             out.observations.push(Observation::Tell(tell));
@@ -307,6 +322,9 @@ impl Decoder {
             Control::Finish => out.observations.push(Observation::Finish),
             // What they change is in the book; where sinks stand bears on no result.
             Control::Delivered(_)
+            | Control::WhatIfPut { .. }
+            | Control::WhatIfPromote { .. }
+            | Control::WhatIfDrop { .. }
             | Control::RulePut { .. }
             | Control::RuleDisable { .. }
             | Control::RuleRemove { .. }
@@ -315,6 +333,52 @@ impl Decoder {
         let diagnostics = applied.diagnostics.iter();
         out.notes
             .extend(diagnostics.map(|diagnostic| Note::Diagnostic(diagnostic.to_string())));
+    }
+
+    /// The plans of a what-if that is promoted, by those that they are to become.
+    fn promoted(&self, before: &WhatIfs, control: &Control) -> BTreeMap<PlanId, PlanId> {
+        let Control::WhatIfPromote { id } = control else {
+            return BTreeMap::new();
+        };
+        let shadows = before.get(id).into_iter().flat_map(|one| &one.shadows);
+        shadows.map(|one| (one.of, one.plan.id)).collect()
+    }
+
+    /// Puts the plans of a what-if beside the others.
+    fn begin_what_if(&mut self, before: &WhatIfs, control: &Control, out: &mut Out) {
+        let Control::WhatIfPut { id, .. } = control else {
+            return;
+        };
+        let what_if = self.book.what_ifs().get(id).cloned();
+        let Some(what_if) = what_if.filter(|_| !before.contains_key(id)) else {
+            return; // Refused.
+        };
+        for shadow in &what_if.shadows {
+            if shadow.basis == Basis::Journal {
+                self.fresh.push(shadow.plan.id);
+            }
+            if shadow.plan.kind == PlanKind::Silence {
+                self.silences.insert(shadow.plan.id);
+            }
+            out.directives.push(Directive::Shadow {
+                plan: Arc::new(shadow.plan.clone()),
+                basis: shadow.basis,
+            });
+        }
+    }
+
+    /// Takes the plans of what-ifs away that are no more.
+    fn end_what_ifs(&mut self, before: &WhatIfs, out: &mut Out) {
+        for (id, what_if) in before {
+            if self.book.what_ifs().contains_key(id) {
+                continue;
+            }
+            for shadow in &what_if.shadows {
+                self.silences.remove(&shadow.plan.id);
+                // One that became another plan is not there any more.
+                out.directives.push(Directive::Remove(shadow.plan.id));
+            }
+        }
     }
 
     fn put_row(&mut self, epoch: Epoch, plan: &Plan, out: &mut Out) {

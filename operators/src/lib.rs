@@ -16,7 +16,7 @@ pub mod reference;
 
 pub use alerts::alerts;
 pub use clock::{Clock, Clocks, Move, clocks};
-pub use correlate::{CorrelateNote, Correlator, Counts, Directive, correlate};
+pub use correlate::{CorrelateNote, Correlator, Counts, Directive, Tried, correlate};
 pub use decode::{BatchNote, Emit, Note, Reading, Work, decode};
 pub use sources::{SourceNote, Trouble, Troubles, sources};
 pub use texts::Texts;

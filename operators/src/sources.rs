@@ -505,6 +505,7 @@ impl Source {
             tenant,
             group,
             state: AlertState::Confirmed,
+            from: first.time,
             first: first.time,
             last: last.time,
             count,

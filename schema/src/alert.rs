@@ -102,6 +102,8 @@ pub struct AlertRow {
     pub tenant: TenantKey,
     pub group: GroupKey,
     pub state: AlertState,
+    /// Its first firing anchor.
+    pub from: EventTime,
     /// Event time of the first and last member event in the union of its firing windows.
     pub first: EventTime,
     pub last: EventTime,

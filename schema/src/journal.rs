@@ -156,6 +156,22 @@ pub enum Control {
         /// Events before it are read under what was said before.
         since: EventTime,
     },
+    /// Tries changes of rules beside the rules: what they would say is kept apart until they are
+    /// promoted or dropped.
+    WhatIfPut {
+        id: crate::id::WhatIfId,
+        /// In the order in which they would be made.
+        changes: Vec<crate::what_if::RuleChange>,
+        /// Where the rules that they put begin.
+        since: EventTime,
+        /// Whether earlier events may be read again for it. Else it is refused where it cannot be
+        /// worked out from what correlations still hold.
+        from_journal: bool,
+    },
+    /// Its changes are made, as if that had been done when it was put.
+    WhatIfPromote { id: crate::id::WhatIfId },
+    /// It is over, and nothing has changed.
+    WhatIfDrop { id: crate::id::WhatIfId },
     /// How far a sink has come, so that a rebuilt store does not send twice. Bears on no result.
     Delivered(Delivered),
     /// When a source is in trouble; written at every start, in place of what was written before.

@@ -22,6 +22,8 @@ pub mod records;
 
 pub mod said;
 
+pub mod what_if;
+
 pub mod zeek;
 
 pub use alert::{
@@ -43,4 +45,5 @@ pub use rule::{
     Bound, Decimal, Fact, FactValue, Hearer, Level, Member, Plan, PlanKind, Statistic, ValueBound,
 };
 pub use time::{EventTime, ReceiveTime, Span};
+pub use what_if::{Basis, RuleChange};
 pub use zeek::{HEADER_BYTES_MAX as ZEEK_HEADER_BYTES_MAX, ZeekLog};

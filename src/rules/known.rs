@@ -203,6 +203,9 @@ impl Known {
             | Control::Settings { .. }
             | Control::SelfAlerts(_)
             | Control::Delivered(_)
+            | Control::WhatIfPut { .. }
+            | Control::WhatIfPromote { .. }
+            | Control::WhatIfDrop { .. }
             | Control::Finish => {}
         }
     }

@@ -18,7 +18,7 @@ pub struct Summary {
 }
 
 /// Firing anchors whose gaps are no longer than the timespan.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Episode {
     /// First and last firing anchor.
     pub from: i64,
@@ -30,7 +30,7 @@ pub struct Episode {
 }
 
 /// The alert as which an episode was said aloud.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Said {
     /// First firing anchor of the episode when `row` was said.
     pub from: i64,

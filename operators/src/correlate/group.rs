@@ -12,11 +12,14 @@
 //! of the others reach back to `frozen - w`, so entries before that may go, once the part of each
 //! episode that lies before `frozen` is held as a summary.
 
-use weir_schema::Evidence;
+use std::sync::Arc;
+
+use weir_schema::{AlertRow, AlertState, Evidence};
 
 use super::episode::{Episode, Said, Stretch, Summary, assign, glue};
 use super::evidence::{evidence, head};
 use super::fault::{self, Fault};
+use super::identity::{Waits, source_at};
 use super::run::{Entry, Run};
 use super::tail::Tail;
 use super::windows::Condition;
@@ -65,6 +68,17 @@ impl Group {
             frozen,
             touched: false,
             expected: false,
+        }
+    }
+
+    /// A group that holds and has said the same; between epochs.
+    pub fn copy(&self) -> Self {
+        Self {
+            run: self.run.copy(),
+            others: self.others.copy(),
+            tail: Tail::default(),
+            episodes: self.episodes.clone(),
+            ..Self::new(self.frozen)
         }
     }
 
@@ -249,6 +263,14 @@ impl Group {
         self.frozen = line;
     }
 
+    /// What was said of the episodes that [`Self::forget`] would drop.
+    pub fn bygone(&self, condition: &Condition) -> Vec<Arc<AlertRow>> {
+        let line = self.frozen.saturating_sub(condition.timespan);
+        let gone = self.episodes.iter().filter(|episode| episode.to < line);
+        let said = gone.filter_map(|episode| episode.said.as_ref());
+        said.filter_map(|said| said.row.clone()).collect()
+    }
+
     /// Forgets what no anchor at or after `frozen` can see. What was said stands.
     pub fn forget(&mut self, condition: &Condition) {
         let mut line = self.frozen.saturating_sub(condition.timespan);
@@ -293,6 +315,25 @@ impl Group {
             evidence: evidence((head.clone(), 0), tail, members),
         };
         (summary, low)
+    }
+
+    /// What the alerts wait for that were said last.
+    pub fn waits(&self) -> Waits {
+        let mut waits = Waits::default();
+        for episode in &self.episodes {
+            let row = episode.said.as_ref().and_then(|said| said.row.as_ref());
+            match row.map(|row| row.state) {
+                Some(AlertState::Provisional) => waits.provisional.push(episode.from),
+                Some(AlertState::Blind) => {
+                    let source = source_at(self, episode.to);
+                    waits
+                        .blind
+                        .extend(source.map(|source| (source, episode.to)));
+                }
+                Some(AlertState::Confirmed | AlertState::SupersededBy(_)) | None => {}
+            }
+        }
+        waits
     }
 
     /// Whether nothing of the group needs keeping.

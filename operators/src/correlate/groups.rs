@@ -105,16 +105,20 @@ impl Groups {
     }
 
     pub fn remove(&mut self, slot: Slot, plan: PlanId) {
+        drop(self.take(slot, plan));
+    }
+
+    /// Gives a group of a plan out of what is kept.
+    pub fn take(&mut self, slot: Slot, plan: PlanId) -> Option<Keyed> {
         let place = slot.0 as usize;
-        let found = self.chunks.get_mut(place / CHUNK);
-        let taken = found.and_then(|chunk| chunk.get_mut(place % CHUNK)?.take());
-        if let Some(keyed) = taken {
-            self.index.remove(&StateKey::of(plan, keyed.key));
-            self.free.push(slot);
-            if self.index.capacity() > 4 * self.index.len().max(CHUNK) {
-                self.index.shrink_to(2 * self.index.len());
-            }
+        let chunk = self.chunks.get_mut(place / CHUNK)?;
+        let keyed = chunk.get_mut(place % CHUNK)?.take()?;
+        self.index.remove(&StateKey::of(plan, keyed.key));
+        self.free.push(slot);
+        if self.index.capacity() > 4 * self.index.len().max(CHUNK) {
+            self.index.shrink_to(2 * self.index.len());
         }
+        Some(keyed)
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Keyed)> {

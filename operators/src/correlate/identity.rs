@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_schema::{
-    AlertId, AlertRow, AlertState, Cause, Epoch, EventTime, Evidence, GroupKey, SourceKey,
+    AlertId, AlertRow, AlertState, Cause, Epoch, EventTime, Evidence, GroupKey, Hearer, SourceKey,
     TenantKey,
 };
 
@@ -43,7 +43,10 @@ impl Speaker<'_> {
     /// Takes back alerts whose episodes are gone.
     pub fn take_back(&mut self, gone: &mut Vec<Said>) {
         for said in gone.drain(..) {
-            self.output.retractions.push((said.alert, self.cause));
+            // What a what-if takes back is no retraction of the alert of that name.
+            if !matches!(self.running.plan.hearer, Hearer::WhatIf(_)) {
+                self.output.retractions.push((said.alert, self.cause));
+            }
             if fault::active(Fault::DroppedRetraction) {
                 continue;
             }
@@ -154,6 +157,7 @@ impl Speaker<'_> {
             tenant: self.tenant,
             group: self.group,
             state: self.state(group, episode),
+            from: EventTime(episode.from.saturating_sub(condition.delay)),
             first: EventTime(measure.first.saturating_sub(condition.delay)),
             last: EventTime(measure.last.saturating_sub(condition.delay)),
             count: measure.count,
@@ -188,7 +192,7 @@ impl Speaker<'_> {
 }
 
 /// The source of the event whose silence is concluded at `anchor`.
-fn source_at(group: &Group, anchor: i64) -> Option<SourceKey> {
+pub fn source_at(group: &Group, anchor: i64) -> Option<SourceKey> {
     let entries = group.run.entries();
     let last = group.run.up_to(anchor).checked_sub(1)?;
     let entry = entries.get(last).filter(|entry| entry.time == anchor)?;
@@ -206,7 +210,7 @@ fn begun(mut evidence: Evidence, delay: i64) -> Evidence {
 }
 
 /// Whether two rows say the same, whatever made them be said.
-fn alike(old: &AlertRow, new: &AlertRow) -> bool {
+pub(super) fn alike(old: &AlertRow, new: &AlertRow) -> bool {
     old.alert == new.alert
         && old.count == new.count
         && old.last == new.last

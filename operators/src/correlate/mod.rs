@@ -16,6 +16,7 @@ mod order;
 mod plans;
 mod run;
 mod seen;
+mod shadow;
 mod tail;
 mod values;
 mod windows;
@@ -29,7 +30,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_schema::{
-    AlertId, AlertRow, Cause, Epoch, EventTime, Fact, GroupKey, Plan, PlanId, SourceKey, TenantKey,
+    AlertId, AlertRow, Basis, Cause, Epoch, EventTime, Fact, GroupKey, Plan, PlanId, SourceKey,
+    TenantKey, WhatIfId,
 };
 
 use crate::clock::Clock;
@@ -40,6 +42,7 @@ use groups::{Groups, Keyed, Slot, StateKey};
 use identity::Heard;
 use plans::Running;
 use run::Entry;
+use shadow::Bygone;
 use windows::Condition;
 
 /// Most groups of one plan. Beyond it a new group is refused and counted, and the rule is incomplete.
@@ -55,6 +58,10 @@ pub enum Directive {
     Put(Arc<Plan>),
     /// The plan and all it said is gone.
     Remove(PlanId),
+    /// A new plan of a what-if.
+    Shadow { plan: Arc<Plan>, basis: Basis },
+    /// A plan of a what-if takes the place of the plan that it was tried for, or becomes one.
+    Adopt { plan: Arc<Plan>, from: PlanId },
     /// Watermark and settled line of a tenant, from the end of this epoch on.
     Clock(Clock),
     /// How far a source has been heard to tell. Comes where some plan is about silence.
@@ -68,6 +75,15 @@ pub struct Output {
     pub rows: Vec<(Arc<AlertRow>, isize)>,
     /// Why alerts went that have no row any more.
     pub retractions: Vec<(AlertId, Cause)>,
+    pub counts: Counts,
+    pub what_ifs: BTreeMap<WhatIfId, Tried>,
+}
+
+/// What an epoch has to say to a what-if.
+#[derive(Clone, Debug, Default)]
+pub struct Tried {
+    /// Rows with +1 or -1.
+    pub rows: Vec<(Arc<AlertRow>, isize)>,
     pub counts: Counts,
 }
 
@@ -108,6 +124,12 @@ pub struct Correlator {
     groups_max: Option<usize>,
     /// Most groups that any shard of any plan ever had.
     fullest: usize,
+    /// The plans of what-ifs.
+    shadows: BTreeMap<PlanId, WhatIfId>,
+    /// The slots of shadows that share the facts of another plan, by the slot of that.
+    followers: BTreeMap<u32, Vec<u32>>,
+    /// By the slot of a shadow.
+    bygone: BTreeMap<u32, Bygone>,
 }
 
 impl Correlator {
@@ -133,6 +155,8 @@ impl Correlator {
             match directive {
                 Directive::Put(plan) => self.put(epoch, plan, &mut output),
                 Directive::Remove(plan) => self.remove(*plan, &mut output),
+                Directive::Shadow { plan, basis } => self.shadow(epoch, plan, *basis, &mut output),
+                Directive::Adopt { plan, from } => self.adopt(epoch, plan, *from, &mut output),
                 Directive::Clock(_) | Directive::Heard(..) => {}
             }
         }
@@ -140,9 +164,9 @@ impl Correlator {
             // Who comes first decides who is refused, and workers hand facts on in any order.
             let mut sorted = facts.to_vec();
             sorted.sort_unstable();
-            self.take_in(&sorted, &mut output.counts);
+            self.take_in(&sorted, &mut output);
         } else {
-            self.take_in(facts, &mut output.counts);
+            self.take_in(facts, &mut output);
         }
         self.settle(epoch, &mut output);
         for directive in directives {
@@ -155,6 +179,7 @@ impl Correlator {
                 self.advance(epoch, *clock, &mut output);
             }
         }
+        self.hand_apart(directives, &mut output);
         output
     }
 
@@ -164,17 +189,23 @@ impl Correlator {
     }
 
     /// Pushes facts to their groups, and lists the groups that this touches.
-    fn take_in(&mut self, facts: &[Fact], counts: &mut Counts) {
-        counts.facts += facts.len() as u64;
+    fn take_in(&mut self, facts: &[Fact], output: &mut Output) {
         let mut known: Option<(PlanId, u32)> = None;
+        let mut shadow: Option<WhatIfId> = None;
         let mut clock: Option<Clock> = None;
         for fact in facts {
             let slot = match known {
                 Some((plan, slot)) if plan == fact.plan => slot,
                 _ => match self.slots.get(&fact.plan) {
-                    Some(slot) => *slot,
+                    Some(slot) => {
+                        shadow = self.shadows.get(&fact.plan).copied();
+                        *slot
+                    }
                     // The plan was removed in this very epoch, or its facts outlived it.
-                    None => continue,
+                    None => {
+                        output.counts.facts += 1;
+                        continue;
+                    }
                 },
             };
             known = Some((fact.plan, slot));
@@ -183,6 +214,11 @@ impl Correlator {
                 _ => clock_of(&self.clocks, fact.tenant),
             };
             clock = Some(now);
+            let counts = match shadow {
+                Some(what_if) => &mut output.what_ifs.entry(what_if).or_default().counts,
+                None => &mut output.counts,
+            };
+            counts.facts += 1;
             if fact.time < now.settled {
                 counts.not_re_evaluated += 1;
                 continue;
@@ -191,6 +227,9 @@ impl Correlator {
                 counts.late += 1;
             }
             self.push(slot, fact, &now, counts);
+            if !self.followers.is_empty() {
+                self.follow(slot, fact, &now, output);
+            }
         }
     }
 
@@ -325,7 +364,7 @@ impl Correlator {
             self.calendar.wait(keyed.tenant, waits, place);
         }
         for place in self.calendar.due(clock.tenant, clock.settled.0) {
-            self.forget(place, &clock);
+            self.forget(place, &clock, output);
         }
     }
 
@@ -359,7 +398,7 @@ impl Correlator {
         }
     }
 
-    fn forget(&mut self, place: Slot, clock: &Clock) {
+    fn forget(&mut self, place: Slot, clock: &Clock, output: &mut Output) {
         let found = self.groups.get_mut(place);
         let Some(keyed) = found.filter(|keyed| keyed.tenant == clock.tenant) else {
             return;
@@ -368,6 +407,12 @@ impl Correlator {
             return;
         };
         keyed.group.freeze(clock.settled.0, &running.condition);
+        let slot = keyed.plan;
+        let bygone = if self.shadows.is_empty() {
+            Vec::new()
+        } else {
+            keyed.group.bygone(&running.condition)
+        };
         keyed.group.forget(&running.condition);
         keyed.group.expected = false;
         if keyed.group.is_empty() {
@@ -377,6 +422,7 @@ impl Correlator {
             self.calendar
                 .expect(keyed.tenant, place, &mut keyed.group, &running.condition);
         }
+        self.remember(slot, bygone, output);
     }
 }
 

@@ -10,9 +10,9 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Broadcast;
-use weir_schema::{AlertId, AlertRow, Cause, Epoch, Fact};
+use weir_schema::{AlertId, AlertRow, Cause, Epoch, Fact, WhatIfId};
 
-use super::{Correlator, Counts, Directive, route};
+use super::{Correlator, Counts, Directive, Tried, route};
 
 /// Rows as differential updates, and what belongs beside them.
 pub struct Correlated<'scope> {
@@ -25,6 +25,7 @@ pub struct Correlated<'scope> {
 pub enum CorrelateNote {
     Retracted(AlertId, Cause),
     Counts(Counts),
+    WhatIf(WhatIfId, Tried),
     /// Groups held by this worker and their bytes.
     Size(usize, usize),
 }
@@ -81,6 +82,9 @@ pub fn correlate<'scope>(
                     }
                     for (alert, cause) in said.retractions {
                         session.give(Said::Note(CorrelateNote::Retracted(alert, cause)));
+                    }
+                    for (what_if, tried) in said.what_ifs {
+                        session.give(Said::Note(CorrelateNote::WhatIf(what_if, tried)));
                     }
                     session.give(Said::Note(CorrelateNote::Counts(said.counts)));
                     if epoch % SIZE_EVERY_EPOCHS == 0 {

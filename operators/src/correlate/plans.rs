@@ -135,6 +135,9 @@ impl Correlator {
             return;
         };
         self.plans[slot as usize] = None;
+        self.forget_followers(slot);
+        self.bygone.remove(&slot);
+        let shadow = self.shadows.contains_key(&plan);
         let mut removed = Vec::new();
         for (place, keyed) in self.groups.iter_mut() {
             if keyed.plan != slot {
@@ -148,7 +151,9 @@ impl Correlator {
             {
                 let rows = said.taken_back.into_iter().chain(said.row);
                 output.rows.extend(rows.map(|row| (row, -1)));
-                output.retractions.push((said.alert, Cause::RuleRemoved));
+                if !shadow {
+                    output.retractions.push((said.alert, Cause::RuleRemoved));
+                }
             }
             removed.push(place);
         }

@@ -65,6 +65,15 @@ pub struct Run {
 }
 
 impl Run {
+    /// The same entries, without the space of those that are forgotten.
+    pub fn copy(&self) -> Self {
+        Self {
+            entries: self.entries().to_vec(),
+            head: 0,
+            sorted: self.sorted - self.head,
+        }
+    }
+
     /// Appends an entry in any order; it counts from the next [`Run::settle`] on.
     pub fn push(&mut self, entry: Entry) {
         if self.entries.len() == self.entries.capacity() {

@@ -14,6 +14,8 @@ use weir_schema::{
     Statistic, TenantKey, ValueBound,
 };
 
+mod shadows;
+
 use super::fault::{self, Fault};
 use super::{Correlator, Directive, Output};
 use crate::clock::Clock;
