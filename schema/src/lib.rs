@@ -18,6 +18,8 @@ pub mod agent;
 
 pub mod alert_frame;
 
+pub mod journald;
+
 pub mod records;
 
 pub mod said;
@@ -39,6 +41,7 @@ pub use journal::{
     Batch, Control, Delivered, Delivery, Entry, Format, HeldBack, SealedEpoch, SourceBounds,
     TimeBounds, Transport,
 };
+pub use journald::{ExportFault, JournalExport};
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
 pub use records::Records;
 pub use rule::{

@@ -1,31 +1,24 @@
 //! Takes events in over HTTP: reads a body, judges it line by line, answers once it is durable.
 
-use std::pin::pin;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 use weir_schema::{Format, ReceiveTime};
 
+use crate::collect::{self, BODY_BYTES_MAX, Refusal, Way};
 use crate::problem::Problem;
 use crate::query::Params;
 use crate::server::State;
 
 mod lines;
+pub(crate) use lines::judge_json;
 use lines::{Judged, Origin};
 
 /// Bodies of events in memory at once, each [`BODY_BYTES_MAX`], its lines, and what is put in front
 /// of them: 512 MiB at worst. More requests wait, unread, so that TCP holds their senders back.
 pub(crate) const BODIES_MAX: usize = 8;
-/// Longest body of events.
-const BODY_BYTES_MAX: usize = 16 << 20;
-/// A request waits so long for a place among the bodies.
-const PLACE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A body arrives within this time, or its sender holds up others.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest idempotency key.
 const KEY_BYTES_MAX: usize = 255;
 /// Longest name of a source.
@@ -53,11 +46,22 @@ pub(crate) async fn take(
         key: read_key(&request)?,
         received: receive_time(),
     };
-    let Ok(Ok(place)) = tokio::time::timeout(PLACE_TIMEOUT, state.bodies.acquire()).await else {
-        return Err(Problem::busy("too many bodies of events are being read", 1));
+    let counts = &state.metrics.collect;
+    let refuse = |refusal: Refusal| {
+        counts.body_refused(Way::Events, refusal.reason());
+        Problem::from(refusal)
     };
-    let body = read_body(&request, body, BODY_BYTES_MAX).await?;
-    let judged = web::block(move || lines::judge(&body, &origin)).await??;
+    let place = collect::place(&state).await.map_err(refuse)?;
+    let body = collect::read(&request, body, BODY_BYTES_MAX)
+        .await
+        .map_err(refuse)?;
+    let judged = web::block(move || lines::judge(&body, &origin))
+        .await?
+        .map_err(refuse)?;
+    counts.received(Way::Events, judged.accepted + judged.refused);
+    if judged.refused > 0 {
+        counts.refused(Way::Events, "malformed", judged.refused);
+    }
     let mut verdict = verdict(&judged);
     if judged.accepted == 0 {
         let mut problem = Problem::bad_request(match judged.refused {
@@ -69,7 +73,13 @@ pub(crate) async fn take(
         }
         return Err(problem);
     }
-    let accepted = state.ports.intake.submit(judged.batches).await?;
+    let accepted = state.ports.intake.submit(judged.batches).await;
+    let accepted = accepted.map_err(|error| {
+        let refusal = Refusal::from(error);
+        counts.refused(Way::Events, refusal.reason(), judged.accepted);
+        refuse(refusal)
+    })?;
+    counts.accepted(Way::Events, accepted.repeated, judged.accepted);
     drop(place);
     verdict.insert("repeated".into(), accepted.repeated.into());
     Ok(HttpResponse::Ok().json(verdict))
@@ -89,41 +99,6 @@ fn verdict(judged: &Judged) -> Map<String, Value> {
     );
     verdict.insert("lines".into(), lines.into());
     verdict
-}
-
-/// Reads a whole body of at most `bytes_max`.
-pub(crate) async fn read_body(
-    request: &HttpRequest,
-    body: web::Payload,
-    bytes_max: usize,
-) -> Result<Bytes, Problem> {
-    let headers = request.headers();
-    let coding = headers.get(header::CONTENT_ENCODING);
-    if coding.is_some_and(|coding| coding != "identity") {
-        return Err(Problem::media_type(
-            "send the body without content encoding",
-        ));
-    }
-    let too_large = || Problem::too_large(format!("a body here has at most {bytes_max} bytes"));
-    let length = headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > bytes_max) {
-        return Err(too_large());
-    }
-    let read = async {
-        let mut body = pin!(body);
-        let mut bytes = BytesMut::new();
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|_| Problem::bad_request("the body ended early"))?;
-            if bytes.len() + chunk.len() > bytes_max {
-                return Err(too_large());
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes.freeze())
-    };
-    let read = tokio::time::timeout(BODY_TIMEOUT, read).await;
-    read.unwrap_or_else(|_| Err(Problem::slow_body()))
 }
 
 /// JSON lines unless the client says that its lines are syslog.
@@ -151,7 +126,7 @@ fn read_format(request: &HttpRequest) -> Result<Format, Problem> {
     }
 }
 
-fn read_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
+pub(crate) fn read_key(request: &HttpRequest) -> Result<Option<String>, Refusal> {
     let mut keys = request.headers().get_all("idempotency-key");
     let Some(key) = keys.next() else {
         return Ok(None);
@@ -162,7 +137,7 @@ fn read_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
         return Ok(Some(text.to_owned()));
     }
     let detail = "an `Idempotency-Key` comes once and has 1 to 255 visible ASCII characters";
-    Err(Problem::bad_request(detail))
+    Err(Refusal::Malformed(detail.to_owned()))
 }
 
 fn is_source(text: &str) -> bool {
@@ -171,7 +146,7 @@ fn is_source(text: &str) -> bool {
 }
 
 /// The machine's clock; it stops at the ends of time.
-fn receive_time() -> ReceiveTime {
+pub(crate) fn receive_time() -> ReceiveTime {
     ReceiveTime(match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |n| -n),

@@ -4,8 +4,9 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError, web};
+use actix_web::{Error, HttpResponse, ResponseError, web};
 
+use crate::collect::{Dialect, OwnWords, Presented};
 use crate::problem::Problem;
 use crate::routes::OPEN_ROUTES;
 use crate::server::State;
@@ -33,17 +34,16 @@ pub(crate) async fn guard(
     };
     let route = request.match_pattern().unwrap_or_else(|| "other".into());
     let body = Unread::take(&mut request);
-    let mut response = if allowed(&request, &state) {
-        match next.call(request).await {
+    let mut response = match refused(&request, &state) {
+        Some(refused) => request.into_response(refused),
+        None => match next.call(request).await {
             Ok(response) => response.map_into_boxed_body(),
             // Handlers answer with responses only; this is the HTTP library's own.
             Err(error) => {
                 let status = error.as_response_error().status_code();
                 return Err(Problem::of_status(status).into());
             }
-        }
-    } else {
-        request.into_response(Problem::unauthorized().error_response())
+        },
     };
     if lacks_problem(&response) {
         let problem = Problem::of_status(response.status()).error_response();
@@ -67,25 +67,24 @@ pub(crate) async fn guard(
     Ok(body.hold(response))
 }
 
-fn allowed(request: &ServiceRequest, state: &State) -> bool {
-    OPEN_ROUTES.contains(&request.path()) || {
-        let value = request.headers().get(header::AUTHORIZATION);
-        value.is_some_and(|value| {
-            bearer(value.as_bytes()).is_some_and(|t| state.options.token.is(t))
-        })
+/// The answer to a request without the token, in the words of its protocol.
+fn refused(request: &ServiceRequest, state: &State) -> Option<HttpResponse> {
+    if OPEN_ROUTES.contains(&request.path()) {
+        return None;
     }
-}
-
-/// The token of `Bearer TOKEN`; the scheme's name is not case-sensitive.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
-    scheme
-        .eq_ignore_ascii_case(b"Bearer ")
-        .then(|| token.trim_ascii())
+    let dialect = Dialect::of(request.path());
+    let presented = dialect.presented(request.headers());
+    match &presented {
+        Presented::Token(token) if state.options.token.is(token) => None,
+        presented => Some(dialect.unauthorized(presented, request.path())),
+    }
 }
 
 fn lacks_problem(response: &ServiceResponse<BoxBody>) -> bool {
     let status = response.status();
+    if response.response().extensions().contains::<OwnWords>() {
+        return false;
+    }
     let kind = response.headers().get(header::CONTENT_TYPE);
     (status.is_client_error() || status.is_server_error())
         && kind.is_none_or(|kind| kind != "application/problem+json")

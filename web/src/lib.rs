@@ -20,6 +20,9 @@ mod query;
 mod routes;
 mod unread;
 
+mod collect;
+pub use collect::COLLECTOR_ROUTES;
+
 mod events;
 
 mod alerts;

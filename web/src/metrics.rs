@@ -1,6 +1,8 @@
 //! What the web counts.
 
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+
+use crate::collect::Way;
 
 /// The counters of the web; labels come from closed sets only.
 #[derive(Clone)]
@@ -12,6 +14,93 @@ pub struct WebMetrics {
     pub subscribers: IntGaugeVec,
     /// `weir_stream_rows_total{format}`: changes handed to alert streams.
     pub rows: IntCounterVec,
+    pub(crate) collect: CollectMetrics,
+}
+
+/// What became of events that came in bodies, by the way they came: `received` is `accepted`, and
+/// `refused` by reason, added up.
+#[derive(Clone)]
+pub(crate) struct CollectMetrics {
+    /// `weir_http_events_received_total{way}`
+    received: IntCounterVec,
+    /// `weir_http_events_accepted_total{way,repeated}`
+    accepted: IntCounterVec,
+    /// `weir_http_events_refused_total{way,reason}`
+    refused: IntCounterVec,
+    /// `weir_http_bodies_refused_total{way,reason}`
+    bodies_refused: IntCounterVec,
+    /// `weir_hec_channels_forgotten_total`
+    pub(crate) channels_forgotten: IntCounter,
+}
+
+impl CollectMetrics {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let received = IntCounterVec::new(
+            Opts::new(
+                "weir_http_events_received_total",
+                "Events found in bodies, by protocol.",
+            ),
+            &["way"],
+        )?;
+        let accepted = IntCounterVec::new(
+            Opts::new(
+                "weir_http_events_accepted_total",
+                "Events of bodies that are durable, by protocol.",
+            ),
+            &["way", "repeated"],
+        )?;
+        let refused = IntCounterVec::new(
+            Opts::new(
+                "weir_http_events_refused_total",
+                "Events of bodies that were not taken in, by protocol and reason.",
+            ),
+            &["way", "reason"],
+        )?;
+        let bodies_refused = IntCounterVec::new(
+            Opts::new(
+                "weir_http_bodies_refused_total",
+                "Bodies of events that were refused whole, by protocol and reason.",
+            ),
+            &["way", "reason"],
+        )?;
+        let channels_forgotten = IntCounter::new(
+            "weir_hec_channels_forgotten_total",
+            "Channels of acknowledgements that were forgotten for newer ones.",
+        )?;
+        for counter in [&received, &accepted, &refused, &bodies_refused] {
+            registry.register(Box::new(counter.clone()))?;
+        }
+        registry.register(Box::new(channels_forgotten.clone()))?;
+        Ok(Self {
+            received,
+            accepted,
+            refused,
+            bodies_refused,
+            channels_forgotten,
+        })
+    }
+
+    pub(crate) fn received(&self, way: Way, events: usize) {
+        let counter = self.received.with_label_values(&[way.name()]);
+        counter.inc_by(events as u64);
+    }
+
+    pub(crate) fn accepted(&self, way: Way, repeated: bool, events: usize) {
+        let repeated = if repeated { "true" } else { "false" };
+        let counter = self.accepted.with_label_values(&[way.name(), repeated]);
+        counter.inc_by(events as u64);
+    }
+
+    pub(crate) fn refused(&self, way: Way, reason: &str, events: usize) {
+        let counter = self.refused.with_label_values(&[way.name(), reason]);
+        counter.inc_by(events as u64);
+    }
+
+    pub(crate) fn body_refused(&self, way: Way, reason: &str) {
+        self.bodies_refused
+            .with_label_values(&[way.name(), reason])
+            .inc();
+    }
 }
 
 impl WebMetrics {
@@ -41,6 +130,7 @@ impl WebMetrics {
             requests,
             subscribers,
             rows,
+            collect: CollectMetrics::register(registry)?,
         })
     }
 }

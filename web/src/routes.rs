@@ -2,10 +2,10 @@
 
 use actix_web::web::{ServiceConfig, delete, get, post, put, resource};
 
-use crate::{alerts, events, health, rules, stream};
+use crate::{alerts, collect, events, health, rules, sinks, stream};
 
 /// Every route, by method and pattern. Tests walk it; `docs/api.md` describes each.
-pub const ROUTES: [(&str, &str); 14] = [
+pub const ROUTES: [(&str, &str); 18] = [
     ("POST", "/api/v1/events"),
     ("GET", "/api/v1/alerts"),
     ("GET", "/api/v1/alerts/{id}"),
@@ -17,15 +17,25 @@ pub const ROUTES: [(&str, &str); 14] = [
     ("DELETE", "/api/v1/rules/{id}"),
     ("POST", "/api/v1/rules/{id}/disable"),
     ("POST", "/api/v1/rules/{id}/enable"),
+    ("GET", "/api/v1/sinks"),
+    ("GET", "/api/v1/sinks/{name}/dead"),
+    ("POST", "/api/v1/sinks/{name}/resend"),
+    ("POST", "/api/v1/sinks/{name}/enable"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
 ];
 
 /// The only paths that answer without the token.
-pub(crate) const OPEN_ROUTES: [&str; 2] = ["/healthz", "/readyz"];
+pub(crate) const OPEN_ROUTES: [&str; 4] = [
+    "/healthz",
+    "/readyz",
+    "/services/collector/health",
+    "/services/collector/health/1.0",
+];
 
 pub(crate) fn configure(config: &mut ServiceConfig) {
+    collect::configure(config);
     config
         .service(resource("/api/v1/events").route(post().to(events::take)))
         .service(resource("/api/v1/alerts").route(get().to(alerts::list)))
@@ -41,6 +51,10 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(resource("/api/v1/rules/{id}").route(delete().to(rules::remove)))
         .service(resource("/api/v1/rules/{id}/disable").route(post().to(rules::disable)))
         .service(resource("/api/v1/rules/{id}/enable").route(post().to(rules::enable)))
+        .service(resource("/api/v1/sinks").route(get().to(sinks::list)))
+        .service(resource("/api/v1/sinks/{name}/dead").route(get().to(sinks::dead)))
+        .service(resource("/api/v1/sinks/{name}/resend").route(post().to(sinks::resend)))
+        .service(resource("/api/v1/sinks/{name}/enable").route(post().to(sinks::enable)))
         .service(resource("/healthz").route(get().to(health::alive)))
         .service(resource("/readyz").route(get().to(health::ready)))
         .service(resource("/metrics").route(get().to(health::metrics)));

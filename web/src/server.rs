@@ -100,6 +100,10 @@ pub(crate) struct State {
     pub(crate) streams: Arc<Semaphore>,
     /// Bodies of events in memory at once.
     pub(crate) bodies: Arc<Semaphore>,
+    /// Journals that are being uploaded.
+    pub(crate) uploads: Arc<Semaphore>,
+    /// Channels of acknowledgements.
+    pub(crate) channels: crate::collect::Channels,
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
@@ -133,6 +137,8 @@ pub fn serve(
             options.streams_max.min(Semaphore::MAX_PERMITS),
         )),
         bodies: Arc::new(Semaphore::new(crate::events::BODIES_MAX)),
+        uploads: Arc::new(Semaphore::new(crate::collect::UPLOADS_MAX)),
+        channels: crate::collect::Channels::default(),
         ports,
         options,
         metrics,

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_bytes::ByteBuf;
-use weir_schema::{Batch, Delivery, Format, ReceiveTime, Records, Transport, ZeekLog};
+use weir_schema::{Batch, Format, ReceiveTime, Records, Transport, ZeekLog};
 
-use crate::problem::Problem;
+use crate::collect::{Refusal, mark_deliveries};
 
 /// Most lines of a body: each costs an allocation, however short it is.
 const LINES_MAX: usize = 100_000;
@@ -49,7 +49,7 @@ pub(super) struct Judged {
 }
 
 /// Judges every line; blank ones say nothing and are passed over.
-pub(super) fn judge(body: &[u8], origin: &Origin) -> Result<Judged, Problem> {
+pub(super) fn judge(body: &[u8], origin: &Origin) -> Result<Judged, Refusal> {
     let mut judged = Judged {
         batches: Vec::new(),
         accepted: 0,
@@ -67,7 +67,7 @@ pub(super) fn judge(body: &[u8], origin: &Origin) -> Result<Judged, Problem> {
         }
         if judged.accepted + judged.refused == LINES_MAX {
             let detail = format!("a body here has at most {LINES_MAX} lines");
-            return Err(Problem::too_large(detail));
+            return Err(Refusal::TooMany(detail));
         }
         if let Err(error) = judge_line(line, origin.format) {
             judged.refused += 1;
@@ -87,7 +87,7 @@ pub(super) fn judge(body: &[u8], origin: &Origin) -> Result<Judged, Problem> {
         if headers_bytes > HEADERS_BYTES_MAX {
             let detail = "the lines with the header of their Zeek log in front of each are too \
                           many for one body; send half of them, with the header, at a time";
-            return Err(Problem::too_large(detail.to_owned()));
+            return Err(Refusal::TooMany(detail.to_owned()));
         }
         judged.accepted += 1;
         bytes += prefix.len() + line.len();
@@ -102,7 +102,7 @@ pub(super) fn judge(body: &[u8], origin: &Origin) -> Result<Judged, Problem> {
     if !frames.is_empty() {
         judged.batches.push(origin.batch(frames));
     }
-    origin.mark_deliveries(body, &mut judged.batches);
+    mark_deliveries(origin.key.as_deref(), body, &mut judged.batches);
     Ok(judged)
 }
 
@@ -144,24 +144,6 @@ impl Origin {
             frames,
         }
     }
-
-    /// Names the parts of a request that may be repeated.
-    fn mark_deliveries(&self, body: &[u8], batches: &mut [Batch]) {
-        let Some(key) = &self.key else {
-            return;
-        };
-        let mut digest = [0; 16];
-        digest.copy_from_slice(&blake3::hash(body).as_bytes()[..16]);
-        let parts = batches.len();
-        for (part, batch) in (0..).zip(batches) {
-            batch.delivery = Some(Delivery::Http {
-                key: key.clone(),
-                digest,
-                part,
-                last: part as usize + 1 == parts,
-            });
-        }
-    }
 }
 
 fn judge_line(line: &[u8], format: Format) -> Result<(), String> {
@@ -175,7 +157,7 @@ fn judge_line(line: &[u8], format: Format) -> Result<(), String> {
     }
 }
 
-fn judge_json(line: &[u8]) -> Result<(), String> {
+pub(crate) fn judge_json(line: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(line)
         .map_err(|error| format!("not UTF-8 at byte {}", error.valid_up_to()))?;
     match serde_json::from_str(text) {
@@ -250,6 +232,8 @@ impl<'de> Visitor<'de> for WholeVisitor {
 
 #[cfg(test)]
 mod tests {
+    use weir_schema::Delivery;
+
     use super::*;
 
     fn origin(format: Format, key: Option<&str>) -> Origin {

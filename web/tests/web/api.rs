@@ -342,7 +342,7 @@ fn hostile_requests_get_a_problem_and_harm_nothing() {
             "Idempotency-Key: a\r\nIdempotency-Key: b",
             400,
         ),
-        ("POST /api/v1/events", "Content-Encoding: gzip", 415),
+        ("POST /api/v1/events", "Content-Encoding: br", 415),
         (
             "POST /api/v1/events",
             "Content-Type: application/x-www-form-urlencoded",
