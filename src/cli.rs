@@ -62,6 +62,7 @@ pub enum Verb {
     Check(crate::check::CheckArgs),
     Rules(crate::rules::RulesArgs),
     Verify(crate::verify::VerifyArgs),
+    Sinks(crate::sinks::SinksArgs),
     /// Check a ledger from a process of its own.
     #[command(hide = true)]
     CheckLedger {
@@ -81,6 +82,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Verb::Check(args)) => crate::check::check(&args),
         Some(Verb::Rules(args)) => crate::rules::rules(&args),
         Some(Verb::Verify(args)) => crate::verify::verify(&args),
+        Some(Verb::Sinks(args)) => crate::sinks::sinks(&args),
         Some(Verb::CheckLedger { dir }) => {
             weir_store::ledger::check(&dir)?;
             Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! Asks a server of ours over HTTP: one GET, one answer, nothing more.
+//! Asks a server of ours over HTTP: one request without a body, one answer, nothing more.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -23,6 +23,15 @@ pub struct Answer {
 
 /// Asks for `path` at `url` (`http://HOST:PORT`) with the token.
 pub fn get(url: &str, path: &str, token: &str) -> Result<Answer> {
+    ask("GET", url, path, token)
+}
+
+/// Asks for something to be done.
+pub fn post(url: &str, path: &str, token: &str) -> Result<Answer> {
+    ask("POST", url, path, token)
+}
+
+fn ask(method: &str, url: &str, path: &str, token: &str) -> Result<Answer> {
     let host = url
         .strip_prefix("http://")
         .map(|host| host.trim_end_matches('/'));
@@ -39,8 +48,8 @@ pub fn get(url: &str, path: &str, token: &str) -> Result<Answer> {
         ))
     })?;
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
-         Accept: application/json\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
+         Accept: application/json\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     );
     stream
         .write_all(request.as_bytes())

@@ -17,6 +17,7 @@ pub mod builtin;
 pub mod explain;
 pub mod metrics;
 pub mod observe;
+pub mod responders;
 pub mod rule_desk;
 pub mod rules;
 
@@ -32,4 +33,5 @@ pub mod doors;
 pub mod explain_alert;
 mod http;
 pub mod send;
+pub mod sinks;
 pub mod verify;

@@ -14,6 +14,7 @@ use weir_store::ledger::{self, Ledger};
 
 use crate::config::Config;
 use crate::detection;
+use crate::responders::Positions;
 use crate::rule_desk::{Document, RuleDesk};
 use crate::rules::watch;
 
@@ -28,6 +29,8 @@ pub struct Opened {
     pub writer: JournalWriter,
     pub desk: Arc<RuleDesk>,
     pub deliveries: Deliveries,
+    /// How far each sink has come.
+    pub positions: Positions,
     /// The last epoch that it held when it was opened ...
     pub last_sealed: Epoch,
     /// ... and the one that begins this run.
@@ -52,10 +55,14 @@ pub fn open_journal(
     let journal = writer.reader();
     let desk = Arc::new(RuleDesk::default());
     let mut deliveries = Deliveries::new();
+    let mut positions = Positions::default();
     for entry in journal.entries() {
         match entry.context("cannot read the journal")? {
             Entry::Batch(batch) => deliveries.observe(&batch),
-            Entry::Control(control) => drop(desk.follow(&control)),
+            Entry::Control(control) => {
+                positions.follow(&control);
+                drop(desk.follow(&control));
+            }
             Entry::Seal { .. } => {}
         }
     }
@@ -77,6 +84,7 @@ pub fn open_journal(
         writer,
         desk,
         deliveries,
+        positions,
         last_sealed: report.last_sealed,
         begun: journal.last_sealed(),
     })

@@ -39,6 +39,7 @@ use crate::config::Config;
 use crate::doors::{self, Doors};
 use crate::explain::Explainer;
 use crate::metrics::GraphMetrics;
+use crate::responders::{self, ManageSinks};
 use crate::observe::{Ear, Printer};
 use crate::rule_desk::Document;
 use crate::rules::manage::ManageRules;
@@ -68,6 +69,7 @@ pub struct Server {
     intake: Intake,
     host: Host,
     bell: Arc<watch::Sender<u64>>,
+    responders: Arc<weir_respond::Responders>,
 }
 
 /// Starts everything, in flow order. Needs an actix system.
@@ -128,6 +130,18 @@ pub async fn start(
         Box::new(ear),
     )?;
     let status = host.status();
+
+    // The sinks, which follow the ledger.
+    let links = responders::Links {
+        ledger: &ledger,
+        intake: &intake,
+        desk: &opened.desk,
+        status: &status,
+        begun: opened.begun,
+        news: bell.subscribe(),
+        registry: &registry,
+    };
+    let responders = responders::start(config, opened.positions, &links)?;
     opening::keep_durable(&ledger, &store_metrics);
     actix_rt::spawn(crate::rules::watch::watch(Watch {
         intake: intake.clone(),
@@ -159,6 +173,11 @@ pub async fn start(
             }),
         }),
         feed: Arc::new(Bell(Arc::clone(&bell))),
+        sinks: Arc::new(ManageSinks {
+            responders: Arc::clone(&responders),
+            runtime: tokio::runtime::Handle::current(),
+        }),
+        finding: responders::finding(&opened.desk),
         intake: Arc::new(HttpIntake {
             intake: intake.clone(),
             config: config.clone(),
@@ -198,6 +217,7 @@ pub async fn start(
         intake,
         host,
         bell,
+        responders,
     })
 }
 
@@ -219,6 +239,8 @@ impl Server {
         for source in &self.sources {
             source.stop().await;
         }
+        // How far they have come is still to be journaled.
+        let _ = actix_rt::task::spawn_blocking(move || self.responders.stop()).await;
         let journaled = self.intake.stop().await;
         let last = self.journal.last_sealed();
         let status = Arc::clone(&self.status);

@@ -1,7 +1,7 @@
 //! All sinks of a server: a thread of their own, and the way for people to ask of them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ const BLOCKING_THREADS_MAX: usize = 4;
 /// Before a sink tries again to begin.
 const BEGIN_PAUSE: Duration = Duration::from_secs(1);
 /// People wait no longer for a sink.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// A sink that is set up and has not begun.
 struct Begun {
@@ -42,7 +42,7 @@ struct Begun {
 pub struct Responders {
     orders: BTreeMap<String, mpsc::Sender<Order>>,
     stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What came of a question to a sink.
@@ -61,7 +61,7 @@ impl Responders {
         sinks: Vec<SinkOptions>,
         ports: Ports,
         metrics: RespondMetrics,
-        position: impl Fn(&str) -> Position,
+        mut position: impl FnMut(&str) -> Position,
         ready: impl FnOnce(&watch::Receiver<bool>) -> bool + Send + 'static,
     ) -> Result<Self, (String, RespondError)> {
         let (stop, stopped) = watch::channel(false);
@@ -99,23 +99,17 @@ impl Responders {
         Ok(Self {
             orders,
             stop,
-            thread,
+            thread: Mutex::new(thread),
         })
     }
 
-    /// All sinks, in order of name. One that has not begun is left out.
-    pub async fn list(&self) -> Vec<Shown> {
-        let mut shown = Vec::new();
-        for name in self.orders.keys() {
-            shown.extend(self.ask(name, Order::Show).await.ok());
-        }
-        shown
-    }
-
-    /// Whether there are sinks at all.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        self.orders.keys().cloned().collect()
+    /// All sinks, in order of name; `None` for one that does not answer.
+    pub async fn list(&self) -> Vec<(String, Option<Shown>)> {
+        let shown = self.orders.keys().map(async |name| {
+            let shown = self.ask(name, Order::Show).await;
+            (name.clone(), shown.ok())
+        });
+        futures_util::future::join_all(shown).await
     }
 
     /// The alerts that a sink has given up.
@@ -148,11 +142,14 @@ impl Responders {
     }
 
     /// Ends all sinks; blocks until each has kept how far it came.
-    pub fn stop(mut self) {
+    pub fn stop(&self) {
         self.stop.send_replace(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the sinks' thread has ended by a panic");
         }
     }

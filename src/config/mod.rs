@@ -10,10 +10,12 @@ use weir_parse::{Zone, parse_logsource};
 use weir_schema::{Format, Span, TimeBounds, Transport};
 
 mod listen;
+mod respond;
 mod self_alerts;
 mod tls;
 
 pub use listen::ConnectionsConfig;
+pub use respond::{SinkConfig, problems as sink_problems};
 pub use self_alerts::SelfAlertsConfig;
 pub use tls::{ClientCertificates, TlsConfig};
 
@@ -34,6 +36,8 @@ pub struct Config {
     pub self_alerts: SelfAlertsConfig,
     /// Who sends what; asked in the order given, the first that claims a sender has it.
     pub source: Vec<SourceConfig>,
+    /// Who is told of alerts.
+    pub sink: Vec<SinkConfig>,
 }
 
 /// Addresses to listen on; `"off"` closes a door. All are on loopback unless told otherwise.
@@ -315,6 +319,7 @@ impl Config {
         if let Err(problem) = detection.check() {
             problems.push(format!("detection.placeholders: {problem}"));
         }
+        problems.extend(sink_problems(&self.sink));
         for (place, source) in self.source.iter().enumerate() {
             let mut say = |what: String| {
                 problems.push(format!("source {} ({}): {what}", place + 1, source.name))

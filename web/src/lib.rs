@@ -27,6 +27,7 @@ mod events;
 
 mod alerts;
 mod rules;
+mod sinks;
 mod stream;
 
 mod health;
@@ -36,7 +37,7 @@ pub use time::rfc3339;
 
 mod base64;
 mod wire;
-pub use wire::{change_json, record_json};
+pub use wire::{change_json, change_json_as, record_json};
 
 mod metrics;
 pub use metrics::WebMetrics;

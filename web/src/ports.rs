@@ -1,12 +1,13 @@
 //! What the web needs of the rest of Weir, as traits; `src/adapters.rs` joins them to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use weir_schema::said::Histories;
 use weir_schema::{
-    AlertId, AlertRecord, Batch, Change, EventTime, EvidenceItem, Level, ReceiveTime, RuleId,
+    AlertId, AlertRecord, Batch, Change, ChangeKind, EventTime, EvidenceItem, Level, ReceiveTime, RuleId,
     RuleVersion,
 };
 
@@ -210,6 +211,56 @@ pub trait Rules: Send + Sync {
     /// Takes a rule back with all of its alerts. `false` where there is no such rule.
     fn remove(&self, id: &str) -> Result<bool, PortError>;
 }
+
+/// A sink as a listing shows it.
+#[derive(Clone, Debug, Default)]
+pub struct SinkInfo {
+    pub name: String,
+    /// `webhook`, `alertmanager` or `cef`; empty before it has begun, as what follows is.
+    pub kind: String,
+    /// Where to, without what may be secret in it.
+    pub target: String,
+    /// `starting`, `running` or `stopped`.
+    pub state: &'static str,
+    /// Why nothing is sent until a person says so.
+    pub stopped: Option<String>,
+    /// How far it has read the outbox.
+    pub read: Option<Cursor>,
+    /// Alerts of which something is owed.
+    pub waiting: usize,
+    pub waiting_since: Option<ReceiveTime>,
+    /// Alerts that were given up.
+    pub dead: usize,
+    pub last_failure: Option<String>,
+}
+
+/// An alert that a sink has given up.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    pub alert: AlertId,
+    /// The first row that is not delivered, and the last one that follows it.
+    pub from: Cursor,
+    pub last: Cursor,
+    pub since: ReceiveTime,
+    pub reason: String,
+}
+
+/// The sinks. May block.
+pub trait Sinks: Send + Sync {
+    fn list(&self) -> Result<Vec<SinkInfo>, PortError>;
+
+    /// What a sink has given up; `None` where there is no such sink.
+    fn dead(&self, sink: &str) -> Result<Option<Vec<DeadLetter>>, PortError>;
+
+    /// Sends again what was given up, of one alert or of all: how many alerts that are.
+    fn resend(&self, sink: &str, alert: Option<AlertId>) -> Result<Option<usize>, PortError>;
+
+    /// Lets a sink go on that its consumer has stopped. `false` where there is no such sink.
+    fn enable(&self, sink: &str) -> Result<bool, PortError>;
+}
+
+/// Writes a change as a finding of OCSF, under one of the three words.
+pub type Finding = Arc<dyn Fn(&Change, ChangeKind) -> serde_json::Value + Send + Sync>;
 
 /// Whether Weir does its work. Answers from memory, at once.
 pub trait Health: Send + Sync {

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, watch};
 
 use crate::metrics::WebMetrics;
-use crate::ports::{Alerts, EventIntake, Feed, Health, Rules};
+use crate::ports::{Alerts, EventIntake, Feed, Finding, Health, Rules, Sinks};
 use crate::{guard, routes};
 
 /// A connection that has not sent its request's head by then is closed.
@@ -57,6 +57,9 @@ pub struct Ports {
     pub feed: Arc<dyn Feed>,
     pub intake: Arc<dyn EventIntake>,
     pub rules: Arc<dyn Rules>,
+    pub sinks: Arc<dyn Sinks>,
+    /// Writes changes as findings of OCSF.
+    pub finding: Finding,
     pub health: Arc<dyn Health>,
     /// What `/metrics` shows; the web adds its own counters to it.
     pub registry: Registry,

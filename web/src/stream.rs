@@ -1,4 +1,4 @@
-//! Alert streams: the outbox as it grows, from a cursor, as server-sent events or NDJSON.
+//! Alert streams: the outbox as it grows, from a cursor, as server-sent events, NDJSON or FlatBuffers.
 //!
 //! ```text
 //! outbox ──[ROWS_MAX rows a read]──► filter ──► one chunk ──► socket
@@ -7,14 +7,15 @@
 //! ```
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::future::Future;
+use std::io::Write as _;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
+use weir_schema::alert_frame;
 use weir_schema::said::Filter;
 
 use crate::metrics::WebMetrics;
@@ -35,6 +36,8 @@ const CURSOR_HEADER: &str = "weir-cursor";
 enum Format {
     Sse,
     Ndjson,
+    /// Frames of `schema/alert.fbs`, each with its length in front.
+    Flatbuffers,
 }
 
 impl Format {
@@ -42,6 +45,7 @@ impl Format {
         match self {
             Self::Sse => "sse",
             Self::Ndjson => "ndjson",
+            Self::Flatbuffers => "flatbuffers",
         }
     }
 
@@ -49,11 +53,13 @@ impl Format {
         match self {
             Self::Sse => "text/event-stream",
             Self::Ndjson => "application/x-ndjson",
+            Self::Flatbuffers => alert_frame::MEDIA_TYPE,
         }
     }
 }
 
-/// `GET /api/v1/stream/alerts`: NDJSON where the client asks for it, else server-sent events.
+/// `GET /api/v1/stream/alerts`: NDJSON or FlatBuffers where the client asks for it, else
+/// server-sent events.
 pub(crate) async fn negotiated(
     request: HttpRequest,
     state: web::Data<State>,
@@ -62,13 +68,11 @@ pub(crate) async fn negotiated(
     let accept = accept
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let ndjson = accept.contains(Format::Ndjson.media_type());
-    open(
-        &request,
-        state,
-        if ndjson { Format::Ndjson } else { Format::Sse },
-    )
-    .await
+    let others = [Format::Ndjson, Format::Flatbuffers];
+    let wanted = others
+        .into_iter()
+        .find(|format| accept.contains(format.media_type()));
+    open(&request, state, wanted.unwrap_or(Format::Sse)).await
 }
 
 /// `GET /api/v1/stream/alerts.ndjson`
@@ -84,10 +88,15 @@ async fn open(
     state: web::Data<State>,
     format: Format,
 ) -> Result<HttpResponse, Problem> {
-    let params = Params::read(request, &["after", "level", "state"])?;
+    let params = Params::read(request, &["after", "level", "state", "format"])?;
     let provisional = params.parsed("state", "one of confirmed, all", |text| match text {
         "confirmed" => Some(false),
         "all" => Some(true),
+        _ => None, // Any other text is no such word.
+    })?;
+    let ocsf = params.parsed("format", "one of weir, ocsf", |text| match text {
+        "weir" => Some(false),
+        "ocsf" if format != Format::Flatbuffers => Some(true),
         _ => None, // Any other text is no such word.
     })?;
     let filter = Filter {
@@ -112,6 +121,7 @@ async fn open(
     };
     let listener = Listener {
         format,
+        ocsf: ocsf.unwrap_or(false),
         filter,
         cursor,
         known: cursor,
@@ -185,6 +195,8 @@ impl Drop for Seat {
 /// One open stream.
 struct Listener {
     format: Format,
+    /// Whether changes are told as findings.
+    ocsf: bool,
     filter: Filter,
     /// Everything up to here has been read.
     cursor: Cursor,
@@ -198,9 +210,9 @@ struct Listener {
     _seat: Seat,
 }
 
-/// Rows as text, and how far they reach.
+/// Rows as they are written, and how far they reach.
 struct Read {
-    text: String,
+    bytes: Vec<u8>,
     said: u64,
     last: Option<Cursor>,
     last_said: Option<Cursor>,
@@ -236,7 +248,7 @@ impl Listener {
                 let rows = &self.state.metrics.rows;
                 rows.with_label_values(&[self.format.name()])
                     .inc_by(read.said);
-                return Some((Ok(read.text.into()), self.rested()));
+                return Some((Ok(read.bytes.into()), self.rested()));
             }
             let more = read.full || self.news.has_changed().unwrap_or(false);
             if more && Instant::now() < self.beat_at {
@@ -257,10 +269,11 @@ impl Listener {
     fn read(&self) -> impl Future<Output = Result<Read, PortError>> + use<> {
         let alerts = self.state.ports.alerts.clone();
         let (filter, format, after) = (self.filter.clone(), self.format, self.cursor);
+        let finding = self.ocsf.then(|| self.state.ports.finding.clone());
         let read = web::block(move || {
             let rows = alerts.outbox(after, ROWS_MAX)?;
             let mut read = Read {
-                text: String::new(),
+                bytes: Vec::new(),
                 said: 0,
                 last: rows.last().map(Cursor::of),
                 last_said: None,
@@ -271,14 +284,18 @@ impl Listener {
                     continue;
                 };
                 let cursor = Cursor::of(change);
-                let json = change_json_as(change, kind);
-                // Writing to a string cannot fail.
+                let json = || match &finding {
+                    Some(finding) => finding(change, kind),
+                    None => change_json_as(change, kind),
+                };
+                // Writing to memory cannot fail.
                 let _ = match format {
                     Format::Sse => {
-                        let event = kind.name();
-                        write!(read.text, "id: {cursor}\nevent: {event}\ndata: {json}\n\n")
+                        let (event, json) = (kind.name(), json());
+                        write!(read.bytes, "id: {cursor}\nevent: {event}\ndata: {json}\n\n")
                     }
-                    Format::Ndjson => writeln!(read.text, "{json}"),
+                    Format::Ndjson => writeln!(read.bytes, "{}", json()),
+                    Format::Flatbuffers => read.bytes.write_all(&alert_frame::encode(change, kind)),
                 };
                 read.said += 1;
                 read.last_said = Some(cursor);
@@ -299,7 +316,7 @@ impl Listener {
                     .into_bytes()
                     .into(),
             ),
-            Format::Ndjson => None,
+            Format::Ndjson | Format::Flatbuffers => None,
         }
     }
 
@@ -311,6 +328,8 @@ impl Listener {
             Format::Sse if moved => format!(":\nid: {}\n\n", self.cursor).into_bytes().into(),
             Format::Sse => Bytes::from_static(b":\n\n"),
             Format::Ndjson => Bytes::from_static(b"\n"),
+            // A frame of no length.
+            Format::Flatbuffers => Bytes::from_static(&[0; 4]),
         }
     }
 

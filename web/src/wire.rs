@@ -17,7 +17,8 @@ pub fn change_json(change: &Change) -> Value {
 }
 
 /// A change under another of the three words, for a listener who was told less before.
-pub(crate) fn change_json_as(change: &Change, kind: ChangeKind) -> Value {
+#[must_use]
+pub fn change_json_as(change: &Change, kind: ChangeKind) -> Value {
     let mut object = Map::new();
     object.insert("id".into(), Cursor::of(change).to_string().into());
     object.insert("change".into(), kind.name().into());

@@ -175,6 +175,36 @@ impl Rules for Memory {
     }
 }
 
+impl Sinks for Memory {
+    fn list(&self) -> Result<Vec<SinkInfo>, PortError> {
+        Ok(vec![SinkInfo {
+            name: "soar".into(),
+            state: "starting",
+            ..SinkInfo::default()
+        }])
+    }
+
+    fn dead(&self, sink: &str) -> Result<Option<Vec<DeadLetter>>, PortError> {
+        let letter = DeadLetter {
+            alert: AlertId([0, 7]),
+            from: Cursor::START,
+            last: Cursor::START,
+            since: ReceiveTime(0),
+            reason: "server: 500".into(),
+        };
+        Ok((sink == "soar").then(|| vec![letter]))
+    }
+
+    fn resend(&self, sink: &str, alert: Option<AlertId>) -> Result<Option<usize>, PortError> {
+        let count = usize::from(alert.is_none_or(|alert| alert == AlertId([0, 7])));
+        Ok((sink == "soar").then_some(count))
+    }
+
+    fn enable(&self, sink: &str) -> Result<bool, PortError> {
+        Ok(sink == "soar")
+    }
+}
+
 impl Health for Memory {
     fn ready(&self) -> Result<(), String> {
         self.ready.lock().unwrap().clone()
@@ -252,6 +282,10 @@ impl Running {
             feed: memory.clone(),
             intake: memory.clone(),
             rules: memory.clone(),
+            sinks: memory.clone(),
+            finding: Arc::new(|change, kind| {
+                serde_json::json!({ "activity": kind.name(), "uid": change.record.alert.to_string() })
+            }),
             health: memory.clone(),
             registry: prometheus::Registry::new(),
         };
