@@ -242,6 +242,18 @@ impl<'a> Draft<'a> {
         self.source.service = Some(service);
     }
 
+    /// What is said of the log source so far, in words that outlive the frame.
+    pub fn words(&self) -> LogSource {
+        let word = |stated: &Option<String>, own: Option<&str>| {
+            stated.clone().or_else(|| own.map(str::to_owned))
+        };
+        LogSource {
+            category: word(&self.stated.category, self.source.category),
+            product: word(&self.stated.product, self.source.product),
+            service: word(&self.stated.service, self.source.service),
+        }
+    }
+
     /// Takes the log source that the frame states.
     pub fn state(&mut self, stated: LogSource) {
         self.stated = stated;

@@ -9,7 +9,7 @@ use crate::draft::Draft;
 use crate::json::{Reader, Sink, Stop};
 use crate::marks::{Mark, Marks};
 use crate::time::{self, Stamp, Zone};
-use crate::{Context, cloud, parse_logsource, windows, wrapped, zeek};
+use crate::{Context, cloud, envelope, journald, parse_logsource, windows, wrapped, zeek};
 
 /// The fields in which a time is looked for, in this order.
 const TIMES: [Mark; 6] = [
@@ -71,6 +71,7 @@ pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'
     let configured = context
         .time_field
         .map(|name| of_value(draft.get(name)?, context.zone));
+    let carried = envelope::open(draft, context);
     let mut marks = Marks::of(&draft.fields);
     let time = if windows::recognise(draft, &mut marks) {
         windows::stamp(draft, &marks, context.zone)
@@ -79,8 +80,10 @@ pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'
         zeek::stamp(draft, context)
     } else {
         let own = cloud::recognise(draft, &marks);
-        own.and_then(|mark| of_value(marks.value(draft, mark)?, Zone::UTC))
+        let time = own.and_then(|mark| of_value(marks.value(draft, mark)?, Zone::UTC));
+        time.or_else(|| journald::recognise(draft, &marks, context))
     };
+    let time = carried.or(time);
     draft.time = configured.unwrap_or_else(|| time.or_else(|| stamp(draft, &marks, context.zone)));
     if marks.has(Mark::LogSource) {
         let stated = stated_source(draft);

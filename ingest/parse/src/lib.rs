@@ -6,7 +6,9 @@
 mod agent;
 mod cloud;
 mod draft;
+mod envelope;
 mod event_xml;
+mod journald;
 mod json;
 mod json_event;
 mod keyvalue;

@@ -25,6 +25,7 @@ pub(crate) enum Mark {
     Msg,
     Log,
     JournalMessage,
+    JournalTime,
     SyslogMessage,
     LogSource,
     Host,
@@ -66,7 +67,7 @@ const COUNT: usize = Mark::Logger as usize + 1;
 use Mark as M;
 
 /// The names, by their length.
-const NAMES: [(&str, Mark); 69] = [
+const NAMES: [(&str, Mark); 70] = [
     ("ts", M::Ts),
     ("Id", M::ShellId),
     ("msg", M::Msg),
@@ -134,6 +135,7 @@ const NAMES: [(&str, Mark); 69] = [
     ("logsource.category", M::LogSource),
     ("protoPayload.@type", M::GcpType),
     ("Event.System.EventID", M::XmlId),
+    ("__REALTIME_TIMESTAMP", M::JournalTime),
     ("System.EventID.Value", M::XmlId),
     ("Event.System.EventID.#text", M::XmlId),
 ];
