@@ -126,6 +126,11 @@ impl Outbox for ReadOutbox {
         self.0.outbox(after, limit).map_err(|error| fault(&error))
     }
 
+    fn has_gap(&self, after: Cursor) -> Result<bool, Fault> {
+        let gap = self.0.has_outbox_gap((after.epoch, after.ordinal));
+        gap.map_err(|error| fault(&error))
+    }
+
     fn latest(&self) -> Result<Cursor, Fault> {
         let newest = self.0.newest(1).map_err(|error| fault(&error))?;
         Ok(newest.first().map_or(Cursor::START, Cursor::of))

@@ -13,6 +13,8 @@ pub struct RespondMetrics {
     pub retried: IntCounterVec,
     /// `weir_sink_given_up_total{sink}`: alerts that became dead letters.
     pub given_up: IntCounterVec,
+    /// `weir_sink_gaps_total{sink}`: how often a sink was so far behind that rows had gone.
+    pub gaps: IntCounterVec,
     /// `weir_sink_let_go_total{sink}`: alerts that stand and are not sent again any more.
     pub let_go: IntCounterVec,
     /// `weir_sink_waiting{sink}`: alerts of which something is owed.
@@ -57,6 +59,11 @@ impl RespondMetrics {
             given_up: counter(
                 "weir_sink_given_up_total",
                 "Alerts that became dead letters.",
+                &["sink"],
+            )?,
+            gaps: counter(
+                "weir_sink_gaps_total",
+                "How often a sink was so far behind that rows had gone.",
                 &["sink"],
             )?,
             let_go: counter(

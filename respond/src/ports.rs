@@ -16,6 +16,9 @@ pub trait Outbox: Send + Sync {
     /// Rows behind `after`, in order, at most `limit`. A row is here only once its epoch is durable.
     fn after(&self, after: Cursor, limit: usize) -> Result<Vec<Change>, Fault>;
 
+    /// Whether rows behind `after` have gone, since the outbox holds so many only.
+    fn has_gap(&self, after: Cursor) -> Result<bool, Fault>;
+
     /// The last row; [`Cursor::START`] where there is none.
     fn latest(&self) -> Result<Cursor, Fault>;
 

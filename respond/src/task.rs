@@ -198,16 +198,23 @@ impl Sink {
         }
         let (outbox, options) = (Arc::clone(&self.ports.outbox), self.options.clone());
         let after = self.desk.read();
-        let read = move || -> Result<Vec<(Row, Option<AlertId>)>, Fault> {
+        let read = move || -> Result<(bool, Vec<(Row, Option<AlertId>)>), Fault> {
+            let gap = outbox.has_gap(after)?;
             let changes = outbox.after(after, ROWS_MAX)?;
             let row = |change: &Change| {
                 let wanted = options.word(outbox.as_ref(), change)?;
                 let alert = wanted.map(|_| change.record.alert);
                 Ok((options.row(change), alert))
             };
-            changes.iter().map(row).collect()
+            let rows: Result<_, Fault> = changes.iter().map(row).collect();
+            Ok((gap && after > Cursor::START, rows?))
         };
-        let rows = blocking(read).await?;
+        let (gap, rows) = blocking(read).await?;
+        if gap {
+            let sink = self.options.name.as_str();
+            self.metrics.gaps.with_label_values(&[sink]).inc();
+            tracing::error!(sink, %after, "a sink was so far behind that rows have gone");
+        }
         let whole = rows.len() == ROWS_MAX;
         let now = self.ports.clock.now();
         for (row, alert) in rows {

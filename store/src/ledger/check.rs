@@ -105,8 +105,10 @@ pub fn set_aside(dir: &Path, label: &str) -> io::Result<PathBuf> {
 }
 
 /// Checks every pair and their sum; says what the ledger knows of itself, or what is wrong.
-pub(crate) fn scan(db: &sled::Db) -> Result<Meta, String> {
+/// Also says how many rows its outbox has.
+pub(crate) fn scan(db: &sled::Db) -> Result<(Meta, u64), String> {
     let mut stored = None;
+    let mut outbox_rows = 0;
     let mut found = Meta::EMPTY;
     for pair in db.iter() {
         let (key, value) = pair.map_err(|error| error.to_string())?;
@@ -119,6 +121,7 @@ pub(crate) fn scan(db: &sled::Db) -> Result<Meta, String> {
             return Err(format!("the value of key {:02x?}", &key[..]));
         }
         found.add(&key, &value);
+        outbox_rows += u64::from(key.first() == Some(&OUTBOX));
     }
     let stored = stored.unwrap_or(Meta::EMPTY);
     found.applied = stored.applied;
@@ -128,7 +131,7 @@ pub(crate) fn scan(db: &sled::Db) -> Result<Meta, String> {
             "{found} keys that are not the {stored} that it should have"
         ));
     }
-    Ok(stored)
+    Ok((stored, outbox_rows))
 }
 
 /// Whether a pair has a good checksum and can be read.

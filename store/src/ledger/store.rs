@@ -29,6 +29,10 @@ const FREE_BYTES_MIN: u64 = 4 << 20;
 /// How much more than the bytes of a commit the engine may write for it.
 const WRITE_FACTOR: u64 = 4;
 
+/// Rows of the outbox; of more the oldest go, some 70 bytes each. Alerts and their histories stay. It is a
+/// function of what was committed, as all of the ledger is.
+const OUTBOX_ROWS_MAX: u64 = 1 << 22;
+
 /// An open ledger; clones share it. Reads run beside a commit.
 #[derive(Clone)]
 pub struct Ledger {
@@ -39,6 +43,8 @@ pub struct Ledger {
 
 struct State {
     meta: Meta,
+    outbox_rows: u64,
+    outbox_rows_max: u64,
     /// A commit failed, and it is not known whether sled has it.
     stopped: bool,
 }
@@ -56,21 +62,31 @@ impl Ledger {
     ///
     /// A damaged one may make sled panic; that is why [`super::check_in_child`] comes first.
     pub fn open(dir: &Path) -> Result<Self, OpenLedger> {
+        Self::open_keeping(dir, OUTBOX_ROWS_MAX)
+    }
+
+    /// The same with an outbox of another size.
+    pub(crate) fn open_keeping(dir: &Path, outbox_rows_max: u64) -> Result<Self, OpenLedger> {
         let disk = |source| OpenLedger::Disk {
             dir: dir.to_path_buf(),
             source,
         };
         files::create_private_folder(dir).map_err(disk)?;
         let db = open_engine(dir)?;
-        let meta = check::scan(&db).map_err(|reason| OpenLedger::Damaged {
+        let scanned = check::scan(&db).map_err(|reason| OpenLedger::Damaged {
             dir: dir.to_path_buf(),
             reason,
-        })?;
-        let stopped = false;
+        });
+        let (meta, outbox_rows) = scanned?;
         Ok(Self {
             db,
             dir: Arc::new(dir.to_path_buf()),
-            state: Arc::new(Mutex::new(State { meta, stopped })),
+            state: Arc::new(Mutex::new(State {
+                meta,
+                outbox_rows,
+                outbox_rows_max,
+                stopped: false,
+            })),
         })
     }
 
@@ -127,6 +143,8 @@ impl Ledger {
             meta.add(&key, &value);
             batch.insert(key, value);
         }
+        let new_rows = commit.changes.len() as u64;
+        let outbox_rows = self.trim(&state, new_rows, &mut meta, &mut batch)?;
         meta.applied = epoch;
         let sealed = codec::seal(META_KEY, epoch, &meta).map_err(LedgerError::Encode)?;
         batch.insert(META_KEY, sealed);
@@ -134,8 +152,40 @@ impl Ledger {
             state.stopped = true;
             return Err(LedgerError::Engine(error));
         }
-        state.meta = meta;
+        (state.meta, state.outbox_rows) = (meta, outbox_rows);
         Ok(())
+    }
+
+    /// Takes the oldest rows out of the outbox where `new` ones would make it too long. Returns how
+    /// many there are then.
+    fn trim(
+        &self,
+        state: &State,
+        new: u64,
+        meta: &mut Meta,
+        batch: &mut sled::Batch,
+    ) -> Result<u64, LedgerError> {
+        let rows = state.outbox_rows.saturating_add(new);
+        let excess = rows.saturating_sub(state.outbox_rows_max);
+        let excess = excess.min(state.outbox_rows);
+        for pair in self.db.scan_prefix([codec::OUTBOX]).take(excess as usize) {
+            let (key, value) = pair.map_err(LedgerError::Engine)?;
+            meta.remove(&key, &value);
+            batch.remove(key);
+        }
+        Ok(rows - excess)
+    }
+
+    /// Whether rows behind `after` have gone from the outbox, since it has room for so many only.
+    pub fn has_outbox_gap(&self, after: (Epoch, u32)) -> Result<bool, LedgerError> {
+        let state = self.state();
+        if state.outbox_rows < state.outbox_rows_max {
+            return Ok(false);
+        }
+        let key = codec::outbox_key(after.0, after.1);
+        let oldest = self.db.scan_prefix([codec::OUTBOX]).next().transpose();
+        let oldest = oldest.map_err(LedgerError::Engine)?;
+        Ok(oldest.is_some_and(|(oldest, _)| oldest[..] > key[..]))
     }
 
     /// Makes what was committed durable. Without it nothing is lost, but more is applied again

@@ -216,6 +216,51 @@ fn a_key_that_is_gone_or_of_another_time_is_noticed() {
 }
 
 #[test]
+fn the_outbox_keeps_the_newest_rows_and_alerts_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open_keeping(dir.path(), 3).unwrap();
+    for epoch in 1..=4 {
+        ledger
+            .commit(&commit(epoch, [epoch * 10, epoch * 10 + 1]))
+            .unwrap();
+        assert_eq!(
+            ledger.outbox(None, 10).unwrap().len(),
+            (epoch as usize * 2).min(3)
+        );
+    }
+    let places = |ledger: &Ledger| -> Vec<(u64, u32)> {
+        let rows = ledger.outbox(None, 10).unwrap();
+        rows.iter().map(|row| (row.epoch.0, row.ordinal)).collect()
+    };
+    assert_eq!(places(&ledger), [(3, 1), (4, 0), (4, 1)]);
+    assert_eq!(
+        (
+            ledger.history(id(10)).unwrap().len(),
+            ledger.records(None, 99).unwrap().len()
+        ),
+        (1, 8)
+    );
+    for (after, is_gap) in [
+        ((Epoch(0), 0), true),
+        ((Epoch(2), 1), true),
+        ((Epoch(3), 1), false),
+    ] {
+        assert_eq!(ledger.has_outbox_gap(after).unwrap(), is_gap, "{after:?}");
+    }
+    // It holds after a restart, and goes on as before.
+    ledger.sync().unwrap();
+    drop(ledger);
+    let ledger = Ledger::open_keeping(dir.path(), 3).unwrap();
+    ledger.commit(&commit(5, [50])).unwrap();
+    assert_eq!(places(&ledger), [(4, 0), (4, 1), (5, 0)]);
+    // An epoch with more than fit is kept whole: what is new is owed.
+    ledger.commit(&commit(6, 60..65)).unwrap();
+    assert_eq!(ledger.outbox(None, 10).unwrap().len(), 5);
+    ledger.commit(&commit(7, [70])).unwrap();
+    assert_eq!(ledger.outbox(None, 10).unwrap().len(), 3);
+}
+
+#[test]
 fn a_ledger_in_use_is_not_taken_for_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let _first = Ledger::open(dir.path()).unwrap();
