@@ -146,7 +146,8 @@ impl Rule {
     pub fn texts(&self) -> Vec<String> {
         let condition = match self.asks {
             Asks::Count(n) => format!("\n    condition:\n        gte: {n}"),
-            Asks::Both | Asks::Then => String::new(),
+            Asks::Both => "\n    condition: failed and passed".to_owned(),
+            Asks::Then => String::new(),
             Asks::Sources(n) => {
                 format!("\n    condition:\n        field: source_ip\n        gte: {n}")
             }

@@ -4,6 +4,8 @@
 //! `cargo bench -p weir-benchmarks --bench correlate` runs all of it; `benchmarks/README.md` says
 //! what is measured and how.
 
+mod edits;
+mod facts;
 mod ours;
 mod peers;
 mod python;
@@ -33,6 +35,9 @@ struct Options {
     /// The result is written to benchmarks/runs/NAME.json.
     #[arg(long)]
     name: Option<String>,
+    /// Runs one engine alone over a race of events, and prints what it took: to profile it.
+    #[arg(long, value_enum)]
+    alone: Option<peers::Engine>,
     /// Cargo says that this is a benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -56,6 +61,10 @@ enum Part {
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    if let Some(engine) = options.alone {
+        println!("{}", peers::alone(engine, options.events, options.rounds)?);
+        return Ok(());
+    }
     let runs = |part| options.only.is_empty() || options.only.contains(&part);
     let machine = machine::describe();
     let mut run = json!({
@@ -79,6 +88,9 @@ fn main() -> Result<()> {
     }
     if runs(Part::Rules) {
         run["rules"] = rules::run(options.events, options.rounds)?;
+    }
+    if runs(Part::Edits) {
+        run["edits"] = edits::run()?;
     }
     let Some(name) = &options.name else {
         return Ok(());

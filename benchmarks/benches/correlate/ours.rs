@@ -64,6 +64,21 @@ pub fn batches(logins: &[Login], size: usize) -> Vec<Arc<Batch>> {
     logins.chunks(size).map(batch).collect()
 }
 
+/// The batch with nine lines in ten of another kind, as long as they were.
+pub fn mostly_others(batch: &Arc<Batch>) -> Arc<Batch> {
+    let mut batch = Batch::clone(batch);
+    for (place, frame) in batch.frames.iter_mut().enumerate() {
+        if place % 10 != 0 {
+            let line = String::from_utf8_lossy(frame);
+            let line = line
+                .replace("\"sshd\"", "\"cron\"")
+                .replace("\"outcome\"", "\"command\"");
+            *frame = ByteBuf::from(line);
+        }
+    }
+    Arc::new(batch)
+}
+
 pub fn batch_of(frames: Vec<ByteBuf>) -> Arc<Batch> {
     Arc::new(Batch {
         tenant: "default".to_owned(),

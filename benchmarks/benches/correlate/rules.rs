@@ -106,7 +106,7 @@ pub fn run(events: usize, rounds: usize) -> Result<Json> {
     println!("|---|---|---|---|---|");
     let batches = batches(events);
     let mut rows = Vec::new();
-    for selections in [1, 20, SELECTIONS] {
+    for selections in [2, 20, SELECTIONS] {
         let texts = texts(selections);
         let groups = ours::run(&texts, &batches)?.groups();
         let theirs: BTreeSet<_> = theirs::run_after(&texts, &batches, 0)?.groups;

@@ -23,7 +23,7 @@ pub struct Outcome {
 
 /// An engine with the rules in it. Its limit on groups, at which it drops the stalest, is lifted;
 /// else it is as it comes, and an alert holds no events.
-fn load(rules: &[String]) -> Result<CorrelationEngine> {
+pub fn load(rules: &[String]) -> Result<CorrelationEngine> {
     let mut engine = CorrelationEngine::new(CorrelationConfig {
         max_state_entries: usize::MAX,
         emit_detections: false,

@@ -1,0 +1,136 @@
+//! Correlating alone: events are parsed and matched already, in both engines.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use rsigma_eval::JsonEvent;
+use serde_json::Value as Json;
+use weir_benchmarks::logins::START;
+use weir_benchmarks::machine;
+use weir_detect::{Detected, Detector, RuleBook};
+use weir_operators::{Clock, Correlator, Directive};
+use weir_parse::{Context, Zone};
+use weir_schema::{
+    Batch, Control, Epoch, EventId, EventTime, Fact, Format, LogSource, Position, Span,
+};
+
+use crate::race::{self, Rounds, Took};
+use crate::theirs;
+
+/// The facts of each batch, as the graph would make them, and the plans.
+fn facts(rules: &[String], batches: &[Arc<Batch>]) -> Result<(Vec<Directive>, Vec<Vec<Fact>>)> {
+    let mut book = RuleBook::new();
+    for text in rules {
+        let applied = book.apply(&Control::RulePut {
+            text: text.clone(),
+            origin: "benchmark".to_owned(),
+            since: EventTime::MIN,
+        });
+        ensure!(applied.diagnostics.is_empty(), "{:?}", applied.diagnostics);
+    }
+    let plans = book
+        .plans()
+        .map(|plan| Directive::Put(Arc::new(plan.clone())));
+    let plans = plans.collect();
+    let (mut detector, mut found) = (Detector::new(), Detected::default());
+    let mut all = Vec::new();
+    let mut position = 0;
+    for batch in batches {
+        let declared = batch.logsource.as_deref().unwrap_or_default();
+        let logsource: Option<LogSource> = weir_parse::parse_logsource(declared).ok();
+        let context = Context {
+            format: Format::Json,
+            received: batch.received,
+            zone: Zone::UTC,
+            logsource: logsource.as_ref(),
+            time_field: None,
+            future_tolerance: Span::seconds(300),
+        };
+        let tenant = batch.tenant_key();
+        let mut facts = Vec::new();
+        for frame in &batch.frames {
+            let event = weir_parse::decode(frame, &context);
+            detector.detect(&book, &event, tenant, None, &mut found);
+            position += 1;
+            facts.extend(found.facts.iter().map(|draft| Fact {
+                plan: draft.plan,
+                tenant,
+                group: draft.group,
+                time: event.time,
+                event: EventId::of_frame(batch.source_key(), event.time, frame),
+                position: Position(position),
+                member: draft.member,
+                value: draft.value,
+            }));
+        }
+        all.push(facts);
+    }
+    Ok((plans, all))
+}
+
+fn ours(plans: &[Directive], batches: &[Vec<Fact>]) -> (usize, Took) {
+    let mut correlator = Correlator::default();
+    correlator.epoch(Epoch(1), &[], plans);
+    let (mut latest, mut rows) = (START, 0);
+    let (wall, cpu) = (std::time::Instant::now(), machine::thread_cpu_seconds());
+    for (place, facts) in batches.iter().enumerate() {
+        latest = facts
+            .iter()
+            .map(|fact| fact.time)
+            .max()
+            .unwrap_or(latest)
+            .max(latest);
+        let directives: Vec<Directive> = facts.first().map_or_else(Vec::new, |fact| {
+            let clock = Clock {
+                watermark: latest.minus(Span::seconds(60)),
+                ..Clock::start(fact.tenant)
+            };
+            vec![Directive::Clock(clock)]
+        });
+        let output = correlator.epoch(Epoch(place as u64 + 2), facts, &directives);
+        rows += output.rows.len();
+    }
+    let took = Took {
+        cpu_s: machine::thread_cpu_seconds() - cpu,
+        wall_s: wall.elapsed().as_secs_f64(),
+    };
+    std::hint::black_box(rows);
+    (batches.iter().map(Vec::len).sum(), took)
+}
+
+fn theirs(rules: &[String], batches: &[Arc<Batch>]) -> Result<(usize, Took)> {
+    let mut engine = theirs::load(rules)?;
+    let mut events: Vec<Json> = Vec::new();
+    for batch in batches {
+        for frame in &batch.frames {
+            events.push(serde_json::from_slice(frame)?);
+        }
+    }
+    let matched: Vec<_> = events
+        .iter()
+        .map(|event| engine.evaluate(&JsonEvent::borrow(event)))
+        .collect();
+    let mut fired = 0;
+    let (wall, cpu) = (std::time::Instant::now(), machine::thread_cpu_seconds());
+    for (event, matched) in events.iter().zip(matched) {
+        fired += engine
+            .correlate_detections(&JsonEvent::borrow(event), matched)
+            .len();
+    }
+    let took = Took {
+        cpu_s: machine::thread_cpu_seconds() - cpu,
+        wall_s: wall.elapsed().as_secs_f64(),
+    };
+    std::hint::black_box(fired);
+    Ok((events.len(), took))
+}
+
+/// Both in turn, over events that are matched already.
+pub fn race(rules: &[String], batches: &[Arc<Batch>], rounds: usize) -> Result<[Rounds; 2]> {
+    let (plans, facts) = facts(rules, batches)?;
+    race::run(
+        rounds,
+        || Ok(ours(&plans, &facts)),
+        || theirs(rules, batches),
+    )
+}
