@@ -39,8 +39,8 @@ use crate::config::Config;
 use crate::doors::{self, Doors};
 use crate::explain::Explainer;
 use crate::metrics::GraphMetrics;
-use crate::responders::{self, ManageSinks};
 use crate::observe::{Ear, Printer};
+use crate::responders::{self, ManageSinks};
 use crate::rule_desk::Document;
 use crate::rules::manage::ManageRules;
 use crate::rules::watch::Watch;
@@ -197,7 +197,9 @@ pub async fn start(
     };
     let of_http = tls.filter(|_| config.tls.http);
     let web = config.listen.http.0;
-    let web = web.map(|at| doors::serve(at, ports, &token, of_http)).transpose()?;
+    let web = web
+        .map(|at| doors::serve(at, ports, &token, of_http))
+        .transpose()?;
     let address = |source: &Option<SourceHandle>| source.as_ref().map(|s| s.local_address);
     Ok(Server {
         addresses: Addresses {

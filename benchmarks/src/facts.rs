@@ -3,8 +3,8 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
-    Bound, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, Hearer, Level, Member, Plan,
-    PlanId, PlanKind, Position, RuleVersion, Span, Statistic, TenantKey, ValueBound,
+    Bound, Chain, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, Hearer, Level, Member,
+    Plan, PlanId, PlanKind, Position, RuleVersion, Span, Statistic, TenantKey, ValueBound,
 };
 
 use crate::random::{Zipf, scatter, seeded};
@@ -82,6 +82,7 @@ pub fn plan(name: &str, timespan: Span) -> Plan {
         since: EventTime::MIN,
         until: EventTime::MAX,
         hearer: Hearer::Alerts,
+        chain: Chain::default(),
     }
 }
 

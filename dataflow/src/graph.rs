@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  work ─► decode ─┬─ facts ───────── by group ──────────► correlate ─┬─ rows ─► alerts ─► outputs
-//!   (each worker   ├─ observations ─ to one ─► clocks ─┐     ▲        │            ▲
-//!    its batches)  ├─ directives ──────────────────────┴─ to all      └─ notes     │
+//!   (each worker   ├─ links between plans ────────────────────┤        │
+//!    its batches)  ├─ observations ─ to one ─► clocks ─┐     ▲        │            ▲
+//!                  ├─ directives ──────────────────────┴─ to all      └─ notes     │
 //!                  ├─ rules ─────────────────────────── by plan ───────────────────┘
 //!                  ├─ sources ─────── to one ─► sources ── rows ─────────────────────────► outputs
 //!                  └─ notes ─────────────────────────────────────────────────────────► outputs
@@ -46,7 +47,8 @@ pub fn build(worker: &mut Worker, emit: Emit) -> Graph {
             Move::Clock(clock) => Directive::Clock(clock),
             Move::Heard(source, time) => Directive::Heard(source, time),
         });
-        let correlated = correlate(decoded.facts, decoded.directives.concat(moves));
+        let directives = decoded.directives.concat(moves);
+        let correlated = correlate(decoded.facts, decoded.above, decoded.links, directives);
 
         let alerts = alerts(correlated.rows, decoded.rules);
         let sources = sources(decoded.sources);

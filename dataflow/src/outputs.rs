@@ -59,7 +59,11 @@ impl Collected {
                 CorrelateNote::WhatIf(what_if, tried) => {
                     output.what_ifs.push((*what_if, tried.clone()));
                 }
-                CorrelateNote::Size(groups, bytes) => output.state = Some((*groups, *bytes)),
+                CorrelateNote::Size(groups, bytes) => {
+                    // One for each stage.
+                    let known = output.state.unwrap_or_default();
+                    output.state = Some((known.0 + groups, known.1 + bytes));
+                }
             }
         }
     }

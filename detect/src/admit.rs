@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::chain;
 use crate::diagnostic::Refusal;
 use crate::document::{Body, Document};
 use crate::filter::{FILTERS_MAX, Filter, RULE_FILTERS_MAX};
-use crate::plans::{Catalog, chained};
+use crate::plans::{Catalog, of_itself};
 
 /// More rules are refused; the largest public collection has about 4,000.
 pub const RULES_MAX: usize = 10_000;
@@ -13,7 +14,7 @@ pub const RULES_MAX: usize = 10_000;
 /// More versions of one rule are refused: the plans of all of them live on, with their alerts.
 pub const VERSIONS_MAX: usize = 64;
 
-/// Refuses what would take the place of another rule, chain correlations, or pass a limit; `full`
+/// Refuses what would take the place of another rule, be a member of itself, or pass a limit; `full`
 /// where it would be one version of its rule too many.
 pub(crate) fn admit(catalog: &Catalog, document: &Document, full: bool) -> Result<(), Refusal> {
     let id = &document.id;
@@ -40,10 +41,15 @@ pub(crate) fn admit(catalog: &Catalog, document: &Document, full: bool) -> Resul
     match &document.body {
         Body::Correlation(correlation) => {
             for (at, member) in correlation.members.iter().enumerate() {
-                let found = catalog.resolve(member);
                 let itself = **member == **id || document.name.as_ref() == Some(member);
-                if itself || found.is_some_and(|found| catalog.is_correlation(found)) {
-                    return Err(chained(member).nth(at).key("rules").key("correlation"));
+                let entry = catalog.resolve(member).and_then(|id| catalog.rules.get(id));
+                let refusal = match entry {
+                    _ if itself => Some(of_itself(member)),
+                    Some(entry) => chain::refusal(catalog, (id, correlation), (member, entry)),
+                    None => None,
+                };
+                if let Some(refusal) = refusal {
+                    return Err(refusal.nth(at).key("rules").key("correlation"));
                 }
             }
             Ok(())

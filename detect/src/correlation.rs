@@ -134,6 +134,20 @@ fn of_sigma(section: &Node, rule: &CorrelationRule) -> Checked<(PlanKind, Vec<St
     }
 }
 
+/// Which member of a plan of this kind the rule at a place of its list is.
+pub(crate) fn member_of(kind: &PlanKind, place: u16) -> u16 {
+    match kind {
+        PlanKind::Temporal { .. }
+        | PlanKind::TemporalOrdered { .. }
+        | PlanKind::NotFollowed { .. } => place,
+        // Which rule an event counts for does not matter, so that it counts once.
+        PlanKind::EventCount { .. }
+        | PlanKind::ValueCount { .. }
+        | PlanKind::Value { .. }
+        | PlanKind::Silence => 0,
+    }
+}
+
 /// What did not come: after an event of the first rule, or after any.
 fn absence(section: &Node) -> Checked<(PlanKind, Vec<String>)> {
     for key in ["condition", "window"] {

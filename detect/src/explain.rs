@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use weir_schema::{Event, LogSource, RuleId, Value};
+use weir_schema::{Event, LogSource, Plan, RuleId, Value};
 
 use crate::about::each_clause;
 use crate::document::{Body, Detection};
@@ -62,6 +62,16 @@ pub(crate) fn explain(
     rule: &str,
     event: &Event<'_>,
 ) -> Option<Explanation> {
+    explain_at(catalog, sources, rule, event, 0)
+}
+
+fn explain_at(
+    catalog: &Catalog,
+    sources: &LogSources,
+    rule: &str,
+    event: &Event<'_>,
+    depth: u8,
+) -> Option<Explanation> {
     let id = catalog.resolve(rule)?;
     let document = &catalog.rules.get(id)?.running()?.document;
     let mut explanation = Explanation {
@@ -76,11 +86,12 @@ pub(crate) fn explain(
         Body::Filter(_) => {} // It matches nothing; its rules name its clauses.
         Body::Correlation(correlation) => {
             let members = correlation.members.iter();
-            // Members that are correlations are refused, so that this goes one level deep.
+            let members = members.filter_map(|member| catalog.resolve(member));
+            // A circle of correlations, which does not run, is left at that depth.
+            let members =
+                members.filter(|member| depth < Plan::STAGE_MAX || !catalog.is_correlation(member));
             explanation.members = members
-                .filter_map(|member| catalog.resolve(member))
-                .filter(|member| !catalog.is_correlation(member))
-                .filter_map(|member| explain(catalog, sources, member, event))
+                .filter_map(|member| explain_at(catalog, sources, member, event, depth + 1))
                 .collect();
             explanation.matched = explanation.members.iter().any(|member| member.matched);
         }

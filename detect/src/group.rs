@@ -83,7 +83,8 @@ fn collect<'v>(value: &'v Value<'_>, texts: &mut Vec<Cow<'v, str>>) -> bool {
     }
 }
 
-fn key(fields: &[String], tenant: TenantKey, values: &[Cow<'_, str>]) -> GroupKey {
+/// The key of a group in words.
+pub(crate) fn key(fields: &[String], tenant: TenantKey, values: &[Cow<'_, str>]) -> GroupKey {
     let tenant = tenant.0.to_le_bytes();
     let mut parts: Vec<&[u8]> = Vec::with_capacity(1 + 2 * fields.len());
     parts.push(&tenant);

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_schema::{
-    Event, EventTime, FactValue, GroupKey, LogSource, PlanId, PlanKind, RuleId, TenantKey,
+    Event, EventTime, FactValue, GroupKey, Link, LogSource, PlanId, RuleId, TenantKey,
 };
 
+use crate::chain;
 use crate::document::{Body, Detection, Shape};
 use crate::group::{self, Grouped};
 use crate::live::{LivePlan, Source};
@@ -23,6 +24,9 @@ pub struct Detected {
     pub matches: Vec<RuleId>,
     /// In order of plan and member; each once.
     pub facts: Vec<FactDraft>,
+    /// Where the groups of these facts belong, for plans that others hear: the group of the plan
+    /// that hears it, then where that one belongs, and so on.
+    pub links: Vec<Vec<Link>>,
     /// Facts dropped since a field to group by is missing.
     pub ungrouped: u32,
     /// Facts of which groups beyond [`crate::GROUPS_MAX`] were left out.
@@ -35,6 +39,7 @@ impl Detected {
     pub fn clear(&mut self) {
         self.matches.clear();
         self.facts.clear();
+        self.links.clear();
         self.ungrouped = 0;
         self.capped = 0;
         self.valueless = 0;
@@ -136,19 +141,9 @@ impl Index {
         }
         for (at, live) in (0..).zip(&plans) {
             for (place, source) in (0..).zip(&live.sources) {
-                let member = match live.plan.kind {
-                    PlanKind::Temporal { .. }
-                    | PlanKind::TemporalOrdered { .. }
-                    | PlanKind::NotFollowed { .. } => place,
-                    // Which rule an event counts for does not matter, so that it counts once.
-                    PlanKind::EventCount { .. }
-                    | PlanKind::ValueCount { .. }
-                    | PlanKind::Value { .. }
-                    | PlanKind::Silence => 0,
-                };
                 let found = Use {
                     plan: at,
-                    member,
+                    member: source.member,
                     source: place,
                 };
                 watch(&source.rule, &source.detection, &|watch| {
@@ -267,7 +262,7 @@ impl Index {
     ) -> Vec<(View<'e>, &'e Source)> {
         let plain = View::new(event, None);
         let mut views = Vec::new();
-        for source in &live.sources {
+        for source in live.sources.iter().chain(&live.beneath) {
             views.push((plain, source));
             let logsource = &source.detection.logsource;
             let route = self
@@ -298,7 +293,8 @@ fn draft(live: &LivePlan, found: Use, view: &View<'_>, tenant: TenantKey, out: &
     // Another source of the plan may have named the group already.
     let same = |fact: &&FactDraft| fact.plan == plan && fact.member == member;
     let others = facts.len() - facts.iter().rev().take_while(same).count();
-    let grouped = group::each(grouping, view, tenant, |group, _| {
+    let links = &mut out.links;
+    let grouped = group::each(grouping, view, tenant, |group, values| {
         if !facts[others..].iter().any(|fact| fact.group == group) {
             facts.push(FactDraft {
                 plan,
@@ -306,6 +302,9 @@ fn draft(live: &LivePlan, found: Use, view: &View<'_>, tenant: TenantKey, out: &
                 member,
                 value,
             });
+            if let Some(onward) = &live.onward {
+                links.push(chain::links(live, onward, (tenant, group), values));
+            }
         }
     });
     match grouped {

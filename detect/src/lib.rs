@@ -47,6 +47,7 @@ mod condition;
 
 mod modifiers;
 
+mod chain;
 mod clause;
 
 mod encode;

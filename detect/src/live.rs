@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weir_schema::{Bound, EventTime, Hearer, Plan, PlanId, PlanKind, RuleId, Span};
+use weir_schema::{Bound, Chain, EventTime, Hearer, Plan, PlanId, PlanKind, RuleId, Span};
 
+use crate::chain::{self, Member, Onward, Whole};
 use crate::correlation::Correlation;
-use crate::document::{Body, Detection, Document, Grouping};
-use crate::plans::{Entry, Version};
+use crate::document::{Detection, Document, Grouping};
+use crate::plans::{Catalog, Version};
 
 /// Timespan of a rule that is no correlation: matches no further apart are one alert.
 const RULE_TIMESPAN: Span = Span::seconds(600);
@@ -16,8 +17,12 @@ const RULE_TIMESPAN: Span = Span::seconds(600);
 #[derive(Clone, Debug)]
 pub(crate) struct LivePlan {
     pub plan: Plan,
-    /// In order of member.
+    /// In order of member; members that are correlations have plans of their own.
     pub sources: Vec<Source>,
+    /// What those plans read, with this one's fields to group by as their events call them.
+    pub beneath: Vec<Source>,
+    /// Of a plan that another hears, how its groups are of that one's.
+    pub onward: Option<Arc<Onward>>,
     /// A missing field to group by counts as the empty text.
     pub lenient: bool,
 }
@@ -25,6 +30,7 @@ pub(crate) struct LivePlan {
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub rule: RuleId,
+    pub member: u16,
     pub detection: Arc<Detection>,
     /// The plan's fields to group by, as events of this rule call them.
     pub group_by: Vec<String>,
@@ -50,6 +56,7 @@ pub(crate) fn own_plan(
     };
     let sources = vec![Source {
         rule: document.id.clone(),
+        member: 0,
         detection: detection.clone(),
         group_by: grouping.fields.clone(),
         values: Vec::new(),
@@ -64,11 +71,13 @@ pub(crate) fn own_plan(
             (since, until),
         ),
         sources,
+        beneath: Vec::new(),
+        onward: None,
         lenient: true,
     }
 }
 
-fn plan(
+pub(crate) fn plan(
     document: &Document,
     id: PlanId,
     kind: PlanKind,
@@ -88,120 +97,63 @@ fn plan(
         since,
         until,
         hearer: Hearer::Alerts,
+        chain: Chain::default(),
     }
 }
 
-/// The stretches in which every member has a detection, cut where one changes its shape.
+/// The stretches in which every member can be read, cut where one changes its shape.
 pub(crate) fn segments(
+    catalog: &Catalog,
     version: &Version,
     correlation: &Correlation,
-    members: &[(&RuleId, &Entry)],
+    (since, until): (EventTime, EventTime),
 ) -> Vec<LivePlan> {
-    let mut cuts = BTreeSet::from([version.since, version.until]);
-    for (_, entry) in members {
-        cuts.extend(entry.versions.iter().flat_map(|v| [v.since, v.until]));
-    }
-    let cuts: Vec<EventTime> = cuts.range(version.since..).copied().collect();
-    let mut found: Vec<(EventTime, EventTime, Vec<Source>)> = Vec::new();
+    let mut cuts = BTreeSet::from([since, until]);
+    chain::cuts(catalog, &version.document.id, correlation, 0, &mut cuts);
+    let cuts: Vec<EventTime> = cuts.range(since..=until).copied().collect();
+    let mut found: Vec<(EventTime, EventTime, Vec<Member>)> = Vec::new();
     for stretch in cuts.windows(2) {
         let &[since, until] = stretch else { continue };
-        if until > version.until {
-            break;
-        }
-        let Some(sources) = sources_at(correlation, members, since) else {
+        let asked = (&*version.document.id, correlation);
+        let Some(members) = chain::members_at(catalog, asked, since, 0) else {
             continue;
         };
         match found.last_mut() {
-            Some((_, end, known)) if *end == since && same_shapes(known, &sources) => *end = until,
-            _ => found.push((since, until, sources)), // A gap, or another shape.
+            Some((_, end, known)) if *end == since && chain::same_shapes(known, &members) => {
+                *end = until;
+            }
+            _ => found.push((since, until, members)), // A gap, or another shape.
         }
     }
-    found
-        .into_iter()
-        .map(|(since, until, sources)| {
-            let id = segment_id((version, correlation), since, &sources);
-            let (kind, fields) = (correlation.kind.clone(), &correlation.group_by);
-            let bounds = (since, until);
-            LivePlan {
-                plan: plan(
-                    &version.document,
-                    id,
-                    kind,
-                    correlation.timespan,
-                    fields,
-                    bounds,
-                ),
-                sources,
-                lenient: false,
-            }
-        })
-        .collect()
-}
-
-fn sources_at(
-    correlation: &Correlation,
-    members: &[(&RuleId, &Entry)],
-    time: EventTime,
-) -> Option<Vec<Source>> {
-    let references = correlation.members.iter();
-    let source = |((rule, entry), reference): (&(&RuleId, &Entry), &String)| {
-        let version = entry.versions.iter().find(|version| version.sees(time))?;
-        let name = version.document.name.as_ref();
-        let own = |fields: &[String]| {
-            let own = fields.iter().map(|field| {
-                let alias = correlation.aliases.get(field)?;
-                let named = name.and_then(|name| alias.get(name));
-                alias
-                    .get(reference)
-                    .or(named)
-                    .or_else(|| alias.get(&***rule))
-            });
-            let pairs = own.zip(fields);
-            pairs
-                .map(|(own, field)| own.unwrap_or(field).clone())
-                .collect()
+    let mut plans = Vec::new();
+    for (since, until, members) in found {
+        let id = segment_id((version, correlation), since, &members);
+        let whole = Whole {
+            document: &version.document,
+            correlation,
+            id,
+            bounds: (since, until),
         };
-        match &version.document.body {
-            Body::Rule(detection, _) => Some(Source {
-                rule: (*rule).clone(),
-                detection: detection.clone(),
-                group_by: own(&correlation.group_by),
-                values: own(&correlation.values),
-            }),
-            Body::Correlation(_) | Body::Filter(_) => None,
-        }
-    };
-    members.iter().zip(references).map(source).collect()
-}
-
-/// Whether the same events are read alike.
-fn same_shapes(a: &[Source], b: &[Source]) -> bool {
-    let same = |(a, b): (&Source, &Source)| {
-        let fields = a.group_by == b.group_by && a.values == b.values;
-        a.detection.shape == b.detection.shape && fields
-    };
-    a.len() == b.len() && a.iter().zip(b).all(same)
+        plans.extend(chain::plans(&whole, &members, &[]));
+    }
+    plans
 }
 
 fn segment_id(
     (version, correlation): (&Version, &Correlation),
     since: EventTime,
-    sources: &[Source],
+    members: &[Member],
 ) -> PlanId {
     let since = since.0.to_le_bytes();
     let shape = version.document.shape.0.to_le_bytes();
-    let shapes: Vec<[u8; 8]> = sources
-        .iter()
-        .map(|source| source.detection.shape.0.to_le_bytes())
-        .collect();
-    let mut parts: Vec<&[u8]> = vec![version.document.id.as_bytes(), &since, &shape];
-    for (source, shape) in sources.iter().zip(&shapes) {
-        parts.extend([source.rule.as_bytes(), shape.as_slice()]);
-        // An alias may be of the rule's name, which is not of its shape.
-        if !correlation.aliases.is_empty() {
-            let fields = source.group_by.iter().chain(&source.values);
-            parts.extend(fields.map(String::as_bytes));
-        }
-    }
+    let mut parts: Vec<Vec<u8>> = vec![
+        version.document.id.as_bytes().to_vec(),
+        since.to_vec(),
+        shape.to_vec(),
+    ];
+    // An alias may be of a rule's name, which is not of its shape.
+    let aliased = !correlation.aliases.is_empty();
+    chain::tell(members, aliased, &mut parts);
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
     PlanId::of(&parts)
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use weir_schema::{EventTime, RuleId};
 
+use crate::chain;
 use crate::correlation::Correlation;
 use crate::diagnostic::{Diagnostic, Refusal};
 use crate::document::{Body, Document};
@@ -55,7 +56,7 @@ impl Entry {
         self.versions.last().or(self.puts.last())
     }
 
-    fn correlations(&self) -> impl Iterator<Item = (&Version, &Correlation)> {
+    pub(crate) fn correlations(&self) -> impl Iterator<Item = (&Version, &Correlation)> {
         self.versions
             .iter()
             .filter_map(|version| match &version.document.body {
@@ -159,10 +160,14 @@ impl Catalog {
         }
     }
 
-    /// The rules whose plans may depend on this one: itself, its readers, its members.
+    /// The rules whose plans may depend on this one: itself, its readers, theirs, its members.
     pub(crate) fn touched(&self, id: &RuleId) -> BTreeSet<RuleId> {
-        let mut touched = self.readers(id);
-        touched.insert(id.clone());
+        let mut touched = BTreeSet::from([id.clone()]);
+        let mut next = vec![id.clone()];
+        while let Some(read) = next.pop() {
+            let readers = self.readers(&read).into_iter();
+            next.extend(readers.filter(|reader| touched.insert(reader.clone())));
+        }
         if let Some(entry) = self.rules.get(id) {
             let members = entry.correlations().flat_map(|(_, c)| &c.members);
             touched.extend(members.filter_map(|member| self.resolve(member).cloned()));
@@ -185,13 +190,16 @@ impl Catalog {
                     }
                 }
                 Body::Correlation(correlation) => match self.members(id, correlation) {
-                    Ok(members) => {
-                        let found = segments(version, correlation, &members);
+                    Ok(_) => {
+                        let free = self.unread(id, version);
                         let is_current = at + 1 == entry.versions.len();
-                        if is_current && !reaches_end(version, &found) {
-                            diagnostics.push(stopped(version));
+                        for (since, until) in free {
+                            let found = segments(self, version, correlation, (since, until));
+                            if is_current && !reaches_end((since, until), &found) {
+                                diagnostics.push(stopped(version));
+                            }
+                            plans.extend(found.into_iter().map(Arc::new));
                         }
-                        plans.extend(found.into_iter().map(Arc::new));
                     }
                     Err(refusals) if at + 1 == entry.versions.len() => {
                         let origin = &version.document.origin;
@@ -243,9 +251,9 @@ impl Catalog {
     }
 
     /// The entries of all members, or why there are none.
-    fn members<'a>(
+    pub(crate) fn members<'a>(
         &'a self,
-        id: &RuleId,
+        id: &str,
         correlation: &Correlation,
     ) -> Result<Vec<(&'a RuleId, &'a Entry)>, Vec<Refusal>> {
         let (mut members, mut refusals) = (Vec::new(), Vec::new());
@@ -256,9 +264,7 @@ impl Catalog {
                     Refusal::new(format!("waits for rule `{reference}`, which is not there"))
                         .hint("the correlation starts when a rule of this id or name is added"),
                 ),
-                Some((member, _)) if member == id || self.is_correlation(member) => {
-                    refusals.push(chained(reference));
-                }
+                Some((member, _)) if **member == *id => refusals.push(of_itself(reference)),
                 Some((member, _)) if self.filters.contains(member) => {
                     let message = format!("`{reference}` names a filter, which matches nothing");
                     refusals.push(Refusal::new(message));
@@ -267,7 +273,11 @@ impl Catalog {
                     let message = format!("`{reference}` names a rule that is listed already");
                     refusals.push(Refusal::new(message));
                 }
-                Some(member) => members.push(member),
+                Some((member, entry)) => {
+                    let asked = ((id, correlation), (reference.as_str(), entry));
+                    refusals.extend(chain::refusal(self, asked.0, asked.1));
+                    members.push((member, entry));
+                }
             }
         }
         if refusals.is_empty() {
@@ -284,10 +294,9 @@ impl Catalog {
     }
 }
 
-pub(crate) fn chained(reference: &str) -> Refusal {
-    Refusal::unsupported(format!(
-        "`{reference}` as a member, which is itself a correlation"
-    ))
+pub(crate) fn of_itself(reference: &str) -> Refusal {
+    Refusal::new(format!("`{reference}` is a member of itself"))
+        .hint("correlations of correlations must not form a circle")
 }
 
 fn stopped(version: &Version) -> Diagnostic {
@@ -299,9 +308,6 @@ fn stopped(version: &Version) -> Diagnostic {
     Refusal::new(message).into_diagnostic_at(origin, Some(place), true)
 }
 
-fn reaches_end(version: &Version, plans: &[LivePlan]) -> bool {
-    version.since >= version.until
-        || plans
-            .last()
-            .is_some_and(|live| live.plan.until == version.until)
+fn reaches_end((since, until): (EventTime, EventTime), plans: &[LivePlan]) -> bool {
+    since >= until || plans.last().is_some_and(|live| live.plan.until == until)
 }

@@ -149,6 +149,20 @@ pub(crate) fn value(kind: &PlanKind, fields: &[String], view: &View<'_>) -> Opti
     }
 }
 
+/// What a group in words is worth to the plan that hears it: the texts of its fields, told apart as
+/// those of an event are.
+pub(crate) fn of_texts<'t>(
+    kind: &PlanKind,
+    mut texts: impl Iterator<Item = &'t str>,
+) -> Option<FactValue> {
+    if !matches!(kind, PlanKind::ValueCount { .. }) {
+        return Some(FactValue::default());
+    }
+    let mut bytes = Vec::new();
+    texts.try_for_each(|text| tell(&Value::Text(text.into()), &mut bytes))?;
+    Some(FactValue(EventId::of(&[&bytes]).0))
+}
+
 /// Appends a value's exact text, lengths in front. A list is one value, of its elements in order.
 fn tell(value: &Value<'_>, out: &mut Vec<u8>) -> Option<()> {
     match value {

@@ -51,6 +51,13 @@ pub struct Shadow {
     pub(crate) live: Arc<LivePlan>,
 }
 
+impl Shadow {
+    /// Whether it hears other plans, or is heard by one.
+    fn is_chained(&self) -> bool {
+        self.plan.chain.stage > 0 || self.live.onward.is_some()
+    }
+}
+
 impl WhatIf {
     /// Whether events of the past have to be read again for it.
     #[must_use]
@@ -145,6 +152,12 @@ impl RuleBook {
             let plans = what_if.shadows.len();
             return refuse(format!(
                 "it would change {plans} plans, and {SHADOWS_MAX} are the most"
+            ));
+        }
+        if what_if.shadows.iter().any(Shadow::is_chained) {
+            let message = "it would change a correlation that reads, or is read by, another one";
+            return refuse(format!(
+                "{message}: what-ifs of these are not supported yet"
             ));
         }
         if what_if.needs_journal() && !from_journal {

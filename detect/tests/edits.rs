@@ -244,7 +244,7 @@ fn edits_of_a_correlation() {
         ],
     );
     check(
-        "correlations of correlations are refused",
+        "correlations of correlations have a plan for each member, and no circle",
         vec![
             (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
             (
@@ -252,8 +252,30 @@ fn edits_of_a_correlation() {
                 &["+c[5,..)"],
                 0,
             ),
-            (entry(count("d", "c", "gte: 3", ""), 5), &[], 1),
             (entry(count("e", "e", "gte: 3", ""), 5), &[], 1),
+            (
+                entry(count("d", "c", "gte: 3", ""), 9),
+                &["~c[5,9)", "+c[9,..)", "+d[9,..)"],
+                0,
+            ),
+            (entry(count("c", "a, d", "gte: 3", ""), 9), &[], 1),
+            (
+                entry(count("c", "a", "gte: 4", "generate: true\n"), 9),
+                &["~c[5,9)", "~c[9,..)"],
+                0,
+            ),
+            (
+                entry(count("f", "d", "gte: 2", "generate: true\n"), 9),
+                &["+c[9,..)", "+d[9,..)", "+f[9,..)"],
+                0,
+            ),
+            (
+                remove("c"),
+                &[
+                    "-c[5,9)", "-c[9,..)", "-d[9,..)", "-c[9,..)", "-d[9,..)", "-f[9,..)",
+                ],
+                2,
+            ),
         ],
     );
 }

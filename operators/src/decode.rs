@@ -15,8 +15,8 @@ use weir_detect::{Detected, Detector, PlanChange, RuleBook, WhatIf};
 use weir_parse::{Context, Zone};
 use weir_schema::{
     Basis, Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, EvidenceItem, Fact,
-    FactValue, Level, LogSource, Plan, PlanId, PlanKind, Position, Problem, RuleId, RuleVersion,
-    SourceBounds, SourceKey, Span, TenantKey, TimeBounds, WhatIfId,
+    FactValue, Level, Link, LogSource, Plan, PlanId, PlanKind, Position, Problem, RuleId,
+    RuleVersion, SourceBounds, SourceKey, Span, TenantKey, TimeBounds, WhatIfId,
 };
 
 use crate::clock::Observation;
@@ -89,6 +89,9 @@ type WhatIfs = BTreeMap<WhatIfId, Arc<WhatIf>>;
 /// The streams that leave the decoder.
 pub struct Decoded<'scope> {
     pub facts: Stream<'scope, u64, Vec<Fact>>,
+    /// Facts of plans that hear others, with the stages of these.
+    pub above: Stream<'scope, u64, Vec<(u8, Fact)>>,
+    pub links: Stream<'scope, u64, Vec<Vec<Link>>>,
     pub observations: Stream<'scope, u64, Vec<Observation>>,
     pub sources: Stream<'scope, u64, Vec<SourceNote>>,
     /// On the first worker only.
@@ -107,12 +110,16 @@ pub fn decode<'scope>(
     let mut builder = OperatorBuilder::new("Decode".to_owned(), work.scope());
     let mut input = builder.new_input(work, Pipeline);
     let (facts, facts_stream) = builder.new_output();
+    let (above, above_stream) = builder.new_output();
+    let (links, links_stream) = builder.new_output();
     let (observations, observations_stream) = builder.new_output();
     let (sources, sources_stream) = builder.new_output();
     let (directives, directives_stream) = builder.new_output();
     let (rules, rules_stream) = builder.new_output();
     let (notes, notes_stream) = builder.new_output();
     let mut facts = OutputBuilder::<u64, CapacityContainerBuilder<Vec<Fact>>>::from(facts);
+    let mut above = OutputBuilder::<u64, CapacityContainerBuilder<Vec<(u8, Fact)>>>::from(above);
+    let mut links = OutputBuilder::<u64, CapacityContainerBuilder<Vec<Vec<Link>>>>::from(links);
     let mut observations =
         OutputBuilder::<u64, CapacityContainerBuilder<Vec<Observation>>>::from(observations);
     let mut sources =
@@ -126,6 +133,8 @@ pub fn decode<'scope>(
         let mut decoder = Decoder::new(first, emit);
         move |_frontiers| {
             let mut facts = facts.activate();
+            let mut above = above.activate();
+            let mut links = links.activate();
             let mut observations = observations.activate();
             let mut sources = sources.activate();
             let mut directives = directives.activate();
@@ -142,6 +151,12 @@ pub fn decode<'scope>(
                 facts
                     .session(&capability)
                     .give_iterator(out.facts.into_iter());
+                above
+                    .session(&capability)
+                    .give_iterator(out.above.into_iter());
+                links
+                    .session(&capability)
+                    .give_iterator(out.links.into_iter());
                 observations
                     .session(&capability)
                     .give_iterator(out.observations.into_iter());
@@ -161,6 +176,8 @@ pub fn decode<'scope>(
     });
     Decoded {
         facts: facts_stream,
+        above: above_stream,
+        links: links_stream,
         observations: observations_stream,
         sources: sources_stream,
         directives: directives_stream,
@@ -173,6 +190,8 @@ pub fn decode<'scope>(
 #[derive(Default)]
 struct Out {
     facts: Vec<Fact>,
+    above: Vec<(u8, Fact)>,
+    links: BTreeSet<Vec<Link>>,
     observations: Vec<Observation>,
     sources: Vec<SourceNote>,
     directives: Vec<Directive>,
@@ -183,6 +202,8 @@ struct Out {
 impl Out {
     fn append(&mut self, mut said: Self) {
         self.facts.append(&mut said.facts);
+        self.above.append(&mut said.above);
+        self.links.append(&mut said.links);
         self.observations.append(&mut said.observations);
         self.sources.append(&mut said.sources);
         self.directives.append(&mut said.directives);
@@ -204,6 +225,8 @@ struct Decoder {
     rows: BTreeMap<PlanId, (Epoch, Vec<(RuleVersion, Level)>)>,
     /// Plans about silence, whose facts tell their source.
     silences: BTreeSet<PlanId>,
+    /// Stages of the plans that hear others.
+    stages: BTreeMap<PlanId, u8>,
     detector: Detector,
     detected: Detected,
 }
@@ -220,6 +243,7 @@ impl Decoder {
             fresh_at: 0,
             rows: BTreeMap::new(),
             silences: BTreeSet::new(),
+            stages: BTreeMap::new(),
             detector: Detector::new(),
             detected: Detected::default(),
         }
@@ -273,6 +297,9 @@ impl Decoder {
                     if plan.kind == PlanKind::Silence {
                         self.silences.insert(plan.id);
                     }
+                    if plan.chain.stage > 0 {
+                        self.stages.insert(plan.id, plan.chain.stage);
+                    }
                     self.put_row(epoch, &plan, out);
                     out.directives.push(Directive::Put(Arc::new(plan)));
                 }
@@ -282,6 +309,7 @@ impl Decoder {
                     let gone = |(version, level)| (((plan, placed, version), level), -1);
                     out.rules.extend(rows.into_iter().map(gone));
                     self.silences.remove(&plan);
+                    self.stages.remove(&plan);
                     out.directives.push(Directive::Remove(plan));
                 }
             }
@@ -428,8 +456,8 @@ impl Decoder {
             }
             let id = EventId::of_frame(source, event.time, frame);
             note.facts += self.detected.facts.len() as u64;
-            out.facts
-                .extend(self.detected.facts.iter().map(|draft| Fact {
+            for draft in &self.detected.facts {
+                let fact = Fact {
                     plan: draft.plan,
                     tenant,
                     group: draft.group,
@@ -441,7 +469,13 @@ impl Decoder {
                         true => FactValue::from(source),
                         false => draft.value,
                     },
-                }));
+                };
+                match self.stages.get(&draft.plan) {
+                    Some(stage) => out.above.push((*stage, fact)),
+                    None => out.facts.push(fact),
+                }
+            }
+            out.links.extend(self.detected.links.drain(..));
         }
         if only.is_none() {
             if note.greatest > EventTime::MIN {

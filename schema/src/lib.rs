@@ -45,7 +45,8 @@ pub use journald::{ExportFault, JournalExport};
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
 pub use records::Records;
 pub use rule::{
-    Bound, Decimal, Fact, FactValue, Hearer, Level, Member, Plan, PlanKind, Statistic, ValueBound,
+    Bound, Chain, Decimal, Each, Fact, FactValue, Feed, Hearer, Level, Link, Member, Plan,
+    PlanKind, Statistic, ValueBound,
 };
 pub use time::{EventTime, ReceiveTime, Span};
 pub use what_if::{Basis, RuleChange};

@@ -207,10 +207,52 @@ pub enum Hearer {
     /// Its rows are alerts.
     #[default]
     Alerts,
-    /// Its episodes are members of other plans, and make no rows.
-    Members,
+    /// What it says is a fact to another plan; it makes no rows.
+    Plan(Feed),
     /// Its rows belong to a what-if: neither ledger nor outbox ever holds them.
     WhatIf(WhatIfId),
+}
+
+/// How a plan is a member of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Feed {
+    pub plan: PlanId,
+    /// The stage of that plan.
+    pub stage: u8,
+    pub member: u16,
+    pub each: Each,
+}
+
+/// What of a plan is a fact to the plan that it is a member of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Each {
+    /// Each of its firing anchors.
+    Anchor,
+    /// Each of its episodes, at the first firing anchor.
+    Episode,
+}
+
+/// Where a plan stands in a chain of plans.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Chain {
+    /// How many plans, one behind the other, its facts come through; 0 where all are of events.
+    pub stage: u8,
+    /// Whether events to come may take back facts that other plans gave it.
+    pub tentative: bool,
+}
+
+/// To which group of the plan that hears a plan a group of it belongs, and what its facts are
+/// worth there. A function of the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Link {
+    /// The stage of `plan`.
+    pub stage: u8,
+    pub plan: PlanId,
+    pub group: GroupKey,
+    pub to: GroupKey,
+    pub value: FactValue,
 }
 
 /// A rule that raises alerts, with the parameters under which it runs.
@@ -231,11 +273,33 @@ pub struct Plan {
     /// ... and before it.
     pub until: EventTime,
     pub hearer: Hearer,
+    pub chain: Chain,
 }
 
 impl Plan {
     /// More members than this are refused when a rule is compiled.
     pub const MEMBERS_MAX: usize = 64;
+
+    /// Plans whose facts come through more others, one behind the other, are refused.
+    pub const STAGE_MAX: u8 = 3;
+
+    /// Whether no event to come can withdraw what the plan says.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        let is_least = |bound: &Bound| matches!(bound, Bound::Gt(_) | Bound::Gte(_));
+        let monotone = match &self.kind {
+            PlanKind::EventCount { bounds } | PlanKind::ValueCount { bounds } => {
+                bounds.iter().all(is_least)
+            }
+            PlanKind::Temporal { members, condition } => {
+                !condition.has_negation(usize::from(*members))
+            }
+            PlanKind::TemporalOrdered { .. } => true,
+            // A value below zero takes away from what others add.
+            PlanKind::Value { .. } | PlanKind::NotFollowed { .. } | PlanKind::Silence => false,
+        };
+        monotone && !self.chain.tentative
+    }
 }
 
 /// One event that matters to one group of one plan: all that correlations see of it.

@@ -58,7 +58,10 @@ impl ConnectionsConfig {
                 problems.push(format!("connections.{key}: must be 1 to 65536"));
             }
         }
-        for (key, value) in [("handshake", self.handshake), ("first_byte", self.first_byte)] {
+        for (key, value) in [
+            ("handshake", self.handshake),
+            ("first_byte", self.first_byte),
+        ] {
             if value.0.0 <= 0 {
                 problems.push(format!("connections.{key}: must be more than 0s"));
             }

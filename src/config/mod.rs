@@ -507,11 +507,20 @@ mod tests {
             (pair, 0),
             ("[tls]\ncertificate = \"a.crt\"\n", 1),
             ("[tls]\nkey = \"a.key\"\n", 1),
-            ("[tls]\nrelp = true\nagent = true\nhttp = true\nclient_ca = \"ca\"\n", 4),
+            (
+                "[tls]\nrelp = true\nagent = true\nhttp = true\nclient_ca = \"ca\"\n",
+                4,
+            ),
             ("[listen]\nsyslog_tls = \"127.0.0.1:6514\"\n", 1),
             ("[tls]\nclient_certificates = \"maybe\"\n", 1),
-            ("[connections]\nmax = 0\nper_peer_max = 70000\nhandshake = \"0s\"\n", 3),
-            ("[[source]]\nname = \"a\"\ntransport = \"tcp\"\ncertificate = \"a\"\n", 1),
+            (
+                "[connections]\nmax = 0\nper_peer_max = 70000\nhandshake = \"0s\"\n",
+                3,
+            ),
+            (
+                "[[source]]\nname = \"a\"\ntransport = \"tcp\"\ncertificate = \"a\"\n",
+                1,
+            ),
         ] {
             let found = problems(text);
             assert_eq!(found.len(), expected, "{text}: {found:?}");

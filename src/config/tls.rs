@@ -48,7 +48,11 @@ impl TlsConfig {
             (Some(_), Some(_)) | (None, None) => {}
         }
         if self.certificate.is_none() {
-            let wanted = [("relp", self.relp), ("agent", self.agent), ("http", self.http)];
+            let wanted = [
+                ("relp", self.relp),
+                ("agent", self.agent),
+                ("http", self.http),
+            ];
             for (door, _) in wanted.iter().filter(|(_, wanted)| *wanted) {
                 say(&format!("{door}: needs tls.certificate and tls.key"));
             }

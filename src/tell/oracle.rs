@@ -12,9 +12,9 @@ use weir_operators::Reading;
 use weir_operators::reference::{PlanStep, Reference, Standing};
 use weir_schema::{
     AlertId, AlertRecord, AlertState, Batch, BatchSeq, Cause, Change, ChangeKind, Commit, Control,
-    Epoch, EventId, EventTime, Evidence, EvidenceItem, Fact, FactValue, GroupField, GroupKey, Plan,
-    PlanId, PlanKind, Position, Problem, ReceiveTime, RuleVersion, Span, TenantKey, TimeBounds,
-    journal::source_key,
+    Epoch, EventId, EventTime, Evidence, EvidenceItem, Fact, FactValue, GroupField, GroupKey,
+    Hearer, Plan, PlanId, PlanKind, Position, Problem, ReceiveTime, RuleVersion, Span, TenantKey,
+    TimeBounds, journal::source_key,
 };
 use weir_story::{Delivery, SaidProblem, Settled, System, TENANT, batches};
 
@@ -95,6 +95,15 @@ impl ReferenceSystem {
             }
             let mut detected = Detected::default();
             self.book.detect(&event, tenant, only, &mut detected);
+            for link in detected.links.iter().flatten() {
+                self.reference.link(*link);
+                let plan = self.book.plan(link.plan);
+                if let Some(Hearer::Plan(feed)) = plan.map(|plan| plan.hearer) {
+                    let fields = self.book.group_fields(feed.plan, &event, tenant, link.to);
+                    let key = (feed.plan, link.to);
+                    self.groups.insert(key, fields.unwrap_or_default());
+                }
+            }
             for draft in detected.facts {
                 let (plan, group) = (draft.plan, draft.group);
                 let fields = self.book.group_fields(plan, &event, tenant, group);
@@ -289,7 +298,13 @@ impl ReferenceSystem {
             let key = rule.map(|rule| AlertId::of_episode(row.tenant, rule, &row.group, time));
             key == Some(row.key)
         };
-        let times = self.facts.iter().filter(|fact| fact.group == row.group);
+        // Of a correlation of correlations, the anchors are of events of its members.
+        let chained = self.plans.get(&(row.plan, row.version));
+        let chained = chained.is_some_and(|plan| plan.chain.stage > 0);
+        let times = self
+            .facts
+            .iter()
+            .filter(|fact| chained || fact.group == row.group);
         let found = times.map(|fact| fact.time).find(|time| named(*time));
         found.unwrap_or(row.first)
     }

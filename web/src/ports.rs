@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use weir_schema::said::Histories;
 use weir_schema::{
-    AlertId, AlertRecord, Batch, Change, ChangeKind, EventTime, EvidenceItem, Level, ReceiveTime, RuleId,
-    RuleVersion,
+    AlertId, AlertRecord, Batch, Change, ChangeKind, EventTime, EvidenceItem, Level, ReceiveTime,
+    RuleId, RuleVersion,
 };
 
 pub use weir_schema::said::Cursor;

@@ -1,7 +1,9 @@
 //! The JSON of alerts on every wire of ours; `weir replay` writes the same.
 
 use serde_json::{Map, Value, json};
-use weir_schema::{AlertId, AlertRecord, AlertState, Cause, Change, ChangeKind, EventTime, EvidenceItem};
+use weir_schema::{
+    AlertId, AlertRecord, AlertState, Cause, Change, ChangeKind, EventTime, EvidenceItem,
+};
 
 use crate::base64;
 use crate::ports::{Cursor, Diagnostic, ExplainedEvent, Explanation, MatchedClause, RuleInfo};

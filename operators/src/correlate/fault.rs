@@ -27,6 +27,8 @@ pub enum Fault {
     AnswerAtTheBound,
     /// An absence is concluded before the watermark is there.
     EarlyConclusion,
+    /// What another plan takes back leaves alerts as they are.
+    NeverTakenOut,
     /// A source that is heard again leaves what was blind as it is.
     StaysBlind,
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use weir_schema::{AlertRow, AlertState, Evidence};
 
+use super::chain::Chained;
 use super::episode::{Episode, Said, Stretch, Summary, assign, glue};
 use super::evidence::{evidence, head};
 use super::fault::{self, Fault};
@@ -56,6 +57,8 @@ pub struct Group {
     pub touched: bool,
     /// Whether the calendar knows when it can next forget something.
     pub expected: bool,
+    /// Of a group whose plan hears others, or is heard by another.
+    pub chain: Option<Box<Chained>>,
 }
 
 impl Group {
@@ -68,6 +71,7 @@ impl Group {
             frozen,
             touched: false,
             expected: false,
+            chain: None,
         }
     }
 
@@ -96,11 +100,30 @@ impl Group {
     }
 
     /// Takes in what was pushed without looking at it; for a group that is quiet.
-    pub fn absorb(&mut self, scratch: &mut Scratch) {
+    pub fn absorb(&mut self, condition: &Condition, scratch: &mut Scratch) {
         scratch.times.clear();
         self.tail.clear();
         self.run.settle(&mut scratch.times);
         self.others.settle(&mut scratch.times);
+        self.take_out(condition, &mut scratch.dirty);
+    }
+
+    /// Takes out what other plans have taken back; adds what that can change to `dirty`.
+    fn take_out(&mut self, condition: &Condition, dirty: &mut Vec<(i64, i64)>) {
+        let Some(chain) = self.chain.as_mut().filter(|chain| !chain.gone.is_empty()) else {
+            return;
+        };
+        self.tail.clear();
+        for entry in chain.gone.drain(..) {
+            let run = match condition.is_anchor(&entry) {
+                true => &mut self.run,
+                false => &mut self.others,
+            };
+            if run.pull(&entry) && !fault::active(Fault::NeverTakenOut) {
+                let end = entry.time.saturating_add(condition.timespan);
+                dirty.push((condition.reach_back(entry.time), end));
+            }
+        }
     }
 
     /// Takes in what was pushed: re-evaluates the anchors that it can have changed. Returns the
@@ -138,6 +161,7 @@ impl Group {
             };
             dirty.push((condition.reach_back(*time), end));
         }
+        self.take_out(condition, dirty);
         dirty.sort_unstable();
         let all = (dirty.first()?.0, dirty.iter().map(|range| range.1).max()?);
         let mut ranges = dirty.drain(..);
@@ -171,7 +195,8 @@ impl Group {
             .partition_point(|episode| episode.to < range.1);
         let covers = |episode: &Episode| episode.from <= range.0;
         // What is added stops nothing that is monotone, and inside an episode it starts nothing.
-        if condition.monotone && self.episodes.get(place).is_some_and(covers) {
+        if condition.monotone && condition.additive && self.episodes.get(place).is_some_and(covers)
+        {
             return;
         }
         self.reevaluate(range, (condition, open), gone, firing);
@@ -284,6 +309,9 @@ impl Group {
             episode.low_hint = episode.low_hint.saturating_sub(forgotten);
         }
         self.others.forget_before(line);
+        if let Some(chain) = &mut self.chain {
+            chain.forget_before(self.frozen);
+        }
     }
 
     /// First event, last anchor, count and evidence of `episode` up to its firing anchor `to`, and
@@ -296,6 +324,7 @@ impl Group {
             let low = self.run.before_near(start, episode.low_hint);
             let members = &entries[low..high];
             let row = episode.said.as_ref().and_then(|said| said.row.as_ref());
+            let row = row.filter(|_| condition.additive);
             let summary = Summary {
                 first: members.first().map_or(episode.from, |entry| entry.time),
                 last: to,
@@ -344,6 +373,8 @@ impl Group {
     /// Bytes on the heap, roughly: entries, episodes and their evidence.
     pub fn heap_bytes(&self) -> usize {
         let episodes = self.episodes.capacity() * size_of::<Episode>();
-        self.run.heap_bytes() + self.others.heap_bytes() + self.tail.heap_bytes() + episodes
+        let chain = self.chain.as_ref().map_or(0, |chain| chain.heap_bytes());
+        let runs = self.run.heap_bytes() + self.others.heap_bytes();
+        runs + self.tail.heap_bytes() + episodes + chain
     }
 }

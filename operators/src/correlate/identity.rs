@@ -58,6 +58,9 @@ impl Speaker<'_> {
 
     /// Says what changed of the episodes that reach into `[from, to]`. Returns what they wait for.
     pub fn say(&mut self, group: &mut Group, from: i64, to: i64) -> Waits {
+        if matches!(self.running.plan.hearer, Hearer::Plan(_)) {
+            return Waits::default(); // It is said to another plan, by `chain.rs`.
+        }
         let low = group.episodes.partition_point(|episode| episode.to < from);
         let high = low + group.episodes[low..].partition_point(|episode| episode.from <= to);
         let mut waits = Waits::default();
@@ -172,7 +175,7 @@ impl Speaker<'_> {
     fn state(&self, group: &Group, episode: &Episode) -> AlertState {
         let condition = &self.running.condition;
         if !condition.is_silence() {
-            let confirmed = condition.monotone || episode.from <= self.clock.watermark.0;
+            let confirmed = condition.certain || episode.from <= self.clock.watermark.0;
             return match confirmed {
                 true => AlertState::Confirmed,
                 false => AlertState::Provisional,

@@ -5,6 +5,7 @@
 //! `operator.rs` wraps it.
 
 mod calendar;
+mod chain;
 mod episode;
 mod evidence;
 mod fault;
@@ -24,6 +25,7 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
+pub use chain::Fed;
 pub use operator::{CorrelateNote, Correlated, correlate};
 
 use std::collections::BTreeMap;
@@ -75,6 +77,8 @@ pub struct Output {
     pub rows: Vec<(Arc<AlertRow>, isize)>,
     /// Why alerts went that have no row any more.
     pub retractions: Vec<(AlertId, Cause)>,
+    /// What stages behind this one are told.
+    pub fed: Vec<Fed>,
     pub counts: Counts,
     pub what_ifs: BTreeMap<WhatIfId, Tried>,
 }
@@ -112,6 +116,8 @@ impl Counts {
 /// All groups of one worker.
 #[derive(Default)]
 pub struct Correlator {
+    /// It runs the plans of this stage.
+    stage: u8,
     /// Slots are never given anew, so that a group's plan stays what it was; removed plans leave `None`.
     plans: Vec<Option<Running>>,
     slots: BTreeMap<PlanId, u32>,
@@ -142,6 +148,15 @@ impl Correlator {
         }
     }
 
+    /// A correlator of plans whose facts come through `stage` others.
+    #[must_use]
+    pub fn of_stage(stage: u8) -> Self {
+        Self {
+            stage,
+            ..Self::default()
+        }
+    }
+
     /// Groups held, and the bytes they take.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
@@ -150,9 +165,24 @@ impl Correlator {
 
     /// Takes one epoch in. `facts` may come in any order.
     pub fn epoch(&mut self, epoch: Epoch, facts: &[Fact], directives: &[Directive]) -> Output {
+        self.epoch_fed(epoch, facts, &[], directives)
+    }
+
+    /// As [`Self::epoch`], with what other plans say.
+    pub fn epoch_fed(
+        &mut self,
+        epoch: Epoch,
+        facts: &[Fact],
+        fed: &[Fed],
+        directives: &[Directive],
+    ) -> Output {
         let mut output = Output::default();
         for directive in directives {
             match directive {
+                Directive::Put(plan)
+                | Directive::Shadow { plan, .. }
+                | Directive::Adopt { plan, .. }
+                    if plan.chain.stage != self.stage => {}
                 Directive::Put(plan) => self.put(epoch, plan, &mut output),
                 Directive::Remove(plan) => self.remove(*plan, &mut output),
                 Directive::Shadow { plan, basis } => self.shadow(epoch, plan, *basis, &mut output),
@@ -167,6 +197,9 @@ impl Correlator {
             self.take_in(&sorted, &mut output);
         } else {
             self.take_in(facts, &mut output);
+        }
+        if !fed.is_empty() {
+            self.take_in_fed(fed, &mut output);
         }
         self.settle(epoch, &mut output);
         for directive in directives {
@@ -234,16 +267,30 @@ impl Correlator {
     }
 
     fn push(&mut self, slot: u32, fact: &Fact, now: &Clock, counts: &mut Counts) {
-        let shard_max = self.shard_max();
-        let Some(Some(running)) = self.plans.get_mut(slot as usize) else {
+        let Some(Some(running)) = self.plans.get(slot as usize) else {
             return;
         };
-        let time = running.condition.time_of(fact);
         let entry = Entry {
-            time,
+            time: running.condition.time_of(fact),
             event: fact.event,
             position: fact.position,
             mark: running.condition.mark(fact),
+        };
+        self.push_entry(slot, fact, entry, now, counts);
+    }
+
+    /// Gives the group of `fact` its entry.
+    fn push_entry(
+        &mut self,
+        slot: u32,
+        fact: &Fact,
+        entry: Entry,
+        now: &Clock,
+        counts: &mut Counts,
+    ) {
+        let shard_max = self.shard_max();
+        let Some(Some(running)) = self.plans.get_mut(slot as usize) else {
+            return;
         };
         let key = StateKey::of(fact.plan, fact.group);
         let place = match self.groups.find(key) {
@@ -286,17 +333,21 @@ impl Correlator {
                 continue;
             };
             keyed.group.touched = false;
+            let told = keyed.group.chain.as_mut();
+            let told = told.and_then(|chain| chain.cause.take());
             if keyed.group.is_quiet(&running.condition) {
-                keyed.group.absorb(&mut self.scratch);
+                keyed.group.absorb(&running.condition, &mut self.scratch);
                 self.calendar
                     .expect(keyed.tenant, place, &mut keyed.group, &running.condition);
                 continue;
             }
             let clock = clock_of(&self.clocks, keyed.tenant);
-            let cause = newest_cause(&keyed.group, &running.condition, &clock);
+            let newest = || newest_cause(&keyed.group, &running.condition, &clock);
+            let cause = told.unwrap_or_else(newest);
             let open = running.open(&clock);
             let judged = (&running.condition, open);
             if let Some((from, to)) = keyed.group.settle(judged, &mut gone, &mut self.scratch) {
+                chain::tell(running, keyed, ((from, to), open), cause, &mut output.fed);
                 let mut speaker = identity::Speaker {
                     running,
                     group: keyed.key,
@@ -342,6 +393,8 @@ impl Correlator {
                 let (passed, judged) = ((after, open), (condition, open));
                 let firing = &mut Vec::new();
                 keyed.group.reevaluate(passed, judged, &mut gone, firing);
+                let cause = Cause::Watermark(clock.watermark);
+                chain::tell(running, keyed, (passed, open), cause, &mut output.fed);
                 if let Some(anchor) = running.next_open(&keyed.group, open) {
                     self.calendar.conclude(keyed.tenant, anchor, place);
                 }

@@ -9,7 +9,7 @@ use super::episode::Said;
 use super::fault::{self, Fault};
 use super::group::Group;
 use super::windows::Condition;
-use super::{Correlator, Output, SHARDS, clock_of, identity};
+use super::{Correlator, Output, SHARDS, chain, clock_of, identity};
 use crate::clock::Clock;
 
 /// A plan in force.
@@ -113,6 +113,9 @@ impl Correlator {
             {
                 from = i64::MIN;
             }
+            let cause = Cause::Rule(plan.version);
+            let told = (whole, judged.1);
+            chain::tell(running, keyed, told, cause, &mut output.fed);
             let mut speaker = identity::Speaker {
                 running,
                 group: keyed.key,
@@ -120,7 +123,7 @@ impl Correlator {
                 epoch,
                 clock,
                 heard: &self.heard,
-                cause: Cause::Rule(plan.version),
+                cause,
                 output,
             };
             speaker.take_back(&mut gone);

@@ -46,8 +46,12 @@ impl Entry {
         }
     }
 
-    fn same_delivery(&self, other: &Self) -> bool {
-        self.time == other.time
+    /// Whether both are of one delivery, so that they are one entry of several members. What comes
+    /// from other plans is an event of its own each time.
+    fn is_same_event(&self, other: &Self) -> bool {
+        let own = self.mark.0[1] | other.mark.0[1];
+        own == 0
+            && self.time == other.time
             && self.event == other.event
             && (self.position == other.position || fault::active(Fault::MultiplicityIgnored))
     }
@@ -108,7 +112,7 @@ impl Run {
     fn join_members(&mut self, from: usize) {
         let mut kept = from;
         for next in from + 1..self.entries.len() {
-            if self.entries[kept].same_delivery(&self.entries[next]) {
+            if self.entries[kept].is_same_event(&self.entries[next]) {
                 self.entries[kept].mark.0[0] |= self.entries[next].mark.0[0];
             } else {
                 kept += 1;
@@ -147,6 +151,17 @@ impl Run {
         }
         self.entries.truncate(kept);
         self.sorted = kept;
+    }
+
+    /// Takes an entry out again; it must be settled. Returns whether it was there.
+    pub fn pull(&mut self, entry: &Entry) -> bool {
+        let place = self.head + self.entries().partition_point(|known| known < entry);
+        let found = self.entries.get(place) == Some(entry);
+        if found {
+            self.entries.remove(place);
+            self.sorted = self.entries.len();
+        }
+        found
     }
 
     /// What was appended since the last [`Run::settle`], in any order.

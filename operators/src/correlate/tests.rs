@@ -9,15 +9,15 @@ use std::collections::BTreeMap;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
-    AlertId, AlertRow, Bound, Decimal, EventId, EventTime, Evidence, Fact, FactValue, GroupKey,
-    Hearer, Level, Member, Plan, PlanId, PlanKind, Position, RuleVersion, SourceKey, Span,
-    Statistic, TenantKey, ValueBound,
+    AlertId, AlertRow, Bound, Chain, Decimal, Each, EventId, EventTime, Evidence, Fact, FactValue,
+    Feed, GroupKey, Hearer, Level, Link, Member, Plan, PlanId, PlanKind, Position, RuleVersion,
+    SourceKey, Span, Statistic, TenantKey, ValueBound,
 };
 
 mod shadows;
 
 use super::fault::{self, Fault};
-use super::{Correlator, Directive, Output};
+use super::{Correlator, Directive, Fed, Output};
 use crate::clock::Clock;
 use crate::reference::{PlanStep, Reference, Standing};
 use std::sync::Arc;
@@ -37,14 +37,46 @@ struct Coverage {
     cut: u32,
 }
 
-/// A correlator with what it has said, added up.
-#[derive(Default)]
+/// Correlators, one behind the other, with what they have said, added up.
 struct Sut {
-    correlator: Correlator,
+    stages: Vec<Correlator>,
     standing: BTreeMap<AlertId, Arc<AlertRow>>,
 }
 
+impl Default for Sut {
+    fn default() -> Self {
+        Self {
+            stages: (0..=Plan::STAGE_MAX).map(Correlator::of_stage).collect(),
+            standing: BTreeMap::new(),
+        }
+    }
+}
+
 impl Sut {
+    /// Takes an epoch in, stage by stage.
+    fn epoch(
+        &mut self,
+        epoch: Epoch,
+        facts: &[(u8, Fact)],
+        links: &[Vec<Link>],
+        directives: &[Directive],
+    ) -> Output {
+        let mut said = Output {
+            fed: links.iter().cloned().map(Fed::Links).collect(),
+            ..Output::default()
+        };
+        for (stage, correlator) in (0..).zip(&mut self.stages) {
+            let own = facts.iter().filter(|(of, _)| *of == stage);
+            let own: Vec<Fact> = own.map(|(_, fact)| *fact).collect();
+            let output = correlator.epoch_fed(epoch, &own, &said.fed, directives);
+            said.rows.extend(output.rows);
+            said.retractions.extend(output.retractions);
+            said.counts.add(&output.counts);
+            said.fed.extend(output.fed);
+        }
+        said
+    }
+
     /// Adds the output up; an inconsistent update is a failure by itself.
     fn add(&mut self, output: Output, removed: &[PlanId]) -> Result<(u32, u32), String> {
         let (mut raised, mut retracted) = (0, 0);
@@ -203,6 +235,102 @@ fn random_plan(rng: &mut ChaCha8Rng, id: u64, name: Option<&str>) -> Plan {
         since: EventTime::MIN,
         until: EventTime::MAX,
         hearer: Hearer::Alerts,
+        chain: Chain::default(),
+    }
+}
+
+/// Whether no event to come can withdraw what a plan says, by the plainest reading.
+fn is_certain(plan: &Plan) -> bool {
+    let bounds_only = |bounds: &[Bound]| {
+        let is_least = |bound: &Bound| matches!(bound, Bound::Gt(_) | Bound::Gte(_));
+        bounds.iter().all(is_least)
+    };
+    let monotone = match &plan.kind {
+        PlanKind::EventCount { bounds } | PlanKind::ValueCount { bounds } => bounds_only(bounds),
+        PlanKind::Temporal { members, condition } => !condition.has_negation(usize::from(*members)),
+        PlanKind::TemporalOrdered { .. } => true,
+        PlanKind::Value { .. } | PlanKind::NotFollowed { .. } | PlanKind::Silence => false,
+    };
+    monotone && !plan.chain.tentative
+}
+
+/// A plan that hears others, behind those that it hears; and which of its members are of events.
+fn random_chain(rng: &mut ChaCha8Rng, id: u64, depth: u8) -> Vec<(Plan, Vec<u16>)> {
+    let kinds = [
+        "event_count",
+        "temporal",
+        "temporal_ordered",
+        "value_count",
+        "not_followed",
+    ];
+    let kind = kinds.choose(rng).expect("not empty");
+    let mut plan = random_plan(rng, id, Some(kind));
+    let (members, each) = match &plan.kind {
+        PlanKind::Temporal { members, .. }
+        | PlanKind::TemporalOrdered { members }
+        | PlanKind::NotFollowed { members } => (*members, Each::Anchor),
+        _ => (1, Each::Episode),
+    };
+    let mut chain = Vec::new();
+    let mut direct: Vec<u16> = (0..members).collect();
+    let heard = rng.random_range(1..=members.min(2));
+    let mut tentative = each == Each::Episode;
+    for place in 0..heard {
+        let member = rng.random_range(0..members);
+        // Of a count, events may be members beside what other plans say.
+        if members > 1 || rng.random_bool(0.5) {
+            direct.retain(|other| *other != member);
+        }
+        let sub = id * 10 + u64::from(place) + 1;
+        let mut found = if depth > 1 && rng.random_bool(0.4) {
+            random_chain(rng, sub, depth - 1)
+        } else {
+            let kind = loop {
+                let kind = TYPES.choose(rng).expect("not empty");
+                if *kind != "silence" {
+                    break *kind;
+                }
+            };
+            let plan = random_plan(rng, sub, Some(kind));
+            let members = match &plan.kind {
+                PlanKind::Temporal { members, .. }
+                | PlanKind::TemporalOrdered { members }
+                | PlanKind::NotFollowed { members } => *members,
+                _ => 1,
+            };
+            vec![(plan, (0..members).collect())]
+        };
+        let (last, _) = found.last_mut().expect("a chain has its own plan last");
+        tentative |= !is_certain(last);
+        plan.chain.stage = plan.chain.stage.max(last.chain.stage + 1);
+        last.hearer = Hearer::Plan(Feed {
+            plan: plan.id,
+            stage: 0,
+            member,
+            each,
+        });
+        chain.append(&mut found);
+    }
+    plan.chain.tentative = tentative;
+    for (sub, _) in &mut chain {
+        if let Hearer::Plan(feed) = &mut sub.hearer
+            && feed.plan == plan.id
+        {
+            feed.stage = plan.chain.stage;
+        }
+    }
+    chain.push((plan, direct));
+    chain
+}
+
+/// Where a group of a plan belongs that another hears: some of them to one.
+fn link(plan: &Plan, group: GroupKey) -> Link {
+    Link {
+        stage: plan.chain.stage,
+        plan: plan.id,
+        group,
+        to: GroupKey([group.0[0] & plan.id.0 & 1, 9]),
+        value: FactValue([group.0[0], 5]),
     }
 }
 
@@ -210,6 +338,8 @@ fn random_plan(rng: &mut ChaCha8Rng, id: u64, name: Option<&str>) -> Plan {
 struct History {
     rng: ChaCha8Rng,
     plans: BTreeMap<PlanId, Plan>,
+    /// Members of plans that are of events; all, where it says nothing.
+    direct: BTreeMap<PlanId, Vec<u16>>,
     clock: Clock,
     horizon: i64,
     position: u64,
@@ -229,6 +359,7 @@ impl History {
         Self {
             rng,
             plans: BTreeMap::new(),
+            direct: BTreeMap::new(),
             clock: Clock::start(TenantKey(7)),
             horizon,
             position: 0,
@@ -241,7 +372,16 @@ impl History {
 
     fn plan_steps(&mut self, epoch: u64) -> Vec<PlanStep> {
         let mut steps = Vec::new();
-        if epoch == 1 {
+        if epoch == 1 && self.only == Some("chain") {
+            for (mut plan, direct) in random_chain(&mut self.rng, 1, Plan::STAGE_MAX) {
+                if self.dense {
+                    plan.timespan = Span(plan.timespan.0 * 5);
+                }
+                self.direct.insert(plan.id, direct);
+                self.plans.insert(plan.id, plan.clone());
+                steps.push(PlanStep::Put(plan));
+            }
+        } else if epoch == 1 {
             for id in 1..=self.rng.random_range(1..3) {
                 let mut plan = random_plan(&mut self.rng, id, self.only);
                 if self.dense {
@@ -255,21 +395,33 @@ impl History {
             let Some(id) = ids.choose(&mut self.rng) else {
                 return steps;
             };
+            // The plans of a chain come, end and go together.
+            let together: Vec<PlanId> = match self.only {
+                Some("chain") => ids.clone(),
+                _ => vec![*id],
+            };
             match self.rng.random_range(0..10) {
                 0 => {
-                    steps.push(PlanStep::Remove(*id));
-                    let mut plan = self.plans.remove(id).expect("chosen from the keys");
-                    // A plan whose end moves on goes and comes again.
-                    if self.rng.random_bool(0.5) {
-                        plan.until = EventTime::MAX;
-                        self.plans.insert(*id, plan.clone());
-                        steps.push(PlanStep::Put(plan));
+                    let again = self.rng.random_bool(0.5);
+                    for id in &together {
+                        steps.push(PlanStep::Remove(*id));
+                    }
+                    for id in &together {
+                        let mut plan = self.plans.remove(id).expect("chosen from the keys");
+                        // A plan whose end moves on goes and comes again.
+                        if again {
+                            plan.until = EventTime::MAX;
+                            self.plans.insert(*id, plan.clone());
+                            steps.push(PlanStep::Put(plan));
+                        }
                     }
                 }
                 1 => {
-                    let plan = self.plans.get_mut(id).expect("chosen from the keys");
-                    plan.until = plan.until.min(EventTime(self.clock.watermark.0.max(0)));
-                    steps.push(PlanStep::Put(plan.clone()));
+                    for id in &together {
+                        let plan = self.plans.get_mut(id).expect("chosen from the keys");
+                        plan.until = plan.until.min(EventTime(self.clock.watermark.0.max(0)));
+                        steps.push(PlanStep::Put(plan.clone()));
+                    }
                 }
                 _ => {
                     self.version += 1;
@@ -325,14 +477,20 @@ impl History {
             if time >= self.plans[plan].until {
                 continue;
             }
+            let direct = match self.direct.get(plan) {
+                Some(direct) if direct.is_empty() => continue,
+                Some(direct) => direct.clone(),
+                None => (0..members).collect(),
+            };
             // Few distinct events, so that equal frames abound.
             let event = EventId([time.0 as u64, self.rng.random_range(0..2)]);
             let group = GroupKey([self.rng.random_range(0..2), 9]);
             self.position += 1;
-            let mut first = self.rng.random_range(0..members);
+            let mut first = *direct.choose(&mut self.rng).expect("not empty");
             // What is never answered comes to episodes that merge.
             if matches!(self.plans[plan].kind, PlanKind::NotFollowed { .. })
                 && self.rng.random_bool(0.7)
+                && direct.contains(&0)
             {
                 first = 0;
             }
@@ -350,8 +508,9 @@ impl History {
                 },
             };
             facts.push(fact);
-            if members > 1 && self.rng.random_bool(0.1) {
-                fact.member = (first + 1) % members;
+            let other = (first + 1) % members;
+            if members > 1 && self.rng.random_bool(0.1) && direct.contains(&other) {
+                fact.member = other;
                 facts.push(fact);
             }
             if self.rng.random_bool(0.1) {
@@ -361,6 +520,26 @@ impl History {
             }
         }
         facts
+    }
+
+    /// Where the groups of facts belong, and those to which they belong.
+    fn links(&self, facts: &[Fact]) -> Vec<Vec<Link>> {
+        let mut all = Vec::new();
+        for fact in facts {
+            let mut links = Vec::new();
+            let (mut plan, mut group) = (fact.plan, fact.group);
+            while let Some(known) = self.plans.get(&plan)
+                && let Hearer::Plan(feed) = known.hearer
+            {
+                let next = link(known, group);
+                links.push(next);
+                (plan, group) = (feed.plan, next.to);
+            }
+            if !links.is_empty() {
+                all.push(links);
+            }
+        }
+        all
     }
 
     /// How far each of two sources was heard to tell.
@@ -430,10 +609,21 @@ fn play(seed: u64, only: Option<&'static str>, coverage: &mut Coverage) -> Resul
         let clock = history.advance(now);
         let told = clock.map(|clock| (clock.tenant, clock.watermark, clock.settled));
         reference.epoch(&steps, &facts, told.as_slice());
-        let mut shuffled = facts;
+        let links = history.links(&facts);
+        links
+            .iter()
+            .flatten()
+            .for_each(|link| reference.link(*link));
+        let stage = |fact: &Fact| {
+            history
+                .plans
+                .get(&fact.plan)
+                .map_or(0, |plan| plan.chain.stage)
+        };
+        let mut shuffled: Vec<(u8, Fact)> = facts.iter().map(|f| (stage(f), *f)).collect();
         shuffled.shuffle(&mut history.rng);
         let directives = directives(&steps, &heard, clock);
-        let output = sut.correlator.epoch(Epoch(epoch), &shuffled, &directives);
+        let output = sut.epoch(Epoch(epoch), &shuffled, &links, &directives);
         let is_cut = |row: &AlertRow| row.evidence.tail.len() == Evidence::ITEMS_MAX;
         coverage.cut += output.rows.iter().any(|(row, _)| is_cut(row)) as u32;
         coverage.refused += output.counts.not_re_evaluated as u32;
@@ -509,6 +699,11 @@ fn histories_of_each_correlation_type_equal_the_reference() {
 }
 
 #[test]
+fn histories_of_chains_equal_the_reference() {
+    play_all(2_000, Some("chain"));
+}
+
+#[test]
 fn every_planted_fault_is_caught() {
     for fault in [
         Fault::OpenBound,
@@ -524,9 +719,11 @@ fn every_planted_fault_is_caught() {
         Fault::AnswerAtTheBound,
         Fault::EarlyConclusion,
         Fault::StaysBlind,
+        Fault::NeverTakenOut,
     ] {
         fault::plant(Some(fault));
-        let caught = (0..2_000).find(|seed| play(*seed, None, &mut Coverage::default()).is_err());
+        let only = (fault == Fault::NeverTakenOut).then_some("chain");
+        let caught = (0..2_000).find(|seed| play(*seed, only, &mut Coverage::default()).is_err());
         fault::plant(None);
         assert!(caught.is_some(), "{fault:?} went unnoticed");
         println!("{fault:?} is caught by seed {}", caught.unwrap_or(0));

@@ -17,6 +17,10 @@ pub struct Condition {
     positive: u64,
     /// No further event can stop an anchor from firing.
     pub monotone: bool,
+    /// Whether no fact is ever taken back, since all are of events.
+    pub additive: bool,
+    /// Whether no event to come can withdraw an alert.
+    pub certain: bool,
     /// An absence is concluded so long after the event that it begins with, and that is where the
     /// anchor stands: then its window trails like any other.
     ///
@@ -84,6 +88,8 @@ impl Condition {
             timespan,
             positive,
             monotone,
+            additive: plan.chain.stage == 0,
+            certain: monotone && !plan.chain.tentative,
             delay: if plan.kind.is_absence() { timespan } else { 0 },
         }
     }
@@ -131,6 +137,20 @@ impl Condition {
         }
     }
 
+    /// What a fact is here that comes from another plan.
+    pub fn fed_entry(&self, fact: &Fact) -> Entry {
+        let mut mark = self.mark(fact);
+        if !matches!(self.kind, Kind::Valued(_)) {
+            mark.0[1] = 1; // No other event is this one.
+        }
+        Entry {
+            time: self.time_of(fact),
+            event: fact.event,
+            position: fact.position,
+            mark,
+        }
+    }
+
     /// Whether the entry is an anchor and counts, or is read by a negation alone.
     pub fn is_anchor(&self, entry: &Entry) -> bool {
         match self.kind {
@@ -158,7 +178,7 @@ impl Condition {
         let reach = time.saturating_add(self.timespan);
         match self.kind {
             // The anchor at place i depends on the n - 1 places before it and on nothing else.
-            Kind::AtLeast(n) => {
+            Kind::AtLeast(n) if self.additive => {
                 let entries = run.entries();
                 let place = run.up_to(time).saturating_add(n.max(1)) - 2;
                 entries
@@ -166,7 +186,11 @@ impl Condition {
                     .map_or(reach, |entry| entry.time.min(reach))
             }
             Kind::Silence => time,
-            Kind::Count(_) | Kind::Temporal(..) | Kind::Ordered(_) | Kind::Valued(_) => reach,
+            Kind::AtLeast(_)
+            | Kind::Count(_)
+            | Kind::Temporal(..)
+            | Kind::Ordered(_)
+            | Kind::Valued(_) => reach,
         }
     }
 

@@ -283,9 +283,9 @@ impl Running {
             intake: memory.clone(),
             rules: memory.clone(),
             sinks: memory.clone(),
-            finding: Arc::new(|change, kind| {
-                serde_json::json!({ "activity": kind.name(), "uid": change.record.alert.to_string() })
-            }),
+            finding: Arc::new(
+                |change, kind| serde_json::json!({ "activity": kind.name(), "uid": change.record.alert.to_string() }),
+            ),
             health: memory.clone(),
             registry: prometheus::Registry::new(),
         };
