@@ -36,6 +36,9 @@ pub(crate) type Aliases = BTreeMap<String, BTreeMap<String, String>>;
 /// More aliases of one correlation are refused.
 const ALIASES_MAX: usize = 64;
 
+/// Longer timespans are refused: all that a window may still reach back to is kept in memory.
+const TIMESPAN_MAX_S: i64 = 366 * 86_400;
+
 const KEYS: [&str; 9] = [
     "aliases",
     "type",
@@ -212,11 +215,11 @@ fn timespan(section: &Node, timespan: &Timespan) -> Checked<Span> {
     }
     let nanoseconds = i64::try_from(timespan.seconds)
         .ok()
-        .filter(|seconds| *seconds > 0)
+        .filter(|seconds| (1..=TIMESPAN_MAX_S).contains(seconds))
         .and_then(|seconds| seconds.checked_mul(Span::SECOND.0));
     nanoseconds.map(Span).ok_or_else(|| {
         Refusal::new(format!("`{}` is no usable timespan", timespan.original))
-            .hint("such as 30s, 10m, 24h, 7d")
+            .hint("such as 30s, 10m, 24h, 7d; at most 366d")
             .key("timespan")
     })
 }
