@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use timely::dataflow::operators::core::{Inspect, Probe};
+use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::vec::Input;
 use weir_benchmarks::facts::{self, FactStream};
 use weir_operators::{Clock, CorrelateNote, Directive, correlate};
@@ -75,7 +76,8 @@ fn main() -> Result<()> {
         let (mut facts_in, mut directives_in, probe) = worker.dataflow::<u64, _, _>(|scope| {
             let (facts_in, facts) = scope.new_input::<Fact>();
             let (directives_in, directives) = scope.new_input::<Directive>();
-            let correlated = correlate(facts, directives);
+            let (above, links) = (empty(scope), empty(scope)); // Nothing is chained here.
+            let correlated = correlate(facts, above, links, directives);
             correlated.notes.inspect(move |note| {
                 if let CorrelateNote::Size(groups, bytes) = note {
                     *sized.borrow_mut() = Some((*groups, *bytes));

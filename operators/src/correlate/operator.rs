@@ -144,7 +144,9 @@ fn stage<'scope>(
                     session.give(Said::Note(CorrelateNote::Counts(said.counts)));
                     if epoch % SIZE_EVERY_EPOCHS == 0 {
                         let (groups, bytes) = correlator.size();
-                        session.give(Said::Note(CorrelateNote::Size(groups, bytes)));
+                        if number == 0 || groups > 0 {
+                            session.give(Said::Note(CorrelateNote::Size(groups, bytes)));
+                        }
                     }
                 }
             }
