@@ -125,7 +125,7 @@ pub async fn start(
             emit: Emit::default(),
         },
         Box::new(ReadEpochs(journal.cursor(Epoch(1)))),
-        frames,
+        frames.clone(),
         Box::new(WriteLedger(Arc::clone(&ledger))),
         Box::new(ear),
     )?;
@@ -188,6 +188,8 @@ pub async fn start(
             status: Arc::clone(&status),
             caught_up_at: opened.begun,
             runtime: tokio::runtime::Handle::current(),
+            frames,
+            bounds: config.bounds(),
         }),
         health: Arc::new(Readiness {
             status: Arc::clone(&status),
@@ -298,6 +300,8 @@ mod tests {
                 status: Arc::clone(&status),
                 caught_up_at: NEVER,
                 runtime: tokio::runtime::Handle::current(),
+                frames: Arc::new(ReadFrames(server.journal.clone())),
+                bounds: config.bounds(),
             };
             server.stop().await.expect("it stops");
             assert!(!opening::caught_up(&status, NEVER));

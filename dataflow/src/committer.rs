@@ -35,7 +35,9 @@ impl Committer {
             loop {
                 controls = controls.or_else(|| self.controls.try_recv().ok());
                 match controls.take_if(|(epoch, _)| epoch.0 <= output.epoch) {
-                    Some((_, entries)) => entries.iter().for_each(|entry| self.texts.apply(entry)),
+                    Some((epoch, entries)) => {
+                        entries.iter().for_each(|entry| self.follow(epoch, entry));
+                    }
                     None => break,
                 }
             }
@@ -44,9 +46,16 @@ impl Committer {
             } else {
                 self.tell(&output, None);
             }
+            self.status.what_ifs().take(&output);
             self.status.note(&output);
         }
         Ok(())
+    }
+
+    fn follow(&mut self, epoch: Epoch, entry: &Control) {
+        self.texts.apply(entry);
+        let book = self.texts.book();
+        self.status.what_ifs().follow(epoch, entry, book);
     }
 
     /// The next epoch's results of all workers; `None` once they are gone.

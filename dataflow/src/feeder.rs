@@ -61,9 +61,12 @@ impl Feeder {
         if !sealed.controls.is_empty() && self.controls.send((epoch, sealed.controls)).is_err() {
             return Ok(false);
         }
+        self.status.backfilling.begin(epoch, backfill.len());
         for some in backfill.chunks(BACKFILL_BATCHES) {
+            let mut events = 0;
             for seq in some {
                 let batch = self.frames.batch(*seq).map_err(HostError::ReadJournal)?;
+                events += batch.frames.len();
                 self.part(&mut parts, *seq)
                     .push(Work::Backfill(*seq, batch));
             }
@@ -71,6 +74,7 @@ impl Feeder {
             if !self.send(epoch, part, false) {
                 return Ok(false);
             }
+            self.status.backfilling.step(some.len(), events);
         }
         for (seq, batch) in sealed.batches {
             self.batches = self.batches.max(seq.0 + 1);
@@ -108,7 +112,13 @@ impl Feeder {
             }
         }
         let since = sealed.controls.iter().filter_map(|control| match control {
-            Control::RulePut { since, .. } | Control::Settings { since, .. } => Some(*since),
+            Control::RulePut { since, .. }
+            | Control::Settings { since, .. }
+            | Control::WhatIfPut {
+                since,
+                from_journal: true,
+                ..
+            } => Some(*since),
             Control::RuleRemove { rule } if self.wide.contains(rule) => Some(EventTime::MIN),
             // What stops may set something else free from there on.
             Control::RuleDisable { until, .. } => Some(*until),
@@ -123,6 +133,9 @@ impl Feeder {
                 return None;
             }
         }
+        // What lies before the settled line is not evaluated any more.
+        let settled = self.status.clocks().iter().map(|clock| clock.settled).min();
+        let since = settled.map_or(since, |settled| since.max(settled));
         Some(self.status.batches_since(since, self.batches))
     }
 }

@@ -14,9 +14,14 @@ mod committer;
 
 mod outputs;
 
+mod backfill;
+mod what_if;
+
 mod status;
 
+pub use backfill::Backfill;
 pub use host::{Host, HostError, HostOptions};
 pub use port::{EpochReport, EpochSource, Frames, Ledger, Observer, PortFault};
 pub use status::Status;
+pub use what_if::{Difference, Differing, WHAT_IF_ROWS_MAX, WhatIfReport, WhatIfState, WhatIfs};
 pub use weir_operators::{BatchNote, Clock, Counts, Emit, Note};

@@ -120,6 +120,16 @@ impl EpochOutput {
     }
 }
 
+impl EpochOutput {
+    /// The rows that went and came, by alert.
+    pub fn exchanged(
+        &self,
+    ) -> impl Iterator<Item = (Option<Arc<AlertRow>>, Option<Arc<AlertRow>>)> {
+        let nets = self.net().into_values();
+        nets.map(|net| (net.old, net.new.map(|(row, _)| row)))
+    }
+}
+
 #[derive(Default)]
 struct Net {
     old: Option<Arc<AlertRow>>,

@@ -7,7 +7,9 @@ use std::time::Duration;
 use weir_operators::{Clock, Note};
 use weir_schema::{BatchSeq, Epoch, EventTime, TenantKey};
 
+use crate::backfill::{Backfill, Backfilling};
 use crate::outputs::EpochOutput;
+use crate::what_if::WhatIfs;
 
 /// Where the graph stands; shared, cheap to read.
 #[derive(Default)]
@@ -19,6 +21,8 @@ pub struct Status {
     held_up: AtomicBool,
     progress: Mutex<Progress>,
     moved: Condvar,
+    what_ifs: WhatIfs,
+    pub(crate) backfilling: Backfilling,
 }
 
 #[derive(Default)]
@@ -47,6 +51,18 @@ impl Status {
     #[must_use]
     pub fn greatest(&self) -> Option<EventTime> {
         self.lock().greatest_ever
+    }
+
+    /// What what-ifs have come to.
+    #[must_use]
+    pub fn what_ifs(&self) -> &WhatIfs {
+        &self.what_ifs
+    }
+
+    /// How far the past is read again for new rules, where it is.
+    #[must_use]
+    pub fn backfill(&self) -> Option<Backfill> {
+        self.backfilling.now()
     }
 
     /// Whether the ledger refuses the next commit: alerts wait until it takes it.
@@ -118,6 +134,7 @@ impl Status {
         for clock in &output.clocks {
             progress.clocks.insert(clock.tenant, *clock);
         }
+        self.backfilling.done(output.epoch);
         progress.done = output.epoch;
         self.done.store(output.epoch, Ordering::Release);
         drop(progress);

@@ -98,7 +98,7 @@ pub use index::{Detected, FactDraft};
 pub use settings::{Placed, Placeholders, SETTINGS_BYTES_MAX, SETTINGS_CHANGES_MAX, Settings};
 pub use sources::{LogSources, SourceEntry};
 pub use summary::{RuleKind, RuleSummary};
-pub use what_if::{SHADOWS_MAX, Shadow, WHAT_IF_CHANGES_MAX, WHAT_IFS_MAX, WhatIf};
+pub use what_if::{SHADOWS_MAX, Shadow, WHAT_IF_CHANGES_MAX, WHAT_IF_ORIGIN, WHAT_IFS_MAX, WhatIf};
 pub use yaml::{BRACKETS_MAX, DEPTH_MAX, DOCUMENT_BYTES_MAX, split_documents};
 
 /// All that is wrong with one document by itself; whether its members are there is not asked.

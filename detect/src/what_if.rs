@@ -26,6 +26,9 @@ pub const WHAT_IF_CHANGES_MAX: usize = 64;
 /// A what-if that would change more plans is refused: a filter for all rules is tried on some first.
 pub const SHADOWS_MAX: usize = 1_024;
 
+/// Where what is wrong with a what-if itself is said to be.
+pub const WHAT_IF_ORIGIN: &str = "what-if";
+
 /// Changes of rules, and what they would do.
 #[derive(Clone, Debug)]
 pub struct WhatIf {
@@ -133,7 +136,7 @@ impl RuleBook {
     ) -> Applied {
         let known = self.what_ifs();
         let refuse = |message: String| Applied {
-            diagnostics: vec![Refusal::new(message).into_diagnostic_at("what-if", None, true)],
+            diagnostics: vec![Refusal::new(message).into_diagnostic_at(WHAT_IF_ORIGIN, None, true)],
             ..Applied::default()
         };
         if known.contains_key(&id) {
@@ -173,7 +176,7 @@ impl RuleBook {
     /// Makes the changes of a what-if. Refused where they would no longer do what it told.
     pub(crate) fn promote_what_if(&mut self, id: WhatIfId) -> Applied {
         let refuse = |message: &str| Applied {
-            diagnostics: vec![Refusal::new(message).into_diagnostic_at("what-if", None, true)],
+            diagnostics: vec![Refusal::new(message).into_diagnostic_at(WHAT_IF_ORIGIN, None, true)],
             ..Applied::default()
         };
         let Some(what_if) = self.what_ifs_mut().remove(&id) else {

@@ -20,4 +20,4 @@ pub use correlate::{CorrelateNote, Correlator, Counts, Directive, Tried, correla
 pub use decode::{BatchNote, Emit, Note, Reading, Work, decode};
 pub use sources::{SourceNote, Trouble, Troubles, sources};
 pub use texts::Texts;
-pub use weir_detect::bears_on_others;
+pub use weir_detect::{PlanChange, RuleBook, WHAT_IFS_MAX, WhatIf, bears_on_others};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
-use weir_detect::{Diagnostic, RuleBook, RuleSummary};
+use weir_detect::{Diagnostic, RuleBook, RuleSummary, WHAT_IF_ORIGIN};
 use weir_schema::{Control, EventTime, RuleVersion};
 
 use crate::rule_desk::{Document, put};
@@ -130,7 +130,18 @@ impl Known {
 
     /// Follows an entry of the journal. Returns what the rules have against it.
     pub fn follow(&mut self, control: &Control) -> Vec<Diagnostic> {
+        let promoted = match control {
+            Control::WhatIfPromote { id } => self.book.what_ifs().get(id).cloned(),
+            _ => None,
+        };
         let said = self.book.apply(control).diagnostics;
+        if let Some(what_if) = promoted {
+            if !said.iter().any(|said| said.origin == WHAT_IF_ORIGIN) {
+                let changes = what_if.changes.iter();
+                changes.for_each(|change| self.note(&change.control(what_if.since)));
+            }
+            return said;
+        }
         if let Control::RulePut { text, .. } = control
             && said.iter().any(|said| said.refused)
         {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_dataflow::Status;
+use weir_dataflow::{Frames, Status};
 use weir_detect::RuleSummary;
 use weir_ingest::Intake;
-use weir_schema::{Control, Epoch, EventTime};
-use weir_web::ports::{Diagnostic, PortError, PutRule, RuleInfo, Rules};
+use weir_schema::{Control, Epoch, EventTime, Span, TimeBounds};
+use weir_web::ports::{BackfillInfo, Diagnostic, PortError, PutRule, RuleInfo, Rules, WhatIfs};
 
 use crate::rule_desk::{self, Document, RuleDesk, Turn, since_now, until_now};
 use crate::rules::known::{API_ORIGIN, api_origin};
 use crate::rules::load;
+use crate::rules::what_if::backfill_info;
 
 /// How long a change of rules may take to reach the journal.
 const JOURNAL_WAIT: Duration = Duration::from_secs(10);
@@ -24,12 +25,15 @@ pub struct ManageRules {
     /// Before this epoch is done, nobody knows where a change of rules is to begin.
     pub caught_up_at: Epoch,
     pub runtime: tokio::runtime::Handle,
+    /// To tell what groups are called that only a what-if has.
+    pub frames: Arc<dyn Frames>,
+    pub bounds: TimeBounds,
 }
 
 impl ManageRules {
     /// Waits until the graph stands where the journal stood at start: the watermark of a replay
     /// under way is one of the past.
-    fn caught_up(&self) -> Result<(), PortError> {
+    pub(super) fn caught_up(&self) -> Result<(), PortError> {
         if self.status.wait_for(self.caught_up_at, JOURNAL_WAIT) {
             return Ok(());
         }
@@ -38,7 +42,7 @@ impl ManageRules {
     }
 
     /// The right to change rules.
-    fn turn(&self) -> Result<Turn, PortError> {
+    pub(super) fn turn(&self) -> Result<Turn, PortError> {
         // Made inside, since a timer needs the runtime.
         let turn = async { tokio::time::timeout(JOURNAL_WAIT, self.desk.turn()).await };
         let busy = || PortError::Unavailable("rules are being changed by someone else".to_owned());
@@ -47,7 +51,7 @@ impl ManageRules {
 
     /// Writes entries, and follows them once they are durable, even where that takes too long for
     /// who asked.
-    fn write(&self, turn: Turn, controls: Vec<Control>) -> Result<(), PortError> {
+    pub(super) fn write(&self, turn: Turn, controls: Vec<Control>) -> Result<(), PortError> {
         let intake = self.intake.clone();
         let written = self
             .runtime
@@ -68,8 +72,8 @@ impl ManageRules {
         turn: Turn,
         documents: &[Document],
         origin: Option<&str>,
+        since: EventTime,
     ) -> Result<Vec<RuleInfo>, PutRule> {
-        let since = since_now(&self.status);
         let (wanted, mut said) = load::firsts(documents, |_| None);
         let ids: Vec<_> = wanted
             .iter()
@@ -92,20 +96,44 @@ impl ManageRules {
             rule_desk::put(&wanted.document, since)
         });
         self.write(turn, put.collect())?;
-        let mut rules = self.list()?;
+        let mut rules = Rules::list(self)?;
         rules.retain(|rule| ids.iter().any(|id| **id == *rule.id));
         Ok(rules)
     }
 
+    fn put_from(
+        &self,
+        text: &str,
+        origin: &str,
+        backfill: Option<Span>,
+    ) -> Result<Vec<RuleInfo>, PutRule> {
+        self.caught_up()?;
+        let turn = self.turn()?;
+        let documents = rule_desk::documents(text, API_ORIGIN);
+        if documents.is_empty() {
+            // Whoever sends nothing has sent another file than was meant.
+            return Err(PutRule::Refused(vec![Diagnostic {
+                origin: API_ORIGIN.to_owned(),
+                line: Some(1),
+                column: None,
+                message: "there is no rule in the text".to_owned(),
+                hint: None,
+                refused: true,
+            }]));
+        }
+        let since = self.since(backfill);
+        self.take(turn, &documents, Some(&api_origin(origin)), since)
+    }
+
     /// Whether there is such a rule.
-    fn is_known(&self, id: &str) -> bool {
+    pub(super) fn is_known(&self, id: &str) -> bool {
         let rules = self.desk.book().rules();
         rules.iter().any(|rule| &*rule.id == id)
     }
 }
 
 /// A diagnostic for people, with lines of the whole file or body.
-fn shown(said: &weir_detect::Diagnostic) -> Diagnostic {
+pub(super) fn shown(said: &weir_detect::Diagnostic) -> Diagnostic {
     let (file, line, column) = load::place(said);
     Diagnostic {
         origin: file,
@@ -119,8 +147,10 @@ fn shown(said: &weir_detect::Diagnostic) -> Diagnostic {
 
 impl Rules for ManageRules {
     fn list(&self) -> Result<Vec<RuleInfo>, PortError> {
+        let incomplete = self.desk.incomplete();
         let info = |(rule, origin): (RuleSummary, String)| RuleInfo {
             origin,
+            incomplete: incomplete.contains(&rule.id),
             id: rule.id,
             version: rule.version,
             title: rule.title,
@@ -136,21 +166,19 @@ impl Rules for ManageRules {
     }
 
     fn put(&self, text: &str, origin: &str) -> Result<Vec<RuleInfo>, PutRule> {
-        self.caught_up()?;
-        let turn = self.turn()?;
-        let documents = rule_desk::documents(text, API_ORIGIN);
-        if documents.is_empty() {
-            // Whoever sends nothing has sent another file than was meant.
-            return Err(PutRule::Refused(vec![Diagnostic {
-                origin: API_ORIGIN.to_owned(),
-                line: Some(1),
-                column: None,
-                message: "there is no rule in the text".to_owned(),
-                hint: None,
-                refused: true,
-            }]));
-        }
-        self.take(turn, &documents, Some(&api_origin(origin)))
+        self.put_from(text, origin, None)
+    }
+
+    fn put_back(&self, text: &str, origin: &str, backfill: Span) -> Result<Vec<RuleInfo>, PutRule> {
+        self.put_from(text, origin, Some(backfill))
+    }
+
+    fn backfill(&self) -> Option<BackfillInfo> {
+        self.status.backfill().as_ref().map(backfill_info)
+    }
+
+    fn what_ifs(&self) -> Option<&dyn WhatIfs> {
+        Some(self)
     }
 
     fn disable(&self, id: &str) -> Result<bool, PortError> {
@@ -169,7 +197,10 @@ impl Rules for ManageRules {
         match self.desk.let_go(id) {
             None => Ok(false),
             Some(Ok(())) => Ok(true),
-            Some(Err(document)) => self.take(turn, &[document], None).map(|_| true),
+            Some(Err(document)) => {
+                let since = since_now(&self.status);
+                self.take(turn, &[document], None, since).map(|_| true)
+            }
         }
     }
 

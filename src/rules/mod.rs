@@ -12,6 +12,7 @@ pub mod load;
 pub mod known;
 pub mod manage;
 pub mod watch;
+pub mod what_if;
 
 mod lint;
 mod list;

@@ -29,6 +29,8 @@ mod alerts;
 mod rules;
 mod sinks;
 mod stream;
+mod what_if;
+pub use what_if::what_if_json;
 
 mod health;
 

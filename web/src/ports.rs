@@ -8,10 +8,16 @@ use tokio::sync::watch;
 use weir_schema::said::Histories;
 use weir_schema::{
     AlertId, AlertRecord, Batch, Change, ChangeKind, EventTime, EvidenceItem, Level, ReceiveTime,
-    RuleId, RuleVersion,
+    RuleId, RuleVersion, Span,
 };
 
+mod what_if;
+
 pub use weir_schema::said::Cursor;
+pub use what_if::{
+    BackfillInfo, WhatIfAsk, WhatIfChange, WhatIfInfo, WhatIfKind, WhatIfPage, WhatIfQuery,
+    WhatIfRow, WhatIfSide, WhatIfs,
+};
 
 /// Why a port could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +206,22 @@ pub trait Rules: Send + Sync {
 
     /// Adds the rules of `text`, replacing those of the same id: all of them, or none.
     fn put(&self, text: &str, origin: &str) -> Result<Vec<RuleInfo>, PutRule>;
+
+    /// As [`Self::put`], where the rules also see events so far before the watermark.
+    fn put_back(&self, text: &str, origin: &str, backfill: Span) -> Result<Vec<RuleInfo>, PutRule> {
+        let _ = (text, origin, backfill);
+        Err(PortError::Unavailable("no backfill is made here".to_owned()).into())
+    }
+
+    /// How far the past is read again for rules that are new, where it is.
+    fn backfill(&self) -> Option<BackfillInfo> {
+        None
+    }
+
+    /// Changes that are tried before they are made, where that can be done.
+    fn what_ifs(&self) -> Option<&dyn WhatIfs> {
+        None
+    }
 
     /// Stops a rule from the watermark on. `false` where there is no such rule.
     fn disable(&self, id: &str) -> Result<bool, PortError>;

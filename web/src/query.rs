@@ -5,8 +5,8 @@ use weir_schema::Level;
 
 use crate::problem::Problem;
 
-/// The one parameter that may come several times.
-const REPEATABLE: &str = "group";
+/// The parameters that may come several times.
+const REPEATABLE: [&str; 2] = ["group", "remove"];
 
 pub(crate) struct Params(Vec<(String, String)>);
 
@@ -27,7 +27,7 @@ impl Params {
                 return Err(Problem::bad_request(detail));
             }
             let twice = pairs.iter().take(at).any(|(other, _)| other == name);
-            if twice && name != REPEATABLE {
+            if twice && !REPEATABLE.contains(&name.as_str()) {
                 return Err(Problem::bad_request(format!(
                     "parameter {name:?} comes twice"
                 )));

@@ -2,10 +2,10 @@
 
 use actix_web::web::{ServiceConfig, delete, get, post, put, resource};
 
-use crate::{alerts, collect, events, health, rules, sinks, stream};
+use crate::{alerts, collect, events, health, rules, sinks, stream, what_if};
 
 /// Every route, by method and pattern. Tests walk it; `docs/api.md` describes each.
-pub const ROUTES: [(&str, &str); 18] = [
+pub const ROUTES: [(&str, &str); 23] = [
     ("POST", "/api/v1/events"),
     ("GET", "/api/v1/alerts"),
     ("GET", "/api/v1/alerts/{id}"),
@@ -17,6 +17,11 @@ pub const ROUTES: [(&str, &str); 18] = [
     ("DELETE", "/api/v1/rules/{id}"),
     ("POST", "/api/v1/rules/{id}/disable"),
     ("POST", "/api/v1/rules/{id}/enable"),
+    ("POST", "/api/v1/what-if"),
+    ("GET", "/api/v1/what-if"),
+    ("GET", "/api/v1/what-if/{id}"),
+    ("DELETE", "/api/v1/what-if/{id}"),
+    ("POST", "/api/v1/what-if/{id}/promote"),
     ("GET", "/api/v1/sinks"),
     ("GET", "/api/v1/sinks/{name}/dead"),
     ("POST", "/api/v1/sinks/{name}/resend"),
@@ -51,6 +56,17 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(resource("/api/v1/rules/{id}").route(delete().to(rules::remove)))
         .service(resource("/api/v1/rules/{id}/disable").route(post().to(rules::disable)))
         .service(resource("/api/v1/rules/{id}/enable").route(post().to(rules::enable)))
+        .service(
+            resource("/api/v1/what-if")
+                .route(post().to(what_if::begin))
+                .route(get().to(what_if::list)),
+        )
+        .service(
+            resource("/api/v1/what-if/{id}")
+                .route(get().to(what_if::one))
+                .route(delete().to(what_if::end)),
+        )
+        .service(resource("/api/v1/what-if/{id}/promote").route(post().to(what_if::promote)))
         .service(resource("/api/v1/sinks").route(get().to(sinks::list)))
         .service(resource("/api/v1/sinks/{name}/dead").route(get().to(sinks::dead)))
         .service(resource("/api/v1/sinks/{name}/resend").route(post().to(sinks::resend)))

@@ -8,10 +8,11 @@ use crate::ports::{PortError, PutRule, Rules};
 use crate::problem::Problem;
 use crate::query::Params;
 use crate::server::State;
+use crate::what_if;
 use crate::wire::{diagnostic_json, rule_json};
 
 /// Longest text of rules in one request; the largest public rule is a hundredth of it.
-const TEXT_BYTES_MAX: usize = 1 << 20;
+pub(crate) const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Longest rule id.
 const ID_BYTES_MAX: usize = 1_024;
 /// Most diagnostics of one answer.
@@ -26,8 +27,8 @@ pub(crate) async fn list(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     Params::read(&request, &[])?;
-    let told = |rules: &dyn Rules| Ok((rules.list()?, rules.diagnostics()?));
-    let (rules, diagnostics) = ask(&state, told).await?;
+    let told = |rules: &dyn Rules| Ok((rules.list()?, rules.diagnostics()?, rules.backfill()));
+    let (rules, diagnostics, backfill) = ask(&state, told).await?;
     let rules: Vec<Value> = rules.iter().map(rule_json).collect();
     let shown = diagnostics.iter().take(DIAGNOSTICS_MAX);
     let shown: Vec<Value> = shown.map(diagnostic_json).collect();
@@ -35,6 +36,7 @@ pub(crate) async fn list(
         "rules": rules,
         "diagnostics": shown,
         "diagnostics_count": diagnostics.len(),
+        "backfill": backfill.as_ref().map(what_if::backfill_json),
     })))
 }
 
@@ -44,7 +46,8 @@ pub(crate) async fn put(
     body: web::Payload,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let params = Params::read(&request, &["origin"])?;
+    let params = Params::read(&request, &["origin", "backfill"])?;
+    let backfill = what_if::backfill(&params)?;
     let origin = params.parsed(
         "origin",
         "1 to 256 bytes without control characters",
@@ -58,7 +61,12 @@ pub(crate) async fn put(
     let text = String::from_utf8(body.to_vec())
         .map_err(|_| Problem::bad_request("the rule's text is not UTF-8"))?;
     let rules = state.ports.rules.clone();
-    match web::block(move || rules.put(&text, &origin)).await? {
+    match web::block(move || match backfill {
+        Some(span) => rules.put_back(&text, &origin, span),
+        None => rules.put(&text, &origin),
+    })
+    .await?
+    {
         Ok(rules) => {
             let rules: Vec<Value> = rules.iter().map(rule_json).collect();
             Ok(HttpResponse::Ok().json(json!({ "rules": rules })))
@@ -67,7 +75,7 @@ pub(crate) async fn put(
     }
 }
 
-fn refused(error: PutRule) -> Problem {
+pub(crate) fn refused(error: PutRule) -> Problem {
     match error {
         PutRule::Port(error) => error.into(),
         PutRule::Refused(diagnostics) => {
