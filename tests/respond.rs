@@ -61,7 +61,9 @@ fn grant(weir: &Weir, spool: u64, time_ns: i64, user: &str) {
     let fields = [("state", "granted"), ("user", user)];
     let source = Some("product=ticketing,service=change");
     let event = encode_event(time_ns, Some("change_ticket"), source, &fields, None);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime.expect("a runtime").block_on(async {
         let client = AgentClient::connect(&weir.agent.to_string(), identity).await;
         let client = client.expect("the agents' port is open");
@@ -74,14 +76,18 @@ fn grant(weir: &Weir, spool: u64, time_ns: i64, user: &str) {
 fn standing(weir: &Weir) -> BTreeSet<String> {
     let listed = weir.get("/api/v1/alerts").json();
     let alerts = listed["alerts"].as_array().expect("a list").iter();
-    alerts.map(|alert| alert["alert"].as_str().expect("an id").to_owned()).collect()
+    alerts
+        .map(|alert| alert["alert"].as_str().expect("an id").to_owned())
+        .collect()
 }
 
 fn shown(weir: &Weir, sink: &str) -> Value {
     let listed = weir.get("/api/v1/sinks").json();
     let sinks = listed["sinks"].as_array().expect("a list");
     let found = sinks.iter().find(|shown| shown["name"] == sink);
-    found.unwrap_or_else(|| panic!("no {sink} in {listed}")).clone()
+    found
+        .unwrap_or_else(|| panic!("no {sink} in {listed}"))
+        .clone()
 }
 
 fn types(heard: &[Heard]) -> Vec<(String, String)> {
@@ -114,8 +120,10 @@ fn a_consumer_that_fails_in_every_way_ends_up_with_what_stands() {
     grant(&weir, 1, ago(64), "alice");
     let told = |users: usize| {
         until("everybody is told of", || {
-            let users_told: BTreeSet<_> =
-                types(&consumer.heard()).into_iter().map(|(_, user)| user).collect();
+            let users_told: BTreeSet<_> = types(&consumer.heard())
+                .into_iter()
+                .map(|(_, user)| user)
+                .collect();
             (users_told.len() >= users).then_some(())
         });
     };
@@ -136,7 +144,10 @@ fn a_consumer_that_fails_in_every_way_ends_up_with_what_stands() {
     assert_eq!(standing(&weir).len(), 2);
     let failures = weir.metric("weir_sink_failures_total", "sink=\"soar\"");
     assert!(failures >= 6.0, "{failures}");
-    assert_eq!(shown(&weir, "soar")["target"], format!("http://{}/hook", consumer.at));
+    assert_eq!(
+        shown(&weir, "soar")["target"],
+        format!("http://{}/hook", consumer.at)
+    );
     weir.stop();
 
     // What was taken is known after an end in order: nothing is told twice.
@@ -207,11 +218,17 @@ fn what_is_given_up_is_listed_and_sent_again() {
         listed["dead"].as_array().cloned().unwrap_or_default()
     };
     until("it is given up", || (dead(&weir).len() == 1).then_some(()));
-    assert!(dead(&weir)[0]["reason"].as_str().is_some_and(|text| text.contains("422 said")));
+    assert!(
+        dead(&weir)[0]["reason"]
+            .as_str()
+            .is_some_and(|text| text.contains("422 said"))
+    );
     // Nothing of it is told before; others are.
     grant(&weir, 1, ago(64), "alice");
     raise(&weir, ago(50), "bob");
-    until("the other is told", || (consumer.heard().len() == 4).then_some(()));
+    until("the other is told", || {
+        (consumer.heard().len() == 4).then_some(())
+    });
     assert_eq!(types(&consumer.heard())[3].1, "bob");
     weir.stop();
 
@@ -226,15 +243,24 @@ fn what_is_given_up_is_listed_and_sent_again() {
             .arg(&data)
             .output()
             .expect("it can be started");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     until("it is back", || (dead(&weir).len() == 1).then_some(()));
     let listed = cli(&["list"]);
-    assert!(listed.contains("soar") && listed.contains("0 waiting, 1 dead"), "{listed}");
+    assert!(
+        listed.contains("soar") && listed.contains("0 waiting, 1 dead"),
+        "{listed}"
+    );
     assert!(cli(&["dead", "soar"]).contains("422 said"));
     assert_eq!(cli(&["resend", "soar"]), "1 alerts are sent again\n");
-    until("all is told", || (consumer.heard().len() == 6).then_some(()));
+    until("all is told", || {
+        (consumer.heard().len() == 6).then_some(())
+    });
     let told = types(&consumer.heard()[4..]);
     let alice = |word: &str| (format!("alert.{word}"), "alice".to_owned());
     assert_eq!(told, [alice("raised"), alice("retracted")]);
@@ -252,15 +278,21 @@ fn a_consumer_that_is_gone_is_left_alone_until_a_person_says_otherwise() {
     let config = config(&sink("soar", "webhook", &consumer.url(), ""));
     let weir = Weir::start(&data, &config);
     raise(&weir, ago(60), "alice");
-    until("it is stopped", || (shown(&weir, "soar")["state"] == "stopped").then_some(()));
+    until("it is stopped", || {
+        (shown(&weir, "soar")["state"] == "stopped").then_some(())
+    });
     raise(&weir, ago(50), "bob");
     weir.stop();
     let weir = Weir::start(&data, &config);
-    until("it is stopped still", || (shown(&weir, "soar")["state"] == "stopped").then_some(()));
+    until("it is stopped still", || {
+        (shown(&weir, "soar")["state"] == "stopped").then_some(())
+    });
     assert_eq!(consumer.heard().len(), 2);
     let enabled = weir.send(Request::new("POST", "/api/v1/sinks/soar/enable"));
     assert_eq!(enabled.status, 200);
-    until("both are told", || (consumer.heard().len() == 4).then_some(()));
+    until("both are told", || {
+        (consumer.heard().len() == 4).then_some(())
+    });
     weir.stop();
     assert!(elsewhere.heard().is_empty(), "a redirect was followed");
 }
@@ -275,9 +307,17 @@ fn nothing_leaves_for_this_machine_unless_it_may() {
         ("literal", "webhook", format!("http://127.0.0.1:{port}/")),
         ("decimal", "webhook", format!("http://2130706433:{port}/")),
         ("name", "webhook", format!("http://localhost:{port}/")),
-        ("mapped", "webhook", format!("http://[::ffff:127.0.0.1]:{port}/")),
+        (
+            "mapped",
+            "webhook",
+            format!("http://[::ffff:127.0.0.1]:{port}/"),
+        ),
         ("syslog", "cef", format!("tcp://127.0.0.1:{port}")),
-        ("manager", "alertmanager", format!("http://127.0.0.1:{port}")),
+        (
+            "manager",
+            "alertmanager",
+            format!("http://127.0.0.1:{port}"),
+        ),
     ];
     let sinks = ways.each_ref().map(|(name, kind, url)| {
         sink(name, kind, url, "").replace("allow_private = true", "allow_private = false")
@@ -292,7 +332,9 @@ fn nothing_leaves_for_this_machine_unless_it_may() {
                 line.starts_with("weir_sink_failures_total") && line.contains("reason=\"address\"")
             });
             let tried = tried.filter(|line| line.contains(&labels));
-            tried.last().and_then(|line| line.ends_with(" 2").then_some(()))
+            tried
+                .last()
+                .and_then(|line| line.ends_with(" 2").then_some(()))
         });
     }
     weir.stop();
@@ -303,19 +345,32 @@ fn nothing_leaves_for_this_machine_unless_it_may() {
 fn alertmanager(folder: &Path) -> Option<(Daemon, std::net::SocketAddr)> {
     let program = find("prometheus-alertmanager").or_else(|| find("alertmanager"))?;
     let file = folder.join("alertmanager.yml");
-    std::fs::write(&file, "route: {receiver: none}\nreceivers: [{name: none}]\n").expect("written");
-    let at = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    std::fs::write(
+        &file,
+        "route: {receiver: none}\nreceivers: [{name: none}]\n",
+    )
+    .expect("written");
+    let at = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("an address");
     let mut command = Command::new(program);
     command
         .arg(format!("--config.file={}", file.display()))
-        .arg(format!("--storage.path={}", folder.join("alertmanager").display()))
+        .arg(format!(
+            "--storage.path={}",
+            folder.join("alertmanager").display()
+        ))
         .arg(format!("--web.listen-address={at}"))
         .arg("--cluster.listen-address=");
     let daemon = Daemon::start(&mut command);
-    until(&format!("Alertmanager listens: {}", daemon.said.text()), || {
-        let ready = Request::new("GET", "/-/ready").send(at).ok()?;
-        (ready.status == 200).then_some(())
-    });
+    until(
+        &format!("Alertmanager listens: {}", daemon.said.text()),
+        || {
+            let ready = Request::new("GET", "/-/ready").send(at).ok()?;
+            (ready.status == 200).then_some(())
+        },
+    );
     Some((daemon, at))
 }
 
@@ -334,26 +389,40 @@ fn alertmanager_shows_an_alert_that_a_late_log_resolves() {
     raise(&weir, ago(12), "bob");
     // Its own API says what fires.
     let firing = || {
-        let answer = Request::new("GET", "/api/v2/alerts?active=true").send(at).expect("it answers");
+        let answer = Request::new("GET", "/api/v2/alerts?active=true")
+            .send(at)
+            .expect("it answers");
         let alerts = answer.json().as_array().expect("a list").clone();
         let user = |alert: &Value| alert["labels"]["user"].as_str().map(str::to_owned);
-        (alerts.iter().filter_map(user).collect::<BTreeSet<_>>(), alerts)
+        (
+            alerts.iter().filter_map(user).collect::<BTreeSet<_>>(),
+            alerts,
+        )
     };
     let only = |users: &[&str]| users.iter().map(|user| (*user).to_owned()).collect();
-    until("both fire", || (firing().0 == only(&["alice", "bob"])).then_some(()));
+    until("both fire", || {
+        (firing().0 == only(&["alice", "bob"])).then_some(())
+    });
     let (_, alerts) = firing();
     let labels = &alerts[0]["labels"];
-    assert_eq!(labels["alertname"], "Maintenance as root without a change ticket");
+    assert_eq!(
+        labels["alertname"],
+        "Maintenance as root without a change ticket"
+    );
     assert_eq!(labels["tenant"], "default");
     assert!(labels["severity"].is_string() && labels["rule"].is_string());
     // A late log takes one back: it is resolved, long before it would have ended by itself.
     grant(&weir, 1, ago(24), "alice");
-    until("one is resolved", || (firing().0 == only(&["bob"])).then_some(()));
+    until("one is resolved", || {
+        (firing().0 == only(&["bob"])).then_some(())
+    });
     // The other is told again while it stands, by the next life of the server, too.
     let ends = |alerts: &[Value]| alerts[0]["endsAt"].as_str().expect("an end").to_owned();
     for _ in 0..2 {
         let before = ends(&firing().1);
-        until("it is told again", || (ends(&firing().1) > before).then_some(()));
+        until("it is told again", || {
+            (ends(&firing().1) > before).then_some(())
+        });
         if firing().0 != only(&["bob"]) {
             panic!("{:?}", firing());
         }
@@ -362,7 +431,9 @@ fn alertmanager_shows_an_alert_that_a_late_log_resolves() {
     // It ends by itself where nobody tells it again: four intervals.
     until("it ends by itself", || firing().0.is_empty().then_some(()));
     let weir = Weir::start(&data, &config);
-    until("it fires again", || (firing().0 == only(&["bob"])).then_some(()));
+    until("it fires again", || {
+        (firing().0 == only(&["bob"])).then_some(())
+    });
     weir.stop();
     daemon.stop();
 }
@@ -371,15 +442,29 @@ fn alertmanager_shows_an_alert_that_a_late_log_resolves() {
 fn each_kind_of_consumer_gets_its_own_words() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    let (ocsf, frames, once) = (Consumer::start(&[]), Consumer::start(&[]), Consumer::start(&[]));
+    let (ocsf, frames, once) = (
+        Consumer::start(&[]),
+        Consumer::start(&[]),
+        Consumer::start(&[]),
+    );
     let high = Consumer::start(&[]);
     let syslog = TcpListener::bind("127.0.0.1:0").expect("a port");
     let to_syslog = format!("tcp://{}", syslog.local_addr().expect("an address"));
     let sinks = [
         sink("ocsf", "webhook", &ocsf.url(), "format = \"ocsf\""),
-        sink("frames", "webhook", &frames.url(), "format = \"flatbuffers\""),
+        sink(
+            "frames",
+            "webhook",
+            &frames.url(),
+            "format = \"flatbuffers\"",
+        ),
         sink("once", "webhook", &once.url(), "mode = \"create-only\""),
-        sink("other", "webhook", &high.url(), "rules = [\"no-such-rule\"]"),
+        sink(
+            "other",
+            "webhook",
+            &high.url(),
+            "rules = [\"no-such-rule\"]",
+        ),
         sink("cef", "cef", &to_syslog, ""),
     ];
     let weir = Weir::start(&data, &config(&sinks.concat()));
@@ -387,30 +472,47 @@ fn each_kind_of_consumer_gets_its_own_words() {
     grant(&weir, 1, ago(24), "alice");
     raise(&weir, ago(10), "bob");
 
-    let heard = until("findings", || Some(ocsf.heard()).filter(|heard| heard.len() == 3));
+    let heard = until("findings", || {
+        Some(ocsf.heard()).filter(|heard| heard.len() == 3)
+    });
     let alice: Vec<Value> = heard.iter().map(Heard::json).collect();
-    let alice = alice.iter().filter(|told| told["unmapped"]["group"]["user"] == "alice");
+    let alice = alice
+        .iter()
+        .filter(|told| told["unmapped"]["group"]["user"] == "alice");
     let activities: Vec<_> = alice.map(|told| told["activity_id"].clone()).collect();
     assert_eq!(activities, [1, 3]);
     assert!(heard[0].json()["finding_info"]["attacks"][0].is_object());
 
-    let heard = until("frames", || Some(frames.heard()).filter(|heard| heard.len() == 3));
+    let heard = until("frames", || {
+        Some(frames.heard()).filter(|heard| heard.len() == 3)
+    });
     assert_eq!(heard[0].headers["content-type"], alert_frame::MEDIA_TYPE);
     let kinds = heard.iter().map(|heard| {
         let frame = alert_frame::decode(&heard.body).expect("a frame");
         frame.kind().variant_name().unwrap_or_default().to_owned()
     });
     let kinds: BTreeSet<String> = kinds.collect();
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["Raised", "Retracted"]);
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        ["Raised", "Retracted"]
+    );
 
-    let heard = until("creates", || Some(once.heard()).filter(|heard| heard.len() == 2));
+    let heard = until("creates", || {
+        Some(once.heard()).filter(|heard| heard.len() == 2)
+    });
     assert!(types(&heard).iter().all(|(word, _)| word == "alert.raised"));
 
     let (stream, _) = syslog.accept().expect("it connects");
     let mut stream = BufReader::new(stream);
     let lines: Vec<String> = (0..3).map(|_| counted(&mut stream)).collect();
-    assert!(lines[0].starts_with("<") && lines[0].contains("CEF:0|Weir|Weir|"), "{lines:?}");
-    assert!(lines.iter().any(|line| line.contains("act=retracted")), "{lines:?}");
+    assert!(
+        lines[0].starts_with("<") && lines[0].contains("CEF:0|Weir|Weir|"),
+        "{lines:?}"
+    );
+    assert!(
+        lines.iter().any(|line| line.contains("act=retracted")),
+        "{lines:?}"
+    );
     // The server of the other end is begun anew: the connection is, too.
     drop(stream);
     raise(&weir, ago(2), "carol");
@@ -426,7 +528,10 @@ fn each_kind_of_consumer_gets_its_own_words() {
 fn counted(stream: &mut impl BufRead) -> String {
     let mut count = Vec::new();
     stream.read_until(b' ', &mut count).expect("a count");
-    let count = String::from_utf8_lossy(&count).trim().parse().expect("a number");
+    let count = String::from_utf8_lossy(&count)
+        .trim()
+        .parse()
+        .expect("a number");
     let mut message = vec![0; count];
     stream.read_exact(&mut message).expect("a message");
     String::from_utf8(message).expect("text")
@@ -439,7 +544,10 @@ fn assert_streams(weir: &Weir) {
     let (status, mut findings) = findings.expect("it answers");
     assert_eq!(status, 200);
     let first = next_message(&mut findings).expect("a finding");
-    assert_eq!((&*first.event, &first.data["class_uid"]), ("raised", &2004.into()));
+    assert_eq!(
+        (&*first.event, &first.data["class_uid"]),
+        ("raised", &2004.into())
+    );
     let frames = ask("/api/v1/stream/alerts?after=0-0").header("Accept", alert_frame::MEDIA_TYPE);
     let (status, mut frames) = frames.open(weir.http).expect("it answers");
     assert_eq!(status, 200);

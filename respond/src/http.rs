@@ -224,14 +224,13 @@ impl Endpoint {
                 .unwrap_or_default();
             judge(status, pause, &body)
         };
-        // The connection is driven beside, and ends with this call.
+        // The connection is driven beside. It may end before the answer is looked at, which then is
+        // there all the same, or tells why it is not.
+        let mut exchange = std::pin::pin!(exchange);
         tokio::select! {
             biased;
-            done = exchange => done,
-            ended = connection => Err(match ended {
-                Err(error) => broken(error),
-                Ok(()) => Fault::new(Reason::Protocol, "it was closed without an answer"),
-            }),
+            done = &mut exchange => done,
+            _ = connection => exchange.await,
         }
     }
 
@@ -369,3 +368,7 @@ fn connector(ca_file: Option<&PathBuf>) -> Result<TlsConnector, RespondError> {
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

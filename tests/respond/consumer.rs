@@ -12,8 +12,6 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Status(u16),
-    /// Asks to be left alone for so many seconds.
-    RetryAfter(u64),
     /// To another place.
     Redirect(SocketAddr),
     /// Takes it, and closes the connection without a word.
@@ -29,7 +27,6 @@ pub enum Answer {
 pub struct Heard {
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
-    pub answer: Answer,
 }
 
 impl Heard {
@@ -116,11 +113,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     let Some((headers, body)) = read(&mut reader) else {
         return;
     };
-    let heard = Heard {
-        headers,
-        body,
-        answer,
-    };
+    let heard = Heard { headers, body };
     state.lock().expect("whole").heard.push(heard);
     let mut stream = reader.into_inner();
     let head = |status: u16, more: &str| {
@@ -128,7 +121,6 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     };
     let text = match answer {
         Answer::Status(status) => head(status, ""),
-        Answer::RetryAfter(seconds) => head(503, &format!("Retry-After: {seconds}\r\n")),
         Answer::Redirect(to) => head(307, &format!("Location: http://{to}/\r\n")),
         Answer::Endless => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -181,7 +173,10 @@ impl Belief {
             let id = format!("alert_{alert}_{revision}");
             assert_eq!(heard.headers["webhook-id"], id);
             let newest = belief.newest.insert(alert.clone(), revision);
-            assert!(newest < Some(revision), "{alert}: {newest:?}, then {revision}");
+            assert!(
+                newest < Some(revision),
+                "{alert}: {newest:?}, then {revision}"
+            );
             for other in data["supersedes"].as_array().into_iter().flatten() {
                 belief.standing.remove(other.as_str().expect("an id"));
             }
