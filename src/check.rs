@@ -1,4 +1,6 @@
-//! `weir check`: configuration, rules and stories, all problems told together.
+//! `weir check`: configuration, rules and stories, all problems told together; and this machine.
+
+mod here;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,10 +22,16 @@ pub struct CheckArgs {
     /// A file of rules, or a folder of `*.yml` and `*.yaml`; may be given again.
     #[arg(long, value_name = "PATH")]
     rules: Vec<PathBuf>,
+    /// Also whether this machine can run it: addresses, data folder, certificates.
+    #[arg(long)]
+    here: bool,
     /// Stories to parse.
     #[arg(value_name = "STORY")]
     stories: Vec<PathBuf>,
 }
+
+/// The exit code of a configuration that cannot be used.
+const BAD_CONFIG: u8 = 78;
 
 /// Checks; exits with 78 where the configuration is bad, with 65 where rules or stories are.
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
@@ -36,6 +44,13 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
             Config::default()
         }
     };
+    let bad_here = match (args.here, &bad_config) {
+        (true, None) => here::problems(&config),
+        _ => Vec::new(),
+    };
+    for problem in &bad_here {
+        println!("{problem}");
+    }
     let paths = [&config.rules.paths[..], &args.rules].concat();
     let (book, bad_settings) = match detection::book(&config.detection) {
         Ok(book) => (book, 0),
@@ -49,7 +64,7 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     for story in &args.stories {
         bad_stories += check_story(story);
     }
-    let problems = rules.problems + bad_stories + bad_settings;
+    let problems = rules.problems + bad_stories + bad_settings + bad_here.len();
     println!(
         "{} rules and {} stories checked: {problems} problems, {} remarks; the configuration is {}",
         rules.documents,
@@ -59,6 +74,7 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     );
     Ok(match bad_config {
         Some(code) => code,
+        None if !bad_here.is_empty() => ExitCode::from(BAD_CONFIG),
         None if problems > 0 => ExitCode::from(65),
         None => ExitCode::SUCCESS,
     })

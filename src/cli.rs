@@ -63,6 +63,12 @@ pub enum Verb {
     Rules(crate::rules::RulesArgs),
     Verify(crate::verify::VerifyArgs),
     Sinks(crate::sinks::SinksArgs),
+    Init(crate::init::InitArgs),
+    Health(crate::health::HealthArgs),
+    Top(crate::top::TopArgs),
+    Completions(crate::completions::CompletionsArgs),
+    /// Writes the manual page to standard output: `weir man | man -l -`.
+    Man,
     /// Check a ledger from a process of its own.
     #[command(hide = true)]
     CheckLedger {
@@ -83,6 +89,11 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Verb::Rules(args)) => crate::rules::rules(&args),
         Some(Verb::Verify(args)) => crate::verify::verify(&args),
         Some(Verb::Sinks(args)) => crate::sinks::sinks(&args),
+        Some(Verb::Init(args)) => crate::init::init(&args),
+        Some(Verb::Health(args)) => crate::health::health(&args),
+        Some(Verb::Top(args)) => crate::top::top(&args),
+        Some(Verb::Completions(args)) => crate::completions::completions(&args),
+        Some(Verb::Man) => crate::completions::man(),
         Some(Verb::CheckLedger { dir }) => {
             weir_store::ledger::check(&dir)?;
             Ok(ExitCode::SUCCESS)

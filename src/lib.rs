@@ -21,7 +21,14 @@ pub mod responders;
 pub mod rule_desk;
 pub mod rules;
 
+pub mod completions;
+pub mod health;
+pub mod init;
+pub mod notify;
+pub mod progress;
 pub mod run;
+pub mod scrape;
+pub mod top;
 
 pub mod tell;
 

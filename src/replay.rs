@@ -14,7 +14,6 @@ mod input;
 
 mod feed;
 mod places;
-mod progress;
 
 mod print;
 
@@ -35,12 +34,12 @@ use weir_store::journal::{Journal, JournalOptions, JournalWriter};
 
 use crate::adapters::{ReadEpochs, ReadFrames};
 use crate::cli::Failure;
+use crate::progress::Progress;
 use crate::rule_desk;
 use crate::rules::load;
 use feed::{Feed, Go, Reading, WRITE_BYTES};
 use input::Lines;
 use print::{Output, Printer, Records, Told, Wanted};
-use progress::Progress;
 
 /// The tenant of a server without configuration, so that a replay gives alerts the same keys.
 const TENANT: &str = "default";

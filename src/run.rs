@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::cli::ServerArgs;
 use crate::config::Config;
+use crate::notify::Notifier;
 use crate::observe::Printer;
 use crate::rule_desk::Document;
 use crate::rules::files;
@@ -23,8 +24,12 @@ pub fn run(args: &ServerArgs) -> Result<ExitCode> {
             token = "in the file `token` of the data folder",
             "listening"
         );
+        let notifier = Notifier::from_environment();
+        notifier.ready();
+        notifier.watch(server.status.clone());
         stop_asked().await?;
         tracing::info!("stopping");
+        notifier.stopping();
         server.stop().await?;
         Ok(ExitCode::SUCCESS)
     })

@@ -16,6 +16,7 @@ use weir_store::ledger::{self, Ledger};
 use crate::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use crate::cli::Failure;
 use crate::opening;
+use crate::progress::Progress;
 
 /// Checks journal and ledger of a folder on which no server runs. Changes nothing.
 #[derive(Debug, clap::Args)]
@@ -159,13 +160,14 @@ fn follows(args: &VerifyArgs, journal: &Path, kept: &Ledger) -> Result<bool> {
         Box::new(Deaf),
     )?;
     let status = host.status();
-    while !status.wait_for(until, Duration::from_secs(5)) && !status.failed() {
-        eprintln!(
-            "deriving the ledger: epoch {} of {}",
-            status.epoch().0,
-            until.0
-        );
+    let mut progress = Progress::new(false);
+    while !status.wait_for(until, Duration::from_millis(200)) && !status.failed() {
+        let (done, all) = (status.epoch().0, until.0);
+        progress.tell(done, all, || {
+            format!("deriving the ledger: epoch {done} of {all}")
+        });
     }
+    drop(progress);
     host.stop()?;
     drop(writer);
     let files = [scratch.path().join("kept"), scratch.path().join("fresh")];

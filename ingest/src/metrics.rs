@@ -385,6 +385,10 @@ impl IngestMetrics {
                 .with_label_values(&[protocol]);
         }
         let _ = self.writer.mailbox_depth.with_label_values(&["journal"]);
+        for reason in ["unauthorized", "protocol", "gap", "unavailable"] {
+            let refusals = &self.network.agent_refusals;
+            let _ = refusals.with_label_values(&[reason]);
+        }
     }
 
     /// Counts events that the door did not see, or whose sender cannot send them again.

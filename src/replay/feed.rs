@@ -11,7 +11,7 @@ use weir_store::journal::{JournalError, JournalReader, JournalWriter};
 use super::input::Line;
 use super::places::BatchLines;
 use super::print::Told;
-use super::progress::Progress;
+use crate::progress::Progress;
 
 /// A batch is cut at so many events ...
 const BATCH_FRAMES_MAX: usize = 1_000;
@@ -105,6 +105,13 @@ impl Feed {
         Ok(())
     }
 
+    fn tell(&mut self, sealed: u64) {
+        let (events, judged) = (self.events, self.status.epoch().0);
+        self.progress.tell(judged, sealed, || {
+            format!("{events} events read, {judged} of {sealed} epochs judged")
+        });
+    }
+
     /// Takes a line in.
     pub fn line(&mut self, line: &Line<'_>) -> Result<Go, JournalError> {
         if line.cut {
@@ -170,7 +177,7 @@ impl Feed {
         if idle || self.writer.pending_bytes() >= WRITE_BYTES {
             self.writer.sync()?;
         }
-        self.progress.tell(self.events, self.status.epoch(), sealed);
+        self.tell(sealed);
         if self.told.ended() || self.status.failed() {
             return Ok(Go::Stop);
         }
@@ -192,7 +199,7 @@ impl Feed {
                 return Go::Stop;
             }
             let sealed = self.writer.next_epoch().0 - 1;
-            self.progress.tell(self.events, self.status.epoch(), sealed);
+            self.tell(sealed);
         }
         Go::On
     }
@@ -207,7 +214,8 @@ impl Feed {
         self.seal()?;
         self.writer.sync()?;
         let went = self.wait_for(last);
-        self.progress.end(self.events);
+        let events = self.events;
+        self.progress.end(|| format!("{events} events judged"));
         Ok(went)
     }
 }

@@ -8,6 +8,7 @@ pub mod http;
 pub mod log;
 pub mod outside;
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -66,8 +67,24 @@ impl Weir {
         }
     }
 
+    /// The same, with more in its environment.
+    pub fn start_with(data: &Path, config: &str, environment: &[(&str, &OsStr)]) -> Self {
+        match Self::try_start_with(data, config, environment) {
+            Ok(weir) => weir,
+            Err(not) => panic!("the server ended with {:?}:\n{}", not.code, not.stderr),
+        }
+    }
+
     /// Starts a server, or tells why it would not.
     pub fn try_start(data: &Path, config: &str) -> Result<Self, NotStarted> {
+        Self::try_start_with(data, config, &[])
+    }
+
+    fn try_start_with(
+        data: &Path,
+        config: &str,
+        environment: &[(&str, &OsStr)],
+    ) -> Result<Self, NotStarted> {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), config).expect("the configuration can be written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_weir"))
@@ -75,6 +92,7 @@ impl Weir {
             .arg(file.path())
             .arg("--data-dir")
             .arg(data)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

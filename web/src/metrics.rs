@@ -126,6 +126,10 @@ impl WebMetrics {
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(subscribers.clone()))?;
         registry.register(Box::new(rows.clone()))?;
+        for format in ["sse", "ndjson"] {
+            let _ = subscribers.with_label_values(&[format]);
+            let _ = rows.with_label_values(&[format]);
+        }
         Ok(Self {
             requests,
             subscribers,
