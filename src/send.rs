@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use weir_agent::{AgentClient, AgentError, AgentIdentity, AgentOptions, encode_event};
+use weir_agent::{AgentClient, AgentError, AgentIdentity, AgentOptions, AgentTls, encode_event};
 use weir_schema::{Records, ZeekLog};
 
 use crate::cli::Failure;
@@ -55,6 +55,12 @@ pub struct SendArgs {
     /// Seconds without any acknowledgement after which to give up.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
+    /// Speaks within TLS, with a server whose certificate is of an authority in this PEM file.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Name that the server's certificate must have [default: the host of `--to`].
+    #[arg(long, value_name = "NAME", requires = "ca")]
+    server_name: Option<String>,
     /// Files to send; none, or `-`, is standard input.
     files: Vec<PathBuf>,
 }
@@ -97,7 +103,17 @@ async fn deliver(args: &SendArgs, input: Vec<Lines>) -> Result<ExitCode> {
         first_sequence: Some(args.from),
         ..AgentOptions::default()
     };
-    let client = AgentClient::connect_with(&args.to, identity, options).await;
+    let client = match &args.ca {
+        None => AgentClient::connect_with(&args.to, identity, options).await,
+        Some(ca) => {
+            let tls = AgentTls::from_ca_file(ca)?;
+            let tls = match &args.server_name {
+                Some(name) => tls.with_name(name)?,
+                None => tls,
+            };
+            AgentClient::connect_tls(&args.to, identity, options, tls).await
+        }
+    };
     let client = client.map_err(|error| told(&args.to, error))?;
     let sender = Sender {
         args,

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use crate::AgentError;
 use crate::connection::Connection;
 use crate::spool::{Limits, Spool};
+use crate::tls::AgentTls;
 
 /// Who sends. The token is a secret: it is not printed.
 #[derive(Clone)]
@@ -136,7 +137,31 @@ impl AgentClient {
         identity: AgentIdentity,
         options: AgentOptions,
     ) -> Result<Self, AgentError> {
-        let connection = Connection::open(address, &identity).await?;
+        Self::open(address, identity, options, None).await
+    }
+
+    /// As [`Self::connect_with`], within TLS.
+    pub async fn connect_tls(
+        address: &str,
+        identity: AgentIdentity,
+        options: AgentOptions,
+        tls: AgentTls,
+    ) -> Result<Self, AgentError> {
+        Self::open(address, identity, options, Some(tls)).await
+    }
+
+    async fn open(
+        address: &str,
+        identity: AgentIdentity,
+        options: AgentOptions,
+        tls: Option<AgentTls>,
+    ) -> Result<Self, AgentError> {
+        let target = Target {
+            address: address.to_owned(),
+            identity,
+            tls,
+        };
+        let connection = Connection::open(&target).await?;
         let first = options.first_sequence.unwrap_or(connection.next_sequence);
         let limits = Limits {
             events_max: options.spool_events_max.max(1),
@@ -154,13 +179,7 @@ impl AgentClient {
             wake: Notify::new(),
         });
         shared.resume(connection.next_sequence)?;
-        let worker = tokio::spawn(work(
-            Arc::clone(&shared),
-            connection,
-            address.to_owned(),
-            identity,
-            options,
-        ));
+        let worker = tokio::spawn(work(Arc::clone(&shared), connection, target, options));
         Ok(Self { shared, worker })
     }
 
@@ -222,13 +241,14 @@ impl Drop for AgentClient {
     }
 }
 
-async fn work(
-    shared: Arc<Shared>,
-    connection: Connection,
-    address: String,
-    identity: AgentIdentity,
-    options: AgentOptions,
-) {
+/// To whom a client connects, and as whom.
+pub(crate) struct Target {
+    pub address: String,
+    pub identity: AgentIdentity,
+    pub tls: Option<AgentTls>,
+}
+
+async fn work(shared: Arc<Shared>, connection: Connection, target: Target, options: AgentOptions) {
     let mut opened = Ok(connection);
     let mut wait = options.backoff_min;
     loop {
@@ -250,7 +270,7 @@ async fn work(
         tracing::warn!(%error, "the agent connects again");
         tokio::time::sleep(wait.mul_f64(random_part())).await;
         wait = (wait * 2).min(options.backoff_max);
-        opened = match Connection::open(&address, &identity).await {
+        opened = match Connection::open(&target).await {
             Ok(connection) => match shared.resume(connection.next_sequence) {
                 Ok(()) => Ok(connection),
                 Err(error) => Err(error),

@@ -4,14 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 use weir_schema::agent;
 
 use crate::AgentError;
-use crate::client::{AgentIdentity, Shared};
+use crate::client::{AgentIdentity, Shared, Target};
+use crate::tls::Stream;
 
 /// Longest connecting, and longest wait for the answer to the hello.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,8 +20,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 pub(crate) struct Connection {
-    read: OwnedReadHalf,
-    write: OwnedWriteHalf,
+    read: ReadHalf<Box<dyn Stream>>,
+    write: WriteHalf<Box<dyn Stream>>,
     /// Weir has all events of the spool before it.
     pub next_sequence: u64,
 }
@@ -38,16 +38,28 @@ impl From<io::Error> for AgentError {
 }
 
 impl Connection {
-    pub async fn open(address: &str, identity: &AgentIdentity) -> Result<Self, AgentError> {
+    pub async fn open(target: &Target) -> Result<Self, AgentError> {
+        let Target {
+            address,
+            identity,
+            tls,
+        } = target;
         let failed = |error: io::Error| AgentError::Connect {
-            address: address.to_owned(),
+            address: address.clone(),
             source: Arc::new(error),
         };
         let elapsed = |_| failed(io::ErrorKind::TimedOut.into());
         let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
         let stream = connecting.map_err(elapsed)?.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        let (mut read, mut write) = stream.into_split();
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(stream),
+            Some(tls) => {
+                let shaken = timeout(CONNECT_TIMEOUT, tls.connect(address, stream)).await;
+                shaken.map_err(elapsed)?.map_err(failed)?
+            }
+        };
+        let (mut read, mut write) = tokio::io::split(stream);
         let AgentIdentity {
             agent,
             spool,
@@ -55,9 +67,8 @@ impl Connection {
         } = identity;
         let greeting = async {
             // A refusal may be on its way already; then writing fails, and reading tells why.
-            let written = write
-                .write_all(&agent::encode_hello(agent, *spool, token))
-                .await;
+            let hello = agent::encode_hello(agent, *spool, token);
+            let written = say(&mut write, &hello).await;
             match read_answer(&mut read).await {
                 Ok(answer) => Ok(answer),
                 Err(error) => Err(written.map_or_else(AgentError::from, |()| error)),
@@ -95,19 +106,24 @@ impl Connection {
     }
 }
 
-async fn send(mut write: OwnedWriteHalf, shared: &Shared) -> AgentError {
+async fn say(write: &mut WriteHalf<Box<dyn Stream>>, bytes: &[u8]) -> io::Result<()> {
+    write.write_all(bytes).await?;
+    write.flush().await
+}
+
+async fn send(mut write: WriteHalf<Box<dyn Stream>>, shared: &Shared) -> AgentError {
     loop {
         let Some(message) = shared.with_spool(|spool| spool.next_batch()) else {
             shared.wake.notified().await;
             continue;
         };
-        if let Err(error) = write.write_all(&message).await {
+        if let Err(error) = say(&mut write, &message).await {
             return error.into();
         }
     }
 }
 
-async fn receive(read: &mut OwnedReadHalf, shared: &Shared) -> AgentError {
+async fn receive(read: &mut ReadHalf<Box<dyn Stream>>, shared: &Shared) -> AgentError {
     loop {
         match read_answer(read).await {
             Ok(Answer::Ack(next_sequence)) => shared.acknowledge(next_sequence),
@@ -117,7 +133,7 @@ async fn receive(read: &mut OwnedReadHalf, shared: &Shared) -> AgentError {
     }
 }
 
-async fn read_answer(read: &mut OwnedReadHalf) -> Result<Answer, AgentError> {
+async fn read_answer(read: &mut ReadHalf<Box<dyn Stream>>) -> Result<Answer, AgentError> {
     let mut prefix = [0; 4];
     read.read_exact(&mut prefix).await?;
     let length = u32::from_le_bytes(prefix) as usize;

@@ -29,8 +29,11 @@ mod connection;
 
 mod spool;
 
+mod tls;
+
 pub use client::{AgentClient, AgentIdentity, AgentOptions};
 pub use spool::EVENT_BYTES_MAX;
+pub use tls::AgentTls;
 pub use weir_schema::agent::encode_event;
 
 use std::io;
@@ -45,6 +48,8 @@ pub enum AgentError {
         #[source]
         source: Arc<io::Error>,
     },
+    #[error("cannot believe any server by these authorities: {0}")]
+    Authority(String),
     #[error("the connection to Weir broke")]
     Connection(#[source] Arc<io::Error>),
     #[error("Weir refused the agent: {0}")]
@@ -69,7 +74,8 @@ impl AgentError {
         match self {
             Self::Connect { .. } | Self::Connection(_) => false,
             Self::Refused(reason) => !(reason.starts_with(GAP) || reason.starts_with(UNAVAILABLE)),
-            Self::Protocol
+            Self::Authority(_)
+            | Self::Protocol
             | Self::Gap { .. }
             | Self::EventTooLarge { .. }
             | Self::SpoolExhausted => true,

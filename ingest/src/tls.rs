@@ -27,7 +27,7 @@ use crate::certificate;
 use crate::metrics::IngestMetrics;
 
 /// Files are looked at this often: a renewed certificate serves within seconds.
-const RELOAD_PERIOD: Duration = Duration::from_secs(5);
+const RELOAD_PERIOD: Duration = Duration::from_secs(2);
 
 /// Largest PEM file: a bundle of all public authorities has a quarter of it.
 const FILE_BYTES_MAX: u64 = 1 << 20;
