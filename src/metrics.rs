@@ -47,6 +47,8 @@ pub struct GraphMetrics {
     not_re_evaluated: IntCounter,
     /// `weir_facts_limited_total`: facts refused since their rule has too many groups.
     limited: IntCounter,
+    /// `weir_rules_incomplete`: rules that have refused groups since the start.
+    incomplete: IntGauge,
     /// `weir_rule_load_errors_total`: rule entries that were refused or warned of.
     rule_errors: IntCounter,
     /// `weir_alerts_total{change,severity}`: changes said.
@@ -157,6 +159,10 @@ impl GraphMetrics {
                 "weir_facts_limited_total",
                 "Facts refused since their rule has too many groups.",
             )?,
+            incomplete: gauge(
+                "weir_rules_incomplete",
+                "Rules that have refused groups, so that they do not say all that they should.",
+            )?,
             rule_errors: counter(
                 "weir_rule_load_errors_total",
                 "Rule entries that were refused or warned of.",
@@ -224,6 +230,12 @@ impl GraphMetrics {
             self.alerts.with_label_values(&labels).inc();
             self.rule(&change.record.rule).inc();
         }
+    }
+
+    /// How many rules do not say all that they should.
+    pub fn incomplete(&self, rules: usize) {
+        self.incomplete
+            .set(i64::try_from(rules).unwrap_or(i64::MAX));
     }
 
     fn troubles(&self, troubles: &Troubles) {

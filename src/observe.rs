@@ -12,6 +12,7 @@ use weir_schema::{AlertState, Cause, Change, ChangeKind, Epoch, EventTime, Tenan
 use weir_web::rfc3339;
 
 use crate::metrics::{GraphMetrics, is_timed};
+use crate::rule_desk::RuleDesk;
 
 /// Lines that wait to be printed; where nobody reads them, more are left out, and that is said.
 const LINES_MAX: usize = 1024;
@@ -29,6 +30,8 @@ pub struct Ear {
     pub begun: Epoch,
     /// Where each tenant stands.
     pub clocks: BTreeMap<TenantKey, weir_dataflow::Clock>,
+    /// Is told of rules that do not say all that they should.
+    pub desk: Arc<RuleDesk>,
 }
 
 impl Ear {
@@ -54,6 +57,12 @@ impl Observer for Ear {
     fn epoch(&mut self, report: &EpochReport<'_>) {
         self.metrics.epoch(report);
         self.follow(report.clocks);
+        if !report.counts.incomplete.is_empty() {
+            for rule in self.desk.note_incomplete(&report.counts.incomplete) {
+                tracing::warn!(%rule, "a rule refuses groups, for it has too many: it is incomplete");
+            }
+            self.metrics.incomplete(self.desk.incomplete().len());
+        }
         for note in report.notes {
             match note {
                 Note::Diagnostic(diagnostic) => {

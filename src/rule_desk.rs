@@ -1,5 +1,6 @@
 //! The one place where rules are changed: what runs, where it came from, and whose turn it is.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +8,7 @@ use tokio::sync::OwnedMutexGuard;
 use weir_dataflow::Status;
 use weir_detect::{Diagnostic, RuleBook, RuleSummary};
 use weir_ingest::{Intake, SubmitError};
-use weir_schema::{Control, EventTime, RuleVersion};
+use weir_schema::{Control, EventTime, RuleId, RuleVersion};
 
 use crate::rules::files;
 use crate::rules::known::{API_ORIGIN, Asked, Changes, Known, is_by_hand};
@@ -27,12 +28,29 @@ pub struct RuleDesk {
     /// Held from the decision on a change until it is followed, so that changes are followed in
     /// the order in which the journal has them.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// Rules that have refused groups since the start, at most as many as there are rules.
+    incomplete: Mutex<BTreeSet<RuleId>>,
 }
 
 impl RuleDesk {
     /// Follows an entry of the journal. Returns what it had to say against it.
     pub fn follow(&self, control: &Control) -> Vec<Diagnostic> {
+        if let Control::RuleRemove { rule } = control {
+            self.lock_incomplete().remove(rule.as_str());
+        }
         self.lock().follow(control)
+    }
+
+    /// Notes rules that have refused groups. Returns those that had not before.
+    pub fn note_incomplete(&self, rules: &BTreeSet<RuleId>) -> Vec<RuleId> {
+        let mut known = self.lock_incomplete();
+        let fresh = rules.iter().filter(|rule| known.insert(Arc::clone(rule)));
+        fresh.cloned().collect()
+    }
+
+    /// Rules that do not say all that they should, since they have refused groups.
+    pub fn incomplete(&self) -> BTreeSet<RuleId> {
+        self.lock_incomplete().clone()
     }
 
     /// Takes changes over that the journal has now. Returns what is wrong and was not before.
@@ -128,6 +146,13 @@ impl RuleDesk {
     /// version before runs on. Texts that run already cost nothing but their hash.
     pub fn changes(&self, asked: &Asked, since: EventTime, until: EventTime) -> Changes {
         self.lock().changes(asked, since, until)
+    }
+
+    fn lock_incomplete(&self) -> MutexGuard<'_, BTreeSet<RuleId>> {
+        // A set that lost or gained a rule whole is whole whoever panicked.
+        self.incomplete
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -118,6 +118,7 @@ pub async fn start(
         balance: ingest_metrics.balance().clone(),
         begun: opened.begun,
         clocks: std::collections::BTreeMap::new(),
+        desk: Arc::clone(&opened.desk),
     };
     let host = Host::start(
         HostOptions {

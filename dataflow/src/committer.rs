@@ -105,7 +105,7 @@ impl Committer {
             commit,
             notes: &output.notes,
             clocks: &output.clocks,
-            counts: output.counts,
+            counts: output.counts.clone(),
             state: output.state,
         });
     }

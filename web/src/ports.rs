@@ -172,6 +172,8 @@ pub struct RuleInfo {
     pub since: EventTime,
     /// Set once disabled: events from then on are not seen.
     pub until: Option<EventTime>,
+    /// Whether it has refused groups, so that it does not say all that it should.
+    pub incomplete: bool,
 }
 
 /// What is wrong with a rule's text, and where.

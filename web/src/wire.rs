@@ -152,6 +152,7 @@ pub(crate) fn rule_json(rule: &RuleInfo) -> Value {
         "since": rfc3339(rule.since),
         "until": rule.until.map(rfc3339),
         "enabled": rule.until.is_none(),
+        "incomplete": rule.incomplete,
     })
 }
 

@@ -28,12 +28,12 @@ mod tests;
 pub use chain::Fed;
 pub use operator::{CorrelateNote, Correlated, correlate};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_schema::{
-    AlertId, AlertRow, Basis, Cause, Epoch, EventTime, Fact, GroupKey, Plan, PlanId, SourceKey,
-    TenantKey, WhatIfId,
+    AlertId, AlertRow, Basis, Cause, Epoch, EventTime, Fact, GroupKey, Plan, PlanId, RuleId,
+    SourceKey, TenantKey, WhatIfId,
 };
 
 use crate::clock::Clock;
@@ -92,7 +92,7 @@ pub struct Tried {
 }
 
 /// What was not taken in, per epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub facts: u64,
     /// Before the settled line: recorded, searchable, without effect.
@@ -101,6 +101,8 @@ pub struct Counts {
     pub late: u64,
     /// Refused since their plan has too many groups.
     pub limited: u64,
+    /// The rules of these plans: from here on they do not say all that they should.
+    pub incomplete: BTreeSet<RuleId>,
 }
 
 impl Counts {
@@ -110,6 +112,7 @@ impl Counts {
         self.not_re_evaluated += other.not_re_evaluated;
         self.late += other.late;
         self.limited += other.limited;
+        self.incomplete.extend(other.incomplete.iter().cloned());
     }
 }
 
@@ -299,6 +302,10 @@ impl Correlator {
                 let shard = &mut running.groups[shard(&fact.group)];
                 if *shard as usize >= shard_max {
                     counts.limited += 1;
+                    let rule = &running.plan.rule;
+                    if !counts.incomplete.contains(rule) {
+                        counts.incomplete.insert(Arc::clone(rule));
+                    }
                     return;
                 }
                 *shard += 1;

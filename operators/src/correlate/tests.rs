@@ -788,6 +788,8 @@ fn what_a_limit_refuses_does_not_depend_on_the_order_within_an_epoch() {
         let put = Directive::Put(pair(PLAN));
         let output = correlator.epoch(Epoch(1), facts, &[put]);
         assert_eq!(output.counts.limited, 2);
+        let rule = pair(PLAN).rule.clone();
+        assert_eq!(output.counts.incomplete, [rule].into());
         output.rows
     };
     let mut turned = epoch;

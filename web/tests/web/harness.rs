@@ -153,6 +153,7 @@ impl Rules for Memory {
             origin: origin.into(),
             since: EventTime(0),
             until: None,
+            incomplete: false,
         };
         self.rules.lock().unwrap().push(rule.clone());
         Ok(vec![rule])
