@@ -11,7 +11,9 @@ use anyhow::{Context, Result};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use weir_schema::AlertRecord;
-use weir_story::{Shelf, Story, System, Way, What, parse, rewrite, run, ways_full, ways_quick};
+use weir_story::{
+    Shelf, Story, System, TENANT, Way, What, parse, rewrite, run, ways_full, ways_quick,
+};
 use weir_web::rfc3339;
 
 use crate::cli::Failure;
@@ -214,13 +216,19 @@ fn rows(query: &str, mut standing: Vec<AlertRecord>) -> Vec<String> {
         _ => return vec!["no such question; ask for `alerts` or `rows`".to_owned()],
     }
     standing.sort_by(|a, b| {
-        let key = |record: &AlertRecord| (record.title.clone(), record.group.clone(), record.first);
+        let key = |record: &AlertRecord| {
+            let group = (record.group.clone(), record.tenant.clone());
+            (record.title.clone(), group, record.first)
+        };
         key(a).cmp(&key(b))
     });
     let row = |record: &AlertRecord| {
         let fields = record.group.iter();
         let fields = fields.map(|field| format!("{}={}", field.name, field.value));
-        let fields: Vec<String> = fields.collect();
+        let mut fields: Vec<String> = fields.collect();
+        if record.tenant != TENANT {
+            fields.push(format!("of {}", record.tenant));
+        }
         format!(
             "{}: {} {} {}, {} from {} to {}",
             record.title,

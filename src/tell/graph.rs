@@ -13,7 +13,7 @@ use weir_store::journal::{
     Journal, JournalError, JournalOptions, JournalReader, JournalWriter, OpenReport,
 };
 use weir_store::ledger::Ledger;
-use weir_story::{Delivery, SaidProblem, Settled, System, batches};
+use weir_story::{Delivery, SaidProblem, Settled, System, batches, full_name};
 
 use crate::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use crate::tell::rows;
@@ -289,7 +289,7 @@ fn said(reader: &JournalReader, position: Position, problem: Problem) -> Result<
     let reading = weir_operators::Reading::of(&batch, &bounds, None);
     let event = weir_parse::decode(frame, &reading.context());
     Ok(SaidProblem {
-        source: batch.source.clone(),
+        source: full_name(&batch.tenant, &batch.source),
         problem,
         event: EventId::of_frame(batch.source_key(), event.time, frame),
     })

@@ -16,7 +16,7 @@ use weir_schema::{
     Hearer, Plan, PlanId, PlanKind, Position, Problem, ReceiveTime, RuleVersion, Span, TenantKey,
     TimeBounds, journal::source_key,
 };
-use weir_story::{Delivery, SaidProblem, Settled, System, TENANT, batches};
+use weir_story::{Delivery, SaidProblem, Settled, System, batches, full_name};
 
 use crate::tell::rows;
 use crate::tell::watch::Watch;
@@ -30,6 +30,8 @@ pub struct ReferenceSystem {
     epoch: u64,
     batches: Vec<Arc<Batch>>,
     watch: Watch,
+    /// The names of tenants.
+    tenants: BTreeMap<TenantKey, String>,
     /// Every version of every plan that ever ran.
     plans: BTreeMap<(PlanId, RuleVersion), Plan>,
     groups: BTreeMap<(PlanId, GroupKey), Vec<GroupField>>,
@@ -52,17 +54,18 @@ struct Alert {
 impl ReferenceSystem {
     fn epoch(&mut self, steps: &[PlanStep], facts: &[Fact]) {
         self.epoch += 1;
-        let tenant = TenantKey::of(&[TENANT.as_bytes()]);
-        let clock = self.watch.watermark(&self.bounds).map(|watermark| {
-            let settled = |horizon| watermark.minus(horizon);
-            let settled = self.bounds.horizon.map_or(EventTime::MIN, settled);
-            (tenant, watermark, settled)
+        let horizon = self.bounds.horizon;
+        let reached = self.watch.watermarks(&self.bounds).into_iter();
+        let clocks = reached.map(|(tenant, watermark)| {
+            let settled = horizon.map_or(EventTime::MIN, |horizon| watermark.minus(horizon));
+            (TenantKey::of(&[tenant.as_bytes()]), watermark, settled)
         });
+        let clocks: Vec<_> = clocks.collect();
         self.facts.extend(facts);
-        for (source, time) in self.watch.heard() {
-            self.reference.hear(source_key(TENANT, source), time);
+        for (tenant, source, time) in self.watch.heard() {
+            self.reference.hear(source_key(tenant, source), time);
         }
-        self.reference.epoch(steps, facts, clock.as_slice());
+        self.reference.epoch(steps, facts, &clocks);
         self.say();
     }
 
@@ -71,13 +74,14 @@ impl ReferenceSystem {
         let batch = Arc::clone(&self.batches[seq]);
         let reading = Reading::of(&batch, &self.bounds, None);
         let (tenant, source) = (batch.tenant_key(), batch.source_key());
+        self.tenants.insert(tenant, batch.tenant.clone());
         for (place, frame) in batch.frames.iter().enumerate() {
             let event = weir_parse::decode(frame, &reading.context());
             let id = EventId::of_frame(source, event.time, frame);
             let future = event.problems.contains(&Problem::TimeInFuture);
             if only.is_none() {
                 let problem = |problem: &Problem| SaidProblem {
-                    source: batch.source.clone(),
+                    source: full_name(&batch.tenant, &batch.source),
                     problem: *problem,
                     event: id,
                 };
@@ -87,7 +91,8 @@ impl ReferenceSystem {
                 let told = if future { EventTime::MIN } else { event.time };
                 self.watch.tick(batch.received);
                 if !future {
-                    self.watch.hear(&batch.source, told, batch.received);
+                    let (tenant, source) = (&batch.tenant, &batch.source);
+                    self.watch.hear(tenant, source, told, batch.received);
                 }
             }
             if future {
@@ -334,7 +339,7 @@ impl ReferenceSystem {
             version: row.version,
             title: plan.map_or_else(String::new, |plan| plan.title.clone()),
             level: plan.map_or(weir_schema::Level::Informational, |plan| plan.level),
-            tenant: TENANT.to_owned(),
+            tenant: self.tenants.get(&row.tenant).cloned().unwrap_or_default(),
             group: self
                 .groups
                 .get(&(row.plan, row.group))
@@ -400,13 +405,17 @@ impl System for ReferenceSystem {
                     self.watch.tick(*received);
                 }
                 Control::Tick { received } => self.watch.tick(*received),
-                Control::Heartbeat { source, time, .. } => heartbeats.push((source, *time)),
+                Control::Heartbeat {
+                    tenant,
+                    source,
+                    time,
+                } => heartbeats.push((tenant, source, *time)),
                 _ => {}
             }
         }
-        for (source, time) in heartbeats {
+        for (tenant, source, time) in heartbeats {
             let now = self.watch.now.unwrap_or(ReceiveTime::MIN);
-            self.watch.hear(source, time, now);
+            self.watch.hear(tenant, source, time, now);
         }
         if !fresh.is_empty() {
             for seq in 0..self.batches.len() {

@@ -26,6 +26,9 @@ pub(crate) fn read_event(text: &str) -> Result<EventStep, String> {
     if source.is_empty() || source.contains('=') {
         return Err("a time is followed by the source that reports".to_owned());
     }
+    if source.split('@').any(str::is_empty) || source.matches('@').count() > 1 {
+        return Err("a source of a tenant is written `tenant@source`".to_owned());
+    }
     let (kind, rest) = take_words(rest, 1);
     if kind.is_empty() || kind.contains('=') {
         return Err("a source is followed by the kind of event, or by `raw`".to_owned());

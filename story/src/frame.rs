@@ -4,7 +4,7 @@ use weir_schema::{EventTime, Format, ReceiveTime};
 
 use crate::clock::rfc3339;
 use crate::page::{EventStep, Payload};
-use crate::system::Delivery;
+use crate::system::{Delivery, tenant_of};
 use crate::way::Path;
 
 /// One happening of `step`, at `time`, in a chapter that `closes`.
@@ -14,7 +14,7 @@ pub(crate) fn delivery(
     closes: EventTime,
     path: Path,
 ) -> Delivery {
-    let logsource = format!("product={}", step.source);
+    let logsource = format!("product={}", tenant_of(&step.source).1);
     let (format, frame) = match (&step.payload, path) {
         (Payload::Raw(bytes), _) => (Format::Auto, bytes.clone()),
         (Payload::Fields { kind, fields }, Path::Raw) => {

@@ -45,6 +45,6 @@ pub use page::{
 pub use parse::{STORY_BYTES_MAX, STORY_EVENTS_MAX, parse};
 pub use rewrite::rewrite;
 pub use shelf::{Document, RULE_BYTES_MAX, Shelf, documents, edit};
-pub use system::{Delivery, SaidProblem, Settled, System, TENANT, batches};
+pub use system::{Delivery, SaidProblem, Settled, System, TENANT, batches, full_name, tenant_of};
 pub use tell::{run, tell};
 pub use way::{Batching, Path, Way, ways_full, ways_quick};

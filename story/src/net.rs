@@ -7,7 +7,7 @@ use weir_schema::{
 };
 
 use crate::effect::{Effect, EffectNoun, Sign, State};
-use crate::system::{SaidProblem, Settled};
+use crate::system::{SaidProblem, Settled, TENANT};
 
 /// What the renderer must know besides the alerts themselves.
 pub(crate) struct Names<'a> {
@@ -212,11 +212,7 @@ fn render(record: &AlertRecord, sign: Sign, gone: bool, names: &Names<'_>) -> Ef
             .rules
             .get(rule)
             .map_or_else(|| rule.to_owned(), Clone::clone),
-        fields: record
-            .group
-            .iter()
-            .map(|field| (field.name.clone(), field.value.clone()))
-            .collect(),
+        fields: fields(record),
         level: (!gone).then_some(record.level),
         state: match record.state {
             _ if gone && sign == Sign::Revised => State::Superseded,
@@ -229,6 +225,14 @@ fn render(record: &AlertRecord, sign: Sign, gone: bool, names: &Names<'_>) -> Ef
         },
         by: if gone { Vec::new() } else { labels(&by, names) },
     }
+}
+
+/// The group; of another tenant than [`TENANT`] also whose it is.
+fn fields(record: &AlertRecord) -> Vec<(String, String)> {
+    let group = record.group.iter();
+    let group = group.map(|field| (field.name.clone(), field.value.clone()));
+    let tenant = (record.tenant != TENANT).then(|| ("tenant".to_owned(), record.tenant.clone()));
+    group.chain(tenant).collect()
 }
 
 fn problem(source: String, name: &str, events: &[EventId], names: &Names<'_>) -> Effect {

@@ -6,21 +6,36 @@ use weir_schema::{
 
 use crate::page::Payload;
 
-/// The tenant of every story.
+/// The tenant of sources that are written without one.
 pub const TENANT: &str = "default";
+
+/// The tenant and the name of a source as the margin writes it: `name`, or `tenant@name`.
+#[must_use]
+pub fn tenant_of(source: &str) -> (&str, &str) {
+    source.split_once('@').unwrap_or((TENANT, source))
+}
+
+/// A source as the margin writes it.
+#[must_use]
+pub fn full_name(tenant: &str, source: &str) -> String {
+    if tenant == TENANT {
+        return source.to_owned();
+    }
+    format!("{tenant}@{source}")
+}
 
 /// One event, ready to be journaled, with what the story says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     pub label: Option<String>,
-    /// The name that the margin gives; of the tenant [`TENANT`].
+    /// As the margin has it: see [`tenant_of`].
     pub source: String,
     pub time: EventTime,
     /// The line that closes the chapter; for a raw frame, the margin's own time.
     pub received: ReceiveTime,
     pub payload: Payload,
     pub format: Format,
-    /// `product=<source>`.
+    /// `product=<source>`, without the tenant.
     pub logsource: String,
     pub frame: Vec<u8>,
 }
@@ -29,7 +44,8 @@ impl Delivery {
     /// The identity that the system gives to the event: that of its frame at its margin time.
     #[must_use]
     pub fn event_id(&self) -> EventId {
-        let source = weir_schema::journal::source_key(TENANT, &self.source);
+        let (tenant, source) = tenant_of(&self.source);
+        let source = weir_schema::journal::source_key(tenant, source);
         EventId::of_frame(source, self.time, &self.frame)
     }
 }
@@ -44,9 +60,10 @@ pub fn batches(events: &[Delivery]) -> Vec<Batch> {
     let cut = runs.flat_map(|run| run.chunks(weir_schema::Position::FRAMES_MAX - 1));
     cut.filter_map(|run| {
         let first = run.first()?;
+        let (tenant, source) = tenant_of(&first.source);
         Some(Batch {
-            tenant: TENANT.to_owned(),
-            source: first.source.clone(),
+            tenant: tenant.to_owned(),
+            source: source.to_owned(),
             transport: match first.format {
                 Format::Agent => Transport::Agent,
                 Format::Syslog | Format::Json | Format::Auto => Transport::File,

@@ -10,7 +10,7 @@ use crate::frame::delivery;
 use crate::net::{Names, Net};
 use crate::page::{ChangeStep, Chapter, EventStep, Noun, Story, What};
 use crate::shelf::{Document, Shelf, documents, edit};
-use crate::system::{Delivery, System, TENANT};
+use crate::system::{Delivery, System, tenant_of};
 use crate::way::{Batching, Dice, Way};
 
 /// Tells `story` to a new system and compares.
@@ -194,10 +194,13 @@ impl<'a> Teller<'a> {
             received: ReceiveTime(chapter.closes.0),
         }];
         let heard = self.sources.difference(&self.stalled);
-        controls.extend(heard.map(|source| Control::Heartbeat {
-            tenant: TENANT.to_owned(),
-            source: source.clone(),
-            time: chapter.closes,
+        controls.extend(heard.map(|source| {
+            let (tenant, source) = tenant_of(source);
+            Control::Heartbeat {
+                tenant: tenant.to_owned(),
+                source: source.to_owned(),
+                time: chapter.closes,
+            }
         }));
         self.system.control(controls);
         self.settle()?;
