@@ -35,6 +35,7 @@ fn well_formed_stories_are_read() {
         "    23:59:59.9 a k\n    ---- D+1 00:00:00\n    23:59:59.8 a k late\n    ---- D+1 00:00:00",
         "    09:00:00 a raw <34>late as x by\n    09:00:01 a raw [as bad] \\x00\n    ---- 09:01:00\n\
          \u{20}   + problem unparsed source=a by bad",
+        "    09:00:00 t@a k\n    ---- 09:01:00\n    stall t@a\n    ---- 09:02:00",
         "    09:00:00 a json [as path] {\"p\":\"C:\\\\x41\"}\n    ---- 09:01:00",
         "    09:00:00 a k\n    ---- 09:01:00\n    stall a\n    ---- 09:02:00\n    resume a\n\
          \u{20}   restart\n    09:02:00 a k\n    ---- 09:03:00\n    ? alerts\n    | one\n    | two",
@@ -78,6 +79,10 @@ fn malformed_stories_are_refused_at_their_line() {
         ),
         ("    09:60:00 a k\n    ---- 09:10:00", &[(2, "a time is")]),
         ("    09:00:00\n    ---- 09:10:00", &[(2, "source")]),
+        (
+            "    09:00:00 @a k\n    09:00:00 a@b@c k\n    ---- 09:10:00",
+            &[(2, "tenant@source"), (3, "tenant@source")],
+        ),
         ("    09:00:00 a\n    ---- 09:10:00", &[(2, "kind")]),
         (
             "    09:00:00 a k x=1 y\n    ---- 09:10:00",
