@@ -185,19 +185,23 @@ impl Group {
     /// Re-evaluates a stretch to which events were added, unless they cannot have changed it.
     fn admit(
         &mut self,
-        range: (i64, i64),
+        mut range: (i64, i64),
         (condition, open): (&Condition, i64),
         gone: &mut Vec<Said>,
         firing: &mut Vec<i64>,
     ) {
-        let place = self
-            .episodes
-            .partition_point(|episode| episode.to < range.1);
-        let covers = |episode: &Episode| episode.from <= range.0;
         // What is added stops nothing that is monotone, and inside an episode it starts nothing.
-        if condition.monotone && condition.additive && self.episodes.get(place).is_some_and(covers)
-        {
-            return;
+        if condition.monotone && condition.additive {
+            let place = self
+                .episodes
+                .partition_point(|episode| episode.to < range.0);
+            let episode = self.episodes.get(place);
+            if let Some(episode) = episode.filter(|episode| episode.from <= range.0) {
+                if episode.to >= range.1 {
+                    return;
+                }
+                range.0 = episode.to.saturating_add(1);
+            }
         }
         self.reevaluate(range, (condition, open), gone, firing);
     }
@@ -223,16 +227,23 @@ impl Group {
             + self.episodes[low..].partition_point(|episode| episode.from <= to.saturating_add(w));
         firing.clear();
         let runs = (&self.run, &self.others);
-        condition.firing(runs, (from, to.min(open)), &mut self.tail, firing);
+        let start = self.start_near(&self.episodes[low..high], from);
+        condition.firing(runs, (start, to.min(open)), &mut self.tail, firing);
         if low == high && firing.is_empty() {
             return;
         }
+        let (before, firing) = firing.split_at(firing.partition_point(|time| *time < from));
         let old: Vec<Episode> = self.episodes.drain(low..high).collect();
         let mut stretches: Vec<Stretch> = Vec::with_capacity(old.len() + 1);
         for episode in old.iter().filter(|episode| episode.from < from) {
+            let known = before.last().filter(|time| **time >= episode.from);
+            let to = match known {
+                Some(last) if episode.to >= from => *last,
+                _ => self.last_before(episode, from, condition),
+            };
             stretches.push(Stretch {
                 from: episode.from,
-                to: self.last_before(episode, from, condition),
+                to,
             });
         }
         stretches.extend(firing.iter().map(|t| Stretch { from: *t, to: *t }));
@@ -251,6 +262,20 @@ impl Group {
         }
         let new = assign(glue(stretches, w), old, w, gone);
         self.episodes.splice(low..low, new);
+    }
+
+    /// From where to evaluate anchors so that the last one that fires before `from`, where an episode
+    /// goes on over it, is likely among them: it is nearly always the neighbour.
+    fn start_near(&self, episodes: &[Episode], from: i64) -> i64 {
+        const NEIGHBOURS: usize = 4;
+        let over = |episode: &&Episode| episode.from < from && episode.to >= from;
+        let Some(episode) = episodes.iter().find(over) else {
+            return from;
+        };
+        let place = self.run.before(from).saturating_sub(NEIGHBOURS);
+        let near = self.run.entries().get(place).map(|entry| entry.time);
+        let near = near.unwrap_or(from).max(episode.from);
+        near.max(self.frozen).min(from)
     }
 
     /// The last firing anchor of `episode` before `before`, which is not before `frozen`.
