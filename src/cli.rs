@@ -65,6 +65,7 @@ pub enum Verb {
     Sinks(crate::sinks::SinksArgs),
     Init(crate::init::InitArgs),
     Health(crate::health::HealthArgs),
+    Tap(Box<crate::tap::TapArgs>),
     Top(crate::top::TopArgs),
     Completions(crate::completions::CompletionsArgs),
     /// Writes the manual page to standard output: `weir man | man -l -`.
@@ -91,6 +92,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Verb::Sinks(args)) => crate::sinks::sinks(&args),
         Some(Verb::Init(args)) => crate::init::init(&args),
         Some(Verb::Health(args)) => crate::health::health(&args),
+        Some(Verb::Tap(args)) => crate::tap::tap(&args),
         Some(Verb::Top(args)) => crate::top::top(&args),
         Some(Verb::Completions(args)) => crate::completions::completions(&args),
         Some(Verb::Man) => crate::completions::man(),

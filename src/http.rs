@@ -14,6 +14,9 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// Longest connecting, and longest silence within an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Longest silence of a stream, which says every fifteen seconds that it lives.
+const STREAM_PATIENCE: Duration = Duration::from_secs(40);
+
 /// What the server said.
 #[derive(Debug)]
 pub struct Answer {
@@ -31,7 +34,39 @@ pub fn post(url: &str, path: &str, token: &str) -> Result<Answer> {
     ask("POST", url, path, token)
 }
 
+/// Asks for what comes as a stream: the connection behind the first line of the answer, and its
+/// status. It is read until its other end is silent for longer than a stream may be.
+pub fn open(url: &str, path: &str, token: &str) -> Result<(TcpStream, u16)> {
+    let mut stream = begin("GET", url, path, token)?;
+    stream.set_read_timeout(Some(STREAM_PATIENCE))?;
+    let mut line = Vec::new();
+    // Byte by byte, so that nothing behind it is taken.
+    while !line.ends_with(b"\r\n") && line.len() < 256 {
+        let mut byte = [0];
+        stream
+            .read_exact(&mut byte)
+            .with_context(|| format!("cannot read the answer of {url}"))?;
+        line.push(byte[0]);
+    }
+    let line = String::from_utf8_lossy(&line);
+    let status = line
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3)?.parse().ok());
+    let status =
+        status.ok_or_else(|| anyhow!("{url} answered what is not HTTP as Weir speaks it"))?;
+    Ok((stream, status))
+}
+
 fn ask(method: &str, url: &str, path: &str, token: &str) -> Result<Answer> {
+    let stream = begin(method, url, path, token)?;
+    let mut bytes = Vec::new();
+    let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
+    read.with_context(|| format!("cannot read the answer of {url}"))?;
+    parse(&bytes).ok_or_else(|| anyhow!("{url} answered what is not HTTP as Weir speaks it"))
+}
+
+/// Connects, and sends the request.
+fn begin(method: &str, url: &str, path: &str, token: &str) -> Result<TcpStream> {
     let host = url
         .strip_prefix("http://")
         .map(|host| host.trim_end_matches('/'));
@@ -54,10 +89,7 @@ fn ask(method: &str, url: &str, path: &str, token: &str) -> Result<Answer> {
     stream
         .write_all(request.as_bytes())
         .with_context(|| format!("cannot ask {url}"))?;
-    let mut bytes = Vec::new();
-    let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
-    read.with_context(|| format!("cannot read the answer of {url}"))?;
-    parse(&bytes).ok_or_else(|| anyhow!("{url} answered what is not HTTP as Weir speaks it"))
+    Ok(stream)
 }
 
 fn connect(host: &str) -> std::io::Result<TcpStream> {

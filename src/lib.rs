@@ -28,6 +28,7 @@ pub mod notify;
 pub mod progress;
 pub mod run;
 pub mod scrape;
+pub mod tap;
 pub mod top;
 
 pub mod tell;

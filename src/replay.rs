@@ -10,7 +10,7 @@
 //! the exit code is 65 at the end: a replay is often a trial of rules, and what it says of the good
 //! ones is true. Input that cannot be read to its end stops it at once, for then nothing is.
 
-mod input;
+pub(crate) mod input;
 
 mod feed;
 mod places;

@@ -44,6 +44,7 @@ use crate::responders::{self, ManageSinks};
 use crate::rule_desk::Document;
 use crate::rules::manage::ManageRules;
 use crate::rules::watch::Watch;
+use crate::tap::live::LiveTaps;
 use crate::{opening, token};
 
 /// Where a running server is reached.
@@ -164,6 +165,13 @@ pub async fn start(
         metrics: ingest_metrics,
     };
     let open = doors.open(&token)?;
+    let taps = Arc::new(LiveTaps {
+        journal: journal.clone(),
+        ledger: Arc::clone(&ledger),
+        rules: Arc::clone(&opened.desk),
+        bounds: config.bounds(),
+        open: Arc::default(),
+    });
     let ports = Ports {
         alerts: Arc::new(ReadAlerts {
             ledger: Arc::clone(&ledger),
@@ -192,6 +200,7 @@ pub async fn start(
             frames,
             bounds: config.bounds(),
         }),
+        taps,
         health: Arc::new(Readiness {
             status: Arc::clone(&status),
             caught_up_at: opened.begun,

@@ -29,6 +29,7 @@ mod alerts;
 mod rules;
 mod sinks;
 mod stream;
+mod tap;
 mod what_if;
 pub use what_if::what_if_json;
 

@@ -11,8 +11,10 @@ use weir_schema::{
     RuleId, RuleVersion, Span,
 };
 
+mod tap;
 mod what_if;
 
+pub use tap::{Tap, TapQuery, TapStage, Taps};
 pub use weir_schema::said::Cursor;
 pub use what_if::{
     BackfillInfo, WhatIfAsk, WhatIfChange, WhatIfInfo, WhatIfKind, WhatIfPage, WhatIfQuery,

@@ -2,10 +2,10 @@
 
 use actix_web::web::{ServiceConfig, delete, get, post, put, resource};
 
-use crate::{alerts, collect, events, health, rules, sinks, stream, what_if};
+use crate::{alerts, collect, events, health, rules, sinks, stream, tap, what_if};
 
 /// Every route, by method and pattern. Tests walk it; `docs/api.md` describes each.
-pub const ROUTES: [(&str, &str); 23] = [
+pub const ROUTES: [(&str, &str); 24] = [
     ("POST", "/api/v1/events"),
     ("GET", "/api/v1/alerts"),
     ("GET", "/api/v1/alerts/{id}"),
@@ -26,6 +26,7 @@ pub const ROUTES: [(&str, &str); 23] = [
     ("GET", "/api/v1/sinks/{name}/dead"),
     ("POST", "/api/v1/sinks/{name}/resend"),
     ("POST", "/api/v1/sinks/{name}/enable"),
+    ("GET", "/api/v1/tap"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
@@ -71,6 +72,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(resource("/api/v1/sinks/{name}/dead").route(get().to(sinks::dead)))
         .service(resource("/api/v1/sinks/{name}/resend").route(post().to(sinks::resend)))
         .service(resource("/api/v1/sinks/{name}/enable").route(post().to(sinks::enable)))
+        .service(resource("/api/v1/tap").route(get().to(tap::open)))
         .service(resource("/healthz").route(get().to(health::alive)))
         .service(resource("/readyz").route(get().to(health::ready)))
         .service(resource("/metrics").route(get().to(health::metrics)));

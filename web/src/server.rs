@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, watch};
 
 use crate::metrics::WebMetrics;
-use crate::ports::{Alerts, EventIntake, Feed, Finding, Health, Rules, Sinks};
+use crate::ports::{Alerts, EventIntake, Feed, Finding, Health, Rules, Sinks, Taps};
 use crate::{guard, routes};
 
 /// A connection that has not sent its request's head by then is closed.
@@ -60,6 +60,7 @@ pub struct Ports {
     pub sinks: Arc<dyn Sinks>,
     /// Writes changes as findings of OCSF.
     pub finding: Finding,
+    pub taps: Arc<dyn Taps>,
     pub health: Arc<dyn Health>,
     /// What `/metrics` shows; the web adds its own counters to it.
     pub registry: Registry,

@@ -83,7 +83,7 @@ fn every_route_answers_with_the_token_and_is_documented() {
             "{method} {path}"
         );
         let path = path.replace("{id}", "x");
-        if path.contains("/stream/") {
+        if path.contains("/stream/") || path.ends_with("/tap") {
             assert_eq!(server.stream(&path, &[]).status, 200);
             continue;
         }
@@ -450,4 +450,27 @@ fn metrics_have_closed_labels_and_please_promtool() {
         .write_all(text.as_bytes())
         .unwrap();
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_tap_is_bounded_by_what_it_was_asked_for() {
+    let server = Running::start(&Memory::new());
+    for bad in [
+        "stage=nowhere",
+        "limit=0",
+        "limit=100001",
+        "seconds=0",
+        "seconds=3601",
+        "field=x",
+        "sources=x",
+        &format!("text={}", "x".repeat(1_025)),
+    ] {
+        let answer = server.get(&format!("/api/v1/tap?{bad}"));
+        assert_eq!(answer.status, 400, "{bad}");
+    }
+    let stream = server.stream("/api/v1/tap?stage=facts&limit=2&field=a=b%20c", &[]);
+    assert_eq!(stream.status, 200);
+    let text = stream.rest();
+    let row = |n| format!("{n} facts Some((\"a\", \"b c\"))\n");
+    assert_eq!(text, format!("{}{}end\n", row(1), row(2)));
 }

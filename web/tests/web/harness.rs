@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::watch;
 use weir_schema::*;
+use weir_web::ports::Feed;
 use weir_web::ports::*;
 use weir_web::{Ports, Token, WebHandle, WebOptions, serve};
 
@@ -206,6 +207,34 @@ impl Sinks for Memory {
     }
 }
 
+impl Taps for Memory {
+    fn open(&self, query: TapQuery) -> Result<Box<dyn Tap>, PortError> {
+        Ok(Box::new(Counting { query, said: 0 }))
+    }
+}
+
+/// A tap that says its query and a number, as often as it was asked to.
+struct Counting {
+    query: TapQuery,
+    said: usize,
+}
+
+impl Tap for Counting {
+    fn next(&mut self, _wait: Duration) -> Result<String, PortError> {
+        self.said += 1;
+        let (query, said) = (&self.query, self.said);
+        Ok(format!("{said} {} {:?}\n", query.stage.name(), query.field))
+    }
+
+    fn is_done(&self) -> bool {
+        self.said >= self.query.limit
+    }
+
+    fn end(&mut self) -> String {
+        "end\n".to_owned()
+    }
+}
+
 impl Health for Memory {
     fn ready(&self) -> Result<(), String> {
         self.ready.lock().unwrap().clone()
@@ -287,6 +316,7 @@ impl Running {
             finding: Arc::new(
                 |change, kind| serde_json::json!({ "activity": kind.name(), "uid": change.record.alert.to_string() }),
             ),
+            taps: memory.clone(),
             health: memory.clone(),
             registry: prometheus::Registry::new(),
         };
@@ -483,6 +513,12 @@ impl Stream {
             }
             self.text += std::str::from_utf8(&chunk[..size]).unwrap();
         }
+    }
+
+    /// All of it, once it has ended well.
+    pub fn rest(mut self) -> String {
+        while self.until("\0").is_some() {}
+        self.text
     }
 
     /// A block of server-sent events as it came.

@@ -1,0 +1,142 @@
+//! Reads a stream of a server line by line, and prints it as it comes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cli::Failure;
+use crate::http;
+use crate::observe::shown;
+
+/// Longest head of an answer, and longest line of a chunk's length.
+const HEAD_BYTES_MAX: u64 = 16 << 10;
+
+/// Longest chunk that is taken: the server's are some 256 KiB and a batch.
+const CHUNK_BYTES_MAX: u64 = 64 << 20;
+
+/// Asks for `path`, and prints what comes until the server ends it.
+pub fn follow(url: &str, path: &str, token: &str) -> Result<()> {
+    let (stream, status) = http::open(url, path, token)?;
+    let mut stream = BufReader::new(stream);
+    let chunked = read_head(&mut stream)?;
+    if status != 200 {
+        let mut body = String::new();
+        // What it says is for people; a part of it does.
+        let _ = stream.take(HEAD_BYTES_MAX).read_to_string(&mut body);
+        return Err(match status {
+            401 => Failure::Denied(
+                "the server does not accept the token; is the data folder its own?".to_owned(),
+            ),
+            503 => Failure::Unreachable(shown(&body)),
+            400 => Failure::Usage(shown(&body)),
+            status => bail!("the server answered {status}: {}", shown(&body)),
+        }
+        .into());
+    }
+    if !chunked {
+        bail!("{url} answered what is not HTTP as Weir speaks it");
+    }
+    while let Some(chunk) = read_chunk(&mut stream).context("the stream broke")? {
+        say(&String::from_utf8_lossy(&chunk))?;
+    }
+    Ok(())
+}
+
+/// Reads the head's fields; tells whether the body comes in chunks.
+fn read_head(stream: &mut BufReader<TcpStream>) -> Result<bool> {
+    let mut chunked = false;
+    let mut head = stream.by_ref().take(HEAD_BYTES_MAX);
+    loop {
+        let mut line = String::new();
+        if head.read_line(&mut line)? == 0 {
+            bail!("the server's answer ends in its head");
+        }
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            return Ok(chunked);
+        }
+        chunked |= line == "transfer-encoding: chunked";
+    }
+}
+
+/// The next chunk; `None` for the last.
+fn read_chunk(stream: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
+    let bad = || std::io::Error::from(std::io::ErrorKind::InvalidData);
+    let mut line = String::new();
+    stream.by_ref().take(HEAD_BYTES_MAX).read_line(&mut line)?;
+    let length = u64::from_str_radix(line.trim_end(), 16).map_err(|_| bad())?;
+    if length == 0 {
+        return Ok(None);
+    }
+    if length > CHUNK_BYTES_MAX {
+        return Err(bad());
+    }
+    let mut chunk = Vec::new();
+    stream.by_ref().take(length).read_to_end(&mut chunk)?;
+    let mut end = [0; 2];
+    stream.read_exact(&mut end)?;
+    match chunk.len() as u64 == length && end == *b"\r\n" {
+        true => Ok(Some(chunk)),
+        false => Err(bad()),
+    }
+}
+
+/// Prints rows at once; blank lines only show that the stream lives.
+pub fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let rows = text.lines().filter(|line| !line.is_empty());
+    for row in rows {
+        writeln!(out, "{row}").context("cannot write to standard output")?;
+    }
+    out.flush().context("cannot write to standard output")
+}
+
+/// A value as it stands in a query.
+pub fn escaped(value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    let bytes = value.bytes().map(|byte| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    bytes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_read_whole_or_not_at_all() {
+        let read = |bytes: &[u8]| {
+            let mut stream = bytes;
+            let mut all = Vec::new();
+            loop {
+                match read_chunk(&mut stream) {
+                    Ok(Some(chunk)) => all.extend(chunk),
+                    Ok(None) => return Some(all),
+                    Err(_) => return None,
+                }
+            }
+        };
+        assert_eq!(
+            read(b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"),
+            Some(b"abc0123456789".to_vec())
+        );
+        for bad in [
+            &b""[..],
+            b"x\r\n",
+            b"3\r\nab",
+            b"3\r\nabcd\r\n0\r\n\r\n",
+            b"ffffffffffffffff\r\nabc\r\n",
+            b"ffffffffffffffffff\r\nabc\r\n",
+        ] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_means_something_in_a_query_is_escaped() {
+        assert_eq!(escaped("a b&c=ü%"), "a%20b%26c%3D%C3%BC%25");
+    }
+}
