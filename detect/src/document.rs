@@ -355,6 +355,9 @@ pub(crate) fn group_fields(node: &Node) -> Checked<Vec<String>> {
         let message = format!("more than {GROUP_FIELDS_MAX} fields to group by");
         return Err(Refusal::new(message));
     }
+    if let Some(at) = fields.iter().position(String::is_empty) {
+        return Err(Refusal::new("`group-by` has a field without a name").nth(at));
+    }
     let twice = (1..)
         .zip(&fields)
         .find(|(at, field)| fields[*at..].contains(field));
