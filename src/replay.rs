@@ -10,12 +10,14 @@
 //! the exit code is 65 at the end: a replay is often a trial of rules, and what it says of the good
 //! ones is true. Input that cannot be read to its end stops it at once, for then nothing is.
 
+mod entries;
 pub(crate) mod input;
 
 mod feed;
 mod places;
 
 mod print;
+
 
 use std::collections::BTreeMap;
 use std::io::BufWriter;
@@ -48,8 +50,8 @@ const AFTER_HELP: &str = "\
 Everything is kept and may still be corrected, unless --horizon says otherwise. Blank lines are no
 events. A journal of the run, packed, is kept in the temporary folder until it ends.
 
-Exit codes: 0, 2 usage, 65 a rule that cannot be used (the others ran) or a file that cannot be
-unpacked, 74 input or output that failed, 77 permission.";
+Exit codes: 0, 2 usage, 65 a rule or a part of an event log that cannot be used (the others were)
+or a file that cannot be unpacked, 74 input or output that failed, 77 permission.";
 
 /// Run the whole graph over files, and print what it says.
 #[derive(Clone, Debug, clap::Args)]
@@ -92,7 +94,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = workers())]
     workers: u16,
     /// Read in the order given, each a source of its own; `-` is standard input, `.gz` and `.zst`
-    /// are unpacked.
+    /// are unpacked. Event logs of Windows (EVTX) and journald's export format are recognised.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
@@ -163,8 +165,8 @@ pub fn replay(args: &ReplayArgs, quiet: bool) -> Result<ExitCode> {
             now
         }
     };
-    run(args, &rules, received, progress)?;
-    Ok(if rules.refused {
+    let broken = run(args, &rules, received, progress)?;
+    Ok(if rules.refused || broken > 0 {
         ExitCode::from(65)
     } else {
         ExitCode::SUCCESS
@@ -235,7 +237,7 @@ fn placed(mut diagnostic: Diagnostic) -> Diagnostic {
     diagnostic
 }
 
-fn run(args: &ReplayArgs, rules: &Rules, received: ReceiveTime, progress: Progress) -> Result<()> {
+fn run(args: &ReplayArgs, rules: &Rules, received: ReceiveTime, progress: Progress) -> Result<u64> {
     // Nothing of it is needed after an end of whatever kind, so it is not synced.
     let folder = tempfile::Builder::new().prefix("weir-replay-").tempdir();
     let folder = folder.context("cannot make a temporary folder for the journal")?;
@@ -268,30 +270,47 @@ fn run(args: &ReplayArgs, rules: &Rules, received: ReceiveTime, progress: Progre
     let feed = Feed::new(writer, host.status(), Arc::clone(&told), reading, progress);
     let fed = read_all(feed, &args.files);
     let stopped = host.stop();
-    fed?;
+    let broken = fed?;
     told.failure()?;
     stopped.context("the graph stopped")?;
     if args.only_final && !told.ended() {
         print::print_final(&told, args.evidence);
     }
     told.failure()?;
-    Ok(())
+    Ok(broken)
 }
 
-/// Reads every file to its end, or until there is no use in it.
-fn read_all(mut feed: Feed, files: &[PathBuf]) -> Result<()> {
+/// Places that cannot be read and are told one by one.
+const BROKEN_TOLD_MAX: u64 = 20;
+
+/// Reads every file to its end, or until there is no use in it. Tells how many places of event logs
+/// could not be read.
+fn read_all(mut feed: Feed, files: &[PathBuf]) -> Result<u64> {
     let mut buffer = Vec::new();
+    let mut broken = 0;
     for (place, file) in files.iter().enumerate() {
         let mut lines = Lines::open(file)?;
-        feed.begin(place, &name(file))?;
-        while let Some(line) = lines.next(&mut buffer)? {
-            if feed.line(&line)? == Go::Stop {
-                return Ok(());
+        feed.begin(place, &name(file), lines.is_json())?;
+        loop {
+            while let Some(line) = lines.next(&mut buffer)? {
+                if feed.line(&line)? == Go::Stop {
+                    return Ok(broken);
+                }
+            }
+            let Some(told) = lines.take_broken() else {
+                break;
+            };
+            broken += 1;
+            if broken <= BROKEN_TOLD_MAX {
+                feed.broken(&told);
             }
         }
     }
+    if broken > BROKEN_TOLD_MAX {
+        feed.broken(&format!("{} more places", broken - BROKEN_TOLD_MAX));
+    }
     feed.finish()?;
-    Ok(())
+    Ok(broken)
 }
 
 fn name(file: &Path) -> String {

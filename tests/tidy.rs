@@ -68,6 +68,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("flatbuffers", &["schema"]),
     ("anyhow", &[".", "benchmarks"]),
     ("toml", &["."]),
+    ("evtx", &["."]),
+    ("prost", &["web"]),
     ("hyper", &["respond"]),
 ];
 

@@ -69,6 +69,8 @@ pub struct Feed {
     events: u64,
     file: usize,
     source: String,
+    /// How the lines at hand are read.
+    format: Format,
 }
 
 impl Feed {
@@ -80,6 +82,7 @@ impl Feed {
         progress: Progress,
     ) -> Self {
         Self {
+            format: reading.format,
             reader: writer.reader(),
             writer,
             status,
@@ -97,9 +100,14 @@ impl Feed {
         }
     }
 
-    /// The lines that follow are of this file, the `place`th.
-    pub fn begin(&mut self, place: usize, source: &str) -> Result<(), JournalError> {
+    /// The lines that follow are of this file, the `place`th; `json` where it says what they are.
+    pub fn begin(&mut self, place: usize, source: &str, json: bool) -> Result<(), JournalError> {
         self.end_batch()?;
+        self.format = if json {
+            Format::Json
+        } else {
+            self.reading.format
+        };
         self.file = place;
         source.clone_into(&mut self.source);
         Ok(())
@@ -138,6 +146,12 @@ impl Feed {
         Ok(Go::On)
     }
 
+    /// Tells of what could not be read.
+    pub fn broken(&mut self, told: &str) {
+        self.progress
+            .say(&format!("cannot be read and is left out: {told}"));
+    }
+
     fn end_batch(&mut self) -> Result<(), JournalError> {
         if self.frames.is_empty() {
             return Ok(());
@@ -157,7 +171,7 @@ impl Feed {
             tenant: super::TENANT.to_owned(),
             source: self.source.clone(),
             transport: Transport::File,
-            format: self.reading.format,
+            format: self.format,
             peer: None,
             zone: None,
             logsource: self.reading.logsource.clone(),

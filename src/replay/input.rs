@@ -1,5 +1,5 @@
 //! Files to lines: opens what was named, unpacks it, and cuts it at line ends, or into the records
-//! of a document of them, in bounded memory.
+//! or entries that it holds, in bounded memory.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use weir_schema::{Records, ZeekLog};
 
+use super::entries::{Entries, Kind, Next};
 use crate::cli::Failure;
 
 /// A longer line is kept up to here, and said to be cut: what the journal takes over HTTP, too.
@@ -41,6 +42,10 @@ pub struct Lines {
     input: BufReader<Box<dyn Read>>,
     records: Records,
     zeek: ZeekLog,
+    /// Of a file that holds these and no lines.
+    entries: Option<Entries>,
+    /// What could not be read since it was asked last.
+    broken: Option<String>,
     /// The number of the last line that was read, from 1.
     number: u64,
 }
@@ -57,8 +62,23 @@ impl Lines {
     /// Opens a file; what ends in `.gz` or `.zst` is unpacked, `-` is standard input.
     pub fn open(file: &Path) -> Result<Self> {
         let name = file.display().to_string();
-        let opened = unpacked(file).with_context(|| format!("cannot read {name}"))?;
-        Ok(Self::new(&name, opened))
+        let told = || format!("cannot read {name}");
+        let (opened, plain) = unpacked(file).with_context(told)?;
+        let mut lines = Self::new(&name, opened);
+        let kind = Kind::of(&mut lines.input).map_err(|error| lines.failed(error))?;
+        if let Some(kind) = kind {
+            let nothing: Box<dyn Read> = Box::new(io::empty());
+            let input = std::mem::replace(&mut lines.input, BufReader::new(nothing));
+            // What can be read at any place is opened once more, from its start.
+            let again = if plain {
+                Some(File::open(file).with_context(told)?)
+            } else {
+                None
+            };
+            let entries = Entries::open(kind, again, Box::new(input));
+            lines.entries = Some(entries.map_err(|error| lines.failed(error))?);
+        }
+        Ok(lines)
     }
 
     fn new(name: &str, opened: Box<dyn Read>) -> Self {
@@ -67,6 +87,8 @@ impl Lines {
             input: BufReader::with_capacity(READ_BYTES, opened),
             records: Records::default(),
             zeek: ZeekLog::default(),
+            entries: None,
+            broken: None,
             number: 0,
         }
     }
@@ -96,9 +118,41 @@ impl Lines {
         }
     }
 
+    /// Whether it holds entries, which come as JSON, and no lines.
+    pub fn is_json(&self) -> bool {
+        self.entries.is_some()
+    }
+
+    /// What was passed over, since it cannot be read.
+    pub fn take_broken(&mut self) -> Option<String> {
+        self.broken.take()
+    }
+
+    /// Reads the next entry. Tells whether it was cut; `None` at the end of input, or where one is
+    /// broken.
+    fn entry(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<bool>> {
+        let next = self.entries.as_mut().map_or(Ok(Next::End), Entries::next)?;
+        match next {
+            Next::End => Ok(None),
+            Next::Entry(entry) => {
+                *buffer = entry;
+                let cut = buffer.len() > LINE_BYTES_MAX;
+                buffer.truncate(LINE_BYTES_MAX);
+                Ok(Some(cut))
+            }
+            Next::Broken(told) => {
+                self.broken = Some(format!("{told} of {}", self.name));
+                Ok(None)
+            }
+        }
+    }
+
     /// Reads a line, or a record of a file that is one document of them. Tells whether it was cut;
     /// `None` at the end of input.
     fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<bool>> {
+        if self.entries.is_some() {
+            return self.entry(buffer);
+        }
         if let Some(cut) = self.records.read(&mut self.input, buffer, LINE_BYTES_MAX)? {
             return Ok(Some(cut));
         }
@@ -122,18 +176,20 @@ impl Lines {
     }
 }
 
-fn unpacked(file: &Path) -> io::Result<Box<dyn Read>> {
+/// The file's bytes, and whether they are those of a file that can be read at any place.
+fn unpacked(file: &Path) -> io::Result<(Box<dyn Read>, bool)> {
     if file.as_os_str() == STDIN {
-        return Ok(Box::new(io::stdin()));
+        return Ok((Box::new(io::stdin()), false));
     }
     let opened = File::open(file)?;
+    let is_file = opened.metadata()?.is_file();
     let ending = file.extension().unwrap_or_default();
     Ok(if ending.eq_ignore_ascii_case("gz") {
-        Box::new(flate2::read::MultiGzDecoder::new(opened))
+        (Box::new(flate2::read::MultiGzDecoder::new(opened)), false)
     } else if ending.eq_ignore_ascii_case("zst") {
-        Box::new(zstd::stream::read::Decoder::new(opened)?)
+        (Box::new(zstd::stream::read::Decoder::new(opened)?), false)
     } else {
-        Box::new(opened)
+        (Box::new(opened), is_file)
     })
 }
 

@@ -22,7 +22,10 @@ pub(crate) fn recognise(
     context: &Context<'_>,
 ) -> Option<Stamp> {
     let written = of_value(marks.value(draft, Mark::JournalTime)?, Zone::UTC)?;
-    let message = marks.text(draft, Mark::JournalMessage)?.to_owned();
+    // Every entry has one; a message that is no text says nothing further.
+    marks.at(Mark::JournalMessage)?;
+    let message = marks.text(draft, Mark::JournalMessage).unwrap_or_default();
+    let message = message.to_owned();
     let text = |name: &str| match draft.get(name) {
         Some(Value::Text(text)) if !text.is_empty() => Some(text.clone().into_owned()),
         _ => None,

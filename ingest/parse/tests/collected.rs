@@ -169,7 +169,7 @@ fn entries_of_the_journal_are_read_as_the_lines_they_were() {
         (
             // A message that is no text is kept as the journal writes it.
             r#"{"__REALTIME_TIMESTAMP":"1772359200250000","MESSAGE":[255,0]}"#,
-            &[("SAID", "")],
+            &[("SAID", ""), ("TIME", TIME), ("PROBLEMS", "")],
         ),
     ];
     for (frame, expected) in cases {

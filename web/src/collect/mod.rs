@@ -28,7 +28,7 @@ pub(crate) use unpack::read;
 use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig, get, post, resource};
-use actix_web::{HttpRequest, HttpResponse, Route};
+use actix_web::{HttpRequest, Route};
 
 use crate::events;
 use crate::server::State;
@@ -89,16 +89,15 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         let bulk = resource(path).route(post().to(bulk::bulk));
         config.service(bulk.route(web::put().to(bulk::bulk)));
     }
-    let asked = |path, route: fn() -> Route| {
-        resource(path)
-            .route(route())
-            .route(web::head().to(HttpResponse::Ok))
+    // The body of an answer to HEAD stays here; its headers are what is asked for.
+    let asked = |path, route: fn(Route) -> Route| {
+        resource(path).route(route(get())).route(route(web::head()))
     };
     config
-        .service(asked("/", || get().to(elastic::root)))
-        .service(asked("/_license", || get().to(elastic::license)))
-        .service(asked("/_xpack", || get().to(elastic::xpack)))
-        .service(asked("/_cluster/health", || get().to(elastic::health)));
+        .service(asked("/", |route| route.to(elastic::root)))
+        .service(asked("/_license", |route| route.to(elastic::license)))
+        .service(asked("/_xpack", |route| route.to(elastic::xpack)))
+        .service(asked("/_cluster/health", |route| route.to(elastic::health)));
     for path in elastic::SETTINGS {
         let settings = resource(path).route(web::put().to(elastic::put));
         let settings = settings.route(post().to(elastic::put));
