@@ -26,7 +26,12 @@ pub struct WriteJournal(pub JournalWriter);
 
 impl JournalPort for WriteJournal {
     fn append(&mut self, entry: &Entry) -> Result<(), JournalFault> {
-        self.0.append(entry).map(drop).map_err(|error| {
+        let appended = match entry {
+            // The journal gives the number: other processes may have come further meanwhile.
+            Entry::Seal { .. } => self.0.seal().map(drop),
+            Entry::Batch(_) | Entry::Control(_) => self.0.append(entry).map(drop),
+        };
+        appended.map_err(|error| {
             self.0.discard_pending();
             journal_fault(&error)
         })

@@ -1,5 +1,5 @@
 //! What people type, and the exit code they get: 0 ok, 1 failure, 2 usage, 65 bad data, 69 unreachable,
-//! 74 I/O, 77 permission, 78 bad configuration.
+//! 74 I/O, 75 another process of the cluster is gone, 77 permission, 78 bad configuration.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -47,6 +47,9 @@ pub struct ServerArgs {
     /// Timely workers.
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
+    /// Number of this process among those of `cluster.addresses`.
+    #[arg(long, value_name = "N")]
+    pub process: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -148,6 +151,8 @@ pub enum Failure {
     Denied(String),
     #[error("{0}")]
     Io(String),
+    #[error("{0}")]
+    Lost(String),
 }
 
 impl Cli {
@@ -172,6 +177,7 @@ impl Failure {
             Self::Unreachable(_) => 69,
             Self::Denied(_) => 77,
             Self::Io(_) => 74,
+            Self::Lost(_) => 75,
         }
     }
 }

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
+use weir_dataflow::Frames;
 use weir_detect::RuleBook;
 use weir_operators::{Reading, Trouble};
 use weir_schema::{
     AlertRecord, Bound, Cause, Decimal, EvidenceItem, Member, Plan, PlanKind, Statistic,
     TimeBounds, ValueBound,
 };
-use weir_store::journal::JournalReader;
 use weir_web::ports::{ExplainedEvent, Explanation, MatchedClause};
 
 use crate::rule_desk::RuleDesk;
 
 /// Looks up what an alert rests on.
 pub struct Explainer {
-    pub journal: JournalReader,
+    pub frames: Arc<dyn Frames>,
     pub rules: Arc<RuleDesk>,
     pub bounds: TimeBounds,
 }
@@ -55,7 +55,7 @@ impl Explainer {
             raw: None,
             clauses: Vec::new(),
         };
-        let Ok(batch) = self.journal.batch(item.position.batch()) else {
+        let Ok(batch) = self.frames.batch(item.position.batch()) else {
             return unknown;
         };
         let Some(frame) = batch.frames.get(usize::from(item.position.frame())) else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use weir_dataflow::Status;
+use weir_dataflow::{Member, Status};
 use weir_ingest::{Clock, Deliveries, SystemClock};
 use weir_schema::{Control, Entry, Epoch, EventTime, ReceiveTime, SourceBounds, TimeBounds};
 use weir_store::StoreMetrics;
@@ -37,6 +37,15 @@ pub struct Opened {
     pub begun: Epoch,
 }
 
+/// A journal, and what it says, before this run begins.
+pub struct Found {
+    writer: JournalWriter,
+    report: OpenReport,
+    desk: Arc<RuleDesk>,
+    deliveries: Deliveries,
+    positions: Positions,
+}
+
 /// Opens the journal below `dir`, learns from it, and writes how this run begins.
 pub fn open_journal(
     dir: &Path,
@@ -45,12 +54,17 @@ pub fn open_journal(
     metrics: &StoreMetrics,
     now: ReceiveTime,
 ) -> Result<Opened> {
+    find_journal(dir, config, metrics)?.begin(config, rules, None, now)
+}
+
+/// Opens the journal below `dir` and learns from it.
+pub fn find_journal(dir: &Path, config: &Config, metrics: &StoreMetrics) -> Result<Found> {
     let options = JournalOptions {
         segment_bytes: config.journal.segment_mib << 20,
         fsync: config.journal.fsync,
         metrics: Some(metrics.clone()),
     };
-    let (mut writer, report) = Journal::open(&dir.join("journal"), options)?;
+    let (writer, report) = Journal::open(&dir.join("journal"), options)?;
     tell(&report);
     let journal = writer.reader();
     let desk = Arc::new(RuleDesk::default());
@@ -66,6 +80,66 @@ pub fn open_journal(
             Entry::Seal { .. } => {}
         }
     }
+    Ok(Found {
+        writer,
+        report,
+        desk,
+        deliveries,
+        positions,
+    })
+}
+
+impl Found {
+    /// The last epoch of the journal.
+    pub fn last_sealed(&self) -> Epoch {
+        self.report.last_sealed
+    }
+
+    /// Writes how this run begins: in a cluster, behind what is in the journal of any process.
+    pub fn begin(
+        self,
+        config: &Config,
+        rules: &[Document],
+        member: Option<&Member>,
+        now: ReceiveTime,
+    ) -> Result<Opened> {
+        let Self {
+            mut writer,
+            report,
+            desk,
+            deliveries,
+            positions,
+        } = self;
+        let journal = writer.reader();
+        let greatest = member.map_or(Epoch(0), Member::greatest);
+        // Nothing is on its way that the promise could not hold for.
+        let _ = journal.promise(greatest);
+        if config.cluster.follows() {
+            seal_open(&mut writer)?;
+            writer.sync().context("cannot write the journal")?;
+        } else {
+            lead(&mut writer, &desk, &report, config, rules, now)?;
+        }
+        Ok(Opened {
+            writer,
+            desk,
+            deliveries,
+            positions,
+            last_sealed: report.last_sealed.max(greatest),
+            begun: journal.last_sealed().max(greatest),
+        })
+    }
+}
+
+/// Begins a run of a process whose journal says what bears on results.
+fn lead(
+    writer: &mut JournalWriter,
+    desk: &RuleDesk,
+    report: &OpenReport,
+    config: &Config,
+    rules: &[Document],
+    now: ReceiveTime,
+) -> Result<()> {
     let first_start = report.last_sealed == Epoch(0) && report.unsealed_entries == 0;
     // Later changes of the rules wait for the watermark: see `rules::watch`.
     let first_rules = first_start.then_some(rules);
@@ -79,15 +153,15 @@ pub fn open_journal(
     let settings = detection::change(&desk.book(), &settings, since)?;
     let first = (settings, first_rules);
     let bounds = (&config.bounds(), &config.self_alerts.bounds());
-    begin(&mut writer, &desk, first, bounds, now)?;
-    Ok(Opened {
-        writer,
-        desk,
-        deliveries,
-        positions,
-        last_sealed: report.last_sealed,
-        begun: journal.last_sealed(),
-    })
+    begin(writer, desk, first, bounds, now)
+}
+
+/// Seals what an abrupt end left open.
+fn seal_open(writer: &mut JournalWriter) -> Result<()> {
+    if writer.unsealed_entries() > 0 {
+        writer.seal()?;
+    }
+    Ok(())
 }
 
 /// Seals what an abrupt end left open, and opens this run: what bears on results, and the first rules.
@@ -98,10 +172,7 @@ fn begin(
     (bounds, source_bounds): (&TimeBounds, &SourceBounds),
     received: ReceiveTime,
 ) -> Result<()> {
-    if writer.unsealed_entries() > 0 {
-        let epoch = writer.next_epoch();
-        writer.append(&Entry::Seal { epoch })?;
-    }
+    seal_open(writer)?;
     writer.append(&Entry::Control(Control::Start {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         bounds: *bounds,
@@ -121,8 +192,7 @@ fn begin(
         }
         watch::tell(&desk.adopt(changes), 0);
     }
-    let epoch = writer.next_epoch();
-    writer.append(&Entry::Seal { epoch })?;
+    writer.seal()?;
     writer.sync().context("cannot write the journal")?;
     Ok(())
 }

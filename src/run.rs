@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cli::ServerArgs;
-use crate::config::Config;
+use crate::cli::{Failure, ServerArgs};
+use crate::config::{BadConfig, Config};
 use crate::notify::Notifier;
 use crate::observe::Printer;
 use crate::rule_desk::Document;
 use crate::rules::files;
-use crate::{builtin, topology};
+use crate::{builtin, cluster, topology};
 
 /// Runs the server until it is told to stop.
 pub fn run(args: &ServerArgs) -> Result<ExitCode> {
@@ -27,11 +27,23 @@ pub fn run(args: &ServerArgs) -> Result<ExitCode> {
         let notifier = Notifier::from_environment();
         notifier.ready();
         notifier.watch(server.status.clone());
-        stop_asked().await?;
+        let failed = async {
+            if !config.cluster.is_on() {
+                std::future::pending::<()>().await;
+            }
+            cluster::failed(&server.status).await;
+        };
+        let lost = tokio::select! {
+            asked = stop_asked() => { asked?; None }
+            () = failed => server.status.lost().map(str::to_owned),
+        };
         tracing::info!("stopping");
         notifier.stopping();
         server.stop().await?;
-        Ok(ExitCode::SUCCESS)
+        match lost {
+            Some(lost) => Err(Failure::Lost(lost).into()),
+            None => Ok(ExitCode::SUCCESS),
+        }
     })
 }
 
@@ -49,6 +61,14 @@ pub fn load(args: &ServerArgs) -> Result<Config> {
         *door = told.unwrap_or(*door);
     }
     config.graph.workers = args.workers.unwrap_or(config.graph.workers);
+    if let Some(process) = args.process {
+        config.cluster.process = process;
+        let problems = config.cluster.problems();
+        if !problems.is_empty() {
+            let file = args.config.clone().unwrap_or_else(|| "--process".into());
+            return Err(BadConfig { file, problems }.into());
+        }
+    }
     Ok(config)
 }
 

@@ -21,7 +21,7 @@ use actix_rt::Arbiter;
 use anyhow::{Context, Result};
 use prometheus::Registry;
 use tokio::sync::watch;
-use weir_dataflow::{Emit, Host, HostOptions, Status};
+use weir_dataflow::{Emit, Frames, Host, HostOptions, Status};
 use weir_ingest::{
     Clock, CommitOptions, IngestMetrics, Intake, JournalWriter, SourceHandle, SystemClock,
     WriterOptions,
@@ -35,6 +35,7 @@ use weir_web::{Ports, WebHandle};
 use crate::adapters::{
     Bell, HttpIntake, ReadAlerts, ReadEpochs, ReadFrames, Readiness, WriteJournal, WriteLedger,
 };
+use crate::cluster::{Elsewhere, PaceOf};
 use crate::config::Config;
 use crate::doors::{self, Doors};
 use crate::explain::Explainer;
@@ -45,7 +46,7 @@ use crate::rule_desk::Document;
 use crate::rules::manage::ManageRules;
 use crate::rules::watch::Watch;
 use crate::tap::live::LiveTaps;
-use crate::{opening, token};
+use crate::{cluster, opening, token};
 
 /// Where a running server is reached.
 #[derive(Clone, Debug)]
@@ -95,7 +96,9 @@ pub async fn start(
     }
 
     // The journal: one writer, which all sources submit to.
-    let opened = opening::open_journal(&dir, config, &rules, &store_metrics, clock.now())?;
+    let found = opening::find_journal(&dir, config, &store_metrics)?;
+    let mut member = cluster::join(config, &dir, found.last_sealed())?;
+    let opened = found.begin(config, &rules, member.as_ref(), clock.now())?;
     let journal = opened.writer.reader();
     let intake = JournalWriter::start(
         WriteJournal(opened.writer),
@@ -108,11 +111,15 @@ pub async fn start(
     // The graph, which replays the journal and then follows it, into the ledger.
     let ledger = opening::open_ledger(&dir.join("ledger"), &store_metrics, opened.last_sealed)?;
     let ledger = Arc::new(ledger);
-    let frames = Arc::new(ReadFrames(journal.clone()));
+    let frames: Arc<dyn Frames> = Arc::new(ReadFrames(journal.clone()));
+    let frames = match &mut member {
+        Some(member) => member.frames(frames)?,
+        None => frames,
+    };
     let bell = Arc::new(watch::Sender::new(0));
     let ear = Ear {
         metrics: GraphMetrics::register(&registry)?,
-        frames: frames.clone(),
+        frames: Arc::clone(&frames),
         clock: Arc::clone(&clock),
         bell: Arc::clone(&bell),
         printer,
@@ -121,16 +128,26 @@ pub async fn start(
         clocks: std::collections::BTreeMap::new(),
         desk: Arc::clone(&opened.desk),
     };
-    let host = Host::start(
-        HostOptions {
-            workers: config.graph.workers,
-            emit: Emit::default(),
-        },
-        Box::new(ReadEpochs(journal.cursor(Epoch(1)))),
-        frames.clone(),
-        Box::new(WriteLedger(Arc::clone(&ledger))),
-        Box::new(ear),
-    )?;
+    let options = HostOptions {
+        workers: config.graph.workers,
+        emit: Emit::default(),
+    };
+    let source = Box::new(ReadEpochs(journal.cursor(Epoch(1))));
+    let commits = Box::new(WriteLedger(Arc::clone(&ledger)));
+    let host = match member {
+        Some(member) => {
+            let pace = Arc::new(PaceOf(journal.clone()));
+            Host::start_in(
+                member,
+                options,
+                (source, pace),
+                Arc::clone(&frames),
+                commits,
+                Box::new(ear),
+            )
+        }
+        None => Host::start(options, source, Arc::clone(&frames), commits, Box::new(ear)),
+    }?;
     let status = host.status();
 
     // The sinks, which follow the ledger.
@@ -145,14 +162,17 @@ pub async fn start(
     };
     let responders = responders::start(config, opened.positions, &links)?;
     opening::keep_durable(&ledger, &store_metrics);
-    actix_rt::spawn(crate::rules::watch::watch(Watch {
+    let watch = Watch {
         intake: intake.clone(),
         desk: Arc::clone(&opened.desk),
         status: Arc::clone(&status),
         begun: opened.begun,
         first: rules,
         paths: config.rules.paths.clone(),
-    }));
+    };
+    if !config.cluster.follows() {
+        actix_rt::spawn(crate::rules::watch::watch(watch));
+    }
 
     // The doors: syslog and agents, then people and tools.
     let doors = Doors {
@@ -172,11 +192,11 @@ pub async fn start(
         bounds: config.bounds(),
         open: Arc::default(),
     });
-    let ports = Ports {
+    let mut ports = Ports {
         alerts: Arc::new(ReadAlerts {
             ledger: Arc::clone(&ledger),
             explainer: Arc::new(Explainer {
-                journal: journal.clone(),
+                frames: Arc::clone(&frames),
                 rules: Arc::clone(&opened.desk),
                 bounds: config.bounds(),
             }),
@@ -207,6 +227,10 @@ pub async fn start(
         }),
         registry,
     };
+    if config.cluster.follows() {
+        let elsewhere = Elsewhere::of(config);
+        (ports.alerts, ports.rules) = (elsewhere.clone(), elsewhere);
+    }
     let of_http = tls.filter(|_| config.tls.http);
     let web = config.listen.http.0;
     let web = web

@@ -58,7 +58,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("sled", &["store"]),
     ("x509-cert", &["ingest"]),
     ("crc32c", &["store"]),
-    ("postcard", &["store"]),
+    ("postcard", &["store", "dataflow"]),
     ("rsigma-parser", &["detect"]),
     ("regex", &["detect"]),
     ("yaml_serde", &["detect"]),

@@ -1,5 +1,7 @@
 //! Puts the workers' results of an epoch together and commits them.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,9 @@ pub struct Committer {
     pub frames: Arc<dyn Frames>,
     pub ledger: Box<dyn Ledger>,
     pub observer: Box<dyn Observer>,
-    pub done: Vec<Receiver<EpochOutput>>,
+    pub done: Vec<Receiver<Vec<EpochOutput>>>,
+    /// Whole epochs, in order.
+    pub ready: VecDeque<EpochOutput>,
     pub controls: Receiver<(Epoch, Vec<Control>)>,
     pub status: Arc<Status>,
 }
@@ -59,16 +63,20 @@ impl Committer {
     }
 
     /// The next epoch's results of all workers; `None` once they are gone.
-    fn next(&self) -> Option<EpochOutput> {
-        let mut whole: Option<EpochOutput> = None;
-        for worker in &self.done {
-            let part = worker.recv().ok()?;
-            match &mut whole {
-                Some(whole) => whole.merge(part),
-                None => whole = Some(part),
+    fn next(&mut self) -> Option<EpochOutput> {
+        if self.ready.is_empty() {
+            let mut whole: BTreeMap<u64, EpochOutput> = BTreeMap::new();
+            for worker in &self.done {
+                for part in worker.recv().ok()? {
+                    match whole.entry(part.epoch) {
+                        Entry::Vacant(entry) => drop(entry.insert(part)),
+                        Entry::Occupied(mut entry) => entry.get_mut().merge(part),
+                    }
+                }
             }
+            self.ready.extend(whole.into_values());
         }
-        whole
+        self.ready.pop_front()
     }
 
     /// Commits an epoch, trying again until it holds or the host stops.
@@ -87,7 +95,7 @@ impl Committer {
                     self.tell(output, commit.as_ref());
                     return Ok(());
                 }
-                Err(fault) if self.status.is_stopping() => {
+                Err(fault) if self.status.is_stopping() || self.status.failed() => {
                     return Err(HostError::WriteLedger(fault));
                 }
                 Err(fault) => {

@@ -27,6 +27,10 @@ pub struct Feeder {
     pub workers: Vec<(Sender<EpochWork>, Thread)>,
     pub controls: Sender<(Epoch, Vec<Control>)>,
     pub status: Arc<Status>,
+    /// Whose journal it is, where several processes make the graph; else 0.
+    pub process: u64,
+    /// The epoch before.
+    pub last: Epoch,
     /// Batches of the epochs fed so far.
     pub batches: u64,
     /// Ids and names of rules that bear on others: those see the past anew once they are removed.
@@ -61,6 +65,9 @@ impl Feeder {
         if !sealed.controls.is_empty() && self.controls.send((epoch, sealed.controls)).is_err() {
             return Ok(false);
         }
+        for control in sealed.heard {
+            parts[0].push(Work::Heard(Arc::new(control)));
+        }
         self.status.backfilling.begin(epoch, backfill.len());
         for some in backfill.chunks(BACKFILL_BATCHES) {
             let mut events = 0;
@@ -77,9 +84,10 @@ impl Feeder {
             self.status.backfilling.step(some.len(), events);
         }
         for (seq, batch) in sealed.batches {
-            self.batches = self.batches.max(seq.0 + 1);
+            self.batches = self.batches.max(seq.local() + 1);
             self.part(&mut parts, seq).push(Work::Batch(seq, batch));
         }
+        self.last = epoch;
         Ok(self.send(epoch, parts, true))
     }
 
@@ -127,8 +135,7 @@ impl Feeder {
         let Some(since) = since.min() else {
             return Some(Vec::new());
         };
-        let before = Epoch(sealed.epoch.0 - 1);
-        while !self.status.wait_for(before, WAIT) {
+        while !self.status.wait_for(self.last, WAIT) {
             if self.status.is_stopping() || self.status.failed() {
                 return None;
             }
@@ -136,7 +143,9 @@ impl Feeder {
         // What lies before the settled line is not evaluated any more.
         let settled = self.status.clocks().iter().map(|clock| clock.settled).min();
         let since = settled.map_or(since, |settled| since.max(settled));
-        Some(self.status.batches_since(since, self.batches))
+        let batches = self.status.batches_since(since, self.batches);
+        let own = |seq: BatchSeq| BatchSeq::of(self.process, seq.0);
+        Some(batches.into_iter().map(own).collect())
     }
 }
 

@@ -15,14 +15,17 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::core::{Concat, Map, Probe};
+use timely::dataflow::operators::core::{Concat, Exchange, Map, OkErr, Probe};
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Input;
 use timely::dataflow::{ProbeHandle, Stream};
 use timely::worker::Worker;
-use weir_operators::{Directive, Emit, Move, Work, alerts, clocks, correlate, decode, sources};
+use weir_operators::{
+    CorrelateNote, Directive, Emit, Move, Work, alerts, clocks, correlate, decode, sources,
+};
 
 use crate::outputs::Collected;
 
@@ -33,8 +36,9 @@ pub struct Graph {
     pub collected: Rc<RefCell<Collected>>,
 }
 
-/// Builds the graph on a worker; every worker builds the same.
-pub fn build(worker: &mut Worker, emit: Emit) -> Graph {
+/// Builds the graph on a worker; every worker builds the same. Where it is `apart`, shared with
+/// other processes, the first worker has all results that the ledger wants.
+pub fn build(worker: &mut Worker, emit: Emit, apart: bool) -> Graph {
     let first = worker.index() == 0;
     let collected = Rc::new(RefCell::new(Collected::default()));
     let probe = ProbeHandle::new();
@@ -54,11 +58,10 @@ pub fn build(worker: &mut Worker, emit: Emit) -> Graph {
         let sources = sources(decoded.sources);
 
         let out = Rc::clone(&collected);
-        collect(alerts.inner.concat(sources.rows), &probe, move |_, rows| {
-            out.borrow_mut().rows(&rows)
-        });
+        let rows = at_home(alerts.inner.concat(sources.rows), apart);
+        collect(rows, &probe, move |_, rows| out.borrow_mut().rows(&rows));
         let out = Rc::clone(&collected);
-        let retracted = correlated.notes.concat(sources.retractions);
+        let retracted = reasons_at_home(correlated.notes.concat(sources.retractions), apart);
         collect(retracted, &probe, move |epoch, notes| {
             out.borrow_mut().correlated(epoch, &notes);
         });
@@ -82,6 +85,35 @@ pub fn build(worker: &mut Worker, emit: Emit) -> Graph {
         probe,
         collected,
     }
+}
+
+/// On the first worker, where others are in other processes.
+fn at_home<'scope, D: ExchangeData>(
+    stream: Stream<'scope, u64, Vec<D>>,
+    apart: bool,
+) -> Stream<'scope, u64, Vec<D>> {
+    if apart {
+        stream.exchange(|_| 0)
+    } else {
+        stream
+    }
+}
+
+/// The same for why alerts are retracted; counts stay where they were counted.
+fn reasons_at_home<'scope>(
+    notes: Stream<'scope, u64, Vec<CorrelateNote>>,
+    apart: bool,
+) -> Stream<'scope, u64, Vec<CorrelateNote>> {
+    if !apart {
+        return notes;
+    }
+    let (reasons, counts) = notes.ok_err(|note| match note {
+        CorrelateNote::Retracted(alert, cause) => Ok((alert, cause)),
+        counts => Err(counts),
+    });
+    let reasons = at_home(reasons, apart);
+    let reasons = reasons.map(|(alert, cause)| CorrelateNote::Retracted(alert, cause));
+    reasons.concat(counts)
 }
 
 /// Hands what comes to `take`; `probe` tells when an epoch is through.

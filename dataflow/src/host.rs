@@ -8,19 +8,22 @@
 //!                └── greatest event time of each batch ─────────┘  (which batches a new rule must see)
 //! ```
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use weir_operators::{Emit, Texts};
+use weir_schema::Epoch;
 
+use crate::cluster::{Member, Pace};
 use crate::committer::Committer;
 use crate::feeder::Feeder;
 use crate::outputs::EpochOutput;
 use crate::port::{EpochSource, Frames, Ledger, Observer, PortFault};
 use crate::status::Status;
-use crate::worker::{self, EpochWork};
+use crate::worker::{self, Ends, EpochWork};
 
 /// Epochs that wait in a channel between threads.
 const CHANNEL_EPOCHS: usize = 8;
@@ -58,6 +61,8 @@ pub struct Host {
     feeder: JoinHandle<Result<(), HostError>>,
     committer: JoinHandle<Result<(), HostError>>,
     workers: JoinHandle<Result<(), HostError>>,
+    /// Other processes take part.
+    apart: bool,
 }
 
 impl Host {
@@ -69,13 +74,40 @@ impl Host {
         ledger: Box<dyn Ledger>,
         observer: Box<dyn Observer>,
     ) -> Result<Self, HostError> {
+        Self::start_with(options, None, source, frames, ledger, observer)
+    }
+
+    /// Starts this process's part of the graph of a cluster. `frames` are those that `member` gave.
+    /// Rows come to process 0 alone; the ledger of any other is never written.
+    pub fn start_in(
+        mut member: Member,
+        options: HostOptions,
+        (source, pace): (Box<dyn EpochSource>, Arc<dyn Pace>),
+        frames: Arc<dyn Frames>,
+        ledger: Box<dyn Ledger>,
+        observer: Box<dyn Observer>,
+    ) -> Result<Self, HostError> {
+        let source = member.epochs(source, pace)?;
+        Self::start_with(options, Some(member), source, frames, ledger, observer)
+    }
+
+    fn start_with(
+        options: HostOptions,
+        member: Option<Member>,
+        source: Box<dyn EpochSource>,
+        frames: Arc<dyn Frames>,
+        ledger: Box<dyn Ledger>,
+        observer: Box<dyn Observer>,
+    ) -> Result<Self, HostError> {
         let count = options.workers.max(1);
-        let status = Arc::new(Status::default());
+        let status = member.as_ref().map_or_else(Arc::default, Member::status);
+        let process = member.as_ref().map_or(0, Member::process);
+        let apart = member.is_some();
         let (work_out, work_in): (Vec<_>, Vec<_>) =
             (0..count).map(|_| bounded(CHANNEL_EPOCHS)).unzip();
         let (done_out, done_in): (Vec<_>, Vec<_>) =
             (0..count).map(|_| bounded(CHANNEL_EPOCHS)).unzip();
-        let (threads, workers) = start_workers(&options, work_in, done_out, &status)?;
+        let (threads, workers) = start_workers(&options, member, work_in, done_out, &status)?;
         let texts = Texts::new(options.emit.time_field.clone());
         // Control entries also go to the committer, which looks texts up.
         let (controls_out, controls_in) = bounded(4 * CHANNEL_EPOCHS);
@@ -85,6 +117,8 @@ impl Host {
             workers: work_out.into_iter().zip(threads).collect(),
             controls: controls_out,
             status: Arc::clone(&status),
+            process,
+            last: Epoch(0),
             batches: 0,
             wide: std::collections::BTreeSet::new(),
         };
@@ -94,6 +128,7 @@ impl Host {
             ledger,
             observer,
             done: done_in,
+            ready: VecDeque::new(),
             controls: controls_in,
             status: Arc::clone(&status),
         };
@@ -102,6 +137,7 @@ impl Host {
             committer: spawn("weir-committer", &status, move || committer.run())?,
             workers,
             status,
+            apart,
         })
     }
 
@@ -118,6 +154,17 @@ impl Host {
         };
         let fed = join(self.feeder, "weir-feeder");
         let committed = join(self.committer, "weir-committer");
+        if self.apart {
+            // The threads that timely has for other processes end with this one; what could not be
+            // finished without those is in the journals.
+            return match self.status.lost() {
+                Some(_) => Ok(()),
+                None if self.status.failed() => fed
+                    .and(committed)
+                    .and(Err(HostError::Panicked("weir-workers"))),
+                None => fed.and(committed),
+            };
+        }
         let worked = join(self.workers, "weir-workers");
         fed.and(committed).and(worked)
     }
@@ -164,15 +211,21 @@ type Workers = (Vec<Thread>, JoinHandle<Result<(), HostError>>);
 /// Starts the timely workers on threads of their own; returns the threads, to wake them.
 fn start_workers(
     options: &HostOptions,
+    member: Option<Member>,
     work: Vec<Receiver<EpochWork>>,
-    done: Vec<Sender<EpochOutput>>,
+    done: Vec<Sender<Vec<EpochOutput>>>,
     status: &Arc<Status>,
 ) -> Result<Workers, HostError> {
+    let apart = member.is_some();
+    let first = member.as_ref().map_or(0, Member::process) as usize * work.len();
     let count = work.len();
     let ends: Vec<Mutex<Option<_>>> = work
         .into_iter()
         .zip(done)
-        .map(|ends| Mutex::new(Some(ends)))
+        .map(|(work, done)| {
+            let status = apart.then(|| Arc::clone(status));
+            Mutex::new(Some(Ends { work, done, status }))
+        })
         .collect();
     let (thread_out, thread_in) = bounded::<(usize, Thread)>(count);
     let emit = options.emit.clone();
@@ -182,13 +235,22 @@ fn start_workers(
     // Without it, memory of retracted rows is given back only by further updates (differential #188).
     let merging = differential_dataflow::Config::default().idle_merge_effort(Some(1000));
     differential_dataflow::configure(&mut config.worker, &merging);
-    let guards = timely::execute(config, move |worker| {
-        let index = worker.index();
+    let failed = |reason| HostError::StartWorkers {
+        workers: count,
+        reason,
+    };
+    let (allocators, others) = match member {
+        Some(mut member) => member.allocators(count),
+        None => config.communication.try_build(),
+    }
+    .map_err(failed)?;
+    let guards = timely::execute::execute_from(allocators, others, config.worker, move |worker| {
+        let index = worker.index() - first;
         let ends = ends.get(index).and_then(|ends| {
             let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
             ends.take()
         });
-        if let Some((work, done)) = ends {
+        if let Some(ends) = ends {
             // Dropped before the ends, so that whoever finds them closed is told why.
             let _tell = Tell {
                 broken: Arc::clone(&broken),
@@ -196,7 +258,11 @@ fn start_workers(
             };
             // The channel has room for every worker; a closed one means that nobody waits.
             let _ = thread_out.send((index, std::thread::current()));
-            worker::run(worker, emit.clone(), &work, &done, &broken);
+            let graph = worker::run(worker, emit.clone(), &ends, &broken);
+            if apart {
+                drop(ends);
+                worker::hold(graph);
+            }
             if broken.load(Ordering::Acquire) {
                 // What waits for the worker that is gone would wait for ever.
                 let left = worker.installed_dataflows();
@@ -204,10 +270,7 @@ fn start_workers(
             }
         }
     })
-    .map_err(|reason| HostError::StartWorkers {
-        workers: count,
-        reason,
-    })?;
+    .map_err(failed)?;
     let mut threads: Vec<(usize, Thread)> = thread_in.iter().take(count).collect();
     threads.sort_by_key(|(index, _)| *index);
     let threads = threads.into_iter().map(|(_, thread)| thread).collect();

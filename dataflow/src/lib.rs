@@ -14,14 +14,17 @@ mod committer;
 
 mod outputs;
 
+mod cluster;
+
 mod backfill;
 mod what_if;
 
 mod status;
 
 pub use backfill::Backfill;
+pub use cluster::{ClusterOptions, JoinError, Member, Pace, Secret, join};
 pub use host::{Host, HostError, HostOptions};
 pub use port::{EpochReport, EpochSource, Frames, Ledger, Observer, PortFault};
 pub use status::Status;
-pub use what_if::{Difference, Differing, WHAT_IF_ROWS_MAX, WhatIfReport, WhatIfState, WhatIfs};
 pub use weir_operators::{BatchNote, Clock, Counts, Emit, Note};
+pub use what_if::{Difference, Differing, WHAT_IF_ROWS_MAX, WhatIfReport, WhatIfState, WhatIfs};

@@ -76,12 +76,13 @@ impl Collected {
         self.at(epoch).clocks.extend(clocks);
     }
 
-    /// Everything of `epoch`, which is finished.
-    pub fn take(&mut self, epoch: Epoch) -> EpochOutput {
-        self.epochs.remove(&epoch.0).unwrap_or(EpochOutput {
-            epoch: epoch.0,
-            ..EpochOutput::default()
-        })
+    /// Everything of `epoch`, which is finished; before it what other processes had in earlier
+    /// ones.
+    pub fn take_through(&mut self, epoch: Epoch) -> Vec<EpochOutput> {
+        self.at(epoch.0);
+        let later = self.epochs.split_off(&epoch.0.saturating_add(1));
+        let done = std::mem::replace(&mut self.epochs, later);
+        done.into_values().collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where the graph stands: shared by its threads, and read by whoever asks.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use weir_operators::{Clock, Note};
@@ -19,6 +19,8 @@ pub struct Status {
     failed: AtomicBool,
     /// The last commit was refused, and is tried again.
     held_up: AtomicBool,
+    /// Which process of the cluster is gone, and why.
+    lost: OnceLock<String>,
     progress: Mutex<Progress>,
     moved: Condvar,
     what_ifs: WhatIfs,
@@ -95,7 +97,20 @@ impl Status {
         wanted.map(|(_, seq)| BatchSeq(seq)).collect()
     }
 
-    /// Whether a thread of the graph gave up.
+    /// Why the graph cannot go on, where another process of the cluster is gone.
+    #[must_use]
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
+    }
+
+    pub(crate) fn lose(&self, why: String) {
+        if !self.is_stopping() && self.lost.set(why).is_ok() {
+            tracing::error!("{}", self.lost.get().map_or("", String::as_str));
+        }
+        self.fail();
+    }
+
+    /// Whether a thread of the graph gave up, or another process of the cluster is gone.
     #[must_use]
     pub fn failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
@@ -122,7 +137,7 @@ impl Status {
         let mut progress = self.lock();
         for note in &output.notes {
             let Note::Batch(batch) = note else { continue };
-            let place = usize::try_from(batch.batch.0).unwrap_or(usize::MAX);
+            let place = usize::try_from(batch.batch.local()).unwrap_or(usize::MAX);
             if progress.greatest.len() <= place {
                 progress
                     .greatest

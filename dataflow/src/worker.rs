@@ -1,6 +1,7 @@
 //! A timely worker's loop: takes epochs from a bounded channel, steps, gives results in order.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use timely::worker::Worker;
 use weir_operators::{Emit, Work};
 use weir_schema::Epoch;
 
-use crate::graph;
+use crate::graph::{self, Graph};
 use crate::outputs::EpochOutput;
+use crate::status::Status;
 
 /// An epoch's work for one worker, or a part of it.
 pub struct EpochWork {
@@ -18,6 +20,14 @@ pub struct EpochWork {
     pub work: Vec<Work>,
     /// Nothing of this epoch follows.
     pub last: bool,
+}
+
+/// What a worker has of the world.
+pub struct Ends {
+    pub work: Receiver<EpochWork>,
+    pub done: Sender<Vec<EpochOutput>>,
+    /// Where other workers are in other processes: whether these are there.
+    pub status: Option<Arc<Status>>,
 }
 
 /// Epochs that a worker has begun and not finished. More would not make it faster, only later.
@@ -28,14 +38,27 @@ const IDLE: Duration = Duration::from_millis(50);
 
 /// Runs the graph until the channel closes and all epochs are done, or nobody listens any more, or
 /// another worker is `broken`.
-pub fn run(
-    worker: &mut Worker,
-    emit: Emit,
-    work: &Receiver<EpochWork>,
-    done: &Sender<EpochOutput>,
-    broken: &AtomicBool,
-) {
-    let mut graph = graph::build(worker, emit);
+pub fn run(worker: &mut Worker, emit: Emit, ends: &Ends, broken: &AtomicBool) -> Graph {
+    let mut graph = graph::build(worker, emit, ends.status.is_some());
+    steps(worker, &mut graph, ends, broken);
+    graph
+}
+
+/// Keeps a worker's part of the graph until the process ends. Other processes would take a closed
+/// input for one that has nothing more to say, and conclude without it.
+pub fn hold(_graph: Graph) {
+    loop {
+        std::thread::park();
+    }
+}
+
+fn steps(worker: &mut Worker, graph: &mut Graph, ends: &Ends, broken: &AtomicBool) {
+    let Ends { work, done, status } = ends;
+    // What other processes would have to finish, too, is not waited for.
+    let is_over = || {
+        let over = |status: &Status| status.failed() || status.is_stopping();
+        broken.load(Ordering::Acquire) || status.as_deref().is_some_and(over)
+    };
     let mut in_flight: VecDeque<Epoch> = VecDeque::new();
     let mut open = true;
     loop {
@@ -55,7 +78,7 @@ pub fn run(
                 Err(TryRecvError::Disconnected) => open = false,
             }
         }
-        if in_flight.is_empty() && !open || broken.load(Ordering::Acquire) {
+        if in_flight.is_empty() && !open || is_over() {
             return;
         }
         worker.step_or_park(Some(IDLE));
@@ -63,7 +86,7 @@ pub fn run(
             if graph.probe.less_equal(&epoch.0) {
                 break;
             }
-            let output = graph.collected.borrow_mut().take(*epoch);
+            let output = graph.collected.borrow_mut().take_through(*epoch);
             in_flight.pop_front();
             if done.send(output).is_err() {
                 return;

@@ -28,6 +28,8 @@ use crate::sources::{SourceHeard, SourceNote, Troubles};
 pub enum Work {
     /// Given to every worker alike, before the batches of the epoch.
     Control(Arc<Control>),
+    /// Of the journal of a process that does not lead: clocks hear it. Given to one worker.
+    Heard(Arc<Control>),
     /// Given to one worker.
     Batch(BatchSeq, Arc<Batch>),
     /// A batch of an earlier epoch, for the plans that are new in this one. Given to one worker.
@@ -260,6 +262,12 @@ impl Decoder {
                 self.control(Epoch(epoch), &control, &mut said);
                 if self.first {
                     out.append(said);
+                }
+            }
+            Work::Heard(control) => {
+                // What governs is in the journal of the process that leads.
+                if matches!(*control, Control::Tick { .. } | Control::Heartbeat { .. }) {
+                    self.control(Epoch(epoch), &control, out);
                 }
             }
             Work::Batch(seq, batch) => self.batch(seq, &batch, None, out),

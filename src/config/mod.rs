@@ -9,11 +9,13 @@ use weir_ingest::{Source, SourceTable};
 use weir_parse::{Zone, parse_logsource};
 use weir_schema::{Format, Span, TimeBounds, Transport};
 
+mod cluster;
 mod listen;
 mod respond;
 mod self_alerts;
 mod tls;
 
+pub use cluster::ClusterConfig;
 pub use listen::ConnectionsConfig;
 pub use respond::{SinkConfig, problems as sink_problems};
 pub use self_alerts::SelfAlertsConfig;
@@ -31,6 +33,7 @@ pub struct Config {
     pub journal: JournalConfig,
     pub time: TimeConfig,
     pub graph: GraphConfig,
+    pub cluster: ClusterConfig,
     pub rules: RulesConfig,
     pub detection: DetectionConfig,
     pub self_alerts: SelfAlertsConfig,
@@ -301,6 +304,7 @@ impl Config {
         if !(1..=64).contains(&self.graph.workers) {
             problems.push("graph.workers: must be 1 to 64".to_owned());
         }
+        problems.extend(self.cluster.problems());
         problems.extend(self.connections.problems());
         problems.extend(self.tls.problems());
         if self.tls.certificate.is_none() && self.listen.syslog_tls.is_some_and(|d| d.0.is_some()) {

@@ -147,6 +147,20 @@ impl Weir {
         self.assert_calm();
     }
 
+    /// Tells it to stop; the code with which it did.
+    pub fn end(mut self) -> Option<i32> {
+        let code = self.terminate().code();
+        self.assert_calm();
+        code
+    }
+
+    /// Waits until it has ended by itself; the code with which it did.
+    pub fn await_end(mut self) -> Option<i32> {
+        let status = wait(&mut self.child);
+        self.assert_calm();
+        status.and_then(|status| status.code())
+    }
+
     /// Ends it as an operator would; all that was accepted is journaled and judged then, and what
     /// came is accounted for.
     pub fn stop(mut self) {

@@ -27,6 +27,9 @@ pub enum PortError {
     /// It will answer later: starting, rebuilding, stopping.
     #[error("not available now: {0}")]
     Unavailable(String),
+    /// Another process answers for it.
+    #[error("elsewhere: {0}")]
+    Elsewhere(String),
     /// It broke; someone has to look.
     #[error("failed: {0}")]
     Failed(String),

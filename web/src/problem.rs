@@ -70,6 +70,10 @@ impl Problem {
             .retry_after(RETRY_AFTER_SECONDS)
     }
 
+    pub(crate) fn elsewhere(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "elsewhere", detail)
+    }
+
     pub(crate) fn busy(detail: impl Into<String>, seconds: u64) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(seconds)
     }
@@ -146,6 +150,7 @@ impl From<PortError> for Problem {
     fn from(error: PortError) -> Self {
         match error {
             PortError::Unavailable(reason) => Self::unavailable(reason),
+            PortError::Elsewhere(reason) => Self::elsewhere(reason),
             PortError::Failed(reason) => {
                 tracing::error!(reason, "a request failed");
                 Self::failed()
