@@ -86,12 +86,19 @@ pub fn plan(name: &str, timespan: Span) -> Plan {
     }
 }
 
+/// One fact in so many is of the hot key, where there is one.
+pub const HOT_ONE_IN: u32 = 5;
+
 /// How the stream chooses the group of a fact.
 #[derive(Clone, Debug)]
 enum Keys {
     Skewed(Zipf),
     /// Each fact has a group of its own: what is not forgotten grows for ever.
     Fresh,
+    /// One key has a fifth of all facts; the others are alike.
+    Hot,
+    /// In turn: so many groups, all alike.
+    Even(u64),
 }
 
 /// An endless stream of facts in order of arrival.
@@ -101,7 +108,8 @@ pub struct FactStream {
     keys: Keys,
     /// Values are numbers, or the hashes of distinct ones.
     valued: bool,
-    plan: PlanId,
+    /// Each group is of one of them.
+    plans: Vec<PlanId>,
     tenant: TenantKey,
     seed: u64,
     start: EventTime,
@@ -118,7 +126,7 @@ impl FactStream {
             rng: seeded(seed, 10),
             keys: Keys::Skewed(Zipf::new(KEYS, EXPONENT)),
             valued: false,
-            plan: count_plan().id,
+            plans: vec![count_plan().id],
             tenant: TenantKey::of(&[b"default"]),
             seed,
             start,
@@ -139,11 +147,37 @@ impl FactStream {
         }
     }
 
-    /// The same stream, for another rule than [`count_plan`].
+    /// One key has a fifth of all facts.
     #[must_use]
-    pub fn for_plan(mut self, plan: &Plan) -> Self {
-        self.plan = plan.id;
-        self.valued = matches!(plan.kind, PlanKind::Value { .. });
+    pub fn hot_key(seed: u64, start: EventTime) -> Self {
+        Self {
+            keys: Keys::Hot,
+            ..Self::skewed(seed, start)
+        }
+    }
+
+    /// So many keys in turn, each as often as every other.
+    #[must_use]
+    pub fn even_keys(seed: u64, start: EventTime, keys: u64) -> Self {
+        Self {
+            keys: Keys::Even(keys.max(1)),
+            ..Self::skewed(seed, start)
+        }
+    }
+
+    /// The same facts, this far apart in event time.
+    #[must_use]
+    pub fn apart(mut self, step: Span) -> Self {
+        self.step = step.0.max(1);
+        self
+    }
+
+    /// The same stream, for other rules than [`count_plan`], of one kind: each group is of one.
+    #[must_use]
+    pub fn for_plans(mut self, plans: &[Plan]) -> Self {
+        self.plans = plans.iter().map(|plan| plan.id).collect();
+        let valued = |plan: &Plan| matches!(plan.kind, PlanKind::Value { .. });
+        self.valued = plans.iter().any(valued);
         self
     }
 
@@ -171,6 +205,9 @@ impl Iterator for FactStream {
         let key = match &self.keys {
             Keys::Skewed(zipf) => u64::from(zipf.draw(&mut self.rng)),
             Keys::Fresh => u64::from(KEYS) + sequence,
+            Keys::Hot if self.rng.random_ratio(1, HOT_ONE_IN) => 0,
+            Keys::Hot => u64::from(self.rng.random_range(1..KEYS)),
+            Keys::Even(keys) => sequence % keys,
         };
         let elapsed = (sequence as i64).saturating_mul(self.step);
         let mut time = self.start.plus(Span(elapsed));
@@ -181,7 +218,7 @@ impl Iterator for FactStream {
         let value = mixed % VALUES;
         let (seed, event) = (scatter(self.seed), scatter(sequence));
         Some(Fact {
-            plan: self.plan,
+            plan: self.plans[key as usize % self.plans.len()],
             tenant: self.tenant,
             group: GroupKey([scatter(key ^ seed), scatter(key.wrapping_add(seed))]),
             time,

@@ -128,7 +128,8 @@ pub fn run_after(rules: &[String], batches: &[Arc<Batch>], warm: usize) -> Resul
                 Move::Clock(clock) => Directive::Clock(clock),
                 Move::Heard(source, time) => Directive::Heard(source, time),
             });
-            let correlated = correlate(decoded.facts, decoded.directives.concat(moves));
+            let directives = decoded.directives.concat(moves);
+            let correlated = correlate(decoded.facts, decoded.above, decoded.links, directives);
             let alerts = alerts(correlated.rows, decoded.rules);
             let take = move |((row, _), _, diff): &((Arc<AlertRow>, _), u64, isize)| {
                 take(&mut out.borrow_mut(), row, *diff);

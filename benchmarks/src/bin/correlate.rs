@@ -1,179 +1,250 @@
 //! How many facts a second does the correlation operator take, alone, on one core?
 //!
-//! `correlate [--type NAME] [--timespan SECONDS] [--facts N] [--epoch N] [--stream skewed|fresh]
-//! [--horizon SECONDS] [--seed N]` runs the
-//! timely operator on one worker over a seeded stream, with watermark and settled line moving after
-//! every epoch, and prints one line of JSON: CPU seconds are those of the process while it ran.
+//! Runs the timely operator on one worker over a seeded stream, with watermark and settled line
+//! moving after every epoch, and prints one line of JSON. CPU seconds are those of this thread.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, ensure};
+use clap::{Parser, ValueEnum};
+use serde_json::{Value as Json, json};
+use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::core::{Inspect, Probe};
 use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::vec::Input;
-use weir_benchmarks::facts::{self, FactStream};
+use timely::dataflow::operators::vec::input::Handle;
+use timely::worker::Worker;
+use weir_benchmarks::{facts, machine};
 use weir_operators::{Clock, CorrelateNote, Directive, correlate};
-use weir_schema::{EventTime, Fact, Span};
+use weir_schema::{EventTime, Fact, Plan, PlanId, Span};
 
+#[derive(Clone, Parser)]
 struct Options {
+    /// The correlation type, by its name in Sigma.
+    #[arg(long = "type", default_value = "event_count")]
     name: String,
-    timespan: Span,
+    /// Length of the window, in seconds.
+    #[arg(long, default_value_t = 300)]
+    timespan: i64,
+    #[arg(long, default_value_t = 2_000_000)]
     facts: usize,
+    /// Facts of an epoch.
+    #[arg(long, default_value_t = 1_000)]
     epoch: usize,
-    fresh: bool,
-    horizon: Option<Span>,
+    #[arg(long, value_enum, default_value_t = Stream::Skewed)]
+    stream: Stream,
+    /// Keys of the even stream.
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    /// Rules that the keys are parted among, since one has at most four million groups.
+    #[arg(long, default_value_t = 1)]
+    plans: usize,
+    /// Event time that all facts together take, in seconds; else they come 2,000 a second.
+    #[arg(long)]
+    over: Option<i64>,
+    /// How far behind the watermark facts are settled, in seconds; else none are.
+    #[arg(long)]
+    horizon: Option<i64>,
+    #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
-fn options() -> Result<Options> {
-    let mut options = Options {
-        name: "event_count".to_owned(),
-        timespan: facts::TIMESPAN,
-        facts: 2_000_000,
-        epoch: 1_000,
-        fresh: false,
-        horizon: None,
-        seed: 1,
-    };
-    let mut words = std::env::args().skip(1);
-    while let Some(flag) = words.next() {
-        let value = words
-            .next()
-            .with_context(|| format!("{flag} needs a value"))?;
-        match flag.as_str() {
-            "--type" if facts::TYPES.contains(&value.as_str()) => options.name = value,
-            "--type" => bail!("--type is one of {}", facts::TYPES.join(", ")),
-            "--timespan" => options.timespan = Span::seconds(value.parse()?),
-            "--facts" => options.facts = value.parse()?,
-            "--epoch" => options.epoch = value.parse()?,
-            "--stream" => options.fresh = value == "fresh",
-            "--horizon" => options.horizon = Some(Span::seconds(value.parse()?)),
-            "--seed" => options.seed = value.parse()?,
-            other => bail!("unknown flag {other}"),
-        }
-    }
-    Ok(options)
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Stream {
+    /// Keys by zipf 1.05, one fact in a hundred late by up to a minute.
+    Skewed,
+    /// Keys that never come again.
+    Fresh,
+    /// One key has a fifth of all facts.
+    Hot,
+    /// All keys in turn.
+    Even,
 }
 
+const START: EventTime = EventTime(1_767_225_600_000_000_000);
+
 fn main() -> Result<()> {
-    let options = options()?;
-    let start = EventTime(1_767_225_600_000_000_000);
-    let plan = facts::plan(&options.name, options.timespan);
-    let stream = if options.fresh {
-        FactStream::fresh_keys(options.seed, start, 2_000)
-    } else {
-        FactStream::skewed(options.seed, start)
-    };
-    let mut stream = stream.for_plan(&plan);
-    let json = timely::execute_directly(move |worker| {
-        let rows = Rc::new(RefCell::new(0_u64));
-        let counted = Rc::clone(&rows);
-        let size = Rc::new(RefCell::new(None));
-        let sized = Rc::clone(&size);
-        let (mut facts_in, mut directives_in, probe) = worker.dataflow::<u64, _, _>(|scope| {
-            let (facts_in, facts) = scope.new_input::<Fact>();
-            let (directives_in, directives) = scope.new_input::<Directive>();
-            let (above, links) = (empty(scope), empty(scope)); // Nothing is chained here.
-            let correlated = correlate(facts, above, links, directives);
-            correlated.notes.inspect(move |note| {
-                if let CorrelateNote::Size(groups, bytes) = note {
-                    *sized.borrow_mut() = Some((*groups, *bytes));
-                }
-            });
-            let seen = correlated.rows.inspect(move |_| *counted.borrow_mut() += 1);
-            (facts_in, directives_in, seen.probe().0)
-        });
-        directives_in.send(Directive::Put(Arc::new(plan)));
-        let mut epoch = 1;
-        facts_in.advance_to(epoch);
-        directives_in.advance_to(epoch);
-        let mut latest = EventTime::MIN;
-        let mut settled = EventTime::MIN;
-        let (mut wall, mut cpu, mut done) = (0.0, 0.0, 0_usize);
-        let mut latencies: Vec<f64> = Vec::new();
-        let mut marks: Vec<u64> = Vec::new();
-        let mut measured: Option<(usize, (usize, usize))> = None;
-        // Facts are made in slices outside of the measured time, so that memory is the operator's.
-        while done < options.facts {
-            let wanted = 100_000.min(options.facts - done);
-            let slice: Vec<Fact> = stream.by_ref().take(wanted).collect();
-            let (began, cpu_began) = (Instant::now(), cpu_seconds());
-            for facts in slice.chunks(options.epoch) {
-                let at = Instant::now();
-                for fact in facts {
-                    latest = latest.max(fact.time);
-                    facts_in.send(*fact);
-                }
-                let watermark = latest.minus(Span::seconds(60));
-                if let Some(horizon) = options.horizon {
-                    settled = watermark.minus(horizon);
-                }
-                directives_in.send(Directive::Clock(Clock {
-                    tenant: facts[0].tenant,
-                    watermark,
-                    settled,
-                    ..Clock::start(facts[0].tenant)
-                }));
-                epoch += 1;
-                facts_in.advance_to(epoch);
-                directives_in.advance_to(epoch);
-                while probe.less_than(&epoch) {
-                    worker.step();
-                }
-                latencies.push(at.elapsed().as_secs_f64() * 1e3);
-            }
-            wall += began.elapsed().as_secs_f64();
-            cpu += cpu_seconds() - cpu_began;
-            done += slice.len();
-            if let Some(found) = size.borrow_mut().take() {
-                measured = Some((done, found));
-            }
-            if done * 10 / options.facts > marks.len() {
-                marks.push(status_kib("VmRSS").unwrap_or(0));
-            }
-        }
-        latencies.sort_by(f64::total_cmp);
-        let quantile = |q: f64| latencies[((latencies.len() - 1) as f64 * q) as usize];
-        serde_json::json!({
-            "benchmark": "correlate",
-            "stream": if options.fresh { "fresh" } else { "skewed" },
-            "facts": done,
-            "epoch": options.epoch,
-            "horizon_s": options.horizon.map(|span| span.0 / 1_000_000_000),
-            "seed": options.seed,
-            "wall_s": wall,
-            "cpu_s": cpu,
-            "facts_per_cpu_s": done as f64 / cpu,
-            "epoch_ms_p50": quantile(0.5),
-            "epoch_ms_p99": quantile(0.99),
-            "rows": *rows.borrow(),
-            "rss_kib_by_tenth": marks,
-            "rss_peak_kib": status_kib("VmHWM"),
-            "state": measured.map(|(facts, (groups, bytes))| serde_json::json!({
-                "after_facts": facts,
-                "groups": groups,
-                "bytes": bytes,
-            })),
-        })
-    });
-    println!("{json}");
+    let options = Options::parse();
+    ensure!(
+        facts::TYPES.contains(&options.name.as_str()),
+        "--type is one of {}",
+        facts::TYPES.join(", ")
+    );
+    println!(
+        "{}",
+        timely::execute_directly(move |worker| run(worker, &options))
+    );
     Ok(())
 }
 
-/// CPU seconds of this process, in the kernel's ticks of 10 ms.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|n| n.parse::<f64>().ok()).sum::<f64>() / 100.0
+/// The rules that the stream is about; all alike.
+fn plans(options: &Options) -> Vec<Plan> {
+    let plan = |at: usize| Plan {
+        id: PlanId::of(&[b"benchmark", options.name.as_bytes(), &at.to_le_bytes()]),
+        ..facts::plan(&options.name, Span::seconds(options.timespan))
+    };
+    (0..options.plans.max(1)).map(plan).collect()
 }
 
-/// A size that the kernel tells of this process.
-fn status_kib(name: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with(name))?;
-    line.split_whitespace().nth(1)?.parse().ok()
+fn stream(options: &Options, plans: &[Plan]) -> facts::FactStream {
+    let stream = match options.stream {
+        Stream::Skewed => facts::FactStream::skewed(options.seed, START),
+        Stream::Fresh => facts::FactStream::fresh_keys(options.seed, START, 2_000),
+        Stream::Hot => facts::FactStream::hot_key(options.seed, START),
+        Stream::Even => facts::FactStream::even_keys(options.seed, START, options.keys),
+    };
+    let stream = stream.for_plans(plans);
+    match options.over {
+        Some(seconds) => {
+            let step = i128::from(seconds) * i128::from(Span::SECOND.0) / options.facts as i128;
+            stream.apart(Span(i64::try_from(step).unwrap_or(i64::MAX)))
+        }
+        None => stream,
+    }
+}
+
+/// The operator on a worker, and what it said.
+struct Graph {
+    facts: Handle<u64, Fact>,
+    directives: Handle<u64, Directive>,
+    probe: ProbeHandle<u64>,
+    rows: Rc<RefCell<u64>>,
+    refused: Rc<RefCell<u64>>,
+    /// Groups and their bytes.
+    size: Rc<RefCell<Option<(usize, usize)>>>,
+    epoch: u64,
+}
+
+impl Graph {
+    fn new(worker: &mut Worker) -> Self {
+        let (rows, refused, size) = (Rc::default(), Rc::default(), Rc::default());
+        let counted: Rc<RefCell<u64>> = Rc::clone(&rows);
+        let limited: Rc<RefCell<u64>> = Rc::clone(&refused);
+        let sized: Rc<RefCell<Option<(usize, usize)>>> = Rc::clone(&size);
+        let probe = ProbeHandle::new();
+        let (facts, directives) = worker.dataflow::<u64, _, _>(|scope| {
+            let (facts_in, facts) = scope.new_input::<Fact>();
+            let (directives_in, directives) = scope.new_input::<Directive>();
+            let (above, links) = (empty(scope), empty(scope)); // No plan here hears another.
+            let correlated = correlate(facts, above, links, directives);
+            let note = move |note: &CorrelateNote| match note {
+                CorrelateNote::Size(groups, bytes) => {
+                    *sized.borrow_mut() = Some((*groups, *bytes));
+                }
+                CorrelateNote::Counts(counts) => *limited.borrow_mut() += counts.limited,
+                CorrelateNote::Retracted(..) | CorrelateNote::WhatIf(..) => {}
+            };
+            correlated.notes.inspect(note).probe_with(&probe);
+            let row = move |_: &_| *counted.borrow_mut() += 1;
+            correlated.rows.inspect(row).probe_with(&probe);
+            (facts_in, directives_in)
+        });
+        Self {
+            facts,
+            directives,
+            probe,
+            rows,
+            refused,
+            size,
+            epoch: 0,
+        }
+    }
+
+    /// Ends the epoch, and waits until it is through.
+    fn step(&mut self, worker: &mut Worker) {
+        self.epoch += 1;
+        self.facts.advance_to(self.epoch);
+        self.directives.advance_to(self.epoch);
+        while self.probe.less_than(&self.epoch) {
+            worker.step();
+        }
+    }
+}
+
+fn run(worker: &mut Worker, options: &Options) -> Json {
+    let plans = plans(options);
+    let mut stream = stream(options, &plans);
+    let before = memory("VmRSS");
+    let mut graph = Graph::new(worker);
+    for plan in plans {
+        graph.directives.send(Directive::Put(Arc::new(plan)));
+    }
+    graph.step(worker);
+    let mut latest = EventTime::MIN;
+    let (mut wall, mut cpu, mut done) = (0.0, 0.0, 0_usize);
+    let mut latencies: Vec<f64> = Vec::new();
+    let mut marks: Vec<u64> = Vec::new();
+    let mut sizes: Vec<Json> = Vec::new();
+    // Facts are made in slices outside of the measured time, so that memory is the operator's.
+    while done < options.facts {
+        let wanted = 100_000.min(options.facts - done);
+        let slice: Vec<Fact> = stream.by_ref().take(wanted).collect();
+        let (began, cpu_began) = (Instant::now(), machine::thread_cpu_seconds());
+        for facts in slice.chunks(options.epoch.max(1)) {
+            let at = Instant::now();
+            for fact in facts {
+                latest = latest.max(fact.time);
+                graph.facts.send(*fact);
+            }
+            let mut clock = Clock::start(facts[0].tenant);
+            clock.watermark = latest.minus(Span::seconds(60));
+            if let Some(horizon) = options.horizon {
+                clock.settled = clock.watermark.minus(Span::seconds(horizon));
+            }
+            graph.directives.send(Directive::Clock(clock));
+            graph.step(worker);
+            latencies.push(at.elapsed().as_secs_f64() * 1e3);
+        }
+        wall += began.elapsed().as_secs_f64();
+        cpu += machine::thread_cpu_seconds() - cpu_began;
+        done += slice.len();
+        if let Some((groups, bytes)) = graph.size.borrow_mut().take() {
+            let rss = memory("VmRSS");
+            // It is measured every so many epochs, so before the end of this slice.
+            let facts = graph.epoch / 1_024 * 1_024 * options.epoch as u64;
+            sizes.push(json!({"facts": facts, "groups": groups, "bytes": bytes, "rss_kib": rss}));
+        }
+        if done / 1_000_000 > marks.len() {
+            marks.push(memory("VmRSS"));
+        }
+    }
+    latencies.sort_by(f64::total_cmp);
+    let quantile = |q: f64| latencies[((latencies.len() - 1) as f64 * q) as usize];
+    let name = options.stream.to_possible_value();
+    json!({
+        "benchmark": "correlate",
+        "type": options.name,
+        "timespan_s": options.timespan,
+        "stream": name.map(|name| name.get_name().to_owned()),
+        "facts": done,
+        "epoch": options.epoch,
+        "horizon_s": options.horizon,
+        "over_s": options.over,
+        "plans": options.plans,
+        "seed": options.seed,
+        "load_average": machine::describe()["load_average"],
+        "wall_s": wall,
+        "cpu_s": cpu,
+        "facts_per_cpu_s": done as f64 / cpu,
+        "epoch_ms_p50": quantile(0.5),
+        "epoch_ms_p99": quantile(0.99),
+        "epoch_ms_max": quantile(1.0),
+        "rows": *graph.rows.borrow(),
+        "refused": *graph.refused.borrow(),
+        "rss_kib_before": before,
+        "rss_kib_by_million": marks,
+        "rss_kib_peak": memory("VmHWM"),
+        "state": sizes.last(),
+    })
+}
+
+/// A size that the kernel tells of this process, in KiB; 0 where it does not tell.
+fn memory(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(name));
+    let size = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    size.unwrap_or(0)
 }
