@@ -7,6 +7,7 @@ pub mod balance;
 pub mod http;
 pub mod log;
 pub mod outside;
+pub mod pki;
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -38,6 +39,27 @@ pub fn config_with_agent(port: u16, more: &str) -> String {
     )
 }
 
+/// As [`config`], with a door of RELP and, within `tls`, what stands in that table.
+pub fn config_with_streams(relp: u16, tls: &str, more: &str) -> String {
+    let tls_door = match tls {
+        "" => "",
+        _ => "syslog_tls = \"127.0.0.1:0\"\n",
+    };
+    let listen = format!("{tls_door}relp = \"127.0.0.1:{relp}\"\n");
+    format!("{}{listen}[tls]\n{tls}", config(more))
+}
+
+/// A port outside of the range that the kernel gives to others, for it must be free again later.
+pub fn lasting_port() -> u16 {
+    use std::hash::{BuildHasher, Hasher};
+    until("a free port", || {
+        let random = std::hash::RandomState::new().build_hasher().finish();
+        let port = 10_240 + u16::try_from(random % 20_000).ok()?;
+        let free = std::net::TcpListener::bind(("127.0.0.1", port));
+        free.ok().map(|_| port)
+    })
+}
+
 /// A server, and all that it said.
 pub struct Weir {
     child: Child,
@@ -46,6 +68,8 @@ pub struct Weir {
     pub stdout: Arc<Log>,
     pub udp: SocketAddr,
     pub tcp: SocketAddr,
+    pub tls: SocketAddr,
+    pub relp: SocketAddr,
     pub agent: SocketAddr,
     pub http: SocketAddr,
     pub token: String,
@@ -109,6 +133,8 @@ impl Weir {
             stdout,
             udp: nowhere,
             tcp: nowhere,
+            tls: nowhere,
+            relp: nowhere,
             agent: nowhere,
             http: nowhere,
             token: String::new(),
@@ -134,6 +160,7 @@ impl Weir {
             text.parse().unwrap_or(nowhere)
         };
         (weir.udp, weir.tcp) = (address("udp"), address("tcp"));
+        (weir.tls, weir.relp) = (address("tls"), address("relp"));
         (weir.agent, weir.http) = (address("agent"), address("http"));
         let token = std::fs::read_to_string(data.join("token")).expect("the first start makes it");
         weir.token = token.trim().to_owned();

@@ -9,10 +9,21 @@ use super::log::Log;
 /// Where a program is; daemons live outside of most people's `PATH`.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    // Where `.ci/run` unpacks what cannot be installed beside the others.
+    let unpacked = concat!(env!("CARGO_MANIFEST_DIR"), "/target/counterparts/bin");
+    let folders = std::env::split_paths(&path);
+    let folders = folders.chain(["/usr/sbin".into(), "/sbin".into(), unpacked.into()]);
     folders
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
+}
+
+/// Whether rsyslog has a module, wherever this machine keeps them.
+pub fn rsyslog_module(name: &str) -> bool {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let folders = folders.map(|folder| folder.path()).chain(["/usr/lib".into()]);
+    let mut files = folders.map(|folder| folder.join("rsyslog").join(format!("{name}.so")));
+    files.any(|file| file.is_file())
 }
 
 /// A program that runs until it is told to stop.
