@@ -9,6 +9,8 @@ use rand::{Rng, SeedableRng};
 struct Kind {
     rule: &'static str,
     events: &'static [(&'static str, &'static str)],
+    /// What events say besides, one of these each.
+    fields: &'static [&'static str],
     edits: &'static [&'static str],
 }
 
@@ -16,6 +18,7 @@ const KINDS: &[Kind] = &[
     Kind {
         rule: "failed_logins",
         events: &[("vpn", "login.failed")],
+        fields: &[],
         edits: &[
             "gte=2",
             "gte=3",
@@ -28,22 +31,62 @@ const KINDS: &[Kind] = &[
     Kind {
         rule: "failed_pair",
         events: &[("vpn", "login.failed")],
+        fields: &[],
         edits: &["eq=1", "eq=3", "level=high", "timespan=2m"],
     },
     Kind {
         rule: "console_without_sso",
         events: &[("aws", "console.login"), ("okta", "sso.grant")],
+        fields: &[],
         edits: &["level=high", "timespan=2m", "timespan=1m"],
     },
     Kind {
         rule: "reset_and_abroad",
         events: &[("idp", "mfa.reset"), ("vpn", "login.abroad")],
+        fields: &[],
         edits: &["level=low", "timespan=1m"],
     },
     Kind {
         rule: "new_admin",
         events: &[("ad", "group.add")],
+        fields: &[],
         edits: &["level=low"],
+    },
+    Kind {
+        rule: "two_or_three",
+        events: &[("hr", "lookup")],
+        fields: &[],
+        edits: &["gte=1", "lte=4", "lte=2", "level=high", "timespan=2m"],
+    },
+    Kind {
+        rule: "nobody_came",
+        events: &[("console", "login"), ("door", "badge"), ("desk", "pass")],
+        fields: &[],
+        edits: &["level=low", "timespan=1m"],
+    },
+    Kind {
+        rule: "password_spray",
+        events: &[("vpn", "login.failed")],
+        fields: &["src=a", "src=b"],
+        edits: &["gte=2", "level=low", "timespan=2m"],
+    },
+    Kind {
+        rule: "upload_volume",
+        events: &[("proxy", "upload")],
+        fields: &["bytes=400", "bytes=700", "bytes=-300", "bytes=lots"],
+        edits: &["gte=500", "gte=1500", "timespan=1m"],
+    },
+    Kind {
+        rule: "upload_average",
+        events: &[("proxy", "upload")],
+        fields: &["bytes=700", "bytes=1200", "bytes=2000"],
+        edits: &["gte=900", "timespan=1m", "level=high"],
+    },
+    Kind {
+        rule: "three_steps",
+        events: &[("ids", "scan"), ("vpn", "login"), ("nas", "copy")],
+        fields: &["src=a"],
+        edits: &["timespan=1m", "level=low"],
     },
 ];
 
@@ -162,7 +205,17 @@ impl Writer {
             2 => "  x 4 every 1s",
             _ => "",
         };
-        Some((time, format!("{source}  {name}  user={user}{times}")))
+        let fields = KINDS[kind].fields;
+        let more = match fields.len() {
+            0 => "",
+            len => fields[self.dice.random_range(0..len)],
+        };
+        let more = if more.is_empty() {
+            String::new()
+        } else {
+            format!("  {more}")
+        };
+        Some((time, format!("{source}  {name}  user={user}{more}{times}")))
     }
 
     /// Half way between two of what has happened to a user: where it may join two episodes.
