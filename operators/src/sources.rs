@@ -4,6 +4,9 @@
 //! an entry, and what a source sent is counted in minutes of receipt. A start of the server is no
 //! silence of its sources: nobody listened.
 
+mod rate;
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,130 +18,17 @@ use timely::dataflow::operators::core::Map;
 use timely::dataflow::operators::generic::operator::Operator;
 use weir_schema::{
     AlertId, AlertRow, AlertState, Cause, Epoch, EventTime, Evidence, EvidenceItem, GroupKey,
-    Level, PlanId, ReceiveTime, RuleId, RuleVersion, SourceBounds, SourceKey, Span, TenantKey,
+    Level, ReceiveTime, SourceBounds, SourceKey, Span, TenantKey,
 };
 
 use crate::clock::SOURCES_MAX;
 use crate::correlate::CorrelateNote;
 use crate::decode::Note;
-
-/// A day: what a source sends usually is its mean over so many minutes.
-const USUAL_MINUTES: u64 = 1_440;
-
-/// Minutes after which it is known what is usual.
-const KNOWN_MINUTES: u64 = 60;
+use rate::Rate;
+pub use trouble::Trouble;
 
 /// A clock is right again once nothing skewed has come for so long.
 const CALM: Span = Span::seconds(300);
-
-const MINUTE_NS: i64 = 60_000_000_000;
-
-/// What can be wrong with a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trouble {
-    Silent,
-    Lagging,
-    Flooding,
-    ClockSkew,
-}
-
-impl Trouble {
-    /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 4] = [Self::Silent, Self::Lagging, Self::Flooding, Self::ClockSkew];
-
-    /// The id of the built-in rule that says so.
-    #[must_use]
-    pub const fn rule(self) -> &'static str {
-        match self {
-            Self::Silent => "weir.source.silent",
-            Self::Lagging => "weir.source.lagging",
-            Self::Flooding => "weir.source.flooding",
-            Self::ClockSkew => "weir.source.clock-skew",
-        }
-    }
-
-    /// The label that metrics use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Silent => "silent",
-            Self::Lagging => "lagging",
-            Self::Flooding => "flooding",
-            Self::ClockSkew => "clock_skew",
-        }
-    }
-
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Silent => "A source is silent",
-            Self::Lagging => "A source sends old events",
-            Self::Flooding => "A source sends far more than usual",
-            Self::ClockSkew => "A source's clock runs ahead",
-        }
-    }
-
-    #[must_use]
-    pub const fn level(self) -> Level {
-        match self {
-            Self::Silent | Self::Flooding => Level::Medium,
-            Self::Lagging | Self::ClockSkew => Level::Low,
-        }
-    }
-
-    /// What it asks of a source, in words.
-    #[must_use]
-    pub const fn condition(self) -> &'static str {
-        match self {
-            Self::Silent => {
-                "the source is unheard for longer than `self_alerts.silent`, after it was heard \
-                 for at least as long; it is taken back with the next event"
-            }
-            Self::Lagging => {
-                "the newest event of each batch is further behind the tenant's furthest source \
-                 than `self_alerts.lagging`, for `self_alerts.patience`; it is taken back with \
-                 the first batch that is not"
-            }
-            Self::Flooding => {
-                "in a minute came more than `self_alerts.flooding` times as many events as in \
-                 the mean of up to a day, and more than `self_alerts.flooding_least`; it is \
-                 taken back after the first minute without"
-            }
-            Self::ClockSkew => {
-                "events say times later than their receipt by more than \
-                 `self_alerts.clock_skew`, for `self_alerts.patience`; it is taken back once \
-                 none came for five minutes"
-            }
-        }
-    }
-
-    /// The trouble that a rule's id names.
-    #[must_use]
-    pub fn of_rule(rule: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.rule() == rule)
-    }
-
-    /// The trouble that a row of the dataflow speaks of.
-    #[must_use]
-    pub fn of_plan(plan: PlanId) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.plan() == plan)
-    }
-
-    /// The rule's id, as records hold it.
-    #[must_use]
-    pub fn rule_id(self) -> RuleId {
-        self.rule().into()
-    }
-
-    fn plan(self) -> PlanId {
-        PlanId::of(&[b"built in", self.rule().as_bytes()])
-    }
-
-    /// Changes with the words of the rule: what it was raised under is told by it.
-    fn version(self) -> RuleVersion {
-        RuleVersion::of(&[self.rule().as_bytes(), self.condition().as_bytes()])
-    }
-}
 
 /// What is heard of sources, per epoch. Order among those of one epoch does not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -208,18 +98,6 @@ struct Source {
     lagging_since: Option<ReceiveTime>,
     skew: Option<Skew>,
     said: [Option<Arc<AlertRow>>; Trouble::ALL.len()],
-}
-
-/// Events a minute, and what is usual.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rate {
-    minute: i64,
-    in_minute: u64,
-    /// The last minute that is over.
-    before: u64,
-    /// Thousandths of an event a minute.
-    usual: u64,
-    minutes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -490,33 +368,13 @@ impl Source {
             self.said[place] = Some(row);
             return;
         }
-        let group = GroupKey::of(&[
-            b"weir.source",
-            &tenant.0.to_le_bytes(),
-            &source.0.to_le_bytes(),
-        ]);
-        let alert = AlertId::of_episode(tenant, trouble.rule(), &group, first.time);
-        let row = Arc::new(AlertRow {
-            alert,
-            key: alert,
-            plan: trouble.plan(),
-            placed: Epoch(0),
-            version: trouble.version(),
-            tenant,
-            group,
-            state: AlertState::Confirmed,
-            from: first.time,
-            first: first.time,
-            last: last.time,
-            count,
-            limited: false,
-            supersedes: Vec::new(),
-            evidence: Evidence {
-                head: items.to_vec(),
-                tail: Vec::new(),
-            },
-            cause,
-        });
+        let row = Arc::new(first_row(
+            trouble,
+            (tenant, source),
+            items,
+            (*first, *last),
+            (count, cause),
+        ));
         said.push(SourceSaid::Row((Arc::clone(&row), trouble.level()), 1));
         self.said[place] = Some(row);
     }
@@ -530,56 +388,40 @@ impl Source {
     }
 }
 
-impl Rate {
-    /// Ends the minutes before `now`.
-    fn advance(&mut self, now: ReceiveTime, bounds: &SourceBounds) {
-        let minute = now.0.div_euclid(MINUTE_NS);
-        if minute <= self.minute {
-            return;
-        }
-        let empty = minute.saturating_sub(self.minute).saturating_sub(1);
-        self.end(self.in_minute, bounds);
-        // After a day without any, nothing is usual.
-        let empty = u64::try_from(empty).unwrap_or(0);
-        for _ in 0..empty.min(USUAL_MINUTES) {
-            self.end(0, bounds);
-        }
-        (self.minute, self.in_minute) = (minute, 0);
-    }
-
-    /// Goes on from `now`, as if the minutes until then had not been.
-    fn skip_to(&mut self, now: ReceiveTime) {
-        let minute = now.0.div_euclid(MINUTE_NS);
-        if minute > self.minute {
-            (self.minute, self.in_minute) = (minute, 0);
-        }
-    }
-
-    /// A flood counts for no more than what is just none, so that it is not soon what is usual.
-    fn end(&mut self, events: u64, bounds: &SourceBounds) {
-        self.before = events;
-        self.minutes = self.minutes.saturating_add(1).min(USUAL_MINUTES);
-        let mut minute = events.saturating_mul(1_000);
-        if bounds.flooding > 0 && self.minutes > KNOWN_MINUTES {
-            let most = self.usual.max(1_000);
-            minute = minute.min(most.saturating_mul(u64::from(bounds.flooding)));
-        }
-        self.usual = if minute >= self.usual {
-            self.usual + (minute - self.usual) / self.minutes
-        } else {
-            self.usual - (self.usual - minute) / self.minutes
-        };
-    }
-
-    /// The most events of a minute that is no flood.
-    fn most(&self, bounds: &SourceBounds) -> u64 {
-        if bounds.flooding == 0 || self.minutes < KNOWN_MINUTES {
-            return u64::MAX;
-        }
-        let usual = self.usual / 1_000;
-        usual
-            .saturating_mul(u64::from(bounds.flooding))
-            .max(bounds.flooding_least)
+/// What is said of a trouble at first.
+fn first_row(
+    trouble: Trouble,
+    (tenant, source): (TenantKey, SourceKey),
+    items: &[EvidenceItem],
+    (first, last): (EvidenceItem, EvidenceItem),
+    (count, cause): (u64, Cause),
+) -> AlertRow {
+    let group = GroupKey::of(&[
+        b"weir.source",
+        &tenant.0.to_le_bytes(),
+        &source.0.to_le_bytes(),
+    ]);
+    let alert = AlertId::of_episode(tenant, trouble.rule(), &group, first.time);
+    AlertRow {
+        alert,
+        key: alert,
+        plan: trouble.plan(),
+        placed: Epoch(0),
+        version: trouble.version(),
+        tenant,
+        group,
+        state: AlertState::Confirmed,
+        from: first.time,
+        first: first.time,
+        last: last.time,
+        count,
+        limited: false,
+        supersedes: Vec::new(),
+        evidence: Evidence {
+            head: items.to_vec(),
+            tail: Vec::new(),
+        },
+        cause,
     }
 }
 
