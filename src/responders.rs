@@ -72,7 +72,12 @@ pub fn start(
         return Err(bad(problems).into());
     }
     let mut sinks = Vec::new();
-    for sink in &config.sink {
+    // In a cluster the process that keeps the ledger tells of it.
+    let told_here: &[_] = match config.cluster.follows() {
+        true => &[],
+        false => &config.sink,
+    };
+    for sink in told_here {
         let options = sink.options();
         sinks.push(options.map_err(|reason| bad(vec![format!("{}: {reason}", sink.name)]))?);
     }
@@ -82,6 +87,7 @@ pub fn start(
         clock: Arc::new(WallClock),
         tags: tags(links.desk),
         json: weir_web::change_json_as,
+        begun: links.begun,
         news: links.news.clone(),
     };
     let metrics = RespondMetrics::register(links.registry)?;
@@ -129,11 +135,6 @@ impl Outbox for ReadOutbox {
     fn has_gap(&self, after: Cursor) -> Result<bool, Fault> {
         let gap = self.0.has_outbox_gap((after.epoch, after.ordinal));
         gap.map_err(|error| fault(&error))
-    }
-
-    fn latest(&self) -> Result<Cursor, Fault> {
-        let newest = self.0.newest(1).map_err(|error| fault(&error))?;
-        Ok(newest.first().map_or(Cursor::START, Cursor::of))
     }
 
     fn history(&self, alert: AlertId) -> Result<Vec<Change>, Fault> {

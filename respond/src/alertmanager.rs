@@ -12,7 +12,8 @@ const VALUE_BYTES_MAX: usize = 512;
 const GROUP_LABELS_MAX: usize = 16;
 /// Alerts of one request.
 pub(crate) const POST_MAX: usize = 128;
-/// Alerts that are sent again while they stand. Beyond, those whose last event is the oldest are let go.
+/// Alerts that are sent again while they stand. Beyond, those whose last event is the oldest are
+/// let go.
 pub(crate) const OPEN_MAX: usize = 10_000;
 /// An alert that is not sent again for so many intervals ends by itself.
 const INTERVALS_TO_END: i64 = 4;

@@ -7,11 +7,13 @@
 //!                                  given up: dead (DEAD_MAX) ◄───┘
 //! ```
 //!
-//! Rows of one alert are delivered in order, one at a time; those of others do not wait for it. Where
+//! Rows of one alert are delivered in order, one at a time; those of others do not wait for it.
+//! Where
 //! one alert swallows another, that row waits for what is under way of the other, makes what is
 //! owed of the other before it void, and holds back what is owed of it behind. That something is
 //! void is kept before the row goes: after a crash it would be told otherwise, and the row that
-//! takes it back would be a repeat to the consumer. Rows that themselves say of others that they are
+//! takes it back would be a repeat to the consumer. Rows that themselves say of others that they
+//! are
 //! swallowed are never void; they are waited for.
 //!
 //! Nothing here does I/O or reads a clock, so that a test can drive it through years.
@@ -19,7 +21,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weir_schema::said::Cursor;
-use weir_schema::{AlertId, Delivered, HeldBack, ReceiveTime, Span};
+use weir_schema::{AlertId, Delivered, ReceiveTime, Span};
+
+use crate::position::{Kept, Position};
 
 /// Alerts with something owed. More are not read until one is through: some 30 KiB a sink.
 pub const ALERTS_MAX: usize = 256;
@@ -96,54 +100,6 @@ pub struct Desk {
     /// Something became void, and the journal does not know yet.
     has_void: bool,
     kept: Option<Kept>,
-}
-
-/// What the journal knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Kept {
-    read: Option<Cursor>,
-    held: BTreeMap<AlertId, (Cursor, ReceiveTime, Option<String>)>,
-    stopped: Option<String>,
-}
-
-/// A sink as its entries in the journal tell it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position(Kept);
-
-impl Position {
-    /// Follows an entry of the journal.
-    pub fn follow(&mut self, entry: &Delivered) {
-        self.0.read = Some(Cursor {
-            epoch: entry.epoch,
-            ordinal: entry.ordinal,
-        });
-        for alert in &entry.freed {
-            self.0.held.remove(alert);
-        }
-        for held in &entry.held {
-            let from = Cursor {
-                epoch: held.epoch,
-                ordinal: held.ordinal,
-            };
-            let held_back = (from, held.since, held.dead.clone());
-            self.0.held.insert(held.alert, held_back);
-        }
-        self.0.stopped.clone_from(&entry.stopped);
-    }
-
-    /// The alerts that are held back, each with the first row that it wants.
-    pub fn held(&self) -> impl Iterator<Item = (AlertId, Cursor)> {
-        self.0
-            .held
-            .iter()
-            .map(|(alert, (from, _, _))| (*alert, *from))
-    }
-
-    /// How far it has read.
-    #[must_use]
-    pub fn read(&self) -> Option<Cursor> {
-        self.0.read
-    }
 }
 
 impl Desk {
@@ -286,7 +242,8 @@ impl Desk {
         merges.any(|(at, other)| *other == by && *at < end)
     }
 
-    /// When [`Self::next`] may have something that it has not now. What is under way is not counted.
+    /// When [`Self::next`] may have something that it has not now. What is under way is not
+    /// counted.
     #[must_use]
     pub fn due(&self, now: ReceiveTime) -> Option<ReceiveTime> {
         if self.stopped.is_some() {
@@ -434,7 +391,8 @@ impl Desk {
         self.owed.values_mut().for_each(|owed| owed.due = now);
     }
 
-    /// What the journal has to be told, `None` where it knows. Once it is durable, [`Self::keep`] it.
+    /// What the journal has to be told, `None` where it knows. Once it is durable, [`Self::keep`]
+    /// it.
     #[must_use]
     pub fn entry(&self, sink: &str) -> Option<Delivered> {
         let nothing = Kept::default();
@@ -443,30 +401,7 @@ impl Desk {
         if known == &now {
             return None;
         }
-        let changed = now
-            .held
-            .iter()
-            .filter(|(alert, held)| known.held.get(alert) != Some(held));
-        let freed = known
-            .held
-            .keys()
-            .filter(|alert| !now.held.contains_key(alert));
-        Some(Delivered {
-            sink: sink.to_owned(),
-            epoch: self.read.epoch,
-            ordinal: self.read.ordinal,
-            held: changed
-                .map(|(alert, (from, since, dead))| HeldBack {
-                    alert: *alert,
-                    epoch: from.epoch,
-                    ordinal: from.ordinal,
-                    since: *since,
-                    dead: dead.clone(),
-                })
-                .collect(),
-            freed: freed.copied().collect(),
-            stopped: now.stopped,
-        })
+        Some(known.entry_to(&now, sink, self.read))
     }
 
     /// The journal has the entry.

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     Public,
-    /// Also those of private networks, this machine and link-local ones, metadata services included.
+    /// Also those of private networks, this machine and link-local ones, metadata services
+    /// included.
     Private,
 }
 

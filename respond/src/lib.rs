@@ -15,18 +15,25 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat};
 use tokio::sync::watch;
+use weir_schema::Epoch;
 use weir_schema::said::Filter;
 
 pub mod ports;
 
 pub mod desk;
-pub use desk::{Dead, Patience, Position};
+pub use desk::{Dead, Patience};
+
+mod position;
+pub use position::Position;
 
 mod responders;
 pub use responders::{Asked, Responders, SINKS_MAX};
 
 mod task;
 pub use task::Shown;
+
+mod again;
+mod reading;
 
 mod carrier;
 pub use carrier::{Format, Reaching, Target};
@@ -55,7 +62,7 @@ mod sample;
 /// Where a sink begins that the journal does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// With what is said from now on.
+    /// With what is said from the start of the server on.
     Now,
     /// With the first row of the outbox.
     Start,
@@ -83,6 +90,8 @@ pub struct Ports {
     pub clock: Arc<dyn ports::Clock>,
     pub tags: Arc<dyn ports::Tags>,
     pub json: ports::NativeJson,
+    /// The last epoch of before this run: what comes after it is new.
+    pub begun: Epoch,
     /// Moves after new rows of the outbox can be read.
     pub news: watch::Receiver<u64>,
 }

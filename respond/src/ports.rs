@@ -13,14 +13,12 @@ pub struct Fault {
 
 /// The ledger and its outbox, to read. May block: never called on the sinks' own thread.
 pub trait Outbox: Send + Sync {
-    /// Rows behind `after`, in order, at most `limit`. A row is here only once its epoch is durable.
+    /// Rows behind `after`, in order, at most `limit`. A row is here only once its epoch is
+    /// durable.
     fn after(&self, after: Cursor, limit: usize) -> Result<Vec<Change>, Fault>;
 
     /// Whether rows behind `after` have gone, since the outbox holds so many only.
     fn has_gap(&self, after: Cursor) -> Result<bool, Fault>;
-
-    /// The last row; [`Cursor::START`] where there is none.
-    fn latest(&self) -> Result<Cursor, Fault>;
 
     /// All kept changes of an alert, oldest first.
     fn history(&self, alert: AlertId) -> Result<Vec<Change>, Fault>;

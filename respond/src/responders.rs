@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use weir_schema::AlertId;
 
 use crate::carrier::Carrier;
-use crate::desk::{Dead, Position};
+use crate::desk::Dead;
 use crate::metrics::RespondMetrics;
+use crate::position::Position;
 use crate::task::{Order, Shown, Sink};
 use crate::{Ports, RespondError, SinkOptions};
 

@@ -10,19 +10,18 @@ use futures_util::stream::FuturesUnordered;
 use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot, watch};
-use weir_schema::said::{Cursor, Filter};
+use weir_schema::said::Cursor;
 use weir_schema::{AlertId, AlertRecord, Change, ChangeKind, EventTime, ReceiveTime, Span};
 
-use crate::alertmanager::OPEN_MAX;
-use crate::carrier::{Carrier, Telling};
-use crate::desk::{Dead, Desk, Position, Row};
+use crate::carrier::Carrier;
+use crate::desk::{Dead, Desk, Row};
 use crate::http::Fault as Missed;
 use crate::metrics::RespondMetrics;
-use crate::ports::{Fault, Outbox};
+use crate::ports::Fault;
+use crate::position::Position;
+use crate::reading::{ROWS_MAX, blocking, rows, telling};
 use crate::{Begin, Ports, SinkOptions};
 
-/// Rows of one read: at most some 5 KiB each.
-const ROWS_MAX: usize = 64;
 /// Entries of the journal are no closer: a sink costs it one a second while it delivers.
 const KEEP_EVERY: Span = Span::SECOND;
 /// A port that failed is asked again after this.
@@ -89,11 +88,16 @@ impl Sink {
     ) -> Result<Self, Fault> {
         let (outbox, asked) = (Arc::clone(&ports.outbox), options.clone());
         let position = position.clone();
+        // Behind every row of that epoch.
+        let now = Cursor {
+            epoch: ports.begun,
+            ordinal: u32::MAX,
+        };
         let begun = move || -> Result<Desk, Fault> {
             let read = match (position.read(), asked.begin) {
                 (Some(read), _) => read,
                 (None, Begin::Start) => Cursor::START,
-                (None, Begin::Now) => outbox.latest()?,
+                (None, Begin::Now) => now,
             };
             Desk::resume(&position, read, asked.patience, |alert, from| {
                 rows(outbox.as_ref(), &asked, alert, from, read)
@@ -402,183 +406,4 @@ impl Sink {
             .with_label_values(&sink)
             .set(lag.max(0) / Span::SECOND.0);
     }
-
-    /// Which alerts stood when the last life ended.
-    async fn find_open(&mut self) -> Result<(), Fault> {
-        if self.again_at.is_none() {
-            return Ok(());
-        }
-        let mut after = None;
-        loop {
-            let outbox = Arc::clone(&self.ports.outbox);
-            let page = blocking(move || outbox.records(after, ROWS_MAX)).await?;
-            let oldest = self.oldest_held(self.ports.clock.now());
-            for record in page.iter().filter(|record| record.last >= oldest) {
-                if record.standing && self.options.filter.passes(record) {
-                    self.hold(record);
-                }
-            }
-            match page.last() {
-                Some(last) if page.len() == ROWS_MAX => after = Some(last.alert),
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn oldest_held(&self, now: ReceiveTime) -> EventTime {
-        match &*self.carrier {
-            Carrier::Alertmanager { hold, .. } => EventTime(now.0).minus(*hold),
-            _ => EventTime::MAX, // Nothing is told again.
-        }
-    }
-
-    fn hold(&mut self, record: &AlertRecord) {
-        self.open.insert(record.alert, record.last);
-        if self.open.len() > OPEN_MAX {
-            let oldest = self
-                .open
-                .iter()
-                .min_by_key(|(alert, last)| (**last, **alert));
-            if let Some(alert) = oldest.map(|(alert, _)| *alert) {
-                self.open.remove(&alert);
-                self.let_go();
-            }
-        }
-    }
-
-    fn let_go(&self) {
-        let sink = [self.options.name.as_str()];
-        self.metrics.let_go.with_label_values(&sink).inc();
-    }
-
-    fn follow_open(&mut self, record: &AlertRecord, kind: ChangeKind, swallowed: &[AlertId]) {
-        if self.again_at.is_none() {
-            return;
-        }
-        for alert in swallowed {
-            self.open.remove(alert);
-        }
-        match kind {
-            ChangeKind::Retracted => drop(self.open.remove(&record.alert)),
-            ChangeKind::Raised | ChangeKind::Revised => self.hold(record),
-        }
-    }
-
-    /// Tells again which alerts stand, as they are now.
-    async fn tell_again(&mut self, now: ReceiveTime) -> Result<(), Fault> {
-        let Carrier::Alertmanager { resend, .. } = &*self.carrier else {
-            self.again_at = None;
-            return Ok(());
-        };
-        self.again_at = Some(now.plus(*resend));
-        if self.desk.stopped().is_some() {
-            return Ok(());
-        }
-        let (outbox, open) = (Arc::clone(&self.ports.outbox), self.open.clone());
-        let read = move || -> Result<Vec<AlertRecord>, Fault> {
-            let records = open.keys().map(|alert| outbox.record(*alert));
-            records.filter_map(Result::transpose).collect()
-        };
-        let oldest = self.oldest_held(now);
-        let mut standing = Vec::new();
-        for record in blocking(read).await? {
-            if record.last < oldest {
-                self.open.remove(&record.alert);
-                self.let_go();
-            } else if record.standing && self.options.filter.passes(&record) {
-                self.open.insert(record.alert, record.last);
-                standing.push(record);
-            }
-        }
-        if let Err(missed) = self.carrier.tell_again(&standing, now).await {
-            let labels = [self.options.name.as_str(), missed.reason.name()];
-            self.metrics.failed.with_label_values(&labels).inc();
-            self.last_failure = Some(missed.failure.reason);
-        }
-        Ok(())
-    }
-}
-
-impl SinkOptions {
-    /// The word for a change, where this sink says it.
-    fn word(&self, outbox: &dyn Outbox, change: &Change) -> Result<Option<ChangeKind>, Fault> {
-        if self.create_only {
-            let first = self.filter.is_first(outbox, change)?;
-            return Ok(first.then_some(ChangeKind::Raised));
-        }
-        Filter::word(&self.filter, outbox, change)
-    }
-
-    fn row(&self, change: &Change) -> Row {
-        let at = Cursor::of(change);
-        // Who hears of an alert once does not hear what became of it.
-        let supersedes = match self.create_only {
-            true => Vec::new(),
-            false => change.supersedes.clone(),
-        };
-        Row { at, supersedes }
-    }
-}
-
-/// The rows that a sink wants of an alert, from a place to another.
-fn rows(
-    outbox: &dyn Outbox,
-    options: &SinkOptions,
-    alert: AlertId,
-    from: Cursor,
-    read: Cursor,
-) -> Result<Vec<Row>, Fault> {
-    let mut rows = Vec::new();
-    for change in outbox.history(alert)? {
-        let at = Cursor::of(&change);
-        if at >= from && at <= read && options.word(outbox, &change)?.is_some() {
-            rows.push(options.row(&change));
-        }
-    }
-    Ok(rows)
-}
-
-/// What is to be told of the row `at` of an alert.
-fn telling(
-    outbox: &dyn Outbox,
-    options: &SinkOptions,
-    alert: AlertId,
-    at: Cursor,
-) -> Result<Option<Telling>, Fault> {
-    let mut before = None;
-    for change in outbox.history(alert)? {
-        if Cursor::of(&change) < at {
-            before = Some(change.record);
-            continue;
-        }
-        if Cursor::of(&change) > at {
-            break;
-        }
-        let Some(kind) = options.word(outbox, &change)? else {
-            return Ok(None);
-        };
-        let mut swallowed = Vec::new();
-        for other in options.row(&change).supersedes {
-            swallowed.extend(outbox.record(other)?);
-        }
-        return Ok(Some(Telling {
-            change,
-            kind,
-            before,
-            swallowed,
-        }));
-    }
-    Ok(None)
-}
-
-/// Asks the ledger on a thread that may wait.
-async fn blocking<T: Send + 'static>(
-    ask: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    let answer = tokio::task::spawn_blocking(ask).await;
-    answer.unwrap_or_else(|error| {
-        Err(Fault {
-            message: error.to_string(),
-        })
-    })
 }

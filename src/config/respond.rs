@@ -50,10 +50,12 @@ pub struct SinkConfig {
     /// Alerts of these tenants; default all.
     #[serde(default)]
     pub tenants: Vec<String>,
-    /// Where a sink begins that is new: `now`, or `start` for all that was ever said; default `now`.
+    /// Where a sink begins that is new: `now`, or `start` for all that was ever said; default
+    /// `now`.
     #[serde(default)]
     pub from: SinkFrom,
-    /// Whether addresses of private networks and of this machine may be connected to; default false.
+    /// Whether addresses of private networks and of this machine may be connected to; default
+    /// false.
     #[serde(default)]
     pub allow_private: bool,
     /// Certificates to verify https with, instead of this machine's.

@@ -29,7 +29,8 @@ const FREE_BYTES_MIN: u64 = 4 << 20;
 /// How much more than the bytes of a commit the engine may write for it.
 const WRITE_FACTOR: u64 = 4;
 
-/// Rows of the outbox; of more the oldest go, some 70 bytes each. Alerts and their histories stay. It is a
+/// Rows of the outbox; of more the oldest go, some 70 bytes each. Alerts and their histories
+/// stay. It is a
 /// function of what was committed, as all of the ledger is.
 const OUTBOX_ROWS_MAX: u64 = 1 << 22;
 

@@ -82,7 +82,7 @@ fn every_route_answers_with_the_token_and_is_documented() {
             manual.contains(&format!("`{method} {path}`")),
             "{method} {path}"
         );
-        let path = path.replace("{id}", "x");
+        let path = path.replace("{id}", "x").replace("{name}", "x");
         if path.contains("/stream/") || path.ends_with("/tap") {
             assert_eq!(server.stream(&path, &[]).status, 200);
             continue;

@@ -1,0 +1,100 @@
+//! What a sink reads of the ledger: which changes it says, by which word, and all that is told with them.
+
+use weir_schema::said::{Cursor, Filter};
+use weir_schema::{AlertId, Change, ChangeKind};
+
+use crate::SinkOptions;
+use crate::carrier::Telling;
+use crate::desk::Row;
+use crate::ports::{Fault, Outbox};
+
+/// Rows of one read: at most some 5 KiB each.
+pub(crate) const ROWS_MAX: usize = 64;
+
+impl SinkOptions {
+    /// The word for a change, where this sink says it.
+    pub(crate) fn word(
+        &self,
+        outbox: &dyn Outbox,
+        change: &Change,
+    ) -> Result<Option<ChangeKind>, Fault> {
+        if self.create_only {
+            let first = self.filter.is_first(outbox, change)?;
+            return Ok(first.then_some(ChangeKind::Raised));
+        }
+        Filter::word(&self.filter, outbox, change)
+    }
+
+    pub(crate) fn row(&self, change: &Change) -> Row {
+        let at = Cursor::of(change);
+        // Who hears of an alert once does not hear what became of it.
+        let supersedes = match self.create_only {
+            true => Vec::new(),
+            false => change.supersedes.clone(),
+        };
+        Row { at, supersedes }
+    }
+}
+
+/// The rows that a sink wants of an alert, from a place to another.
+pub(crate) fn rows(
+    outbox: &dyn Outbox,
+    options: &SinkOptions,
+    alert: AlertId,
+    from: Cursor,
+    read: Cursor,
+) -> Result<Vec<Row>, Fault> {
+    let mut rows = Vec::new();
+    for change in outbox.history(alert)? {
+        let at = Cursor::of(&change);
+        if at >= from && at <= read && options.word(outbox, &change)?.is_some() {
+            rows.push(options.row(&change));
+        }
+    }
+    Ok(rows)
+}
+
+/// What is to be told of the row `at` of an alert.
+pub(crate) fn telling(
+    outbox: &dyn Outbox,
+    options: &SinkOptions,
+    alert: AlertId,
+    at: Cursor,
+) -> Result<Option<Telling>, Fault> {
+    let mut before = None;
+    for change in outbox.history(alert)? {
+        if Cursor::of(&change) < at {
+            before = Some(change.record);
+            continue;
+        }
+        if Cursor::of(&change) > at {
+            break;
+        }
+        let Some(kind) = options.word(outbox, &change)? else {
+            return Ok(None);
+        };
+        let mut swallowed = Vec::new();
+        for other in options.row(&change).supersedes {
+            swallowed.extend(outbox.record(other)?);
+        }
+        return Ok(Some(Telling {
+            change,
+            kind,
+            before,
+            swallowed,
+        }));
+    }
+    Ok(None)
+}
+
+/// Asks the ledger on a thread that may wait.
+pub(crate) async fn blocking<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let answer = tokio::task::spawn_blocking(ask).await;
+    answer.unwrap_or_else(|error| {
+        Err(Fault {
+            message: error.to_string(),
+        })
+    })
+}
