@@ -350,11 +350,16 @@ impl Decoder {
                 tenant,
                 source,
                 time,
-            } => out.observations.push(Observation::Heartbeat {
-                tenant: TenantKey::of(&[tenant.as_bytes()]),
-                source: weir_schema::journal::source_key(tenant, source),
-                time: *time,
-            }),
+            } => {
+                let source = weir_schema::journal::source_key(tenant, source);
+                let tenant = TenantKey::of(&[tenant.as_bytes()]);
+                out.sources.push(SourceNote::Heartbeat { tenant, source });
+                out.observations.push(Observation::Heartbeat {
+                    tenant,
+                    source,
+                    time: *time,
+                });
+            }
             Control::Finish => out.observations.push(Observation::Finish),
             // What they change is in the book; where sinks stand bears on no result.
             Control::Delivered(_)

@@ -37,6 +37,11 @@ pub enum SourceNote {
     /// A server began to listen.
     Start(ReceiveTime),
     Now(ReceiveTime),
+    /// A source said that it has nothing to tell: it is not silent.
+    Heartbeat {
+        tenant: TenantKey,
+        source: SourceKey,
+    },
     Heard(SourceHeard),
 }
 
@@ -136,6 +141,7 @@ impl Sources {
                 SourceNote::Bounds(bounds) => self.rebound(bounds, &mut said),
                 SourceNote::Start(at) => self.start(at),
                 SourceNote::Now(now) => self.now = self.now.max(now),
+                SourceNote::Heartbeat { tenant, source } => self.beat(tenant, source, &mut said),
                 SourceNote::Heard(heard) => self.hear(&heard, &mut said),
             }
         }
@@ -198,6 +204,15 @@ impl Sources {
             tenant.furthest = tenant.furthest.max(Some(heard.newest.time));
         }
         source.hear(heard, &self.bounds, tenant.furthest, said);
+    }
+
+    fn beat(&mut self, tenant: TenantKey, source: SourceKey, said: &mut Vec<SourceSaid>) {
+        let now = self.now;
+        let tenant = self.tenants.get_mut(&tenant);
+        if let Some(source) = tenant.and_then(|tenant| tenant.sources.get_mut(&source)) {
+            source.last_heard = source.last_heard.max(now);
+            source.retract(Trouble::Silent, Cause::Clock(now), said);
+        }
     }
 
     fn sweep(&mut self, said: &mut Vec<SourceSaid>) {

@@ -130,6 +130,27 @@ fn silence_counts_once_a_source_was_heard_as_long_and_while_someone_listens() {
 }
 
 #[test]
+fn a_heartbeat_is_a_sign_of_life() {
+    let mut play = Play::begin(BOUNDS);
+    play.hear(1, 0, 0, 1);
+    play.hear(1, 700, 700, 1);
+    let (tenant, source) = (TENANT, SourceKey(1));
+    let beat = |now| {
+        vec![
+            SourceNote::Heartbeat { tenant, source },
+            SourceNote::Now(at(now)),
+        ]
+    };
+    play.epoch(beat(1_200));
+    play.tick(1_301);
+    assert!(play.stands().is_empty());
+    play.tick(1_801);
+    assert_eq!(play.stands(), ["silent"]);
+    play.epoch(beat(1_900));
+    assert!(play.stands().is_empty());
+}
+
+#[test]
 fn a_source_lags_behind_the_furthest_of_its_tenant() {
     let mut play = Play::begin(BOUNDS);
     for now in (10_000..10_040).step_by(10) {
