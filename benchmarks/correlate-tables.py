@@ -30,6 +30,8 @@ def main():
         plain = {"type": name, "timespan_s": 300, "stream": "skewed", "horizon_s": None}
         small, large = those(epoch=1000, **plain), those(epoch=10000, **plain)
         hot = those(type=name, stream="hot")
+        if not (small and large and hot):
+            continue
         late = median(run["epoch_ms_p99"] for run in small)
         print(f"| {name} | {span(small)} | {span(large)} | {late:.1f} ms | {span(hot)} |")
 
