@@ -360,6 +360,36 @@ fn a_consumer_that_never_answers_costs_bounded_space() {
 }
 
 #[test]
+fn a_consumer_that_is_down_for_two_hours_misses_nothing() {
+    // As configuration has it where it says nothing.
+    let patience = Patience {
+        retry_max: Span::seconds(300),
+        tries_max: 100,
+        age_max: Span::seconds(24 * 3_600),
+        ..PATIENCE
+    };
+    let moves: Vec<Move> = (0..3_000).map(|n| (n % 1_000, 2, false)).collect();
+    let mut world = world(&moves);
+    world.desk = Desk::begin(Cursor::START, patience);
+    let (mut tries, end) = (0, ReceiveTime(0).plus(Span::seconds(2 * 3_600)));
+    while world.now < end {
+        while world.read() {}
+        if world.begin() {
+            world.end(0, false, false, false, 0.5);
+            tries += 1;
+        } else if let Some(due) = world.desk.due(world.now) {
+            world.now = due;
+        }
+    }
+    assert!(world.desk.dead().is_empty());
+    // Of each alert that it may hold some forty times in two hours: no storm.
+    assert!(tries < ALERTS_MAX * 60, "{tries}");
+    world.settle();
+    assert_eq!(world.consumer.believed.len(), 1_000);
+    assert!(world.consumer.seen.values().all(|newest| *newest == 3));
+}
+
+#[test]
 fn delays_double_up_to_the_longest_and_are_spread() {
     let table = [
         (1, 0.0, 500),
