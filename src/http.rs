@@ -1,4 +1,4 @@
-//! Asks a server of ours over HTTP: one request without a body, one answer, nothing more.
+//! Asks a server of ours over HTTP: one request, one answer, nothing more.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -26,18 +26,18 @@ pub struct Answer {
 
 /// Asks for `path` at `url` (`http://HOST:PORT`) with the token.
 pub fn get(url: &str, path: &str, token: &str) -> Result<Answer> {
-    ask("GET", url, path, token)
+    ask("GET", url, path, token, &[])
 }
 
 /// Asks for something to be done.
 pub fn post(url: &str, path: &str, token: &str) -> Result<Answer> {
-    ask("POST", url, path, token)
+    ask("POST", url, path, token, &[])
 }
 
 /// Asks for what comes as a stream: the connection behind the first line of the answer, and its
 /// status. It is read until its other end is silent for longer than a stream may be.
 pub fn open(url: &str, path: &str, token: &str) -> Result<(TcpStream, u16)> {
-    let mut stream = begin("GET", url, path, token)?;
+    let mut stream = begin("GET", url, path, token, &[])?;
     stream.set_read_timeout(Some(STREAM_PATIENCE))?;
     let mut line = Vec::new();
     // Byte by byte, so that nothing behind it is taken.
@@ -57,8 +57,9 @@ pub fn open(url: &str, path: &str, token: &str) -> Result<(TcpStream, u16)> {
     Ok((stream, status))
 }
 
-fn ask(method: &str, url: &str, path: &str, token: &str) -> Result<Answer> {
-    let stream = begin(method, url, path, token)?;
+/// Asks with a body.
+pub fn ask(method: &str, url: &str, path: &str, token: &str, body: &[u8]) -> Result<Answer> {
+    let stream = begin(method, url, path, token, body)?;
     let mut bytes = Vec::new();
     let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
     read.with_context(|| format!("cannot read the answer of {url}"))?;
@@ -66,7 +67,7 @@ fn ask(method: &str, url: &str, path: &str, token: &str) -> Result<Answer> {
 }
 
 /// Connects, and sends the request.
-fn begin(method: &str, url: &str, path: &str, token: &str) -> Result<TcpStream> {
+fn begin(method: &str, url: &str, path: &str, token: &str, body: &[u8]) -> Result<TcpStream> {
     let host = url
         .strip_prefix("http://")
         .map(|host| host.trim_end_matches('/'));
@@ -84,10 +85,12 @@ fn begin(method: &str, url: &str, path: &str, token: &str) -> Result<TcpStream> 
     })?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\
-         Accept: application/json\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+         Accept: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
     );
     stream
         .write_all(request.as_bytes())
+        .and_then(|()| stream.write_all(body))
         .with_context(|| format!("cannot ask {url}"))?;
     Ok(stream)
 }

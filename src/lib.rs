@@ -44,4 +44,6 @@ pub mod explain_alert;
 mod http;
 pub mod send;
 pub mod sinks;
+pub mod trials;
 pub mod verify;
+pub mod what_if;

@@ -18,6 +18,7 @@ mod places;
 
 mod print;
 
+pub mod what_if;
 
 use std::collections::BTreeMap;
 use std::io::BufWriter;

@@ -41,6 +41,8 @@ pub struct WhatIf {
     pub shadows: Vec<Shadow>,
     /// Rules of which a change ends the what-if.
     bears_on: BTreeSet<RuleId>,
+    /// Whether some plan of it hears others, or is heard by them.
+    chained: bool,
 }
 
 /// A plan as it would be.
@@ -117,6 +119,7 @@ impl RuleBook {
             net: Vec::new(),
             shadows: Vec::new(),
             bears_on,
+            chained: false,
         };
         for plan in mentioned {
             found.compare(id, plan, (now.get(&plan), then.get(&plan)), before);
@@ -162,6 +165,10 @@ impl RuleBook {
             return refuse(format!(
                 "{message}: what-ifs of these are not supported yet"
             ));
+        }
+        if what_if.chained {
+            let told = "it changes correlations that read correlations, which cannot be tried yet";
+            return refuse(told.to_owned());
         }
         if what_if.needs_journal() && !from_journal {
             return refuse("what it asks for is not held: it needs the journal".to_owned());
@@ -234,6 +241,8 @@ impl WhatIf {
             plan: then.plan.clone(),
             backfill: grows || now.is_none(),
         });
+        let heard = matches!(then.plan.hearer, Hearer::Plan(_));
+        self.chained |= then.plan.chain.stage > 0 || heard;
         let mut live = LivePlan::clone(then);
         live.plan.id = PlanId::of(&[b"what-if", &id.0.to_le_bytes(), &plan.0.to_le_bytes()]);
         live.plan.hearer = Hearer::WhatIf(id);

@@ -14,6 +14,7 @@ pub mod manage;
 pub mod watch;
 pub mod what_if;
 
+mod change;
 mod lint;
 mod list;
 
@@ -52,6 +53,13 @@ enum Verb {
     List(list::ListArgs),
     Test(test::TestArgs),
     Coverage(coverage::CoverageArgs),
+    Add(change::AddArgs),
+    /// Take a rule of a running server back, with all of its alerts.
+    Remove(change::OneArgs),
+    /// Stop a rule of a running server from now on; what it said stands.
+    Disable(change::OneArgs),
+    /// Run a rule again that was disabled or removed.
+    Enable(change::OneArgs),
 }
 
 /// Runs the verb; 65 where rules are bad.
@@ -65,6 +73,10 @@ pub fn rules(args: &RulesArgs) -> Result<ExitCode> {
         Verb::List(args) => list::list(args, &detection),
         Verb::Test(args) => test::test(args, &detection),
         Verb::Coverage(args) => coverage::coverage(args, &detection),
+        Verb::Add(args) => change::add(args),
+        Verb::Remove(args) => change::remove(args),
+        Verb::Disable(args) => change::disable(args),
+        Verb::Enable(args) => change::enable(args),
     }
 }
 

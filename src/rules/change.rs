@@ -1,0 +1,137 @@
+//! `weir rules add`, `remove`, `disable`, `enable`: changes the rules of a running server.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::observe::shown;
+use crate::rules::answer;
+use crate::what_if::{answered, encoded, progress, texts};
+use crate::{http, token};
+
+/// How often the server is asked how far it is.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// A backfill begins with the next epoch, and one is sealed every second at the latest.
+const BEGINS_WITHIN: u32 = 10;
+
+/// Where a running server is.
+#[derive(Debug, clap::Args)]
+pub struct ServerArgs {
+    /// Address of the server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8514")]
+    url: String,
+    /// The server's data folder, for its token.
+    #[arg(long, value_name = "DIR", default_value = "weir-data")]
+    data_dir: PathBuf,
+}
+
+/// Adds rules to a running server, or replaces those of the same ids: all of them, or none.
+#[derive(Debug, clap::Args)]
+pub struct AddArgs {
+    #[arg(value_name = "RULE", required = true)]
+    files: Vec<PathBuf>,
+    /// How far back new rules see events, such as `24h`; else from now on. What lies before the
+    /// settled line, `time.horizon` behind, is not evaluated.
+    #[arg(long, value_name = "SPAN")]
+    backfill: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Changes one rule of a running server.
+#[derive(Debug, clap::Args)]
+pub struct OneArgs {
+    #[arg(value_name = "ID")]
+    rule: String,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+impl ServerArgs {
+    fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<Value> {
+        let token = token::read(&self.data_dir.join("token"))
+            .context("the server's token is needed; name its data folder with --data-dir")?;
+        let path = format!("/api/v1/rules{path}");
+        answered(http::ask(method, &self.url, &path, &token, body)?)
+    }
+}
+
+/// Puts rules in place, and tells how far the past is read again for them.
+pub fn add(args: &AddArgs) -> Result<ExitCode> {
+    let text = texts(&args.files)?;
+    let backfill = args.backfill.iter();
+    let backfill: String = backfill
+        .map(|span| format!("&backfill={}", encoded(span)))
+        .collect();
+    let path = format!("?origin=weir%20rules%20add{backfill}");
+    let done = args.server.ask("PUT", &path, text.as_bytes())?;
+    for rule in done["rules"].as_array().into_iter().flatten() {
+        let word = |key: &str| shown(rule[key].as_str().unwrap_or_default());
+        answer(&format!(
+            "added {} ({}), for events since {}",
+            word("id"),
+            word("title"),
+            word("since").replace(".000000000", "")
+        ))?;
+    }
+    if args.backfill.is_some() {
+        follow(&args.server)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until the past has been read again, and says how much it was.
+fn follow(server: &ServerArgs) -> Result<()> {
+    let terminal = std::io::stderr().is_terminal();
+    let mut last = Value::Null;
+    let mut looks = 0;
+    loop {
+        let now = server.ask("GET", "", &[])?["backfill"].take();
+        if now.is_null() && (!last.is_null() || looks >= BEGINS_WITHIN) {
+            break;
+        }
+        if terminal && !now.is_null() {
+            eprint!("\r{}\x1b[K", progress(&now));
+        }
+        if !now.is_null() {
+            last = now;
+        }
+        looks += 1;
+        std::thread::sleep(ASK_EVERY);
+    }
+    if terminal {
+        eprint!("\r\x1b[K");
+    }
+    answer(match last {
+        Value::Null => "the past was read again",
+        _ => "the past was read again, and the rules live on",
+    })?;
+    Ok(())
+}
+
+/// Takes a rule back with all of its alerts.
+pub fn remove(args: &OneArgs) -> Result<ExitCode> {
+    one(args, "DELETE", "", "removed, with all that it said")
+}
+
+/// Stops a rule from now on.
+pub fn disable(args: &OneArgs) -> Result<ExitCode> {
+    one(args, "POST", "/disable", "disabled; what it said stands")
+}
+
+/// Runs a rule again that was disabled or removed.
+pub fn enable(args: &OneArgs) -> Result<ExitCode> {
+    one(args, "POST", "/enable", "enabled")
+}
+
+fn one(args: &OneArgs, method: &str, path: &str, done: &str) -> Result<ExitCode> {
+    let path = format!("/{}{path}", encoded(&args.rule));
+    args.server.ask(method, &path, &[])?;
+    answer(&format!("{}: {done}", shown(&args.rule)))?;
+    Ok(ExitCode::SUCCESS)
+}
