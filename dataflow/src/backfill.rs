@@ -41,7 +41,10 @@ impl Backfilling {
     }
 
     pub(crate) fn begin(&self, epoch: Epoch, batches: usize) {
-        self.set((batches > 0).then(|| Backfill {
+        if batches == 0 {
+            return; // One of an earlier epoch may be under way.
+        }
+        self.set(Some(Backfill {
             epoch,
             batches: 0,
             batches_total: batches as u64,
