@@ -68,7 +68,7 @@ const WAYS: [Way; 5] = [
 ];
 
 /// How the engines are asked in the experiment on order.
-const SKEW_WAYS: [(&str, &str, &[&str]); 5] = [
+const SKEW_WAYS: [(&str, &str, &[&str]); 4] = [
     (
         "bytewax",
         "every 10 s, waits 60 s",
@@ -88,11 +88,6 @@ const SKEW_WAYS: [(&str, &str, &[&str]); 5] = [
         "pathway",
         "every 10 s, keeps all",
         &["--hop", "10", "--commit", "100"],
-    ),
-    (
-        "pathway",
-        "trailing, keeps all",
-        &["--hop", "1", "--commit", "100", "--trailing"],
     ),
 ];
 
