@@ -1,0 +1,226 @@
+//! rsyslog's own omrelp loses no line, whoever of the two is killed or restarted in between.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::outside::{Daemon, find, rsyslog_module};
+use support::pki::Authority;
+use support::{Weir, config_with_streams, lasting_port, skipped, until};
+use weir_schema::Transport;
+
+/// Lines of a run; each has a number.
+const LINES: usize = 24_000;
+
+/// Parts in which they are written; between two of them someone is killed or restarted.
+const PARTS: usize = 4;
+
+struct Sender {
+    program: PathBuf,
+    folder: PathBuf,
+    input: File,
+    written: usize,
+}
+
+impl Sender {
+    fn new(program: PathBuf, folder: &Path, port: u16, more: &str) -> Self {
+        // By default it waits 10 ms for its queues to come to rest, and cancels what it is about.
+        let patience = "queue.timeoutShutdown=\"10000\" queue.timeoutActionCompletion=\"10000\"";
+        let text = format!(
+            "global(workDirectory=\"{0}\")\n\
+             module(load=\"imfile\")\nmodule(load=\"omrelp\")\n\
+             input(type=\"imfile\" File=\"{0}/in.log\" Tag=\"shop:\" PersistStateInterval=\"100\")\n\
+             template(name=\"line\" type=\"string\" string=\"<%PRI%>%TIMESTAMP:::date-rfc3339% h \
+             %syslogtag%%msg%\")\n\
+             action(type=\"omrelp\" target=\"127.0.0.1\" port=\"{port}\" template=\"line\" \
+             action.resumeRetryCount=\"-1\" action.resumeInterval=\"1\" queue.type=\"LinkedList\" \
+             queue.filename=\"relp\" queue.saveOnShutdown=\"on\" {patience} {more})\n\
+             main_queue(queue.type=\"LinkedList\" {patience})\n",
+            folder.display()
+        );
+        std::fs::write(folder.join("rsyslog.conf"), text).expect("it can be written");
+        let mut input = OpenOptions::new();
+        input.create(true).append(true);
+        Self {
+            program,
+            folder: folder.to_owned(),
+            input: input.open(folder.join("in.log")).expect("a file"),
+            written: 0,
+        }
+    }
+
+    fn start(&self) -> Daemon {
+        let mut command = Command::new(&self.program);
+        command.arg("-n");
+        command.arg("-f").arg(self.folder.join("rsyslog.conf"));
+        command.arg("-i").arg(self.folder.join("pid"));
+        Daemon::start(&mut command)
+    }
+
+    /// Writes the next part of all lines.
+    fn write(&mut self) {
+        let mut text = String::new();
+        for _ in 0..LINES / PARTS {
+            text.push_str(&format!("line {:06} Grüße, \"quoted\"\n", self.written));
+            self.written += 1;
+        }
+        self.input
+            .write_all(text.as_bytes())
+            .expect("it can be written");
+    }
+}
+
+/// Numbers of the lines in a journal, and how many frames there are.
+fn journaled(data: &Path) -> (BTreeSet<usize>, usize) {
+    let frames = support::frames(data, Transport::Relp);
+    let numbers = frames.iter().map(|frame| {
+        let text = std::str::from_utf8(frame).expect("it is text");
+        let rest = text
+            .split("line ")
+            .nth(1)
+            .expect("every line has its number");
+        assert!(rest.ends_with("Grüße, \"quoted\""), "whole: {text:?}");
+        rest[..6].parse().expect("a number")
+    });
+    (numbers.collect(), frames.len())
+}
+
+/// One client of our own: what it was told is on the disk is there after a kill.
+#[test]
+fn what_was_answered_is_journaled_whenever_the_server_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut answered_in_all = 0;
+    for life in 1..=4_usize {
+        let data = folder.path().join(life.to_string());
+        let weir = Weir::start(&data, &config_with_streams(0, "", ""));
+        let mut stream = TcpStream::connect(weir.relp).expect("the port is open");
+        let mut answers = BufReader::new(stream.try_clone().expect("a second handle"));
+        let offers = "relp_version=0\ncommands=syslog";
+        write!(stream, "1 open {} {offers}\n", offers.len()).expect("it is read");
+        let answered = std::thread::spawn(move || {
+            let (mut answered, mut line) = (BTreeSet::new(), String::new());
+            while answers.read_line(&mut line).is_ok_and(|length| length > 0) {
+                if let Some(number) = line.strip_suffix(" rsp 6 200 OK\n") {
+                    answered.insert(number.parse::<usize>().expect("a number"));
+                }
+                line.clear();
+            }
+            answered
+        });
+        let sending = std::thread::spawn(move || {
+            for number in 2.. {
+                let text = format!("<13>line {number:06} Grüße, \"quoted\"");
+                let frame = format!("{number} syslog {} {text}\n", text.len());
+                if stream.write_all(frame.as_bytes()).is_err() {
+                    return; // It was killed.
+                }
+            }
+        });
+        weir.await_metric(JOURNALED, "relp:", 3_000 * life as u64);
+        weir.kill();
+        sending.join().expect("it ends");
+        let answered = answered.join().expect("it ends");
+        let (there, _) = journaled(&data);
+        let lost: Vec<_> = answered.difference(&there).collect();
+        assert!(lost.is_empty(), "answered and not journaled: {lost:?}");
+        assert!(!answered.is_empty());
+        answered_in_all += answered.len();
+    }
+    println!("{answered_in_all} lines answered before four kills, all journaled");
+}
+
+const JOURNALED: &str = "weir_source_journaled_total";
+
+#[test]
+fn omrelp_loses_no_line_through_kills_and_restarts_of_either_side() {
+    let name = "omrelp_loses_no_line_through_kills_and_restarts_of_either_side";
+    let (Some(rsyslogd), true) = (find("rsyslogd"), rsyslog_module("omrelp")) else {
+        return skipped(name, "rsyslogd with omrelp");
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let port = lasting_port();
+    let config = config_with_streams(port, "", "");
+    let mut sender = Sender::new(rsyslogd, folder.path(), port, "");
+
+    let all_of = |weir: &Weir, written: usize, before: usize| {
+        weir.await_metric(JOURNALED, "relp:", (written - before) as u64);
+    };
+
+    // The server is killed while lines flow, and begun again while more are written.
+    let weir = Weir::start(&data, &config);
+    sender.write();
+    let rsyslog = sender.start();
+    weir.await_metric(JOURNALED, "relp:", 1_000);
+    weir.kill();
+    let (there, _) = journaled(&data);
+    sender.write();
+    let weir = Weir::start(&data, &config);
+    all_of(&weir, sender.written, there.len());
+    // The sender is restarted; what was written meanwhile it sends then. So is the server.
+    rsyslog.stop();
+    sender.write();
+    let rsyslog = sender.start();
+    weir.await_metric(JOURNALED, "relp:", (LINES * 3 / PARTS - there.len()) as u64);
+    weir.stop();
+    let (mut there, mut frames) = journaled(&data);
+    sender.write();
+    // Until all is there: lines that come twice make a count alone say too little.
+    while there.len() < LINES {
+        let weir = Weir::start(&data, &config);
+        all_of(&weir, LINES, there.len());
+        weir.stop();
+        (there, frames) = journaled(&data);
+    }
+    rsyslog.stop();
+    assert_eq!(there, (0..LINES).collect(), "every line, and no other");
+    let twice = frames - there.len();
+    println!(
+        "omrelp: {LINES} sent, {} journaled, {twice} of them twice",
+        there.len()
+    );
+}
+
+#[test]
+fn omrelp_speaks_within_tls_and_is_known_by_its_certificate() {
+    let name = "omrelp_speaks_within_tls_and_is_known_by_its_certificate";
+    let (Some(rsyslogd), true) = (find("rsyslogd"), rsyslog_module("omrelp")) else {
+        return skipped(name, "rsyslogd with omrelp");
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let authority = Authority::new(folder.path(), "authority");
+    let server = authority.issue("localhost");
+    let client = authority.issue("shop1.example.com");
+    let tls = format!(
+        "{}client_ca = {:?}\nrelp = true\n",
+        server.keys(),
+        authority.file.display().to_string()
+    );
+    let weir = Weir::start(&data, &config_with_streams(0, &tls, ""));
+    let more = format!(
+        "tls=\"on\" tls.caCert=\"{}\" tls.myCert=\"{}\" tls.myPrivKey=\"{}\" \
+         tls.authMode=\"name\" tls.permittedPeer=[\"localhost\"]",
+        authority.file.display(),
+        client.certificate.display(),
+        client.key.display()
+    );
+    let mut sender = Sender::new(rsyslogd, folder.path(), weir.relp.port(), &more);
+    sender.write();
+    let rsyslog = sender.start();
+    let part = LINES / PARTS;
+    until(&format!("omrelp delivers: {}", rsyslog.said.text()), || {
+        let count = weir.metric(JOURNALED, "relp:shop1.example.com");
+        (count >= part as f64).then_some(())
+    });
+    rsyslog.stop();
+    weir.stop();
+    let (there, frames) = journaled(&data);
+    assert_eq!((there.len(), frames), (part, part), "each once");
+    println!("omrelp within TLS: {part} sent, {frames} journaled");
+}
