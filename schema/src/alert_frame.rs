@@ -222,7 +222,7 @@ mod tests {
             let text = builder.create_string("text");
             let table = builder.start_table();
             builder.push_slot::<u64>(AlertChange::VT_EPOCH, 7, 0);
-            builder.push_slot_always(AlertChange::VT_ALERT, &Id::new(3, 4));
+            builder.push_slot_always(AlertChange::VT_ALERT, Id::new(3, 4));
             builder.push_slot_always(AlertChange::VT_RULE, text);
             if later {
                 builder.push_slot_always(AlertChange::VT_KIND, 200_u8);
