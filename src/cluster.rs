@@ -69,8 +69,8 @@ pub fn join(config: &Config, dir: &Path, sealed: Epoch) -> Result<Option<Member>
     Ok(Some(member))
 }
 
-/// Which process of how many the data folder is of.
-fn known_place(dir: &Path) -> Result<Option<(usize, usize)>> {
+/// Which process of how many the data folder is of; `None` for a server by itself.
+pub fn known_place(dir: &Path) -> Result<Option<(usize, usize)>> {
     let path = dir.join(PLACE);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,

@@ -15,7 +15,12 @@ use crate::{builtin, cluster, topology};
 /// Runs the server until it is told to stop.
 pub fn run(args: &ServerArgs) -> Result<ExitCode> {
     let config = load(args)?;
-    let rules = wanted_rules(&config)?;
+    // Rules are those of the process that leads.
+    let rules = if config.cluster.follows() {
+        Vec::new()
+    } else {
+        wanted_rules(&config)?
+    };
     actix_rt::System::new().block_on(async move {
         let server = topology::start(&config, rules, Some(Printer::start()?)).await?;
         let at = &server.addresses;

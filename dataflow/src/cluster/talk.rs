@@ -1,6 +1,7 @@
 //! What process 0 and each of the others tell each other: how far they have sealed, and passed.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -181,9 +182,18 @@ fn hear(talk: &Weak<Talk>, process: usize, mut stream: TcpStream, pace: &dyn Pac
         match word.map(|word| talk.take(word)) {
             Ok(Ok(())) => pace.wake(),
             Ok(Err(why)) => return talk.loss.tell(process, &why),
+            Err(error) if is_silence(&error) => {
+                let silence = SILENCE.as_secs();
+                let why = format!("it has not said a word for {silence} s");
+                return talk.loss.tell(process, &why);
+            }
             Err(error) => return talk.loss.tell(process, &error),
         }
     }
+}
+
+fn is_silence(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Starts a thread that ends by itself.
