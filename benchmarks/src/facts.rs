@@ -172,6 +172,12 @@ impl FactStream {
         self
     }
 
+    /// The same stream, for another rule than [`count_plan`].
+    #[must_use]
+    pub fn for_plan(self, plan: &Plan) -> Self {
+        self.for_plans(std::slice::from_ref(plan))
+    }
+
     /// The same stream, for other rules than [`count_plan`], of one kind: each group is of one.
     #[must_use]
     pub fn for_plans(mut self, plans: &[Plan]) -> Self {
