@@ -415,7 +415,8 @@ fn is_path(text: &str) -> bool {
 
 #[test]
 fn every_key_of_the_configuration_is_documented() {
-    let parts = ["mod", "listen", "tls", "respond"].map(|part| read(&format!("src/config/{part}.rs")));
+    let parts =
+        ["mod", "listen", "tls", "respond"].map(|part| read(&format!("src/config/{part}.rs")));
     let config = parts.concat();
     let page = read("docs/configuration.md");
     let example = read("examples/weir.toml");

@@ -269,7 +269,7 @@ fn a_hundred_what_ifs_change_nothing_that_is_said() {
         let mut rng = StdRng::seed_from_u64(3);
         for step in 0..70 {
             world.events(&mut rng, START + 6 * step);
-            if step >= 25 && step < 65 {
+            if (25..65).contains(&step) {
                 let back = Span::seconds(if step % 2 == 0 { 0 } else { 120 });
                 let since = world.watermark().minus(back);
                 let some = (0..3).map(|n| 3 * step as usize + n);

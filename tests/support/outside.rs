@@ -20,8 +20,13 @@ pub fn find(name: &str) -> Option<PathBuf> {
 
 /// Whether rsyslog has a module, wherever this machine keeps them.
 pub fn rsyslog_module(name: &str) -> bool {
-    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    let folders = folders.map(|folder| folder.path()).chain(["/usr/lib".into()]);
+    let folders = std::fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let folders = folders
+        .map(|folder| folder.path())
+        .chain(["/usr/lib".into()]);
     let mut files = folders.map(|folder| folder.join("rsyslog").join(format!("{name}.so")));
     files.any(|file| file.is_file())
 }

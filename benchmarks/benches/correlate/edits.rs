@@ -2,7 +2,7 @@
 //! with its threads, to the commit that says what changed. Journal and ledger are in memory.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,7 @@ impl Ledger for Alerts {
 }
 
 /// Tells of each epoch how many alerts were raised, revised or retracted in it.
-struct Ear(Sender<(Epoch, usize)>);
+struct Ear(SyncSender<(Epoch, usize)>);
 
 impl Observer for Ear {
     fn epoch(&mut self, report: &EpochReport<'_>) {
@@ -96,10 +96,13 @@ impl Observer for Ear {
     }
 }
 
+/// One epoch is given at a time, and its commit awaited; a what-if's tick may come between.
+const EPOCHS_WAITING: usize = 64;
+
 /// The running graph, and what it was given.
 struct Graph {
     host: Host,
-    journal: Sender<SealedEpoch>,
+    journal: SyncSender<SealedEpoch>,
     said: Receiver<(Epoch, usize)>,
     kept: Kept,
     epoch: u64,
@@ -108,8 +111,8 @@ struct Graph {
 
 impl Graph {
     fn start() -> Result<Self> {
-        let (journal, epochs) = channel();
-        let (ear, said) = channel();
+        let (journal, epochs) = sync_channel(EPOCHS_WAITING);
+        let (ear, said) = sync_channel(EPOCHS_WAITING);
         let kept = Kept::default();
         let options = HostOptions {
             workers: 1,

@@ -63,7 +63,7 @@ fn no_collector_but_health_takes_anything_without_the_token() {
     for (method, path) in COLLECTOR_ROUTES {
         let told = manual.contains(&format!("`{method} {path}`"));
         assert!(told, "docs/collectors.md does not tell of {method} {path}");
-        let path = path.replace('{', "").replace('}', "");
+        let path = path.replace(['{', '}'], "");
         let line = format!("{method} {path}");
         for headers in [
             &[][..],
