@@ -101,7 +101,7 @@ fn what_was_answered_is_journaled_whenever_the_server_is_killed() {
         let mut stream = TcpStream::connect(weir.relp).expect("the port is open");
         let mut answers = BufReader::new(stream.try_clone().expect("a second handle"));
         let offers = "relp_version=0\ncommands=syslog";
-        write!(stream, "1 open {} {offers}\n", offers.len()).expect("it is read");
+        writeln!(stream, "1 open {} {offers}", offers.len()).expect("it is read");
         let answered = std::thread::spawn(move || {
             let (mut answered, mut line) = (BTreeSet::new(), String::new());
             while answers.read_line(&mut line).is_ok_and(|length| length > 0) {
