@@ -83,6 +83,10 @@ struct Owed {
     tries: u32,
     due: ReceiveTime,
     since: ReceiveTime,
+    /// It is due before its time, since another alert was taken.
+    hurried: bool,
+    /// It failed so: what is refused while others are taken waits its whole delay next.
+    patient: bool,
 }
 
 /// The state of one sink.
@@ -189,6 +193,8 @@ impl Desk {
             tries: 0,
             due,
             since,
+            hurried: false,
+            patient: false,
         });
         owed.rows.extend(rows);
     }
@@ -262,14 +268,15 @@ impl Desk {
             return;
         };
         (owed.under_way, owed.tries, owed.due, owed.since) = (false, 0, now, now);
+        (owed.hurried, owed.patient) = (false, false);
         let row = owed.rows.pop_front();
         if owed.rows.is_empty() {
             self.owed.remove(&alert);
         }
         // Who answers one may answer all.
-        self.owed
-            .values_mut()
-            .for_each(|owed| owed.due = owed.due.min(now));
+        let waiting = self.owed.values_mut();
+        let waiting = waiting.filter(|owed| !owed.under_way && !owed.patient && owed.due > now);
+        waiting.for_each(|owed| (owed.due, owed.hurried) = (now, true));
         let Some(row) = row else {
             return;
         };
@@ -316,6 +323,7 @@ impl Desk {
             return;
         };
         owed.under_way = false;
+        (owed.patient, owed.hurried) = (owed.hurried, false);
         owed.tries = owed.tries.saturating_add(1);
         let delay = self.patience.delay(owed.tries, jitter);
         let pause = failure.pause.unwrap_or(Span(0)).min(PAUSE_MAX);
@@ -388,7 +396,9 @@ impl Desk {
     /// Lets a stopped sink go on, and everything be tried at once.
     pub fn go_on(&mut self, now: ReceiveTime) {
         (self.stopped, self.pause_until) = (None, now);
-        self.owed.values_mut().for_each(|owed| owed.due = now);
+        for owed in self.owed.values_mut() {
+            (owed.due, owed.hurried, owed.patient) = (now, false, false);
+        }
     }
 
     /// What the journal has to be told, `None` where it knows. Once it is durable, [`Self::keep`]

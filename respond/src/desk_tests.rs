@@ -338,6 +338,29 @@ fn one_alert_that_fails_does_not_hold_up_another() {
 }
 
 #[test]
+fn an_alert_that_is_refused_among_others_that_are_taken_is_not_given_up_early() {
+    let mut world = world(&(0..2_000).map(|n| (n, 2, false)).collect::<Vec<Move>>());
+    let patience = Patience {
+        retry_max: Span::seconds(300),
+        tries_max: 100,
+        ..PATIENCE
+    };
+    world.desk = Desk::begin(Cursor::START, patience);
+    let (bad, mut tries) = (AlertId([0, 0]), 0);
+    // A hundred are taken a second, for twenty seconds.
+    while world.read() {
+        while world.begin() {
+            let is_bad = world.under_way[0].0 == bad;
+            tries += u32::from(is_bad);
+            world.end(0, !is_bad, !is_bad, false, 0.5);
+        }
+        world.now = world.now.plus(Span(Span::SECOND.0 / 100));
+    }
+    assert!((2..=12).contains(&tries), "{tries}");
+    assert!(world.desk.dead().is_empty());
+}
+
+#[test]
 fn a_consumer_that_never_answers_costs_bounded_space() {
     let moves: Vec<Move> = (0..5_000).map(|n| (n % 2_000, 2, false)).collect();
     let mut world = world(&moves);

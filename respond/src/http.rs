@@ -1,5 +1,6 @@
 //! One POST over a connection of its own, to an address that was checked; nothing is followed.
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 use weir_schema::Span;
@@ -37,6 +39,7 @@ pub struct Endpoint {
     timeout: Duration,
     /// Sent with every request.
     headers: HeaderMap,
+    lookups: Lookups,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -158,6 +161,7 @@ impl Endpoint {
             reach,
             timeout,
             headers,
+            lookups: Lookups::default(),
         })
     }
 
@@ -169,13 +173,13 @@ impl Endpoint {
         self
     }
 
-    /// Scheme, host and path: a query may hold a secret.
+    /// Scheme, host and port: path and query are a secret with many who take webhooks.
     #[must_use]
     pub fn shown(&self) -> String {
-        let mut url = self.url.clone();
-        url.set_query(None);
-        url.set_fragment(None);
-        url.to_string()
+        let mut shown = self.url[..url::Position::AfterPort].to_owned();
+        let is_all = self.url.path() == "/" && self.url.query().is_none();
+        shown.push_str(if is_all { "/" } else { "/…" });
+        shown
     }
 
     /// Posts, and reads the answer. Any but 2xx is a fault.
@@ -187,7 +191,7 @@ impl Endpoint {
     }
 
     async fn exchange(&self, post: Post) -> Result<(), Fault> {
-        let stream = connect(&self.url, self.reach).await?;
+        let stream = connect(&self.url, self.reach, &self.lookups).await?;
         match &self.tls {
             None => self.over(stream, post).await,
             Some((connector, name)) => {
@@ -214,6 +218,9 @@ impl Endpoint {
                 .await
                 .map_err(broken)?;
             let status = answer.status();
+            if status.is_success() {
+                return Ok(()); // However long its body takes, or whatever becomes of it.
+            }
             let pause = retry_after(answer.headers());
             // A body that is too long, or breaks off, says no more than the status does.
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
@@ -262,9 +269,39 @@ impl Endpoint {
     }
 }
 
+/// The lookups of one sink, one at a time. One that gets no answer holds its thread for as long as
+/// the system waits, whoever still wants it: so much a sink may cost the others, and no more.
+#[derive(Clone, Debug)]
+pub(crate) struct Lookups(Arc<Semaphore>);
+
+impl Default for Lookups {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl Lookups {
+    async fn look_up(&self, name: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        let turn = Arc::clone(&self.0).acquire_owned().await;
+        let turn = turn.map_err(std::io::Error::other)?;
+        let name = name.to_owned();
+        let looking = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            (name.as_str(), port)
+                .to_socket_addrs()
+                .map(Iterator::collect)
+        });
+        looking.await.map_err(std::io::Error::other)?
+    }
+}
+
 /// Connects to the first address of the host that answers, of those that may be connected to.
-pub(crate) async fn connect(url: &Url, reach: Reach) -> Result<TcpStream, Fault> {
-    let addresses = addresses(url, reach).await?;
+pub(crate) async fn connect(
+    url: &Url,
+    reach: Reach,
+    lookups: &Lookups,
+) -> Result<TcpStream, Fault> {
+    let addresses = addresses(url, reach, lookups).await?;
     let mut last = Fault::new(Reason::Address, "it has no address");
     for address in addresses.into_iter().take(ADDRESSES_MAX) {
         match TcpStream::connect(address).await {
@@ -279,7 +316,11 @@ pub(crate) async fn connect(url: &Url, reach: Reach) -> Result<TcpStream, Fault>
 }
 
 /// The addresses of a URL's host that may be connected to.
-pub(crate) async fn addresses(url: &Url, reach: Reach) -> Result<Vec<std::net::SocketAddr>, Fault> {
+pub(crate) async fn addresses(
+    url: &Url,
+    reach: Reach,
+    lookups: &Lookups,
+) -> Result<Vec<SocketAddr>, Fault> {
     let fault = |told: &dyn std::fmt::Display| Fault::new(Reason::Address, told);
     let port = url.port_or_known_default();
     let port = port.ok_or_else(|| fault(&"the URL names no port"))?;
@@ -287,8 +328,8 @@ pub(crate) async fn addresses(url: &Url, reach: Reach) -> Result<Vec<std::net::S
         Some(Host::Ipv4(v4)) => vec![(v4, port).into()],
         Some(Host::Ipv6(v6)) => vec![(v6, port).into()],
         Some(Host::Domain(name)) => {
-            let found = tokio::net::lookup_host((name, port)).await;
-            found.map_err(|error| fault(&error))?.collect()
+            let found = lookups.look_up(name, port).await;
+            found.map_err(|error| fault(&error))?
         }
         None => Vec::new(),
     };

@@ -63,11 +63,13 @@ fn addresses_with_what_does_not_belong_there_are_refused() {
         assert!(new(bad).is_err(), "{bad}");
     }
     let endpoint = new("http://x:8080/a/b?key=secret#c").expect("it is one");
-    assert_eq!(endpoint.shown(), "http://x:8080/a/b");
+    assert_eq!(endpoint.shown(), "http://x:8080/…");
     assert_eq!(
         format!("{endpoint:?}"),
-        "Endpoint { url: \"http://x:8080/a/b\", .. }"
+        "Endpoint { url: \"http://x:8080/…\", .. }"
     );
+    let endpoint = new("https://[::1]").expect("it is one");
+    assert_eq!(endpoint.shown(), "https://[::1]/");
 }
 
 /// Answers one request with 204, over TLS with this key.
@@ -88,6 +90,36 @@ async fn serve(listener: TcpListener, key: CertifiedKey<rcgen::KeyPair>) {
             let _ = stream.shutdown().await;
         }
     }
+}
+
+#[test]
+fn a_receipt_counts_whatever_its_body_does() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 4096]).await;
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+            let _ = stream.write_all(head).await;
+            let _ = ended.await; // The body never comes.
+        });
+        let url = format!("http://127.0.0.1:{port}/");
+        let (reach, timeout) = (Reach::Private, Duration::from_secs(5));
+        let endpoint = Endpoint::new(&url, reach, timeout, None, None).expect("it is one");
+        let post = Post {
+            content_type: "application/json",
+            headers: Vec::new(),
+            body: Bytes::from_static(b"{}"),
+        };
+        assert!(endpoint.post(post).await.is_ok());
+        drop(end);
+        server.await.expect("the server ends");
+    });
 }
 
 #[test]

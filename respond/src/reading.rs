@@ -1,5 +1,6 @@
 //! What a sink reads of the ledger: which changes it says, by which word, and all that is told with them.
 
+use tokio::sync::Semaphore;
 use weir_schema::said::{Cursor, Filter};
 use weir_schema::{AlertId, Change, ChangeKind};
 
@@ -10,6 +11,10 @@ use crate::ports::{Fault, Outbox};
 
 /// Rows of one read: at most some 5 KiB each.
 pub(crate) const ROWS_MAX: usize = 64;
+
+/// Threads of all sinks that may wait for the ledger.
+pub(crate) const READS_MAX: usize = 4;
+static READS: Semaphore = Semaphore::const_new(READS_MAX);
 
 impl SinkOptions {
     /// The word for a change, where this sink says it.
@@ -91,10 +96,13 @@ pub(crate) fn telling(
 pub(crate) async fn blocking<T: Send + 'static>(
     ask: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
-    let answer = tokio::task::spawn_blocking(ask).await;
-    answer.unwrap_or_else(|error| {
-        Err(Fault {
-            message: error.to_string(),
-        })
-    })
+    let fault = |error: &dyn std::fmt::Display| Fault {
+        message: error.to_string(),
+    };
+    let turn = READS.acquire().await.map_err(|error| fault(&error))?;
+    let answer = tokio::task::spawn_blocking(move || {
+        let _turn = turn; // Until the thread is free, whatever became of who asked.
+        ask()
+    });
+    answer.await.unwrap_or_else(|error| Err(fault(&error)))
 }

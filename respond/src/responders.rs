@@ -15,6 +15,7 @@ use crate::carrier::Carrier;
 use crate::desk::Dead;
 use crate::metrics::RespondMetrics;
 use crate::position::Position;
+use crate::reading::READS_MAX;
 use crate::task::{Order, Shown, Sink};
 use crate::{Ports, RespondError, SinkOptions};
 
@@ -23,8 +24,8 @@ pub const SINKS_MAX: usize = 32;
 
 /// What people asked of a sink and it has not answered.
 const ORDERS_MAX: usize = 16;
-/// Threads that may wait for the ledger.
-const BLOCKING_THREADS_MAX: usize = 4;
+/// Threads that may wait: for the ledger, and each sink for one name that is looked up.
+const BLOCKING_THREADS_MAX: usize = READS_MAX + SINKS_MAX;
 
 /// Before a sink tries again to begin.
 const BEGIN_PAUSE: Duration = Duration::from_secs(1);
@@ -186,7 +187,13 @@ async fn run(
         let (name, rng) = (options.name.clone(), StdRng::from_os_rng());
         let (ports, metrics) = (ports.clone(), metrics.clone());
         let news = ports.news.clone();
-        match Sink::begin(options, carrier, ports, metrics, &position, rng).await {
+        let begin = Sink::begin(options, carrier, ports, metrics, &position, rng);
+        let begun = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stop| *stop) => return,
+            begun = begin => begun,
+        };
+        match begun {
             Ok(sink) => return sink.run(orders, news, stopped).await,
             Err(fault) => tracing::warn!(sink = name, %fault, "a sink cannot begin yet"),
         }

@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::RespondError;
 use crate::guard::Reach;
-use crate::http::{self, Fault, Reason};
+use crate::http::{self, Fault, Lookups, Reason};
 
 /// A datagram is no longer: what receivers take at least, and networks carry in few pieces.
 const DATAGRAM_BYTES_MAX: usize = 8 << 10;
@@ -22,6 +22,7 @@ pub(crate) struct Syslog {
     reach: Reach,
     timeout: Duration,
     open: Mutex<Option<TcpStream>>,
+    lookups: Lookups,
 }
 
 impl Syslog {
@@ -42,6 +43,7 @@ impl Syslog {
             reach,
             timeout,
             open: Mutex::new(None),
+            lookups: Lookups::default(),
         })
     }
 
@@ -65,7 +67,7 @@ impl Syslog {
         // Taken out meanwhile: whatever is cut short here ends the connection, too.
         let mut stream = match open.take().filter(is_open) {
             Some(stream) => stream,
-            None => http::connect(&self.url, self.reach).await?,
+            None => http::connect(&self.url, self.reach, &self.lookups).await?,
         };
         let frame = format!("{} {message}", message.len());
         let broken = |error: std::io::Error| Fault::new(Reason::Protocol, error);
@@ -76,7 +78,7 @@ impl Syslog {
     }
 
     async fn send_datagram(&self, message: &str) -> Result<(), Fault> {
-        let addresses = http::addresses(&self.url, self.reach).await?;
+        let addresses = http::addresses(&self.url, self.reach, &self.lookups).await?;
         let Some(to) = addresses.first() else {
             return Err(Fault::new(Reason::Address, "it has no address"));
         };

@@ -76,6 +76,15 @@ struct Outcome {
     swallowed: Vec<AlertId>,
 }
 
+/// Waits; for no time at all it lets others have their turn.
+async fn rest(pause: Duration) {
+    if pause.is_zero() {
+        tokio::task::yield_now().await;
+    } else {
+        tokio::time::sleep(pause).await;
+    }
+}
+
 impl Sink {
     /// Begins where the journal says, or where configuration does.
     pub(crate) async fn begin(
@@ -136,17 +145,20 @@ impl Sink {
         while !*stopped.borrow() {
             // Marked as seen before the read: rows that come meanwhile wake us again.
             news.borrow_and_update();
-            let trouble = self.work(&mut under_way).await.err();
-            if let Some(fault) = &trouble {
-                let sink = &self.options.name;
-                tracing::warn!(%fault, sink, "a sink cannot go on; it tries again");
-            }
-            self.show();
-            let pause = if trouble.is_some() {
-                FAULT_PAUSE
-            } else {
-                self.pause()
+            let pause = match self.work(&mut under_way, &mut stopped).await {
+                // Between two reads, however many there are to come, all else has its turn.
+                Ok(true) => Duration::ZERO,
+                Ok(false) => self.pause(),
+                Err(fault) => {
+                    let sink = &self.options.name;
+                    tracing::warn!(%fault, sink, "a sink cannot go on; it tries again");
+                    FAULT_PAUSE
+                }
             };
+            self.show();
+            if *stopped.borrow() {
+                break;
+            }
             tokio::select! {
                 biased;
                 _ = stopped.changed() => break,
@@ -155,7 +167,7 @@ impl Sink {
                     self.end(alert, outcome);
                 }
                 changed = news.changed(), if !news_end => news_end = changed.is_err(),
-                () = tokio::time::sleep(pause) => {}
+                () = rest(pause) => {}
             }
         }
         let rest = async {
@@ -170,29 +182,35 @@ impl Sink {
         }
     }
 
-    async fn work(&mut self, under_way: &mut UnderWay) -> Result<(), Fault> {
+    /// Does what is due; true where there may be more to read at once.
+    async fn work(
+        &mut self,
+        under_way: &mut UnderWay,
+        stopped: &mut watch::Receiver<bool>,
+    ) -> Result<bool, Fault> {
         let now = self.ports.clock.now();
         if now >= self.keep_at {
             self.keep().await?;
         }
         if self.again_at.is_some_and(|at| at <= now) && under_way.is_empty() {
-            self.tell_again(now).await?;
-        }
-        loop {
-            let more = self.read().await?;
-            while under_way.len() < self.carrier.at_once() {
-                if let Some((alert, at)) = self.desk.next(self.ports.clock.now()) {
-                    under_way.push(self.tell(alert, at));
-                } else if self.desk.wants_keep() {
-                    self.keep().await?;
-                } else {
-                    break;
-                }
-            }
-            if !more {
-                return Ok(());
+            // It may be many requests to who is slow: what stops the sink does not wait for them.
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => return Ok(false),
+                told = self.tell_again(now) => told?,
             }
         }
+        let more = self.read().await?;
+        while under_way.len() < self.carrier.at_once() {
+            if let Some((alert, at)) = self.desk.next(self.ports.clock.now()) {
+                under_way.push(self.tell(alert, at));
+            } else if self.desk.wants_keep() {
+                self.keep().await?;
+            } else {
+                break;
+            }
+        }
+        Ok(more)
     }
 
     /// Takes rows of the outbox over; true where there may be more at once.
