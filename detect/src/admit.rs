@@ -40,12 +40,16 @@ pub(crate) fn admit(catalog: &Catalog, document: &Document, full: bool) -> Resul
     }
     match &document.body {
         Body::Correlation(correlation) => {
+            let mut rules = 0;
             for (at, member) in correlation.members.iter().enumerate() {
                 let itself = **member == **id || document.name.as_ref() == Some(member);
                 let entry = catalog.resolve(member).and_then(|id| catalog.rules.get(id));
                 let refusal = match entry {
                     _ if itself => Some(of_itself(member)),
-                    Some(entry) => chain::refusal(catalog, (id, correlation), (member, entry)),
+                    Some(entry) => {
+                        let asked = ((&**id, correlation), (member.as_str(), entry));
+                        chain::refusal(catalog, asked.0, asked.1, &mut rules)
+                    }
                     None => None,
                 };
                 if let Some(refusal) = refusal {

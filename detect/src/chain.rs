@@ -172,11 +172,13 @@ fn unheard(outer: &Correlation, inner: &Correlation) -> Option<&'static str> {
     }
 }
 
-/// Why a rule that is a correlation cannot be a member of another one.
+/// Why a rule that is a correlation cannot be a member of another one. `rules` counts those beneath
+/// the members that were asked about before.
 pub(crate) fn refusal(
     catalog: &Catalog,
     (id, correlation): (&str, &Correlation),
     (reference, entry): (&str, &Entry),
+    rules: &mut usize,
 ) -> Option<Refusal> {
     let (rule, version) = (catalog.resolve(reference)?, entry.versions.last()?);
     let Body::Correlation(inner) = &version.document.body else {
@@ -203,8 +205,7 @@ pub(crate) fn refusal(
                 .hint("what is asked of a correlation must be among the fields of its `group-by`"),
         );
     }
-    let mut rules = 0;
-    match depth(catalog, (rule, inner), &[id], &mut rules) {
+    match depth(catalog, (rule, inner), &[id], rules) {
         Err(refusal) => Some(refusal),
         Ok(depth) if depth >= Plan::STAGE_MAX => Some(
             Refusal::new(format!("`{reference}` is a chain that is too long")).hint(format!(

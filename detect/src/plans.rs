@@ -256,7 +256,7 @@ impl Catalog {
         id: &str,
         correlation: &Correlation,
     ) -> Result<Vec<(&'a RuleId, &'a Entry)>, Vec<Refusal>> {
-        let (mut members, mut refusals) = (Vec::new(), Vec::new());
+        let (mut members, mut refusals, mut rules) = (Vec::new(), Vec::new(), 0);
         for reference in &correlation.members {
             let found = self.resolve(reference);
             match found.and_then(|found| self.rules.get_key_value(found)) {
@@ -275,7 +275,7 @@ impl Catalog {
                 }
                 Some((member, entry)) => {
                     let asked = ((id, correlation), (reference.as_str(), entry));
-                    refusals.extend(chain::refusal(self, asked.0, asked.1));
+                    refusals.extend(chain::refusal(self, asked.0, asked.1, &mut rules));
                     members.push((member, entry));
                 }
             }
