@@ -285,7 +285,9 @@ fn same_facts(held: &LivePlan, wanted: &LivePlan) -> bool {
         a.detection.shape == b.detection.shape && a.group_by == b.group_by && a.values == b.values
     };
     let (a, b) = (&held.plan, &wanted.plan);
-    a.since <= b.since
+    // What a plan holds that hears others are not only events.
+    (a.chain.stage, b.chain.stage) == (0, 0)
+        && a.since <= b.since
         && a.until >= b.until
         && a.group_by == b.group_by
         && held.lenient == wanted.lenient

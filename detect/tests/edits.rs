@@ -8,7 +8,7 @@ use common::{plans, put, short};
 use proptest::prelude::*;
 use serde_json::json;
 use weir_detect::{Detected, PlanChange, RuleBook, VERSIONS_MAX};
-use weir_schema::{Control, EventTime, Plan, PlanId};
+use weir_schema::{Basis, Control, EventTime, Plan, PlanId, RuleChange, WhatIfId};
 
 fn rule(id: &str, pattern: &str, rest: &str) -> String {
     format!(
@@ -500,4 +500,53 @@ fn a_rule_of_many_versions_takes_what_makes_no_further_one() {
         assert_eq!(applied.diagnostics.is_empty(), taken, "{text}: {applied:?}");
         assert_eq!(applied.changes.is_empty(), !taken, "{text}");
     }
+}
+
+#[test]
+fn a_what_if_begins_with_the_facts_of_events_alone() {
+    let mut book = RuleBook::new();
+    put(&mut book, &rule("a", "x", ""), 5);
+    put(&mut book, &rule("b", "y", ""), 5);
+    put(&mut book, &count("c", "b", "gte: 1", ""), 5);
+    // It reads the events of `a`, too, and is told more than that.
+    put(&mut book, &count("d", "a, c", "gte: 2", ""), 5);
+    let basis = |book: &RuleBook| {
+        let change = RuleChange::Put {
+            text: count("e", "a", "gte: 2", ""),
+            origin: "test.yml".to_owned(),
+        };
+        let (tried, _) = book.what_if_of(WhatIfId(1), EventTime(9), &[change]);
+        let mut bases = tried.shadows.iter().map(|shadow| shadow.basis);
+        bases.next().expect("a plan is new")
+    };
+    assert_eq!(basis(&book), Basis::Journal);
+    put(&mut book, &count("f", "a", "gte: 7", ""), 5);
+    assert!(matches!(basis(&book), Basis::Facts(_)));
+}
+
+#[test]
+fn the_rules_of_a_chain_are_counted_over_all_of_its_members() {
+    let mut book = RuleBook::new();
+    let names = |letter: char, count: usize| {
+        let names: Vec<String> = (0..count).map(|at| format!("{letter}{at}")).collect();
+        names
+    };
+    let rules = names('r', 60);
+    for name in &rules {
+        put(&mut book, &rule(name, "x", ""), 5);
+    }
+    let inner = names('c', 5);
+    for name in &inner {
+        put(&mut book, &count(name, &rules.join(", "), "gte: 2", ""), 5);
+    }
+    let outer = |members: &[String]| {
+        let text = count("outer", &members.join(", "), "gte: 2", "");
+        let mut book = book.clone();
+        let applied = book.apply(&entry(text, 5));
+        let told = applied.diagnostics.iter().map(ToString::to_string);
+        told.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(outer(&inner[..4]), "");
+    let told = outer(&inner);
+    assert!(told.contains("more than 256 rules in one chain"), "{told}");
 }
