@@ -137,7 +137,7 @@ impl WhatIfs {
     pub(crate) fn follow(&self, epoch: Epoch, control: &Control, book: &RuleBook) {
         let mut board = self.lock();
         match control {
-            Control::WhatIfPut { id, .. } if !board.entries.contains_key(id) => {
+            Control::WhatIfPut { id, .. } if !board.runs(*id) => {
                 board.make_room();
                 let entry = Entry::new(epoch, book.what_ifs().get(id), &board.live);
                 board.entries.insert(*id, entry);
@@ -197,6 +197,11 @@ impl WhatIfs {
 }
 
 impl Board {
+    fn runs(&self, id: WhatIfId) -> bool {
+        let known = self.entries.get(&id);
+        known.is_some_and(|entry| entry.state == WhatIfState::Running)
+    }
+
     /// What has ended makes room for what begins.
     fn make_room(&mut self) {
         if self.entries.len() >= 2 * WHAT_IFS_MAX {

@@ -366,7 +366,10 @@ impl Correlator {
             }
         }
         for directive in directives {
-            if let Directive::Remove(plan) | Directive::Adopt { from: plan, .. } = directive {
+            // One that went may have come again.
+            if let Directive::Remove(plan) | Directive::Adopt { from: plan, .. } = directive
+                && !self.slots.contains_key(plan)
+            {
                 self.shadows.remove(plan);
             }
         }

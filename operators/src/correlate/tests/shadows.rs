@@ -267,3 +267,25 @@ fn a_shadow_says_what_the_edit_would_and_its_promotion_is_the_edit() {
     );
     println!("{seen:?}");
 }
+
+#[test]
+fn a_shadow_that_goes_and_comes_in_one_epoch_is_no_alert() {
+    let mut correlator = Correlator::default();
+    let shadow = Directive::Shadow {
+        plan: Arc::new(Plan {
+            hearer: Hearer::WhatIf(WHAT_IF),
+            ..(*pair(TRIED)).clone()
+        }),
+        basis: Basis::Groups(PLAN),
+    };
+    let put = Directive::Put(pair(PLAN));
+    correlator.epoch(
+        Epoch(1),
+        &[fact(PLAN, 1, 1, 100, 1)],
+        &[put, shadow.clone()],
+    );
+    correlator.epoch(Epoch(2), &[], &[Directive::Remove(TRIED), shadow]);
+    let output = correlator.epoch(Epoch(3), &[fact(PLAN, 1, 1, 105, 2)], &[]);
+    assert_eq!(output.rows.len(), 1, "{:?}", output.rows);
+    assert_eq!(output.what_ifs[&WHAT_IF].rows.len(), 1);
+}
