@@ -1,6 +1,6 @@
 //! Which groups to look at when a clock moves: those that can forget, and those that wait for confirmation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weir_schema::{SourceKey, TenantKey};
 
@@ -15,7 +15,9 @@ pub struct Calendar {
     forget: BTreeMap<(TenantKey, i64), Vec<Slot>>,
     confirm: BTreeMap<(TenantKey, i64), Vec<Slot>>,
     /// By the source that is to be heard, and how far.
-    blind: BTreeMap<(SourceKey, i64), Vec<Slot>>,
+    blind: BTreeMap<(SourceKey, i64), BTreeSet<Slot>>,
+    /// The sources above by when their alerts are settled: then nobody waits for them any more.
+    unheard: BTreeMap<(TenantKey, i64), BTreeSet<SourceKey>>,
 }
 
 impl Calendar {
@@ -51,7 +53,11 @@ impl Calendar {
             self.conclude(tenant, anchor, place);
         }
         for key in waits.blind {
-            once(self.blind.entry(key).or_default(), place);
+            self.blind.entry(key).or_default().insert(place);
+            self.unheard
+                .entry((tenant, key.1))
+                .or_default()
+                .insert(key.0);
         }
     }
 
@@ -72,7 +78,18 @@ impl Calendar {
 
     /// Groups that can forget something once the settled line has come to `settled`.
     pub fn due(&mut self, tenant: TenantKey, settled: i64) -> Vec<Slot> {
-        take(&mut self.forget, tenant, settled.saturating_sub(1))
+        let before = settled.saturating_sub(1);
+        while let Some(entry) = self
+            .unheard
+            .range((tenant, i64::MIN)..=(tenant, before))
+            .next()
+        {
+            let at = *entry.0;
+            for source in self.unheard.remove(&at).unwrap_or_default() {
+                self.blind.remove(&(source, at.1));
+            }
+        }
+        take(&mut self.forget, tenant, before)
     }
 }
 
@@ -83,7 +100,11 @@ fn once(waiting: &mut Vec<Slot>, place: Slot) {
     }
 }
 
-fn take<K: Copy + Ord>(queue: &mut BTreeMap<(K, i64), Vec<Slot>>, key: K, up_to: i64) -> Vec<Slot> {
+fn take<K: Copy + Ord, S: Default + IntoIterator<Item = Slot>>(
+    queue: &mut BTreeMap<(K, i64), S>,
+    key: K,
+    up_to: i64,
+) -> Vec<Slot> {
     let mut keys = Vec::new();
     while let Some(entry) = queue.range((key, i64::MIN)..=(key, up_to)).next() {
         let at = *entry.0;
@@ -92,4 +113,28 @@ fn take<K: Copy + Ord>(queue: &mut BTreeMap<(K, i64), Vec<Slot>>, key: K, up_to:
     keys.sort_unstable();
     keys.dedup();
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_source_that_is_never_heard_again() {
+        let (tenant, source) = (TenantKey(1), SourceKey(7));
+        let mut calendar = Calendar::default();
+        for time in 0..100 {
+            for place in [Slot::of(1), Slot::of(2), Slot::of(1)] {
+                let blind = vec![(source, time)];
+                let provisional = Vec::new();
+                let waits = Waits { provisional, blind };
+                calendar.wait(tenant, waits, place);
+            }
+            calendar.due(tenant, time - 9);
+            assert!(calendar.blind.len() <= 10, "{:?}", calendar.blind);
+        }
+        assert_eq!(calendar.heard(source, 95), [Slot::of(1), Slot::of(2)]);
+        calendar.due(tenant, 1_000);
+        assert!(calendar.blind.is_empty() && calendar.unheard.is_empty());
+    }
 }

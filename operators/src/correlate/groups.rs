@@ -51,6 +51,13 @@ impl std::hash::Hasher for KeyHasher {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot(u32);
 
+#[cfg(test)]
+impl Slot {
+    pub fn of(place: u32) -> Self {
+        Self(place)
+    }
+}
+
 /// A group with what it belongs to.
 pub struct Keyed {
     pub plan: u32,

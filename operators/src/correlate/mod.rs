@@ -394,6 +394,7 @@ impl Correlator {
                 continue;
             };
             let condition = &running.condition;
+            let mut said = (i64::MIN, i64::MAX);
             if condition.is_absence() {
                 let after = before.watermark.0.saturating_add(1);
                 let open = running.open(&clock);
@@ -405,6 +406,9 @@ impl Correlator {
                 if let Some(anchor) = running.next_open(&keyed.group, open) {
                     self.calendar.conclude(keyed.tenant, anchor, place);
                 }
+                // Of what was concluded before nothing is confirmed: only what is near may change.
+                let reach = condition.timespan;
+                said = (after.saturating_sub(reach), open.saturating_add(reach));
             }
             let mut speaker = identity::Speaker {
                 running,
@@ -420,7 +424,7 @@ impl Correlator {
                 output,
             };
             speaker.take_back(&mut gone);
-            let waits = speaker.say(&mut keyed.group, i64::MIN, i64::MAX);
+            let waits = speaker.say(&mut keyed.group, said.0, said.1);
             self.calendar.wait(keyed.tenant, waits, place);
         }
         for place in self.calendar.due(clock.tenant, clock.settled.0) {
