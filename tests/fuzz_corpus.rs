@@ -2,10 +2,20 @@
 
 use std::path::Path;
 
+#[path = "../fuzz/src/collect.rs"]
+mod collect;
+#[path = "../fuzz/src/damage.rs"]
+mod damage;
+#[path = "../fuzz/src/framing.rs"]
+mod framing;
+#[path = "../fuzz/src/journal.rs"]
+mod journal;
 #[path = "../fuzz/src/parse.rs"]
 mod parse;
 #[path = "../fuzz/src/rules.rs"]
 mod rules;
+#[path = "../fuzz/src/settings.rs"]
+mod settings;
 
 fn each(folder: &str, holds: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -28,4 +38,24 @@ fn any_bytes_are_an_event() {
 #[test]
 fn any_text_is_a_rule_or_refused() {
     each("fuzz/corpus/rules", rules::holds);
+}
+
+#[test]
+fn any_bytes_of_a_connection_are_cut_alike() {
+    each("fuzz/corpus/framing", framing::holds);
+}
+
+#[test]
+fn any_body_is_taken_or_refused() {
+    each("fuzz/corpus/collect", collect::holds);
+}
+
+#[test]
+fn any_damage_to_a_journal_is_passed_over() {
+    each("fuzz/corpus/journal", journal::holds);
+}
+
+#[test]
+fn any_text_is_a_configuration_or_a_story_or_refused() {
+    each("fuzz/corpus/settings", settings::holds);
 }

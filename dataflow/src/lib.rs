@@ -22,6 +22,8 @@ mod what_if;
 mod status;
 
 pub use backfill::Backfill;
+#[doc(hidden)]
+pub use cluster::door;
 pub use cluster::{ClusterOptions, JoinError, Member, Pace, Secret, join};
 pub use host::{Host, HostError, HostOptions};
 pub use port::{EpochReport, EpochSource, Frames, Ledger, Observer, PortFault};

@@ -1,5 +1,10 @@
 //! What must hold of any bytes: the targets run it on what the fuzzer makes up, a test of the
 //! workspace on the seeds.
 
+pub mod collect;
+pub mod damage;
+pub mod framing;
+pub mod journal;
 pub mod parse;
 pub mod rules;
+pub mod settings;

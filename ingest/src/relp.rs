@@ -18,6 +18,9 @@ mod frame;
 
 mod offer;
 
+#[doc(hidden)]
+pub mod door;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,6 +12,9 @@ pub mod ledger;
 
 pub mod metrics;
 
+#[doc(hidden)]
+pub mod door;
+
 mod files;
 
 pub use journal::{

@@ -22,6 +22,8 @@ mod unread;
 
 mod collect;
 pub use collect::COLLECTOR_ROUTES;
+#[doc(hidden)]
+pub use collect::door;
 
 mod events;
 

@@ -17,7 +17,7 @@ use crate::status::Status;
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// The longest answer: one entry of a journal, which the journal bounds by half of it.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Batches of one process that are kept for the next look-up, and their bytes: as for blocks of the
 /// own journal.

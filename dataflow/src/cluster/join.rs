@@ -21,7 +21,7 @@ const RETRY: Duration = Duration::from_millis(100);
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// A hello takes some 150 bytes.
-const HELLO_BYTES_MAX: usize = 512;
+pub const HELLO_BYTES_MAX: usize = 512;
 
 const MAGIC: [u8; 8] = *b"weir-1-c";
 
@@ -86,6 +86,11 @@ enum Kind {
     Data,
     Talk,
     Frames,
+}
+
+/// Whether the bytes are a hello, of whomever.
+pub fn read_hello(bytes: &[u8]) -> std::io::Result<()> {
+    wire::decode::<Hello>(bytes).map(drop)
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

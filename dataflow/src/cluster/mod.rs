@@ -10,6 +10,8 @@
 //!
 //! Decision 019 says why an epoch of all is a function of the journals.
 
+#[doc(hidden)]
+pub mod door;
 mod frames;
 mod join;
 mod link;

@@ -20,7 +20,7 @@ pub const SILENCE: Duration = Duration::from_secs(10);
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// The longest word: a control entry, which the journal bounds by half of it.
-const WORD_BYTES_MAX: usize = 64 << 20;
+pub const WORD_BYTES_MAX: usize = 64 << 20;
 
 /// Passed epochs that may wait. Process 0 begins only a dozen that the others have not passed, so
 /// more means that it is none of ours.

@@ -284,6 +284,32 @@ pub(crate) fn unpack(header: &BlockHeader, payload: &[u8]) -> Option<Vec<Entry>>
     (entries.len() == header.entries as usize && batches == header.batches).then_some(entries)
 }
 
+/// The entries of a payload whose header and checksums say what these numbers say.
+pub(crate) fn read_payload(
+    payload: &[u8],
+    packed: bool,
+    raw_bytes: u32,
+    (entries, batches): (u32, u32),
+) -> Option<Vec<Entry>> {
+    let header = BlockHeader {
+        codec: if packed { Codec::Zstd } else { Codec::Plain },
+        salt: 0,
+        payload_bytes: u32::try_from(payload.len()).ok()?,
+        raw_bytes,
+        entries,
+        batches,
+        first_entry: 0,
+        first_batch: 0,
+        sealed: 0,
+        unsealed: 0,
+        received: 0,
+        payload_crc: 0,
+        chain: [0; 32],
+    };
+    // Encoded and decoded, so that the limits of a header hold.
+    unpack(&BlockHeader::decode(&header.encode())?, payload)
+}
+
 /// Takes fixed-size fields off the front of a header.
 struct Fields<'a>(&'a [u8]);
 

@@ -31,6 +31,7 @@ mod verify;
 mod tests;
 
 pub use error::JournalError;
+pub(crate) use format::read_payload;
 pub use format::{BLOCK_RAW_BYTES_MAX, ENTRY_BYTES_MAX};
 pub use reader::{EpochCursor, JournalReader};
 pub use recover::OpenReport;

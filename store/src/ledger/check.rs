@@ -135,7 +135,7 @@ pub(crate) fn scan(db: &sled::Db) -> Result<(Meta, u64), String> {
 }
 
 /// Whether a pair has a good checksum and can be read.
-fn holds(key: &[u8], value: &[u8]) -> bool {
+pub(crate) fn holds(key: &[u8], value: &[u8]) -> bool {
     match key.first() {
         Some(&RECORD) => codec::open::<AlertRecord>(key, value).is_some(),
         Some(&HISTORY) => codec::open::<Change>(key, value).is_some(),

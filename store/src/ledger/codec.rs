@@ -113,13 +113,18 @@ pub(crate) fn seal<T: Serialize>(
     epoch: Epoch,
     body: &T,
 ) -> Result<Vec<u8>, postcard::Error> {
+    Ok(seal_body(key, epoch, &postcard::to_stdvec(body)?))
+}
+
+/// Encoded bytes with their envelope.
+pub(crate) fn seal_body(key: &[u8], epoch: Epoch, body: &[u8]) -> Vec<u8> {
     let mut value = vec![FORMAT];
     value.extend(epoch.0.to_be_bytes());
     value.extend([0; 4]);
-    let mut value = postcard::to_extend(body, value)?;
+    value.extend(body);
     let crc = crc(key, &value).to_be_bytes();
     value[CRC_AT..BODY_AT].copy_from_slice(&crc); // `value` is at least `BODY_AT` long: see above.
-    Ok(value)
+    value
 }
 
 /// The body of a value whose checksum holds.

@@ -19,7 +19,9 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use check::holds;
 pub use check::{CheckReport, check, check_in_child, set_aside};
+pub(crate) use codec::seal_body;
 pub use error::{LedgerError, OpenLedger};
 pub use read::PAGE_MAX;
 pub use store::Ledger;

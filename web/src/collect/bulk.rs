@@ -37,7 +37,7 @@ struct Target {
 }
 
 /// What is answered of one action.
-struct Item {
+pub(super) struct Item {
     action: &'static str,
     index: String,
     id: String,
@@ -84,7 +84,11 @@ fn verdict(items: &[Item], begun: Instant) -> Value {
 
 /// Takes each document as a frame, byte for byte. What is no pair of action and document ends the
 /// request as a whole, as with Elasticsearch: nobody could say which lines belong together.
-fn cut(body: &[u8], index: Option<&str>, sorter: &mut Sorter) -> Result<Vec<Item>, Refusal> {
+pub(super) fn cut(
+    body: &[u8],
+    index: Option<&str>,
+    sorter: &mut Sorter,
+) -> Result<Vec<Item>, Refusal> {
     let lines = body.split(|byte| *byte == b'\n');
     let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut lines = (1..)

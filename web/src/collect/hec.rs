@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::own_words;
+use super::sorter::Sorter;
 use super::{Presented, Refusal, Taken, Way, parameter, read, take};
 use crate::server::State;
 use cut::{Fault, Line};
@@ -126,6 +127,17 @@ pub(super) async fn event(
     };
     let taken = take(Way::Hec, &request, body, &state, cut::events).await;
     answer(taken, channel, &state)
+}
+
+/// Takes envelopes, without a request.
+pub(super) fn cut_events(body: &[u8], sorter: &mut Sorter) -> Result<(), Refusal> {
+    cut::events(body, sorter).map(drop)
+}
+
+/// Takes lines of which a request says everything, without a request.
+pub(super) fn cut_lines(body: &[u8], sorter: &mut Sorter) -> Result<(), Refusal> {
+    let line = Line::of(|name| Some(name.to_owned()));
+    cut::lines(body, &line, sorter).map(drop)
 }
 
 /// `POST /services/collector/raw`

@@ -181,12 +181,12 @@ impl Upload<'_> {
     }
 }
 
-fn malformed(fault: ExportFault) -> Refusal {
+pub(super) fn malformed(fault: ExportFault) -> Refusal {
     Refusal::Malformed(fault.to_string())
 }
 
 /// A machine is a source: its clock is its own.
-fn source(entry: &[u8]) -> String {
+pub(super) fn source(entry: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Host {
         #[serde(rename = "_HOSTNAME")]

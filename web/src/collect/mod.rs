@@ -10,6 +10,7 @@
 
 mod auth;
 mod bulk;
+pub mod door;
 mod elastic;
 mod hec;
 mod journald;

@@ -11,6 +11,7 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use super::auth::own_words;
+use super::sorter::Sorter;
 use super::{Refusal, Way, take};
 use crate::server::State;
 use messages::{PartialSuccess, Response, Status};
@@ -111,6 +112,16 @@ pub(super) async fn logs(
             kind.error(status, &refusal.to_string(), refusal.retry_after())
         }
     }
+}
+
+/// Takes a request in protobuf, without its headers.
+pub(super) fn cut_protobuf(body: &[u8], sorter: &mut Sorter) -> Result<(), Refusal> {
+    wire::cut(body, sorter).map(drop)
+}
+
+/// Takes a request in JSON, without its headers.
+pub(super) fn cut_json(body: &[u8], sorter: &mut Sorter) -> Result<(), Refusal> {
+    json::cut(body, sorter).map(drop)
 }
 
 fn success(kind: Kind, rejected: &Rejected) -> HttpResponse {

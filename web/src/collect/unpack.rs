@@ -85,11 +85,15 @@ impl Unpack {
         if codings.next().is_some() {
             return Err(Refusal::Encoding);
         }
+        Self::by(coding.unwrap_or_default(), most)
+    }
+
+    pub(super) fn by(coding: &str, most: usize) -> Result<Self, Refusal> {
         let sink = Sink {
             most,
             ..Sink::default()
         };
-        let coding = coding.unwrap_or_default().trim().to_ascii_lowercase();
+        let coding = coding.trim().to_ascii_lowercase();
         let unpacker = match coding.as_str() {
             "" | "identity" => Unpacker::Identity(sink),
             "gzip" | "x-gzip" => Unpacker::Gzip(flate2::write::MultiGzDecoder::new(sink)),
