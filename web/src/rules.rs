@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use crate::collect::read;
+use crate::collect::read_small;
 use crate::ports::{PortError, PutRule, Rules};
 use crate::problem::Problem;
 use crate::query::Params;
@@ -57,7 +57,7 @@ pub(crate) async fn put(
         },
     )?;
     let origin = origin.unwrap_or_else(|| ORIGIN_DEFAULT.into());
-    let body = read(&request, body, TEXT_BYTES_MAX).await?;
+    let body = read_small(&request, body, &state, TEXT_BYTES_MAX).await?;
     let text = String::from_utf8(body.to_vec())
         .map_err(|_| Problem::bad_request("the rule's text is not UTF-8"))?;
     let rules = state.ports.rules.clone();

@@ -104,6 +104,8 @@ pub(crate) struct State {
     pub(crate) streams: Arc<Semaphore>,
     /// Bodies of events in memory at once.
     pub(crate) bodies: Arc<Semaphore>,
+    /// Short bodies of all other kinds.
+    pub(crate) small_bodies: Arc<Semaphore>,
     /// Journals that are being uploaded.
     pub(crate) uploads: Arc<Semaphore>,
     /// Channels of acknowledgements.
@@ -141,6 +143,7 @@ pub fn serve(
             options.streams_max.min(Semaphore::MAX_PERMITS),
         )),
         bodies: Arc::new(Semaphore::new(crate::events::BODIES_MAX)),
+        small_bodies: Arc::new(Semaphore::new(crate::collect::SMALL_BODIES_MAX)),
         uploads: Arc::new(Semaphore::new(crate::collect::UPLOADS_MAX)),
         channels: crate::collect::Channels::default(),
         ports,

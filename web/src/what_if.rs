@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use weir_schema::{AlertId, Span, WhatIfId};
 
-use crate::collect::read;
+use crate::collect::read_small;
 use crate::ports::{
     BackfillInfo, PortError, PutRule, WhatIfAsk, WhatIfInfo, WhatIfKind, WhatIfQuery, WhatIfRow,
     WhatIfSide, WhatIfs,
@@ -29,7 +29,7 @@ pub(crate) async fn begin(
     let params = Params::read(&request, &["remove", "backfill"])?;
     let remove = params.all("remove").map(Into::into).collect();
     let backfill = backfill(&params)?;
-    let body = read(&request, body, TEXT_BYTES_MAX).await?;
+    let body = read_small(&request, body, &state, TEXT_BYTES_MAX).await?;
     let text = String::from_utf8(body.to_vec())
         .map_err(|_| Problem::bad_request("the rule's text is not UTF-8"))?;
     let ask = WhatIfAsk {

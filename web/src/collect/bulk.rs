@@ -1,5 +1,6 @@
 //! Elasticsearch's bulk requests: pairs of an action and a document, each with its own verdict.
 
+use std::fmt::Write;
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
@@ -8,13 +9,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_schema::Format;
 
-use super::sorter::{EVENT_BYTES_MAX, Sorter, digest, source_name};
+use super::sorter::{EVENT_BYTES_MAX, Sorter, source_name};
 use super::{Refusal, Way, elastic, take};
 use crate::events::judge_json;
 use crate::server::State;
 
 /// The source of documents whose index says nothing.
 const SOURCE: &str = "bulk";
+
+/// Longest index of an address, as with Elasticsearch: each item of the answer says it.
+const INDEX_BYTES_MAX: usize = 255;
 
 /// Longest line of an action; ids have at most 512 bytes.
 const ACTION_BYTES_MAX: usize = 16 << 10;
@@ -54,12 +58,13 @@ pub(super) async fn bulk(
     let index = request.match_info().get("index").map(str::to_owned);
     let cut = move |body: &[u8], sorter: &mut Sorter| cut(body, index.as_deref(), sorter);
     match take(Way::Bulk, &request, body, &state, cut).await {
-        Ok(taken) => elastic::respond(StatusCode::OK, &verdict(&taken.said, begun)),
+        Ok(taken) => elastic::respond_text(StatusCode::OK, verdict(&taken.said, begun)),
         Err(refusal) => elastic::refused(&refusal),
     }
 }
 
-fn verdict(items: &[Item], begun: Instant) -> Value {
+/// Written item by item: as one value a hundred thousand of them would weigh hundreds of MiB.
+fn verdict(items: &[Item], begun: Instant) -> String {
     let item = |item: &Item| {
         let said = match &item.error {
             None => json!({
@@ -75,11 +80,13 @@ fn verdict(items: &[Item], begun: Instant) -> Value {
         json!({ item.action: said })
     };
     let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    json!({
-        "took": took,
-        "errors": items.iter().any(|item| item.error.is_some()),
-        "items": items.iter().map(item).collect::<Vec<_>>(),
-    })
+    let errors = items.iter().any(|item| item.error.is_some());
+    let mut text = format!("{{\"took\":{took},\"errors\":{errors},\"items\":[");
+    for (place, said) in items.iter().map(item).enumerate() {
+        let comma = if place > 0 { "," } else { "" };
+        let _ = write!(text, "{comma}{said}"); // Writing to a string cannot fail.
+    }
+    text + "]}"
 }
 
 /// Takes each document as a frame, byte for byte. What is no pair of action and document ends the
@@ -89,6 +96,10 @@ pub(super) fn cut(
     index: Option<&str>,
     sorter: &mut Sorter,
 ) -> Result<Vec<Item>, Refusal> {
+    if index.is_some_and(|index| index.len() > INDEX_BYTES_MAX) {
+        let told = format!("an index here has at most {INDEX_BYTES_MAX} bytes");
+        return Err(Refusal::Malformed(told));
+    }
     let lines = body.split(|byte| *byte == b'\n');
     let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut lines = (1..)
@@ -146,10 +157,24 @@ pub(super) fn cut(
     }
     // Documents with ids of their own are the same documents when they come again.
     if all_named && sorter.sender.key.is_none() {
-        let digest = u128::from_be_bytes(digest(body));
-        sorter.sender.key = Some(format!("_bulk-{digest:032x}"));
+        let key = repeat_key(body, index, sorter.sender.source.as_deref());
+        sorter.sender.key = Some(key);
     }
     Ok(items)
+}
+
+/// What two requests have in common that are one and the same: an id names a document of its index.
+fn repeat_key(body: &[u8], index: Option<&str>, source: Option<&str>) -> String {
+    let mut hash = blake3::Hasher::new();
+    for part in [index, source] {
+        let part = part.unwrap_or_default();
+        hash.update(&part.len().to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.update(body);
+    let mut digest = [0; 16];
+    hash.finalize_xof().fill(&mut digest);
+    format!("_bulk-{:032x}", u128::from_be_bytes(digest))
 }
 
 /// What is wrong with an action, in Elasticsearch's words.
@@ -205,6 +230,49 @@ fn source_of(index: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collect::sorter::Sender;
+
+    fn sorter(source: Option<&str>) -> Sorter {
+        Sorter::new(Sender {
+            tenant: "default".to_owned(),
+            peer: None,
+            received: weir_schema::ReceiveTime(0),
+            source: source.map(str::to_owned),
+            key: None,
+        })
+    }
+
+    #[test]
+    fn equal_documents_of_another_index_are_other_documents() {
+        let body = b"{\"index\":{\"_id\":\"1\"}}\n{\"a\":1}\n";
+        let mut keys = std::collections::BTreeSet::new();
+        let requests = [
+            (Some("a"), None),
+            (Some("b"), None),
+            (Some("a"), Some("b")),
+            (Some("ab"), Some("")),
+        ];
+        for (index, source) in requests {
+            let key = |mut sorter: Sorter| {
+                cut(body, index, &mut sorter).unwrap();
+                sorter.sender.key
+            };
+            assert_eq!(key(sorter(source)), key(sorter(source)));
+            keys.insert(key(sorter(source)));
+        }
+        assert_eq!(keys.len(), requests.len());
+    }
+
+    #[test]
+    fn an_index_that_each_item_would_repeat_is_not_long() {
+        let body = b"{\"index\":{}}\n{}\n";
+        let of = |length| cut(body, Some(&"i".repeat(length)), &mut sorter(None));
+        assert!(of(INDEX_BYTES_MAX).is_ok());
+        assert!(matches!(
+            of(INDEX_BYTES_MAX + 1),
+            Err(Refusal::Malformed(_))
+        ));
+    }
 
     #[test]
     fn an_index_of_each_day_is_one_source() {

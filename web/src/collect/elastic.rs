@@ -8,7 +8,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 use super::auth::own_words;
-use super::{Refusal, read};
+use super::{Refusal, read_small};
+use crate::server::State;
 
 /// The version that is claimed: shippers of version 7, 8 and 9 send to it.
 const VERSION: &str = "8.19.0";
@@ -34,6 +35,15 @@ pub(super) fn respond(status: StatusCode, body: &Value) -> HttpResponse {
         HttpResponse::build(status)
             .insert_header(PRODUCT)
             .json(body),
+    )
+}
+
+pub(super) fn respond_text(status: StatusCode, body: String) -> HttpResponse {
+    own_words(
+        HttpResponse::build(status)
+            .insert_header(PRODUCT)
+            .content_type(header::ContentType::json())
+            .body(body),
     )
 }
 
@@ -94,8 +104,12 @@ pub(super) async fn health() -> HttpResponse {
 }
 
 /// A template, policy, pipeline or data stream is put: read over and acknowledged.
-pub(super) async fn put(request: HttpRequest, body: web::Payload) -> HttpResponse {
-    match read(&request, body, SETTING_BYTES_MAX).await {
+pub(super) async fn put(
+    request: HttpRequest,
+    body: web::Payload,
+    state: web::Data<State>,
+) -> HttpResponse {
+    match read_small(&request, body, &state, SETTING_BYTES_MAX).await {
         Ok(_) => respond(StatusCode::OK, &json!({ "acknowledged": true })),
         Err(refusal) => refused(&refusal),
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::auth::own_words;
 use super::sorter::Sorter;
-use super::{Presented, Refusal, Taken, Way, parameter, read, take};
+use super::{Presented, Refusal, Taken, Way, parameter, read_small, take};
 use crate::server::State;
 use cut::{Fault, Line};
 
@@ -209,7 +209,7 @@ pub(super) async fn ack(
         Ok(None) => return Code::ChannelMissing.answer(),
         Err(code) => return code.answer(),
     };
-    let body = match read(&request, body, ACK_BYTES_MAX).await {
+    let body = match read_small(&request, body, &state, ACK_BYTES_MAX).await {
         Ok(body) => body,
         Err(refusal) => return refused(&refusal),
     };

@@ -38,6 +38,9 @@ use sorter::{Sender, Sorter, source_name};
 /// Longest body of events, unpacked.
 pub(crate) const BODY_BYTES_MAX: usize = 16 << 20;
 
+/// Short bodies that are read at once: settings, rules, questions for acknowledgements.
+pub(crate) const SMALL_BODIES_MAX: usize = 16;
+
 /// A request waits so long for a place among the bodies.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -211,6 +214,20 @@ async fn take_counted<T: Send + 'static>(
         counts.accepted(way, accepted.repeated, events);
     }
     Ok(Taken { said, events })
+}
+
+/// Reads a short body: few at a time, since unpacking one takes 8 MiB however short it is.
+pub(crate) async fn read_small(
+    request: &HttpRequest,
+    body: web::Payload,
+    state: &State,
+    most: usize,
+) -> Result<bytes::Bytes, Refusal> {
+    let place = tokio::time::timeout(PLACE_TIMEOUT, state.small_bodies.acquire()).await;
+    let Ok(Ok(_place)) = place else {
+        return Err(Refusal::NoPlace);
+    };
+    read(request, body, most).await
 }
 
 /// Waits for a place among the bodies that are read.

@@ -73,12 +73,7 @@ impl Sorter {
         format: Format,
         frame: Vec<u8>,
     ) -> Result<(), Refusal> {
-        self.bytes += frame.len();
-        if self.bytes > FRAMES_BYTES_MAX {
-            let most = FRAMES_BYTES_MAX >> 20;
-            let told = format!("with what stands around them the events have over {most} MiB");
-            return Err(Refusal::TooMany(told));
-        }
+        self.spend(frame.len())?;
         self.count()?;
         let source = self.sender.source.as_deref().unwrap_or(source);
         let place = self.place(source.to_owned(), format)?;
@@ -99,6 +94,18 @@ impl Sorter {
             self.batches.push(batch);
         }
         Ok(())
+    }
+
+    /// Counts bytes that were made of a body, also of an event that is then not taken in: making
+    /// them is what costs.
+    pub(crate) fn spend(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes <= FRAMES_BYTES_MAX {
+            return Ok(());
+        }
+        let most = FRAMES_BYTES_MAX >> 20;
+        let told = format!("with what stands around them the events have over {most} MiB");
+        Err(Refusal::TooMany(told))
     }
 
     /// Counts an event that is not taken in.
@@ -190,7 +197,7 @@ pub(crate) fn mark_deliveries(key: Option<&str>, body: &[u8], batches: &mut [Bat
 }
 
 /// What tells a body from others.
-pub(crate) fn digest(body: &[u8]) -> [u8; 16] {
+fn digest(body: &[u8]) -> [u8; 16] {
     let mut digest = [0; 16];
     digest.copy_from_slice(&blake3::hash(body).as_bytes()[..16]);
     digest

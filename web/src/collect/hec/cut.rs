@@ -46,6 +46,8 @@ pub(super) fn events(body: &[u8], sorter: &mut Sorter) -> Result<Option<Fault>, 
         let frame = body.get(from..to).unwrap_or_default().trim_ascii();
         let fault = match envelope {
             Err(_) => Some((Code::InvalidFormat, "malformed")),
+            // The library would read a list as the members in their order.
+            Ok(_) if !frame.starts_with(b"{") => Some((Code::InvalidFormat, "malformed")),
             Ok(_) if frame.len() > EVENT_BYTES_MAX => Some((Code::InvalidFormat, "too_large")),
             Ok(envelope) => match judge(&envelope) {
                 Some(code) => Some((code, "malformed")),

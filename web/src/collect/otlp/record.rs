@@ -78,6 +78,7 @@ pub(super) fn take(
 ) -> Result<(), Refusal> {
     let frame = frame(record, shared);
     if frame.len() > EVENT_BYTES_MAX {
+        sorter.spend(frame.len())?;
         let why = "with its resource and scope it has more than 1 MiB as JSON";
         return rejected.push(sorter, "too_large", why);
     }
@@ -211,5 +212,24 @@ mod tests {
             String::from_utf8(frame(record, &Shared::default())).unwrap(),
             text
         );
+    }
+
+    #[test]
+    fn records_that_are_too_long_as_frames_are_not_made_for_ever() {
+        let shared = Shared {
+            resource: Map::from_iter([("a".to_owned(), json!("a".repeat(EVENT_BYTES_MAX)))]),
+            scope: Map::new(),
+        };
+        let mut sorter = Sorter::new(crate::collect::sorter::Sender {
+            tenant: "default".to_owned(),
+            peer: None,
+            received: weir_schema::ReceiveTime(0),
+            source: None,
+            key: None,
+        });
+        let mut rejected = Rejected::default();
+        let mut take = || take(Record::default(), &shared, &mut sorter, &mut rejected);
+        let made = (0..1_000).take_while(|_| take().is_ok()).count();
+        assert!((1..50).contains(&made), "{made}");
     }
 }

@@ -25,9 +25,10 @@ pub(super) fn cut(body: &[u8], sorter: &mut Sorter) -> Result<Rejected, Refusal>
     for resource_logs in Parts::of(body, RESOURCE_LOGS) {
         let resource_logs = resource_logs?;
         let mut shared = Shared::default();
-        // A resource may stand behind its records.
+        // A resource may stand behind its records, and in pieces, which are one.
+        let mut taken = 0;
         for resource in Parts::of(resource_logs, RESOURCE) {
-            let resource = small(resource?, "a resource")?;
+            let resource = small(resource?, &mut taken, "a resource")?;
             let resource = Resource::decode(resource).map_err(|error| malformed(&error))?;
             shared.resource.extend(attributes(resource.attributes));
         }
@@ -45,8 +46,9 @@ fn cut_scope(
     rejected: &mut Rejected,
 ) -> Result<(), Refusal> {
     shared.scope = Map::new();
+    let mut taken = 0;
     for scope in Parts::of(scope_logs, SCOPE) {
-        let scope = small(scope?, "a scope")?;
+        let scope = small(scope?, &mut taken, "a scope")?;
         let scope = Scope::decode(scope).map_err(|error| malformed(&error))?;
         for (name, text) in [("name", scope.name), ("version", scope.version)] {
             if !text.is_empty() {
@@ -74,8 +76,10 @@ fn cut_scope(
     Ok(())
 }
 
-fn small<'b>(bytes: &'b [u8], what: &str) -> Result<&'b [u8], Refusal> {
-    if bytes.len() <= SHARED_BYTES_MAX {
+/// A piece of what many records share, of which `taken` bytes came before.
+fn small<'b>(bytes: &'b [u8], taken: &mut usize, what: &str) -> Result<&'b [u8], Refusal> {
+    *taken = taken.saturating_add(bytes.len());
+    if *taken <= SHARED_BYTES_MAX {
         return Ok(bytes);
     }
     let told = format!("{what} here has at most {SHARED_BYTES_MAX} bytes");
@@ -171,5 +175,61 @@ fn any(value: AnyValue) -> Value {
         Some(AnyKind::Array(list)) => list.values.into_iter().map(any).collect(),
         Some(AnyKind::List(list)) => attributes(list.values).into(),
         Some(AnyKind::Bytes(bytes)) => STANDARD.encode(bytes).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_schema::ReceiveTime;
+
+    use super::*;
+    use crate::collect::sorter::Sender;
+
+    fn message(field: u32, part: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        prost::encoding::encode_key(field, WireType::LengthDelimited, &mut out);
+        prost::encoding::encode_varint(part.len() as u64, &mut out);
+        out.extend_from_slice(part);
+        out
+    }
+
+    fn cut_for(body: &[u8]) -> Result<i64, &'static str> {
+        let mut sorter = Sorter::new(Sender {
+            tenant: "default".to_owned(),
+            peer: None,
+            received: ReceiveTime(0),
+            source: None,
+            key: None,
+        });
+        let rejected = cut(body, &mut sorter).map_err(|refusal| refusal.reason())?;
+        Ok(rejected.records)
+    }
+
+    /// Attributes of `pieces` resources, each with a text of `length`; and so many empty records.
+    fn request(pieces: usize, length: usize, text: &str, records: usize) -> Vec<u8> {
+        let resource = |piece: usize| {
+            let value = Some(AnyKind::String(text.repeat(length)));
+            let pair = KeyValue {
+                key: format!("key-{piece}"),
+                value: Some(AnyValue { value }),
+            };
+            message(RESOURCE, &message(1, &pair.encode_to_vec()))
+        };
+        let mut logs: Vec<u8> = (0..pieces).flat_map(resource).collect();
+        let record = message(LOG_RECORDS, b"");
+        logs.extend(message(SCOPE_LOGS, &record.repeat(records)));
+        message(RESOURCE_LOGS, &logs)
+    }
+
+    #[test]
+    fn what_all_records_share_is_small_in_however_many_pieces_it_comes() {
+        assert_eq!(cut_for(&request(2, 20_000, "a", 1)), Ok(0));
+        assert_eq!(cut_for(&request(2, 40_000, "a", 1)), Err("too_many"));
+        assert_eq!(cut_for(&request(1_000, 20_000, "a", 1)), Err("too_many"));
+        // Each of these would be written, and each costs.
+        assert_eq!(
+            cut_for(&request(1, 60_000, "\u{1}", 10_000)),
+            Err("too_many")
+        );
     }
 }
