@@ -127,6 +127,7 @@ fn envelopes_of_the_event_collector_become_frames_as_they_stand() {
         (" \n", 400, 5, None, 0),
         ("x", 400, 6, Some(0), 0),
         ("[1]", 400, 6, Some(0), 0),
+        (r#"[1,{},"source"]"#, 400, 6, Some(0), 0),
         (r#"{"event":1}{"event":2}{"event""#, 400, 6, Some(2), 2),
         (r#"{"event":1}{"time":2}{"event":3}"#, 400, 12, Some(1), 1),
         (r#"{"event":null}"#, 400, 12, Some(0), 0),
