@@ -25,6 +25,10 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/cloud/aws_login_without_mfa.yml"),
     ),
     (
+        "cloud/aws_rights_tried_out.yml",
+        include_str!("../rules/cloud/aws_rights_tried_out.yml"),
+    ),
+    (
         "cloud/aws_root_login.yml",
         include_str!("../rules/cloud/aws_root_login.yml"),
     ),
@@ -43,6 +47,10 @@ const FILES: &[(&str, &str)] = &[
     (
         "cloud/aws_trail_stopped.yml",
         include_str!("../rules/cloud/aws_trail_stopped.yml"),
+    ),
+    (
+        "cloud/aws_user_with_key_and_rights.yml",
+        include_str!("../rules/cloud/aws_user_with_key_and_rights.yml"),
     ),
     (
         "linux/account_created_with_rights.yml",
@@ -97,12 +105,24 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/linux/cron_table_of_service.yml"),
     ),
     (
+        "linux/ftp_login_guessing.yml",
+        include_str!("../rules/linux/ftp_login_guessing.yml"),
+    ),
+    (
         "linux/kernel_module_unsigned.yml",
         include_str!("../rules/linux/kernel_module_unsigned.yml"),
     ),
     (
         "linux/kernel_promiscuous.yml",
         include_str!("../rules/linux/kernel_promiscuous.yml"),
+    ),
+    (
+        "linux/mail_account_spraying.yml",
+        include_str!("../rules/linux/mail_account_spraying.yml"),
+    ),
+    (
+        "linux/mail_login_guessing.yml",
+        include_str!("../rules/linux/mail_login_guessing.yml"),
     ),
     (
         "linux/process_cloud_credentials.yml",
@@ -135,6 +155,10 @@ const FILES: &[(&str, &str)] = &[
     (
         "linux/service_watch_stopped.yml",
         include_str!("../rules/linux/service_watch_stopped.yml"),
+    ),
+    (
+        "linux/ssh_account_enumeration.yml",
+        include_str!("../rules/linux/ssh_account_enumeration.yml"),
     ),
     (
         "linux/ssh_guessed_login.yml",
@@ -237,8 +261,24 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/network/router_login_guessing.yml"),
     ),
     (
+        "network/zeek_admin_sweep.yml",
+        include_str!("../rules/network/zeek_admin_sweep.yml"),
+    ),
+    (
+        "network/zeek_bytes_out.yml",
+        include_str!("../rules/network/zeek_bytes_out.yml"),
+    ),
+    (
+        "network/zeek_dns_many_names.yml",
+        include_str!("../rules/network/zeek_dns_many_names.yml"),
+    ),
+    (
         "network/zeek_dns_tunnel.yml",
         include_str!("../rules/network/zeek_dns_tunnel.yml"),
+    ),
+    (
+        "network/zeek_icmp_bytes.yml",
+        include_str!("../rules/network/zeek_icmp_bytes.yml"),
     ),
     (
         "network/zeek_program_from_address.yml",
@@ -251,6 +291,10 @@ const FILES: &[(&str, &str)] = &[
     (
         "web/web_admin_page_from_outside.yml",
         include_str!("../rules/web/web_admin_page_from_outside.yml"),
+    ),
+    (
+        "web/web_bulk_download.yml",
+        include_str!("../rules/web/web_bulk_download.yml"),
     ),
     (
         "web/web_command_injection.yml",
@@ -311,6 +355,10 @@ const FILES: &[(&str, &str)] = &[
     (
         "web/web_system_file.yml",
         include_str!("../rules/web/web_system_file.yml"),
+    ),
+    (
+        "web/web_upload_then_run.yml",
+        include_str!("../rules/web/web_upload_then_run.yml"),
     ),
     (
         "windows/win_accessibility_debugger.yml",
@@ -401,6 +449,10 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/windows/win_log_cleared_by_tool.yml"),
     ),
     (
+        "windows/win_logon_fan_out.yml",
+        include_str!("../rules/windows/win_logon_fan_out.yml"),
+    ),
+    (
         "windows/win_logon_guessing.yml",
         include_str!("../rules/windows/win_logon_guessing.yml"),
     ),
@@ -473,8 +525,16 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../rules/windows/win_service_suspicious.yml"),
     ),
     (
+        "windows/win_service_then_log_cleared.yml",
+        include_str!("../rules/windows/win_service_then_log_cleared.yml"),
+    ),
+    (
         "windows/win_shadow_copies_deleted.yml",
         include_str!("../rules/windows/win_shadow_copies_deleted.yml"),
+    ),
+    (
+        "windows/win_share_collected.yml",
+        include_str!("../rules/windows/win_share_collected.yml"),
     ),
     (
         "windows/win_task_command.yml",

@@ -44,6 +44,6 @@ pub mod explain_alert;
 mod http;
 pub mod send;
 pub mod sinks;
-pub mod trials;
+pub mod trial_metrics;
 pub mod verify;
 pub mod what_if;

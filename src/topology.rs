@@ -149,7 +149,7 @@ pub async fn start(
         None => Host::start(options, source, Arc::clone(&frames), commits, Box::new(ear)),
     }?;
     let status = host.status();
-    crate::trials::Trials::register(&registry, Arc::clone(&status))?;
+    crate::trial_metrics::Trials::register(&registry, Arc::clone(&status))?;
 
     // The sinks, which follow the ledger.
     let links = responders::Links {

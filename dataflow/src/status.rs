@@ -104,7 +104,10 @@ impl Status {
     }
 
     pub(crate) fn lose(&self, why: String) {
-        if !self.is_stopping() && self.lost.set(why).is_ok() {
+        let stopping = self.is_stopping();
+        // Set though this process is about to end as well: that the other one did so first is no
+        // failure of its own.
+        if self.lost.set(why).is_ok() && !stopping {
             tracing::error!("{}", self.lost.get().map_or("", String::as_str));
         }
         self.fail();
