@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use weir_operators::{Work, bears_on_others};
-use weir_schema::{BatchSeq, Control, Epoch, EventTime, SealedEpoch};
+use weir_schema::{BatchSeq, Control, Epoch, EventTime, RuleChange, SealedEpoch};
 
 use crate::host::HostError;
 use crate::port::{EpochSource, Frames};
@@ -114,25 +114,7 @@ impl Feeder {
     /// their `since`. All epochs before must be through, so that it is known which those are;
     /// `None` if the host stops before that.
     fn backfill(&mut self, sealed: &SealedEpoch) -> Option<Vec<BatchSeq>> {
-        for control in &sealed.controls {
-            if let Control::RulePut { text, .. } = control {
-                self.wide.extend(bears_on_others(text));
-            }
-        }
-        let since = sealed.controls.iter().filter_map(|control| match control {
-            Control::RulePut { since, .. }
-            | Control::Settings { since, .. }
-            | Control::WhatIfPut {
-                since,
-                from_journal: true,
-                ..
-            } => Some(*since),
-            Control::RuleRemove { rule } if self.wide.contains(rule) => Some(EventTime::MIN),
-            // What stops may set something else free from there on.
-            Control::RuleDisable { until, .. } => Some(*until),
-            _ => None,
-        });
-        let Some(since) = since.min() else {
+        let Some(since) = past(&sealed.controls, &mut self.wide) else {
             return Some(Vec::new());
         };
         while !self.status.wait_for(self.last, WAIT) {
@@ -149,12 +131,111 @@ impl Feeder {
     }
 }
 
+/// From which event time on the plans that are new by these entries see events, where there are any.
+/// `wide` takes in the rules that bear on others, tried ones with them: they may be promoted.
+fn past(controls: &[Control], wide: &mut BTreeSet<String>) -> Option<EventTime> {
+    for control in controls {
+        match control {
+            Control::RulePut { text, .. } => wide.extend(bears_on_others(text)),
+            Control::WhatIfPut { changes, .. } => {
+                let put = |change: &RuleChange| match change {
+                    RuleChange::Put { text, .. } => bears_on_others(text),
+                    RuleChange::Remove { .. } => Vec::new(),
+                };
+                wide.extend(changes.iter().flat_map(put));
+            }
+            _ => {}
+        }
+    }
+    let frees = |change: &RuleChange| match change {
+        RuleChange::Remove { rule } => wide.contains(rule),
+        RuleChange::Put { .. } => false,
+    };
+    let since = controls.iter().filter_map(|control| match control {
+        Control::RulePut { since, .. } | Control::Settings { since, .. } => Some(*since),
+        Control::WhatIfPut {
+            since,
+            changes,
+            from_journal: true,
+            ..
+        } => Some(match changes.iter().any(frees) {
+            true => EventTime::MIN,
+            false => *since,
+        }),
+        Control::RuleRemove { rule } if wide.contains(rule) => Some(EventTime::MIN),
+        // What stops may set something else free from there on.
+        Control::RuleDisable { until, .. } => Some(*until),
+        _ => None,
+    });
+    since.min()
+}
+
 impl Drop for Feeder {
     /// Wakes the workers once nothing more can come, so that they end at once.
     fn drop(&mut self) {
         for (sender, thread) in self.workers.drain(..) {
             drop(sender);
             thread.unpark();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_schema::WhatIfId;
+
+    #[test]
+    fn what_a_removal_sets_free_sees_the_past_be_it_tried_or_promoted() {
+        let correlation = "title: C\nid: c\ncorrelation: {type: event_count, rules: [a], \
+                           timespan: 5m, condition: {gte: 3}}\n";
+        let put = RuleChange::Put {
+            text: correlation.to_owned(),
+            origin: "test.yml".to_owned(),
+        };
+        let remove = RuleChange::Remove {
+            rule: "c".to_owned(),
+        };
+        let since = EventTime(9);
+        let tried = |change: &RuleChange, from_journal| Control::WhatIfPut {
+            id: WhatIfId(1),
+            changes: vec![change.clone()],
+            since,
+            from_journal,
+        };
+        let promote = Control::WhatIfPromote { id: WhatIfId(1) };
+        let cases = [
+            (
+                "nothing of it is known",
+                vec![],
+                remove.control(since),
+                None,
+            ),
+            (
+                "it was put",
+                vec![put.control(since)],
+                remove.control(since),
+                Some(EventTime::MIN),
+            ),
+            (
+                "it was promoted",
+                vec![tried(&put, true), promote],
+                remove.control(since),
+                Some(EventTime::MIN),
+            ),
+            (
+                "its removal is tried",
+                vec![put.control(since)],
+                tried(&remove, true),
+                Some(EventTime::MIN),
+            ),
+            ("it is tried", vec![], tried(&put, true), Some(since)),
+            ("what is tried is held", vec![], tried(&put, false), None),
+        ];
+        for (name, before, control, expected) in cases {
+            let mut wide = BTreeSet::new();
+            past(&before, &mut wide);
+            assert_eq!(past(&[control], &mut wide), expected, "{name}");
         }
     }
 }
