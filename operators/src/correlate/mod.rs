@@ -427,8 +427,15 @@ impl Correlator {
             let waits = speaker.say(&mut keyed.group, said.0, said.1);
             self.calendar.wait(keyed.tenant, waits, place);
         }
+        let mut bygone: BTreeMap<u32, Vec<Arc<AlertRow>>> = BTreeMap::new();
         for place in self.calendar.due(clock.tenant, clock.settled.0) {
-            self.forget(place, &clock, output);
+            let (slot, rows) = self.forget(place, &clock).unwrap_or_default();
+            if !rows.is_empty() {
+                bygone.entry(slot).or_default().extend(rows);
+            }
+        }
+        for (slot, rows) in bygone {
+            self.remember(slot, rows, output);
         }
     }
 
@@ -462,14 +469,11 @@ impl Correlator {
         }
     }
 
-    fn forget(&mut self, place: Slot, clock: &Clock, output: &mut Output) {
+    /// Forgets what is settled of a group. Returns its plan, and what a what-if may have to answer for.
+    fn forget(&mut self, place: Slot, clock: &Clock) -> Option<(u32, Vec<Arc<AlertRow>>)> {
         let found = self.groups.get_mut(place);
-        let Some(keyed) = found.filter(|keyed| keyed.tenant == clock.tenant) else {
-            return;
-        };
-        let Some(Some(running)) = self.plans.get_mut(keyed.plan as usize) else {
-            return;
-        };
+        let keyed = found.filter(|keyed| keyed.tenant == clock.tenant)?;
+        let running = self.plans.get_mut(keyed.plan as usize)?.as_mut()?;
         keyed.group.freeze(clock.settled.0, &running.condition);
         let slot = keyed.plan;
         let bygone = if self.shadows.is_empty() {
@@ -486,7 +490,7 @@ impl Correlator {
             self.calendar
                 .expect(keyed.tenant, place, &mut keyed.group, &running.condition);
         }
-        self.remember(slot, bygone, output);
+        Some((slot, bygone))
     }
 }
 

@@ -15,17 +15,42 @@ use super::run::Entry;
 use super::{Correlator, Directive, Output, clock_of, identity, shard};
 use crate::clock::Clock;
 
-/// Alerts that settle while a what-if runs are kept for its promotion, so many of each of its plans;
-/// more are counted, and stand as they are.
-const BYGONE_MAX: usize = 20_000;
+/// Alerts that settle while a what-if runs are kept for its promotion, so many of each shard of the
+/// groups of each of its plans, so that which they are is the same on any number of workers; more
+/// are counted, and stand as they are.
+const BYGONE_MAX: usize = 2_000;
 
 /// What was said while a what-if ran, and is forgotten by now.
 #[derive(Debug, Default)]
 pub struct Bygone {
     /// By the plan of which it is a copy.
-    live: BTreeMap<AlertId, Arc<AlertRow>>,
+    live: Kept,
     /// By itself.
-    own: BTreeMap<AlertId, Arc<AlertRow>>,
+    own: Kept,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    rows: BTreeMap<AlertId, Arc<AlertRow>>,
+    /// How many of them each shard has.
+    counts: BTreeMap<usize, usize>,
+}
+
+impl Kept {
+    /// Keeps the row, unless there are too many.
+    fn keep(&mut self, row: &Arc<AlertRow>) -> bool {
+        if let Some(known) = self.rows.get_mut(&row.alert) {
+            known.clone_from(row);
+            return true;
+        }
+        let count = self.counts.entry(shard(&row.group)).or_default();
+        if *count >= BYGONE_MAX {
+            return false;
+        }
+        *count += 1;
+        self.rows.insert(row.alert, Arc::clone(row));
+        true
+    }
 }
 
 /// What stands is exchanged for what a what-if says.
@@ -225,7 +250,7 @@ impl Correlator {
             plan: plan.id,
             placed: before.map_or(epoch, |before| before.placed),
             cause: Cause::Rule(plan.version),
-            stands: bygone.live,
+            stands: bygone.live.rows,
             output,
         };
         for place in self.places(slot) {
@@ -234,7 +259,7 @@ impl Correlator {
             let rows = episodes.filter_map(|episode| episode.said?.row);
             change.stands.extend(rows.map(|row| (row.alert, row)));
         }
-        for row in bygone.own.into_values() {
+        for row in bygone.own.rows.into_values() {
             change.say(row);
         }
         let mut running = Running {
@@ -285,10 +310,14 @@ impl Correlator {
     }
 
     /// Keeps what a plan has said and is about to forget, where a what-if may have to answer for it.
-    pub(super) fn remember(&mut self, slot: u32, rows: Vec<Arc<AlertRow>>, output: &mut Output) {
-        if rows.is_empty() {
-            return;
-        }
+    pub(super) fn remember(
+        &mut self,
+        slot: u32,
+        mut rows: Vec<Arc<AlertRow>>,
+        output: &mut Output,
+    ) {
+        // Groups come in the order of their places, which facts take as they come.
+        rows.sort_unstable();
         let followers = self.followers.get(&slot).cloned().unwrap_or_default();
         for (shadow, own) in followers.iter().map(|f| (*f, false)).chain([(slot, true)]) {
             let Some(Some(running)) = self.plans.get(shadow as usize) else {
@@ -304,9 +333,7 @@ impl Correlator {
                 &mut bygone.live
             };
             for row in &rows {
-                if kept.len() < BYGONE_MAX {
-                    kept.insert(row.alert, Arc::clone(row));
-                } else {
+                if !kept.keep(row) {
                     let tried = output.what_ifs.entry(what_if).or_default();
                     tried.counts.limited += 1;
                 }

@@ -289,3 +289,45 @@ fn a_shadow_that_goes_and_comes_in_one_epoch_is_no_alert() {
     assert_eq!(output.rows.len(), 1, "{:?}", output.rows);
     assert_eq!(output.what_ifs[&WHAT_IF].rows.len(), 1);
 }
+
+#[test]
+fn which_settled_alerts_a_promotion_answers_for_does_not_depend_on_the_order_of_facts() {
+    let plan = |id: PlanId, version: u64, hearer: Hearer| {
+        let bounds = vec![Bound::Gte(1)];
+        Arc::new(Plan {
+            kind: PlanKind::EventCount { bounds },
+            version: RuleVersion(version),
+            hearer,
+            ..(*pair(id)).clone()
+        })
+    };
+    let far = Clock {
+        watermark: EventTime(9_000 * UNIT),
+        settled: EventTime(8_000 * UNIT),
+        ..Clock::start(TenantKey(1))
+    };
+    let facts: Vec<Fact> = (0..2_500)
+        .map(|group| fact(PLAN, 1, group, 100, group))
+        .collect();
+    let promoted = |facts: &[Fact]| {
+        let mut correlator = Correlator::default();
+        let shadow = Directive::Shadow {
+            plan: plan(TRIED, 2, Hearer::WhatIf(WHAT_IF)),
+            basis: Basis::Groups(PLAN),
+        };
+        let put = Directive::Put(plan(PLAN, 1, Hearer::Alerts));
+        correlator.epoch(Epoch(1), facts, &[put, shadow]);
+        let settled = correlator.epoch(Epoch(2), &[], &[Directive::Clock(far)]);
+        assert_eq!(settled.what_ifs[&WHAT_IF].counts.limited, 2 * 500);
+        let plan = plan(PLAN, 2, Hearer::Alerts);
+        let adopt = Directive::Adopt { plan, from: TRIED };
+        let mut rows = correlator.epoch(Epoch(3), &[], &[adopt]).rows;
+        rows.sort();
+        rows
+    };
+    let mut turned = facts.clone();
+    turned.reverse();
+    let rows = promoted(&facts);
+    assert_eq!(rows.len(), 2 * 2_000);
+    assert!(rows == promoted(&turned));
+}
