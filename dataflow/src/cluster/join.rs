@@ -11,7 +11,8 @@ use weir_schema::{BatchSeq, Epoch};
 
 use super::{Member, wire};
 
-/// Longest silence within a handshake. Whoever is none of ours holds the others up by no more.
+/// Longest wait for each of the two words of a handshake, however slowly they come: whoever is none
+/// of ours holds the others up by no more.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(3);
 
 /// Between two tries to reach a process that is not there yet.
@@ -287,7 +288,7 @@ impl Join<'_> {
         patient(&stream)?;
         let ours = self.hello(kind, peer);
         let first = wire::send(&mut stream, &ours)?;
-        let second = wire::receive(&mut stream, HELLO_BYTES_MAX)?;
+        let second = receive(&stream)?;
         let hello: Hello = wire::decode(&second)?;
         if hello.magic != MAGIC || usize::from(hello.from) != peer || hello.kind != kind {
             return Err(strange("it is no process of this cluster"));
@@ -298,7 +299,7 @@ impl Join<'_> {
         }
         wire::send(&mut stream, self.proof(false, &first, &second).as_bytes())?;
         let refused = |_| strange("it refuses; do both have the same secret?");
-        let proof = wire::receive(&mut stream, HELLO_BYTES_MAX).map_err(refused)?;
+        let proof = receive(&stream).map_err(refused)?;
         self.check(&proof, true, &first, &second)?;
         impatient(&stream)?;
         Ok((hello, stream))
@@ -330,7 +331,7 @@ impl Join<'_> {
     /// The handshake of whoever was connected to.
     fn answer(&mut self, mut stream: TcpStream) -> std::io::Result<(Hello, TcpStream)> {
         patient(&stream)?;
-        let first = wire::receive(&mut stream, HELLO_BYTES_MAX)?;
+        let first = receive(&stream)?;
         let hello: Hello = wire::decode(&first)?;
         let from = usize::from(hello.from);
         let known = hello.magic == MAGIC
@@ -343,7 +344,7 @@ impl Join<'_> {
         if !known || hello.shape() != ours.shape() {
             return Err(strange("it is no process of this cluster"));
         }
-        let proof = wire::receive(&mut stream, HELLO_BYTES_MAX)?;
+        let proof = receive(&stream)?;
         self.check(&proof, false, &first, &second)?;
         wire::send(&mut stream, self.proof(true, &first, &second).as_bytes())?;
         impatient(&stream)?;
@@ -397,6 +398,14 @@ fn connect_to(address: &str) -> std::io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+/// The next word of a handshake.
+fn receive(stream: &TcpStream) -> std::io::Result<Vec<u8>> {
+    wire::receive(
+        &mut wire::Within::new(stream, HANDSHAKE_WAIT),
+        HELLO_BYTES_MAX,
+    )
 }
 
 fn patient(stream: &TcpStream) -> std::io::Result<()> {
