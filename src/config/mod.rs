@@ -517,6 +517,8 @@ mod tests {
             ),
             ("[listen]\nsyslog_tls = \"127.0.0.1:6514\"\n", 1),
             ("[tls]\nclient_certificates = \"maybe\"\n", 1),
+            // It would be asked for by nobody.
+            ("[tls]\nclient_certificates = \"required\"\n", 1),
             (
                 "[connections]\nmax = 0\nper_peer_max = 70000\nhandshake = \"0s\"\n",
                 3,

@@ -17,7 +17,7 @@ pub struct TlsConfig {
     /// none, and then none is asked for.
     pub client_ca: Option<PathBuf>,
     /// `required`, or `requested`: then a sender without a certificate is taken; default `required`.
-    pub client_certificates: ClientCertificates,
+    pub client_certificates: Option<ClientCertificates>,
     /// Whether RELP is spoken within TLS; default false.
     pub relp: bool,
     /// Whether agents speak within TLS; default false.
@@ -27,11 +27,10 @@ pub struct TlsConfig {
 }
 
 /// What happens to a sender without a certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientCertificates {
     /// It is refused.
-    #[default]
     Required,
     /// It is taken, and known by its address.
     Requested,
@@ -46,6 +45,9 @@ impl TlsConfig {
             (Some(_), None) => say("key: is missing; tls.certificate needs its private key"),
             (None, Some(_)) => say("certificate: is missing; tls.key is of no use without it"),
             (Some(_), Some(_)) | (None, None) => {}
+        }
+        if self.client_certificates.is_some() && self.client_ca.is_none() {
+            say("client_certificates: needs tls.client_ca, else none is asked for");
         }
         if self.certificate.is_none() {
             let wanted = [
@@ -72,7 +74,7 @@ impl TlsConfig {
             certificate: certificate.clone(),
             key: key.clone(),
             client_ca: self.client_ca.clone(),
-            client_required: self.client_certificates == ClientCertificates::Required,
+            client_required: self.client_certificates != Some(ClientCertificates::Requested),
         };
         TlsServer::load(files).map(Some)
     }
