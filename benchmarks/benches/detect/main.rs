@@ -5,13 +5,14 @@
 //! is measured and how.
 
 mod corpus;
+mod daemons;
 mod data;
 mod engines;
 mod measure;
 mod worst;
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -51,6 +52,13 @@ struct Options {
     /// Prints the events of all recordings.
     #[arg(long, hide = true)]
     unpack: bool,
+    /// The daemon of rsigma 0.23.0 (`cargo install rsigma --version 0.23.0 --locked`): both are run as
+    /// servers too.
+    #[arg(long)]
+    rsigma: Option<PathBuf>,
+    /// The server of ours.
+    #[arg(long, default_value = "target/release/weir")]
+    weir: PathBuf,
     /// Cargo says that this is a benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -68,6 +76,8 @@ enum Part {
     Worst,
     /// Each engine in a process of its own over all recordings: memory, load, speed.
     Alone,
+    /// Both as servers, events over HTTP; only where `--rsigma` is given.
+    Daemons,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -120,6 +130,16 @@ fn main() -> Result<()> {
             alone.push(one);
         }
     }
+    let mut daemons = Json::Null;
+    if let Some(rsigma) = options.rsigma.as_ref().filter(|_| runs(Part::Daemons)) {
+        let programs = daemons::Programs {
+            weir: options.weir.clone(),
+            rsigma: rsigma.clone(),
+        };
+        let corpus = corpus::windows("recordings", &[RECORDINGS], 1, options.events, &sources)?;
+        let rules = data::folder()?.join("sigma/rules");
+        daemons = daemons::race(&programs, &rules, &corpus, options.rounds)?;
+    }
     let Some(name) = &options.name else {
         return Ok(());
     };
@@ -132,6 +152,7 @@ fn main() -> Result<()> {
         "rsigma_eval": "0.23.0, log-source routing on",
         "races": races.iter().map(Race::json).collect::<Vec<_>>(),
         "alone": alone,
+        "daemons": daemons,
     });
     let runs = Path::new(env!("CARGO_MANIFEST_DIR")).join("runs");
     let file = runs.join(format!("{name}.json"));
