@@ -163,7 +163,8 @@ struct Server {
 
 impl Server {
     fn weir(binary: &Path, rules: &Path) -> Result<Self> {
-        let folder = PathBuf::from("target").join(format!("daemons-{}", std::process::id()));
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+        let folder = target.join(format!("daemons-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let web = free_port()?;
         let config = folder.join("weir.toml");

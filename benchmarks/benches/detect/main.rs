@@ -57,7 +57,7 @@ struct Options {
     #[arg(long)]
     rsigma: Option<PathBuf>,
     /// The server of ours.
-    #[arg(long, default_value = "target/release/weir")]
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/weir"))]
     weir: PathBuf,
     /// Cargo says that this is a benchmark.
     #[arg(long, hide = true)]
