@@ -22,7 +22,7 @@ use crate::diagnostic::Refusal;
 use crate::document::{Body, Document};
 use crate::group;
 use crate::live::{LivePlan, Source, plan};
-use crate::plans::{Catalog, Entry};
+use crate::plans::{Catalog, Entry, of_itself};
 use crate::values;
 
 /// More rules in one chain, each counted where it is listed, are refused.
@@ -111,8 +111,8 @@ pub(crate) fn members_at(
     for ((place, (rule, entry)), reference) in (0..).zip(members).zip(&correlation.members) {
         let version = entry.versions.iter().find(|version| version.sees(time))?;
         let member = member_of(&correlation.kind, place);
-        let own =
-            |fields: &[String]| own_names(correlation, (rule, entry, reference), fields, time);
+        let named = (&**rule, version.document.name.as_deref(), &**reference);
+        let own = |fields: &[String]| own_names(correlation, named, fields);
         match &version.document.body {
             Body::Rule(detection, _) => found.push(Member::Events(Source {
                 rule: rule.clone(),
@@ -143,15 +143,13 @@ pub(crate) fn members_at(
     Some(found)
 }
 
-/// What a member calls the fields of the correlation that lists it.
+/// What a member calls the fields of the correlation that lists it; the member by its id, its name,
+/// and as it is listed.
 fn own_names(
     correlation: &Correlation,
-    (rule, entry, reference): (&str, &Entry, &str),
+    (rule, name, reference): (&str, Option<&str>, &str),
     fields: &[String],
-    time: EventTime,
 ) -> Vec<String> {
-    let version = entry.versions.iter().find(|version| version.sees(time));
-    let name = version.and_then(|version| version.document.name.as_ref());
     let own = |field: &String| {
         let alias = correlation.aliases.get(field)?;
         let named = name.and_then(|name| alias.get(name));
@@ -192,12 +190,8 @@ pub(crate) fn refusal(
         .flatten()
         .cloned()
         .collect();
-    let named = own_names(
-        correlation,
-        (rule, entry, reference),
-        &fields,
-        version.since,
-    );
+    let named = (&**rule, version.document.name.as_deref(), reference);
+    let named = own_names(correlation, named, &fields);
     if let Some(field) = named.iter().find(|field| !inner.group_by.contains(field)) {
         let message = format!("`{reference}` is not grouped by `{field}`");
         return Some(
@@ -226,8 +220,7 @@ fn depth(
     rules: &mut usize,
 ) -> Result<u8, Refusal> {
     if above.contains(&id) {
-        return Err(Refusal::new(format!("`{id}` is a member of itself"))
-            .hint("correlations of correlations must not form a circle"));
+        return Err(of_itself(id));
     }
     let above: Vec<&str> = above.iter().copied().chain([id]).collect();
     let mut deepest = 0;

@@ -289,17 +289,10 @@ impl Decoder {
         self.begin_what_if(&before, control, out);
         for change in applied.changes {
             match change {
-                PlanChange::Put { plan, .. } if promoted.contains_key(&plan.id) => {
-                    let from = promoted.remove(&plan.id).unwrap_or(plan.id);
-                    if plan.kind == PlanKind::Silence {
-                        self.silences.insert(plan.id);
-                    }
-                    self.put_row(epoch, &plan, out);
-                    let plan = Arc::new(plan);
-                    out.directives.push(Directive::Adopt { plan, from });
-                }
                 PlanChange::Put { plan, backfill } => {
-                    if backfill {
+                    let tried = promoted.remove(&plan.id);
+                    // The plan of a what-if has seen the past.
+                    if backfill && tried.is_none() {
                         self.fresh.push(plan.id);
                     }
                     if plan.kind == PlanKind::Silence {
@@ -309,7 +302,11 @@ impl Decoder {
                         self.stages.insert(plan.id, plan.chain.stage);
                     }
                     self.put_row(epoch, &plan, out);
-                    out.directives.push(Directive::Put(Arc::new(plan)));
+                    let plan = Arc::new(plan);
+                    out.directives.push(match tried {
+                        Some(from) => Directive::Adopt { plan, from },
+                        None => Directive::Put(plan),
+                    });
                 }
                 PlanChange::Remove(plan) => {
                     let rows = self.rows.remove(&plan);

@@ -239,21 +239,6 @@ fn random_plan(rng: &mut ChaCha8Rng, id: u64, name: Option<&str>) -> Plan {
     }
 }
 
-/// Whether no event to come can withdraw what a plan says, by the plainest reading.
-fn is_certain(plan: &Plan) -> bool {
-    let bounds_only = |bounds: &[Bound]| {
-        let is_least = |bound: &Bound| matches!(bound, Bound::Gt(_) | Bound::Gte(_));
-        bounds.iter().all(is_least)
-    };
-    let monotone = match &plan.kind {
-        PlanKind::EventCount { bounds } | PlanKind::ValueCount { bounds } => bounds_only(bounds),
-        PlanKind::Temporal { members, condition } => !condition.has_negation(usize::from(*members)),
-        PlanKind::TemporalOrdered { .. } => true,
-        PlanKind::Value { .. } | PlanKind::NotFollowed { .. } | PlanKind::Silence => false,
-    };
-    monotone && !plan.chain.tentative
-}
-
 /// A plan that hears others, behind those that it hears; and which of its members are of events.
 fn random_chain(rng: &mut ChaCha8Rng, id: u64, depth: u8) -> Vec<(Plan, Vec<u16>)> {
     let kinds = [
@@ -301,7 +286,7 @@ fn random_chain(rng: &mut ChaCha8Rng, id: u64, depth: u8) -> Vec<(Plan, Vec<u16>
             vec![(plan, (0..members).collect())]
         };
         let (last, _) = found.last_mut().expect("a chain has its own plan last");
-        tentative |= !is_certain(last);
+        tentative |= !last.is_certain();
         plan.chain.stage = plan.chain.stage.max(last.chain.stage + 1);
         last.hearer = Hearer::Plan(Feed {
             plan: plan.id,
