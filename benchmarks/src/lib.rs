@@ -30,3 +30,5 @@ pub mod logins;
 pub mod order;
 
 pub mod machine;
+
+pub mod metrics;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value as Json, json};
-use weir_benchmarks::machine;
+use weir_benchmarks::{machine, metrics};
 
 use crate::corpus::{Corpus, Frames};
 
@@ -131,9 +131,9 @@ fn one(server: &mut Server, bodies: &[Vec<u8>], events: usize) -> Result<Took> {
         Ok(())
     })?;
     let judged = loop {
-        let metrics = server.metrics()?;
-        if sum(&metrics, server.judged) >= events as f64 {
-            break metrics;
+        let told = server.metrics()?;
+        if metrics::sum(&told, server.judged) >= events as f64 {
+            break told;
         }
         ensure!(
             began.elapsed() < PATIENCE,
@@ -144,7 +144,7 @@ fn one(server: &mut Server, bodies: &[Vec<u8>], events: usize) -> Result<Took> {
     Ok(Took {
         seconds: began.elapsed().as_secs_f64(),
         cpu_seconds: cpu(server)? - before,
-        matches: sum(&judged, server.matched),
+        matches: metrics::sum(&judged, server.matched),
         memory_peak_bytes: machine::memory_peak_bytes(server.child.id())?,
     })
 }
@@ -343,13 +343,4 @@ impl Connection {
 fn free_port() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?)
-}
-
-/// The sum of a metric over its labels.
-fn sum(metrics: &str, name: &str) -> f64 {
-    let samples = metrics.lines().filter_map(|line| line.rsplit_once(' '));
-    let named = samples.filter(|(sample, _)| sample.split('{').next() == Some(name));
-    named
-        .filter_map(|(_, value)| value.parse::<f64>().ok())
-        .sum()
 }

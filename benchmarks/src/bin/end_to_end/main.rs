@@ -21,7 +21,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 use weir_benchmarks::catalogue::alerting_rule;
 use weir_benchmarks::load::{Completed, LoadStream};
-use weir_benchmarks::machine;
+use weir_benchmarks::{machine, metrics};
 use weir_schema::EventTime;
 
 use server::{Follower, Server};
@@ -207,8 +207,8 @@ fn report(
         }
     }
     latencies.sort_unstable();
-    let metrics = server.metrics()?;
-    let journaled = http::sum(&metrics, "weir_events_journaled_total");
+    let said = server.metrics()?;
+    let journaled = metrics::sum(&said, "weir_events_journaled_total");
     let cpu = machine::difference(&sent.before.threads, &sent.after.threads);
     let cpu_total: f64 = cpu.values().sum();
     Ok(json!({
@@ -240,7 +240,7 @@ fn report(
         "cpu_microseconds_per_event": cpu_total * 1e6 / (sent.lines.max(1) as f64),
         "memory_peak_bytes": server.memory_peak_bytes()?,
         "folder_bytes": server.folder_bytes()?,
-        "metrics": http::unlabelled(&metrics),
+        "metrics": metrics::unlabelled(&said),
     }))
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use weir_benchmarks::machine;
+use weir_benchmarks::{machine, metrics};
 
 use crate::{Snapshot, http};
 
@@ -113,7 +113,7 @@ impl Server {
 
     pub fn snapshot(&self) -> Result<Snapshot> {
         Ok(Snapshot {
-            journaled: http::sum(&self.metrics()?, "weir_events_journaled_total"),
+            journaled: metrics::sum(&self.metrics()?, "weir_events_journaled_total"),
             threads: machine::threads(self.process)?,
         })
     }
