@@ -71,7 +71,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn words(explanation: &Value, changes: &Value) -> String {
+pub(crate) fn words(explanation: &Value, changes: &Value) -> String {
     let mut out = Vec::new();
     say_alert(explanation, &mut out);
     out.push("\nIt rests on:".to_owned());
@@ -87,9 +87,9 @@ fn words(explanation: &Value, changes: &Value) -> String {
     for change in list(changes) {
         out.push(format!(
             "  {:>3}. {:<9} {} events, {}; {}",
-            change["revision"],
+            shown(&change["revision"].to_string()),
             shown(text(&change["change"])),
-            change["count"],
+            shown(&change["count"].to_string()),
             shown(text(&change["state"])),
             because(&change["cause"]),
         ));
@@ -250,6 +250,11 @@ mod tests {
             "alert": { "title": "T\u{1b}[2J", "standing": true, "count": 1 },
             "events": [{ "source": "tcp:1", "raw": "G1syShs=" }],
         });
-        assert!(!words(&explanation, &json!([])).contains('\u{1b}'));
+        let changes = json!([{ "revision": "\u{9b}2J", "count": ["\u{7f}"] }]);
+        let words = words(&explanation, &changes);
+        assert!(
+            !words.contains(|c: char| c.is_control() && c != '\n'),
+            "{words:?}"
+        );
     }
 }

@@ -111,7 +111,7 @@ fn connect(host: &str) -> std::io::Result<TcpStream> {
 }
 
 /// Reads an answer whose head says how long its body is.
-fn parse(bytes: &[u8]) -> Option<Answer> {
+pub fn parse(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
     let mut lines = head.split("\r\n");

@@ -20,6 +20,9 @@ mod print;
 
 pub mod what_if;
 
+#[doc(hidden)]
+pub mod door;
+
 use std::collections::BTreeMap;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,9 @@
 //! twice is there twice; with `--spool N` a run goes on with that spool, its first line having the
 //! number `--from`, and what Weir has already is not taken again.
 
+#[doc(hidden)]
+pub mod door;
+
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

@@ -106,7 +106,7 @@ fn text(value: &Value) -> String {
     match value {
         Value::String(text) => shown(text),
         Value::Null => "-".to_owned(),
-        other => other.to_string(),
+        other => shown(&other.to_string()),
     }
 }
 
@@ -145,9 +145,9 @@ fn dead(body: &Value) -> String {
     for dead in rows(&body["dead"]) {
         let field = |name: &str| text(&dead[name]);
         let (alert, since, reason) = (field("alert"), field("since"), field("reason"));
+        let (rows, from) = (field("rows"), field("from"));
         out.push_str(&format!(
-            "{alert}  from {} since {since}  {reason}\n",
-            field("from")
+            "{alert}  {rows} rows from {from} since {since}  {reason}\n"
         ));
     }
     if out.is_empty() {

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+#[path = "../fuzz/src/answers.rs"]
+mod answers;
 #[path = "../fuzz/src/collect.rs"]
 mod collect;
 #[path = "../fuzz/src/damage.rs"]
 mod damage;
+#[path = "../fuzz/src/files.rs"]
+mod files;
 #[path = "../fuzz/src/framing.rs"]
 mod framing;
 #[path = "../fuzz/src/journal.rs"]
@@ -16,6 +20,8 @@ mod parse;
 mod rules;
 #[path = "../fuzz/src/settings.rs"]
 mod settings;
+#[path = "../fuzz/src/values.rs"]
+mod values;
 
 fn each(folder: &str, holds: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -56,6 +62,21 @@ fn any_damage_to_a_journal_is_passed_over() {
 }
 
 #[test]
-fn any_text_is_a_configuration_or_a_story_or_refused() {
+fn any_text_of_an_operator_is_taken_or_refused() {
     each("fuzz/corpus/settings", settings::holds);
+}
+
+#[test]
+fn any_value_is_read_or_refused() {
+    each("fuzz/corpus/values", values::holds);
+}
+
+#[test]
+fn any_file_is_read_to_where_it_is_broken() {
+    each("fuzz/corpus/files", files::holds);
+}
+
+#[test]
+fn any_answer_is_read_or_refused() {
+    each("fuzz/corpus/answers", answers::holds);
 }

@@ -14,13 +14,15 @@ const BODY_BYTES_MAX: usize = 16 << 20;
 
 const CODINGS: [&str; 3] = ["gzip", "deflate", "zstd"];
 
-const BODIES: [Body; 6] = [
+const BODIES: [Body; 8] = [
     Body::HecEvents,
     Body::HecLines,
     Body::Bulk,
     Body::OtlpProtobuf,
     Body::OtlpJson,
     Body::Journald,
+    Body::JsonLines,
+    Body::SyslogLines,
 ];
 
 /// The first byte says what the body is, the second how it comes in pieces where it is packed.

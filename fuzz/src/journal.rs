@@ -1,81 +1,31 @@
 //! Whatever became of the bytes of a journal: what is read of it is what was written, in order; the
-//! same damage is found twice; and it can be written on. Values of the ledger and words of other
-//! processes are read or refused.
+//! same damage is found twice; and it can be written on.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde_bytes::ByteBuf;
-use weir_dataflow::door::{Part, read};
 use weir_schema::{
     AlertId, AlertRecord, AlertState, Batch, BatchSeq, Cause, Change, ChangeKind, Entry, Epoch,
     EventId, EventTime, Evidence, EvidenceItem, Format, GroupField, Level, Position, ReceiveTime,
     RuleVersion, Transport,
 };
-use weir_store::door;
 use weir_store::{Journal, JournalOptions};
 
 use crate::damage;
 
-/// The first byte says what the others are, the second which of a kind.
+/// The first byte says which segment is damaged, the others how.
 ///
 /// # Panics
 /// Where what is said above does not hold.
 pub fn holds(bytes: &[u8]) {
-    let [way, which, rest @ ..] = bytes else {
-        return;
-    };
-    match way % 6 {
-        0 | 1 => segments(*which, rest),
-        2 => payload(*which, rest),
-        3 => {
-            let sound: Vec<u8> = entries().iter().flat_map(encoded).collect();
-            payload(*which, &damage::apply(sound, rest));
-        }
-        4 => pair(*which, rest),
-        _ => {
-            let parts = [Part::Handshake, Part::Talk, Part::Frames];
-            let part = parts[usize::from(*which) % parts.len()];
-            // Each value takes the four bytes of its length at least.
-            assert!(read(part, &mut &*rest) <= rest.len() / 4);
-        }
+    if let [which, edits @ ..] = bytes {
+        segments(*which, edits);
     }
 }
 
-fn encoded(entry: &Entry) -> Vec<u8> {
-    door::encoded(entry).expect("an entry has an encoding")
-}
-
-fn payload(which: u8, bytes: &[u8]) {
-    let raw = if which & 1 == 0 {
-        u32::try_from(bytes.len()).expect("the fuzzer makes up a few kilobytes")
-    } else {
-        1 << 16
-    };
-    let counts = (u32::from(which >> 1) % 16, u32::from(which >> 5));
-    if let Some(entries) = door::entries(bytes, which & 1 == 1, raw, counts) {
-        assert_eq!(entries.len(), counts.0 as usize);
-    }
-}
-
-fn pair(which: u8, bytes: &[u8]) {
-    let key = [*b"rhomx".get(usize::from(which) % 5).unwrap_or(&b'r'); 17];
-    let _ = door::takes(&key, bytes);
-    let _ = door::takes_body(&key, bytes);
-    let sound = if which & 8 == 0 {
-        door::encoded(&change().record)
-    } else {
-        door::encoded(&change())
-    };
-    let sound = sound.expect("a record has an encoding");
-    assert!(door::takes_body(
-        if which & 8 == 0 { b"r" } else { b"h" },
-        &sound
-    ));
-    let _ = door::takes_body(&key, &damage::apply(sound, bytes));
-}
-
-fn entries() -> Vec<Entry> {
+/// What is written.
+pub fn entries() -> Vec<Entry> {
     let batch = |number: i64, frames: &[&[u8]]| {
         Entry::Batch(Batch {
             tenant: "default".to_owned(),

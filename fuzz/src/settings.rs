@@ -1,8 +1,11 @@
-//! Any text is a configuration, or a story, or is refused with a reason.
+//! Any text is a configuration, a story, a mapping of log sources, or settings that the journal
+//! holds, or is refused with a reason.
 
 use std::path::PathBuf;
 
 use weir::config::Config;
+use weir_detect::{LogSources, RuleBook};
+use weir_schema::{Control, EventTime};
 
 /// The first byte says which, the rest is the text.
 ///
@@ -13,10 +16,11 @@ pub fn holds(bytes: &[u8]) {
         return;
     };
     let text = String::from_utf8_lossy(text);
-    if which & 1 == 0 {
-        configuration(&text);
-    } else {
-        story(&text);
+    match which % 4 {
+        0 => configuration(&text),
+        1 => story(&text),
+        2 => mapping(text.into_owned()),
+        _ => settings(&text),
     }
 }
 
@@ -39,4 +43,30 @@ fn story(text: &str) {
         Ok(story) => assert_eq!(Ok(story), weir_story::parse(text, "fuzz.story"), "twice"),
         Err(errors) => assert!(!errors.is_empty(), "refused without a reason"),
     }
+}
+
+fn mapping(text: String) {
+    let (_, problems) = LogSources::with(&[text]);
+    assert!(problems.iter().all(|problem| !problem.message.is_empty()));
+}
+
+fn settings(text: &str) {
+    let mut book = RuleBook::new();
+    let put = |since| Control::Settings {
+        text: text.to_owned(),
+        since: EventTime(since),
+    };
+    let said = book.apply(&put(1)).diagnostics;
+    if said.is_empty() {
+        // What was taken is written again as what it says.
+        let written = book.settings().text().expect("it was read");
+        let mut again = RuleBook::new();
+        let said = again.apply(&Control::Settings {
+            text: written,
+            since: EventTime(1),
+        });
+        assert!(said.diagnostics.is_empty(), "{:?}", said.diagnostics);
+        assert_eq!(book.settings(), again.settings());
+    }
+    let _ = book.apply(&put(2));
 }

@@ -30,6 +30,9 @@ pub mod tls;
 
 mod certificate;
 
+#[doc(hidden)]
+pub mod door;
+
 mod ended;
 
 pub mod journal;

@@ -202,7 +202,7 @@ impl Endpoint {
         }
     }
 
-    async fn over<S>(&self, stream: S, post: Post) -> Result<(), Fault>
+    pub(crate) async fn over<S>(&self, stream: S, post: Post) -> Result<(), Fault>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {

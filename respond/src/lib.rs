@@ -43,6 +43,9 @@ mod http;
 mod guard;
 pub use guard::Reach;
 
+#[doc(hidden)]
+pub mod door;
+
 mod webhook;
 pub use webhook::Secret;
 

@@ -1,7 +1,6 @@
 //! Reads a stream of a server line by line, and prints it as it comes.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 
 use anyhow::{Context, Result, bail};
 
@@ -44,7 +43,7 @@ pub fn follow(url: &str, path: &str, token: &str) -> Result<()> {
 }
 
 /// Reads the head's fields; tells whether the body comes in chunks.
-fn read_head(stream: &mut BufReader<TcpStream>) -> Result<bool> {
+pub(super) fn read_head(stream: &mut impl BufRead) -> Result<bool> {
     let mut chunked = false;
     let mut head = stream.by_ref().take(HEAD_BYTES_MAX);
     loop {
@@ -61,7 +60,7 @@ fn read_head(stream: &mut BufReader<TcpStream>) -> Result<bool> {
 }
 
 /// The next chunk; `None` for the last.
-fn read_chunk(stream: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
+pub(super) fn read_chunk(stream: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
     let bad = || std::io::Error::from(std::io::ErrorKind::InvalidData);
     let mut line = String::new();
     stream.by_ref().take(HEAD_BYTES_MAX).read_line(&mut line)?;

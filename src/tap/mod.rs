@@ -1,6 +1,8 @@
 //! `weir tap`: what passes a stage of a running server, or what files would be there.
 
 mod client;
+#[doc(hidden)]
+pub mod door;
 pub mod live;
 pub mod rows;
 

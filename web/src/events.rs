@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
-use weir_schema::{Format, ReceiveTime};
+use weir_schema::{Batch, Format, ReceiveTime};
 
 use crate::collect::{self, BODY_BYTES_MAX, Refusal, Way};
 use crate::problem::Problem;
@@ -83,6 +83,19 @@ pub(crate) async fn take(
     drop(place);
     verdict.insert("repeated".into(), accepted.repeated.into());
     Ok(HttpResponse::Ok().json(verdict))
+}
+
+/// The batches of a body, for the fuzzer.
+pub(crate) fn cut(body: &[u8], format: Format) -> Result<Vec<Batch>, Refusal> {
+    let origin = Origin {
+        tenant: "default".to_owned(),
+        source: SOURCE_DEFAULT.to_owned(),
+        format,
+        peer: None,
+        key: Some("key".to_owned()),
+        received: ReceiveTime(1_790_000_000_000_000_000),
+    };
+    lines::judge(body, &origin).map(|judged| judged.batches)
 }
 
 fn verdict(judged: &Judged) -> Map<String, Value> {

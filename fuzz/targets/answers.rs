@@ -1,0 +1,4 @@
+//! Runs `answers::holds` on what libFuzzer makes up.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weir_fuzz::answers::holds(bytes));
