@@ -82,6 +82,7 @@ pub struct IngestMetrics {
 pub(crate) struct NetworkMetrics {
     events_received: IntCounterVec,
     events_dropped: IntCounterVec,
+    udp_kernel_dropped: IntCounter,
     pub connections: IntGaugeVec,
     connections_refused: IntCounterVec,
     connections_closed: IntCounterVec,
@@ -117,6 +118,11 @@ impl NetworkMetrics {
                 "weir_events_dropped_total",
                 &["transport", "reason"],
                 "Events that reached Weir and are in no journal.",
+            )?,
+            udp_kernel_dropped: counter(
+                registry,
+                "weir_udp_kernel_dropped_total",
+                "Datagrams that the kernel dropped at the socket of syslog over UDP.",
             )?,
             connections: gauges(
                 registry,
@@ -321,6 +327,11 @@ impl IngestMetrics {
         };
         metrics.show_all();
         Ok(metrics)
+    }
+
+    /// Datagrams that the kernel dropped before we could read them.
+    pub(crate) fn udp_kernel_dropped(&self) -> IntCounter {
+        self.network.udp_kernel_dropped.clone()
     }
 
     /// What became of the events of each source.

@@ -1,5 +1,7 @@
 //! Syslog over UDP: one datagram is one frame; what finds no room is dropped and counted.
 
+mod kernel;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +23,7 @@ use crate::listener::{SourceHandle, Stopping, stopped};
 use crate::metrics::{Dropped, IngestMetrics};
 use crate::sources::SourceTable;
 use crate::tcp::BATCH_FRAMES_MAX;
+use kernel::KernelDrops;
 
 /// Datagrams read in a row before timers and the stop are looked at.
 const BURST_DATAGRAMS: usize = 256;
@@ -30,6 +33,9 @@ const DRAIN_DATAGRAMS_MAX: usize = 65_536;
 
 /// Bytes that gather before they are handed over, whatever the delay.
 const GATHERED_BYTES_MAX: usize = 1 << 20;
+
+/// Between two looks at what the kernel has dropped.
+const KERNEL_LOOK: Duration = Duration::from_secs(1);
 
 /// Limits of a UDP source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +83,10 @@ impl UdpSource {
         if let Err(error) = reference.set_recv_buffer_size(options.receive_buffer_bytes) {
             tracing::warn!(%error, "cannot enlarge the receive buffer; bursts may be lost");
         }
+        let kernel = KernelDrops::of(&socket, metrics.udp_kernel_dropped()).map(Arc::new);
+        if kernel.is_none() {
+            tracing::info!("the kernel does not tell what it drops over UDP");
+        }
         let (stop, stopping) = watch::channel(false);
         let tasks = Arc::new(Semaphore::new(1));
         let running = Arc::clone(&tasks).try_acquire_owned();
@@ -100,6 +110,7 @@ impl UdpSource {
                         gathered_frames: 0,
                         gathered_bytes: 0,
                         flush_at: None,
+                        kernel,
                     },
                 )),
                 stopping,
@@ -144,12 +155,14 @@ struct Receiver {
     gathered_frames: usize,
     gathered_bytes: usize,
     flush_at: Option<Instant>,
+    kernel: Option<Arc<KernelDrops>>,
 }
 
 impl Receiver {
     async fn receive(mut self, socket: UdpSocket, mut stopping: Stopping) {
         // One byte more than is kept shows that a datagram was longer.
         let mut buffer = vec![0; self.options.frame_bytes_max.min(FRAME_BYTES_MAX) + 1];
+        let mut look = tokio::time::interval(KERNEL_LOOK);
         loop {
             let flush = self.flush_at;
             tokio::select! {
@@ -157,6 +170,7 @@ impl Receiver {
                 () = stopped(&mut stopping) => break,
                 () = tokio::time::sleep_until(flush.unwrap_or_else(Instant::now)),
                     if flush.is_some() => self.flush(),
+                _ = look.tick() => self.look_at_kernel(),
                 received = socket.recv_from(&mut buffer) => {
                     self.take(received, &buffer);
                     self.take_burst(&socket, &mut buffer);
@@ -166,6 +180,13 @@ impl Receiver {
             tokio::task::yield_now().await;
         }
         self.drain(socket, &mut buffer);
+    }
+
+    /// The table of all sockets takes the kernel a while where there are many.
+    fn look_at_kernel(&self) {
+        if let Some(kernel) = self.kernel.clone() {
+            tokio::task::spawn_blocking(move || kernel.look());
+        }
     }
 
     /// Takes what the kernel holds already, and hands over everything.
@@ -178,6 +199,9 @@ impl Receiver {
                     break;
                 }
                 self.take(received, buffer);
+            }
+            if let Some(kernel) = &self.kernel {
+                kernel.look();
             }
         }
         self.flush();

@@ -102,3 +102,25 @@ fn what_the_journal_refuses_is_dropped_and_counted() {
         assert!(parts.journal.frames().is_empty());
     });
 }
+
+#[test]
+fn what_the_kernel_drops_is_counted() {
+    run(async {
+        let parts = start(WriterOptions::default());
+        let options = UdpOptions {
+            receive_buffer_bytes: 1, // The kernel gives its least.
+            ..UdpOptions::default()
+        };
+        let source = serve(&parts, options);
+        let socket = sender(&source);
+        // Nobody reads meanwhile: the receiver shares this thread.
+        for n in 0..500 {
+            socket.send(format!("<13>{n}").as_bytes()).unwrap();
+        }
+        source.stop().await;
+        parts.end().await;
+        let dropped = parts.metrics.udp_kernel_dropped().get();
+        assert!(dropped > 0, "the buffer holds no 500 datagrams");
+        assert_eq!(parts.journal.frames().len() as u64 + dropped, 500);
+    });
+}
