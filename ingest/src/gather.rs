@@ -75,6 +75,12 @@ impl Gather {
         self.bytes < GATHERED_BYTES_MAX && self.frames < GATHERED_FRAMES_MAX
     }
 
+    /// Frames that wait for their submission.
+    #[cfg(test)]
+    pub fn frames(&self) -> usize {
+        self.frames
+    }
+
     pub fn is_under_way(&self) -> bool {
         self.under_way.is_some()
     }

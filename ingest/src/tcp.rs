@@ -1,6 +1,7 @@
 //! Syslog over TCP and over TLS: reads, frames, hands batches over; stops reading while the journal is behind.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,10 @@ pub use crate::gather::BATCH_FRAMES_MAX;
 
 /// One read: some 250 lines; per connection, so small enough for a thousand of them.
 const READ_BYTES: usize = 32 << 10;
+
+/// So much of a read is cut into frames at a time, and the rest once there is room: of lines of one
+/// byte a whole read would be four times the frames that may gather.
+const PIECE_BYTES: usize = 4 << 10;
 
 /// A word of goodbye that the sender does not read is not waited for.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -175,18 +180,23 @@ impl Patience {
     }
 }
 
-struct Connection {
+pub(crate) struct Connection {
     shared: Shared,
+    pub(crate) buffer: Vec<u8>,
+    /// What of the buffer was read and is not yet cut into frames.
+    pub(crate) uncut: Range<usize>,
     framer: Framer,
     frames: Vec<Vec<u8>>,
-    gather: Gather,
+    pub(crate) gather: Gather,
     patience: Patience,
 }
 
 impl Connection {
-    fn new(shared: Shared, peer: &Peer) -> Self {
+    pub(crate) fn new(shared: Shared, peer: &Peer) -> Self {
         Self {
             gather: shared.gather(peer),
+            buffer: vec![0; READ_BYTES],
+            uncut: 0..0,
             framer: Framer::new(shared.options.frame_bytes_max),
             frames: Vec::new(),
             patience: Patience::new(shared.options),
@@ -195,8 +205,9 @@ impl Connection {
     }
 
     async fn serve(mut self, mut wire: Wire, mut stopping: Stopping) -> Closed {
-        let mut buffer = vec![0; READ_BYTES];
-        let closed = self.read(&mut wire, &mut buffer, &mut stopping).await;
+        let closed = self.read(&mut wire, &mut stopping).await;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.take(&buffer[self.uncut.clone()]);
         match closed {
             Closed::Stopping => wire.drain(&mut buffer, |bytes| self.take(bytes)),
             _ => {
@@ -214,13 +225,9 @@ impl Connection {
         closed
     }
 
-    async fn read(
-        &mut self,
-        wire: &mut Wire,
-        buffer: &mut [u8],
-        stopping: &mut Stopping,
-    ) -> Closed {
+    async fn read(&mut self, wire: &mut Wire, stopping: &mut Stopping) -> Closed {
         loop {
+            // Where something is left uncut, there is no room.
             let has_room = self.gather.has_room();
             if !has_room {
                 self.patience.pardon();
@@ -230,9 +237,9 @@ impl Connection {
                 biased;
                 _ = self.gather.finished(), if self.gather.is_under_way() => {}
                 () = stopped(stopping) => return Closed::Stopping,
-                read = wire.read(buffer), if has_room => match read {
+                read = wire.read(&mut self.buffer), if has_room => match read {
                     Ok(0) => return Closed::Sender,
-                    Ok(length) => self.take(&buffer[..length]),
+                    Ok(length) => self.uncut = 0..length,
                     Err(error) => {
                         tracing::debug!(%error, "connection broke");
                         return Closed::Broken;
@@ -240,8 +247,22 @@ impl Connection {
                 },
                 () = expired(deadline), if has_room => return why,
             }
-            self.gather.deliver(stopping);
+            while self.cut() | self.gather.deliver(stopping) {}
         }
+    }
+
+    /// Cuts what was read into frames, as far as there is room; true where it cut any.
+    pub(crate) fn cut(&mut self) -> bool {
+        let buffer = std::mem::take(&mut self.buffer);
+        let from = self.uncut.start;
+        while self.gather.has_room() && !self.uncut.is_empty() {
+            let Range { start, end } = self.uncut;
+            let middle = end.min(start + PIECE_BYTES);
+            self.take(&buffer[start..middle]);
+            self.uncut = middle..end;
+        }
+        self.buffer = buffer;
+        self.uncut.start > from
     }
 
     fn take(&mut self, bytes: &[u8]) {

@@ -12,6 +12,8 @@ use weir_schema::{Format, Transport};
 
 use super::{Parts, loopback, run, start, until};
 use crate::commit::CommitOptions;
+use crate::tcp::{Connection, Shared};
+use crate::wire::Peer;
 use crate::{ConnectionLimits, Dropped, SourceHandle, TcpOptions, TcpSource, WriterOptions};
 
 fn serve(parts: &Parts, options: TcpOptions) -> SourceHandle {
@@ -190,4 +192,36 @@ fn a_stop_while_the_journal_fails_counts_what_is_lost() {
         assert_eq!((lost(Dropped::JournalFault), lost(Dropped::Empty)), (3, 1));
         parts.end().await;
     });
+}
+
+#[test]
+fn of_lines_however_short_no_more_gather_than_may() {
+    for (line, most) in [("a\n", 6_048), ("1 a", 5_366)] {
+        run(async {
+            let parts = start(WriterOptions::default());
+            let shared = Shared {
+                options: TcpOptions::default(),
+                transport: Transport::Tcp,
+                intake: parts.intake.clone(),
+                sources: parts.sources.clone(),
+                clock: parts.clock.clone(),
+                metrics: parts.metrics.clone(),
+            };
+            let peer = Peer {
+                address: loopback().local_addr().unwrap().ip(),
+                names: Vec::new(),
+            };
+            let mut connection = Connection::new(shared, &peer);
+            // Nothing is handed over, as with a journal that is behind.
+            while connection.gather.has_room() {
+                let read = line.repeat(connection.buffer.len() / line.len());
+                connection.buffer[..read.len()].copy_from_slice(read.as_bytes());
+                connection.uncut = 0..read.len();
+                while connection.cut() {}
+            }
+            let gathered = connection.gather.frames();
+            assert!(gathered <= most, "{gathered} of {line:?}");
+            parts.end().await;
+        });
+    }
 }
