@@ -63,6 +63,8 @@ pub(crate) fn read<'a>(rest: &'a str, context: &Context<'_>, draft: &mut Draft<'
     };
     let message = message.strip_prefix(' ').unwrap_or(message);
     let message = message.strip_prefix('\u{feff}').unwrap_or(message);
+    // rsyslog's own template for this form leaves the space behind the old form's tag in front.
+    let message = message.trim_start_matches(' ');
     syslog::body(parsed.appname, message, context, draft);
     true
 }

@@ -47,7 +47,17 @@ fn check(frame: &[u8], context: &Context<'_>, expected: &[(&str, &str)]) {
 
 #[test]
 fn services_are_read() {
-    let cases: [(&str, &[(&str, &str)]); 13] = [
+    let cases: [(&str, &[(&str, &str)]); 14] = [
+        // As rsyslog's own template for RFC 5424 writes it, with two spaces.
+        (
+            "<38>1 2026-03-01T10:00:00Z web1 sshd 7 - -  Failed password for root from 192.0.2.1 port 5 ssh2",
+            &[
+                ("user", "root"),
+                ("src_ip", "192.0.2.1"),
+                ("outcome", "failure"),
+                ("source", "/linux/sshd"),
+            ],
+        ),
         (
             "<38>Mar  1 10:00:00 web1 sshd[7]: Accepted publickey for git from 192.0.2.1 port 5 ssh2: RSA x",
             &[
