@@ -142,12 +142,14 @@ pub fn serve(
     ports: Ports,
     token: &str,
     tls: Option<TlsServer>,
+    connections_of_peer: usize,
 ) -> Result<(SocketAddr, WebHandle)> {
     let listener = listen(at, "listen.http")?;
     let address = listener.local_addr()?;
     let tls = tls.map(|tls| tls.for_http()).transpose()?;
     let options = WebOptions {
         tls,
+        connections_of_peer,
         ..WebOptions::new(Token::of(token))
     };
     let (server, handle) = weir_web::serve(listener, ports, options)?;

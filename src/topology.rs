@@ -233,9 +233,9 @@ pub async fn start(
         (ports.alerts, ports.rules) = (elsewhere.clone(), elsewhere);
     }
     let of_http = tls.filter(|_| config.tls.http);
-    let web = config.listen.http.0;
+    let (web, per_peer) = (config.listen.http.0, config.connections.per_peer_max);
     let web = web
-        .map(|at| doors::serve(at, ports, &token, of_http))
+        .map(|at| doors::serve(at, ports, &token, of_http, per_peer))
         .transpose()?;
     let address = |source: &Option<SourceHandle>| source.as_ref().map(|s| s.local_address);
     Ok(Server {

@@ -53,6 +53,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("actix", &["ingest", "."]),
     ("actix-rt", &["ingest", "."]),
     ("actix-web", &["web", "."]),
+    ("actix-tls", &["web"]),
     ("timely", &["operators", "dataflow", "benchmarks"]),
     ("differential-dataflow", &["operators", "dataflow"]),
     ("sled", &["store"]),

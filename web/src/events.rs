@@ -51,7 +51,7 @@ pub(crate) async fn take(
         counts.body_refused(Way::Events, refusal.reason());
         Problem::from(refusal)
     };
-    let place = collect::place(&state).await.map_err(refuse)?;
+    let place = collect::place(&request, &state).await.map_err(refuse)?;
     let body = collect::read(&request, body, BODY_BYTES_MAX)
         .await
         .map_err(refuse)?;

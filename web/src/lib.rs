@@ -14,6 +14,7 @@ pub mod ports;
 mod server;
 pub use server::{Ports, Token, WebHandle, WebOptions, serve};
 
+mod crowd;
 mod guard;
 mod problem;
 mod query;

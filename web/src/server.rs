@@ -10,6 +10,7 @@ use prometheus::Registry;
 use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, watch};
 
+use crate::crowd::{Crowd, Shares};
 use crate::metrics::WebMetrics;
 use crate::ports::{Alerts, EventIntake, Feed, Finding, Health, Rules, Sinks, Taps};
 use crate::{guard, routes};
@@ -24,6 +25,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const STOP_TIMEOUT_SECONDS: u64 = 5;
 /// Connections of one worker; more wait in the listener's backlog.
 const CONNECTIONS_MAX: usize = 512;
+/// Connections of one address: a quarter of all that two workers take.
+const CONNECTIONS_OF_PEER: usize = 256;
 /// Connections that wait to be taken.
 const BACKLOG_MAX: u32 = 256;
 /// Threads of one worker that may wait for the ledger or read event bodies.
@@ -78,6 +81,8 @@ pub struct WebOptions {
     pub streams_max: usize,
     /// A stream is never silent for longer.
     pub heartbeat: Duration,
+    /// Connections of one address, or of one IPv6 network of 64 bits; one more is closed at once.
+    pub connections_of_peer: usize,
     /// Certificate and key of HTTPS; `None`: HTTP is plain.
     pub tls: Option<rustls::ServerConfig>,
 }
@@ -91,6 +96,7 @@ impl WebOptions {
             workers: WORKERS_MAX,
             streams_max: 64,
             heartbeat: Duration::from_secs(15),
+            connections_of_peer: CONNECTIONS_OF_PEER,
             tls: None,
         }
     }
@@ -104,6 +110,7 @@ pub(crate) struct State {
     pub(crate) streams: Arc<Semaphore>,
     /// Bodies of events in memory at once.
     pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) shares_of_bodies: Shares,
     /// Short bodies of all other kinds.
     pub(crate) small_bodies: Arc<Semaphore>,
     /// Journals that are being uploaded.
@@ -138,11 +145,14 @@ pub fn serve(
     let (stop, stopped) = watch::channel(false);
     let tls = options.tls.take();
     let workers = options.workers.clamp(1, WORKERS_MAX);
+    let crowd = Crowd::register(options.connections_of_peer, &ports.registry);
+    let crowd = crowd.map_err(std::io::Error::other)?;
     let state = web::Data::new(State {
         streams: Arc::new(Semaphore::new(
             options.streams_max.min(Semaphore::MAX_PERMITS),
         )),
         bodies: Arc::new(Semaphore::new(crate::events::BODIES_MAX)),
+        shares_of_bodies: Shares::of(crate::events::BODIES_MAX),
         small_bodies: Arc::new(Semaphore::new(crate::collect::SMALL_BODIES_MAX)),
         uploads: Arc::new(Semaphore::new(crate::collect::UPLOADS_MAX)),
         channels: crate::collect::Channels::default(),
@@ -158,6 +168,7 @@ pub fn serve(
             .configure(routes::configure)
     };
     let server = HttpServer::new(app)
+        .on_connect(move |stream, data| crowd.meet(stream, data))
         .workers(workers)
         .worker_max_blocking_threads(BLOCKING_THREADS_MAX)
         .max_connections(CONNECTIONS_MAX)

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig, get, post, resource};
 use actix_web::{HttpRequest, Route};
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::events;
 use crate::server::State;
@@ -186,7 +187,7 @@ async fn take_counted<T: Send + 'static>(
     cut: impl FnOnce(&[u8], &mut Sorter) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<Taken<T>, Refusal> {
     let mut sorter = Sorter::new(sender(request, state)?);
-    let _place = place(state).await?;
+    let _place = place(request, state).await?;
     let body = read(request, body, BODY_BYTES_MAX).await?;
     let cutting = move || {
         let said = cut(&body, &mut sorter);
@@ -230,10 +231,27 @@ pub(crate) async fn read_small(
     read(request, body, most).await
 }
 
-/// Waits for a place among the bodies that are read.
-pub(crate) async fn place(state: &State) -> Result<tokio::sync::SemaphorePermit<'_>, Refusal> {
-    match tokio::time::timeout(PLACE_TIMEOUT, state.bodies.acquire()).await {
-        Ok(Ok(place)) => Ok(place),
-        _ => Err(Refusal::NoPlace),
-    }
+/// A place among the bodies that are read, of its sender's share.
+pub(crate) struct Place<'s> {
+    _place: SemaphorePermit<'s>,
+    _of_share: OwnedSemaphorePermit,
+}
+
+/// Waits for a place among the bodies that are read: among those of its own address first, so that
+/// nobody else waits behind them.
+pub(crate) async fn place<'s>(
+    request: &HttpRequest,
+    state: &'s State,
+) -> Result<Place<'s>, Refusal> {
+    let address = request.peer_addr().map(|address| address.ip());
+    let waiting = async {
+        let of_share = state.shares_of_bodies.share(address).acquire_owned().await;
+        let place = state.bodies.acquire().await;
+        Some(Place {
+            _of_share: of_share.ok()?,
+            _place: place.ok()?,
+        })
+    };
+    let place = tokio::time::timeout(PLACE_TIMEOUT, waiting).await;
+    place.ok().flatten().ok_or(Refusal::NoPlace)
 }

@@ -4,4 +4,5 @@ mod harness;
 
 mod api;
 mod collect;
+mod crowd;
 mod stream;
