@@ -32,3 +32,7 @@ pub mod order;
 pub mod machine;
 
 pub mod metrics;
+
+pub mod http;
+
+pub mod server;

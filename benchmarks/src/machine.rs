@@ -46,6 +46,14 @@ fn thread(stat: &str) -> Option<(u32, String, f64)> {
     ))
 }
 
+/// CPU seconds of a process, threads that have ended among them.
+pub fn cpu_seconds(process: u32) -> Result<f64> {
+    let path = format!("/proc/{process}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
+    let (_, _, seconds) = thread(&stat).with_context(|| format!("{path} is cut"))?;
+    Ok(seconds)
+}
+
 /// CPU seconds of this thread, which the kernel counts in nanoseconds; 0 where it does not tell.
 #[must_use]
 pub fn thread_cpu_seconds() -> f64 {

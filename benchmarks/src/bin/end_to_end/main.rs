@@ -7,9 +7,6 @@
 //!       alert became due         peak memory                                        alert came
 //! ```
 
-mod http;
-mod server;
-
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::TcpStream;
@@ -21,10 +18,9 @@ use clap::Parser;
 use serde_json::{Value, json};
 use weir_benchmarks::catalogue::alerting_rule;
 use weir_benchmarks::load::{Completed, LoadStream};
+use weir_benchmarks::server::{Follower, Server, Setup, Snapshot};
 use weir_benchmarks::{machine, metrics};
 use weir_schema::EventTime;
-
-use server::{Follower, Server};
 
 /// Lines are sent in steps of so long when a rate is asked for.
 const STEP: Duration = Duration::from_millis(10);
@@ -79,15 +75,13 @@ struct Sent {
     after: Snapshot,
 }
 
-/// The state of the server at an instant.
-struct Snapshot {
-    journaled: f64,
-    threads: machine::Threads,
-}
-
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let server = Server::start(&arguments.weir, &arguments.folder, arguments.workers)?;
+    let setup = Setup {
+        workers: arguments.workers,
+        ..Setup::default()
+    };
+    let server = Server::start(&arguments.weir, &arguments.folder, setup)?;
     let follower = server.follow_alerts()?;
     let sent = send(&arguments, &server)?;
     let drained = drain(&server, &follower, &sent)?;
@@ -103,8 +97,7 @@ fn main() -> Result<()> {
 
 /// Sends the load, and takes a snapshot where the measurement begins and ends.
 fn send(arguments: &Arguments, server: &Server) -> Result<Sent> {
-    let mut socket =
-        TcpStream::connect(server.syslog).context("could not connect to the server")?;
+    let mut socket = TcpStream::connect(server.tcp).context("could not connect to the server")?;
     socket.set_nodelay(true)?;
     let mut stream = LoadStream::new(arguments.seed, now()?);
     let (mut bytes, mut completed) = (Vec::new(), Vec::<Completed>::new());

@@ -2,42 +2,58 @@
 
 use std::collections::HashMap;
 use std::io::BufRead;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::{http, machine, metrics};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use weir_benchmarks::{machine, metrics};
-
-use crate::{Snapshot, http};
 
 /// How long the server may take to be ready, and to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// More changes than a run of an hour can have are a fault of the server, and are counted no more.
 const CHANGES_MAX: u64 = 10_000_000;
 
+/// How a server is set up, where not by its defaults.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup {
+    /// Workers of its graph.
+    pub workers: Option<u16>,
+    /// It has no rules, not even those that are built in.
+    pub without_rules: bool,
+}
+
+/// The state of a server at an instant.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub journaled: f64,
+    pub threads: machine::Threads,
+}
+
 /// A running server.
+#[derive(Debug)]
 pub struct Server {
     child: Mutex<Child>,
     process: u32,
     folder: PathBuf,
-    pub syslog: SocketAddr,
+    pub tcp: SocketAddr,
+    pub udp: SocketAddr,
     web: SocketAddr,
     token: String,
 }
 
 impl Server {
     /// Starts `binary` on a fresh folder below `parent`, and waits until it is ready.
-    pub fn start(binary: &Path, parent: &Path, workers: Option<u16>) -> Result<Self> {
+    pub fn start(binary: &Path, parent: &Path, setup: Setup) -> Result<Self> {
         let folder = parent.join(format!("end-to-end-{}", std::process::id()));
         ensure!(!folder.exists(), "{} is in the way", folder.display());
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("could not make {}", folder.display()))?;
-        let [syslog, web] = free_ports()?;
-        let child = Self::command(binary, &folder, [syslog, web], workers)?
+        let [tcp, udp, web] = free_ports()?;
+        let child = Self::command(binary, &folder, [tcp, udp, web], setup)?
             .stdout(Stdio::null())
             .spawn()
             .with_context(|| format!("could not start {}", binary.display()))?;
@@ -46,7 +62,8 @@ impl Server {
             child: Mutex::new(child),
             token: String::new(),
             folder,
-            syslog,
+            tcp,
+            udp,
             web,
         };
         server.wait_until_ready()?;
@@ -62,21 +79,25 @@ impl Server {
     fn command(
         binary: &Path,
         folder: &Path,
-        [syslog, web]: [SocketAddr; 2],
-        workers: Option<u16>,
+        [tcp, udp, web]: [SocketAddr; 3],
+        setup: Setup,
     ) -> Result<Command> {
         let config = folder.join("weir.toml");
         let mut text = format!(
-            "[listen]\nsyslog_tcp = \"{syslog}\"\nhttp = \"{web}\"\n\
-             syslog_udp = \"off\"\nagent = \"off\"\n"
+            "[listen]\nsyslog_tcp = \"{tcp}\"\nsyslog_udp = \"{udp}\"\nhttp = \"{web}\"\n\
+             agent = \"off\"\n"
         );
-        if let Some(workers) = workers {
+        if setup.without_rules {
+            text.push_str("\n[rules]\nbuiltin = false\n");
+        }
+        if let Some(workers) = setup.workers {
             text.push_str(&format!("\n[graph]\nworkers = {workers}\n"));
         }
         std::fs::write(&config, text)
             .with_context(|| format!("could not write {}", config.display()))?;
         let mut command = Command::new(binary);
         command
+            .arg("--quiet")
             .arg("--data-dir")
             .arg(folder.join("data"))
             .arg("--config")
@@ -97,6 +118,12 @@ impl Server {
             std::thread::sleep(Duration::from_millis(50));
         }
         bail!("the server was not ready within {} s", PATIENCE.as_secs())
+    }
+
+    /// The id of its process.
+    #[must_use]
+    pub const fn process(&self) -> u32 {
+        self.process
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
@@ -189,19 +216,20 @@ impl Drop for Server {
     }
 }
 
-/// Two ports that nobody has. They are given back before the server takes them; on a busy machine
-/// the start may fail.
-fn free_ports() -> Result<[SocketAddr; 2]> {
+/// Ports that nobody has, of TCP, UDP and TCP. They are given back before the server takes them; on a
+/// busy machine the start may fail.
+pub fn free_ports() -> Result<[SocketAddr; 3]> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let (a, b) = (listen()?, listen()?);
-    Ok([a.local_addr()?, b.local_addr()?])
+    Ok([a.local_addr()?, datagrams.local_addr()?, b.local_addr()?])
 }
 
 /// What the alert stream has said so far.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Follower(Arc<Mutex<Seen>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Seen {
     changes: u64,
     raised: u64,
