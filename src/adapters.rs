@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use weir_dataflow::{EpochSource, Frames, PortFault, Status};
 use weir_ingest::{FaultKind, Intake, JournalFault, JournalPort, SubmitError};
+use weir_schema::said::OutboxRows;
 use weir_schema::{
     AlertId, AlertRecord, Batch, BatchSeq, Change, Commit, Entry, Epoch, SealedEpoch,
 };
@@ -170,11 +171,14 @@ impl Alerts for ReadAlerts {
         Ok(record.map(|record| self.explainer.explain(record)))
     }
 
-    fn outbox(&self, after: Cursor, limit: usize) -> Result<Vec<Change>, PortError> {
-        let after = Some((after.epoch, after.ordinal));
-        self.ledger
-            .outbox(after, limit)
-            .map_err(|error| failed(&error))
+    fn previous(&self, id: AlertId, revision: u64) -> Result<Option<Change>, PortError> {
+        let previous = self.ledger.previous(id, revision);
+        previous.map_err(|error| failed(&error))
+    }
+
+    fn outbox(&self, after: Cursor, limit: usize) -> Result<OutboxRows, PortError> {
+        let rows = self.ledger.outbox_rows((after.epoch, after.ordinal), limit);
+        rows.map_err(|error| failed(&error))
     }
 
     fn latest(&self) -> Result<Cursor, PortError> {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use weir_dataflow::{ClusterOptions, Member, Pace, Secret};
+use weir_schema::said::OutboxRows;
 use weir_schema::{AlertId, AlertRecord, Change, Epoch};
 use weir_store::journal::JournalReader;
 use weir_web::ports::{
@@ -150,7 +151,11 @@ impl Alerts for Elsewhere {
         self.say()
     }
 
-    fn outbox(&self, _: Cursor, _: usize) -> Result<Vec<Change>, PortError> {
+    fn previous(&self, _: AlertId, _: u64) -> Result<Option<Change>, PortError> {
+        self.say()
+    }
+
+    fn outbox(&self, _: Cursor, _: usize) -> Result<OutboxRows, PortError> {
         self.say()
     }
 

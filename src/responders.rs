@@ -16,7 +16,7 @@ use weir_dataflow::Status;
 use weir_ingest::Intake;
 use weir_respond::ports::{Clock, Fault, Outbox, Positions as KeepPositions, Tags};
 use weir_respond::{Asked, Ports, Position, RespondMetrics, Responders, ocsf};
-use weir_schema::said::Cursor;
+use weir_schema::said::{Cursor, OutboxRows};
 use weir_schema::{
     AlertId, AlertRecord, Change, ChangeKind, Control, Delivered, Epoch, ReceiveTime, RuleVersion,
 };
@@ -127,18 +127,19 @@ fn fault(error: &dyn std::error::Error) -> Fault {
 struct ReadOutbox(Arc<Ledger>);
 
 impl Outbox for ReadOutbox {
-    fn after(&self, after: Cursor, limit: usize) -> Result<Vec<Change>, Fault> {
-        let after = Some((after.epoch, after.ordinal));
-        self.0.outbox(after, limit).map_err(|error| fault(&error))
+    fn after(&self, after: Cursor, limit: usize) -> Result<OutboxRows, Fault> {
+        let rows = self.0.outbox_rows((after.epoch, after.ordinal), limit);
+        rows.map_err(|error| fault(&error))
     }
 
-    fn has_gap(&self, after: Cursor) -> Result<bool, Fault> {
-        let gap = self.0.has_outbox_gap((after.epoch, after.ordinal));
-        gap.map_err(|error| fault(&error))
+    fn change(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, Fault> {
+        let change = self.0.change(alert, revision);
+        change.map_err(|error| fault(&error))
     }
 
-    fn history(&self, alert: AlertId) -> Result<Vec<Change>, Fault> {
-        self.0.history(alert).map_err(|error| fault(&error))
+    fn previous(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, Fault> {
+        let previous = self.0.previous(alert, revision);
+        previous.map_err(|error| fault(&error))
     }
 
     fn record(&self, alert: AlertId) -> Result<Option<AlertRecord>, Fault> {
@@ -252,6 +253,7 @@ impl Sinks for ManageSinks {
             alert,
             from: dead.from,
             last: dead.last,
+            rows: dead.rows,
             since: dead.since,
             reason: dead.reason,
         };

@@ -5,6 +5,9 @@ mod support;
 #[path = "respond/consumer.rs"]
 mod consumer;
 
+#[path = "respond/receiver.rs"]
+mod receiver;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -13,9 +16,11 @@ use std::process::{Command, Stdio};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use consumer::{Answer, Belief, Consumer, Heard};
+use receiver::Receiver;
 use serde_json::Value;
 use support::http::{Request, next_message};
 use support::outside::{Daemon, find};
+use support::pki::Authority;
 use support::{Weir, config, skipped, until};
 use weir_agent::{AgentClient, AgentIdentity, encode_event};
 use weir_schema::alert_frame;
@@ -123,6 +128,7 @@ fn a_consumer_that_fails_in_every_way_ends_up_with_what_stands() {
         Answer::Never,
         Answer::Status(400),
         Answer::Endless,
+        Answer::Twice,
         Answer::Crash,
     ];
     let consumer = Consumer::start(&ways);
@@ -265,12 +271,18 @@ fn what_is_given_up_is_listed_and_sent_again() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     until("it is back", || (dead(&weir).len() == 1).then_some(()));
+    // The alert, and its retraction since.
+    assert_eq!(dead(&weir)[0]["rows"], 2);
     let listed = cli(&["list"]);
     assert!(
         listed.contains("soar") && listed.contains("0 waiting, 1 dead"),
         "{listed}"
     );
-    assert!(cli(&["dead", "soar"]).contains("422 said"));
+    let listed = cli(&["dead", "soar"]);
+    assert!(
+        listed.contains("2 rows from ") && listed.contains("422 said"),
+        "{listed}"
+    );
     assert_eq!(cli(&["resend", "soar"]), "1 alerts are sent again\n");
     until("all is told", || {
         (consumer.heard().len() == 6).then_some(())
@@ -535,6 +547,74 @@ fn each_kind_of_consumer_gets_its_own_words() {
     assert_streams(&weir);
     assert!(high.heard().is_empty());
     weir.stop();
+}
+
+#[test]
+fn rsyslog_takes_cef_over_tls_from_whom_it_knows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [authority, other] = ["authority", "other"].map(|name| Authority::new(folder.path(), name));
+    let own = authority.issue("localhost");
+    let (known, stranger) = (
+        authority.issue("weir.example.com"),
+        other.issue("weir.example.org"),
+    );
+    let start = |driver| Receiver::start(folder.path(), driver, &authority, &own);
+    let (Some(gtls), Some(ossl)) = (start("gtls"), start("ossl")) else {
+        let test = "rsyslog_takes_cef_over_tls_from_whom_it_knows";
+        return skipped(test, "rsyslogd with gtls and ossl");
+    };
+    let cef = |name: &str, at: std::net::SocketAddr, keys: String| {
+        sink(
+            name,
+            "cef",
+            &format!("tls://localhost:{}", at.port()),
+            &keys,
+        )
+    };
+    let sinks = [
+        cef("gtls", gtls.at, receiver::keys(&authority, &known)),
+        cef("ossl", ossl.at, receiver::keys(&authority, &known)),
+        // One that it does not believe, and one that does not believe it.
+        cef("stranger", ossl.at, receiver::keys(&authority, &stranger)),
+        cef("doubter", gtls.at, receiver::keys(&other, &known)),
+    ];
+    let weir = Weir::start(&folder.path().join("data"), &config(&sinks.concat()));
+    raise(&weir, ago(20), "alice");
+    grant(&weir, 1, ago(24), "alice");
+    raise(&weir, ago(10), "bob");
+    for receiver in [&gtls, &ossl] {
+        let heard = until(&format!("three messages: {}", receiver.said()), || {
+            Some(receiver.heard()).filter(|heard| heard.len() >= 3)
+        });
+        let of = |user: &str| -> Vec<&str> {
+            let told = heard
+                .iter()
+                .filter(|line| line.contains(&format!("={user}")));
+            let act = |line: &&String| line.contains("act=retracted");
+            told.map(|line| if act(&line) { "retracted" } else { "raised" })
+                .collect()
+        };
+        assert_eq!(
+            (of("alice"), of("bob")),
+            (vec!["raised", "retracted"], vec!["raised"])
+        );
+        let whole = |line: &String| line.starts_with('<') && line.contains("CEF:0|Weir|Weir|");
+        assert!(heard.len() == 3 && heard.iter().all(whole), "{heard:?}");
+    }
+    for name in ["stranger", "doubter"] {
+        let labels = format!("reason=\"tls\",sink=\"{name}\"");
+        until(&format!("{name} has tried twice"), || {
+            let failed = weir.metric("weir_sink_failures_total", &labels);
+            (failed >= 2.0).then_some(())
+        });
+        assert_eq!(
+            weir.metric("weir_sink_deliveries_total", &format!("sink=\"{name}\"")),
+            0.0
+        );
+    }
+    weir.stop();
+    gtls.stop();
+    ossl.stop();
 }
 
 /// One message of octet counting.

@@ -84,7 +84,7 @@ impl Sink {
             return Ok(());
         };
         self.again_at = Some(now.plus(*resend));
-        if self.desk.stopped().is_some() {
+        if self.desk.is_held(now) {
             return Ok(());
         }
         let (outbox, open) = (Arc::clone(&self.ports.outbox), self.open.clone());
@@ -106,6 +106,7 @@ impl Sink {
         if let Err(missed) = self.carrier.tell_again(&standing, now).await {
             let labels = [self.options.name.as_str(), missed.reason.name()];
             self.metrics.failed.with_label_values(&labels).inc();
+            self.desk.heed(&missed.failure, now);
             self.last_failure = Some(missed.failure.reason);
         }
         Ok(())

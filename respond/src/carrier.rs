@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use serde_json::{Value, json};
-use weir_schema::{AlertRecord, Change, ChangeKind, ReceiveTime, Span, alert_frame};
+use serde_json::Value;
+use weir_schema::{AlertRecord, Change, ChangeKind, ReceiveTime, Span};
 
+use crate::fault::Fault;
 use crate::guard::Reach;
-use crate::http::{Endpoint, Fault, Post};
+use crate::hook::Hook;
+use crate::http::{Endpoint, Post};
 use crate::ports::{NativeJson, Tags};
 use crate::syslog::Syslog;
-use crate::webhook::{self, Secret};
+use crate::webhook::Secret;
 use crate::{RespondError, alertmanager, cef, ocsf};
 
 /// In which form a webhook writes an alert.
@@ -41,7 +43,7 @@ pub enum Target {
         /// An alert whose last event is older is not told again.
         hold: Span,
     },
-    /// `tcp://HOST:PORT` or `udp://HOST:PORT`.
+    /// `tls://HOST:PORT`, `tcp://HOST:PORT` or `udp://HOST:PORT`.
     Cef { url: String },
 }
 
@@ -51,10 +53,29 @@ pub struct Reaching {
     pub reach: Reach,
     /// For one attempt, from the name's resolution to the answer's end.
     pub timeout: Duration,
-    /// Roots to verify https with, instead of this machine's.
+    /// Roots to verify the consumer with, instead of this machine's.
     pub ca_file: Option<PathBuf>,
+    /// Shown to a consumer that asks who we are.
+    pub identity: Option<Identity>,
     /// Sent as `Authorization: Bearer`.
-    pub token: Option<String>,
+    pub token: Option<Token>,
+}
+
+/// A certificate of our own and its key, in files.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// A text that no log may show.
+#[derive(Clone)]
+pub struct Token(pub String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(..)")
+    }
 }
 
 /// What is told of a change, with all that is needed to do so.
@@ -69,13 +90,7 @@ pub(crate) struct Telling {
 
 /// The way to one consumer.
 pub(crate) enum Carrier {
-    Webhook {
-        to: Endpoint,
-        secret: Option<Secret>,
-        format: Format,
-        json: NativeJson,
-        tags: Arc<dyn Tags>,
-    },
+    Webhook(Hook),
     Alertmanager {
         to: Endpoint,
         resend: Span,
@@ -91,35 +106,31 @@ impl Carrier {
         json: NativeJson,
         tags: Arc<dyn Tags>,
     ) -> Result<Self, RespondError> {
-        let (reach, timeout) = (reaching.reach, reaching.timeout);
-        let endpoint = |url: &str| {
-            let (ca_file, token) = (reaching.ca_file.as_ref(), reaching.token.as_deref());
-            Endpoint::new(url, reach, timeout, ca_file, token)
-        };
+        let endpoint = |url: &str| Endpoint::new(url, reaching);
         Ok(match target {
             Target::Webhook {
                 url,
                 secret,
                 format,
-            } => Self::Webhook {
+            } => Self::Webhook(Hook {
                 to: endpoint(url)?,
                 secret: secret.clone(),
                 format: *format,
                 json,
                 tags,
-            },
+            }),
             Target::Alertmanager { url, resend, hold } => Self::Alertmanager {
                 to: endpoint(url)?.at("/api/v2/alerts"),
                 resend: *resend,
                 hold: *hold,
             },
-            Target::Cef { url } => Self::Cef(Syslog::new(url, reach, timeout)?),
+            Target::Cef { url } => Self::Cef(Syslog::new(url, reaching)?),
         })
     }
 
     pub(crate) const fn name(&self) -> &'static str {
         match self {
-            Self::Webhook { .. } => "webhook",
+            Self::Webhook(_) => "webhook",
             Self::Alertmanager { .. } => "alertmanager",
             Self::Cef(_) => "cef",
         }
@@ -128,7 +139,7 @@ impl Carrier {
     /// Where to, without what may be secret in it.
     pub(crate) fn shown(&self) -> String {
         match self {
-            Self::Webhook { to, .. } | Self::Alertmanager { to, .. } => to.shown(),
+            Self::Webhook(Hook { to, .. }) | Self::Alertmanager { to, .. } => to.shown(),
             Self::Cef(syslog) => syslog.shown(),
         }
     }
@@ -136,7 +147,7 @@ impl Carrier {
     /// Deliveries that may be under way at a time.
     pub(crate) const fn at_once(&self) -> usize {
         match self {
-            Self::Webhook { .. } => 8,
+            Self::Webhook(_) => 8,
             // What is told again must not overtake what is told.
             Self::Alertmanager { .. } => 1,
             // One connection, one message after the other.
@@ -147,15 +158,12 @@ impl Carrier {
     /// Tells a change; done once the consumer has taken all of it.
     pub(crate) async fn tell(&self, telling: &Telling, now: ReceiveTime) -> Result<(), Fault> {
         match self {
-            Self::Webhook { to, secret, .. } => {
-                for (id, kind, body) in self.bodies(telling) {
-                    to.post(webhook::post(&id, kind, body, secret.as_ref(), now)?)
-                        .await?;
+            Self::Webhook(hook) => hook.tell(telling, now).await,
+            Self::Alertmanager { to, resend, .. } => {
+                for part in alerts(telling, now, *resend).chunks(alertmanager::POST_MAX) {
+                    post_alerts(to, part, now).await?;
                 }
                 Ok(())
-            }
-            Self::Alertmanager { to, resend, .. } => {
-                post_alerts(to, &alerts(telling, now, *resend)).await
             }
             Self::Cef(syslog) => {
                 for swallowed in &telling.swallowed {
@@ -168,48 +176,6 @@ impl Carrier {
                 syslog
                     .send(&cef::message(record, telling.kind, &why, now))
                     .await
-            }
-        }
-    }
-
-    /// Messages of a webhook for one change, in order: id, content type, body.
-    fn bodies(&self, telling: &Telling) -> Vec<(String, &'static str, Vec<u8>)> {
-        let Self::Webhook {
-            format, json, tags, ..
-        } = self
-        else {
-            return Vec::new();
-        };
-        let (change, kind) = (&telling.change, telling.kind);
-        let id = webhook::message_id(change);
-        match format {
-            Format::Json => {
-                let body = json!({
-                    "type": webhook::message_type(kind),
-                    "timestamp": crate::rfc3339(change.record.last.0),
-                    "data": json(change, kind),
-                });
-                vec![(id, "application/json", body.to_string().into_bytes())]
-            }
-            Format::Flatbuffers => {
-                vec![(
-                    id,
-                    alert_frame::MEDIA_TYPE,
-                    alert_frame::encode(change, kind),
-                )]
-            }
-            Format::Ocsf => {
-                // Consumers of findings know nothing of mergers: those that are gone are closed.
-                let closed = telling.swallowed.iter().map(|record| {
-                    let tags = tags.tags(&record.rule, record.version);
-                    let id = format!("alert_{}", ocsf::superseded_uid(record, change));
-                    (id, ocsf::superseded(record, change, &tags))
-                });
-                let tags = tags.tags(&change.record.rule, change.record.version);
-                let own = (id, ocsf::finding(change, kind, &tags));
-                let all = closed.chain([own]);
-                all.map(|(id, body)| (id, "application/json", body.to_string().into_bytes()))
-                    .collect()
             }
         }
     }
@@ -228,7 +194,7 @@ impl Carrier {
                 .iter()
                 .map(|record| alertmanager::firing(record, now, *resend))
                 .collect();
-            post_alerts(to, &alerts).await?;
+            post_alerts(to, &alerts, now).await?;
         }
         Ok(())
     }
@@ -256,9 +222,10 @@ fn alerts(telling: &Telling, now: ReceiveTime, resend: Span) -> Vec<Value> {
     alerts
 }
 
-async fn post_alerts(to: &Endpoint, alerts: &[Value]) -> Result<(), Fault> {
+async fn post_alerts(to: &Endpoint, alerts: &[Value], now: ReceiveTime) -> Result<(), Fault> {
     to.post(Post {
         content_type: "application/json",
+        now,
         headers: Vec::new(),
         body: Bytes::from(Value::from(alerts.to_vec()).to_string()),
     })

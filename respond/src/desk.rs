@@ -8,22 +8,28 @@
 //! ```
 //!
 //! Rows of one alert are delivered in order, one at a time; those of others do not wait for it.
-//! Where
-//! one alert swallows another, that row waits for what is under way of the other, makes what is
-//! owed of the other before it void, and holds back what is owed of it behind. That something is
+//! Where one alert swallows another, that row waits for what is under way of the other, makes what
+//! is owed of the other before it void, and holds back what is owed of it behind. That something is
 //! void is kept before the row goes: after a crash it would be told otherwise, and the row that
 //! takes it back would be a repeat to the consumer. Rows that themselves say of others that they
-//! are
-//! swallowed are never void; they are waited for.
+//! are swallowed are never void; they are waited for.
 //!
 //! Nothing here does I/O or reads a clock, so that a test can drive it through years.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weir_schema::said::Cursor;
-use weir_schema::{AlertId, Delivered, ReceiveTime, Span};
+use weir_schema::{AlertId, ChangeKind, ReceiveTime, Span};
 
-use crate::position::{Kept, Position};
+use crate::position::Kept;
+
+mod dead;
+pub use dead::Dead;
+
+mod kept;
+
+mod patience;
+pub use patience::{PAUSE_MAX, Patience};
 
 /// Alerts with something owed. More are not read until one is through: some 30 KiB a sink.
 pub const ALERTS_MAX: usize = 256;
@@ -33,25 +39,15 @@ pub const ROWS_MAX: usize = 4_096;
 pub const DEAD_MAX: usize = 1_000;
 /// Bytes of the reason that is kept of a failure.
 pub const REASON_BYTES_MAX: usize = 160;
-/// Longest pause that a consumer can ask for.
-pub const PAUSE_MAX: Span = Span::seconds(3_600);
-
-/// How often, and how long, is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// Before the second try; doubled with each.
-    pub retry_min: Span,
-    pub retry_max: Span,
-    /// After so many tries an alert is given up ...
-    pub tries_max: u32,
-    /// ... or after this long.
-    pub age_max: Span,
-}
 
 /// A row of the outbox that a sink has to deliver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     pub at: Cursor,
+    /// With the alert it names the change, which is read when it is its turn.
+    pub revision: u64,
+    /// The word under which the sink says it.
+    pub word: ChangeKind,
     pub supersedes: Vec<AlertId>,
 }
 
@@ -65,15 +61,11 @@ pub struct Failure {
     pub gone: bool,
 }
 
-/// An alert that was given up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dead {
-    /// The first row that is not delivered.
-    pub from: Cursor,
-    /// The last row seen.
-    pub last: Cursor,
-    pub since: ReceiveTime,
-    pub reason: String,
+impl Failure {
+    /// How long to leave the consumer alone: no longer than anyone may ask for.
+    fn pause(&self) -> Span {
+        self.pause.unwrap_or(Span(0)).clamp(Span(0), PAUSE_MAX)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -124,39 +116,6 @@ impl Desk {
         }
     }
 
-    /// A sink where its last life left it. `rows` gives the rows of an alert from a place on, up to
-    /// where the sink has read.
-    pub fn resume<E>(
-        position: &Position,
-        read: Cursor,
-        patience: Patience,
-        mut rows: impl FnMut(AlertId, Cursor) -> Result<Vec<Row>, E>,
-    ) -> Result<Self, E> {
-        let mut desk = Self::begin(read, patience);
-        desk.stopped.clone_from(&position.0.stopped);
-        for (alert, (from, since, dead)) in &position.0.held {
-            let rows = rows(*alert, *from)?;
-            let Some(last) = rows.last().map(|row| row.at) else {
-                continue;
-            };
-            match dead {
-                Some(reason) => {
-                    rows.iter().for_each(|row| desk.expect_merge(*alert, row));
-                    let dead = Dead {
-                        from: *from,
-                        last,
-                        since: *since,
-                        reason: reason.clone(),
-                    };
-                    desk.dead.insert(*alert, dead);
-                }
-                None => desk.owe(*alert, rows, *since, *since),
-            }
-        }
-        desk.kept = Some(position.0.clone());
-        Ok(desk)
-    }
-
     /// How far the outbox has been read.
     #[must_use]
     pub fn read(&self) -> Cursor {
@@ -177,7 +136,7 @@ impl Desk {
             return;
         };
         if let Some(dead) = self.dead.get_mut(&alert) {
-            dead.last = row.at;
+            dead.put(row.at);
             self.expect_merge(alert, &row);
             return;
         }
@@ -202,13 +161,16 @@ impl Desk {
     fn expect_merge(&mut self, by: AlertId, row: &Row) {
         for alert in row.supersedes.iter().filter(|alert| **alert != by) {
             self.merges.entry(*alert).or_default().insert((row.at, by));
+            if let Some(dead) = self.dead.get_mut(alert) {
+                dead.expect_merge(row.at);
+            }
         }
     }
 
     /// The row whose turn it is, which is under way from now on. `None` also where something has to
     /// be kept first: see [`Self::wants_keep`].
-    pub fn next(&mut self, now: ReceiveTime) -> Option<(AlertId, Cursor)> {
-        if self.stopped.is_some() || self.has_void || now < self.pause_until {
+    pub fn next(&mut self, now: ReceiveTime) -> Option<(AlertId, Row)> {
+        if self.has_void || self.is_held(now) {
             return None;
         }
         let ready = self.owed.iter().filter(|(_, owed)| owed.due <= now);
@@ -223,7 +185,7 @@ impl Desk {
             return None;
         }
         self.owed.get_mut(&alert)?.under_way = true;
-        Some((alert, row.at))
+        Some((alert, row))
     }
 
     /// Whether nothing goes on before [`Self::entry`] is kept.
@@ -307,14 +269,7 @@ impl Desk {
                 self.owed.remove(&alert);
             }
         }
-        if let Some(dead) = self.dead.get_mut(&alert) {
-            is_changed |= dead.from < end;
-            dead.from = dead.from.max(end);
-            if dead.last < end {
-                self.dead.remove(&alert);
-            }
-        }
-        is_changed
+        is_changed | self.void_dead(alert, end)
     }
 
     /// The row that was under way did not get there. `jitter`, from 0 to 1, spreads the next tries.
@@ -326,15 +281,14 @@ impl Desk {
         (owed.patient, owed.hurried) = (owed.hurried, false);
         owed.tries = owed.tries.saturating_add(1);
         let delay = self.patience.delay(owed.tries, jitter);
-        let pause = failure.pause.unwrap_or(Span(0)).min(PAUSE_MAX);
-        owed.due = now.plus(delay.max(pause));
-        if pause > Span(0) {
-            self.pause_until = self.pause_until.max(now.plus(pause));
-        }
+        owed.due = now.plus(delay.max(failure.pause()));
+        self.heed(failure, now);
         if failure.gone {
-            self.stopped = Some(cut(&failure.reason));
             return;
         }
+        let Some(owed) = self.owed.get(&alert) else {
+            return;
+        };
         let too_old = owed.since.plus(self.patience.age_max) <= now;
         let too_often = owed.tries >= self.patience.tries_max;
         if (too_old || too_often) && self.dead.len() < DEAD_MAX {
@@ -342,26 +296,18 @@ impl Desk {
         }
     }
 
-    fn give_up(&mut self, alert: AlertId, reason: &str) {
-        let Some(owed) = self.owed.remove(&alert) else {
-            return;
-        };
-        self.rows -= owed.rows.len();
-        if let (Some(first), Some(last)) = (owed.rows.front(), owed.rows.back()) {
-            let dead = Dead {
-                from: first.at,
-                last: last.at,
-                since: owed.since,
-                reason: cut(reason),
-            };
-            self.dead.insert(alert, dead);
+    /// What a failure asks of the whole sink: a pause, or to stop.
+    pub fn heed(&mut self, failure: &Failure, now: ReceiveTime) {
+        self.pause_until = self.pause_until.max(now.plus(failure.pause()));
+        if failure.gone {
+            self.stopped = Some(cut(&failure.reason));
         }
     }
 
-    /// Alerts that were given up.
+    /// Whether nothing may be sent now, whatever it is.
     #[must_use]
-    pub fn dead(&self) -> &BTreeMap<AlertId, Dead> {
-        &self.dead
+    pub fn is_held(&self, now: ReceiveTime) -> bool {
+        self.stopped.is_some() || now < self.pause_until
     }
 
     /// Alerts with something owed that is not given up.
@@ -382,69 +328,12 @@ impl Desk {
         self.stopped.as_deref()
     }
 
-    /// Owes an alert again that was given up: `rows` are those from [`Dead::from`] on.
-    pub fn revive(&mut self, alert: AlertId, rows: Vec<Row>, now: ReceiveTime) -> bool {
-        if self.dead.remove(&alert).is_none() {
-            return false;
-        }
-        if !rows.is_empty() {
-            self.owe(alert, rows, now, now);
-        }
-        true
-    }
-
     /// Lets a stopped sink go on, and everything be tried at once.
     pub fn go_on(&mut self, now: ReceiveTime) {
         (self.stopped, self.pause_until) = (None, now);
         for owed in self.owed.values_mut() {
             (owed.due, owed.hurried, owed.patient) = (now, false, false);
         }
-    }
-
-    /// What the journal has to be told, `None` where it knows. Once it is durable, [`Self::keep`]
-    /// it.
-    #[must_use]
-    pub fn entry(&self, sink: &str) -> Option<Delivered> {
-        let nothing = Kept::default();
-        let known = self.kept.as_ref().unwrap_or(&nothing);
-        let now = self.to_keep();
-        if known == &now {
-            return None;
-        }
-        Some(known.entry_to(&now, sink, self.read))
-    }
-
-    /// The journal has the entry.
-    pub fn keep(&mut self, entry: &Delivered) {
-        let mut position = Position(self.kept.take().unwrap_or_default());
-        position.follow(entry);
-        self.kept = Some(position.0);
-        self.has_void = false;
-    }
-
-    fn to_keep(&self) -> Kept {
-        let owed = self.owed.iter().filter_map(|(alert, owed)| {
-            let first = owed.rows.front()?;
-            Some((*alert, (first.at, owed.since, None)))
-        });
-        let dead = self.dead.iter();
-        let dead =
-            dead.map(|(alert, dead)| (*alert, (dead.from, dead.since, Some(dead.reason.clone()))));
-        Kept {
-            read: Some(self.read),
-            held: owed.chain(dead).collect(),
-            stopped: self.stopped.clone(),
-        }
-    }
-}
-
-impl Patience {
-    /// How long to wait after so many tries: doubled with each, and between half and all of that.
-    fn delay(&self, tries: u32, jitter: f64) -> Span {
-        let doublings = tries.saturating_sub(1).min(32);
-        let whole = self.retry_min.0.saturating_mul(1 << doublings);
-        let whole = whole.clamp(0, self.retry_max.0.max(0));
-        Span(whole / 2 + ((whole / 2) as f64 * jitter.clamp(0.0, 1.0)) as i64)
     }
 }
 

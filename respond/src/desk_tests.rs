@@ -9,6 +9,7 @@ use weir_schema::{
 };
 
 use super::*;
+use crate::position::Position;
 
 const PATIENCE: Patience = Patience {
     retry_min: Span::seconds(1),
@@ -22,9 +23,10 @@ struct Kept(Vec<Change>);
 impl Histories for Kept {
     type Error = std::convert::Infallible;
 
-    fn history(&self, alert: AlertId) -> Result<Vec<Change>, Self::Error> {
-        let of_it = self.0.iter().filter(|change| change.record.alert == alert);
-        Ok(of_it.cloned().collect())
+    fn previous(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, Self::Error> {
+        let mut newest = self.0.iter().rev().map(|change| (&change.record, change));
+        let found = newest.find(|(record, _)| record.alert == alert && record.revision < revision);
+        Ok(found.map(|(_, change)| change.clone()))
     }
 }
 
@@ -129,7 +131,7 @@ struct World {
     /// What the journal says of the sink.
     position: Position,
     now: ReceiveTime,
-    under_way: Vec<(AlertId, Cursor)>,
+    under_way: Vec<(AlertId, Row)>,
     consumer: Consumer,
     sent: usize,
 }
@@ -140,20 +142,21 @@ impl World {
         word
     }
 
-    fn row(change: &Change) -> Row {
+    fn row(change: &Change, word: ChangeKind) -> Row {
         Row {
             at: Cursor::of(change),
+            revision: change.record.revision,
+            word,
             supersedes: change.supersedes.clone(),
         }
     }
 
     fn rows(&self, alert: AlertId, from: Cursor, read: Cursor) -> Vec<Row> {
-        let Ok(history) = self.kept.history(alert);
-        let wanted = history.iter().filter(|change| {
-            let at = Cursor::of(change);
-            at >= from && at <= read && self.word(change).is_some()
-        });
-        wanted.map(Self::row).collect()
+        let of_it = self.kept.0.iter();
+        let of_it = of_it.filter(|change| change.record.alert == alert);
+        let held = of_it.filter(|change| (from..=read).contains(&Cursor::of(change)));
+        let rows = held.filter_map(|change| Some(Self::row(change, self.word(change)?)));
+        rows.collect()
     }
 
     fn read(&mut self) -> bool {
@@ -165,8 +168,10 @@ impl World {
         let Some(change) = next.filter(|_| self.desk.has_room()).cloned() else {
             return false;
         };
-        let wanted = self.word(&change).map(|_| change.record.alert);
-        self.desk.put(Self::row(&change), wanted, self.now);
+        let word = self.word(&change);
+        let wanted = word.map(|_| change.record.alert);
+        let row = Self::row(&change, word.unwrap_or(change.kind));
+        self.desk.put(row, wanted, self.now);
         true
     }
 
@@ -176,18 +181,23 @@ impl World {
             self.journal();
             next = self.desk.next(self.now);
         }
+        let is_any = next.is_some();
         self.under_way.extend(next);
-        next.is_some()
+        is_any
     }
 
     /// Something that is under way ends.
     fn end(&mut self, which: usize, heard: bool, answered: bool, gone: bool, jitter: f64) {
-        let (alert, at) = self.under_way.remove(which);
-        let change = self.kept.0.iter().find(|change| Cursor::of(change) == at);
-        let change = change.cloned().expect("it was read");
+        let (alert, row) = self.under_way.remove(which);
+        let change = self
+            .kept
+            .0
+            .iter()
+            .find(|change| Cursor::of(change) == row.at);
+        let change = change.expect("it was read");
         if heard {
-            let word = self.word(&change).expect("it is wanted");
-            self.consumer.hear(word, &change);
+            assert_eq!(self.word(change), Some(row.word));
+            self.consumer.hear(row.word, change);
             self.sent += 1;
         }
         if heard && answered {
@@ -221,6 +231,8 @@ impl World {
         let dead: Vec<_> = self.desk.dead().iter().map(|(a, d)| (*a, d.from)).collect();
         for (alert, from) in dead {
             let rows = self.rows(alert, from, self.desk.read());
+            let listed = self.desk.dead()[&alert].rows;
+            assert!(listed >= rows.len() as u64, "{listed} of {}", rows.len());
             assert!(self.desk.revive(alert, rows, self.now));
         }
         if self.desk.stopped().is_some() {
@@ -382,34 +394,137 @@ fn a_consumer_that_never_answers_costs_bounded_space() {
     assert_eq!(world.consumer.believed.len(), 2_000);
 }
 
-#[test]
-fn a_consumer_that_is_down_for_two_hours_misses_nothing() {
-    // As configuration has it where it says nothing.
-    let patience = Patience {
-        retry_max: Span::seconds(300),
-        tries_max: 100,
-        age_max: Span::seconds(24 * 3_600),
-        ..PATIENCE
+/// As configuration has it where it says nothing.
+const DEFAULT: Patience = Patience {
+    retry_min: Span::seconds(1),
+    retry_max: Span::seconds(300),
+    tries_max: 100,
+    age_max: Span::seconds(24 * 3_600),
+};
+
+/// Two hours in which alerts go on to come and nothing is heard of the consumer: each attempt takes
+/// `attempt`. `at_once`: how many it has under way, as its kind of sink has.
+fn down_for_two_hours(at_once: usize, attempt: Span) {
+    // Three rows of each of a thousand alerts, of which half are taken back.
+    let action = |n: u64| {
+        if n >= 2_000 && n.is_multiple_of(2) {
+            0
+        } else {
+            2
+        }
     };
-    let moves: Vec<Move> = (0..3_000).map(|n| (n % 1_000, 2, false)).collect();
+    let moves: Vec<Move> = (0..3_000).map(|n| (n % 1_000, action(n), false)).collect();
     let mut world = world(&moves);
-    world.desk = Desk::begin(Cursor::START, patience);
+    world.desk = Desk::begin(Cursor::START, DEFAULT);
     let (mut tries, end) = (0, ReceiveTime(0).plus(Span::seconds(2 * 3_600)));
     while world.now < end {
         while world.read() {}
-        if world.begin() {
+        while world.under_way.len() < at_once && world.begin() {}
+        if world.under_way.is_empty() {
+            world.now = world.desk.due(world.now).expect("something is owed");
+        } else {
+            world.now = world.now.plus(attempt);
+        }
+        while !world.under_way.is_empty() {
             world.end(0, false, false, false, 0.5);
             tries += 1;
-        } else if let Some(due) = world.desk.due(world.now) {
-            world.now = due;
         }
+        world.journal();
+        let (waiting, rows) = (world.desk.waiting(), world.desk.rows);
+        assert!(
+            waiting <= ALERTS_MAX && rows <= ROWS_MAX,
+            "{waiting} {rows}"
+        );
+        // What the journal holds of the sink is bounded as the sink is.
+        assert!(world.position.0.held.len() <= ALERTS_MAX + DEAD_MAX);
     }
     assert!(world.desk.dead().is_empty());
     // Of each alert that it may hold some forty times in two hours: no storm.
     assert!(tries < ALERTS_MAX * 60, "{tries}");
+    // The server ends in the middle of it, too.
+    world.restart();
     world.settle();
-    assert_eq!(world.consumer.believed.len(), 1_000);
+    assert_eq!(world.consumer.believed.len(), 500);
+    assert_eq!(world.consumer.seen.len(), 1_000);
     assert!(world.consumer.seen.values().all(|newest| *newest == 3));
+}
+
+#[test]
+fn a_consumer_that_is_down_for_two_hours_misses_nothing() {
+    // Webhooks have eight under way, Alertmanager and CEF one; refused at once, or at the timeout.
+    for (at_once, attempt_s) in [(8, 0), (8, 15), (1, 0), (1, 15)] {
+        down_for_two_hours(at_once, Span::seconds(attempt_s));
+    }
+}
+
+#[test]
+fn a_dead_letter_counts_what_it_holds_and_is_sent_again_in_order() {
+    // Alert 1 is raised, revised four times and retracted; 2 is another.
+    let last = [
+        (1, 2, false),
+        (1, 2, false),
+        (2, 2, false),
+        (1, 2, false),
+        (1, 0, false),
+    ];
+    let mut world = world(&[&[(1, 2, false), (1, 2, false)][..], &last].concat());
+    let bad = AlertId([0, 1]);
+    assert!(world.read() && world.read());
+    while !world.desk.dead().contains_key(&bad) {
+        if world.begin() {
+            world.end(0, false, false, false, 0.0);
+        } else {
+            world.now = world.desk.due(world.now).expect("it is tried again");
+        }
+    }
+    assert_eq!(world.desk.dead()[&bad].rows, 2);
+    while world.read() {}
+    assert_eq!(world.desk.dead()[&bad].rows, 6);
+    // Told of none of it meanwhile, and counted alike after a restart.
+    while world.begin() {
+        world.end(0, true, true, false, 0.0);
+    }
+    assert_eq!((world.sent, world.consumer.seen.get(&bad)), (1, None));
+    world.journal();
+    world.restart();
+    assert_eq!(world.desk.dead()[&bad].rows, 6);
+    world.revive();
+    let mut revisions = Vec::new();
+    while world.begin() {
+        revisions.push((world.under_way[0].1.revision, world.under_way[0].1.word));
+        world.end(0, true, true, false, 0.0);
+    }
+    use ChangeKind::{Raised, Retracted, Revised};
+    let words = [Raised, Revised, Revised, Revised, Revised, Retracted];
+    assert!(revisions.into_iter().eq((1..).zip(words)));
+    assert!(world.desk.dead().is_empty() && world.desk.rows == 0);
+}
+
+#[test]
+fn a_pause_holds_all_that_is_sent_and_is_bounded() {
+    let mut world = world(&[(1, 2, false), (2, 2, false)]);
+    while world.read() {}
+    let table = [
+        (Span(-1), 0),
+        (Span::seconds(7), 7),
+        (Span(i64::MAX), 3_600),
+    ];
+    for (asked, expected) in table {
+        let failure = Failure {
+            reason: "later".to_owned(),
+            pause: Some(asked),
+            gone: false,
+        };
+        let until = world.now.plus(Span::seconds(expected));
+        world.desk.heed(&failure, world.now);
+        let just_before = ReceiveTime(until.0 - 1);
+        assert!(
+            expected == 0 || world.desk.is_held(just_before),
+            "{asked:?}"
+        );
+        assert!(!world.desk.is_held(until), "{asked:?}");
+        world.now = until;
+    }
 }
 
 #[test]

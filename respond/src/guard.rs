@@ -57,12 +57,14 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 /// Global unicast, but for what carries another address inside, or is set apart.
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, ..] = address.segments();
+    let [a, b, _, _, e, f, ..] = address.segments();
     let global = a & 0xe000 == 0x2000;
     let six_to_four = a == 0x2002;
     let protocols = a == 0x2001 && b < 0x0200;
     let documentation = (a == 0x2001 && b == 0x0db8) || (a == 0x3fff && b < 0x1000);
-    global && !(six_to_four || protocols || documentation)
+    // Of ISATAP: the IPv4 address of a host of some site is behind these.
+    let carried = e & 0xfdff == 0 && f == 0x5efe;
+    global && !(six_to_four || protocols || documentation || carried)
 }
 
 #[cfg(test)]
@@ -100,6 +102,10 @@ mod tests {
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
             "64:ff9b::7f00:1",
+            "64:ff9b:1::7f00:1",
+            "::ffff:0:7f00:1",
+            "2606:2800:220:1:0:5efe:7f00:1",
+            "2606:2800:220:1:200:5efe:a00:1",
             "2002:7f00:1::",
             "2001:0:7f00:1::",
             "2001:db8::1",

@@ -1,40 +1,34 @@
 //! One POST over a connection of its own, to an address that was checked; nothing is followed.
 
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio_rustls::TlsConnector;
-use url::{Host, Url};
-use weir_schema::Span;
+use url::Url;
+use weir_schema::{ReceiveTime, Span};
 
 use crate::RespondError;
-use crate::desk::Failure;
+use crate::carrier::Reaching;
+use crate::desk::PAUSE_MAX;
+use crate::dial::{self, Lookups};
+use crate::fault::{Fault, Reason};
 use crate::guard::Reach;
+use crate::tls::Tls;
 
 /// Of an answer at most so much is read, and that only to say why it refuses.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// Heads of answers are no longer than this; the HTTP library ends the connection.
 const HEAD_BYTES_MAX: usize = 16 << 10;
-/// Addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 4;
 
 /// Where to, and under what conditions.
 #[derive(Clone)]
 pub struct Endpoint {
     url: Url,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Tls>,
     reach: Reach,
     timeout: Duration,
     /// Sent with every request.
@@ -54,79 +48,15 @@ impl std::fmt::Debug for Endpoint {
 #[derive(Clone, Debug)]
 pub struct Post {
     pub content_type: &'static str,
+    /// When.
+    pub now: ReceiveTime,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub body: Bytes,
 }
 
-/// Why a request did not get a 2xx, as metrics count it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The name has no address, or none that may be connected to.
-    Address,
-    Connect,
-    Tls,
-    Timeout,
-    /// The connection broke, or what came is no HTTP.
-    Protocol,
-    /// An answer of 3xx: redirects are not followed.
-    Redirect,
-    /// An answer of 4xx.
-    Refused,
-    /// An answer of 5xx.
-    Server,
-    /// An answer of 410.
-    Gone,
-    /// What was to be sent could not be read or written.
-    Content,
-}
-
-impl Reason {
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Timeout => "timeout",
-            Self::Protocol => "protocol",
-            Self::Redirect => "redirect",
-            Self::Refused => "refused",
-            Self::Server => "server",
-            Self::Gone => "gone",
-            Self::Content => "content",
-        }
-    }
-}
-
-/// A failed attempt: what to count, and what to do.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    pub reason: Reason,
-    pub failure: Failure,
-}
-
-impl Fault {
-    pub(crate) fn new(reason: Reason, told: impl std::fmt::Display) -> Self {
-        Self {
-            reason,
-            failure: Failure {
-                reason: format!("{}: {told}", reason.name()),
-                pause: None,
-                gone: reason == Reason::Gone,
-            },
-        }
-    }
-}
-
 impl Endpoint {
     /// Reads what the endpoint needs: its certificates, once.
-    pub fn new(
-        url: &str,
-        reach: Reach,
-        timeout: Duration,
-        ca_file: Option<&PathBuf>,
-        token: Option<&str>,
-    ) -> Result<Self, RespondError> {
+    pub fn new(url: &str, reaching: &Reaching) -> Result<Self, RespondError> {
         let bad = |reason: &str| RespondError::BadUrl {
             reason: reason.to_owned(),
         };
@@ -134,23 +64,17 @@ impl Endpoint {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(bad("it must not hold a name or a password"));
         }
-        let host = url.host().ok_or_else(|| bad("it names no host"))?;
+        if url.host().is_none() {
+            return Err(bad("it names no host"));
+        }
         let tls = match url.scheme() {
             "http" => None,
-            "https" => {
-                let name = match host {
-                    Host::Domain(name) => ServerName::try_from(name.to_owned())
-                        .map_err(|_| bad("its host is no name of a server"))?,
-                    Host::Ipv4(v4) => ServerName::IpAddress(std::net::IpAddr::V4(v4).into()),
-                    Host::Ipv6(v6) => ServerName::IpAddress(std::net::IpAddr::V6(v6).into()),
-                };
-                Some((connector(ca_file)?, name))
-            }
+            "https" => Some(Tls::new(&url, reaching)?),
             _ => return Err(bad("it must begin with https:// or http://")),
         };
         let mut headers = HeaderMap::new();
-        if let Some(token) = token {
-            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+        if let Some(token) = &reaching.token {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.0))
                 .map_err(|_| bad("the token holds characters that no header may"))?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
@@ -158,8 +82,8 @@ impl Endpoint {
         Ok(Self {
             url,
             tls,
-            reach,
-            timeout,
+            reach: reaching.reach,
+            timeout: reaching.timeout,
             headers,
             lookups: Lookups::default(),
         })
@@ -191,14 +115,10 @@ impl Endpoint {
     }
 
     async fn exchange(&self, post: Post) -> Result<(), Fault> {
-        let stream = connect(&self.url, self.reach, &self.lookups).await?;
+        let stream = dial::connect(&self.url, self.reach, &self.lookups, self.timeout).await?;
         match &self.tls {
             None => self.over(stream, post).await,
-            Some((connector, name)) => {
-                let stream = connector.connect(name.clone(), stream).await;
-                let stream = stream.map_err(|error| Fault::new(Reason::Tls, error))?;
-                self.over(stream, post).await
-            }
+            Some(tls) => self.over(tls.over(stream).await?, post).await,
         }
     }
 
@@ -212,6 +132,7 @@ impl Endpoint {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(broken)?;
+        let now = post.now;
         let exchange = async {
             let answer = sender
                 .send_request(self.request(post)?)
@@ -221,7 +142,7 @@ impl Endpoint {
             if status.is_success() {
                 return Ok(()); // However long its body takes, or whatever becomes of it.
             }
-            let pause = retry_after(answer.headers());
+            let pause = retry_after(answer.headers(), now);
             // A body that is too long, or breaks off, says no more than the status does.
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
                 .collect()
@@ -269,79 +190,6 @@ impl Endpoint {
     }
 }
 
-/// The lookups of one sink, one at a time. One that gets no answer holds its thread for as long as
-/// the system waits, whoever still wants it: so much a sink may cost the others, and no more.
-#[derive(Clone, Debug)]
-pub(crate) struct Lookups(Arc<Semaphore>);
-
-impl Default for Lookups {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
-}
-
-impl Lookups {
-    async fn look_up(&self, name: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-        let turn = Arc::clone(&self.0).acquire_owned().await;
-        let turn = turn.map_err(std::io::Error::other)?;
-        let name = name.to_owned();
-        let looking = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            (name.as_str(), port)
-                .to_socket_addrs()
-                .map(Iterator::collect)
-        });
-        looking.await.map_err(std::io::Error::other)?
-    }
-}
-
-/// Connects to the first address of the host that answers, of those that may be connected to.
-pub(crate) async fn connect(
-    url: &Url,
-    reach: Reach,
-    lookups: &Lookups,
-) -> Result<TcpStream, Fault> {
-    let addresses = addresses(url, reach, lookups).await?;
-    let mut last = Fault::new(Reason::Address, "it has no address");
-    for address in addresses.into_iter().take(ADDRESSES_MAX) {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                let _ = stream.set_nodelay(true); // A matter of speed alone.
-                return Ok(stream);
-            }
-            Err(error) => last = Fault::new(Reason::Connect, error),
-        }
-    }
-    Err(last)
-}
-
-/// The addresses of a URL's host that may be connected to.
-pub(crate) async fn addresses(
-    url: &Url,
-    reach: Reach,
-    lookups: &Lookups,
-) -> Result<Vec<SocketAddr>, Fault> {
-    let fault = |told: &dyn std::fmt::Display| Fault::new(Reason::Address, told);
-    let port = url.port_or_known_default();
-    let port = port.ok_or_else(|| fault(&"the URL names no port"))?;
-    let found: Vec<_> = match url.host() {
-        Some(Host::Ipv4(v4)) => vec![(v4, port).into()],
-        Some(Host::Ipv6(v6)) => vec![(v6, port).into()],
-        Some(Host::Domain(name)) => {
-            let found = lookups.look_up(name, port).await;
-            found.map_err(|error| fault(&error))?
-        }
-        None => Vec::new(),
-    };
-    let allowed = reach.allowed(found.into_iter());
-    if allowed.is_empty() {
-        return Err(fault(
-            &"no address that may be connected to; see `allow_private`",
-        ));
-    }
-    Ok(allowed)
-}
-
 fn judge(status: StatusCode, pause: Option<Span>, body: &[u8]) -> Result<(), Fault> {
     let reason = match status.as_u16() {
         200..=299 => return Ok(()),
@@ -361,53 +209,30 @@ fn judge(status: StatusCode, pause: Option<Span>, body: &[u8]) -> Result<(), Fau
     Err(fault)
 }
 
-/// `Retry-After` in seconds; a date is passed over, since our own delays then do.
-fn retry_after(headers: &HeaderMap) -> Option<Span> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    text.trim()
-        .parse()
-        .ok()
-        .filter(|seconds| *seconds >= 0)
-        .map(Span::seconds)
+/// `Retry-After`, in seconds or as a date: of the consumer's own clock, where it shows it.
+fn retry_after(headers: &HeaderMap, now: ReceiveTime) -> Option<Span> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let asked = text(header::RETRY_AFTER)?.trim();
+    let seconds = match asked.parse() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let ours = Duration::from_nanos(u64::try_from(now.0).unwrap_or(0));
+            let now = text(header::DATE).and_then(date);
+            let now = now.unwrap_or(UNIX_EPOCH + ours);
+            seconds_between(now, date(asked)?)
+        }
+    };
+    let longest = PAUSE_MAX.0 / Span::SECOND.0;
+    Some(Span::seconds(
+        longest.min(i64::try_from(seconds).unwrap_or(longest)),
+    ))
 }
 
-fn connector(ca_file: Option<&PathBuf>) -> Result<TlsConnector, RespondError> {
-    let mut roots = rustls::RootCertStore::empty();
-    match ca_file {
-        Some(file) => {
-            let bad = |reason: String| RespondError::BadCertificates {
-                file: file.clone(),
-                reason,
-            };
-            let found = CertificateDer::pem_file_iter(file).map_err(|e| bad(e.to_string()))?;
-            for certificate in found {
-                let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| bad(error.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(bad("it holds no certificate".to_owned()));
-            }
-        }
-        None => {
-            // Those that cannot be used are passed over, as everywhere on this machine.
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                return Err(RespondError::NoCertificates);
-            }
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| RespondError::Tls {
-            reason: error.to_string(),
-        })?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+/// Whole seconds, a begun one for a whole one; none where `end` is not behind `begin`.
+fn seconds_between(begin: SystemTime, end: SystemTime) -> u64 {
+    let span = end.duration_since(begin).unwrap_or_default();
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
 #[cfg(test)]

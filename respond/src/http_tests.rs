@@ -1,6 +1,8 @@
 //! Requests to servers on loopback, with and without TLS, and what answers mean.
 
 use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use hyper::header::HeaderValue;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -10,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::carrier::Token;
 
 #[test]
 fn answers_are_judged_by_their_status_and_pauses_bounded_by_who_may_ask() {
@@ -38,20 +41,70 @@ fn answers_are_judged_by_their_status_and_pauses_bounded_by_who_may_ask() {
         let reason = format!("{}: {} no [2J ", fault.reason.name(), status.as_u16());
         assert_eq!(fault.failure.reason, reason);
     }
-    for (text, expected) in [
-        ("7", Some(7)),
-        ("-1", None),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
-    ] {
+}
+
+#[test]
+fn a_pause_is_asked_for_in_seconds_or_as_a_date_of_who_asks() {
+    // 07:28:00 by our clock, at which a consumer without one is taken to answer.
+    let now = ReceiveTime(1_792_567_680_000_000_000);
+    let date = "Wed, 21 Oct 2026 07:30:00 GMT";
+    let table = [
+        ("7", None, Some(7)),
+        (" 7 ", None, Some(7)),
+        ("0", None, Some(0)),
+        ("-1", None, None),
+        ("soon", None, None),
+        ("99999999999999999999", None, None),
+        ("18446744073709551615", None, Some(3_600)),
+        (date, None, Some(120)),
+        // By its own clock, however wrong.
+        (date, Some("Wed, 21 Oct 2026 07:29:30 GMT"), Some(30)),
+        (date, Some("Thu, 01 Jan 1970 00:00:00 GMT"), Some(3_600)),
+        (date, Some("today"), Some(120)),
+        ("Wednesday, 21-Oct-26 07:30:00 GMT", None, Some(120)),
+        ("Wed Oct 21 07:30:00 2026", None, Some(120)),
+        // What has passed asks for nothing.
+        ("Wed, 21 Oct 2026 07:00:00 GMT", None, Some(0)),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None, Some(3_600)),
+    ];
+    for (text, date, expected) in table {
         let mut headers = HeaderMap::new();
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static(text));
-        assert_eq!(retry_after(&headers), expected.map(Span::seconds), "{text}");
+        if let Some(date) = date {
+            headers.insert(header::DATE, HeaderValue::from_static(date));
+        }
+        let asked = retry_after(&headers, now);
+        assert_eq!(asked, expected.map(Span::seconds), "{text} {date:?}");
+    }
+    let earlier = ReceiveTime(now.0 - 1);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static(date));
+    assert_eq!(retry_after(&headers, earlier), Some(Span::seconds(121)));
+    assert_eq!(retry_after(&HeaderMap::new(), now), None);
+}
+
+fn reaching(reach: Reach) -> Reaching {
+    Reaching {
+        reach,
+        timeout: Duration::from_secs(30),
+        ca_file: None,
+        identity: None,
+        token: None,
+    }
+}
+
+fn post() -> Post {
+    Post {
+        content_type: "application/json",
+        now: ReceiveTime(0),
+        headers: Vec::new(),
+        body: Bytes::from_static(b"{}"),
     }
 }
 
 #[test]
 fn addresses_with_what_does_not_belong_there_are_refused() {
-    let new = |url: &str| Endpoint::new(url, Reach::Public, Duration::from_secs(1), None, None);
+    let new = |url: &str| Endpoint::new(url, &reaching(Reach::Public));
     for bad in [
         "",
         "ftp://x/",
@@ -109,14 +162,8 @@ fn a_receipt_counts_whatever_its_body_does() {
             let _ = ended.await; // The body never comes.
         });
         let url = format!("http://127.0.0.1:{port}/");
-        let (reach, timeout) = (Reach::Private, Duration::from_secs(5));
-        let endpoint = Endpoint::new(&url, reach, timeout, None, None).expect("it is one");
-        let post = Post {
-            content_type: "application/json",
-            headers: Vec::new(),
-            body: Bytes::from_static(b"{}"),
-        };
-        assert!(endpoint.post(post).await.is_ok());
+        let endpoint = Endpoint::new(&url, &reaching(Reach::Private)).expect("it is one");
+        assert!(endpoint.post(post()).await.is_ok());
         drop(end);
         server.await.expect("the server ends");
     });
@@ -136,33 +183,35 @@ fn certificates_are_verified() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
         let server = tokio::spawn(serve(listener, key));
-        let post = async |host: &str, ca: Option<&PathBuf>, reach: Reach| {
+        let told = async |host: &str, ca: Option<&PathBuf>, reach: Reach| {
             let url = format!("https://{host}:{port}/");
-            let endpoint = Endpoint::new(&url, reach, Duration::from_secs(30), ca, Some("t"));
-            let post = Post {
-                content_type: "application/json",
-                headers: Vec::new(),
-                body: Bytes::from_static(b"{}"),
-            };
+            let endpoint = Endpoint::new(
+                &url,
+                &Reaching {
+                    ca_file: ca.cloned(),
+                    token: Some(Token("t".to_owned())),
+                    ..reaching(reach)
+                },
+            );
             let answer = match endpoint {
-                Ok(endpoint) => endpoint.post(post).await,
+                Ok(endpoint) => endpoint.post(post()).await,
                 // A machine without certificates verifies nobody.
                 Err(_) => return Some(Reason::Tls),
             };
             answer.err().map(|fault| fault.reason)
         };
-        assert_eq!(post("localhost", Some(&ca), Reach::Private).await, None);
+        assert_eq!(told("localhost", Some(&ca), Reach::Private).await, None);
         // Not by the machine's own, and not under another name.
         assert_eq!(
-            post("localhost", None, Reach::Private).await,
+            told("localhost", None, Reach::Private).await,
             Some(Reason::Tls)
         );
         assert_eq!(
-            post("127.0.0.1", Some(&ca), Reach::Private).await,
+            told("127.0.0.1", Some(&ca), Reach::Private).await,
             Some(Reason::Tls)
         );
         assert_eq!(
-            post("localhost", Some(&ca), Reach::Public).await,
+            told("localhost", Some(&ca), Reach::Public).await,
             Some(Reason::Address)
         );
         server.abort();

@@ -29,16 +29,22 @@ pub use position::Position;
 mod responders;
 pub use responders::{Asked, Responders, SINKS_MAX};
 
+mod orders;
+pub use orders::Shown;
+
 mod task;
-pub use task::Shown;
 
 mod again;
 mod reading;
 
 mod carrier;
-pub use carrier::{Format, Reaching, Target};
+pub use carrier::{Format, Identity, Reaching, Target, Token};
 
 mod http;
+
+mod dial;
+mod fault;
+mod tls;
 
 mod guard;
 pub use guard::Reach;
@@ -46,6 +52,7 @@ pub use guard::Reach;
 #[doc(hidden)]
 pub mod door;
 
+mod hook;
 mod webhook;
 pub use webhook::Secret;
 

@@ -1,7 +1,7 @@
 //! What sinks need of the rest of Weir, as traits; `src/responders.rs` joins them to it.
 
 use futures_util::future::BoxFuture;
-use weir_schema::said::{Cursor, Histories};
+use weir_schema::said::{Cursor, Histories, OutboxRows};
 use weir_schema::{AlertId, AlertRecord, Change, ChangeKind, Delivered, ReceiveTime, RuleVersion};
 
 /// Why a port could not answer; it is asked again.
@@ -15,13 +15,13 @@ pub struct Fault {
 pub trait Outbox: Send + Sync {
     /// Rows behind `after`, in order, at most `limit`. A row is here only once its epoch is
     /// durable.
-    fn after(&self, after: Cursor, limit: usize) -> Result<Vec<Change>, Fault>;
+    fn after(&self, after: Cursor, limit: usize) -> Result<OutboxRows, Fault>;
 
-    /// Whether rows behind `after` have gone, since the outbox holds so many only.
-    fn has_gap(&self, after: Cursor) -> Result<bool, Fault>;
+    /// A kept revision of an alert.
+    fn change(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, Fault>;
 
-    /// All kept changes of an alert, oldest first.
-    fn history(&self, alert: AlertId) -> Result<Vec<Change>, Fault>;
+    /// The newest kept change of an alert whose revision is below `revision`.
+    fn previous(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, Fault>;
 
     /// An alert as it is now.
     fn record(&self, alert: AlertId) -> Result<Option<AlertRecord>, Fault>;
@@ -33,8 +33,8 @@ pub trait Outbox: Send + Sync {
 impl Histories for dyn Outbox + '_ {
     type Error = Fault;
 
-    fn history(&self, alert: AlertId) -> Result<Vec<Change>, Fault> {
-        Outbox::history(self, alert)
+    fn previous(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, Fault> {
+        Outbox::previous(self, alert, revision)
     }
 }
 

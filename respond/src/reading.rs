@@ -30,14 +30,19 @@ impl SinkOptions {
         Filter::word(&self.filter, outbox, change)
     }
 
-    pub(crate) fn row(&self, change: &Change) -> Row {
-        let at = Cursor::of(change);
+    /// A change that is said as `word`, as a desk takes it.
+    pub(crate) fn row(&self, change: &Change, word: ChangeKind) -> Row {
         // Who hears of an alert once does not hear what became of it.
         let supersedes = match self.create_only {
             true => Vec::new(),
             false => change.supersedes.clone(),
         };
-        Row { at, supersedes }
+        Row {
+            at: Cursor::of(change),
+            revision: change.record.revision,
+            word,
+            supersedes,
+        }
     }
 }
 
@@ -49,47 +54,44 @@ pub(crate) fn rows(
     from: Cursor,
     read: Cursor,
 ) -> Result<Vec<Row>, Fault> {
-    let mut rows = Vec::new();
-    for change in outbox.history(alert)? {
+    let (mut rows, mut revision) = (Vec::new(), u64::MAX);
+    // Backwards, since what is owed is the end of a history that may be long.
+    while let Some(change) = outbox.previous(alert, revision)? {
         let at = Cursor::of(&change);
-        if at >= from && at <= read && options.word(outbox, &change)?.is_some() {
-            rows.push(options.row(&change));
+        if at < from {
+            break;
+        }
+        revision = change.record.revision;
+        if at <= read
+            && let Some(word) = options.word(outbox, &change)?
+        {
+            rows.push(options.row(&change, word));
         }
     }
+    rows.reverse();
     Ok(rows)
 }
 
-/// What is to be told of the row `at` of an alert.
+/// What is to be told of a row of an alert.
 pub(crate) fn telling(
     outbox: &dyn Outbox,
-    options: &SinkOptions,
     alert: AlertId,
-    at: Cursor,
+    row: &Row,
 ) -> Result<Option<Telling>, Fault> {
-    let mut before = None;
-    for change in outbox.history(alert)? {
-        if Cursor::of(&change) < at {
-            before = Some(change.record);
-            continue;
-        }
-        if Cursor::of(&change) > at {
-            break;
-        }
-        let Some(kind) = options.word(outbox, &change)? else {
-            return Ok(None);
-        };
-        let mut swallowed = Vec::new();
-        for other in options.row(&change).supersedes {
-            swallowed.extend(outbox.record(other)?);
-        }
-        return Ok(Some(Telling {
-            change,
-            kind,
-            before,
-            swallowed,
-        }));
+    let Some(change) = outbox.change(alert, row.revision)? else {
+        return Ok(None);
+    };
+    let before = outbox.previous(alert, row.revision)?;
+    let mut swallowed = Vec::new();
+    for other in &row.supersedes {
+        swallowed.extend(outbox.record(*other)?);
     }
-    Ok(None)
+    Ok(Some(Telling {
+        change,
+        kind: row.word,
+        before: before.map(|change| change.record),
+        swallowed,
+    }))
 }
 
 /// Asks the ledger on a thread that may wait.

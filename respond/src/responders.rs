@@ -14,9 +14,10 @@ use weir_schema::AlertId;
 use crate::carrier::Carrier;
 use crate::desk::Dead;
 use crate::metrics::RespondMetrics;
+use crate::orders::{Order, Shown};
 use crate::position::Position;
 use crate::reading::READS_MAX;
-use crate::task::{Order, Shown, Sink};
+use crate::task::Sink;
 use crate::{Ports, RespondError, SinkOptions};
 
 /// Sinks of one server: each is a label of metrics, and may have 8 connections open.

@@ -9,14 +9,15 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use rand::Rng;
 use rand::rngs::StdRng;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use weir_schema::said::Cursor;
 use weir_schema::{AlertId, AlertRecord, Change, ChangeKind, EventTime, ReceiveTime, Span};
 
 use crate::carrier::Carrier;
-use crate::desk::{Dead, Desk, Row};
-use crate::http::Fault as Missed;
+use crate::desk::{Desk, Row};
+use crate::fault::{Fault as Missed, Reason};
 use crate::metrics::RespondMetrics;
+use crate::orders::Order;
 use crate::ports::Fault;
 use crate::position::Position;
 use crate::reading::{ROWS_MAX, blocking, rows, telling};
@@ -28,30 +29,6 @@ const KEEP_EVERY: Span = Span::SECOND;
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 /// At its end a sink waits so long for answers to what is under way.
 const END_PATIENCE: Duration = Duration::from_secs(2);
-
-/// What people ask of a sink.
-pub(crate) enum Order {
-    Show(oneshot::Sender<Shown>),
-    Dead(oneshot::Sender<Vec<(AlertId, Dead)>>),
-    /// One alert, or all; answered with how many.
-    Resend(Option<AlertId>, oneshot::Sender<usize>),
-    GoOn(oneshot::Sender<()>),
-}
-
-/// A sink as it stands.
-#[derive(Clone, Debug)]
-pub struct Shown {
-    pub name: String,
-    pub kind: &'static str,
-    pub target: String,
-    pub read: Cursor,
-    pub waiting: usize,
-    pub dead: usize,
-    /// Since when the oldest of what is owed waits.
-    pub oldest: Option<ReceiveTime>,
-    pub stopped: Option<String>,
-    pub last_failure: Option<String>,
-}
 
 pub(crate) struct Sink {
     pub options: SinkOptions,
@@ -202,8 +179,8 @@ impl Sink {
         }
         let more = self.read().await?;
         while under_way.len() < self.carrier.at_once() {
-            if let Some((alert, at)) = self.desk.next(self.ports.clock.now()) {
-                under_way.push(self.tell(alert, at));
+            if let Some((alert, row)) = self.desk.next(self.ports.clock.now()) {
+                under_way.push(self.tell(alert, row));
             } else if self.desk.wants_keep() {
                 self.keep().await?;
             } else {
@@ -221,18 +198,17 @@ impl Sink {
         let (outbox, options) = (Arc::clone(&self.ports.outbox), self.options.clone());
         let after = self.desk.read();
         let read = move || -> Result<(bool, Vec<(Row, Option<AlertId>)>), Fault> {
-            let gap = outbox.has_gap(after)?;
-            let changes = outbox.after(after, ROWS_MAX)?;
+            let read = outbox.after(after, ROWS_MAX)?;
             let row = |change: &Change| {
-                let wanted = options.word(outbox.as_ref(), change)?;
-                let alert = wanted.map(|_| change.record.alert);
-                Ok((options.row(change), alert))
+                let word = options.word(outbox.as_ref(), change)?;
+                let alert = word.map(|_| change.record.alert);
+                Ok((options.row(change, word.unwrap_or(change.kind)), alert))
             };
-            let rows: Result<_, Fault> = changes.iter().map(row).collect();
-            Ok((gap && after > Cursor::START, rows?))
+            let rows: Result<_, Fault> = read.changes.iter().map(row).collect();
+            Ok((read.has_gap, rows?))
         };
-        let (gap, rows) = blocking(read).await?;
-        if gap {
+        let (has_gap, rows) = blocking(read).await?;
+        if has_gap {
             let sink = self.options.name.as_str();
             self.metrics.gaps.with_label_values(&[sink]).inc();
             tracing::error!(sink, %after, "a sink was so far behind that rows have gone");
@@ -248,11 +224,11 @@ impl Sink {
         Ok(whole)
     }
 
-    fn tell(&self, alert: AlertId, at: Cursor) -> BoxFuture<'static, (AlertId, Option<Outcome>)> {
-        let (outbox, options) = (Arc::clone(&self.ports.outbox), self.options.clone());
+    fn tell(&self, alert: AlertId, row: Row) -> BoxFuture<'static, (AlertId, Option<Outcome>)> {
+        let outbox = Arc::clone(&self.ports.outbox);
         let (carrier, clock) = (Arc::clone(&self.carrier), Arc::clone(&self.ports.clock));
         let told = async move {
-            let read = blocking(move || telling(outbox.as_ref(), &options, alert, at)).await;
+            let read = blocking(move || telling(outbox.as_ref(), alert, &row)).await;
             let telling = match read {
                 Ok(Some(telling)) => telling,
                 // The ledger has lost what it had, or cannot be read: it is tried again.
@@ -295,7 +271,7 @@ impl Sink {
             Some(Outcome {
                 told: Err(missed), ..
             }) => missed,
-            None => Missed::new(crate::http::Reason::Content, "the ledger does not have it"),
+            None => Missed::new(Reason::Content, "the ledger does not have it"),
         };
         let labels = [self.options.name.as_str(), missed.reason.name()];
         self.metrics.failed.with_label_values(&labels).inc();
@@ -307,11 +283,8 @@ impl Sink {
             self.metrics.given_up.with_label_values(&sink).inc();
             tracing::warn!(sink = sink[0], %alert, reason, "an alert is given up; `weir sinks dead`");
         } else if missed.failure.gone {
-            tracing::warn!(
-                sink = sink[0],
-                reason,
-                "a sink is stopped; `weir sinks enable`"
-            );
+            let sink = sink[0];
+            tracing::warn!(sink, reason, "a sink is stopped; `weir sinks enable`");
         } else {
             self.metrics.retried.with_label_values(&sink).inc();
         }
@@ -339,89 +312,5 @@ impl Sink {
             .min()
             .map_or(KEEP_EVERY.0, |at| at.0.saturating_sub(now.0));
         Duration::from_nanos(u64::try_from(next).unwrap_or(0)).max(Duration::from_millis(1))
-    }
-
-    async fn obey(&mut self, order: Order) {
-        let now = self.ports.clock.now();
-        // Whoever asked may have gone.
-        match order {
-            Order::Show(reply) => {
-                let _ = reply.send(self.shown());
-            }
-            Order::Dead(reply) => {
-                let dead = self.desk.dead().iter();
-                let dead = dead.map(|(alert, dead)| (*alert, dead.clone())).collect();
-                let _ = reply.send(dead);
-            }
-            Order::GoOn(reply) => {
-                self.desk.go_on(now);
-                let _ = reply.send(());
-            }
-            Order::Resend(wanted, reply) => {
-                let is_wanted = |alert: &&AlertId| wanted.is_none_or(|wanted| wanted == **alert);
-                let alerts = self.desk.dead().keys().filter(is_wanted);
-                let alerts: Vec<AlertId> = alerts.copied().collect();
-                let mut count = 0;
-                for alert in alerts {
-                    match self.revive(alert, now).await {
-                        Ok(true) => count += 1,
-                        Ok(false) => {}
-                        Err(fault) => tracing::warn!(%fault, %alert, "cannot be sent again"),
-                    }
-                }
-                let _ = reply.send(count);
-            }
-        }
-    }
-
-    async fn revive(&mut self, alert: AlertId, now: ReceiveTime) -> Result<bool, Fault> {
-        let Some(from) = self.desk.dead().get(&alert).map(|dead| dead.from) else {
-            return Ok(false);
-        };
-        let (outbox, options) = (Arc::clone(&self.ports.outbox), self.options.clone());
-        let read = self.desk.read();
-        let rows = blocking(move || rows(outbox.as_ref(), &options, alert, from, read)).await?;
-        Ok(self.desk.revive(alert, rows, now))
-    }
-
-    fn shown(&self) -> Shown {
-        Shown {
-            name: self.options.name.clone(),
-            kind: self.carrier.name(),
-            target: self.carrier.shown(),
-            read: self.desk.read(),
-            waiting: self.desk.waiting(),
-            dead: self.desk.dead().len(),
-            oldest: self.desk.oldest(),
-            stopped: self.desk.stopped().map(str::to_owned),
-            last_failure: self.last_failure.clone(),
-        }
-    }
-
-    fn show(&self) {
-        let sink = [self.options.name.as_str()];
-        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let metrics = &self.metrics;
-        metrics
-            .waiting
-            .with_label_values(&sink)
-            .set(count(self.desk.waiting()));
-        metrics
-            .dead
-            .with_label_values(&sink)
-            .set(count(self.desk.dead().len()));
-        metrics
-            .stopped
-            .with_label_values(&sink)
-            .set(i64::from(self.desk.stopped().is_some()));
-        let now = self.ports.clock.now();
-        let lag = self
-            .desk
-            .oldest()
-            .map_or(0, |oldest| now.0.saturating_sub(oldest.0));
-        metrics
-            .lag_seconds
-            .with_label_values(&sink)
-            .set(lag.max(0) / Span::SECOND.0);
     }
 }

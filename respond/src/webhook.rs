@@ -7,7 +7,8 @@ use hyper::header::{HeaderName, HeaderValue};
 use ring::hmac;
 use weir_schema::{Change, ChangeKind, ReceiveTime};
 
-use crate::http::{Fault, Post, Reason};
+use crate::fault::{Fault, Reason};
+use crate::http::Post;
 
 /// What secrets begin with in text.
 const SECRET_PREFIX: &str = "whsec_";
@@ -81,6 +82,7 @@ pub fn post(
     }
     Ok(Post {
         content_type,
+        now,
         headers,
         body: Bytes::from(body),
     })

@@ -6,6 +6,7 @@ use flatbuffers::{FlatBufferBuilder, InvalidFlatbuffer};
 
 use crate::alert::{AlertState, Cause, Change, ChangeKind, EvidenceItem};
 use crate::rule;
+use crate::said::Cursor;
 
 #[allow(
     unsafe_code,
@@ -77,9 +78,30 @@ pub fn encode(change: &Change, kind: ChangeKind) -> Vec<u8> {
         supersedes: Some(builder.create_vector(&supersedes)),
         head: Some(builder.create_vector(&head)),
         tail: Some(builder.create_vector(&tail)),
+        ..AlertChangeArgs::default()
     };
     let change = AlertChange::create(&mut builder, &args);
     builder.finish_size_prefixed(change, None);
+    builder.finished_data().to_vec()
+}
+
+/// What is said where rows have gone that a listener did not have: those behind `from` and before
+/// `to`.
+#[must_use]
+pub fn encode_gap(from: Cursor, to: Cursor) -> Vec<u8> {
+    let mut builder = FlatBufferBuilder::new();
+    let args = AlertChangeArgs {
+        epoch: to.epoch.0,
+        ordinal: to.ordinal,
+        kind: Kind::Gap,
+        alert: Some(&id([0; 2])),
+        rule: Some(builder.create_string("")),
+        gap_epoch: from.epoch.0,
+        gap_ordinal: from.ordinal,
+        ..AlertChangeArgs::default()
+    };
+    let gap = AlertChange::create(&mut builder, &args);
+    builder.finish_size_prefixed(gap, None);
     builder.finished_data().to_vec()
 }
 
@@ -213,10 +235,23 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_gap_is_read_back_and_is_no_change() {
+        let place = |epoch, ordinal| Cursor {
+            epoch: Epoch(epoch),
+            ordinal,
+        };
+        let frame = encode_gap(place(3, 7), place(9, 1));
+        let read = decode(&frame).unwrap();
+        assert_eq!((read.kind(), read.rule()), (Kind::Gap, ""));
+        assert_eq!((read.gap_epoch(), read.gap_ordinal()), (3, 7));
+        assert_eq!((read.epoch(), read.ordinal()), (9, 1));
+    }
+
     /// A writer that knew of the first fields alone, and one that knows of more than we do.
     #[test]
     fn other_versions_of_the_schema_are_read() {
-        const FIRST_NEW_SLOT: u16 = AlertChange::VT_TAIL + 2;
+        const FIRST_NEW_SLOT: u16 = AlertChange::VT_GAP_ORDINAL + 2;
         for later in [false, true] {
             let mut builder = FlatBufferBuilder::new();
             let text = builder.create_string("text");

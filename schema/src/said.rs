@@ -54,12 +54,21 @@ impl std::fmt::Display for Cursor {
     }
 }
 
+/// Rows of the outbox behind some place, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutboxRows {
+    pub changes: Vec<Change>,
+    /// Rows between that place and the first of these have gone, since the outbox keeps so many
+    /// only.
+    pub has_gap: bool,
+}
+
 /// The kept changes, to look back in.
 pub trait Histories {
     type Error;
 
-    /// All kept changes of an alert, oldest first; none where it is not known.
-    fn history(&self, alert: AlertId) -> Result<Vec<Change>, Self::Error>;
+    /// The newest kept change of an alert whose revision is below `revision`.
+    fn previous(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, Self::Error>;
 }
 
 /// How many mergers deep it is followed who was told what; beyond, the alert counts as told:
@@ -89,49 +98,61 @@ impl Filter {
         if self.is_open() {
             return Ok(Some(change.kind));
         }
-        let said = if change.kind == ChangeKind::Raised && change.record.revision <= 1 {
+        let record = &change.record;
+        let said = if change.kind == ChangeKind::Raised && record.revision <= 1 {
             false
         } else {
-            self.said_before(alerts, change.record.alert, Cursor::of(change), MERGERS_MAX)?
+            let (alert, end) = (record.alert, Cursor::of(change));
+            self.said_before(alerts, alert, record.revision, end, MERGERS_MAX)?
         };
-        Ok(self.step(alerts, said, change, MERGERS_MAX)?.0)
+        Ok(match change.kind {
+            ChangeKind::Retracted => said.then_some(ChangeKind::Retracted),
+            ChangeKind::Revised if said => Some(ChangeKind::Revised),
+            // Raised anew, it did not stand before: it was retracted, or swallowed by another.
+            ChangeKind::Raised | ChangeKind::Revised => {
+                let starts = self.starts(alerts, change, MERGERS_MAX)?;
+                starts.then_some(ChangeKind::Raised)
+            }
+        })
     }
 
-    /// Whether a listener to everything before `end` believes that the alert stands.
+    /// Whether a listener to everything before `end` believes that the alert stands. Looks back from
+    /// `revision` no further than to the change that decides it, which most often is the last one.
     fn said_before<H: Histories + ?Sized>(
         &self,
         alerts: &H,
         alert: AlertId,
+        mut revision: u64,
         end: Cursor,
         mergers: u8,
     ) -> Result<bool, H::Error> {
-        let changes = alerts.history(alert)?;
-        let mut said = false;
-        for change in changes.iter().take_while(|change| Cursor::of(change) < end) {
-            said = self.step(alerts, said, change, mergers)?.1;
+        while let Some(change) = alerts.previous(alert, revision)? {
+            revision = change.record.revision;
+            if Cursor::of(&change) >= end {
+                continue;
+            }
+            if change.kind == ChangeKind::Retracted {
+                return Ok(false);
+            }
+            if self.starts(alerts, &change, mergers)? {
+                return Ok(true);
+            }
+            if change.kind == ChangeKind::Raised {
+                return Ok(false);
+            }
+            // A revision that starts nothing leaves it as it was.
         }
-        Ok(said)
+        Ok(false)
     }
 
-    /// The word for a change, and whether the alert counts as said after it.
-    fn step<H: Histories + ?Sized>(
+    /// Whether an alert that was not said is said with this change, which is no retraction.
+    fn starts<H: Histories + ?Sized>(
         &self,
         alerts: &H,
-        said: bool,
         change: &Change,
         mergers: u8,
-    ) -> Result<(Option<ChangeKind>, bool), H::Error> {
-        let starts = match change.kind {
-            ChangeKind::Retracted => {
-                return Ok((said.then_some(ChangeKind::Retracted), false));
-            }
-            ChangeKind::Revised if said => return Ok((Some(ChangeKind::Revised), true)),
-            // Raised anew, it did not stand before: it was retracted, or swallowed by another.
-            ChangeKind::Raised | ChangeKind::Revised => {
-                self.passes(&change.record) || self.swallows_said(alerts, change, mergers)?
-            }
-        };
-        Ok((starts.then_some(ChangeKind::Raised), starts))
+    ) -> Result<bool, H::Error> {
+        Ok(self.passes(&change.record) || self.swallows_said(alerts, change, mergers)?)
     }
 
     /// Whether a change is the first thing to be told of its alert, for who hears of each alert
@@ -146,11 +167,14 @@ impl Filter {
         if !raises(change) {
             return Ok(false);
         }
-        let (history, end) = (alerts.history(change.record.alert)?, Cursor::of(change));
-        let mut before = history
-            .iter()
-            .take_while(|earlier| Cursor::of(earlier) < end);
-        Ok(!before.any(raises))
+        let mut revision = change.record.revision;
+        while let Some(earlier) = alerts.previous(change.record.alert, revision)? {
+            if raises(&earlier) {
+                return Ok(false);
+            }
+            revision = earlier.record.revision;
+        }
+        Ok(true)
     }
 
     /// Whether the filter alone lets an alert through as it is now.
@@ -182,7 +206,7 @@ impl Filter {
             return Ok(!change.supersedes.is_empty());
         };
         for alert in &change.supersedes {
-            if self.said_before(alerts, *alert, Cursor::of(change), mergers)? {
+            if self.said_before(alerts, *alert, u64::MAX, Cursor::of(change), mergers)? {
                 return Ok(true);
             }
         }
@@ -207,9 +231,12 @@ mod tests {
     impl Histories for Kept {
         type Error = std::convert::Infallible;
 
-        fn history(&self, alert: AlertId) -> Result<Vec<Change>, Self::Error> {
-            let of_id = self.0.iter().filter(|change| change.record.alert == alert);
-            Ok(of_id.cloned().collect())
+        fn previous(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, Self::Error> {
+            let mut newest = self.0.iter().rev();
+            let is_it = |change: &&Change| {
+                change.record.alert == alert && change.record.revision < revision
+            };
+            Ok(newest.find(is_it).cloned())
         }
     }
 
@@ -278,6 +305,57 @@ mod tests {
             supersedes: Vec::new(),
             evidence: Evidence::default(),
             cause: Cause::RuleRemoved,
+        }
+    }
+
+    /// Every kept change is read, from the first one on: what looking back is held against.
+    fn said_after(filter: &Filter, kept: &Kept, alert: AlertId, end: Cursor, mergers: u8) -> bool {
+        let mut said = false;
+        let of_it = kept.0.iter().filter(|change| change.record.alert == alert);
+        for change in of_it.take_while(|change| Cursor::of(change) < end) {
+            let swallows = || match mergers.checked_sub(1) {
+                None => !change.supersedes.is_empty(),
+                Some(mergers) => change
+                    .supersedes
+                    .iter()
+                    .any(|other| said_after(filter, kept, *other, Cursor::of(change), mergers)),
+            };
+            said = match change.kind {
+                ChangeKind::Retracted => false,
+                ChangeKind::Revised if said => true,
+                ChangeKind::Raised | ChangeKind::Revised => {
+                    filter.passes(&change.record) || swallows()
+                }
+            };
+        }
+        said
+    }
+
+    proptest! {
+        /// Looking back to what decides it says what reading everything does; and who hears of each
+        /// alert once hears of it when it first passes, and never again.
+        #[test]
+        fn looking_back_says_what_the_whole_history_does(
+            moves in prop::collection::vec(
+                (0..4_u64, 0..5_u8, any::<bool>(), any::<bool>()),
+                0..60,
+            ),
+            level in any::<bool>(),
+        ) {
+            let level_min = level.then_some(Level::High);
+            let filter = Filter { level_min, ..Filter::default() };
+            let kept = Kept(history(&moves));
+            let mut heard_once = BTreeSet::new();
+            for change in &kept.0 {
+                let (alert, end) = (change.record.alert, Cursor::of(change));
+                let plain = said_after(&filter, &kept, alert, end, MERGERS_MAX);
+                let revision = change.record.revision;
+                let said = filter.said_before(&kept, alert, revision, end, MERGERS_MAX).unwrap();
+                prop_assert_eq!(said, plain, "{} at {}", alert, end);
+                let passes = change.kind != ChangeKind::Retracted && filter.passes(&change.record);
+                let first = filter.is_first(&kept, change).unwrap();
+                prop_assert_eq!(first, passes && heard_once.insert(alert));
+            }
         }
     }
 

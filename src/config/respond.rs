@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use weir_respond::{
-    Begin, Format, Patience, Reach, Reaching, SINKS_MAX, Secret, SinkOptions, Target,
+    Begin, Format, Identity, Patience, Reach, Reaching, SINKS_MAX, Secret, SinkOptions, Target,
+    Token,
 };
 use weir_schema::said::Filter;
 use weir_schema::{Level, Span};
@@ -25,7 +26,8 @@ pub struct SinkConfig {
     /// `webhook`, `alertmanager` or `cef`.
     #[serde(rename = "type")]
     pub kind: SinkKind,
-    /// `https://…` or `http://…`; of `cef` `tcp://HOST:PORT` or `udp://HOST:PORT`.
+    /// `https://…` or `http://…`; of `cef` `tls://HOST:PORT`, `tcp://HOST:PORT` or
+    /// `udp://HOST:PORT`.
     pub url: String,
     /// `whsec_…`, which a webhook is signed with.
     pub secret: Option<Hidden>,
@@ -58,8 +60,12 @@ pub struct SinkConfig {
     /// false.
     #[serde(default)]
     pub allow_private: bool,
-    /// Certificates to verify https with, instead of this machine's.
+    /// Certificates to verify the consumer of `https` or `tls` with, instead of this machine's.
     pub ca_file: Option<PathBuf>,
+    /// A certificate of our own, shown to a consumer that asks for one.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
     /// For one attempt; default `15s`.
     #[serde(default = "default_timeout")]
     pub timeout: Duration,
@@ -188,62 +194,91 @@ pub fn problems(sinks: &[SinkConfig]) -> Vec<String> {
     problems
 }
 
+/// Whether something holds, and what is said where it does not.
+type Check = (bool, &'static str);
+
 impl SinkConfig {
     fn problems(&self) -> Vec<String> {
-        let mut said = Vec::new();
-        let mut check = |holds: bool, told: &str| {
-            if !holds {
-                said.push(told.to_owned());
-            }
-        };
+        let checks = [
+            &self.address_checks()[..],
+            &self.content_checks(),
+            &self.time_checks(),
+        ];
+        let failed = checks.concat().into_iter().filter(|(holds, _)| !holds);
+        failed.map(|(_, told)| told.to_owned()).collect()
+    }
+
+    /// What must hold of whom it tells, and what is said where it does not.
+    fn address_checks(&self) -> [Check; 4] {
         let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
         let named = (1..=NAME_BYTES_MAX).contains(&self.name.len());
-        check(
-            named && self.name.bytes().all(fits),
-            "name: must be 1 to 64 of a-z, 0-9, `-` and `_`",
-        );
-        let schemes: &[&str] = match self.kind {
-            SinkKind::Webhook | SinkKind::Alertmanager => &["https://", "http://"],
-            SinkKind::Cef => &["tcp://", "udp://"],
-        };
-        let begins = schemes.iter().any(|scheme| self.url.starts_with(scheme));
-        check(
-            begins,
-            &format!("url: must begin with {}", schemes.join(" or ")),
-        );
+        let begins = |schemes: &[&str]| schemes.iter().any(|scheme| self.url.starts_with(scheme));
+        let is_cef = self.kind == SinkKind::Cef;
+        let is_tls = begins(&["https://", "tls://"]);
+        [
+            (
+                named && self.name.bytes().all(fits),
+                "name: must be 1 to 64 of a-z, 0-9, `-` and `_`",
+            ),
+            match is_cef {
+                true => (
+                    begins(&["tls://", "tcp://", "udp://"]),
+                    "url: must begin with tls://, tcp:// or udp://",
+                ),
+                false => (
+                    begins(&["https://", "http://"]),
+                    "url: must begin with https:// or http://",
+                ),
+            },
+            (
+                self.certificate.is_some() == self.key.is_some(),
+                "certificate: give it with its `key`, or neither",
+            ),
+            (
+                is_tls || (self.certificate.is_none() && self.ca_file.is_none()),
+                "ca_file, certificate: `https://` and `tls://` alone have a use for them",
+            ),
+        ]
+    }
+
+    fn content_checks(&self) -> [Check; 5] {
         let is_webhook = self.kind == SinkKind::Webhook;
         let signed = self.secret.is_some() || self.secret_file.is_some();
-        check(is_webhook || !signed, "secret: a webhook alone is signed");
-        check(
-            is_webhook || self.format == SinkFormat::Json,
-            "format: a webhook alone has one",
-        );
-        check(
-            self.secret.is_none() || self.secret_file.is_none(),
-            "secret: give it, or the file that has it",
-        );
-        let whole = self
-            .secret
-            .as_ref()
-            .is_none_or(|hidden| Secret::parse(&hidden.0).is_some());
-        check(
-            whole,
-            "secret: must be `whsec_` and base64 of 24 to 64 bytes",
-        );
-        check(
-            self.kind != SinkKind::Alertmanager || self.mode == SinkMode::All,
-            "mode: Alertmanager is told what stands; it has no use for `create-only`",
-        );
-        let patient = self.retry_min.0.0 > 0 && self.retry_min.0 <= self.retry_max.0;
-        check(
-            patient,
-            "retry_min: must be above 0 and not above retry_max",
-        );
-        check(self.tries_max >= 1, "tries_max: must be 1 or more");
-        let timed = (1_000_000..=Span::seconds(300).0).contains(&self.timeout.0.0);
-        check(timed, "timeout: must be 1ms to 5m");
-        check(self.resend.0.0 >= 1_000_000, "resend: must be 1ms or more");
-        said
+        let secret = self.secret.as_ref();
+        [
+            (is_webhook || !signed, "secret: a webhook alone is signed"),
+            (
+                is_webhook || self.format == SinkFormat::Json,
+                "format: a webhook alone has one",
+            ),
+            (
+                self.secret.is_none() || self.secret_file.is_none(),
+                "secret: give it, or the file that has it",
+            ),
+            (
+                secret.is_none_or(|hidden| Secret::parse(&hidden.0).is_some()),
+                "secret: must be `whsec_` and base64 of 24 to 64 bytes",
+            ),
+            (
+                self.kind != SinkKind::Alertmanager || self.mode == SinkMode::All,
+                "mode: Alertmanager is told what stands; it has no use for `create-only`",
+            ),
+        ]
+    }
+
+    fn time_checks(&self) -> [Check; 4] {
+        [
+            (
+                self.retry_min.0.0 > 0 && self.retry_min.0 <= self.retry_max.0,
+                "retry_min: must be above 0 and not above retry_max",
+            ),
+            (self.tries_max >= 1, "tries_max: must be 1 or more"),
+            (
+                (1_000_000..=Span::seconds(300).0).contains(&self.timeout.0.0),
+                "timeout: must be 1ms to 5m",
+            ),
+            (self.resend.0.0 >= 1_000_000, "resend: must be 1ms or more"),
+        ]
     }
 
     /// What the sink is to do, with what its files hold.
@@ -286,7 +321,8 @@ impl SinkConfig {
                 },
                 timeout: self.timeout.std(),
                 ca_file: self.ca_file.clone(),
-                token: self.token_file.as_deref().map(read_secret).transpose()?,
+                identity: self.identity(),
+                token: self.token()?,
             },
             filter: Filter {
                 level_min: self.min_level.map(SinkLevel::level),
@@ -306,6 +342,20 @@ impl SinkConfig {
                 age_max: self.age_max.0,
             },
         })
+    }
+}
+
+impl SinkConfig {
+    fn identity(&self) -> Option<Identity> {
+        Some(Identity {
+            certificate: self.certificate.clone()?,
+            key: self.key.clone()?,
+        })
+    }
+
+    fn token(&self) -> Result<Option<Token>, String> {
+        let text = self.token_file.as_deref().map(read_secret).transpose()?;
+        Ok(text.map(Token))
     }
 }
 
@@ -365,11 +415,14 @@ mod tests {
             ("retry_min = \"10m\"", "retry_min"),
             ("tries_max = 0", "tries_max"),
             ("timeout = \"10m\"", "timeout"),
+            ("certificate = \"a.crt\"", "certificate"),
         ];
         for (more, key) in table {
             let said = problems(&sinks(&sink(more)));
             assert!(said.len() == 1 && said[0].contains(key), "{more}: {said:?}");
         }
+        let plain = sink("ca_file = \"a.ca\"").replace("https:", "http:");
+        assert_eq!(problems(&sinks(&plain)).len(), 1);
         let twice = format!("{}{}", sink(""), sink(""));
         assert_eq!(
             problems(&sinks(&twice)),

@@ -16,6 +16,8 @@ pub enum Answer {
     Redirect(SocketAddr),
     /// Takes it, and closes the connection without a word.
     Crash,
+    /// Takes it, and says so twice.
+    Twice,
     /// Reads nothing and says nothing until the other end has had enough.
     Never,
     /// Says that it is well, and then more than anyone wants to hear.
@@ -127,6 +129,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
             while stream.write_all(b"10\r\n0123456789abcdef\r\n").is_ok() {}
             return;
         }
+        Answer::Twice => [head(204, ""), head(500, "")].concat(),
         Answer::Crash | Answer::Never => return,
     };
     let _ = stream.write_all(text.as_bytes());

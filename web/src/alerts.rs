@@ -2,9 +2,9 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
-use weir_schema::AlertId;
+use weir_schema::{AlertId, AlertRecord, Change, ChangeKind};
 
-use crate::ports::{AlertQuery, Alerts, PortError, Standing};
+use crate::ports::{AlertQuery, Alerts, Cursor, Finding, PortError, Standing};
 use crate::problem::Problem;
 use crate::query::Params;
 use crate::server::State;
@@ -17,8 +17,8 @@ const LIMIT_MAX: usize = 1_000;
 /// Most conditions on group fields; rules group by fewer fields.
 const GROUP_CONDITIONS_MAX: usize = 16;
 
-const LIST_PARAMS: [&str; 7] = [
-    "standing", "level", "rule", "tenant", "group", "after", "limit",
+const LIST_PARAMS: [&str; 8] = [
+    "standing", "level", "rule", "tenant", "group", "after", "limit", "format",
 ];
 
 /// `GET /api/v1/alerts`
@@ -26,9 +26,14 @@ pub(crate) async fn list(
     request: HttpRequest,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let query = read_query(&Params::read(&request, &LIST_PARAMS)?)?;
+    let params = Params::read(&request, &LIST_PARAMS)?;
+    let (query, finding) = (read_query(&params)?, read_format(&params, &state)?);
     let page = ask(&state, move |alerts| alerts.list(&query)).await?;
-    let alerts: Vec<Value> = page.items.iter().map(record_json).collect();
+    let alerts = page.items.into_iter();
+    let alerts: Vec<Value> = match finding {
+        None => alerts.map(|record| record_json(&record)).collect(),
+        Some(finding) => alerts.map(|record| finding_now(&finding, record)).collect(),
+    };
     let next = page.next.map(|id| id.to_string());
     Ok(HttpResponse::Ok().json(json!({ "alerts": alerts, "next": next })))
 }
@@ -38,12 +43,48 @@ pub(crate) async fn one(
     request: HttpRequest,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    Params::read(&request, &[])?;
+    let finding = read_format(&Params::read(&request, &["format"])?, &state)?;
     let id = read_id(&request)?;
     let found = ask(&state, move |alerts| alerts.get(id)).await?;
     let (record, changes) = found.ok_or_else(|| no_such(id))?;
-    let changes: Vec<Value> = changes.iter().map(change_json).collect();
-    Ok(HttpResponse::Ok().json(json!({ "alert": record_json(&record), "changes": changes })))
+    let changes = changes.iter();
+    let (changes, alert): (Vec<Value>, Value) = match finding {
+        None => (changes.map(change_json).collect(), record_json(&record)),
+        Some(finding) => (
+            changes.map(|change| finding(change, change.kind)).collect(),
+            finding_now(&finding, record),
+        ),
+    };
+    Ok(HttpResponse::Ok().json(json!({ "alert": alert, "changes": changes })))
+}
+
+/// How alerts are written: as findings of OCSF where the client asks for it.
+fn read_format(params: &Params, state: &State) -> Result<Option<Finding>, Problem> {
+    let ocsf = params.parsed("format", "one of weir, ocsf", |text| match text {
+        "weir" => Some(false),
+        "ocsf" => Some(true),
+        _ => None, // Any other text is no such word.
+    })?;
+    let finding = || state.ports.finding.clone();
+    Ok(ocsf.unwrap_or(false).then(finding))
+}
+
+/// An alert as the finding that whoever heard of all its changes holds.
+fn finding_now(finding: &Finding, record: AlertRecord) -> Value {
+    let kind = match (record.standing, record.revision) {
+        (false, _) => ChangeKind::Retracted,
+        (true, 0..=1) => ChangeKind::Raised,
+        (true, _) => ChangeKind::Revised,
+    };
+    // Where it stands in the outbox no finding shows.
+    let change = Change {
+        kind,
+        epoch: Cursor::START.epoch,
+        ordinal: Cursor::START.ordinal,
+        supersedes: record.supersedes.clone(),
+        record,
+    };
+    finding(&change, kind)
 }
 
 /// `GET /api/v1/alerts/{id}/explanation`

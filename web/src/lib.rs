@@ -29,6 +29,7 @@ pub use collect::door;
 mod events;
 
 mod alerts;
+mod ends;
 mod rules;
 mod sinks;
 mod stream;

@@ -10,10 +10,16 @@ pub struct WebMetrics {
     /// `weir_http_requests_total{route,status}`: answers begun, by pattern of the route
     /// (`other` where none matched) and class of the status (`2xx` ...).
     pub requests: IntCounterVec,
-    /// `weir_stream_subscribers{format}`: open alert streams (`sse`, `ndjson`).
+    /// `weir_stream_subscribers{format}`: open alert streams (`sse`, `ndjson`,
+    /// `flatbuffers`).
     pub subscribers: IntGaugeVec,
     /// `weir_stream_rows_total{format}`: changes handed to alert streams.
     pub rows: IntCounterVec,
+    /// `weir_stream_gaps_total{format}`: how often a listener was told that rows had gone which it
+    /// did not have.
+    pub gaps: IntCounterVec,
+    /// `weir_stream_ends_total{format,reason}`: streams and taps that are over.
+    pub ends: IntCounterVec,
     pub(crate) collect: CollectMetrics,
 }
 
@@ -126,14 +132,34 @@ impl WebMetrics {
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(subscribers.clone()))?;
         registry.register(Box::new(rows.clone()))?;
-        for format in ["sse", "ndjson"] {
+        let gaps = IntCounterVec::new(
+            Opts::new(
+                "weir_stream_gaps_total",
+                "How often a listener was so far behind that rows had gone.",
+            ),
+            &["format"],
+        )?;
+        let ends = IntCounterVec::new(
+            Opts::new(
+                "weir_stream_ends_total",
+                "Alert streams and taps that are over, by reason.",
+            ),
+            &["format", "reason"],
+        )?;
+        registry.register(Box::new(gaps.clone()))?;
+        registry.register(Box::new(ends.clone()))?;
+        for format in ["sse", "ndjson", "flatbuffers"] {
             let _ = subscribers.with_label_values(&[format]);
-            let _ = rows.with_label_values(&[format]);
+            for counter in [&rows, &gaps] {
+                let _ = counter.with_label_values(&[format]);
+            }
         }
         Ok(Self {
             requests,
             subscribers,
             rows,
+            gaps,
+            ends,
             collect: CollectMetrics::register(registry)?,
         })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use weir_schema::said::Histories;
+use weir_schema::said::{Histories, OutboxRows};
 use weir_schema::{
     AlertId, AlertRecord, Batch, Change, ChangeKind, EventTime, EvidenceItem, Level, ReceiveTime,
     RuleId, RuleVersion, Span,
@@ -116,8 +116,11 @@ pub trait Alerts: Send + Sync {
 
     fn explain(&self, id: AlertId) -> Result<Option<Explanation>, PortError>;
 
+    /// The newest kept change of an alert whose revision is below `revision`.
+    fn previous(&self, id: AlertId, revision: u64) -> Result<Option<Change>, PortError>;
+
     /// Rows behind `after`, in order, at most `limit`. A row is here only once it is durable.
-    fn outbox(&self, after: Cursor, limit: usize) -> Result<Vec<Change>, PortError>;
+    fn outbox(&self, after: Cursor, limit: usize) -> Result<OutboxRows, PortError>;
 
     /// The last row; [`Cursor::START`] where there is none.
     fn latest(&self) -> Result<Cursor, PortError>;
@@ -126,11 +129,8 @@ pub trait Alerts: Send + Sync {
 impl Histories for dyn Alerts {
     type Error = PortError;
 
-    fn history(&self, alert: AlertId) -> Result<Vec<Change>, PortError> {
-        Ok(self
-            .get(alert)?
-            .map(|(_, changes)| changes)
-            .unwrap_or_default())
+    fn previous(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, PortError> {
+        Alerts::previous(self, alert, revision)
     }
 }
 
@@ -270,6 +270,8 @@ pub struct DeadLetter {
     /// The first row that is not delivered, and the last one that follows it.
     pub from: Cursor,
     pub last: Cursor,
+    /// How many rows that are.
+    pub rows: u64,
     pub since: ReceiveTime,
     pub reason: String,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer, web};
 use prometheus::Registry;
+use socket2::SockRef;
 use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, watch};
 
@@ -21,6 +22,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// An idle connection is kept so long for the next request.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A connection whose other end takes nothing for so long is ended by the kernel, with whatever it
+/// held: a stream's or a tap's seat, an answer, its place among the connections.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// What is still open so long after a stop is cut.
 const STOP_TIMEOUT_SECONDS: u64 = 5;
 /// Connections of one worker; more wait in the listener's backlog.
@@ -81,6 +85,8 @@ pub struct WebOptions {
     pub streams_max: usize,
     /// A stream is never silent for longer.
     pub heartbeat: Duration,
+    /// A connection whose other end takes nothing for so long is closed.
+    pub stall: Duration,
     /// Connections of one address, or of one IPv6 network of 64 bits; one more is closed at once.
     pub connections_of_peer: usize,
     /// Certificate and key of HTTPS; `None`: HTTP is plain.
@@ -96,6 +102,7 @@ impl WebOptions {
             workers: WORKERS_MAX,
             streams_max: 64,
             heartbeat: Duration::from_secs(15),
+            stall: STALL_TIMEOUT,
             connections_of_peer: CONNECTIONS_OF_PEER,
             tls: None,
         }
@@ -142,6 +149,8 @@ pub fn serve(
     mut options: WebOptions,
 ) -> std::io::Result<(Server, WebHandle)> {
     let metrics = WebMetrics::register(&ports.registry).map_err(std::io::Error::other)?;
+    // Connections have it of their listener: the HTTP library lets nobody at them later.
+    SockRef::from(&listener).set_tcp_user_timeout(Some(options.stall))?;
     let (stop, stopped) = watch::channel(false);
     let tls = options.tls.take();
     let workers = options.workers.clamp(1, WORKERS_MAX);

@@ -98,6 +98,7 @@ fn dead_json(dead: &DeadLetter) -> Value {
         "alert": dead.alert.to_string(),
         "from": dead.from.to_string(),
         "last": dead.last.to_string(),
+        "rows": dead.rows,
         "since": when(dead.since),
         "reason": dead.reason,
     })

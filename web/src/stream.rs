@@ -5,6 +5,8 @@
 //!    ▲ read again only when the socket has taken the chunk: a slow listener costs one chunk
 //! feed ──[watch, holds one number]──► wakes
 //! ```
+//!
+//! Invariant: a listener is told of every row that it asked for, or that rows have gone.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -13,11 +15,13 @@ use std::io::Write as _;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use weir_schema::alert_frame;
-use weir_schema::said::Filter;
+use weir_schema::said::{Filter, OutboxRows};
 
+use crate::ends::{Ending, Why};
 use crate::metrics::WebMetrics;
 use crate::ports::{Cursor, PortError};
 use crate::problem::Problem;
@@ -31,6 +35,8 @@ const ROWS_MAX: usize = 64;
 const RETRY_MS: u32 = 2_000;
 /// Where the stream starts, in the answer's head: NDJSON has no other place for it.
 const CURSOR_HEADER: &str = "weir-cursor";
+/// Where a listener that lacks rows finds every alert as it is.
+const CATCH_UP: &str = "/api/v1/alerts?standing=all";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -129,6 +135,7 @@ async fn open(
         beat_at: Instant::now() + state.options.heartbeat,
         news: state.ports.feed.subscribe(),
         stopped: state.stopped.clone(),
+        ending: Ending::new(format.name(), &state.metrics),
         state,
         _seat: seat,
     };
@@ -206,6 +213,7 @@ struct Listener {
     beat_at: Instant,
     news: watch::Receiver<u64>,
     stopped: watch::Receiver<bool>,
+    ending: Ending,
     state: web::Data<State>,
     _seat: Seat,
 }
@@ -216,39 +224,52 @@ struct Read {
     said: u64,
     last: Option<Cursor>,
     last_said: Option<Cursor>,
+    /// Rows had gone; the bytes begin by saying so.
+    has_gap: bool,
     /// There may be more at once.
     full: bool,
 }
 
 impl Listener {
-    /// The next chunk, or the end: of the server, of the feed, or of the ledger's patience.
+    /// The next chunk, or the end.
     async fn chunk(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        self.ending.asked();
+        match self.next().await {
+            Ok(chunk) => {
+                self.ending.handed();
+                Some((Ok(chunk), self))
+            }
+            Err(why) => {
+                self.ending.over(why);
+                None
+            }
+        }
+    }
+
+    /// Waits for something to say; fails where the server, the feed or the ledger's patience ends.
+    async fn next(&mut self) -> Result<Bytes, Why> {
         if !self.greeted {
             self.greeted = true;
             if let Some(hello) = self.greeting() {
-                return Some((Ok(hello), self));
+                return Ok(hello);
             }
         }
         loop {
             if *self.stopped.borrow() {
-                return None;
+                return Err(Why::Stopped);
             }
             // Marked as seen before the read: rows that come meanwhile wake us again.
             self.news.borrow_and_update();
-            let read = match self.read().await {
-                Ok(read) => read,
-                Err(error) => {
-                    tracing::warn!(%error, "an alert stream ends early");
-                    return None;
-                }
-            };
+            let read = self.read().await.map_err(|error| {
+                tracing::warn!(%error, "an alert stream ends early");
+                Why::Failed
+            })?;
             self.cursor = read.last.unwrap_or(self.cursor);
-            if let Some(said) = read.last_said {
-                self.known = said;
-                let rows = &self.state.metrics.rows;
-                rows.with_label_values(&[self.format.name()])
-                    .inc_by(read.said);
-                return Some((Ok(read.bytes.into()), self.rested()));
+            if !read.bytes.is_empty() {
+                self.known = read.last_said.unwrap_or(self.known);
+                self.count(&read);
+                self.rest();
+                return Ok(read.bytes.into());
             }
             let more = read.full || self.news.has_changed().unwrap_or(false);
             if more && Instant::now() < self.beat_at {
@@ -256,13 +277,23 @@ impl Listener {
             }
             tokio::select! {
                 biased;
-                _ = self.stopped.changed() => return None,
+                _ = self.stopped.changed() => return Err(Why::Stopped),
                 () = tokio::time::sleep_until(self.beat_at) => {
                     let beat = self.heartbeat();
-                    return Some((Ok(beat), self.rested()));
+                    self.rest();
+                    return Ok(beat);
                 }
-                changed = self.news.changed() => changed.ok()?,
+                changed = self.news.changed() => changed.map_err(|_| Why::Stopped)?,
             }
+        }
+    }
+
+    fn count(&self, read: &Read) {
+        let format = [self.format.name()];
+        let metrics = &self.state.metrics;
+        metrics.rows.with_label_values(&format).inc_by(read.said);
+        if read.has_gap {
+            metrics.gaps.with_label_values(&format).inc();
         }
     }
 
@@ -271,15 +302,20 @@ impl Listener {
         let (filter, format, after) = (self.filter.clone(), self.format, self.cursor);
         let finding = self.ocsf.then(|| self.state.ports.finding.clone());
         let read = web::block(move || {
-            let rows = alerts.outbox(after, ROWS_MAX)?;
+            let OutboxRows { changes, has_gap } = alerts.outbox(after, ROWS_MAX)?;
             let mut read = Read {
                 bytes: Vec::new(),
                 said: 0,
-                last: rows.last().map(Cursor::of),
+                last: changes.last().map(Cursor::of),
                 last_said: None,
-                full: rows.len() >= ROWS_MAX,
+                has_gap,
+                full: changes.len() >= ROWS_MAX,
             };
-            for change in &rows {
+            if has_gap {
+                let to = changes.first().map_or(after, Cursor::of);
+                read.bytes = gap(format, after, to);
+            }
+            for change in &changes {
                 let Some(kind) = filter.word(alerts.as_ref(), change)? else {
                     continue;
                 };
@@ -333,8 +369,24 @@ impl Listener {
         }
     }
 
-    fn rested(mut self) -> Self {
+    fn rest(&mut self) {
         self.beat_at = Instant::now() + self.state.options.heartbeat;
-        self
+    }
+}
+
+/// Says that the rows behind `from` and before `to` have gone. It carries no id: who is cut off
+/// before the next row is told again.
+fn gap(format: Format, from: Cursor, to: Cursor) -> Vec<u8> {
+    let (first, next) = (from.to_string(), to.to_string());
+    match format {
+        Format::Sse => {
+            let data = json!({ "from": first, "to": next, "catch_up": CATCH_UP });
+            format!("event: gap\ndata: {data}\n\n").into_bytes()
+        }
+        Format::Ndjson => {
+            let row = json!({ "change": "gap", "from": first, "to": next, "catch_up": CATCH_UP });
+            format!("{row}\n").into_bytes()
+        }
+        Format::Flatbuffers => alert_frame::encode_gap(from, to),
     }
 }

@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::ends::{Ending, Why};
 use crate::ports::{Tap, TapQuery, TapStage};
 use crate::problem::Problem;
 use crate::query::Params;
@@ -41,6 +42,7 @@ pub(crate) async fn open(
         until: Instant::now() + Duration::from_secs(seconds),
         beat: state.options.heartbeat,
         beat_at: Instant::now() + state.options.heartbeat,
+        ending: Ending::new("tap", &state.metrics),
         state,
     };
     Ok(HttpResponse::Ok()
@@ -104,39 +106,52 @@ struct Listener {
     until: Instant,
     beat: Duration,
     beat_at: Instant,
+    ending: Ending,
     state: web::Data<State>,
 }
 
 impl Listener {
     /// The next chunk, or the end.
     async fn chunk(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        self.ending.asked();
+        match self.next().await {
+            Ok(text) => {
+                match self.tap {
+                    Some(_) => self.ending.handed(),
+                    None => self.ending.over(Why::Done),
+                }
+                Some((Ok(text.into()), self))
+            }
+            Err(why) => {
+                self.ending.over(why);
+                None
+            }
+        }
+    }
+
+    /// Waits for rows, or for the time to show that it lives.
+    async fn next(&mut self) -> Result<String, Why> {
         loop {
-            let mut tap = self.tap.take()?;
+            let mut tap = self.tap.take().ok_or(Why::Done)?;
             if *self.state.stopped.borrow() || Instant::now() >= self.until {
-                let last = tap.end();
-                return Some((Ok(last.into()), self));
+                return Ok(tap.end());
             }
             let looked = web::block(move || {
                 let rows = tap.next(LOOK);
                 (tap, rows)
             });
-            let (mut tap, rows) = looked.await.ok()?;
-            let rows = match rows {
-                Ok(rows) => rows,
-                Err(error) => {
-                    tracing::warn!(%error, "a tap ends early");
-                    return None;
-                }
-            };
+            let (mut tap, rows) = looked.await.map_err(|_| Why::Stopped)?;
+            let rows = rows.map_err(|error| {
+                tracing::warn!(%error, "a tap ends early");
+                Why::Failed
+            })?;
             if tap.is_done() {
-                let text = rows + &tap.end();
-                return Some((Ok(text.into()), self));
+                return Ok(rows + &tap.end());
             }
             self.tap = Some(tap);
             if !rows.is_empty() || Instant::now() >= self.beat_at {
                 self.beat_at = Instant::now() + self.beat;
-                let text = if rows.is_empty() { "\n".into() } else { rows };
-                return Some((Ok(text.into()), self));
+                return Ok(if rows.is_empty() { "\n".into() } else { rows });
             }
         }
     }

@@ -13,16 +13,19 @@ pub mod alerts {
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_KIND: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_KIND: u8 = 3;
+pub const ENUM_MAX_KIND: u8 = 4;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_KIND: [Kind; 4] = [
+pub const ENUM_VALUES_KIND: [Kind; 5] = [
   Kind::Unknown,
   Kind::Raised,
   Kind::Revised,
   Kind::Retracted,
+  Kind::Gap,
 ];
 
+/// `Gap` is no change: rows that the outbox no longer has lie between what the listener had and this
+/// place. Whoever knows nothing of it passes over it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[repr(transparent)]
 pub struct Kind(pub u8);
@@ -32,14 +35,16 @@ impl Kind {
   pub const Raised: Self = Self(1);
   pub const Revised: Self = Self(2);
   pub const Retracted: Self = Self(3);
+  pub const Gap: Self = Self(4);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 3;
+  pub const ENUM_MAX: u8 = 4;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::Unknown,
     Self::Raised,
     Self::Revised,
     Self::Retracted,
+    Self::Gap,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -48,6 +53,7 @@ impl Kind {
       Self::Raised => Some("Raised"),
       Self::Revised => Some("Revised"),
       Self::Retracted => Some("Retracted"),
+      Self::Gap => Some("Gap"),
       _ => None,
     }
   }
@@ -799,6 +805,8 @@ impl<'a> AlertChange<'a> {
   pub const VT_SUPERSEDES: ::flatbuffers::VOffsetT = 46;
   pub const VT_HEAD: ::flatbuffers::VOffsetT = 48;
   pub const VT_TAIL: ::flatbuffers::VOffsetT = 50;
+  pub const VT_GAP_EPOCH: ::flatbuffers::VOffsetT = 52;
+  pub const VT_GAP_ORDINAL: ::flatbuffers::VOffsetT = 54;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -810,6 +818,7 @@ impl<'a> AlertChange<'a> {
     args: &'args AlertChangeArgs<'args>
   ) -> ::flatbuffers::WIPOffset<AlertChange<'bldr>> {
     let mut builder = AlertChangeBuilder::new(_fbb);
+    builder.add_gap_epoch(args.gap_epoch);
     builder.add_cause_version(args.cause_version);
     builder.add_cause_time_ns(args.cause_time_ns);
     builder.add_count(args.count);
@@ -818,6 +827,7 @@ impl<'a> AlertChange<'a> {
     builder.add_version(args.version);
     builder.add_revision(args.revision);
     builder.add_epoch(args.epoch);
+    builder.add_gap_ordinal(args.gap_ordinal);
     if let Some(x) = args.tail { builder.add_tail(x); }
     if let Some(x) = args.head { builder.add_head(x); }
     if let Some(x) = args.supersedes { builder.add_supersedes(x); }
@@ -1014,6 +1024,22 @@ impl<'a> AlertChange<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Item>>>(AlertChange::VT_TAIL, None)}
   }
+  /// Of a gap: the rows behind this place and before `<epoch>-<ordinal>` have gone. `alert` is then
+  /// zero, and `rule` empty.
+  #[inline]
+  pub fn gap_epoch(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(AlertChange::VT_GAP_EPOCH, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn gap_ordinal(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(AlertChange::VT_GAP_ORDINAL, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for AlertChange<'_> {
@@ -1046,6 +1072,8 @@ impl ::flatbuffers::Verifiable for AlertChange<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Id>>>("supersedes", Self::VT_SUPERSEDES, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Item>>>("head", Self::VT_HEAD, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Item>>>("tail", Self::VT_TAIL, false)?
+     .visit_field::<u64>("gap_epoch", Self::VT_GAP_EPOCH, false)?
+     .visit_field::<u32>("gap_ordinal", Self::VT_GAP_ORDINAL, false)?
      .finish();
     Ok(())
   }
@@ -1075,6 +1103,8 @@ pub struct AlertChangeArgs<'a> {
     pub supersedes: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Id>>>,
     pub head: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Item>>>,
     pub tail: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Item>>>,
+    pub gap_epoch: u64,
+    pub gap_ordinal: u32,
 }
 impl<'a> Default for AlertChangeArgs<'a> {
   #[inline]
@@ -1104,6 +1134,8 @@ impl<'a> Default for AlertChangeArgs<'a> {
       supersedes: None,
       head: None,
       tail: None,
+      gap_epoch: 0,
+      gap_ordinal: 0,
     }
   }
 }
@@ -1210,6 +1242,14 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> AlertChangeBuilder<'a, 'b, A>
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(AlertChange::VT_TAIL, tail);
   }
   #[inline]
+  pub fn add_gap_epoch(&mut self, gap_epoch: u64) {
+    self.fbb_.push_slot::<u64>(AlertChange::VT_GAP_EPOCH, gap_epoch, 0);
+  }
+  #[inline]
+  pub fn add_gap_ordinal(&mut self, gap_ordinal: u32) {
+    self.fbb_.push_slot::<u32>(AlertChange::VT_GAP_ORDINAL, gap_ordinal, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> AlertChangeBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     AlertChangeBuilder {
@@ -1253,6 +1293,8 @@ impl ::core::fmt::Debug for AlertChange<'_> {
       ds.field("supersedes", &self.supersedes());
       ds.field("head", &self.head());
       ds.field("tail", &self.tail());
+      ds.field("gap_epoch", &self.gap_epoch());
+      ds.field("gap_ordinal", &self.gap_ordinal());
       ds.finish()
   }
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::ops::Bound;
 
 use serde::de::DeserializeOwned;
+use weir_schema::said::OutboxRows;
 use weir_schema::{AlertId, AlertRecord, Change, Epoch};
 
 use super::codec::{self, HISTORY, META_KEY, Meta, OUTBOX, RECORD};
@@ -26,6 +27,19 @@ impl Ledger {
     pub fn history(&self, alert: AlertId) -> Result<Vec<Change>, LedgerError> {
         let pairs = self.db.scan_prefix(codec::history_prefix(alert));
         pairs.map(decode).collect()
+    }
+
+    /// A kept revision of an alert.
+    pub fn change(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, LedgerError> {
+        self.get(&codec::history_key(&codec::revision(alert, revision)))
+    }
+
+    /// The newest kept revision of an alert below `revision`.
+    pub fn previous(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, LedgerError> {
+        let start = codec::history_prefix(alert);
+        let end = codec::history_key(&codec::revision(alert, revision));
+        let newest = self.db.range(start..end).next_back();
+        newest.map(decode).transpose()
     }
 
     /// Records in order of alert id, those after `after`; at most `limit`, and [`PAGE_MAX`].
@@ -56,6 +70,23 @@ impl Ledger {
         let pairs = self.db.range((start, Bound::Excluded(vec![OUTBOX + 1])));
         let pairs = pairs.take(limit.min(PAGE_MAX));
         pairs.map(|pair| self.owed(pair)).collect()
+    }
+
+    /// The same, and whether rows between `after` and the first of them have gone.
+    pub fn outbox_rows(
+        &self,
+        after: (Epoch, u32),
+        limit: usize,
+    ) -> Result<OutboxRows, LedgerError> {
+        loop {
+            let has_gap = self.has_outbox_gap(after)?;
+            let changes = self.outbox(Some(after), limit)?;
+            // Rows that go while others are read may have been among them, or not: read again. A gap
+            // does not close, so this comes to an end.
+            if has_gap || !self.has_outbox_gap(after)? {
+                return Ok(OutboxRows { changes, has_gap });
+            }
+        }
     }
 
     /// The newest changes, the last one first; at most `limit`, and [`PAGE_MAX`].

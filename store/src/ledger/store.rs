@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub struct Ledger {
     pub(crate) db: sled::Db,
     dir: Arc<PathBuf>,
     state: Arc<Mutex<State>>,
+    /// Rows may have gone from the outbox.
+    trimmed: Arc<AtomicBool>,
 }
 
 struct State {
@@ -82,6 +85,7 @@ impl Ledger {
         Ok(Self {
             db,
             dir: Arc::new(dir.to_path_buf()),
+            trimmed: Arc::new(AtomicBool::new(outbox_rows >= outbox_rows_max)),
             state: Arc::new(Mutex::new(State {
                 meta,
                 outbox_rows,
@@ -169,6 +173,10 @@ impl Ledger {
         let rows = state.outbox_rows.saturating_add(new);
         let excess = rows.saturating_sub(state.outbox_rows_max);
         let excess = excess.min(state.outbox_rows);
+        if excess > 0 {
+            // Before the first one goes.
+            self.trimmed.store(true, Ordering::Release);
+        }
         for pair in self.db.scan_prefix([codec::OUTBOX]).take(excess as usize) {
             let (key, value) = pair.map_err(LedgerError::Engine)?;
             meta.remove(&key, &value);
@@ -178,9 +186,9 @@ impl Ledger {
     }
 
     /// Whether rows behind `after` have gone from the outbox, since it has room for so many only.
-    pub fn has_outbox_gap(&self, after: (Epoch, u32)) -> Result<bool, LedgerError> {
-        let state = self.state();
-        if state.outbox_rows < state.outbox_rows_max {
+    /// Waits for no commit.
+    pub(crate) fn has_outbox_gap(&self, after: (Epoch, u32)) -> Result<bool, LedgerError> {
+        if !self.trimmed.load(Ordering::Acquire) {
             return Ok(false);
         }
         let key = codec::outbox_key(after.0, after.1);

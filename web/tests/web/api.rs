@@ -239,6 +239,40 @@ fn alerts_are_listed_and_explained() {
             "supersedes": [],
         })
     );
+    // The same as findings: of the harness, which show who was told what.
+    let finding = |kind: &str| json!({ "activity": kind, "uid": id.to_string() });
+    let one = server
+        .get(&format!("/api/v1/alerts/{id}?format=ocsf"))
+        .json();
+    assert_eq!(
+        one,
+        json!({ "alert": finding("raised"), "changes": [finding("raised")] })
+    );
+    let listed = server.get("/api/v1/alerts?format=ocsf&limit=1").json();
+    assert_eq!(listed["alerts"][0], finding("raised"));
+    assert_eq!(listed["next"], id.to_string());
+    memory.commit([change(
+        (2, 0),
+        'A',
+        ChangeKind::Revised,
+        2,
+        AlertState::Confirmed,
+    )]);
+    let now = |server: &Running| {
+        let one = server
+            .get(&format!("/api/v1/alerts/{id}?format=ocsf"))
+            .json();
+        one["alert"]["activity"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(now(&server), "revised");
+    memory.commit([change(
+        (3, 0),
+        'A',
+        ChangeKind::Retracted,
+        3,
+        AlertState::Confirmed,
+    )]);
+    assert_eq!(now(&server), "retracted");
     let told = server
         .get(&format!("/api/v1/alerts/{id}/explanation"))
         .json();
@@ -306,6 +340,7 @@ fn hostile_requests_get_a_problem_and_harm_nothing() {
         ("GET /api/v1/alerts?level=HIGH", "", 400),
         ("GET /api/v1/alerts?after=%00", "", 400),
         ("GET /api/v1/alerts?group=host", "", 400),
+        ("GET /api/v1/alerts?format=OCSF", "", 400),
         ("GET /api/v1/alerts?group=%ff%fe", "", 400),
         ("GET /api/v1/alerts/%00", "", 400),
         ("GET /api/v1/alerts/%ff%fe", "", 400),

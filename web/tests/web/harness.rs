@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::watch;
+use weir_schema::said::OutboxRows;
 use weir_schema::*;
 use weir_web::ports::Feed;
 use weir_web::ports::*;
@@ -20,6 +22,8 @@ pub const TOKEN: &str = "a-token-of-the-tests";
 /// All ports at once.
 pub struct Memory {
     pub changes: Mutex<Vec<Change>>,
+    /// Of the changes before this one the outbox has no rows any more.
+    pub kept_from: AtomicUsize,
     pub bell: watch::Sender<u64>,
     pub taken: Mutex<Vec<Vec<Batch>>>,
     /// Answers of the intake, in order; then it accepts.
@@ -33,6 +37,7 @@ impl Memory {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             changes: Mutex::default(),
+            kept_from: AtomicUsize::default(),
             bell: watch::Sender::new(0),
             taken: Mutex::default(),
             intake: Mutex::default(),
@@ -94,10 +99,22 @@ impl Alerts for Memory {
         }))
     }
 
-    fn outbox(&self, after: Cursor, limit: usize) -> Result<Vec<Change>, PortError> {
+    fn previous(&self, id: AlertId, revision: u64) -> Result<Option<Change>, PortError> {
         let changes = self.changes.lock().unwrap();
-        let behind = changes.iter().filter(|change| Cursor::of(change) > after);
-        Ok(behind.take(limit).cloned().collect())
+        let mut newest = changes.iter().rev().map(|change| (&change.record, change));
+        let found = newest.find(|(record, _)| record.alert == id && record.revision < revision);
+        Ok(found.map(|(_, change)| change.clone()))
+    }
+
+    fn outbox(&self, after: Cursor, limit: usize) -> Result<OutboxRows, PortError> {
+        let changes = self.changes.lock().unwrap();
+        let first = changes.partition_point(|change| Cursor::of(change) <= after);
+        let kept = self.kept_from.load(Ordering::SeqCst);
+        let rows = changes[first.max(kept)..].iter().take(limit);
+        Ok(OutboxRows {
+            changes: rows.cloned().collect(),
+            has_gap: first < kept,
+        })
     }
 
     fn latest(&self) -> Result<Cursor, PortError> {
@@ -191,6 +208,7 @@ impl Sinks for Memory {
             alert: AlertId([0, 7]),
             from: Cursor::START,
             last: Cursor::START,
+            rows: 3,
             since: ReceiveTime(0),
             reason: "server: 500".into(),
         };
@@ -481,7 +499,7 @@ pub struct Stream {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     from: BufReader<TcpStream>,
-    text: String,
+    text: Vec<u8>,
 }
 
 impl Stream {
@@ -492,33 +510,39 @@ impl Stream {
             status,
             headers,
             from,
-            text: String::new(),
+            text: Vec::new(),
         }
     }
 
     /// The text up to `end`; `None` once the stream has ended well.
     fn until(&mut self, end: &str) -> Option<String> {
         loop {
-            if let Some(at) = self.text.find(end) {
-                let rest = self.text.split_off(at + end.len());
-                return Some(std::mem::replace(&mut self.text, rest));
+            let mut places = self.text.windows(end.len());
+            if let Some(at) = places.position(|place| place == end.as_bytes()) {
+                let text = self.text.drain(..at + end.len()).collect();
+                return Some(String::from_utf8(text).unwrap());
             }
-            let mut size = String::new();
-            self.from.read_line(&mut size).unwrap();
-            let size = usize::from_str_radix(size.trim_end(), 16).expect("a chunk");
-            let mut chunk = vec![0; size + 2];
-            self.from.read_exact(&mut chunk).unwrap();
-            if size == 0 {
+            if !self.chunk() {
                 return None;
             }
-            self.text += std::str::from_utf8(&chunk[..size]).unwrap();
         }
+    }
+
+    /// Another chunk; false at the end.
+    fn chunk(&mut self) -> bool {
+        let mut size = String::new();
+        self.from.read_line(&mut size).unwrap();
+        let size = usize::from_str_radix(size.trim_end(), 16).expect("a chunk");
+        let mut chunk = vec![0; size + 2];
+        self.from.read_exact(&mut chunk).unwrap();
+        self.text.extend(&chunk[..size]);
+        size > 0
     }
 
     /// All of it, once it has ended well.
     pub fn rest(mut self) -> String {
         while self.until("\0").is_some() {}
-        self.text
+        String::from_utf8(self.text).unwrap()
     }
 
     /// A block of server-sent events as it came.
@@ -528,18 +552,40 @@ impl Stream {
 
     /// The next event, `(id, word, data)`; heartbeats are passed over.
     pub fn event(&mut self) -> Option<(String, String, Value)> {
+        let (id, word, data) = self.told()?;
+        Some((id.expect("an id"), word, data))
+    }
+
+    /// The same of an event that need not have an id.
+    pub fn told(&mut self) -> Option<(Option<String>, String, Value)> {
         loop {
             let block = self.block()?;
             let field = |name: &str| {
                 let mut lines = block.lines();
                 lines.find_map(|line| line.strip_prefix(name).map(|v| v.trim().to_owned()))
             };
-            if let (Some(id), Some(word), Some(data)) =
-                (field("id:"), field("event:"), field("data:"))
-            {
-                return Some((id, word, serde_json::from_str(&data).unwrap()));
+            if let (Some(word), Some(data)) = (field("event:"), field("data:")) {
+                return Some((field("id:"), word, serde_json::from_str(&data).unwrap()));
             }
         }
+    }
+
+    /// The next frame of FlatBuffers with its length; signs of life are passed over.
+    pub fn frame(&mut self) -> Vec<u8> {
+        loop {
+            let length = self.bytes(4);
+            let wanted = u32::from_le_bytes(*length.first_chunk().unwrap()) as usize;
+            if wanted > 0 {
+                return [length, self.bytes(wanted)].concat();
+            }
+        }
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.text.len() < count {
+            assert!(self.chunk(), "the stream has ended");
+        }
+        self.text.drain(..count).collect()
     }
 
     /// The next object of NDJSON; heartbeats are passed over.

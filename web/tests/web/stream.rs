@@ -1,11 +1,13 @@
 //! Alert streams: order, resuming, filters, limits, the end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::harness::{Memory, Running, change};
 use weir_schema::AlertState::{Confirmed, Provisional};
 use weir_schema::ChangeKind::{Raised, Retracted, Revised};
-use weir_schema::{AlertId, AlertState, Change, ChangeKind, Level};
+use weir_schema::{AlertId, AlertState, Change, ChangeKind, Level, alert_frame};
 
 /// Changes of many alerts over many epochs, some provisional at first; more than one read's worth.
 fn history() -> Vec<Change> {
@@ -207,4 +209,112 @@ fn a_stop_ends_every_stream_well() {
     server.stop();
     assert_eq!(sse.event(), None);
     assert_eq!(ndjson.object(), None);
+}
+
+/// Commits to a listener that is far behind in one go: of these rows the outbox has the last two.
+fn overrun(memory: &Memory, epochs: std::ops::RangeInclusive<u64>) {
+    let rows = epochs.map(|epoch| change((epoch, 0), 'A', Revised, epoch, Confirmed));
+    let mut changes = memory.changes.lock().unwrap();
+    changes.extend(rows);
+    memory.kept_from.store(changes.len() - 2, Ordering::SeqCst);
+    drop(changes);
+    memory.bell.send_modify(|n| *n += 1);
+}
+
+#[test]
+fn a_listener_whose_rows_have_gone_is_told_so() {
+    let memory = Memory::new();
+    overrun(&memory, 1..=9);
+    let server = Running::start(&memory);
+    let gap = |from: &str, to: &str| serde_json::json!({ "from": from, "to": to, "catch_up": "/api/v1/alerts?standing=all" });
+    // One that comes back, and one that asks for all; then both are slow while they are connected.
+    for (path, from) in [
+        ("?after=3-0", "3-0"),
+        ("?after=0-0", "0-0"),
+        ("?after=7-0", ""),
+    ] {
+        let mut stream = server.stream(&format!("/api/v1/stream/alerts{path}"), &[]);
+        stream.block().unwrap();
+        if !from.is_empty() {
+            let told = stream.told().unwrap();
+            assert_eq!(told, (None, "gap".into(), gap(from, "8-0")), "{path}");
+        }
+        for id in ["8-0", "9-0"] {
+            assert_eq!(stream.event().unwrap().0, id, "{path}");
+        }
+    }
+    // Those that have left are told nothing more.
+    counted(&server, "weir_stream_subscribers{format=\"sse\"} 0\n");
+    let mut sse = server.stream("/api/v1/stream/alerts", &[]);
+    let mut ndjson = server.stream("/api/v1/stream/alerts.ndjson?format=ocsf", &[]);
+    let accept = format!("Accept: {}", alert_frame::MEDIA_TYPE);
+    let mut frames = server.stream("/api/v1/stream/alerts", &[&accept]);
+    sse.block().unwrap();
+    overrun(&memory, 10..=30);
+    assert_eq!(
+        sse.told().unwrap(),
+        (None, "gap".into(), gap("9-0", "29-0"))
+    );
+    assert_eq!(sse.event().unwrap().0, "29-0");
+    let mut row = gap("9-0", "29-0");
+    row["change"] = "gap".into();
+    assert_eq!(ndjson.object().unwrap(), row);
+    assert_eq!(ndjson.object().unwrap()["activity"], "revised");
+    let frame = frames.frame();
+    let told = alert_frame::decode(&frame).unwrap();
+    assert_eq!(told.kind(), alert_frame::Kind::Gap);
+    assert_eq!(
+        (told.gap_epoch(), told.gap_ordinal(), told.epoch()),
+        (9, 0, 29)
+    );
+    let frame = frames.frame();
+    assert_eq!(alert_frame::decode(&frame).unwrap().epoch(), 29);
+    let metrics = server.get("/metrics").text();
+    for (format, count) in [("sse", 3), ("ndjson", 1), ("flatbuffers", 1)] {
+        let counted = format!("weir_stream_gaps_total{{format=\"{format}\"}} {count}\n");
+        assert!(metrics.contains(&counted), "{counted}");
+    }
+}
+
+/// Waits until `/metrics` has a line.
+fn counted(server: &Running, line: &str) {
+    let found = (0..100_000).any(|_| server.get("/metrics").text().contains(line));
+    assert!(found, "{line}");
+}
+
+#[test]
+fn a_reader_that_does_not_read_gives_its_seat_back() {
+    let memory = Memory::new();
+    // More than the buffers of a connection take.
+    let rows = (1..=20_000).map(|epoch| change((epoch, 0), 'A', Revised, epoch, Confirmed));
+    memory.commit(rows);
+    let server = Running::with(&memory, |options| {
+        options.streams_max = 1;
+        options.stall = Duration::from_millis(200);
+    });
+    let stalled = server.stream("/api/v1/stream/alerts?after=0-0&state=all", &[]);
+    assert_eq!(server.get("/api/v1/stream/alerts").status, 503);
+    counted(
+        &server,
+        "weir_stream_ends_total{format=\"sse\",reason=\"stalled\"} 1\n",
+    );
+    counted(&server, "weir_stream_subscribers{format=\"sse\"} 0\n");
+    // Who reads, however late, is not stalled; nor is who leaves.
+    let mut reader = server.stream("/api/v1/stream/alerts?after=19990-0", &[]);
+    for _ in 0..20 {
+        reader.block().unwrap();
+    }
+    drop(reader);
+    counted(
+        &server,
+        "weir_stream_ends_total{format=\"sse\",reason=\"gone\"} 1\n",
+    );
+    drop(stalled);
+    let wide = format!("/api/v1/tap?limit=100000&field=a={}", "x".repeat(1_000));
+    let tap = server.stream(&wide, &[]);
+    counted(
+        &server,
+        "weir_stream_ends_total{format=\"tap\",reason=\"stalled\"} 1\n",
+    );
+    drop(tap);
 }

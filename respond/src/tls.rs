@@ -1,0 +1,106 @@
+//! TLS to consumers, whatever is spoken over it: who is believed, and what is shown of ourselves.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use url::{Host, Url};
+
+use crate::RespondError;
+use crate::carrier::{Identity, Reaching};
+use crate::fault::{Fault, Reason};
+
+/// The way to speak TLS with one consumer.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    connector: TlsConnector,
+    /// What its certificate must be for.
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    /// Reads the files that it needs, once.
+    pub(crate) fn new(url: &Url, reaching: &Reaching) -> Result<Self, RespondError> {
+        let bad = |reason: &str| RespondError::BadUrl {
+            reason: reason.to_owned(),
+        };
+        let name = match url.host().ok_or_else(|| bad("it names no host"))? {
+            Host::Domain(name) => ServerName::try_from(name.to_owned())
+                .map_err(|_| bad("its host is no name of a server"))?,
+            Host::Ipv4(v4) => ServerName::IpAddress(std::net::IpAddr::V4(v4).into()),
+            Host::Ipv6(v6) => ServerName::IpAddress(std::net::IpAddr::V6(v6).into()),
+        };
+        let tls = |error: rustls::Error| RespondError::Tls {
+            reason: error.to_string(),
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(tls)?
+            .with_root_certificates(roots(reaching.ca_file.as_deref())?);
+        let config = match &reaching.identity {
+            None => config.with_no_client_auth(),
+            Some(identity) => {
+                let (chain, key) = own(identity)?;
+                config.with_client_auth_cert(chain, key).map_err(tls)?
+            }
+        };
+        let connector = TlsConnector::from(Arc::new(config));
+        Ok(Self { connector, name })
+    }
+
+    /// Begins TLS over a connection, and verifies who is at its other end.
+    pub(crate) async fn over(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, Fault> {
+        let stream = self.connector.connect(self.name.clone(), stream).await;
+        stream.map_err(|error| Fault::new(Reason::Tls, error))
+    }
+}
+
+/// Those of `file`, or of this machine.
+fn roots(file: Option<&Path>) -> Result<RootCertStore, RespondError> {
+    let mut roots = RootCertStore::empty();
+    let Some(file) = file else {
+        // Those that cannot be used are passed over, as everywhere on this machine.
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        return match roots.is_empty() {
+            true => Err(RespondError::NoCertificates),
+            false => Ok(roots),
+        };
+    };
+    for certificate in certificates(file)? {
+        roots.add(certificate).map_err(|error| bad(file, error))?;
+    }
+    Ok(roots)
+}
+
+fn own(
+    identity: &Identity,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), RespondError> {
+    let chain = certificates(&identity.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&identity.key);
+    Ok((chain, key.map_err(|error| bad(&identity.key, error))?))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, RespondError> {
+    let found = CertificateDer::pem_file_iter(file).map_err(|error| bad(file, error))?;
+    let found: Vec<_> = found
+        .collect::<Result<_, _>>()
+        .map_err(|error| bad(file, error))?;
+    match found.is_empty() {
+        true => Err(bad(file, "it holds no certificate")),
+        false => Ok(found),
+    }
+}
+
+fn bad(file: &Path, reason: impl std::fmt::Display) -> RespondError {
+    RespondError::BadCertificates {
+        file: PathBuf::from(file),
+        reason: reason.to_string(),
+    }
+}
