@@ -27,6 +27,7 @@ pub mod completions;
 pub mod health;
 pub mod init;
 pub mod notify;
+pub mod past;
 pub mod progress;
 pub mod run;
 pub mod scrape;

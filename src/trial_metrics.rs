@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGauge, Registry};
-use weir_dataflow::{Status, WhatIfState};
+use weir_dataflow::Status;
 
 /// Gauges that are set when they are read.
 pub struct Trials {
@@ -70,7 +70,7 @@ impl Collector for Trials {
     fn collect(&self) -> Vec<MetricFamily> {
         let shown = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let all = self.status.what_ifs().list();
-        let running = || all.iter().filter(|one| one.state == WhatIfState::Running);
+        let running = || all.iter().filter(|one| one.state.is_alive());
         self.running.set(shown(running().count() as u64));
         let facts = running().map(|one| one.counts.facts).sum();
         let limited = running().map(|one| one.counts.limited + one.left_out).sum();

@@ -1,45 +1,17 @@
 //! What-ifs in the whole graph: nothing but those who ask learn of them, and their promotion is
 //! exactly what they told.
 
+mod world;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use rand::prelude::*;
 use rand::rngs::StdRng;
-use weir::adapters::{ReadEpochs, ReadFrames, WriteLedger};
-use weir::tell::graph::open_journal;
-use weir_dataflow::{
-    Differing, Emit, EpochReport, Host, HostOptions, Observer, PortFault, WhatIfState,
-};
+use weir_dataflow::{Differing, WhatIfState};
 use weir_schema::{
-    AlertId, AlertRecord, Batch, Change, ChangeKind, Control, Entry, Epoch, EventTime, Format,
-    ReceiveTime, RuleChange, Span, TimeBounds, Transport, WhatIfId,
+    AlertId, AlertRecord, ChangeKind, Control, EventTime, RuleChange, Span, WhatIfId,
 };
-use weir_store::journal::JournalWriter;
-use weir_store::ledger::Ledger;
-
-/// 2026-03-02T00:00:00Z, in seconds.
-const START: i64 = 1_772_409_600;
-
-const RULES: [&str; 4] = [
-    "title: Failed\nname: failed\nid: failed\nlogsource: {product: shop}\n\
-     detection: {selection: {action: fail}, condition: selection}\n",
-    "title: Bought\nname: bought\nid: bought\nlogsource: {product: shop}\n\
-     detection: {selection: {action: buy}, condition: selection}\nweir: {group-by: [user]}\n",
-    "title: Many fail\nname: many\nid: many\ncorrelation: {type: event_count, rules: [failed], \
-     group-by: [user], timespan: 60s, condition: {gte: 4}}\n",
-    "title: Fails and buys\nid: both\ncorrelation: {type: temporal, rules: [failed, bought], \
-     group-by: [user], timespan: 30s, generate: true}\n",
-];
-
-fn put(text: &str, since: EventTime) -> Control {
-    Control::RulePut {
-        text: text.to_owned(),
-        origin: "test".to_owned(),
-        since,
-    }
-}
+use world::{Ear, RULES, START, World, put};
 
 fn tried(text: &str) -> RuleChange {
     RuleChange::Put {
@@ -82,174 +54,6 @@ fn candidates() -> Vec<Vec<RuleChange>> {
         all.extend([other(at), filter(at), new(at)]);
     }
     all
-}
-
-#[derive(Clone, Default)]
-struct Ear(Arc<Mutex<Vec<Change>>>);
-
-impl Observer for Ear {
-    fn epoch(&mut self, report: &EpochReport<'_>) {
-        let changes = report.commit.iter().flat_map(|commit| &commit.changes);
-        self.0
-            .lock()
-            .expect("nobody panicked")
-            .extend(changes.cloned());
-    }
-    fn fault(&mut self, fault: &PortFault) {
-        panic!("{fault}");
-    }
-}
-
-/// A graph over a journal of its own.
-struct World {
-    folder: tempfile::TempDir,
-    writer: Option<JournalWriter>,
-    host: Option<Host>,
-    ledger: Option<Arc<Ledger>>,
-    heard: Ear,
-    workers: usize,
-    written: Epoch,
-}
-
-impl World {
-    fn new(workers: usize) -> Self {
-        let mut world = Self {
-            folder: tempfile::tempdir().expect("a folder"),
-            writer: None,
-            host: None,
-            ledger: None,
-            heard: Ear::default(),
-            workers,
-            written: Epoch(0),
-        };
-        world.open();
-        let start = Control::Start {
-            version: "test".to_owned(),
-            bounds: TimeBounds {
-                lateness: Span::seconds(20),
-                horizon: Some(Span::seconds(150)),
-                ..TimeBounds::default()
-            },
-            received: ReceiveTime(START * 1_000_000_000),
-        };
-        let rules = RULES.iter().map(|text| put(text, EventTime::MIN));
-        world.tell(std::iter::once(start).chain(rules).collect());
-        world
-    }
-
-    fn open(&mut self) {
-        let (writer, _) = open_journal(&self.folder.path().join("journal")).expect("a journal");
-        let reader = writer.reader();
-        let ledger = Arc::new(Ledger::open(&self.folder.path().join("ledger")).expect("a ledger"));
-        let options = HostOptions {
-            workers: self.workers,
-            emit: Emit::default(),
-        };
-        let host = Host::start(
-            options,
-            Box::new(ReadEpochs(reader.cursor(Epoch(1)))),
-            Arc::new(ReadFrames(reader)),
-            Box::new(WriteLedger(Arc::clone(&ledger))),
-            Box::new(self.heard.clone()),
-        );
-        self.host = Some(host.expect("the graph starts"));
-        (self.writer, self.ledger) = (Some(writer), Some(ledger));
-    }
-
-    fn close(&mut self) {
-        drop(self.writer.take());
-        let host = self.host.take().expect("it runs");
-        host.stop().expect("the graph stops");
-        self.ledger = None;
-    }
-
-    fn restart(&mut self) {
-        self.close();
-        self.open();
-        self.settle();
-    }
-
-    fn host(&self) -> &Host {
-        self.host.as_ref().expect("it runs")
-    }
-
-    fn write(&mut self, entries: impl IntoIterator<Item = Entry>) {
-        let writer = self.writer.as_mut().expect("it is open");
-        for entry in entries {
-            writer.append(&entry).expect("it can be written");
-        }
-        let epoch = writer.next_epoch();
-        writer.append(&Entry::Seal { epoch }).expect("sealed");
-        writer.sync().expect("synced");
-        self.written = epoch;
-        self.settle();
-    }
-
-    fn settle(&self) {
-        let status = self.host().status();
-        assert!(status.wait_for(self.written, Duration::from_secs(60)));
-    }
-
-    fn tell(&mut self, controls: Vec<Control>) {
-        self.write(controls.into_iter().map(Entry::Control));
-    }
-
-    /// One epoch of events around `now`, some of them late.
-    fn events(&mut self, rng: &mut StdRng, now: i64) {
-        let frame = |rng: &mut StdRng| {
-            let back = if rng.random_bool(0.2) { 90 } else { 5 };
-            let time = chrono::DateTime::from_timestamp(now - rng.random_range(0..back), 0);
-            let action = ["fail", "fail", "buy", "look"]
-                .choose(rng)
-                .expect("not empty");
-            let user = rng.random_range(0..6);
-            let line = serde_json::json!({
-                "@timestamp": time.expect("a time").to_rfc3339(),
-                "action": action,
-                "user": format!("u{user}"),
-                "host": format!("h{}", user % 2),
-                "n": rng.random::<u32>(),
-            });
-            serde_bytes::ByteBuf::from(line.to_string())
-        };
-        let frames = (0..12).map(|_| frame(rng)).collect();
-        self.write([Entry::Batch(Batch {
-            tenant: "default".to_owned(),
-            source: "shop".to_owned(),
-            transport: Transport::Tcp,
-            format: Format::Json,
-            peer: None,
-            zone: None,
-            logsource: Some("product=shop".to_owned()),
-            received: ReceiveTime(now * 1_000_000_000),
-            delivery: None,
-            frames,
-        })]);
-    }
-
-    /// Ledger and outbox, as text.
-    fn digest(&self) -> String {
-        let mut text = Vec::new();
-        let ledger = self.ledger.as_ref().expect("it is open");
-        ledger.export(&mut text).expect("it can be read");
-        String::from_utf8(text).expect("it is text")
-    }
-
-    fn standing(&self) -> BTreeMap<AlertId, AlertRecord> {
-        let ledger = self.ledger.as_ref().expect("it is open");
-        let all = ledger.records(None, 1_000_000).expect("it can be read");
-        let standing = all.into_iter().filter(|record| record.standing);
-        standing.map(|record| (record.alert, record)).collect()
-    }
-
-    fn watermark(&self) -> EventTime {
-        let clocks = self.host().status().clocks();
-        clocks
-            .iter()
-            .map(|clock| clock.watermark)
-            .min()
-            .expect("a clock")
-    }
 }
 
 fn begin(id: u64, since: EventTime, changes: &[RuleChange]) -> Control {

@@ -1,20 +1,28 @@
-//! How far the past is read again for rules that are new.
+//! The past that new rules are to see: what of it each epoch hands on, and how far that is.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use weir_schema::Epoch;
+use weir_schema::{BatchSeq, Epoch};
+
+/// Events of the past that an epoch hands on, and then no further batch: about as many as an epoch
+/// has of its own, so that whoever waits for an epoch waits for two. It bears on results (when an
+/// alert is raised), so that it is no setting.
+pub const PAST_EVENTS: u64 = 10_000;
 
 /// How far it is; wall time for people alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Backfill {
-    /// The epoch that waits for it.
+    /// The epoch in which the rules were put.
     pub epoch: Epoch,
     /// Batches handed on, of all that hold events that the new rules see.
     pub batches: u64,
     pub batches_total: u64,
     pub events: u64,
     began: Instant,
+    /// The epoch with the last of it.
+    ends: Option<Epoch>,
 }
 
 impl Backfill {
@@ -30,46 +38,147 @@ impl Backfill {
     }
 }
 
-/// The backfill under way, if there is one.
+/// The backfills under way.
 #[derive(Default)]
-pub struct Backfilling(Mutex<Option<Backfill>>);
+pub struct Backfilling(Mutex<Vec<Backfill>>);
 
 impl Backfilling {
+    /// All of them as one.
     #[must_use]
     pub fn now(&self) -> Option<Backfill> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let all = self.lock();
+        let (first, rest) = all.split_first()?;
+        Some(rest.iter().fold(*first, |sum, one| Backfill {
+            batches: sum.batches + one.batches,
+            batches_total: sum.batches_total + one.batches_total,
+            events: sum.events + one.events,
+            ..sum
+        }))
     }
 
     pub(crate) fn begin(&self, epoch: Epoch, batches: usize) {
-        if batches == 0 {
-            return; // One of an earlier epoch may be under way.
-        }
-        self.set(Some(Backfill {
+        self.lock().push(Backfill {
             epoch,
             batches: 0,
             batches_total: batches as u64,
             events: 0,
             began: Instant::now(),
-        }));
+            ends: None,
+        });
     }
 
-    pub(crate) fn step(&self, batches: usize, events: usize) {
-        self.set(self.now().map(|known| Backfill {
-            batches: known.batches + batches as u64,
-            events: known.events + events as u64,
-            ..known
-        }));
+    /// A batch of the past that began with `began` was handed on.
+    pub(crate) fn step(&self, began: Epoch, events: usize) {
+        for one in self.lock().iter_mut().filter(|one| one.epoch == began) {
+            one.batches += 1;
+            one.events += events as u64;
+        }
+    }
+
+    /// `epoch` has the last of it.
+    pub(crate) fn ends(&self, began: Epoch, epoch: Epoch) {
+        for one in self.lock().iter_mut().filter(|one| one.epoch == began) {
+            one.ends = Some(epoch);
+        }
     }
 
     /// An epoch is done: what it waited for is over.
     pub(crate) fn done(&self, epoch: u64) {
-        if self.now().is_some_and(|known| known.epoch.0 <= epoch) {
-            self.set(None);
+        self.lock()
+            .retain(|one| one.ends.is_none_or(|ends| ends.0 > epoch));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Backfill>> {
+        // It is only read by people: a count that lags, after a panic elsewhere, is the worst of it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Pasts that are still to be handed on, one after the other. What an epoch hands on is a function of
+/// what those before it did and of the batches, so that a replay does the same.
+#[derive(Debug)]
+pub struct Queue {
+    waiting: VecDeque<Past>,
+    /// Events that an epoch hands on.
+    room: u64,
+}
+
+#[derive(Debug)]
+struct Past {
+    began: Epoch,
+    /// Each with how many events it has.
+    batches: VecDeque<(BatchSeq, u32)>,
+}
+
+/// What one epoch hands on.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Each with the epoch whose rules are to see it.
+    pub batches: Vec<(Epoch, BatchSeq)>,
+    /// The pasts of these epochs are handed on whole with it.
+    pub through: Vec<Epoch>,
+}
+
+impl Queue {
+    pub fn new(room: u64) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            room,
         }
     }
 
-    fn set(&self, to: Option<Backfill>) {
-        // Replaced whole, so a panic elsewhere leaves nothing half-done.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    pub fn add(&mut self, began: Epoch, batches: Vec<(BatchSeq, u32)>) {
+        if !batches.is_empty() {
+            let batches = batches.into();
+            self.waiting.push_back(Past { began, batches });
+        }
+    }
+
+    /// The next step; all that is left, where the epoch waits for that.
+    pub fn step(&mut self, all: bool) -> Step {
+        let mut step = Step::default();
+        let mut events = 0;
+        while let Some(past) = self.waiting.front_mut() {
+            while let Some((batch, held)) = past.batches.front().copied() {
+                if !all && events >= self.room {
+                    return step;
+                }
+                events += u64::from(held);
+                step.batches.push((past.began, batch));
+                past.batches.pop_front();
+            }
+            step.through.push(past.began);
+            self.waiting.pop_front();
+        }
+        step
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pasts_are_handed_on_one_after_the_other_in_steps_of_bounded_size() {
+        let batches = |all: &[(u64, u32)]| {
+            let batch = |(seq, events): &(u64, u32)| (BatchSeq(*seq), *events);
+            all.iter().map(batch).collect::<Vec<_>>()
+        };
+        let mut queue = Queue::new(10);
+        queue.add(Epoch(3), batches(&[(0, 4), (1, 9), (2, 1), (3, 0)]));
+        queue.add(Epoch(5), Vec::new());
+        queue.add(Epoch(6), batches(&[(1, 9), (2, 1), (7, 30), (8, 1)]));
+        let step = |queue: &mut Queue, all: bool| {
+            let Step { batches, through } = queue.step(all);
+            let batches: Vec<(u64, u64)> = batches.iter().map(|(e, b)| (e.0, b.0)).collect();
+            let through: Vec<u64> = through.iter().map(|epoch| epoch.0).collect();
+            (batches, through)
+        };
+        assert_eq!(step(&mut queue, false), (vec![(3, 0), (3, 1)], vec![]));
+        let next = (vec![(3, 2), (3, 3), (6, 1)], vec![3]);
+        assert_eq!(step(&mut queue, false), next);
+        assert_eq!(step(&mut queue, false), (vec![(6, 2), (6, 7)], vec![]));
+        assert_eq!(step(&mut queue, true), (vec![(6, 8)], vec![6]));
+        assert_eq!(step(&mut queue, false), (vec![], vec![]));
     }
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use weir_operators::Texts;
-use weir_schema::{Commit, Control, Epoch};
+use weir_schema::{Commit, Epoch};
 
+use crate::feeder::Told;
+use crate::held::Held;
 use crate::host::HostError;
 use crate::outputs::{self, EpochOutput};
 use crate::port::{EpochReport, Frames, Ledger, Observer};
@@ -26,40 +28,54 @@ pub struct Committer {
     pub done: Vec<Receiver<Vec<EpochOutput>>>,
     /// Whole epochs, in order.
     pub ready: VecDeque<EpochOutput>,
-    pub controls: Receiver<(Epoch, Vec<Control>)>,
+    pub controls: Receiver<Told>,
     pub status: Arc<Status>,
+    /// Rules that read their past, and what they say meanwhile.
+    pub held: Held,
 }
 
 impl Committer {
     pub fn run(mut self) -> Result<(), HostError> {
         let applied = self.ledger.applied();
-        let mut controls: Option<(Epoch, Vec<Control>)> = None;
-        while let Some(output) = self.next() {
+        let mut controls: Option<Told> = None;
+        while let Some(mut output) = self.next() {
             // Controls are sent before the work of their epoch, so they are here by now.
             loop {
                 controls = controls.or_else(|| self.controls.try_recv().ok());
-                match controls.take_if(|(epoch, _)| epoch.0 <= output.epoch) {
-                    Some((epoch, entries)) => {
-                        entries.iter().for_each(|entry| self.follow(epoch, entry));
-                    }
+                match controls.take_if(|told| told.epoch.0 <= output.epoch) {
+                    Some(told) => self.follow(&told),
                     None => break,
                 }
             }
+            self.held.keep_back(&mut output);
             if output.epoch > applied.0 {
                 self.commit(&output)?;
             } else {
                 self.tell(&output, None);
             }
-            self.status.what_ifs().take(&output);
+            self.status.what_ifs().take(&output, &self.held.pasts);
             self.status.note(&output);
         }
         Ok(())
     }
 
-    fn follow(&mut self, epoch: Epoch, entry: &Control) {
-        self.texts.apply(entry);
-        let book = self.texts.book();
-        self.status.what_ifs().follow(epoch, entry, book);
+    fn follow(&mut self, told: &Told) {
+        let epoch = told.epoch;
+        if told.in_steps {
+            self.held.pasts.in_steps(epoch);
+        }
+        for entry in &told.controls {
+            let before = self.texts.book().what_ifs().clone();
+            let applied = self.texts.apply(entry);
+            let book = self.texts.book();
+            self.held.follow(&applied);
+            let pasts = &mut self.held.pasts;
+            pasts.follow(epoch, (&before, book), entry, &applied.changes);
+            self.status.what_ifs().follow(epoch, entry, book, pasts);
+        }
+        for began in &told.through {
+            self.held.pasts.through(*began);
+        }
     }
 
     /// The next epoch's results of all workers; `None` once they are gone.

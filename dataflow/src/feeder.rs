@@ -9,6 +9,7 @@ use crossbeam_channel::Sender;
 use weir_operators::{Work, bears_on_others};
 use weir_schema::{BatchSeq, Control, Epoch, EventTime, RuleChange, SealedEpoch};
 
+use crate::backfill::{Queue, Step};
 use crate::host::HostError;
 use crate::port::{EpochSource, Frames};
 use crate::status::Status;
@@ -25,7 +26,7 @@ pub struct Feeder {
     pub source: Box<dyn EpochSource>,
     pub frames: Arc<dyn Frames>,
     pub workers: Vec<(Sender<EpochWork>, Thread)>,
-    pub controls: Sender<(Epoch, Vec<Control>)>,
+    pub controls: Sender<Told>,
     pub status: Arc<Status>,
     /// Whose journal it is, where several processes make the graph; else 0.
     pub process: u64,
@@ -35,6 +36,21 @@ pub struct Feeder {
     pub batches: u64,
     /// Ids and names of rules that bear on others: those see the past anew once they are removed.
     pub wide: BTreeSet<String>,
+    /// The past that rules are still to see.
+    pub past: Queue,
+    /// Whether a past is handed on in one epoch however long it is: when each process of a cluster
+    /// has read its part, no other one knows.
+    pub whole: bool,
+}
+
+/// What the committer learns of an epoch, before the workers have its work.
+pub struct Told {
+    pub epoch: Epoch,
+    pub controls: Vec<Control>,
+    /// The past of what is put comes in steps.
+    pub in_steps: bool,
+    /// The pasts of these epochs are read with it.
+    pub through: Vec<Epoch>,
 }
 
 impl Feeder {
@@ -55,33 +71,46 @@ impl Feeder {
             return Ok(false);
         };
         let epoch = sealed.epoch;
+        let (step, in_steps) = self.step(&sealed, backfill);
         let mut parts = self.parts();
+        if in_steps {
+            parts.iter_mut().for_each(|part| part.push(Work::InSteps));
+        }
         for control in &sealed.controls {
             let control = Arc::new(control.clone());
             for part in &mut parts {
                 part.push(Work::Control(Arc::clone(&control)));
             }
         }
-        if !sealed.controls.is_empty() && self.controls.send((epoch, sealed.controls)).is_err() {
+        let told = Told {
+            epoch,
+            controls: sealed.controls,
+            in_steps,
+            through: step.through.clone(),
+        };
+        let any = !told.controls.is_empty() || !told.through.is_empty();
+        if any && self.controls.send(told).is_err() {
             return Ok(false);
         }
         for control in sealed.heard {
             parts[0].push(Work::Heard(Arc::new(control)));
         }
-        self.status.backfilling.begin(epoch, backfill.len());
-        for some in backfill.chunks(BACKFILL_BATCHES) {
-            let mut events = 0;
-            for seq in some {
+        for some in step.batches.chunks(BACKFILL_BATCHES) {
+            for (began, seq) in some {
                 let batch = self.frames.batch(*seq).map_err(HostError::ReadJournal)?;
-                events += batch.frames.len();
+                self.status.backfilling.step(*began, batch.frames.len());
                 self.part(&mut parts, *seq)
-                    .push(Work::Backfill(*seq, batch));
+                    .push(Work::Backfill(*began, *seq, batch));
             }
             let part = std::mem::replace(&mut parts, self.parts());
             if !self.send(epoch, part, false) {
                 return Ok(false);
             }
-            self.status.backfilling.step(some.len(), events);
+        }
+        for began in step.through {
+            self.status.backfilling.ends(began, epoch);
+            let through = |part: &mut Vec<Work>| part.push(Work::Through(began));
+            parts.iter_mut().for_each(through);
         }
         for (seq, batch) in sealed.batches {
             self.batches = self.batches.max(seq.local() + 1);
@@ -89,6 +118,22 @@ impl Feeder {
         }
         self.last = epoch;
         Ok(self.send(epoch, parts, true))
+    }
+
+    /// What of the past this epoch hands on, and whether more of what its own rules are to see
+    /// follows. The end of the input, as of a replay of files, waits for all of it.
+    fn step(&mut self, sealed: &SealedEpoch, backfill: Vec<(BatchSeq, u32)>) -> (Step, bool) {
+        let epoch = sealed.epoch;
+        let any = !backfill.is_empty();
+        if any {
+            self.status.backfilling.begin(epoch, backfill.len());
+        }
+        self.past.add(epoch, backfill);
+        let step = self
+            .past
+            .step(self.whole || sealed.controls.contains(&Control::Finish));
+        let in_steps = any && !step.through.contains(&epoch);
+        (step, in_steps)
     }
 
     fn parts(&self) -> Vec<Vec<Work>> {
@@ -113,7 +158,7 @@ impl Feeder {
     /// The batches before this epoch that its new rules must see: those with an event at or after
     /// their `since`. All epochs before must be through, so that it is known which those are;
     /// `None` if the host stops before that.
-    fn backfill(&mut self, sealed: &SealedEpoch) -> Option<Vec<BatchSeq>> {
+    fn backfill(&mut self, sealed: &SealedEpoch) -> Option<Vec<(BatchSeq, u32)>> {
         let Some(since) = past(&sealed.controls, &mut self.wide) else {
             return Some(Vec::new());
         };
@@ -126,7 +171,7 @@ impl Feeder {
         let settled = self.status.clocks().iter().map(|clock| clock.settled).min();
         let since = settled.map_or(since, |settled| since.max(settled));
         let batches = self.status.batches_since(since, self.batches);
-        let own = |seq: BatchSeq| BatchSeq::of(self.process, seq.0);
+        let own = |(seq, events): (BatchSeq, u32)| (BatchSeq::of(self.process, seq.0), events);
         Some(batches.into_iter().map(own).collect())
     }
 }

@@ -17,9 +17,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use weir_operators::{Emit, Texts};
 use weir_schema::Epoch;
 
+use crate::backfill::{PAST_EVENTS, Queue};
 use crate::cluster::{Member, Pace};
 use crate::committer::Committer;
 use crate::feeder::Feeder;
+use crate::held::Held;
 use crate::outputs::EpochOutput;
 use crate::port::{EpochSource, Frames, Ledger, Observer, PortFault};
 use crate::status::Status;
@@ -74,6 +76,20 @@ impl Host {
         ledger: Box<dyn Ledger>,
         observer: Box<dyn Observer>,
     ) -> Result<Self, HostError> {
+        Self::start_in_steps_of(PAST_EVENTS, options, source, frames, ledger, observer)
+    }
+
+    /// The same, with other steps in which a past is read than any server has: for tests.
+    #[doc(hidden)]
+    pub fn start_in_steps_of(
+        past_events: u64,
+        options: HostOptions,
+        source: Box<dyn EpochSource>,
+        frames: Arc<dyn Frames>,
+        ledger: Box<dyn Ledger>,
+        observer: Box<dyn Observer>,
+    ) -> Result<Self, HostError> {
+        let options = (options, past_events);
         Self::start_with(options, None, source, frames, ledger, observer)
     }
 
@@ -88,11 +104,12 @@ impl Host {
         observer: Box<dyn Observer>,
     ) -> Result<Self, HostError> {
         let source = member.epochs(source, pace)?;
+        let options = (options, PAST_EVENTS);
         Self::start_with(options, Some(member), source, frames, ledger, observer)
     }
 
     fn start_with(
-        options: HostOptions,
+        (options, past_events): (HostOptions, u64),
         member: Option<Member>,
         source: Box<dyn EpochSource>,
         frames: Arc<dyn Frames>,
@@ -121,6 +138,8 @@ impl Host {
             last: Epoch(0),
             batches: 0,
             wide: std::collections::BTreeSet::new(),
+            past: Queue::new(past_events),
+            whole: apart,
         };
         let committer = Committer {
             texts,
@@ -131,6 +150,7 @@ impl Host {
             ready: VecDeque::new(),
             controls: controls_in,
             status: Arc::clone(&status),
+            held: Held::default(),
         };
         Ok(Self {
             feeder: spawn("weir-feeder", &status, move || feeder.run())?,

@@ -17,6 +17,7 @@ mod outputs;
 mod cluster;
 
 mod backfill;
+mod held;
 mod what_if;
 
 mod status;

@@ -30,8 +30,8 @@ pub struct Status {
 #[derive(Default)]
 struct Progress {
     done: u64,
-    /// By batch: the greatest credible event time in it. Eight bytes a batch.
-    greatest: Vec<EventTime>,
+    /// By batch: the greatest credible event time in it, and how many events. Sixteen bytes a batch.
+    greatest: Vec<(EventTime, u32)>,
     greatest_ever: Option<EventTime>,
     clocks: std::collections::BTreeMap<TenantKey, Clock>,
 }
@@ -89,12 +89,13 @@ impl Status {
         self.moved.notify_all();
     }
 
-    /// The batches before `end` that hold an event at or after `since`.
-    pub(crate) fn batches_since(&self, since: EventTime, end: u64) -> Vec<BatchSeq> {
+    /// The batches before `end` that hold an event at or after `since`, with how many they hold.
+    pub(crate) fn batches_since(&self, since: EventTime, end: u64) -> Vec<(BatchSeq, u32)> {
         let progress = self.lock();
         let greatest = progress.greatest.iter().zip(0..end);
-        let wanted = greatest.filter(|(time, _)| **time >= since && **time > EventTime::MIN);
-        wanted.map(|(_, seq)| BatchSeq(seq)).collect()
+        let wanted = greatest.filter(|((time, _), _)| *time >= since && *time > EventTime::MIN);
+        let batch = |((_, events), seq): (&(EventTime, u32), u64)| (BatchSeq(seq), *events);
+        wanted.map(batch).collect()
     }
 
     /// Why the graph cannot go on, where another process of the cluster is gone.
@@ -144,9 +145,10 @@ impl Status {
             if progress.greatest.len() <= place {
                 progress
                     .greatest
-                    .resize(place.saturating_add(1), EventTime::MIN);
+                    .resize(place.saturating_add(1), (EventTime::MIN, 0));
             }
-            progress.greatest[place] = batch.greatest;
+            let events = u32::try_from(batch.events).unwrap_or(u32::MAX);
+            progress.greatest[place] = (batch.greatest, events);
             progress.greatest_ever = progress.greatest_ever.max(Some(batch.greatest));
         }
         for clock in &output.clocks {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use weir_operators::{Counts, PlanChange, RuleBook, Tried, WHAT_IFS_MAX, WhatIf};
+use weir_operators::{Counts, Pasts, PlanChange, RuleBook, Tried, WHAT_IFS_MAX, WhatIf};
 use weir_schema::{AlertId, AlertRow, Basis, Control, Epoch, PlanId, WhatIfId};
 
 use crate::outputs::EpochOutput;
@@ -16,6 +16,8 @@ pub const WHAT_IF_ROWS_MAX: usize = 50_000;
 /// How a what-if stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhatIfState {
+    /// It has not answered yet: what it is to see is still being read.
+    Deriving,
     Running,
     /// A rule that it bears on was changed by someone else, so that it has ended.
     Overtaken,
@@ -27,10 +29,17 @@ impl WhatIfState {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Deriving => "deriving",
             Self::Running => "running",
             Self::Overtaken => "overtaken",
             Self::Refused => "refused",
         }
+    }
+
+    /// Whether it is neither overtaken nor refused.
+    #[must_use]
+    pub const fn is_alive(self) -> bool {
+        matches!(self, Self::Deriving | Self::Running)
     }
 }
 
@@ -87,6 +96,8 @@ type Rows = BTreeMap<AlertId, Arc<AlertRow>>;
 struct Entry {
     state: WhatIfState,
     begun: Epoch,
+    /// The plans of it that read the past in steps, or wait with one that does.
+    waits: bool,
     what_if: Option<Arc<WhatIf>>,
     /// Plans whose rows it may change.
     touched: BTreeSet<PlanId>,
@@ -134,12 +145,13 @@ impl WhatIfs {
     }
 
     /// Follows an entry of the journal that `book` has taken.
-    pub(crate) fn follow(&self, epoch: Epoch, control: &Control, book: &RuleBook) {
+    pub(crate) fn follow(&self, epoch: Epoch, control: &Control, book: &RuleBook, pasts: &Pasts) {
         let mut board = self.lock();
         match control {
             Control::WhatIfPut { id, .. } if !board.runs(*id) => {
                 board.make_room();
-                let entry = Entry::new(epoch, book.what_ifs().get(id), &board.live);
+                let mut entry = Entry::new(epoch, book.what_ifs().get(id), &board.live);
+                entry.wait(&pasts.held());
                 board.entries.insert(*id, entry);
             }
             Control::WhatIfPromote { id } | Control::WhatIfDrop { id } => {
@@ -148,19 +160,37 @@ impl WhatIfs {
             _ => {}
         }
         for (id, entry) in &mut board.entries {
-            if entry.state == WhatIfState::Running && !book.what_ifs().contains_key(id) {
+            if entry.state.is_alive() && !book.what_ifs().contains_key(id) {
                 entry.end(WhatIfState::Overtaken);
             }
         }
     }
 
-    /// Takes in what an epoch came to.
-    pub(crate) fn take(&self, output: &EpochOutput) {
-        if output.rows.is_empty() && output.what_ifs.is_empty() {
-            return;
-        }
+    /// Takes in what an epoch came to. Plans are `held` after it.
+    pub(crate) fn take(&self, output: &EpochOutput, pasts: &Pasts) {
         let mut board = self.lock();
         let board = &mut *board;
+        board.take(output);
+        let deriving = |entry: &&mut Entry| entry.state == WhatIfState::Deriving;
+        for entry in board.entries.values_mut().filter(deriving) {
+            if entry.waits {
+                entry.wait(&pasts.held());
+            }
+            if !entry.waits {
+                entry.state = WhatIfState::Running;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Board> {
+        // It is only read by people: half of an epoch, after a panic elsewhere, is the worst of it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Board {
+    fn take(&mut self, output: &EpochOutput) {
+        let board = self;
         for (old, new) in output.exchanged() {
             if let Some(old) = &old {
                 if let Some(rows) = board.live.get_mut(&old.plan) {
@@ -190,23 +220,15 @@ impl WhatIfs {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Board> {
-        // It is only read by people: half of an epoch, after a panic elsewhere, is the worst of it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Board {
     fn runs(&self, id: WhatIfId) -> bool {
         let known = self.entries.get(&id);
-        known.is_some_and(|entry| entry.state == WhatIfState::Running)
+        known.is_some_and(|entry| entry.state.is_alive())
     }
 
     /// What has ended makes room for what begins.
     fn make_room(&mut self) {
         if self.entries.len() >= 2 * WHAT_IFS_MAX {
-            self.entries
-                .retain(|_, entry| entry.state == WhatIfState::Running);
+            self.entries.retain(|_, entry| entry.state.is_alive());
         }
     }
 }
@@ -216,6 +238,7 @@ impl Entry {
         let mut entry = Self {
             state: WhatIfState::Refused,
             begun,
+            waits: false,
             what_if: what_if.cloned(),
             touched: BTreeSet::new(),
             copies: BTreeMap::new(),
@@ -227,7 +250,7 @@ impl Entry {
         let Some(what_if) = what_if else {
             return entry;
         };
-        entry.state = WhatIfState::Running;
+        entry.state = WhatIfState::Deriving;
         entry.touched = what_if.touched().collect();
         // Of a plan that would go, all goes. Of the others, what is settled stays as it is.
         let kept: BTreeSet<PlanId> = what_if.shadows.iter().map(|one| one.of).collect();
@@ -273,6 +296,13 @@ impl Entry {
         for (row, _) in sums.iter().filter(|(_, diff)| **diff > 0) {
             keep(&mut self.tried, row, &mut self.left_out);
         }
+    }
+
+    /// Whether some plan of it is among those that are held.
+    fn wait(&mut self, held: &BTreeSet<PlanId>) {
+        let shadows = self.what_if.iter().flat_map(|what_if| &what_if.shadows);
+        let mut plans = shadows.map(|shadow| shadow.plan.id);
+        self.waits = plans.any(|plan| held.contains(&plan));
     }
 
     fn end(&mut self, state: WhatIfState) {

@@ -1,7 +1,8 @@
 //! Bytes to facts: decodes the frames of a batch, runs the rules over each event, keeps what matters.
 //!
 //! Pure per frame. Control entries of an epoch come before its batches, so an epoch's events meet
-//! the rules of that epoch; what came before a new rule is handed in again as [`Work::Backfill`].
+//! the rules of that epoch; what came before a new rule is handed in again as [`Work::Backfill`],
+//! with them or, where it is much, in steps ([`crate::past`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,16 +12,17 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-use weir_detect::{Detected, Detector, PlanChange, RuleBook, WhatIf};
+use weir_detect::{Detected, Detector, PlanChange, RuleBook};
 use weir_parse::{Context, Zone};
 use weir_schema::{
-    Basis, Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, EvidenceItem, Fact,
-    FactValue, Level, Link, LogSource, Plan, PlanId, PlanKind, Position, Problem, RuleId,
-    RuleVersion, SourceBounds, SourceKey, Span, TenantKey, TimeBounds, WhatIfId,
+    Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, EvidenceItem, Fact, FactValue,
+    Level, Link, LogSource, Plan, PlanId, PlanKind, Position, Problem, RuleId, RuleVersion,
+    SourceBounds, SourceKey, Span, TenantKey, TimeBounds,
 };
 
 use crate::clock::Observation;
 use crate::correlate::Directive;
+use crate::past::{self, Pasts, WhatIfs};
 use crate::sources::{SourceHeard, SourceNote, Troubles};
 
 /// What a worker is given to do, in order, within an epoch.
@@ -32,8 +34,14 @@ pub enum Work {
     Heard(Arc<Control>),
     /// Given to one worker.
     Batch(BatchSeq, Arc<Batch>),
-    /// A batch of an earlier epoch, for the plans that are new in this one. Given to one worker.
-    Backfill(BatchSeq, Arc<Batch>),
+    /// The past of what is put in this epoch comes in steps. Given to every worker, before the
+    /// control entries.
+    InSteps,
+    /// A batch of an earlier epoch, for the plans that were put in this one or, where their past
+    /// comes in steps, in the epoch named. Given to one worker.
+    Backfill(Epoch, BatchSeq, Arc<Batch>),
+    /// The past of what was put in this epoch is read. Given to every worker.
+    Through(Epoch),
 }
 
 /// What is reported of the work, on the worker that did it.
@@ -85,8 +93,6 @@ pub struct Emit {
 /// Level of a version of a plan that was put in place in an epoch, as a row of the collection of
 /// rules.
 pub type RuleRow = ((PlanId, Epoch, RuleVersion), Level);
-
-type WhatIfs = BTreeMap<WhatIfId, Arc<WhatIf>>;
 
 /// The streams that leave the decoder.
 pub struct Decoded<'scope> {
@@ -220,9 +226,8 @@ struct Decoder {
     book: RuleBook,
     bounds: TimeBounds,
     source_bounds: SourceBounds,
-    /// Plans that are new in the epoch `fresh_at`, for its backfill.
-    fresh: Vec<PlanId>,
-    fresh_at: u64,
+    /// Plans that are new, for their backfill.
+    past: Pasts,
     /// The rows of the collection of rules, so that a removal takes back exactly these.
     rows: BTreeMap<PlanId, (Epoch, Vec<(RuleVersion, Level)>)>,
     /// Plans about silence, whose facts tell their source.
@@ -241,8 +246,7 @@ impl Decoder {
             book: RuleBook::new(),
             bounds: TimeBounds::default(),
             source_bounds: SourceBounds::default(),
-            fresh: Vec::new(),
-            fresh_at: 0,
+            past: Pasts::default(),
             rows: BTreeMap::new(),
             silences: BTreeSet::new(),
             stages: BTreeMap::new(),
@@ -254,10 +258,6 @@ impl Decoder {
     fn take(&mut self, epoch: u64, work: Work, out: &mut Out) {
         match work {
             Work::Control(control) => {
-                if self.fresh_at != epoch {
-                    self.fresh.clear();
-                    self.fresh_at = epoch;
-                }
                 let mut said = Out::default();
                 self.control(Epoch(epoch), &control, &mut said);
                 if self.first {
@@ -271,12 +271,20 @@ impl Decoder {
                 }
             }
             Work::Batch(seq, batch) => self.batch(seq, &batch, None, out),
-            Work::Backfill(seq, batch) => {
-                let fresh = std::mem::take(&mut self.fresh);
-                if self.fresh_at == epoch && !fresh.is_empty() {
-                    self.batch(seq, &batch, Some(&fresh), out);
+            Work::InSteps => self.past.in_steps(Epoch(epoch)),
+            Work::Backfill(began, seq, batch) => {
+                let past = std::mem::take(&mut self.past);
+                let plans = past.plans(began);
+                if !plans.is_empty() {
+                    self.batch(seq, &batch, Some(plans), out);
                 }
-                self.fresh = fresh;
+                self.past = past;
+            }
+            Work::Through(began) => {
+                let plans = self.past.through(began).into_iter();
+                if self.first {
+                    out.directives.extend(plans.map(Directive::Release));
+                }
             }
         }
     }
@@ -285,16 +293,14 @@ impl Decoder {
         let before = self.book.what_ifs().clone();
         let applied = self.book.apply(control);
         let told = !self.silences.is_empty();
-        let mut promoted = self.promoted(&before, control);
+        let mut promoted = past::promoted(&before, control);
+        let now = (&before, &self.book);
+        let held = self.past.follow(epoch, now, control, &applied.changes);
         self.begin_what_if(&before, control, out);
         for change in applied.changes {
             match change {
-                PlanChange::Put { plan, backfill } => {
+                PlanChange::Put { plan, .. } => {
                     let tried = promoted.remove(&plan.id);
-                    // The plan of a what-if has seen the past.
-                    if backfill && tried.is_none() {
-                        self.fresh.push(plan.id);
-                    }
                     if plan.kind == PlanKind::Silence {
                         self.silences.insert(plan.id);
                     }
@@ -320,6 +326,7 @@ impl Decoder {
             }
         }
         self.end_what_ifs(&before, out);
+        out.directives.extend(held.into_iter().map(Directive::Hold));
         let tell = !self.silences.is_empty();
         if tell != told {
             out.observations.push(Observation::Tell(tell));
@@ -373,15 +380,6 @@ impl Decoder {
             .extend(diagnostics.map(|diagnostic| Note::Diagnostic(diagnostic.to_string())));
     }
 
-    /// The plans of a what-if that is promoted, by those that they are to become.
-    fn promoted(&self, before: &WhatIfs, control: &Control) -> BTreeMap<PlanId, PlanId> {
-        let Control::WhatIfPromote { id } = control else {
-            return BTreeMap::new();
-        };
-        let shadows = before.get(id).into_iter().flat_map(|one| &one.shadows);
-        shadows.map(|one| (one.of, one.plan.id)).collect()
-    }
-
     /// Puts the plans of a what-if beside the others.
     fn begin_what_if(&mut self, before: &WhatIfs, control: &Control, out: &mut Out) {
         let Control::WhatIfPut { id, .. } = control else {
@@ -392,9 +390,6 @@ impl Decoder {
             return; // Refused.
         };
         for shadow in &what_if.shadows {
-            if shadow.basis == Basis::Journal {
-                self.fresh.push(shadow.plan.id);
-            }
             if shadow.plan.kind == PlanKind::Silence {
                 self.silences.insert(shadow.plan.id);
             }

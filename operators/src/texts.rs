@@ -1,6 +1,6 @@
 //! Text for people: what a plan is called, and what a group's values are, looked up where they are read.
 
-use weir_detect::RuleBook;
+use weir_detect::{Applied, RuleBook};
 use weir_schema::{AlertRow, Batch, Control, EvidenceItem, GroupField, Level, RuleId, TimeBounds};
 
 use crate::decode::Reading;
@@ -32,11 +32,11 @@ impl Texts {
     }
 
     /// Follows the journal; diagnostics are the first worker's to report.
-    pub fn apply(&mut self, control: &Control) {
+    pub fn apply(&mut self, control: &Control) -> Applied {
         if let Control::Start { bounds, .. } = control {
             self.bounds = *bounds;
         }
-        self.book.apply(control);
+        self.book.apply(control)
     }
 
     /// What the plan of `row` is called; `None` once it is removed.

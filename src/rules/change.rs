@@ -107,10 +107,7 @@ fn follow(server: &ServerArgs) -> Result<()> {
     if terminal {
         eprint!("\r\x1b[K");
     }
-    answer(match last {
-        Value::Null => "the past was read again",
-        _ => "the past was read again, and the rules live on",
-    })?;
+    answer("the past was read again, and the rules live on")?;
     Ok(())
 }
 

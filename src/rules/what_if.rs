@@ -17,6 +17,9 @@ use crate::rules::known::{API_ORIGIN, api_origin};
 use crate::rules::load;
 use crate::rules::manage::{ManageRules, shown};
 
+/// The state of a what-if that has not answered yet, be it that the graph has not come to it.
+const DERIVING: &str = WhatIfState::Deriving.name();
+
 impl WhatIfs for ManageRules {
     fn begin(&self, ask: &WhatIfAsk) -> Result<WhatIfInfo, PutRule> {
         self.caught_up()?;
@@ -81,7 +84,15 @@ impl WhatIfs for ManageRules {
         };
         if info.state != WhatIfState::Running.name() {
             let message = format!("the what-if is {}, not running", info.state);
-            return Err(refuse(message, "begin it anew, and look at what it tells"));
+            let hint = match info.state == DERIVING {
+                true => "wait for its first answer",
+                false => "begin it anew, and look at what it tells",
+            };
+            return Err(refuse(message, hint));
+        }
+        if !self.desk.book().what_ifs().contains_key(&id) {
+            // The graph has not come to the entry yet that has ended it.
+            return Err(refuse("the what-if has ended".to_owned(), ""));
         }
         self.write(turn, vec![Control::WhatIfPromote { id }])?;
         Ok(Some(info))
@@ -175,13 +186,14 @@ pub fn info(
         .map(|r| (r.difference, r.counts.clone(), r.left_out));
     let (difference, counts, left_out) = told.unwrap_or_default();
     let from_facts = what_if.is_some_and(|what_if| !what_if.needs_journal());
+    let state = report.as_ref().map_or(DERIVING, |r| r.state.name());
     WhatIfInfo {
         id,
-        state: report.as_ref().map_or("deriving", |r| r.state.name()),
+        state,
         changes: changes.iter().map(change).collect(),
         since: what_if.map_or(EventTime::MIN, |what_if| what_if.since),
         from_facts,
-        progress: progress.filter(|_| report.is_none() && !from_facts),
+        progress: progress.filter(|_| state == DERIVING),
         gained: difference.gained,
         lost: difference.lost,
         changed: difference.changed,

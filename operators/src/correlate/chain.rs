@@ -118,7 +118,7 @@ impl Correlator {
         let Some(Some(running)) = self.plans.get(slot as usize) else {
             return;
         };
-        let now = clock_of(&self.clocks, fact.tenant);
+        let now = self.clock_for(slot, clock_of(&self.clocks, fact.tenant));
         if fact.time < now.settled || fact.time >= running.plan.until {
             return;
         }

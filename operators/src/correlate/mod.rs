@@ -11,6 +11,7 @@ mod evidence;
 mod fault;
 mod group;
 mod groups;
+mod hold;
 mod identity;
 mod operator;
 mod order;
@@ -64,6 +65,10 @@ pub enum Directive {
     Shadow { plan: Arc<Plan>, basis: Basis },
     /// A plan of a what-if takes the place of the plan that it was tried for, or becomes one.
     Adopt { plan: Arc<Plan>, from: PlanId },
+    /// The plan, put in this epoch, reads its past in steps: it concludes nothing until the last.
+    Hold(PlanId),
+    /// What the plan has of its past with the facts of this epoch is all.
+    Release(PlanId),
     /// Watermark and settled line of a tenant, from the end of this epoch on.
     Clock(Clock),
     /// How far a source has been heard to tell. Comes where some plan is about silence.
@@ -139,6 +144,8 @@ pub struct Correlator {
     followers: BTreeMap<u32, Vec<u32>>,
     /// By the slot of a shadow.
     bygone: BTreeMap<u32, Bygone>,
+    /// The slots of plans that read their past.
+    held: BTreeSet<u32>,
 }
 
 impl Correlator {
@@ -190,7 +197,8 @@ impl Correlator {
                 Directive::Remove(plan) => self.remove(*plan, &mut output),
                 Directive::Shadow { plan, basis } => self.shadow(epoch, plan, *basis, &mut output),
                 Directive::Adopt { plan, from } => self.adopt(epoch, plan, *from, &mut output),
-                Directive::Clock(_) | Directive::Heard(..) => {}
+                Directive::Hold(plan) => self.hold(*plan),
+                Directive::Release(_) | Directive::Clock(_) | Directive::Heard(..) => {}
             }
         }
         if self.fullest.saturating_add(facts.len()) > self.shard_max() {
@@ -203,6 +211,11 @@ impl Correlator {
         }
         if !fed.is_empty() {
             self.take_in_fed(fed, &mut output);
+        }
+        for directive in directives {
+            if let Directive::Release(plan) = directive {
+                self.release(*plan);
+            }
         }
         self.settle(epoch, &mut output);
         for directive in directives {
@@ -245,11 +258,14 @@ impl Correlator {
                 },
             };
             known = Some((fact.plan, slot));
-            let now = match clock {
+            let mut now = match clock {
                 Some(clock) if clock.tenant == fact.tenant => clock,
                 _ => clock_of(&self.clocks, fact.tenant),
             };
             clock = Some(now);
+            if !self.held.is_empty() {
+                now = self.clock_for(slot, now);
+            }
             let counts = match shadow {
                 Some(what_if) => &mut output.what_ifs.entry(what_if).or_default().counts,
                 None => &mut output.counts,
@@ -336,9 +352,14 @@ impl Correlator {
             let Some(keyed) = self.groups.get_mut(place) else {
                 continue;
             };
-            let Some(Some(running)) = self.plans.get(keyed.plan as usize) else {
+            let Some(Some(running)) = self.plans.get_mut(keyed.plan as usize) else {
                 continue;
             };
+            if let Some(held) = &mut running.held {
+                held.touch(place);
+                continue;
+            }
+            let running = &*running;
             keyed.group.touched = false;
             let told = keyed.group.chain.as_mut();
             let told = told.and_then(|chain| chain.cause.take());
@@ -393,6 +414,9 @@ impl Correlator {
             let Some(Some(running)) = self.plans.get(keyed.plan as usize) else {
                 continue;
             };
+            if running.held.is_some() {
+                continue;
+            }
             let condition = &running.condition;
             let mut said = (i64::MIN, i64::MAX);
             if condition.is_absence() {
@@ -450,7 +474,8 @@ impl Correlator {
             let Some(Some(running)) = self.plans.get(keyed.plan as usize) else {
                 continue;
             };
-            if !running.condition.is_silence() || fault::active(Fault::StaysBlind) {
+            let quiet = running.held.is_some() || !running.condition.is_silence();
+            if quiet || fault::active(Fault::StaysBlind) {
                 continue; // The place may have been given to another group since it was noted.
             }
             let clock = clock_of(&self.clocks, keyed.tenant);
@@ -474,6 +499,10 @@ impl Correlator {
         let found = self.groups.get_mut(place);
         let keyed = found.filter(|keyed| keyed.tenant == clock.tenant)?;
         let running = self.plans.get_mut(keyed.plan as usize)?.as_mut()?;
+        if running.held.is_some() {
+            keyed.group.expected = false; // Noted again once it is released.
+            return None;
+        }
         keyed.group.freeze(clock.settled.0, &running.condition);
         let slot = keyed.plan;
         let bygone = if self.shadows.is_empty() {

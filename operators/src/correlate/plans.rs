@@ -8,6 +8,7 @@ use weir_schema::{Cause, Epoch, Plan, PlanId, RuleVersion, TenantKey};
 use super::episode::Said;
 use super::fault::{self, Fault};
 use super::group::Group;
+use super::hold::Held;
 use super::windows::Condition;
 use super::{Correlator, Output, SHARDS, chain, clock_of, identity};
 use crate::clock::Clock;
@@ -21,6 +22,8 @@ pub struct Running {
     /// Versions with the settled lines at which they took over, oldest first.
     pub versions: Vec<(RuleVersion, BTreeMap<TenantKey, i64>)>,
     pub groups: Box<[u32; SHARDS]>,
+    /// While it reads its past.
+    pub held: Option<Held>,
 }
 
 impl Running {
@@ -74,6 +77,7 @@ impl Correlator {
                 condition,
                 versions: vec![(plan.version, BTreeMap::new())],
                 groups: Box::new([0; SHARDS]),
+                held: None,
             }));
             return;
         };
@@ -82,6 +86,15 @@ impl Correlator {
         };
         let old = std::mem::replace(&mut running.condition, condition);
         let until = (plan.until < running.plan.until).then_some(plan.until.0);
+        if running.held.is_some() {
+            // It has said nothing that an older version would keep.
+            running.versions = vec![(plan.version, BTreeMap::new())];
+            running.plan = Arc::clone(plan);
+            if until.is_some() {
+                self.end_held(slot);
+            }
+            return;
+        }
         if running.plan.version != plan.version {
             running.versions.push((plan.version, lines));
         }
@@ -138,6 +151,7 @@ impl Correlator {
             return;
         };
         self.plans[slot as usize] = None;
+        self.held.remove(&slot);
         self.forget_followers(slot);
         self.bygone.remove(&slot);
         let shadow = self.shadows.contains_key(&plan);

@@ -245,6 +245,16 @@ impl Run {
         self.sorted = keep;
     }
 
+    /// Drops what was appended since the last [`Run::settle`] and is at or after `time`.
+    pub fn drop_pushed_from(&mut self, time: i64) {
+        let mut place = 0;
+        let sorted = self.sorted;
+        self.entries.retain(|entry| {
+            place += 1;
+            place <= sorted || entry.time < time
+        });
+    }
+
     pub fn heap_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>()
     }

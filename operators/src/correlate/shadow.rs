@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_schema::{AlertId, AlertRow, Basis, Cause, Epoch, Fact, Hearer, Plan, PlanId};
+use weir_schema::{AlertId, AlertRow, Basis, Cause, Epoch, Fact, Hearer, Plan, PlanId, TenantKey};
 
 use super::group::Group;
 use super::groups::{Keyed, Slot, StateKey};
+use super::hold::Held;
 use super::plans::Running;
 use super::run::Entry;
 use super::{Correlator, Directive, Output, clock_of, identity, shard};
@@ -110,6 +111,7 @@ impl Correlator {
             Basis::Facts(of) => {
                 let from = held(of);
                 self.put(epoch, plan, output);
+                self.hold_like(plan.id, from);
                 if let Some(from) = from {
                     self.copy_facts(plan, from, output);
                 }
@@ -132,10 +134,12 @@ impl Correlator {
             condition: condition.clone(),
             versions: known.versions.clone(),
             groups: known.groups.clone(),
+            held: None,
         };
         let slot = self.plans.len() as u32;
         self.plans.push(Some(running));
         self.slots.insert(plan.id, slot);
+        self.hold_like(plan.id, Some(from));
         self.followers.entry(from).or_default().push(slot);
         for place in self.places(from) {
             let Some(keyed) = self.groups.get_mut(place) else {
@@ -150,6 +154,7 @@ impl Correlator {
                     output.rows.push((Arc::clone(row), 1));
                 }
             }
+            group.touched = keyed.group.touched;
             let (tenant, key) = (keyed.tenant, keyed.key);
             let copy = Keyed {
                 plan: slot,
@@ -157,7 +162,12 @@ impl Correlator {
                 key,
                 group,
             };
+            let touched = copy.group.touched;
             let place = self.groups.insert(StateKey::of(plan.id, key), copy);
+            if touched {
+                self.touched.push(place);
+                continue; // Nothing of it is judged yet.
+            }
             if let Some(keyed) = self.groups.get_mut(place) {
                 self.calendar
                     .expect(tenant, place, &mut keyed.group, &condition);
@@ -178,6 +188,9 @@ impl Correlator {
     /// holds; they are judged with those of this epoch.
     fn copy_facts(&mut self, plan: &Plan, from: u32, output: &mut Output) {
         let (shard_max, places) = (self.shard_max(), self.places(from));
+        let known = self.clocks.values();
+        let lines = known.map(|clock| (clock.tenant, self.clock_for(from, *clock)));
+        let lines: BTreeMap<TenantKey, Clock> = lines.collect();
         let Some(slot) = self.slots.get(&plan.id).copied() else {
             return;
         };
@@ -186,7 +199,8 @@ impl Correlator {
                 continue;
             };
             let (tenant, key) = (keyed.tenant, keyed.key);
-            let clock = clock_of(&self.clocks, tenant);
+            let clock = lines.get(&tenant).copied();
+            let clock = clock.unwrap_or_else(|| clock_of(&self.clocks, tenant));
             let begin = plan.since.max(clock.settled).0;
             let sees = |entry: &&Entry| begin <= entry.time && entry.time < plan.until.0;
             let (run, others) = (keyed.group.run.entries(), keyed.group.others.entries());
@@ -268,7 +282,13 @@ impl Correlator {
             condition: tried.condition,
             versions: tried.versions,
             groups: tried.groups,
+            held: tried.held.as_ref().map(Held::copy),
         };
+        self.held.remove(&from_slot);
+        self.held.remove(&slot);
+        if running.held.is_some() {
+            self.held.insert(slot);
+        }
         for place in self.places(from_slot) {
             let Some(mut keyed) = self.groups.take(place, from) else {
                 continue;
@@ -281,7 +301,11 @@ impl Correlator {
                 said.taken_back.clear();
                 said.row = said.row.take().map(|row| change.say(row));
             }
-            self.keep(keyed, &running);
+            let touched = keyed.group.touched;
+            let place = self.keep(keyed, &running);
+            if let Some(held) = running.held.as_mut().filter(|_| touched) {
+                held.touch(place);
+            }
         }
         change.take_back_the_rest();
         running.plan = Arc::clone(plan);
@@ -291,7 +315,7 @@ impl Correlator {
     }
 
     /// Keeps a group of a plan that has another place now, and notes what it waits for.
-    fn keep(&mut self, mut keyed: Keyed, running: &Running) {
+    fn keep(&mut self, mut keyed: Keyed, running: &Running) -> Slot {
         let tenant = keyed.tenant;
         let clock = clock_of(&self.clocks, tenant);
         let next = running.next_open(&keyed.group, running.open(&clock));
@@ -307,6 +331,7 @@ impl Correlator {
             self.calendar
                 .expect(tenant, place, &mut keyed.group, &running.condition);
         }
+        place
     }
 
     /// Keeps what a plan has said and is about to forget, where a what-if may have to answer for it.

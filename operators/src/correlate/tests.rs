@@ -14,6 +14,7 @@ use weir_schema::{
     SourceKey, Span, Statistic, TenantKey, ValueBound,
 };
 
+mod past;
 mod shadows;
 
 use super::fault::{self, Fault};
