@@ -511,7 +511,7 @@ fn assert_each_once(data: &Path, load: Load, sent: u64) {
             panic!("batch {seq:?} came from nowhere");
         };
         for (n, frame) in (first_sequence..).zip(&batch.frames) {
-            assert_eq!(**frame, load.event(n)[..], "event {n} in batch {seq:?}");
+            assert_eq!(frame, load.event(n), "event {n} in batch {seq:?}");
             times[n as usize] += 1;
         }
     }

@@ -11,8 +11,8 @@ use weir_detect::{Detected, RuleBook};
 use weir_operators::Reading;
 use weir_operators::reference::{PlanStep, Reference};
 use weir_schema::{
-    Batch, BatchSeq, Control, EventId, EventTime, Fact, Format, GroupKey, Position, ReceiveTime,
-    Span, TimeBounds, Transport,
+    Batch, BatchSeq, Control, EventId, EventTime, Fact, Format, Frames, GroupKey, Position,
+    ReceiveTime, Span, TimeBounds, Transport,
 };
 
 const SEED: u64 = 9;
@@ -137,7 +137,7 @@ fn by_plain_loops(lines: &[&str]) -> String {
         logsource: Some(LOGSOURCE.to_owned()),
         received: ReceiveTime(received.timestamp_nanos_opt().unwrap()),
         delivery: None,
-        frames: Vec::new(),
+        frames: Frames::new(),
     };
     let (tenant, source) = (batch.tenant_key(), batch.source_key());
     let reading = Reading::of(&batch, &TimeBounds::default(), Some("time"));

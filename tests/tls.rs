@@ -94,10 +94,10 @@ fn a_sender_is_known_by_its_certificate_whatever_it_claims() {
             )
         })
         .collect();
-    let frame = serde_bytes::ByteBuf::from(&line[3..]);
+    let frames = || [&line[3..]].into();
     let peer = || Some("127.0.0.1".to_owned());
     let expected = ["shops", "tls:web1.example.com"];
-    let expected = expected.map(|name| (name.to_owned(), peer(), vec![frame.clone()]));
+    let expected = expected.map(|name| (name.to_owned(), peer(), frames()));
     assert_eq!(found, expected);
 }
 

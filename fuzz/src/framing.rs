@@ -2,6 +2,7 @@
 
 use weir_ingest::framing::Framer;
 use weir_ingest::relp::door as relp;
+use weir_schema::Frames;
 use weir_schema::agent::{self, AgentEvent, EventBatch};
 use weir_schema::alert_frame::{self, AlertChange};
 
@@ -32,7 +33,7 @@ pub fn holds(bytes: &[u8]) {
 fn lines(bytes: &[u8], length: u8) {
     let cut = |pieces: &[&[u8]]| {
         let mut framer = Framer::new(CAP);
-        let mut frames = Vec::new();
+        let mut frames = Frames::new();
         pieces
             .iter()
             .for_each(|piece| framer.push(piece, &mut frames));
@@ -41,7 +42,7 @@ fn lines(bytes: &[u8], length: u8) {
     };
     let (frames, counts) = cut(&[bytes]);
     assert!(frames.iter().all(|frame| (1..=CAP).contains(&frame.len())));
-    assert!(frames.iter().map(Vec::len).sum::<usize>() <= bytes.len());
+    assert!(frames.bytes() <= bytes.len());
     assert_eq!((frames, counts), cut(&damage::pieces(bytes, length)));
 }
 

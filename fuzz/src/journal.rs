@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use serde_bytes::ByteBuf;
 use weir_schema::{
     AlertId, AlertRecord, AlertState, Batch, BatchSeq, Cause, Change, ChangeKind, Entry, Epoch,
     EventId, EventTime, Evidence, EvidenceItem, Format, GroupField, Level, Position, ReceiveTime,
@@ -37,7 +36,7 @@ pub fn entries() -> Vec<Entry> {
             logsource: None,
             received: ReceiveTime(number),
             delivery: None,
-            frames: frames.iter().map(|frame| ByteBuf::from(*frame)).collect(),
+            frames: frames.iter().collect(),
         })
     };
     vec![

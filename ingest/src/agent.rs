@@ -19,12 +19,11 @@ use actix_rt::ArbiterHandle;
 use bytes::{Buf, BytesMut};
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
-use serde_bytes::ByteBuf;
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout};
 use weir_schema::agent::{BATCH_EVENTS_MAX, Body, EventBatch, MESSAGE_BYTES_MAX, refusal};
-use weir_schema::{Delivery, Transport, agent};
+use weir_schema::{Delivery, Frames, Transport, agent};
 
 use crate::deliveries::ID_BYTES_MAX;
 use crate::ended::Closed;
@@ -327,7 +326,7 @@ fn read_message(bytes: &[u8]) -> Result<agent::Message<'_>, End> {
     }
 }
 
-fn frames(batch: &EventBatch<'_>) -> Result<Vec<ByteBuf>, End> {
+fn frames(batch: &EventBatch<'_>) -> Result<Frames, End> {
     let events = batch.events();
     if events.len() > BATCH_EVENTS_MAX {
         let hint = format!("a batch has at most {BATCH_EVENTS_MAX} events");
@@ -338,9 +337,7 @@ fn frames(batch: &EventBatch<'_>) -> Result<Vec<ByteBuf>, End> {
     if bytes > MESSAGE_BYTES_MAX {
         return Err(End::protocol("the events are larger than their message"));
     }
-    let frames = events
-        .iter()
-        .map(|payload| ByteBuf::from(payload.event().bytes()));
+    let frames = events.iter().map(|payload| payload.event().bytes());
     Ok(frames.collect())
 }
 

@@ -205,8 +205,8 @@ impl Deliveries {
         let mut admission = Admission::default();
         let frames = std::mem::take(&mut batch.frames);
         let mut kept_until = None;
-        for (sequence, frame) in (first..).zip(frames) {
-            match spool.note(sequence, &frame, &mut trail) {
+        for (sequence, frame) in (first..).zip(&frames) {
+            match spool.note(sequence, frame, &mut trail) {
                 Noted::Duplicate => {
                     admission.duplicates += 1;
                     continue;
@@ -304,7 +304,6 @@ fn hash(parts: &[&[u8]]) -> Hash {
 
 #[cfg(test)]
 mod tests {
-    use serde_bytes::ByteBuf;
     use weir_schema::{Format, ReceiveTime, Transport};
 
     use super::*;
@@ -320,7 +319,7 @@ mod tests {
             logsource: None,
             received: ReceiveTime(0),
             delivery: Some(delivery),
-            frames: frames.iter().map(|f| ByteBuf::from(f.as_bytes())).collect(),
+            frames: frames.iter().collect(),
         }
     }
 
@@ -354,7 +353,7 @@ mod tests {
                 Some(Delivery::Agent { first_sequence, .. }) => first_sequence,
                 _ => 0,
             };
-            let text = |frame: &ByteBuf| String::from_utf8_lossy(frame).into_owned();
+            let text = |frame: &[u8]| String::from_utf8_lossy(frame).into_owned();
             (first, batch.frames.iter().map(text).collect())
         });
         let runs = runs.collect();

@@ -14,6 +14,8 @@
 //!
 //! How the stream is cut into reads changes neither frames nor counts.
 
+use weir_schema::Frames;
+
 /// Default cap of a frame: above what RFC 5424 senders use (8 KiB), and one UDP datagram.
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
 
@@ -91,7 +93,7 @@ impl Framer {
     }
 
     /// Takes the next bytes and appends the frames that they complete.
-    pub fn push(&mut self, mut input: &[u8], frames: &mut Vec<Vec<u8>>) {
+    pub fn push(&mut self, mut input: &[u8], frames: &mut Frames) {
         while let Some(&first) = input.first() {
             input = match self.state {
                 State::Start => {
@@ -108,7 +110,7 @@ impl Framer {
     }
 
     /// The stream has ended: what is left is a frame.
-    pub fn finish(&mut self, frames: &mut Vec<Vec<u8>>) {
+    pub fn finish(&mut self, frames: &mut Frames) {
         match self.state {
             State::Start | State::SkipLine => {}
             State::Count | State::Line => {
@@ -186,8 +188,13 @@ impl Framer {
             .flatten()
     }
 
-    fn line<'a>(&mut self, input: &'a [u8], frames: &mut Vec<Vec<u8>>) -> &'a [u8] {
+    fn line<'a>(&mut self, input: &'a [u8], frames: &mut Frames) -> &'a [u8] {
         let end = self.line_end(input);
+        if let Some(end) = end
+            && let Some(rest) = self.whole_line(input, end, frames)
+        {
+            return rest;
+        }
         let part = &input[..end.unwrap_or(input.len())];
         if self.overflows(part) {
             self.counts.truncated += 1;
@@ -212,6 +219,32 @@ impl Framer {
         }
         self.state = State::Start;
         &input[end + 1..]
+    }
+
+    /// Takes a line that is here whole and below the cap, as most are: it need not be kept first.
+    fn whole_line<'a>(
+        &mut self,
+        input: &'a [u8],
+        end: usize,
+        frames: &mut Frames,
+    ) -> Option<&'a [u8]> {
+        let (line, rest) = input.split_at_checked(end)?;
+        let (stop, rest) = rest.split_first()?;
+        if !self.kept.is_empty() || line.len() > self.frame_bytes_max {
+            return None;
+        }
+        let mut line = line;
+        if *stop == b'\n' {
+            self.nul_ends_line = false;
+            line = line.strip_suffix(b"\r").unwrap_or(line);
+        }
+        if line.is_empty() {
+            self.counts.empty += 1;
+        } else {
+            frames.push(line);
+        }
+        self.state = State::Start;
+        Some(rest)
     }
 
     /// Keeps `part` of a line; true where it passes the cap, which is then what is kept.
@@ -260,7 +293,15 @@ impl Framer {
         }
     }
 
-    fn counted<'a>(&mut self, left: usize, input: &'a [u8], frames: &mut Vec<Vec<u8>>) -> &'a [u8] {
+    fn counted<'a>(&mut self, left: usize, input: &'a [u8], frames: &mut Frames) -> &'a [u8] {
+        if self.kept.is_empty()
+            && left <= self.frame_bytes_max
+            && let Some((frame, rest)) = input.split_at_checked(left)
+        {
+            frames.push(frame);
+            self.state = State::Start;
+            return rest;
+        }
         let room = self.frame_bytes_max - self.kept.len();
         let (part, rest) = input.split_at(input.len().min(left).min(room));
         self.kept.extend_from_slice(part);
@@ -290,8 +331,9 @@ impl Framer {
         rest
     }
 
-    fn emit(&mut self, frames: &mut Vec<Vec<u8>>) {
-        frames.push(std::mem::take(&mut self.kept));
+    fn emit(&mut self, frames: &mut Frames) {
+        frames.push(&self.kept);
+        self.kept.clear();
     }
 }
 
@@ -303,11 +345,12 @@ mod tests {
 
     fn frames_of(cap: usize, chunks: &[&[u8]]) -> (Vec<Vec<u8>>, FramingCounts) {
         let mut framer = Framer::new(cap);
-        let mut frames = Vec::new();
+        let mut frames = Frames::new();
         for chunk in chunks {
             framer.push(chunk, &mut frames);
         }
         framer.finish(&mut frames);
+        let frames = frames.iter().map(<[u8]>::to_vec).collect();
         (frames, framer.take_counts())
     }
 

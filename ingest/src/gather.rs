@@ -13,8 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_bytes::ByteBuf;
-use weir_schema::{Batch, Entry};
+use weir_schema::{Batch, Entry, Frames};
 
 use crate::commit::{Refused, count_dropped};
 use crate::intake::Intake;
@@ -85,24 +84,27 @@ impl Gather {
         self.under_way.is_some()
     }
 
-    /// Takes frames, and leaves the vector empty.
-    pub fn take(&mut self, frames: &mut Vec<Vec<u8>>) {
+    /// Takes frames, and leaves none.
+    pub fn take(&mut self, frames: &mut Frames) {
         if frames.is_empty() {
             return;
         }
         self.frames += frames.len();
-        self.bytes += frames.iter().map(Vec::len).sum::<usize>();
-        let mut frames = frames.drain(..).map(ByteBuf::from).peekable();
-        // What gathers behind one submission is taken in within moments: it shares a receipt time.
-        if let Some(last) = self.gathered.last_mut() {
-            let room = BATCH_FRAMES_MAX.saturating_sub(last.frames.len());
-            last.frames.extend(frames.by_ref().take(room));
-        }
+        self.bytes += frames.bytes();
         let received = self.clock.now();
-        while frames.peek().is_some() {
-            let next = frames.by_ref().take(BATCH_FRAMES_MAX).collect();
-            self.gathered.push(self.origin.batch(received, None, next));
+        // What gathers behind one submission is taken in within moments: it shares a receipt time.
+        for frame in frames.iter() {
+            let open = |last: &&mut Batch| last.frames.len() < BATCH_FRAMES_MAX;
+            let batch = match self.gathered.last_mut().filter(open) {
+                Some(last) => last,
+                None => {
+                    let next = self.origin.batch(received, None, Frames::new());
+                    self.gathered.push_mut(next)
+                }
+            };
+            batch.frames.push(frame);
         }
+        frames.clear();
     }
 
     /// Hands over what has gathered, unless a submission is under way or nothing has; true where one

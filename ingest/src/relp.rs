@@ -28,7 +28,7 @@ use std::time::Duration;
 use actix_rt::ArbiterHandle;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use weir_schema::Transport;
+use weir_schema::{Frames, Transport};
 
 use crate::ended::Closed;
 use crate::framing::FramingCounts;
@@ -227,7 +227,7 @@ impl Session {
 
     fn take(&mut self, bytes: &[u8]) {
         let outcome = self.framer.push(bytes, &mut self.frames);
-        let mut lines = Vec::new();
+        let mut lines = Frames::new();
         let mut counts = FramingCounts::default();
         let frames = std::mem::take(&mut self.frames);
         let completed = frames.len();
@@ -249,7 +249,7 @@ impl Session {
         self.patience.heard(completed, self.framer.is_within());
     }
 
-    fn handle(&mut self, frame: Frame, lines: &mut Vec<Vec<u8>>, counts: &mut FramingCounts) {
+    fn handle(&mut self, frame: Frame, lines: &mut Frames, counts: &mut FramingCounts) {
         let number = frame.transaction;
         match (frame.command.as_str(), self.opened) {
             ("syslog", true) => {
@@ -259,7 +259,7 @@ impl Session {
                 if frame.data.is_empty() {
                     counts.empty += 1;
                 } else {
-                    lines.push(frame.data);
+                    lines.push(&frame.data);
                 }
             }
             ("open", false) => match offer::agree(&frame.data) {

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 
 use ipnet::IpNet;
-use serde_bytes::ByteBuf;
-use weir_schema::{Batch, Delivery, Format, ReceiveTime, Transport};
+use weir_schema::{Batch, Delivery, Format, Frames, ReceiveTime, Transport};
 
 use crate::certificate;
 
@@ -54,7 +53,7 @@ impl Origin {
         &self,
         received: ReceiveTime,
         delivery: Option<Delivery>,
-        frames: Vec<ByteBuf>,
+        frames: Frames,
     ) -> Batch {
         Batch {
             tenant: self.tenant.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_rt::ArbiterHandle;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
-use weir_schema::Transport;
+use weir_schema::{Frames, Transport};
 
 use crate::ended::Closed;
 use crate::framing::{FRAME_BYTES_MAX, Framer};
@@ -186,7 +186,7 @@ pub(crate) struct Connection {
     /// What of the buffer was read and is not yet cut into frames.
     pub(crate) uncut: Range<usize>,
     framer: Framer,
-    frames: Vec<Vec<u8>>,
+    frames: Frames,
     pub(crate) gather: Gather,
     patience: Patience,
 }
@@ -198,7 +198,7 @@ impl Connection {
             buffer: vec![0; READ_BYTES],
             uncut: 0..0,
             framer: Framer::new(shared.options.frame_bytes_max),
-            frames: Vec::new(),
+            frames: Frames::new(),
             patience: Patience::new(shared.options),
             shared,
         }

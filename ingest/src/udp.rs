@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use actix_rt::ArbiterHandle;
-use serde_bytes::ByteBuf;
 use tokio::net::UdpSocket;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
-use weir_schema::{Batch, Transport};
+use weir_schema::{Batch, Frames, Transport};
 
 use crate::framing::FRAME_BYTES_MAX;
 use crate::intake::Intake;
@@ -171,7 +170,7 @@ struct Receiver {
     sources: Arc<SourceTable>,
     clock: Arc<dyn Clock>,
     metrics: IngestMetrics,
-    gathered: HashMap<IpAddr, Vec<ByteBuf>>,
+    gathered: HashMap<IpAddr, Frames>,
     gathered_frames: usize,
     gathered_bytes: usize,
     flush_at: Option<Instant>,
@@ -251,7 +250,7 @@ impl Receiver {
             self.metrics.truncated(Transport::Udp, length - kept);
         }
         let frames = self.gathered.entry(peer.ip()).or_default();
-        frames.push(ByteBuf::from(&buffer[..kept]));
+        frames.push(&buffer[..kept]);
         self.gathered_frames += 1;
         self.gathered_bytes += kept;
         let full =

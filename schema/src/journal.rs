@@ -1,8 +1,8 @@
 //! What the journal holds: batches of raw frames, control entries, and seals that close an epoch.
 
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
 
+use crate::frames::Frames;
 use crate::id::{AlertId, BatchSeq, Epoch, SourceKey, TenantKey};
 use crate::time::{EventTime, ReceiveTime};
 
@@ -96,7 +96,7 @@ pub struct Batch {
     pub logsource: Option<String>,
     pub received: ReceiveTime,
     pub delivery: Option<Delivery>,
-    pub frames: Vec<ByteBuf>,
+    pub frames: Frames,
 }
 
 impl Batch {

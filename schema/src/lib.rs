@@ -18,7 +18,11 @@ pub mod agent;
 
 pub mod alert_frame;
 
+pub mod frames;
+
 pub mod journald;
+
+pub mod json;
 
 pub mod records;
 
@@ -33,6 +37,7 @@ pub use alert::{
     GroupField,
 };
 pub use event::{Event, LogSource, Problem, Value};
+pub use frames::Frames;
 pub use id::{
     AlertId, BatchSeq, Epoch, EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, SourceKey,
     TenantKey, WhatIfId,

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_bytes::ByteBuf;
 use weir_dataflow::Status;
-use weir_schema::{Batch, Control, Entry, Epoch, Format, ReceiveTime, Transport};
+use weir_schema::{Batch, Control, Entry, Epoch, Format, Frames, ReceiveTime, Transport};
 use weir_store::journal::{JournalError, JournalReader, JournalWriter};
 
 use super::input::Line;
@@ -60,7 +59,7 @@ pub struct Feed {
     told: Arc<Told>,
     reading: Reading,
     progress: Progress,
-    frames: Vec<ByteBuf>,
+    frames: Frames,
     numbers: Vec<u64>,
     batch_bytes: usize,
     epoch_events: usize,
@@ -89,7 +88,7 @@ impl Feed {
             told,
             reading,
             progress,
-            frames: Vec::new(),
+            frames: Frames::new(),
             numbers: Vec::new(),
             batch_bytes: 0,
             epoch_events: 0,
@@ -129,7 +128,7 @@ impl Feed {
                 line.number, self.source
             ));
         }
-        self.frames.push(ByteBuf::from(line.bytes));
+        self.frames.push(line.bytes);
         if self.reading.keep_lines {
             self.numbers.push(line.number);
         }

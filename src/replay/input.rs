@@ -212,7 +212,7 @@ fn read_line(
             break false;
         }
         any = true;
-        let end = read.iter().position(|byte| *byte == b'\n');
+        let end = memchr::memchr(b'\n', read);
         let part = &read[..end.unwrap_or(read.len())];
         // One byte more than is kept may be held: it may be the CR of the line's end.
         let room = (most + 1).saturating_sub(line.len()).min(part.len());

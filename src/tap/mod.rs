@@ -10,9 +10,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use serde_bytes::ByteBuf;
 use weir_ingest::{Clock, SystemClock};
-use weir_schema::{Batch, BatchSeq, EventTime, Format, TimeBounds, Transport};
+use weir_schema::{Batch, BatchSeq, EventTime, Format, Frames, TimeBounds, Transport};
 use weir_web::ports::{TapQuery, TapStage};
 
 use crate::cli::Failure;
@@ -150,7 +149,7 @@ fn of_files(args: &TapArgs) -> Result<()> {
             while batch.frames.len() < BATCH_FRAMES
                 && let Some(line) = lines.next(&mut buffer)?
             {
-                batch.frames.push(ByteBuf::from(line.bytes));
+                batch.frames.push(line.bytes);
             }
             if batch.frames.is_empty() || rows.is_done() {
                 break;
@@ -180,6 +179,6 @@ fn batch_of(source: &str) -> Batch {
         logsource: None,
         received: SystemClock.now(),
         delivery: None,
-        frames: Vec::new(),
+        frames: Frames::new(),
     }
 }

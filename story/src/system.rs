@@ -74,7 +74,7 @@ pub fn batches(events: &[Delivery]) -> Vec<Batch> {
             logsource: Some(first.logsource.clone()),
             received: first.received,
             delivery: None,
-            frames: run.iter().map(|event| event.frame.clone().into()).collect(),
+            frames: run.iter().map(|event| &event.frame).collect(),
         })
     })
     .collect()

@@ -362,11 +362,8 @@ pub fn frames(data: &Path, transport: weir_schema::Transport) -> Vec<Vec<u8>> {
     let batches = batches.filter(|(_, batch)| batch.transport == transport);
     batches
         .flat_map(|(_, batch)| {
-            batch
-                .frames
-                .iter()
-                .map(|frame| frame.to_vec())
-                .collect::<Vec<_>>()
+            let frames = batch.frames.iter().map(<[u8]>::to_vec);
+            frames.collect::<Vec<_>>()
         })
         .collect()
 }

@@ -181,7 +181,7 @@ impl World {
                 "host": format!("h{}", user % 2),
                 "n": rng.random::<u32>(),
             });
-            serde_bytes::ByteBuf::from(line.to_string())
+            line.to_string()
         };
         let frames = (0..12).map(|_| frame(rng)).collect();
         self.write([Entry::Batch(Batch {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_bytes::ByteBuf;
 use serde_json::{Value as Json, json};
 use weir_benchmarks::logins::{Asks, Login, LoginStream, Rule, START, Shape};
 use weir_dataflow::{
@@ -195,7 +194,7 @@ fn rule(id: u32, prefix: &str, least: usize) -> [String; 2] {
 }
 
 /// A login of one of the few users that the edits are about.
-fn login(prefix: &str, user: usize, second: i64, session: usize) -> ByteBuf {
+fn login(prefix: &str, user: usize, second: i64, session: usize) -> String {
     let login = Login {
         user: user as u32,
         second,
@@ -204,7 +203,7 @@ fn login(prefix: &str, user: usize, second: i64, session: usize) -> ByteBuf {
         bytes: 1,
         session: session as u64,
     };
-    ByteBuf::from(login.line().replace("user-", &format!("{prefix}-")))
+    login.line().replace("user-", &format!("{prefix}-"))
 }
 
 pub fn run() -> Result<Json> {
@@ -236,11 +235,11 @@ pub fn run() -> Result<Json> {
     let rows = vec![
         measure(&mut graph, "a late event, one rule", |graph, at| {
             let frame = login("crowd", at, 100, 9_000_000 + at);
-            graph.say(Vec::new(), Some(ours::batch_of(vec![frame])))
+            graph.say(Vec::new(), Some(ours::batch_of([frame])))
         })?,
         measure(&mut graph, "a late event, a thousand rules", |graph, at| {
             let frame = login("watched", at, 100, 9_100_000 + at);
-            graph.say(Vec::new(), Some(ours::batch_of(vec![frame])))
+            graph.say(Vec::new(), Some(ours::batch_of([frame])))
         })?,
         measure(&mut graph, "a threshold, a thousand groups", |graph, at| {
             let [_, correlation] = rule(0, "crowd", LEAST[(at + 1) % 2]);
@@ -260,7 +259,7 @@ fn fill(graph: &mut Graph) -> Result<()> {
         sources: 1_000,
         is_late: true,
     };
-    let mut frames: Vec<ByteBuf> = Vec::new();
+    let mut frames: Vec<String> = Vec::new();
     for at in 0..ROWS as usize {
         let known = LEAST[0];
         frames.extend((0..known).map(|n| login("crowd", 1_000 + at, 90 + n as i64, at * 8 + n)));
@@ -270,9 +269,9 @@ fn fill(graph: &mut Graph) -> Result<()> {
         frames.extend((0..4).map(|n| login("crowd", at, 90 + n, at * 8 + n as usize)));
     }
     let busy = LoginStream::new(SEED, shape).take(EVENTS);
-    frames.extend(busy.map(|login| ByteBuf::from(login.line())));
+    frames.extend(busy.map(|login| login.line()));
     for batch in frames.chunks(1_000) {
-        graph.say(Vec::new(), Some(ours::batch_of(batch.to_vec())))?;
+        graph.say(Vec::new(), Some(ours::batch_of(batch)))?;
     }
     Ok(())
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use serde_bytes::ByteBuf;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::core::{Concat, Inspect, Map, Probe};
 use timely::dataflow::operators::vec::Input;
@@ -59,27 +58,24 @@ impl Outcome {
 
 /// Batches of `size` lines each: an epoch each.
 pub fn batches(logins: &[Login], size: usize) -> Vec<Arc<Batch>> {
-    let frame = |login: &Login| ByteBuf::from(login.line());
-    let batch = |logins: &[Login]| batch_of(logins.iter().map(frame).collect());
+    let batch = |logins: &[Login]| batch_of(logins.iter().map(Login::line));
     logins.chunks(size).map(batch).collect()
 }
 
 /// The batch with nine lines in ten of another kind, as long as they were.
 pub fn mostly_others(batch: &Arc<Batch>) -> Arc<Batch> {
-    let mut batch = Batch::clone(batch);
-    for (place, frame) in batch.frames.iter_mut().enumerate() {
-        if place % 10 != 0 {
-            let line = String::from_utf8_lossy(frame);
-            let line = line
-                .replace("\"sshd\"", "\"cron\"")
-                .replace("\"outcome\"", "\"command\"");
-            *frame = ByteBuf::from(line);
+    let lines = batch.frames.iter().enumerate().map(|(place, frame)| {
+        let line = String::from_utf8_lossy(frame);
+        if place % 10 == 0 {
+            return line.into_owned();
         }
-    }
-    Arc::new(batch)
+        line.replace("\"sshd\"", "\"cron\"")
+            .replace("\"outcome\"", "\"command\"")
+    });
+    batch_of(lines)
 }
 
-pub fn batch_of(frames: Vec<ByteBuf>) -> Arc<Batch> {
+pub fn batch_of<F: AsRef<[u8]>>(frames: impl IntoIterator<Item = F>) -> Arc<Batch> {
     Arc::new(Batch {
         tenant: "default".to_owned(),
         source: "bench".to_owned(),
@@ -91,7 +87,7 @@ pub fn batch_of(frames: Vec<ByteBuf>) -> Arc<Batch> {
         // A day after the first event, so that no time is of the future.
         received: ReceiveTime(START.plus(Span::seconds(86_400)).0),
         delivery: None,
-        frames,
+        frames: frames.into_iter().collect(),
     })
 }
 

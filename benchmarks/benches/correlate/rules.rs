@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use serde_bytes::ByteBuf;
 use serde_json::{Value as Json, json};
 use weir_benchmarks::logins::{LoginStream, Shape};
 use weir_benchmarks::random::scatter;
@@ -87,15 +86,15 @@ fn batches(events: usize) -> Vec<Arc<Batch>> {
         let action = scatter(login.session ^ SEED) % SELECTIONS;
         let line = login.line();
         let line = line.strip_suffix('}').unwrap_or(&line);
-        ByteBuf::from(format!("{line},\"action\":\"action-{action:03}\"}}"))
+        format!("{line},\"action\":\"action-{action:03}\"}}")
     };
-    let frames: Vec<ByteBuf> = LoginStream::new(SEED, shape)
+    let frames: Vec<String> = LoginStream::new(SEED, shape)
         .take(events)
         .map(line)
         .collect();
     frames
         .chunks(1_000)
-        .map(|some| ours::batch_of(some.to_vec()))
+        .map(|some| ours::batch_of(some))
         .collect()
 }
 

@@ -43,8 +43,11 @@ impl Names {
     }
 }
 
-/// Room for so many fields is made at once; most events have fewer.
-const FIELDS_USUAL: usize = 32;
+/// A field of JSON takes so many bytes and seldom fewer: room is made at once for as many as a text
+/// may have, and for no fewer and no more than these.
+const FIELD_BYTES: usize = 24;
+const ROOM_MIN: usize = 12;
+const ROOM_MAX: usize = 64;
 
 /// What the frame itself says of its log source.
 #[derive(Default)]
@@ -72,6 +75,14 @@ pub(crate) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
+    /// Of an event that this text tells.
+    pub fn of(text: &str) -> Self {
+        Self {
+            fields: Vec::with_capacity((text.len() / FIELD_BYTES).clamp(ROOM_MIN, ROOM_MAX)),
+            ..Self::default()
+        }
+    }
+
     pub fn problem(&mut self, problem: Problem) {
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
@@ -108,9 +119,6 @@ impl<'a> Draft<'a> {
     }
 
     fn push(&mut self, name: Cow<'a, str>, value: Value<'a>) {
-        if self.fields.is_empty() {
-            self.fields.reserve(FIELDS_USUAL);
-        }
         if self.fields.len() < FIELDS_MAX {
             self.fields.push((name, value));
         } else {
@@ -164,9 +172,6 @@ impl<'a> Draft<'a> {
     /// to read it.
     #[inline(never)]
     fn push_text(&mut self, name: &'a str, text: &'a str) {
-        if self.fields.is_empty() {
-            self.fields.reserve(FIELDS_USUAL);
-        }
         let field = std::iter::once((name, text));
         let field = field.map(|(name, text)| (name.into(), Value::Text(text.into())));
         self.fields.extend(field);

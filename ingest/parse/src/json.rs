@@ -8,12 +8,9 @@
 use std::borrow::Cow;
 
 use weir_schema::Value;
+use weir_schema::json::{copy_run, run};
 
 use crate::{DEPTH_MAX, FIELDS_MAX};
-
-mod scan;
-
-use scan::run;
 
 /// Why reading stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,30 +297,32 @@ impl<'a> Reader<'a> {
     /// A string behind its first quote.
     #[inline(never)]
     fn escaped(&mut self) -> Read<String> {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let bytes = self.text.as_bytes();
+        let rest = bytes.get(self.at..).unwrap_or_default();
         // The next quote is the end unless it is escaped: then this is too little, and no harm.
         let end = memchr::memchr(b'"', rest).ok_or(Stop::Malformed)?;
-        let mut out = String::with_capacity(end);
+        // Copies are of eight bytes, so that one may reach so far behind the end.
+        let mut out = Vec::with_capacity(end + 8);
         loop {
-            let from = self.at;
-            let rest = self.text.as_bytes().get(from..).unwrap_or_default();
-            self.at += run(rest);
-            out.push_str(self.text.get(from..self.at).ok_or(Stop::Malformed)?);
+            self.at += copy_run(bytes.get(self.at..).unwrap_or_default(), &mut out);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(out);
+                    break;
                 }
                 Some(b'\\') => self.at += 1,
                 _ => return Err(Stop::Malformed),
             }
             // Most are those of a path.
             if self.byte(b'\\').is_ok() {
-                out.push('\\');
+                out.push(b'\\');
             } else {
-                out.push(self.escape()?);
+                let mut utf8 = [0; 4];
+                out.extend_from_slice(self.escape()?.encode_utf8(&mut utf8).as_bytes());
             }
         }
+        // Characters of the text and such as were escaped, all whole.
+        String::from_utf8(out).map_err(|_| Stop::Malformed)
     }
 
     fn escape(&mut self) -> Read<char> {

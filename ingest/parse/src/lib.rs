@@ -78,7 +78,7 @@ pub fn decode<'a>(frame: &'a [u8], context: &Context<'_>) -> Event<'a> {
 fn decode_text<'a>(text: &'a str, context: &Context<'_>) -> Event<'a> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.trim_end_matches(['\r', '\n', '\0']);
-    let mut draft = Draft::default();
+    let mut draft = Draft::of(text);
     read_text(text, context.format, context, &mut draft);
     draft.finish(context)
 }

@@ -66,11 +66,9 @@ impl MemoryJournal {
     }
 
     pub fn frames(&self) -> Vec<Vec<u8>> {
-        let batches = self.batches().into_iter();
-        batches
-            .flat_map(|b| b.frames)
-            .map(|f| f.into_vec())
-            .collect()
+        let batches = self.batches();
+        let frames = batches.iter().flat_map(|batch| &batch.frames);
+        frames.map(<[u8]>::to_vec).collect()
     }
 
     /// `b2 s1` is a batch of two frames and the seal of epoch 1; `c` is a control entry.

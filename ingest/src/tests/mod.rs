@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::Registry;
-use serde_bytes::ByteBuf;
 use weir_schema::{Batch, Format, ReceiveTime, Transport};
 
 use crate::{Clock, Deliveries, IngestMetrics, Intake, JournalWriter, SourceTable, WriterOptions};
@@ -156,6 +155,6 @@ fn batch(frames: &[&str]) -> Batch {
         logsource: None,
         received: ReceiveTime(0),
         delivery: None,
-        frames: frames.iter().map(|f| ByteBuf::from(f.as_bytes())).collect(),
+        frames: frames.iter().collect(),
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use weir_schema::Format;
 
 use super::sorter::{EVENT_BYTES_MAX, Sorter, source_name};
-use super::{Refusal, Way, elastic, take};
+use super::{Refusal, Way, elastic, lines_of, take};
 use crate::events::judge_json;
 use crate::server::State;
 
@@ -100,10 +100,8 @@ pub(super) fn cut(
         let told = format!("an index here has at most {INDEX_BYTES_MAX} bytes");
         return Err(Refusal::Malformed(told));
     }
-    let lines = body.split(|byte| *byte == b'\n');
-    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut lines = (1..)
-        .zip(lines)
+        .zip(lines_of(body))
         .filter(|(_, line)| !line.trim_ascii().is_empty());
     let mut items = Vec::new();
     let mut all_named = true;

@@ -45,6 +45,18 @@ pub(crate) const SMALL_BODIES_MAX: usize = 16;
 /// A request waits so long for a place among the bodies.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What line feeds part, without the CR before them.
+pub(crate) fn lines_of(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(body);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = memchr::memchr(b'\n', text);
+        rest = end.and_then(|end| text.get(end + 1..));
+        let line = text.get(..end.unwrap_or(text.len()))?;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    })
+}
+
 /// Every route of the collectors, by method and pattern. Tests walk it; `docs/collectors.md`
 /// describes each.
 pub const COLLECTOR_ROUTES: [(&str, &str); 22] = [

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_bytes::ByteBuf;
-use weir_schema::{Batch, Delivery, Format, ReceiveTime, Transport};
+use weir_schema::{Batch, Delivery, Format, Frames, ReceiveTime, Transport};
 
 use super::refusal::Refusal;
 
@@ -82,7 +81,7 @@ impl Sorter {
             return Err(Refusal::Failed);
         };
         *bytes += frame.len();
-        batch.frames.push(ByteBuf::from(frame));
+        batch.frames.push(&frame);
         self.events += 1;
         if batch.frames.len() == BATCH_FRAMES_MAX || *bytes >= BATCH_BYTES {
             *bytes = 0;
@@ -142,7 +141,7 @@ impl Sorter {
             logsource: None,
             received: self.sender.received,
             delivery: None,
-            frames: Vec::new(),
+            frames: Frames::new(),
         };
         self.open.push((batch, 0));
         self.places.insert(key, self.open.len() - 1);

@@ -193,6 +193,8 @@ pub(crate) async fn read(
     if length.is_some_and(|length| length > most) {
         return Err(Refusal::TooLarge(most));
     }
+    // It unpacks to no less.
+    unpack.sink().bytes.reserve(length.unwrap_or(0));
     let read = async {
         let mut body = pin!(body);
         let mut packed = 0;

@@ -122,7 +122,7 @@ fn each_line_of_events_gets_its_verdict() {
     );
     let taken = memory.taken.lock().unwrap().remove(0);
     assert_eq!(taken.len(), 1);
-    assert_eq!(taken[0].frames, [&b"{\"a\":1}"[..], b"{\"c\":2}"]);
+    assert_eq!(taken[0].frames, ["{\"a\":1}", "{\"c\":2}"].into());
     assert_eq!(
         (taken[0].source.as_str(), taken[0].format),
         ("web-1", Format::Json)

@@ -21,14 +21,10 @@ fn taken(memory: &Memory) -> Vec<(String, Format, String)> {
     let taken = std::mem::take(&mut *memory.taken.lock().unwrap());
     let batches = taken.into_iter().flatten();
     let frames = batches.flat_map(|batch| {
-        let (source, format) = (batch.source, batch.format);
-        let text = |frame: Vec<u8>| String::from_utf8_lossy(&frame).into_owned();
-        let frames = batch
-            .frames
-            .into_iter()
-            .map(move |frame| text(frame.into_vec()));
+        let text = |frame| String::from_utf8_lossy(frame).into_owned();
+        let frames = batch.frames.iter().map(text);
         frames
-            .map(move |frame| (source.clone(), format, frame))
+            .map(|frame| (batch.source.clone(), batch.format, frame))
             .collect::<Vec<_>>()
     });
     frames.collect()

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use weir_schema::Format;
 
 use super::Code;
-use crate::collect::Refusal;
 use crate::collect::sorter::{EVENT_BYTES_MAX, Sorter, source_name};
+use crate::collect::{Refusal, lines_of};
 
 /// The source of events that name none.
 const SOURCE: &str = "hec";
@@ -120,8 +120,7 @@ pub(super) fn lines(
     about: &Line,
     sorter: &mut Sorter,
 ) -> Result<Option<Fault>, Refusal> {
-    for line in body.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+    for line in lines_of(body) {
         if line.trim_ascii().is_empty() {
             continue;
         }

@@ -20,7 +20,7 @@ fn plain_of(eight: [u8; EIGHT]) -> usize {
 ///
 /// Eight at a time: most strings are too short for a vector search to pay for its beginning.
 #[inline]
-pub(super) fn run(bytes: &[u8]) -> usize {
+pub fn run(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((eight, tail)) = rest.split_first_chunk() {
         let plain = plain_of(*eight);
@@ -34,11 +34,30 @@ pub(super) fn run(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + short
 }
 
+/// As [`run`], and adds those bytes to `out`. Eight at a time too: most runs between two escapes are
+/// too short for a copy of their own.
+#[inline]
+pub fn copy_run(bytes: &[u8], out: &mut Vec<u8>) -> usize {
+    let mut rest = bytes;
+    while let Some((eight, tail)) = rest.split_first_chunk() {
+        let plain = plain_of(*eight);
+        out.extend_from_slice(eight);
+        if plain < EIGHT {
+            out.truncate(out.len() - EIGHT + plain);
+            return bytes.len() - rest.len() + plain;
+        }
+        rest = tail;
+    }
+    let short = run(rest);
+    out.extend(rest.iter().take(short));
+    bytes.len() - rest.len() + short
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::run;
+    use super::{copy_run, run};
 
     fn one_by_one(bytes: &[u8]) -> usize {
         let stops = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
@@ -60,7 +79,11 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_where_a_walk_finds_it(bytes in prop::collection::vec(0x1e..0x60u8, 0..40)) {
-            prop_assert_eq!(run(&bytes), one_by_one(&bytes));
+            let plain = one_by_one(&bytes);
+            prop_assert_eq!(run(&bytes), plain);
+            let mut out = b"before".to_vec();
+            prop_assert_eq!(copy_run(&bytes, &mut out), plain);
+            prop_assert_eq!(out, [b"before", &bytes[..plain]].concat());
         }
     }
 }
