@@ -243,36 +243,82 @@ impl BlockHeader {
     }
 }
 
-/// Packs entries, where that makes them smaller.
-pub(crate) fn pack(
-    compressor: &mut zstd::bulk::Compressor<'_>,
-    raw: &[u8],
-) -> std::io::Result<(Codec, Option<Vec<u8>>)> {
-    if raw.len() < COMPRESS_BYTES_MIN {
-        return Ok((Codec::Plain, None));
+/// Memory for a block that is kept for the next one; what a large one took is given back.
+pub(crate) const ROOM_BYTES_MAX: usize = 4 * BLOCK_RAW_BYTES_TARGET;
+
+/// Empties memory that is to be used again.
+fn give_up_large(room: &mut Vec<u8>) {
+    room.clear();
+    room.shrink_to(ROOM_BYTES_MAX);
+}
+
+/// Packs blocks, and keeps its memory for the next one.
+pub(crate) struct Packer {
+    compressor: zstd::bulk::Compressor<'static>,
+    packed: Vec<u8>,
+}
+
+impl Packer {
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            compressor: zstd::bulk::Compressor::new(ZSTD_LEVEL)?,
+            packed: Vec::new(),
+        })
     }
-    let packed = compressor.compress(raw)?;
-    Ok(if packed.len() < raw.len() {
-        (Codec::Zstd, Some(packed))
-    } else {
-        (Codec::Plain, None)
-    })
+
+    /// Packs entries, where that makes them smaller.
+    pub fn pack<'p>(&'p mut self, raw: &'p [u8]) -> std::io::Result<(Codec, &'p [u8])> {
+        if raw.len() < COMPRESS_BYTES_MIN {
+            return Ok((Codec::Plain, raw));
+        }
+        give_up_large(&mut self.packed);
+        self.packed
+            .reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        self.compressor.compress_to_buffer(raw, &mut self.packed)?;
+        Ok(if self.packed.len() < raw.len() {
+            (Codec::Zstd, &self.packed)
+        } else {
+            (Codec::Plain, raw)
+        })
+    }
+}
+
+/// Unpacks blocks, and keeps its memory for the next one.
+#[derive(Default)]
+pub(crate) struct Unpacker {
+    decompressor: Option<zstd::bulk::Decompressor<'static>>,
+    raw: Vec<u8>,
+}
+
+impl Unpacker {
+    /// What was packed; `None` where it is damaged.
+    fn raw<'p>(&'p mut self, header: &BlockHeader, payload: &'p [u8]) -> Option<&'p [u8]> {
+        let raw_bytes = header.raw_bytes as usize;
+        let raw = match header.codec {
+            Codec::Plain => payload,
+            Codec::Zstd => {
+                let decompressor = match &mut self.decompressor {
+                    Some(decompressor) => decompressor,
+                    none => none.insert(zstd::bulk::Decompressor::new().ok()?),
+                };
+                give_up_large(&mut self.raw);
+                self.raw.reserve(raw_bytes);
+                let unpacked = decompressor.decompress_to_buffer(payload, &mut self.raw);
+                unpacked.ok()?;
+                &self.raw
+            }
+        };
+        (raw.len() == raw_bytes).then_some(raw)
+    }
 }
 
 /// Reads the entries of a block; `None` where they are not what the header says.
-pub(crate) fn unpack(header: &BlockHeader, payload: &[u8]) -> Option<Vec<Entry>> {
-    let unpacked;
-    let raw_bytes = header.raw_bytes as usize;
-    let mut rest = match header.codec {
-        Codec::Plain => payload,
-        Codec::Zstd => {
-            unpacked = zstd::bulk::decompress(payload, raw_bytes).ok()?;
-            &unpacked
-        }
-    };
-    if rest.len() != raw_bytes {
-        return None;
-    }
+pub(crate) fn unpack(
+    unpacker: &mut Unpacker,
+    header: &BlockHeader,
+    payload: &[u8],
+) -> Option<Vec<Entry>> {
+    let mut rest = unpacker.raw(header, payload)?;
     let mut entries = Vec::new();
     let mut batches = 0;
     while !rest.is_empty() {
@@ -307,7 +353,8 @@ pub(crate) fn read_payload(
         chain: [0; 32],
     };
     // Encoded and decoded, so that the limits of a header hold.
-    unpack(&BlockHeader::decode(&header.encode())?, payload)
+    let header = BlockHeader::decode(&header.encode())?;
+    unpack(&mut Unpacker::default(), &header, payload)
 }
 
 /// Takes fixed-size fields off the front of a header.

@@ -3,7 +3,7 @@
 use weir_schema::Entry;
 
 use super::JournalError;
-use super::format::{BLOCK_RAW_BYTES_TARGET, BlockHeader, ENTRY_BYTES_MAX, JournalEnd, pack};
+use super::format::{BLOCK_RAW_BYTES_TARGET, BlockHeader, ENTRY_BYTES_MAX, JournalEnd, Packer};
 
 /// A block that is not written yet.
 pub(crate) struct PendingBlock {
@@ -13,10 +13,10 @@ pub(crate) struct PendingBlock {
 }
 
 impl PendingBlock {
-    /// An empty block, to be filled from where the journal stands.
-    pub fn new(end: JournalEnd) -> Self {
+    /// An empty block, to be filled from where the journal stands; `room` is memory for it.
+    pub fn new(end: JournalEnd, room: Vec<u8>) -> Self {
         Self {
-            raw: Vec::new(),
+            raw: room,
             first: end,
             after: end,
         }
@@ -24,6 +24,13 @@ impl PendingBlock {
 
     pub fn is_full(&self) -> bool {
         self.raw.len() >= BLOCK_RAW_BYTES_TARGET
+    }
+
+    /// Its memory, for another block.
+    pub fn into_room(self) -> Vec<u8> {
+        let mut room = self.raw;
+        room.clear();
+        room
     }
 
     pub fn is_empty(&self) -> bool {
@@ -62,7 +69,7 @@ impl Group {
     /// Packs blocks for the segment of this salt, as the successors of `chain`.
     pub fn encode(
         pending: &[PendingBlock],
-        compressor: &mut zstd::bulk::Compressor<'_>,
+        packer: &mut Packer,
         salt: u64,
         chain: [u8; 32],
     ) -> Result<Self, JournalError> {
@@ -72,8 +79,7 @@ impl Group {
             blocks: Vec::with_capacity(pending.len()),
         };
         for block in pending {
-            let (codec, packed) = pack(compressor, &block.raw).map_err(JournalError::Compress)?;
-            let payload = packed.as_deref().unwrap_or(&block.raw);
+            let (codec, payload) = packer.pack(&block.raw).map_err(JournalError::Compress)?;
             // None of these is over `BLOCK_RAW_BYTES_MAX`, and an entry takes at least one byte.
             let mut header = BlockHeader {
                 codec,

@@ -8,10 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use serde_bytes::ByteBuf;
 use weir_schema::{
-    Batch, BatchSeq, Control, Delivery, Entry, Epoch, EventTime, Format, ReceiveTime, TimeBounds,
-    Transport,
+    Batch, BatchSeq, Control, Delivery, Entry, Epoch, EventTime, Format, Frames, ReceiveTime,
+    TimeBounds, Transport,
 };
 
 use super::format::{BLOCK_HEADER_BYTES, BlockHeader, SEGMENT_HEADER_BYTES};
@@ -39,7 +38,7 @@ impl Random {
 fn batch(random: &mut Random, frames: usize) -> Entry {
     let mut frame = || {
         let words: Vec<_> = (0..6).map(|_| format!("{:x}", random.next())).collect();
-        ByteBuf::from(words.join(" "))
+        words.join(" ")
     };
     Entry::Batch(Batch {
         tenant: "default".into(),
@@ -477,7 +476,7 @@ fn a_log_line_that_looks_like_a_block_is_not_taken_for_one() {
     let Entry::Batch(mut hostile) = batch(&mut Random(11), 1) else {
         unreachable!("it is a batch");
     };
-    hostile.frames = vec![ByteBuf::from(forged)];
+    hostile.frames = Frames::from([forged]);
     writer.append(&Entry::Batch(hostile)).unwrap();
     writer.sync().unwrap();
     let written = fill(&mut writer, &mut Random(12), 2);
@@ -705,7 +704,7 @@ fn a_journal_of_a_later_format_is_refused_whole() {
 fn what_does_not_fit_is_refused_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, _) = Journal::open(dir.path(), options(1 << 20)).unwrap();
-    let with_frames = |frames: Vec<ByteBuf>| {
+    let with_frames = |frames: Frames| {
         let Entry::Batch(mut batch) = batch(&mut Random(20), 1) else {
             unreachable!("it is a batch");
         };
@@ -713,9 +712,9 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         Entry::Batch(batch)
     };
     let refused = [
-        with_frames(vec![]),
-        with_frames(vec![ByteBuf::new(); (1 << 16) + 1]),
-        with_frames(vec![ByteBuf::from(vec![0; ENTRY_BYTES_MAX])]),
+        with_frames(Frames::new()),
+        with_frames((0..=1 << 16).map(|_| []).collect()),
+        with_frames(Frames::from([vec![0; ENTRY_BYTES_MAX]])),
         Entry::Seal { epoch: Epoch(2) },
         Entry::Seal { epoch: Epoch(0) },
     ];
@@ -723,7 +722,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         writer.append(entry).unwrap_err();
         assert_eq!((writer.pending_bytes(), writer.unsealed_entries()), (0, 0));
     }
-    let large = with_frames(vec![ByteBuf::from(vec![0; ENTRY_BYTES_MAX - 1024])]);
+    let large = with_frames(Frames::from([vec![0; ENTRY_BYTES_MAX - 1024]]));
     writer.append(&large).unwrap();
     writer.append(&large).unwrap();
     writer.append(&large).unwrap();
@@ -778,7 +777,7 @@ fn any_batch() -> impl Strategy<Value = Entry> {
             logsource: None,
             received: ReceiveTime(received),
             delivery,
-            frames: frames.into_iter().map(ByteBuf::from).collect(),
+            frames: frames.into_iter().collect(),
         })
     })
 }

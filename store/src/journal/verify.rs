@@ -6,7 +6,7 @@ use weir_schema::{Entry, Epoch};
 
 use super::JournalError;
 use super::audit::{Audit, Visit};
-use super::format::unpack;
+use super::format::{Unpacker, unpack};
 use super::scan::{Damage, DamageKind};
 
 /// What a journal holds, and what of it does not hold.
@@ -58,6 +58,7 @@ pub fn verify(dir: &Path) -> Result<VerifyReport, JournalError> {
     };
     // The chain that the next block must follow; unknown after damage.
     let mut chain = Some([0; 32]);
+    let mut unpacker = Unpacker::default();
     let audit = Audit::run(dir, &mut |visit| match visit {
         Visit::Segment(None) | Visit::Bad => {
             chain = None;
@@ -72,7 +73,7 @@ pub fn verify(dir: &Path) -> Result<VerifyReport, JournalError> {
             let broken = chain.is_some_and(|chain| header.link(&chain, payload) != header.chain);
             chain = Some(header.chain);
             report.blocks += 1;
-            let Some(entries) = unpack(header, payload) else {
+            let Some(entries) = unpack(&mut unpacker, header, payload) else {
                 return Some(DamageKind::Entries);
             };
             entries.iter().for_each(|entry| report.count(entry));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use weir_schema::{Batch, BatchSeq, Control, Entry, Epoch};
 
 use super::JournalError;
-use super::format::{BLOCK_HEADER_BYTES, BlockHeader, unpack};
+use super::format::{BLOCK_HEADER_BYTES, BlockHeader, Unpacker, unpack};
 use super::index::{BlockPlace, Place, Shared};
 
 /// An entry as readers use it: batches are shared, and know their ordinal.
@@ -24,6 +24,7 @@ pub(crate) struct Walk {
     shared: Arc<Shared>,
     place: Place,
     file: Option<(Arc<PathBuf>, File)>,
+    unpacker: Unpacker,
 }
 
 /// The block that a walk stands at.
@@ -38,6 +39,7 @@ impl Walk {
             shared,
             place,
             file: None,
+            unpacker: Unpacker::default(),
         }
     }
 
@@ -84,7 +86,8 @@ impl Walk {
         if crc32c::crc32c(&payload) != header.payload_crc {
             return Err(damaged(&block.place));
         }
-        let entries = unpack(header, &payload).ok_or_else(|| damaged(&block.place))?;
+        let entries =
+            unpack(&mut self.unpacker, header, &payload).ok_or_else(|| damaged(&block.place))?;
         self.skip(block);
         let mut next_batch = header.first_batch;
         let read = |entry| match entry {

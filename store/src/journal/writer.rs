@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use weir_schema::{BatchSeq, Control, Entry, Epoch, Position, ReceiveTime};
 
-use super::format::{JournalEnd, SEGMENT_HEADER_BYTES, SegmentHeader, ZSTD_LEVEL};
+use super::format::{JournalEnd, Packer, ROOM_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::group::{Group, PendingBlock};
 use super::index::{Segment, Shared};
 use super::recover::{AppendTo, OpenReport, recover};
@@ -27,13 +27,18 @@ use crate::files;
 /// small against the memory of any machine; at the limit `append` refuses and sources wait.
 pub const PENDING_BYTES_MAX: usize = 64 << 20;
 
+/// Memory of written blocks that is kept for the next ones: as many as a group has when it is fast.
+const ROOMS_MAX: usize = 8;
+
 /// The one writer of a journal.
 pub struct JournalWriter {
     dir: PathBuf,
     options: JournalOptions,
     disk: Box<dyn Disk>,
     shared: Arc<Shared>,
-    compressor: zstd::bulk::Compressor<'static>,
+    packer: Packer,
+    /// Memory of blocks that were written, for those to come.
+    rooms: Vec<Vec<u8>>,
     /// Where the journal stands once all that is pending is durable; its chain is that of the
     /// durable end.
     end: JournalEnd,
@@ -95,7 +100,8 @@ impl JournalWriter {
             options,
             disk,
             shared: Arc::new(Shared::new(recovered.segments, recovered.end)),
-            compressor: zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(JournalError::Compress)?,
+            packer: Packer::new().map_err(JournalError::Compress)?,
+            rooms: Vec::new(),
             end: recovered.end,
             pending: Vec::new(),
             pending_bytes: 0,
@@ -179,7 +185,8 @@ impl JournalWriter {
             }
         };
         if self.pending.last().is_none_or(PendingBlock::is_full) {
-            self.pending.push(PendingBlock::new(self.end));
+            let room = self.rooms.pop().unwrap_or_default();
+            self.pending.push(PendingBlock::new(self.end, room));
         }
         if let Some(block) = self.pending.last_mut() {
             match block.push(entry, end) {
@@ -233,7 +240,7 @@ impl JournalWriter {
         };
         let group = Group::encode(
             &self.pending,
-            &mut self.compressor,
+            &mut self.packer,
             segment.salt,
             self.end.chain,
         )?;
@@ -318,7 +325,9 @@ impl JournalWriter {
             self.end.chain = last.chain;
         }
         self.bytes += group.bytes.len() as u64;
-        self.pending.clear();
+        let rooms = self.pending.drain(..).map(PendingBlock::into_room);
+        let rooms = rooms.filter(|room| room.capacity() <= ROOM_BYTES_MAX);
+        self.rooms.extend(rooms.take(ROOMS_MAX - self.rooms.len()));
         self.pending_bytes = 0;
         let mut index = self.shared.lock();
         let begun = index.segments.last().map(|last| last.path.as_path());
