@@ -1,7 +1,7 @@
 //! The engines that take turns, and what is asked of each in the same way.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -200,9 +200,4 @@ impl Outcome {
             "memory_peak_bytes": self.memory_peak_bytes,
         })
     }
-}
-
-/// Whether a program is there.
-pub fn is_there(program: &Path) -> bool {
-    program.is_file()
 }

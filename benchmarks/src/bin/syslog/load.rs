@@ -27,8 +27,7 @@ pub struct Lines {
     bytes: Vec<u8>,
     /// Where each line ends, behind its LF.
     ends: Vec<usize>,
-    /// Alerts that the built-in rules must raise over the first so many lines: at `counts[i]`, `i` whole
-    /// writes have been made.
+    /// Alerts that the built-in rules must raise over the first so many writes' lines.
     alerts: Vec<u64>,
 }
 
