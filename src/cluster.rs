@@ -9,10 +9,11 @@ use rand::TryRngCore;
 use rand::rngs::OsRng;
 use weir_dataflow::{ClusterOptions, Member, Pace, Secret};
 use weir_schema::said::OutboxRows;
-use weir_schema::{AlertId, AlertRecord, Change, Epoch};
+use weir_schema::{AlertId, AlertRecord, Change, Epoch, WhatIfId};
 use weir_store::journal::JournalReader;
 use weir_web::ports::{
     AlertQuery, Alerts, Cursor, Diagnostic, Explanation, Page, PortError, PutRule, RuleInfo, Rules,
+    WhatIfAsk, WhatIfInfo, WhatIfPage, WhatIfQuery, WhatIfs,
 };
 
 use crate::config::Config;
@@ -186,6 +187,32 @@ impl Rules for Elsewhere {
     }
 
     fn remove(&self, _: &str) -> Result<bool, PortError> {
+        self.say()
+    }
+
+    fn what_ifs(&self) -> Option<&dyn WhatIfs> {
+        Some(self)
+    }
+}
+
+impl WhatIfs for Elsewhere {
+    fn begin(&self, _: &WhatIfAsk) -> Result<WhatIfInfo, PutRule> {
+        Ok(self.say()?)
+    }
+
+    fn list(&self) -> Result<Vec<WhatIfInfo>, PortError> {
+        self.say()
+    }
+
+    fn get(&self, _: WhatIfId, _: WhatIfQuery) -> Result<Option<WhatIfPage>, PortError> {
+        self.say()
+    }
+
+    fn promote(&self, _: WhatIfId) -> Result<Option<WhatIfInfo>, PutRule> {
+        Ok(self.say()?)
+    }
+
+    fn end(&self, _: WhatIfId) -> Result<bool, PortError> {
         self.say()
     }
 }

@@ -175,12 +175,14 @@ pub async fn start(
         actix_rt::spawn(crate::rules::watch::watch(watch));
     }
 
-    actix_rt::spawn(crate::past::hurry(
-        Arc::clone(&status),
-        journal.clone(),
-        intake.clone(),
-        Arc::clone(&clock),
-    ));
+    if !config.cluster.is_on() {
+        actix_rt::spawn(crate::past::hurry(
+            Arc::clone(&status),
+            journal.clone(),
+            intake.clone(),
+            Arc::clone(&clock),
+        ));
+    }
     // The doors: syslog and agents, then people and tools.
     let doors = Doors {
         config,

@@ -13,8 +13,8 @@ use weir_schema::{
 };
 use world::{RULES, START, World, put};
 
-/// So many events of the past an epoch hands on, where it does so in steps: two batches.
-const STEP: u64 = 20;
+/// So many events an epoch has with those of the past, where it is read in steps: two batches or three.
+const STEP: u64 = 32;
 
 /// More than all that is sent here.
 const WHOLE: u64 = 1_000_000;

@@ -415,6 +415,95 @@ fn a_rule_given_to_process_0_judges_what_comes_and_came_in_by_process_1() {
 }
 
 #[test]
+fn a_what_if_tells_of_the_groups_of_all_processes_and_is_promoted_for_all() {
+    let site = Site::new(2, RULES);
+    let weirs = site.start();
+    let [lead, follow] = &weirs[..] else {
+        panic!("two were started")
+    };
+    // Forty users look twice, each time through another door; every other one a third time. Ten do
+    // what no rule asks for.
+    let line = |second: u32, kind: &str, user: u32| {
+        format!(
+            "{{\"timestamp\":\"2026-01-01T00:00:{second:02}Z\",\"kind\":\"{kind}\",\"user\":\"u{user}\"}}\n"
+        )
+    };
+    let all = |second: u32, kind: &str, step: usize, users: u32| -> String {
+        let users = (0..users).step_by(step);
+        users.map(|user| line(second, kind, user)).collect()
+    };
+    let post = |weir: &Weir, lines: &str| {
+        let request = Request::new("POST", "/api/v1/events?source=s1").body(lines.as_bytes());
+        assert_eq!(weir.send(request).status, 200);
+    };
+    post(lead, &all(20, "c", 1, 40));
+    post(follow, &all(21, "c", 1, 40));
+    post(follow, &all(22, "c", 2, 40));
+    post(follow, &all(23, "e", 1, 10));
+    await_all(&weirs, &[40, 70]);
+    let begin = |query: &str, rule: &str| {
+        let request = Request::new("POST", query).body(rule.as_bytes());
+        let reply = lead.send(request);
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let id = reply.json()["what_if"]["id"].as_str().map(str::to_owned);
+        id.expect("it has an id")
+    };
+    let counts = |id: &str| {
+        until("it has answered", || {
+            let told = lead.get(&format!("/api/v1/what-if/{id}?limit=1000")).json();
+            let running = told["what_if"]["state"] == "running";
+            let count = |name: &str| told["what_if"][name].as_u64().unwrap_or_default();
+            let shown = told["alerts"].as_array().map_or(0, Vec::len) as u64;
+            running.then(|| (count("gained"), count("lost"), count("changed"), shown))
+        })
+    };
+    let (_, many) = RULES.rsplit_once("---\n").expect("several");
+    let lower = begin("/api/v1/what-if", &many.replace("gte: 3", "gte: 2"));
+    let rule = "title: Other\nid: other\nlogsource: {product: shop}\ndetection: {selection: {kind: e}, \
+                condition: selection}\nlevel: high\nweir.group-by: [user]\n";
+    let other = begin("/api/v1/what-if?backfill=1h", rule);
+    // Twenty more, and twenty that begin earlier.
+    assert_eq!(counts(&lower), (20, 0, 20, 40));
+    assert_eq!(counts(&other), (10, 0, 0, 10));
+    assert_eq!(
+        (alerts(lead, "many").len(), alerts(lead, "other").len()),
+        (20, 0)
+    );
+
+    // It follows what comes by any door.
+    post(follow, &line(24, "e", 77));
+    await_all(&weirs, &[40, 71]);
+    until("it follows", || (counts(&other).0 == 11).then_some(()));
+    for id in [&lower, &other] {
+        let reply = lead.send(Request::new(
+            "POST",
+            &format!("/api/v1/what-if/{id}/promote"),
+        ));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    until("both are done", || {
+        let found = (alerts(lead, "many").len(), alerts(lead, "other").len());
+        (found == (40, 11)).then_some(())
+    });
+    for (method, path) in [
+        ("POST", "/api/v1/what-if"),
+        ("GET", "/api/v1/what-if"),
+        ("GET", &*format!("/api/v1/what-if/{lower}")),
+        ("DELETE", &*format!("/api/v1/what-if/{lower}")),
+        ("POST", &*format!("/api/v1/what-if/{lower}/promote")),
+    ] {
+        let reply = follow.send(Request::new(method, path).body(rule.as_bytes()));
+        assert_eq!(reply.status, 421, "{method} {path}: {}", reply.text());
+    }
+    stop(weirs);
+    // And a restart derives the same from the two journals.
+    let standing = site.standing();
+    let weirs = site.start();
+    stop(weirs);
+    assert_eq!(site.standing(), standing);
+}
+
+#[test]
 fn a_data_folder_is_not_taken_for_another_process_of_the_cluster() {
     let site = Site::new(2, RULES);
     stop(site.start());

@@ -20,6 +20,9 @@ fn many(least: u32) -> String {
     text.replace("gte: 4", &format!("gte: {least}"))
 }
 
+const CHAIN: &str = "title: Again\nid: again\ncorrelation: {type: event_count, rules: [many], \
+     group-by: [user], timespan: 1h, condition: {gte: 2}}\n";
+
 const LOOKS: &str = "title: Looks\nid: looks\nlevel: low\nlogsource: {product: shop}\n\
      detection: {selection: {action: look}, condition: selection}\nweir: {group-by: [user]}\n";
 
@@ -322,6 +325,12 @@ fn what_cannot_be_tried_is_refused_with_its_reason() {
         ),
         (&format!("DELETE /api/v1/what-if/{none}"), "", 404, none),
         ("PUT /api/v1/what-if", "", 405, ""),
+        (
+            "POST /api/v1/what-if",
+            CHAIN,
+            422,
+            "reads, or is read by, another one",
+        ),
     ] {
         let reply = site.ask(request, body);
         let text = reply.text();

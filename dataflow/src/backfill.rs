@@ -6,10 +6,18 @@ use std::time::Instant;
 
 use weir_schema::{BatchSeq, Epoch};
 
-/// Events of the past that an epoch hands on, and then no further batch: about as many as an epoch
-/// has of its own, so that whoever waits for an epoch waits for two. It bears on results (when an
-/// alert is raised), so that it is no setting.
-pub const PAST_EVENTS: u64 = 10_000;
+/// Events that an epoch has together with those of the past that it hands on, and then no further
+/// batch: some 10 ms of work for one core, and epochs are sealed 20 ms apart, so that the graph keeps up
+/// with them. It bears on results (when an alert is raised), so that it is no setting.
+pub const PAST_EVENTS: u64 = 4_000;
+
+/// A part of those is of the past however many events the epoch has: a full epoch of 10,000 takes a
+/// twentieth longer, and a busy server comes to the end, too.
+const PAST_SHARE: u64 = 8;
+
+/// Where more pasts wait, the first is handed on whole, so that what they hold is bounded: sixteen
+/// bytes for each batch.
+const PASTS_MAX: usize = 64;
 
 /// How far it is; wall time for people alone.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +107,7 @@ impl Backfilling {
 #[derive(Debug)]
 pub struct Queue {
     waiting: VecDeque<Past>,
-    /// Events that an epoch hands on.
+    /// Events that an epoch has with them.
     room: u64,
 }
 
@@ -134,13 +142,19 @@ impl Queue {
         }
     }
 
-    /// The next step; all that is left, where the epoch waits for that.
-    pub fn step(&mut self, all: bool) -> Step {
+    /// The next step of an epoch that has events of its own; all that is left, where it waits for
+    /// that.
+    pub fn step(&mut self, own: u64, all: bool) -> Step {
         let mut step = Step::default();
+        let room = self.room.saturating_sub(own).max(self.room / PAST_SHARE);
         let mut events = 0;
-        while let Some(past) = self.waiting.front_mut() {
+        loop {
+            let many = self.waiting.len() > PASTS_MAX;
+            let Some(past) = self.waiting.front_mut() else {
+                return step;
+            };
             while let Some((batch, held)) = past.batches.front().copied() {
-                if !all && events >= self.room {
+                if !all && !many && events >= room {
                     return step;
                 }
                 events += u64::from(held);
@@ -150,7 +164,6 @@ impl Queue {
             step.through.push(past.began);
             self.waiting.pop_front();
         }
-        step
     }
 }
 
@@ -169,7 +182,7 @@ mod tests {
         queue.add(Epoch(5), Vec::new());
         queue.add(Epoch(6), batches(&[(1, 9), (2, 1), (7, 30), (8, 1)]));
         let step = |queue: &mut Queue, all: bool| {
-            let Step { batches, through } = queue.step(all);
+            let Step { batches, through } = queue.step(0, all);
             let batches: Vec<(u64, u64)> = batches.iter().map(|(e, b)| (e.0, b.0)).collect();
             let through: Vec<u64> = through.iter().map(|epoch| epoch.0).collect();
             (batches, through)
@@ -180,5 +193,14 @@ mod tests {
         assert_eq!(step(&mut queue, false), (vec![(6, 2), (6, 7)], vec![]));
         assert_eq!(step(&mut queue, true), (vec![(6, 8)], vec![6]));
         assert_eq!(step(&mut queue, false), (vec![], vec![]));
+        // Of an epoch that is full already only a part is of the past.
+        queue.add(Epoch(9), batches(&[(0, 1), (1, 1), (2, 1), (3, 1)]));
+        assert_eq!(queue.step(8, false).batches.len(), 2);
+        assert_eq!(queue.step(100, false).batches.len(), 1);
+        for epoch in 10..=10 + PASTS_MAX as u64 {
+            queue.add(Epoch(epoch), batches(&[(0, 50), (1, 50), (2, 50)]));
+        }
+        let step = queue.step(0, false);
+        assert_eq!((step.batches.len(), step.through.len()), (1 + 3, 2));
     }
 }

@@ -129,9 +129,10 @@ impl Feeder {
             self.status.backfilling.begin(epoch, backfill.len());
         }
         self.past.add(epoch, backfill);
-        let step = self
-            .past
-            .step(self.whole || sealed.controls.contains(&Control::Finish));
+        let own = sealed.batches.iter();
+        let own = own.map(|(_, batch)| batch.frames.len() as u64).sum();
+        let all = self.whole || sealed.controls.contains(&Control::Finish);
+        let step = self.past.step(own, all);
         let in_steps = any && !step.through.contains(&epoch);
         (step, in_steps)
     }

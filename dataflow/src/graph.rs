@@ -99,7 +99,8 @@ fn at_home<'scope, D: ExchangeData>(
     }
 }
 
-/// The same for why alerts are retracted; counts stay where they were counted.
+/// The same for why alerts are retracted, and for what what-ifs say; counts stay where they were
+/// counted.
 fn reasons_at_home<'scope>(
     notes: Stream<'scope, u64, Vec<CorrelateNote>>,
     apart: bool,
@@ -107,13 +108,11 @@ fn reasons_at_home<'scope>(
     if !apart {
         return notes;
     }
-    let (reasons, counts) = notes.ok_err(|note| match note {
-        CorrelateNote::Retracted(alert, cause) => Ok((alert, cause)),
-        counts => Err(counts),
+    let (said, counts) = notes.ok_err(|note| match note {
+        said @ (CorrelateNote::Retracted(..) | CorrelateNote::WhatIf(..)) => Ok(said),
+        counts @ (CorrelateNote::Counts(_) | CorrelateNote::Size(..)) => Err(counts),
     });
-    let reasons = at_home(reasons, apart);
-    let reasons = reasons.map(|(alert, cause)| CorrelateNote::Retracted(alert, cause));
-    reasons.concat(counts)
+    at_home(said, apart).concat(counts)
 }
 
 /// Hands what comes to `take`; `probe` tells when an epoch is through.

@@ -105,7 +105,7 @@ impl Pasts {
     }
 
     fn join(&mut self, of: PlanId, take: impl FnOnce(&mut Past)) {
-        let mut pasts = self.all.values_mut().filter(|past| past.in_steps);
+        let mut pasts = self.all.values_mut();
         let of = |past: &&mut Past| past.plans.contains(&of) || past.copies.contains(&of);
         if let Some(past) = pasts.find(of) {
             take(past);

@@ -89,7 +89,7 @@ pub struct Output {
 }
 
 /// What an epoch has to say to a what-if.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Tried {
     /// Rows with +1 or -1.
     pub rows: Vec<(Arc<AlertRow>, isize)>,
@@ -97,7 +97,7 @@ pub struct Tried {
 }
 
 /// What was not taken in, per epoch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counts {
     pub facts: u64,
     /// Before the settled line: recorded, searchable, without effect.

@@ -21,7 +21,7 @@ pub struct Correlated<'scope> {
 }
 
 /// What the correlator reports besides rows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum CorrelateNote {
     Retracted(AlertId, Cause),
     Counts(Counts),
