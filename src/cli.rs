@@ -115,7 +115,7 @@ pub fn start_log(quiet: bool) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(crate::progress::behind_bar);
     if std::io::stderr().is_terminal() {
         log.init();
     } else {

@@ -1,26 +1,22 @@
 //! `weir explain`: asks the running server why an alert stands, and says it in words.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use weir_schema::agent;
 
+use crate::cli::Failure;
+use crate::http::ServerArgs;
 use crate::observe::shown;
-use crate::{http, token};
 
 /// Says why an alert stands, or why it was taken back. The server must run.
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
     /// Id of the alert, as API and streams say it.
     alert: String,
-    /// Address of the server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8514")]
-    url: String,
-    /// The server's data folder, for its token.
-    #[arg(long, value_name = "DIR", default_value = "weir-data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Print what the server said, as JSON.
     #[arg(long)]
     json: bool,
@@ -29,23 +25,19 @@ pub struct ExplainArgs {
 /// Explains.
 pub fn explain(args: &ExplainArgs) -> Result<ExitCode> {
     if args.alert.is_empty() || !args.alert.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        bail!(
+        let told = format!(
             "`{}` is no id of an alert; it has hexadecimal digits only",
             shown(&args.alert)
         );
+        return Err(Failure::Usage(told).into());
     }
-    let token = token::read(&args.data_dir.join("token"))
-        .context("the server's token is needed; name its data folder with --data-dir")?;
+    let server = args.server.server()?;
     let ask = |path: &str| -> Result<Value> {
         let path = format!("/api/v1/alerts/{}{path}", args.alert);
-        let answer = http::get(&args.url, &path, &token)?;
+        let answer = server.get(&path)?;
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         match answer.status {
             200 => Ok(body),
-            401 => Err(crate::cli::Failure::Denied(
-                "the server does not accept the token; is the data folder its own?".to_owned(),
-            )
-            .into()),
             404 => bail!("the server knows no alert {}", args.alert),
             status => bail!(
                 "the server answered {status}: {}",

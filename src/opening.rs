@@ -14,12 +14,16 @@ use weir_store::ledger::{self, Ledger};
 
 use crate::config::Config;
 use crate::detection;
+use crate::progress::Progress;
 use crate::responders::Positions;
 use crate::rule_desk::{Document, RuleDesk};
 use crate::rules::watch;
 
 /// How often the ledger is made durable. What a crash loses of it is derived again from the journal.
 const LEDGER_SYNC: Duration = Duration::from_secs(5);
+
+/// How often it is looked how far a replay is.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// A ledger is checked in a process of its own, since its engine may panic on damage.
 pub const LEDGER_CHECK_LIMIT: Duration = Duration::from_secs(60);
@@ -70,6 +74,7 @@ pub fn find_journal(dir: &Path, config: &Config, metrics: &StoreMetrics) -> Resu
     let desk = Arc::new(RuleDesk::default());
     let mut deliveries = Deliveries::new();
     let mut positions = Positions::default();
+    let (mut progress, all) = (Progress::of_server(), report.last_sealed.0);
     for entry in journal.entries() {
         match entry.context("cannot read the journal")? {
             Entry::Batch(batch) => deliveries.observe(&batch),
@@ -77,9 +82,12 @@ pub fn find_journal(dir: &Path, config: &Config, metrics: &StoreMetrics) -> Resu
                 positions.follow(&control);
                 drop(desk.follow(&control));
             }
-            Entry::Seal { .. } => {}
+            Entry::Seal { epoch } => progress.tell(epoch.0, all, || {
+                format!("reading the journal: epoch {} of {all}", epoch.0)
+            }),
         }
     }
+    drop(progress);
     Ok(Found {
         writer,
         report,
@@ -195,6 +203,29 @@ fn begin(
     writer.seal()?;
     writer.sync().context("cannot write the journal")?;
     Ok(())
+}
+
+/// Tells how far the graph is with what the journal held at the start, until it has all of it.
+pub fn tell_replay(status: &Arc<Status>, begun: Epoch) {
+    let status = Arc::clone(status);
+    actix_rt::spawn(async move {
+        let mut progress = Progress::of_server();
+        while status.epoch() < begun {
+            actix_rt::time::sleep(LOOK).await;
+            if status.failed() || status.is_stopping() {
+                return;
+            }
+            let (done, all) = (status.epoch().0, begun.0);
+            progress.tell(done, all, || {
+                format!("replaying the journal: epoch {done} of {all}")
+            });
+        }
+        drop(progress);
+        tracing::info!(
+            epoch = begun.0,
+            "ready: what was in the journal at the start is judged"
+        );
+    });
 }
 
 /// Waits until the graph has done `epoch`; false where it ended before.

@@ -1,6 +1,7 @@
 //! How far something long has come: a bar on a terminal, a line now and then in a log.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often it is told: to a person who watches, and to a log.
@@ -10,13 +11,28 @@ const LOGGED: Duration = Duration::from_secs(5);
 /// Characters of a bar.
 const WIDTH: u64 = 24;
 
+/// Whether a line on the terminal waits to be written over; there is one terminal.
+static OPEN: AtomicBool = AtomicBool::new(false);
+
 /// Tells how far it is, now and then, on standard error.
 pub struct Progress {
     quiet: bool,
     terminal: bool,
+    /// Where there is no terminal, it is told in the log.
+    log: bool,
     next: Instant,
-    /// A line on the terminal waits to be written over.
-    open: bool,
+}
+
+/// Standard error, for a line that may meet a bar.
+pub fn behind_bar() -> Stderr {
+    close();
+    std::io::stderr()
+}
+
+fn close() {
+    if OPEN.swap(false, Ordering::Relaxed) {
+        eprint!("\r\x1b[K");
+    }
 }
 
 impl Progress {
@@ -26,15 +42,24 @@ impl Progress {
         Self {
             quiet,
             terminal,
+            log: false,
             next: Instant::now() + if terminal { WATCHED } else { LOGGED },
-            open: false,
+        }
+    }
+
+    /// That of a server, which has a log: quiet where that is.
+    #[must_use]
+    pub fn of_server() -> Self {
+        Self {
+            log: true,
+            ..Self::new(!tracing::enabled!(tracing::Level::INFO))
         }
     }
 
     /// Says something once; a quiet one does not.
     pub fn say(&mut self, text: &str) {
         if !self.quiet {
-            self.close();
+            close();
             eprintln!("weir: {text}");
         }
     }
@@ -46,25 +71,22 @@ impl Progress {
         }
         if self.terminal {
             self.next = Instant::now() + WATCHED;
-            self.open = true;
+            OPEN.store(true, Ordering::Relaxed);
             eprint!("\r\x1b[K{} {}", bar(done, all), what());
-        } else {
-            self.next = Instant::now() + LOGGED;
-            eprintln!("weir: {}", what());
+            return;
+        }
+        self.next = Instant::now() + LOGGED;
+        match self.log {
+            true => tracing::info!(done, all, "{}", what()),
+            false => eprintln!("weir: {}", what()),
         }
     }
 
     /// It is over; what stood in the bar's place is told.
     pub fn end(&mut self, what: impl FnOnce() -> String) {
-        if self.open {
-            self.close();
+        if OPEN.load(Ordering::Relaxed) {
+            close();
             eprintln!("weir: {}", what());
-        }
-    }
-
-    fn close(&mut self) {
-        if std::mem::take(&mut self.open) {
-            eprint!("\r\x1b[K");
         }
     }
 }
@@ -72,7 +94,7 @@ impl Progress {
 impl Drop for Progress {
     /// What is said next, be it an error, begins on a line of its own.
     fn drop(&mut self) {
-        self.close();
+        close();
     }
 }
 

@@ -109,7 +109,10 @@ async fn deliver(args: &SendArgs, input: Vec<Lines>) -> Result<ExitCode> {
     let client = match &args.ca {
         None => AgentClient::connect_with(&args.to, identity, options).await,
         Some(ca) => {
-            let tls = AgentTls::from_ca_file(ca)?;
+            // What keeps it from being read ends as it does for every other file.
+            let readable = File::open(ca).with_context(|| format!("cannot read {}", ca.display()));
+            drop(readable?);
+            let tls = AgentTls::from_ca_file(ca).map_err(|error| told(&args.to, error))?;
             let tls = match &args.server_name {
                 Some(name) => tls.with_name(name)?,
                 None => tls,
@@ -226,6 +229,7 @@ fn told(to: &str, error: AgentError) -> anyhow::Error {
             format!("{to} does not accept the token; is it of that server?"),
         )
         .into(),
+        AgentError::Authority(_) => Failure::BadData(error.to_string()).into(),
         _ => error.into(),
     }
 }

@@ -1,33 +1,22 @@
 //! `weir sinks`: how the running server's sinks stand, what they gave up, and sending it again.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value;
 use weir_schema::AlertId;
 
 use crate::cli::Failure;
-use crate::http::{self, Answer};
+use crate::http::{Answer, ServerArgs};
 use crate::observe::shown;
-use crate::token;
 
 /// Ask about sinks, who are told of alerts, and send again what they gave up. The server must run.
 #[derive(Debug, clap::Args)]
 pub struct SinksArgs {
     #[command(subcommand)]
     verb: Verb,
-    /// Address of the server.
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8514"
-    )]
-    url: String,
-    /// The server's data folder, for its token.
-    #[arg(long, global = true, value_name = "DIR", default_value = "weir-data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Print what the server said, as JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -52,13 +41,12 @@ enum Verb {
 
 /// Runs the verb.
 pub fn sinks(args: &SinksArgs) -> Result<ExitCode> {
-    let token = token::read(&args.data_dir.join("token"))
-        .context("the server's token is needed; name its data folder with --data-dir")?;
+    let server = args.server.server()?;
     let (answer, words): (Answer, fn(&Value) -> String) = match &args.verb {
-        Verb::List => (http::get(&args.url, "/api/v1/sinks", &token)?, list),
+        Verb::List => (server.get("/api/v1/sinks")?, list),
         Verb::Dead { sink } => {
             let path = format!("/api/v1/sinks/{}/dead", named(sink)?);
-            (http::get(&args.url, &path, &token)?, dead)
+            (server.get(&path)?, dead)
         }
         Verb::Resend { sink, alert } => {
             let mut path = format!("/api/v1/sinks/{}/resend", named(sink)?);
@@ -67,23 +55,17 @@ pub fn sinks(args: &SinksArgs) -> Result<ExitCode> {
                 let alert = AlertId::parse(alert).ok_or_else(bad)?;
                 path.push_str(&format!("?alert={alert}"));
             }
-            (http::post(&args.url, &path, &token)?, resent)
+            (server.post(&path)?, resent)
         }
         Verb::Enable { sink } => {
             let path = format!("/api/v1/sinks/{}/enable", named(sink)?);
-            (http::post(&args.url, &path, &token)?, |_| {
-                "it goes on\n".to_owned()
-            })
+            (server.post(&path)?, |_| "it goes on\n".to_owned())
         }
     };
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     match answer.status {
         200 if args.json => println!("{body}"),
         200 => print!("{}", words(&body)),
-        401 => {
-            let told = "the server does not accept the token; is the data folder its own?";
-            return Err(Failure::Denied(told.to_owned()).into());
-        }
         status => bail!(
             "the server answered {status}: {}",
             shown(body["detail"].as_str().unwrap_or_default())

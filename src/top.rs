@@ -5,16 +5,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cli::Failure;
+use crate::http::{Server, ServerArgs};
 use crate::observe::shown;
 use crate::scrape::{Sample, Scrape};
-use crate::{http, token};
 
 /// Rows of a table; what is left out is counted.
 const ROWS: usize = 15;
@@ -28,24 +26,19 @@ pub struct TopArgs {
     /// Seconds between two looks.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
     interval: u64,
-    /// Address of the server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8514")]
-    url: String,
-    /// The server's data folder, for its token.
-    #[arg(long, value_name = "DIR", default_value = "weir-data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 /// Shows them, until it is ended.
 pub fn top(args: &TopArgs) -> Result<ExitCode> {
-    let token = token::read(&args.data_dir.join("token"))
-        .context("the server's token is needed; name its data folder with --data-dir")?;
+    let server = args.server.server()?;
     let once = args.once || !std::io::stdout().is_terminal();
     let interval = Duration::from_secs(args.interval);
-    let mut before = look(args, &token)?;
+    let mut before = look(&server)?;
     loop {
         std::thread::sleep(interval);
-        let now = look(args, &token)?;
+        let now = look(&server)?;
         let page = Page {
             before: &before.1,
             now: &now.1,
@@ -68,17 +61,13 @@ pub fn top(args: &TopArgs) -> Result<ExitCode> {
     }
 }
 
-fn look(args: &TopArgs, token: &str) -> Result<(Instant, Scrape)> {
-    let answer = http::get(&args.url, "/metrics", token)?;
+fn look(server: &Server) -> Result<(Instant, Scrape)> {
+    let answer = server.get("/metrics")?;
     match answer.status {
         200 => Ok((
             Instant::now(),
             Scrape::parse(&String::from_utf8_lossy(&answer.body)),
         )),
-        401 => {
-            let told = "the server does not accept the token; is the data folder its own?";
-            Err(Failure::Denied(told.to_owned()).into())
-        }
         status => bail!("the server answered {status}"),
     }
 }

@@ -163,6 +163,7 @@ pub async fn start(
     };
     let responders = responders::start(config, opened.positions, &links)?;
     opening::keep_durable(&ledger, &store_metrics);
+    opening::tell_replay(&status, opened.begun);
     let watch = Watch {
         intake: intake.clone(),
         desk: Arc::clone(&opened.desk),

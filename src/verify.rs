@@ -50,7 +50,7 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
         ),
         Err(error) => return Err(error.into()),
     };
-    let report = journal::verify(&folder)?;
+    let report = check_journal(&folder)?;
     say_journal(&report);
     // Of a cluster, the ledger follows from the journals of all processes.
     let place = crate::cluster::known_place(&args.data_dir)?;
@@ -80,6 +80,26 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
         return Ok(ExitCode::from(65));
     }
     Ok(code)
+}
+
+/// Checks the journal, and tells how far that is.
+fn check_journal(folder: &Path) -> Result<VerifyReport> {
+    let mut all = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let data = entry?.metadata()?;
+        all += if data.is_file() { data.len() } else { 0 };
+    }
+    let mut progress = Progress::new(false);
+    let report = journal::verify_with(folder, &mut |checked| {
+        progress.tell(checked, all, || {
+            format!(
+                "checking the journal: {} of {} MiB",
+                checked >> 20,
+                all >> 20
+            )
+        });
+    });
+    Ok(report?)
 }
 
 fn say_journal(report: &VerifyReport) {

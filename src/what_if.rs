@@ -10,10 +10,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::cli::Failure;
-use crate::http::{self, Answer};
+use crate::http::{Answer, Server, ServerArgs, encoded};
 use crate::observe::shown;
 use crate::replay::what_if::{OfflineArgs, offline};
-use crate::token;
 
 /// How often the server is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -62,12 +61,8 @@ pub struct WhatIfArgs {
     /// End the what-if once it has told its difference.
     #[arg(long)]
     once: bool,
-    /// Address of the server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8514")]
-    url: String,
-    /// The server's data folder, for its token.
-    #[arg(long, value_name = "DIR", default_value = "weir-data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -86,12 +81,7 @@ pub fn what_if(args: &WhatIfArgs, quiet: bool) -> Result<ExitCode> {
         println!("{}", told(&found, args.json));
         return Ok(ExitCode::SUCCESS);
     }
-    let token = token::read(&args.data_dir.join("token"))
-        .context("the server's token is needed; name its data folder with --data-dir")?;
-    let server = Server {
-        url: &args.url,
-        token,
-    };
+    let server = Running(args.server.server()?);
     if args.list {
         let all = server.ask("GET", "", &[])?;
         println!(
@@ -130,7 +120,7 @@ pub fn what_if(args: &WhatIfArgs, quiet: bool) -> Result<ExitCode> {
 }
 
 /// Begins a what-if; returns its id.
-fn begin(args: &WhatIfArgs, server: &Server<'_>) -> Result<String> {
+fn begin(args: &WhatIfArgs, server: &Running) -> Result<String> {
     if args.files.is_empty() && args.remove.is_empty() {
         let told = "name rules to try, or one to remove with --remove";
         return Err(Failure::Usage(told.to_owned()).into());
@@ -162,16 +152,13 @@ pub fn texts(files: &[PathBuf]) -> Result<String> {
     Ok(texts.join("\n---\n"))
 }
 
-/// A running server, to ask.
-pub struct Server<'s> {
-    pub url: &'s str,
-    pub token: String,
-}
+/// A running server, to ask of what-ifs.
+struct Running(Server);
 
-impl Server<'_> {
+impl Running {
     fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<Value> {
         let path = format!("/api/v1/what-if{path}");
-        answered(http::ask(method, self.url, &path, &self.token, body)?)
+        answered(self.0.ask(method, &path, body)?)
     }
 
     /// A what-if with its whole difference, once it runs.
@@ -211,10 +198,6 @@ pub fn answered(answer: Answer) -> Result<Value> {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     match answer.status {
         200..=299 => Ok(body),
-        401 => Err(Failure::Denied(
-            "the server does not accept the token; is the data folder its own?".to_owned(),
-        )
-        .into()),
         status => {
             let mut lines = vec![shown(text(&body["detail"]))];
             for said in body["diagnostics"].as_array().into_iter().flatten() {
@@ -258,19 +241,6 @@ fn path(id: &str) -> Result<String> {
         shown(id)
     );
     Err(Failure::Usage(told).into())
-}
-
-/// Text as a part of a query.
-pub fn encoded(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 fn text(value: &Value) -> &str {

@@ -1,4 +1,4 @@
-//! What is deployed beside the binary: Prometheus rules, dashboard, unit, container, and exit codes.
+//! What is deployed beside the binary: Prometheus rules, dashboard, unit and container.
 
 mod support;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use support::balance::samples;
 use support::http::Request;
 use support::outside::find;
-use support::{Weir, config, skipped, until};
+use support::{Weir, config, skipped};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -190,61 +190,6 @@ fn every_alert_has_a_test_and_a_page_that_says_what_to_do() {
             "{alert} has no test: {tests:?}"
         );
     }
-}
-
-#[test]
-fn each_exit_code_of_the_table_is_brought_about() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let write = |name: &str, text: &str| {
-        std::fs::write(folder.path().join(name), text).expect("it can be written");
-        path(name)
-    };
-    let bad_rule = write("bad.yml", "title: A\n");
-    let story = "# A story\n\n    nonsense\n";
-    let (bad_story, bad_config) = (
-        write("story.md", story),
-        write("bad.toml", "[graph]\nx = 1\n"),
-    );
-    let server = Weir::start(&folder.path().join("data"), &config(""));
-    let ready = || (server.get("/readyz").status == 200).then_some(());
-    until("readiness", ready);
-    let url = format!("http://{}", server.http);
-    let open = write("token", &"0".repeat(64));
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&open, mode).expect("it is ours");
-    let nobody = "http://127.0.0.1:1";
-    let id = "00000000000000000000000000000000";
-    let data = path("data");
-    let cases: &[(i32, &[&str])] = &[
-        (0, &["health", "--url", &url, "--ready"]),
-        (0, &["init"]),
-        (1, &["explain", id, "--url", &url, "--data-dir", &data]),
-        (2, &["--no-such-flag"]),
-        (2, &["init", &bad_rule]),
-        (65, &["check", "--rules", &bad_rule]),
-        (65, &["check", &bad_story]),
-        (69, &["health", "--url", nobody]),
-        (74, &["replay", &path("nowhere")]),
-        (77, &["explain", id, "--url", &url, "--data-dir", &path("")]),
-        (78, &["--config", &bad_config]),
-        (78, &["check", "--config", &bad_config]),
-    ];
-    let mut brought = BTreeSet::new();
-    for (code, args) in cases {
-        let out = weir(args);
-        assert_eq!(out.status.code(), Some(*code), "{args:?}: {out:?}");
-        brought.insert(*code);
-    }
-    server.stop();
-    let page = read("docs/exit-codes.md");
-    let told = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
-    let told: BTreeSet<i32> = told.filter_map(|code| code.parse().ok()).collect();
-    // 75 takes several processes: `tests/cluster.rs`.
-    brought.insert(75);
-    assert_eq!(told, brought);
 }
 
 #[test]

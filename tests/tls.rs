@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use support::outside::find;
 use support::pki::{Authority, Pair};
-use support::{LIMIT, Weir, config_with_streams, skipped, until};
+use support::{LIMIT, Weir, config, config_with_streams, skipped, until};
 use weir_schema::Transport;
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
@@ -349,4 +349,75 @@ fn agents_and_https_speak_within_tls_and_the_token_still_counts() {
     );
     weir.kill();
     assert_eq!(support::frames(&data, Transport::Agent).len(), 2);
+}
+
+#[test]
+fn every_verb_that_asks_a_server_speaks_https_with_whom_it_believes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let [authority, other] = ["authority", "other"].map(|name| Authority::new(folder.path(), name));
+    let tls = authority.issue("localhost").keys() + "http = true\n";
+    let weir = Weir::start(&data, &config_with_streams(0, &tls, ""));
+    let plain = Weir::start(&folder.path().join("plain"), &config(""));
+    let ask = |args: &str, url: &str, ca: Option<&Path>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.args(args.split(' ')).env("WEIR_URL", url);
+        command.env("WEIR__DATA_DIR", &data).env_remove("WEIR_CA");
+        if let Some(ca) = ca {
+            command.env("WEIR_CA", ca);
+        }
+        let out = command.output().expect("it can be started");
+        let said = [out.stdout, out.stderr].concat();
+        (
+            out.status.code(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let url = format!("https://localhost:{}", weir.http.port());
+    let believed = Some(authority.file.as_path());
+    for (args, code, said) in [
+        ("health", 0, "ok"),
+        ("top --once --interval 1", 0, "STAGE"),
+        ("tap --seconds 1", 0, "\"end\""),
+        (
+            "explain 00000000000000000000000000000000",
+            1,
+            "knows no alert",
+        ),
+        ("rules disable nosuch", 1, "no rule has the id"),
+        ("sinks list", 0, "no sink is configured"),
+        ("what-if --list", 0, "GAINED"),
+    ] {
+        let (ended, told) = ask(args, &url, believed);
+        assert_eq!(ended, Some(code), "{args}: {told}");
+        assert!(told.contains(said), "{args}: {told}");
+    }
+    let at = |scheme: &str, host: &str, of: &Weir| format!("{scheme}://{host}:{}", of.http.port());
+    for (url, ca, said) in [
+        (
+            url.clone(),
+            Some(other.file.as_path()),
+            "of an authority that is not known here",
+        ),
+        (url.clone(), None, "of an authority that is not known here"),
+        (
+            at("https", "127.0.0.1", &weir),
+            believed,
+            "not valid for name",
+        ),
+        (
+            at("https", "localhost", &plain),
+            believed,
+            "does not speak TLS",
+        ),
+        (at("http", "localhost", &weir), believed, "write `https://`"),
+    ] {
+        for verb in ["health", "tap --seconds 1"] {
+            let (ended, told) = ask(verb, &url, ca);
+            assert_eq!(ended, Some(69), "{url}: {told}");
+            assert!(told.contains(said), "{url}: {told}");
+        }
+    }
+    weir.kill();
+    plain.kill();
 }

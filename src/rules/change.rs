@@ -5,30 +5,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
+use crate::http::{Server, ServerArgs, encoded};
 use crate::observe::shown;
 use crate::rules::answer;
-use crate::what_if::{answered, encoded, progress, texts};
-use crate::{http, token};
+use crate::what_if::{answered, progress, texts};
 
 /// How often the server is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// A backfill begins with the next epoch, and one is sealed every second at the latest.
 const BEGINS_WITHIN: u32 = 10;
-
-/// Where a running server is.
-#[derive(Debug, clap::Args)]
-pub struct ServerArgs {
-    /// Address of the server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8514")]
-    url: String,
-    /// The server's data folder, for its token.
-    #[arg(long, value_name = "DIR", default_value = "weir-data")]
-    data_dir: PathBuf,
-}
 
 /// Adds rules to a running server, or replaces those of the same ids: all of them, or none.
 #[derive(Debug, clap::Args)]
@@ -52,13 +41,8 @@ pub struct OneArgs {
     server: ServerArgs,
 }
 
-impl ServerArgs {
-    fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<Value> {
-        let token = token::read(&self.data_dir.join("token"))
-            .context("the server's token is needed; name its data folder with --data-dir")?;
-        let path = format!("/api/v1/rules{path}");
-        answered(http::ask(method, &self.url, &path, &token, body)?)
-    }
+fn ask(server: &Server, method: &str, path: &str, body: &[u8]) -> Result<Value> {
+    answered(server.ask(method, &format!("/api/v1/rules{path}"), body)?)
 }
 
 /// Puts rules in place, and tells how far the past is read again for them.
@@ -69,7 +53,8 @@ pub fn add(args: &AddArgs) -> Result<ExitCode> {
         .map(|span| format!("&backfill={}", encoded(span)))
         .collect();
     let path = format!("?origin=weir%20rules%20add{backfill}");
-    let done = args.server.ask("PUT", &path, text.as_bytes())?;
+    let server = args.server.server()?;
+    let done = ask(&server, "PUT", &path, text.as_bytes())?;
     for rule in done["rules"].as_array().into_iter().flatten() {
         let word = |key: &str| shown(rule[key].as_str().unwrap_or_default());
         answer(&format!(
@@ -80,18 +65,18 @@ pub fn add(args: &AddArgs) -> Result<ExitCode> {
         ))?;
     }
     if args.backfill.is_some() {
-        follow(&args.server)?;
+        follow(&server)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Waits until the past has been read again, and says how much it was.
-fn follow(server: &ServerArgs) -> Result<()> {
+fn follow(server: &Server) -> Result<()> {
     let terminal = std::io::stderr().is_terminal();
     let mut last = Value::Null;
     let mut looks = 0;
     loop {
-        let now = server.ask("GET", "", &[])?["backfill"].take();
+        let now = ask(server, "GET", "", &[])?["backfill"].take();
         if now.is_null() && (!last.is_null() || looks >= BEGINS_WITHIN) {
             break;
         }
@@ -128,7 +113,7 @@ pub fn enable(args: &OneArgs) -> Result<ExitCode> {
 
 fn one(args: &OneArgs, method: &str, path: &str, done: &str) -> Result<ExitCode> {
     let path = format!("/{}{path}", encoded(&args.rule));
-    args.server.ask(method, &path, &[])?;
+    ask(&args.server.server()?, method, &path, &[])?;
     answer(&format!("{}: {done}", shown(&args.rule)))?;
     Ok(ExitCode::SUCCESS)
 }

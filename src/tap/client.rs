@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use anyhow::{Context, Result, bail};
 
 use crate::cli::Failure;
-use crate::http;
+use crate::http::Server;
 use crate::observe::shown;
 
 /// Longest head of an answer, and longest line of a chunk's length.
@@ -15,8 +15,8 @@ const HEAD_BYTES_MAX: u64 = 16 << 10;
 const CHUNK_BYTES_MAX: u64 = 64 << 20;
 
 /// Asks for `path`, and prints what comes until the server ends it.
-pub fn follow(url: &str, path: &str, token: &str) -> Result<()> {
-    let (stream, status) = http::open(url, path, token)?;
+pub fn follow(server: &Server, path: &str) -> Result<()> {
+    let (stream, status) = server.open(path)?;
     let mut stream = BufReader::new(stream);
     let chunked = read_head(&mut stream)?;
     if status != 200 {
@@ -24,9 +24,6 @@ pub fn follow(url: &str, path: &str, token: &str) -> Result<()> {
         // What it says is for people; a part of it does.
         let _ = stream.take(HEAD_BYTES_MAX).read_to_string(&mut body);
         return Err(match status {
-            401 => Failure::Denied(
-                "the server does not accept the token; is the data folder its own?".to_owned(),
-            ),
             503 => Failure::Unreachable(shown(&body)),
             400 => Failure::Usage(shown(&body)),
             status => bail!("the server answered {status}: {}", shown(&body)),
@@ -34,7 +31,7 @@ pub fn follow(url: &str, path: &str, token: &str) -> Result<()> {
         .into());
     }
     if !chunked {
-        bail!("{url} answered what is not HTTP as Weir speaks it");
+        bail!("the server answered what is not HTTP as Weir speaks it");
     }
     while let Some(chunk) = read_chunk(&mut stream).context("the stream broke")? {
         say(&String::from_utf8_lossy(&chunk))?;
@@ -91,16 +88,6 @@ pub fn say(text: &str) -> Result<()> {
     out.flush().context("cannot write to standard output")
 }
 
-/// A value as it stands in a query.
-pub fn escaped(value: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    let bytes = value.bytes().map(|byte| match plain(byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    });
-    bytes.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,10 +119,5 @@ mod tests {
         ] {
             assert_eq!(read(bad), None, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn what_means_something_in_a_query_is_escaped() {
-        assert_eq!(escaped("a b&c=ü%"), "a%20b%26c%3D%C3%BC%25");
     }
 }

@@ -9,16 +9,18 @@ pub mod rows;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use weir_ingest::{Clock, SystemClock};
 use weir_schema::{Batch, BatchSeq, EventTime, Format, Frames, TimeBounds, Transport};
 use weir_web::ports::{TapQuery, TapStage};
 
 use crate::cli::Failure;
 use crate::config::DetectionConfig;
+use crate::http::{ServerArgs, encoded};
 use crate::replay::input::Lines;
+use crate::rule_desk::Document;
 use crate::rules::{files, load};
-use crate::{builtin, detection, token};
+use crate::{builtin, detection};
 use rows::Rows;
 
 /// Frames of a batch of a file.
@@ -54,12 +56,8 @@ pub struct TapArgs {
     /// Of a server: end after so many seconds.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
-    /// Address of the server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8514")]
-    url: String,
-    /// The server's data folder, for its token.
-    #[arg(long, value_name = "DIR", default_value = "weir-data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Of files: rules, a file or a folder; may be repeated [default: the built-in rules].
     #[arg(long, value_name = "PATH")]
     rules: Vec<PathBuf>,
@@ -81,9 +79,7 @@ fn field(text: &str) -> Result<(String, String), String> {
 /// Taps.
 pub fn tap(args: &TapArgs) -> Result<ExitCode> {
     if args.files.is_empty() {
-        let token = token::read(&args.data_dir.join("token"))
-            .context("the server's token is needed; name its data folder with --data-dir")?;
-        client::follow(&args.url, &path(args), &token)?;
+        client::follow(&args.server.server()?, &path(args))?;
     } else {
         of_files(args)?;
     }
@@ -109,7 +105,7 @@ fn path(args: &TapArgs) -> String {
     let mut path = format!("/api/v1/tap?stage={stage}&limit={limit}&seconds={seconds}");
     for (name, value) in filters {
         if let Some(value) = value {
-            path.push_str(&format!("&{name}={}", client::escaped(value)));
+            path.push_str(&format!("&{name}={}", encoded(value)));
         }
     }
     path
@@ -124,12 +120,12 @@ fn of_files(args: &TapArgs) -> Result<()> {
     let mut book = detection::book(&DetectionConfig::default())?;
     let documents = match args.rules.is_empty() {
         true => builtin::rules(),
-        false => files::read_all(&args.rules).documents,
+        false => given(&args.rules)?,
     };
     let (wanted, _) = load::firsts(&documents, |_| None);
-    for said in load::load(&mut book, wanted, EventTime::MIN).diagnostics {
-        eprintln!("{}", load::line(&said));
-    }
+    let said = load::load(&mut book, wanted, EventTime::MIN).diagnostics;
+    said.iter()
+        .for_each(|said| eprintln!("{}", load::line(said)));
     let mut rows = Rows::new(TapQuery {
         stage: args.stage,
         tenant: args.tenant.clone(),
@@ -165,7 +161,21 @@ fn of_files(args: &TapArgs) -> Result<()> {
             client::say(&out)?;
         }
     }
-    client::say(&rows.end())
+    client::say(&rows.end())?;
+    // The others were tapped; as of a replay, the end tells that these were not.
+    match said.iter().filter(|said| said.refused).count() {
+        0 => Ok(()),
+        refused => Err(Failure::BadData(format!("{refused} rules cannot be used")).into()),
+    }
+}
+
+/// Rules of files, all of which can be read.
+fn given(paths: &[PathBuf]) -> Result<Vec<Document>> {
+    let found = files::read_all(paths);
+    match found.troubles.first() {
+        Some(trouble) => Err(Failure::Io(trouble.to_string()).into()),
+        None => Ok(found.documents),
+    }
 }
 
 fn batch_of(source: &str) -> Batch {

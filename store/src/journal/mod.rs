@@ -36,7 +36,7 @@ pub use format::{BLOCK_RAW_BYTES_MAX, ENTRY_BYTES_MAX};
 pub use reader::{EpochCursor, JournalReader};
 pub use recover::OpenReport;
 pub use scan::{Damage, DamageKind};
-pub use verify::{VerifyReport, verify};
+pub use verify::{VerifyReport, verify, verify_with};
 pub use writer::{JournalWriter, PENDING_BYTES_MAX};
 
 use std::path::Path;

@@ -42,6 +42,12 @@ impl VerifyReport {
 
 /// Reads and checks the whole journal in `dir`.
 pub fn verify(dir: &Path) -> Result<VerifyReport, JournalError> {
+    verify_with(dir, &mut |_| ())
+}
+
+/// The same, telling after each block how many bytes of blocks were checked.
+pub fn verify_with(dir: &Path, told: &mut dyn FnMut(u64)) -> Result<VerifyReport, JournalError> {
+    let mut checked = 0;
     let mut report = VerifyReport {
         segments: 0,
         bytes: 0,
@@ -73,6 +79,8 @@ pub fn verify(dir: &Path) -> Result<VerifyReport, JournalError> {
             let broken = chain.is_some_and(|chain| header.link(&chain, payload) != header.chain);
             chain = Some(header.chain);
             report.blocks += 1;
+            checked += payload.len() as u64;
+            told(checked);
             let Some(entries) = unpack(&mut unpacker, header, payload) else {
                 return Some(DamageKind::Entries);
             };

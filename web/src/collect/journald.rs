@@ -25,8 +25,12 @@ const SOURCE: &str = "journald";
 /// Uploads at once: each is a connection for as long as its sender likes.
 pub(crate) const UPLOADS_MAX: usize = 64;
 
-/// Bytes unpacked from one piece at most.
-const PIECE_BYTES_MAX: usize = 8 << 20;
+/// A piece of the body is unpacked in parts, so that what comes of one and waits to be read is
+/// little: gzip makes 1,032 times as much of a part at most.
+const PART_BYTES: usize = 1 << 10;
+
+/// Bytes unpacked from one part at most.
+const UNPACKED_BYTES_MAX: usize = 2 << 20;
 
 /// Entries are journaled once there are so many, or so many bytes of them ...
 const FLUSH_EVENTS: usize = 1_000;
@@ -70,7 +74,7 @@ async fn take(request: &HttpRequest, body: web::Payload, state: &State) -> Resul
         return Err(Refusal::MediaType(wanted));
     }
     let mut upload = Upload {
-        unpack: Unpack::of(request, PIECE_BYTES_MAX)?,
+        unpack: Unpack::of(request, UNPACKED_BYTES_MAX)?,
         // A key would name the whole body; each entry has a cursor of its own.
         sender: Sender {
             key: None,
@@ -117,18 +121,23 @@ impl Upload<'_> {
                 }
                 Err(_) => return Err(Refusal::Slow),
             };
-            self.unpack.push(&piece)?;
-            self.export.push(&self.unpack.take());
-            while let Some(entry) = self.export.next_entry().map_err(malformed)? {
-                self.keep(entry).await?;
+            for part in piece.chunks(PART_BYTES) {
+                self.unpack.push(part)?;
+                self.keep_whole().await?;
             }
         }
         self.unpack.finish()?;
-        self.export.push(&self.unpack.take());
-        while let Some(entry) = self.export.next_entry().map_err(malformed)? {
+        self.keep_whole().await?;
+        if let Some(entry) = self.export.finish().map_err(malformed)? {
             self.keep(entry).await?;
         }
-        if let Some(entry) = self.export.finish().map_err(malformed)? {
+        Ok(())
+    }
+
+    /// Keeps the entries that are whole by now.
+    async fn keep_whole(&mut self) -> Result<(), Refusal> {
+        self.export.push(&self.unpack.take());
+        while let Some(entry) = self.export.next_entry().map_err(malformed)? {
             self.keep(entry).await?;
         }
         Ok(())
