@@ -111,7 +111,8 @@ impl Syslog {
             return Ok(Box::new(stream));
         };
         let mut stream = tls.over(stream).await?;
-        match tokio::time::timeout(TLS_REST, has_ended(&mut stream)).await {
+        let rest = TLS_REST.min(self.timeout / 2);
+        match tokio::time::timeout(rest, has_ended(&mut stream)).await {
             Ok(said) => Err(Fault::new(Reason::Tls, said)),
             Err(_) => Ok(Box::new(stream)),
         }

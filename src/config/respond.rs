@@ -283,36 +283,9 @@ impl SinkConfig {
 
     /// What the sink is to do, with what its files hold.
     pub fn options(&self) -> Result<SinkOptions, String> {
-        let secret = match (&self.secret, &self.secret_file) {
-            (Some(hidden), _) => Some(hidden.0.clone()),
-            (None, Some(file)) => Some(read_secret(file)?),
-            (None, None) => None,
-        };
-        let no_secret = || "secret: must be `whsec_` and base64 of 24 to 64 bytes".to_owned();
-        let secret = secret
-            .map(|text| Secret::parse(&text).ok_or_else(no_secret))
-            .transpose()?;
-        let url = self.url.clone();
-        let target = match self.kind {
-            SinkKind::Webhook => Target::Webhook {
-                url,
-                secret,
-                format: match self.format {
-                    SinkFormat::Json => Format::Json,
-                    SinkFormat::Ocsf => Format::Ocsf,
-                    SinkFormat::Flatbuffers => Format::Flatbuffers,
-                },
-            },
-            SinkKind::Alertmanager => Target::Alertmanager {
-                url,
-                resend: self.resend.0,
-                hold: self.hold.0,
-            },
-            SinkKind::Cef => Target::Cef { url },
-        };
         Ok(SinkOptions {
             name: self.name.clone(),
-            target,
+            target: self.target()?,
             reaching: Reaching {
                 reach: if self.allow_private {
                     Reach::Private
@@ -346,6 +319,36 @@ impl SinkConfig {
 }
 
 impl SinkConfig {
+    fn target(&self) -> Result<Target, String> {
+        let secret = match (&self.secret, &self.secret_file) {
+            (Some(hidden), _) => Some(hidden.0.clone()),
+            (None, Some(file)) => Some(read_secret(file)?),
+            (None, None) => None,
+        };
+        let no_secret = || "secret: must be `whsec_` and base64 of 24 to 64 bytes".to_owned();
+        let secret = secret
+            .map(|text| Secret::parse(&text).ok_or_else(no_secret))
+            .transpose()?;
+        let url = self.url.clone();
+        Ok(match self.kind {
+            SinkKind::Webhook => Target::Webhook {
+                url,
+                secret,
+                format: match self.format {
+                    SinkFormat::Json => Format::Json,
+                    SinkFormat::Ocsf => Format::Ocsf,
+                    SinkFormat::Flatbuffers => Format::Flatbuffers,
+                },
+            },
+            SinkKind::Alertmanager => Target::Alertmanager {
+                url,
+                resend: self.resend.0,
+                hold: self.hold.0,
+            },
+            SinkKind::Cef => Target::Cef { url },
+        })
+    }
+
     fn identity(&self) -> Option<Identity> {
         Some(Identity {
             certificate: self.certificate.clone()?,
