@@ -67,6 +67,7 @@ pub fn find_journal(dir: &Path, config: &Config, metrics: &StoreMetrics) -> Resu
         segment_bytes: config.journal.segment_mib << 20,
         fsync: config.journal.fsync,
         metrics: Some(metrics.clone()),
+        ..JournalOptions::default()
     };
     let (writer, report) = Journal::open(&dir.join("journal"), options)?;
     tell(&report);

@@ -26,7 +26,7 @@ pub fn holds(bytes: &[u8]) {
 /// What is written.
 pub fn entries() -> Vec<Entry> {
     let batch = |number: i64, frames: &[&[u8]]| {
-        Entry::Batch(Batch {
+        Entry::from(Batch {
             tenant: "default".to_owned(),
             source: "web".to_owned(),
             transport: Transport::Tcp,
@@ -68,6 +68,8 @@ fn options() -> JournalOptions {
     JournalOptions {
         segment_bytes: 1200,
         fsync: false,
+        // What is read is what is on the disk.
+        recent_bytes: 0,
         metrics: None,
     }
 }
@@ -134,7 +136,7 @@ fn what_is_read(writer: &weir_store::JournalWriter) {
         assert!(last < Some(seq), "{seq:?} after {last:?}");
         last = Some(seq);
         let place = seq.0 as usize % written.len();
-        assert_eq!(written[place], Entry::Batch(batch.as_ref().clone()));
+        assert_eq!(written[place], Entry::Batch(batch));
     }
     for seq in 0..8 {
         let _ = reader.batch(BatchSeq(seq));

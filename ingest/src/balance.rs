@@ -236,7 +236,7 @@ pub(crate) const fn reason(error: &SubmitError) -> Dropped {
 /// The batches among entries.
 pub(crate) fn batches(entries: &[Entry]) -> impl Iterator<Item = &Batch> {
     entries.iter().filter_map(|entry| match entry {
-        Entry::Batch(batch) => Some(batch),
+        Entry::Batch(batch) => Some(&**batch),
         Entry::Control(_) | Entry::Seal { .. } => None,
     })
 }

@@ -5,11 +5,12 @@
 //! before, or until enough events wait; so a busy journal pays few syncs and few epochs, and a
 //! quiet one no delay.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
-use weir_schema::{Batch, Delivery, Entry, Epoch};
+use weir_schema::{Delivery, Entry, Epoch};
 
 use crate::balance::{self, Owed};
 use crate::deliveries::{Admission, Deliveries};
@@ -272,7 +273,7 @@ impl<P: JournalPort> GroupCommit<P> {
                 continue;
             };
             protocol = batch.delivery.as_ref().map(protocol_of).or(protocol);
-            match self.deliveries.admit(batch) {
+            match self.deliveries.admit(Arc::unwrap_or_clone(batch)) {
                 Ok(Admission {
                     batches,
                     duplicates,
@@ -285,7 +286,7 @@ impl<P: JournalPort> GroupCommit<P> {
                     accepted.duplicates += duplicates;
                     accepted.conflicts += conflicts;
                     accepted.next_sequence = next_sequence.or(accepted.next_sequence);
-                    entries.extend(batches.into_iter().map(Entry::Batch));
+                    entries.extend(batches.into_iter().map(Entry::from));
                 }
                 Err(error) => {
                     self.deliveries.rollback(before);
@@ -384,7 +385,7 @@ fn events(entries: &[Entry]) -> usize {
 
 fn entry_events(entry: &Entry) -> usize {
     match entry {
-        Entry::Batch(Batch { frames, .. }) => frames.len(),
+        Entry::Batch(batch) => batch.frames.len(),
         Entry::Control(_) | Entry::Seal { .. } => 0,
     }
 }

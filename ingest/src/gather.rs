@@ -115,7 +115,7 @@ impl Gather {
         }
         let batches = std::mem::take(&mut self.gathered);
         (self.bytes, self.frames) = (0, 0);
-        let entries = batches.into_iter().map(Entry::Batch).collect();
+        let entries = batches.into_iter().map(Entry::from).collect();
         let intake = self.intake.clone();
         let metrics = self.metrics.clone();
         let delivering = deliver_until_taken(intake, entries, metrics, stopping.clone());

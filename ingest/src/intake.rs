@@ -150,7 +150,7 @@ impl Intake {
     /// As [`Self::submit`] in two steps: submissions enqueued one after the other are journaled in
     /// that order, while several answers are under way.
     pub async fn enqueue(&self, batches: Vec<Batch>) -> Result<Pending, SubmitError> {
-        self.enqueue_entries(batches.into_iter().map(Entry::Batch).collect())
+        self.enqueue_entries(batches.into_iter().map(Entry::from).collect())
             .await
             .map_err(|refused| refused.error)
     }
@@ -174,7 +174,7 @@ impl Intake {
             }
         };
         let submission = Submission {
-            entries: batches.into_iter().map(Entry::Batch).collect(),
+            entries: batches.into_iter().map(Entry::from).collect(),
             reply: None,
             owed,
             _permits: permits,
@@ -306,7 +306,7 @@ impl Intake {
 
 fn batches_of(entries: Vec<Entry>) -> Vec<Batch> {
     let batches = entries.into_iter().filter_map(|entry| match entry {
-        Entry::Batch(batch) => Some(batch),
+        Entry::Batch(batch) => Some(Arc::unwrap_or_clone(batch)),
         Entry::Control(_) | Entry::Seal { .. } => None,
     });
     batches.collect()

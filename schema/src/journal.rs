@@ -1,5 +1,7 @@
 //! What the journal holds: batches of raw frames, control entries, and seals that close an epoch.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::frames::Frames;
@@ -266,12 +268,19 @@ impl Default for TimeBounds {
 /// One entry of the journal, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
-    Batch(Batch),
+    /// Shared, since whoever follows the journal reads it from where it was written.
+    Batch(Arc<Batch>),
     Control(Control),
     /// Closes an epoch: all entries since the seal before it belong to `epoch`.
     Seal {
         epoch: Epoch,
     },
+}
+
+impl From<Batch> for Entry {
+    fn from(batch: Batch) -> Self {
+        Self::Batch(Arc::new(batch))
+    }
 }
 
 /// A closed epoch, as the graph reads it: control entries first, then batches, each in journal order.

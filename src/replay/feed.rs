@@ -178,7 +178,7 @@ impl Feed {
             delivery: None,
             frames,
         };
-        self.writer.append(&Entry::Batch(batch)).map(drop)
+        self.writer.append(&batch.into()).map(drop)
     }
 
     fn end_epoch(&mut self) -> Result<Go, JournalError> {

@@ -297,7 +297,7 @@ fn said(reader: &JournalReader, position: Position, problem: Problem) -> Result<
 
 impl System for GraphSystem {
     fn deliver(&mut self, events: &[Delivery]) {
-        self.attempt(|system| system.write(batches(events).into_iter().map(Entry::Batch)));
+        self.attempt(|system| system.write(batches(events).into_iter().map(Entry::from)));
     }
 
     fn control(&mut self, controls: Vec<Control>) {

@@ -184,7 +184,7 @@ impl World {
             line.to_string()
         };
         let frames = (0..12).map(|_| frame(rng)).collect();
-        self.write([Entry::Batch(Batch {
+        self.write([Entry::from(Batch {
             tenant: "default".to_owned(),
             source: "shop".to_owned(),
             transport: Transport::Tcp,

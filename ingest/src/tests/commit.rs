@@ -23,7 +23,7 @@ fn group(options: CommitOptions) -> (MemoryJournal, GroupCommit<MemoryJournal>) 
 fn take(group: &mut GroupCommit<MemoryJournal>, frames: &[&str]) -> oneshot::Receiver<Answer> {
     let (reply, answer) = oneshot::channel();
     group.take(Submission {
-        entries: vec![Entry::Batch(batch(frames))],
+        entries: vec![batch(frames).into()],
         reply: Some(reply),
         owed: Owed::nothing(),
         _permits: None,
@@ -115,11 +115,7 @@ fn a_fault_is_answered_and_what_comes_after_it_is_taken() {
     group.commit(start + 10 * MS).unwrap_err();
     let refused = failed.try_recv().unwrap().unwrap_err();
     assert!(matches!(refused.error, SubmitError::Fault(_)));
-    assert_eq!(
-        refused.entries,
-        [Entry::Batch(batch(&["c"]))],
-        "given back whole"
-    );
+    assert_eq!(refused.entries, [batch(&["c"]).into()], "given back whole");
     let mut again = take(&mut group, &["c"]);
     let until = start + 60 * MS;
     assert_eq!(

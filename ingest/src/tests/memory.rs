@@ -59,7 +59,7 @@ impl MemoryJournal {
 
     pub fn batches(&self) -> Vec<Batch> {
         let batches = self.entries().into_iter().filter_map(|entry| match entry {
-            Entry::Batch(batch) => Some(batch),
+            Entry::Batch(batch) => Some(Arc::unwrap_or_clone(batch)),
             Entry::Control(_) | Entry::Seal { .. } => None,
         });
         batches.collect()

@@ -4,10 +4,14 @@ use weir_schema::Entry;
 
 use super::JournalError;
 use super::format::{BLOCK_RAW_BYTES_TARGET, BlockHeader, ENTRY_BYTES_MAX, JournalEnd, Packer};
+use super::recent::{RecentBlock, read_entry};
+use super::walk::ReadEntry;
 
 /// A block that is not written yet.
 pub(crate) struct PendingBlock {
     raw: Vec<u8>,
+    entries: Vec<ReadEntry>,
+    entries_bytes: usize,
     first: JournalEnd,
     after: JournalEnd,
 }
@@ -17,6 +21,8 @@ impl PendingBlock {
     pub fn new(end: JournalEnd, room: Vec<u8>) -> Self {
         Self {
             raw: room,
+            entries: Vec::new(),
+            entries_bytes: 0,
             first: end,
             after: end,
         }
@@ -26,11 +32,17 @@ impl PendingBlock {
         self.raw.len() >= BLOCK_RAW_BYTES_TARGET
     }
 
-    /// Its memory, for another block.
-    pub fn into_room(self) -> Vec<u8> {
+    /// What it is to readers, and its memory for another block.
+    pub fn written(self) -> (RecentBlock, Vec<u8>) {
+        let block = RecentBlock {
+            first_entry: self.first.next_entry,
+            first_batch: self.first.next_batch,
+            bytes: self.entries_bytes,
+            entries: self.entries,
+        };
         let mut room = self.raw;
         room.clear();
-        room
+        (block, room)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -51,7 +63,12 @@ impl PendingBlock {
             Ok(()) => Ok(bytes),
         };
         match checked {
-            Ok(_) => self.after = after,
+            Ok(_) => {
+                let (read, bytes) = read_entry(entry, self.after.next_batch);
+                self.entries.push(read);
+                self.entries_bytes += bytes;
+                self.after = after;
+            }
             Err(_) => self.raw.truncate(before),
         }
         checked

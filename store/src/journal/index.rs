@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::format::{BlockHeader, JournalEnd, SEGMENT_HEADER_BYTES};
+use super::recent::Recent;
 
 /// One block in so many bytes is remembered; from it, readers walk from header to header. This
 /// bounds the index to 24 bytes for each 256 KiB of journal: 10 MB for 100 GB.
@@ -142,14 +143,14 @@ impl Index {
 }
 
 /// The index, and a bell that rings when it grows.
-#[derive(Debug)]
 pub(crate) struct Shared {
     index: Mutex<Index>,
+    recent: Mutex<Recent>,
     pub grown: Condvar,
 }
 
 impl Shared {
-    pub fn new(segments: Vec<Segment>, end: JournalEnd) -> Self {
+    pub fn new(segments: Vec<Segment>, end: JournalEnd, recent_bytes: usize) -> Self {
         Self {
             index: Mutex::new(Index {
                 segments,
@@ -159,6 +160,7 @@ impl Shared {
                 sealing: None,
                 wakes: 0,
             }),
+            recent: Mutex::new(Recent::new(recent_bytes)),
             grown: Condvar::new(),
         }
     }
@@ -167,5 +169,10 @@ impl Shared {
     /// broken it.
     pub fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was written last. As whole as the index, and for the same reason.
+    pub fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -88,7 +88,8 @@ impl JournalReader {
 
     /// The batch of this ordinal.
     pub fn batch(&self, seq: BatchSeq) -> Result<Arc<Batch>, JournalError> {
-        if let Some(batch) = self.kept_batch(seq) {
+        let recent = self.shared.recent().batch(seq);
+        if let Some(batch) = recent.or_else(|| self.kept_batch(seq)) {
             return Ok(batch);
         }
         let index = self.shared.lock();
@@ -141,7 +142,7 @@ impl JournalReader {
     pub fn entries(&self) -> impl Iterator<Item = Result<Entry, JournalError>> + use<> {
         self.walk_entries().map(|read| {
             Ok(match read? {
-                ReadEntry::Batch(_, batch) => Entry::Batch(Arc::unwrap_or_clone(batch)),
+                ReadEntry::Batch(_, batch) => Entry::Batch(batch),
                 ReadEntry::Control(control) => Entry::Control(control),
                 ReadEntry::Seal(epoch) => Entry::Seal { epoch },
             })

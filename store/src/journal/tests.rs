@@ -40,7 +40,7 @@ fn batch(random: &mut Random, frames: usize) -> Entry {
         let words: Vec<_> = (0..6).map(|_| format!("{:x}", random.next())).collect();
         words.join(" ")
     };
-    Entry::Batch(Batch {
+    Entry::from(Batch {
         tenant: "default".into(),
         source: "test".into(),
         transport: Transport::Tcp,
@@ -58,6 +58,8 @@ fn options(segment_bytes: u64) -> JournalOptions {
     JournalOptions {
         segment_bytes,
         fsync: false,
+        // What is read here is what is on the disk.
+        recent_bytes: 0,
         metrics: None,
     }
 }
@@ -92,7 +94,7 @@ fn readable(reader: &JournalReader) -> Vec<(u64, Entry)> {
     while let Some(block) = walk.block().unwrap() {
         for (i, entry) in walk.take(&block).unwrap().into_iter().enumerate() {
             let entry = match entry {
-                ReadEntry::Batch(_, batch) => Entry::Batch((*batch).clone()),
+                ReadEntry::Batch(_, batch) => Entry::Batch(batch),
                 ReadEntry::Control(control) => Entry::Control(control),
                 ReadEntry::Seal(epoch) => Entry::Seal { epoch },
             };
@@ -169,7 +171,7 @@ fn a_cursor_gives_each_sealed_epoch_once_from_wherever_it_starts() {
         let mut cursor = reader.cursor(Epoch(from));
         for at in from.max(1)..=expected.len() as u64 {
             let sealed = cursor.next(Duration::ZERO).unwrap().unwrap();
-            let batches = sealed.batches.iter().map(|(_, b)| (**b).clone()).collect();
+            let batches = sealed.batches.iter().map(|(_, b)| Arc::clone(b)).collect();
             assert_eq!(sealed.epoch, Epoch(at));
             assert_eq!((sealed.controls, batches), expected[at as usize - 1]);
         }
@@ -476,7 +478,7 @@ fn a_log_line_that_looks_like_a_block_is_not_taken_for_one() {
     let Entry::Batch(mut hostile) = batch(&mut Random(11), 1) else {
         unreachable!("it is a batch");
     };
-    hostile.frames = Frames::from([forged]);
+    Arc::make_mut(&mut hostile).frames = Frames::from([forged]);
     writer.append(&Entry::Batch(hostile)).unwrap();
     writer.sync().unwrap();
     let written = fill(&mut writer, &mut Random(12), 2);
@@ -708,7 +710,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         let Entry::Batch(mut batch) = batch(&mut Random(20), 1) else {
             unreachable!("it is a batch");
         };
-        batch.frames = frames;
+        Arc::make_mut(&mut batch).frames = frames;
         Entry::Batch(batch)
     };
     let refused = [
@@ -749,7 +751,7 @@ fn one_group_of_many_batches_is_read_by_ordinal() {
         let Entry::Batch(expected) = &written[at as usize] else {
             unreachable!("it is a batch");
         };
-        assert_eq!(&*reader.batch(BatchSeq(at)).unwrap(), expected);
+        assert_eq!(&reader.batch(BatchSeq(at)).unwrap(), expected);
     }
 }
 
@@ -767,7 +769,7 @@ fn any_batch() -> impl Strategy<Value = Entry> {
     ];
     let texts = (".*", ".*", prop::option::of(".*"));
     (texts, any::<i64>(), delivery, frames).prop_map(|(texts, received, delivery, frames)| {
-        Entry::Batch(Batch {
+        Entry::from(Batch {
             tenant: texts.0,
             source: texts.1,
             transport: Transport::Udp,
@@ -887,4 +889,40 @@ fn a_wait_ends_when_someone_wakes_it() {
     let mut cursor = reader.cursor(Epoch(1));
     reader.wake();
     assert!(cursor.next(Duration::from_secs(3600)).unwrap().is_none());
+}
+
+/// Whether a reader finds a block in memory or on the disk bears on nothing.
+#[test]
+fn what_is_kept_in_memory_is_what_the_disk_has() {
+    for recent_bytes in [0, 500, 5_000, 1 << 20] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = JournalOptions {
+            recent_bytes,
+            ..options(2_000)
+        };
+        let (mut writer, _) = Journal::open(dir.path(), options).unwrap();
+        let mut random = Random(31);
+        let mut cursor = writer.reader().cursor(Epoch(1));
+        let (mut written, mut epochs) = (Vec::new(), 0);
+        for _ in 0..60 {
+            written.extend(fill(&mut writer, &mut random, 1));
+            // What was given up is in neither.
+            writer.append(&batch(&mut random, 2)).unwrap();
+            writer.discard_pending();
+            while cursor.next(Duration::ZERO).unwrap().is_some() {
+                epochs += 1;
+            }
+        }
+        let reader = writer.reader();
+        assert_eq!(epochs, reader.last_sealed().0);
+        let read: Vec<_> = reader.entries().map(Result::unwrap).collect();
+        assert_eq!(read, written, "{recent_bytes}");
+        let batches = written.iter().filter_map(|entry| match entry {
+            Entry::Batch(batch) => Some(batch),
+            Entry::Control(_) | Entry::Seal { .. } => None,
+        });
+        for (seq, batch) in (0..).zip(batches) {
+            assert_eq!(reader.batch(BatchSeq(seq)).unwrap(), *batch);
+        }
+    }
 }

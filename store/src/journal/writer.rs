@@ -95,11 +95,12 @@ impl JournalWriter {
                 .inc_by(recovered.report.torn.len() as u64);
             metrics.journal_bytes.set(recovered.bytes.cast_signed());
         }
+        let recent_bytes = options.recent_bytes;
         let writer = Self {
             dir: dir.to_path_buf(),
             options,
             disk,
-            shared: Arc::new(Shared::new(recovered.segments, recovered.end)),
+            shared: Arc::new(Shared::new(recovered.segments, recovered.end, recent_bytes)),
             packer: Packer::new().map_err(JournalError::Compress)?,
             rooms: Vec::new(),
             end: recovered.end,
@@ -325,9 +326,15 @@ impl JournalWriter {
             self.end.chain = last.chain;
         }
         self.bytes += group.bytes.len() as u64;
-        let rooms = self.pending.drain(..).map(PendingBlock::into_room);
-        let rooms = rooms.filter(|room| room.capacity() <= ROOM_BYTES_MAX);
-        self.rooms.extend(rooms.take(ROOMS_MAX - self.rooms.len()));
+        let mut recent = self.shared.recent();
+        for block in self.pending.drain(..) {
+            let (block, room) = block.written();
+            recent.push(block);
+            if room.capacity() <= ROOM_BYTES_MAX && self.rooms.len() < ROOMS_MAX {
+                self.rooms.push(room);
+            }
+        }
+        drop(recent);
         self.pending_bytes = 0;
         let mut index = self.shared.lock();
         let begun = index.segments.last().map(|last| last.path.as_path());
