@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
-use prometheus::{IntCounter, Registry};
+use prometheus::IntCounter;
 use socket2::SockRef;
 use tokio::sync::Semaphore;
 
@@ -19,7 +19,6 @@ pub(crate) struct Crowd {
     most: usize,
     /// Of all addresses that have any.
     held: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    /// `weir_http_connections_refused_total`
     refused: IntCounter,
 }
 
@@ -30,17 +29,12 @@ struct Held {
 }
 
 impl Crowd {
-    pub(crate) fn register(most: usize, registry: &Registry) -> Result<Self, prometheus::Error> {
-        let refused = IntCounter::new(
-            "weir_http_connections_refused_total",
-            "Connections closed at once, as their address had as many as it may.",
-        )?;
-        registry.register(Box::new(refused.clone()))?;
-        Ok(Self {
+    pub(crate) fn new(most: usize, refused: IntCounter) -> Self {
+        Self {
             most,
             held: Arc::default(),
             refused,
-        })
+        }
     }
 
     /// Counts a connection, or closes it. For the HTTP library, which lets it go when it sees the

@@ -20,6 +20,8 @@ pub struct WebMetrics {
     pub gaps: IntCounterVec,
     /// `weir_stream_ends_total{format,reason}`: streams and taps that are over.
     pub ends: IntCounterVec,
+    /// `weir_http_connections_refused_total`
+    pub(crate) connections_refused: IntCounter,
     pub(crate) collect: CollectMetrics,
 }
 
@@ -148,6 +150,11 @@ impl WebMetrics {
         )?;
         registry.register(Box::new(gaps.clone()))?;
         registry.register(Box::new(ends.clone()))?;
+        let connections_refused = IntCounter::new(
+            "weir_http_connections_refused_total",
+            "Connections closed at once, as their address had as many as it may.",
+        )?;
+        registry.register(Box::new(connections_refused.clone()))?;
         for format in ["sse", "ndjson", "flatbuffers"] {
             let _ = subscribers.with_label_values(&[format]);
             for counter in [&rows, &gaps] {
@@ -160,6 +167,7 @@ impl WebMetrics {
             rows,
             gaps,
             ends,
+            connections_refused,
             collect: CollectMetrics::register(registry)?,
         })
     }

@@ -154,8 +154,10 @@ pub fn serve(
     let (stop, stopped) = watch::channel(false);
     let tls = options.tls.take();
     let workers = options.workers.clamp(1, WORKERS_MAX);
-    let crowd = Crowd::register(options.connections_of_peer, &ports.registry);
-    let crowd = crowd.map_err(std::io::Error::other)?;
+    let crowd = Crowd::new(
+        options.connections_of_peer,
+        metrics.connections_refused.clone(),
+    );
     let state = web::Data::new(State {
         streams: Arc::new(Semaphore::new(
             options.streams_max.min(Semaphore::MAX_PERMITS),

@@ -218,7 +218,10 @@ pub(crate) async fn read(
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use super::*;
+    use actix_web::FromRequest;
     use actix_web::test::TestRequest;
 
     const MOST: usize = 4 << 20;
@@ -284,6 +287,23 @@ mod tests {
         for coding in ["gzip", "zstd", "deflate"] {
             assert_eq!(unpack(coding, b"", 1), Ok(Vec::new()), "{coding}");
         }
+    }
+
+    #[test]
+    fn others_go_on_between_the_pieces_of_a_body() {
+        actix_web::rt::System::new().block_on(async {
+            let (request, mut payload) = TestRequest::default()
+                .insert_header((header::CONTENT_ENCODING, "gzip"))
+                .set_payload(gzip(b"").repeat(1_000))
+                .to_http_parts();
+            let body = web::Payload::from_request(&request, &mut payload).await;
+            let mut reading = pin!(read(&request, body.unwrap(), MOST));
+            let polled = reading
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending(), "it is there whole, and yet");
+            assert!(reading.await.unwrap().is_empty());
+        });
     }
 
     #[test]
