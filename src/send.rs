@@ -109,14 +109,7 @@ async fn deliver(args: &SendArgs, input: Vec<Lines>) -> Result<ExitCode> {
     let client = match &args.ca {
         None => AgentClient::connect_with(&args.to, identity, options).await,
         Some(ca) => {
-            // What keeps it from being read ends as it does for every other file.
-            let readable = File::open(ca).with_context(|| format!("cannot read {}", ca.display()));
-            drop(readable?);
-            let tls = AgentTls::from_ca_file(ca).map_err(|error| told(&args.to, error))?;
-            let tls = match &args.server_name {
-                Some(name) => tls.with_name(name)?,
-                None => tls,
-            };
+            let tls = believed(args, ca)?;
             AgentClient::connect_tls(&args.to, identity, options, tls).await
         }
     };
@@ -149,6 +142,18 @@ async fn deliver(args: &SendArgs, input: Vec<Lines>) -> Result<ExitCode> {
         );
     }
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Whom it believes to be Weir.
+fn believed(args: &SendArgs, ca: &Path) -> Result<AgentTls> {
+    // What keeps it from being read ends as it does for every other file.
+    let readable = File::open(ca).with_context(|| format!("cannot read {}", ca.display()));
+    drop(readable?);
+    let tls = AgentTls::from_ca_file(ca).map_err(|error| told(&args.to, error))?;
+    Ok(match &args.server_name {
+        Some(name) => tls.with_name(name)?,
+        None => tls,
+    })
 }
 
 /// Lines that could not be sent as they are.
