@@ -94,7 +94,7 @@ fn batches(events: usize) -> Vec<Arc<Batch>> {
         .collect();
     frames
         .chunks(1_000)
-        .map(|some| ours::batch_of(some))
+        .map(ours::batch_of)
         .collect()
 }
 
