@@ -184,6 +184,7 @@ pub async fn start(
             Arc::clone(&clock),
         ));
     }
+
     // The doors: syslog and agents, then people and tools.
     let doors = Doors {
         config,
