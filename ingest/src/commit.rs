@@ -29,7 +29,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 pub struct CommitOptions {
     /// Least time between two commits, unless `commit_events` wait.
     pub commit_delay: Duration,
-    /// So many waiting events are committed at once.
+    /// So many waiting events are committed at once: fewer than one connection may have under way,
+    /// or a sender that has one would wait out the delay with each of its windows.
     pub commit_events: usize,
     /// An epoch is sealed when it holds so many events; it is larger by less than one batch.
     pub epoch_events_max: usize,
@@ -41,7 +42,7 @@ impl Default for CommitOptions {
     fn default() -> Self {
         Self {
             commit_delay: Duration::from_millis(5),
-            commit_events: 2_000,
+            commit_events: 1_000,
             epoch_events_max: 10_000,
             epoch_delay: Duration::from_millis(20),
         }

@@ -168,10 +168,11 @@ impl Server {
         std::fs::create_dir_all(&folder)?;
         let web = free_port()?;
         let config = folder.join("weir.toml");
-        // Recordings are of many days, in no order: nothing is to be settled while it runs.
+        // A worker for each of two cores. Recordings are of many days, in no order: nothing is to
+        // be settled while it runs.
         let text = format!(
             "[listen]\nhttp = \"{web}\"\nsyslog_udp = \"off\"\nsyslog_tcp = \"off\"\nagent = \"off\"\n\
-             [time]\nhorizon = \"3650d\"\n[rules]\nbuiltin = false\npaths = [{:?}]\n",
+             [graph]\nworkers = 2\n[time]\nhorizon = \"3650d\"\n[rules]\nbuiltin = false\npaths = [{:?}]\n",
             rules.display().to_string()
         );
         std::fs::write(&config, text)?;
