@@ -92,10 +92,7 @@ fn batches(events: usize) -> Vec<Arc<Batch>> {
         .take(events)
         .map(line)
         .collect();
-    frames
-        .chunks(1_000)
-        .map(ours::batch_of)
-        .collect()
+    frames.chunks(1_000).map(ours::batch_of).collect()
 }
 
 pub fn run(events: usize, rounds: usize) -> Result<Json> {
