@@ -25,6 +25,9 @@ pub const COUNT_TO_CAP_MAX: u64 = 16;
 /// Most digits of a count; more cannot be below the largest count that is believed.
 const COUNT_DIGITS_MAX: usize = 10;
 
+/// Memory that an idle connection keeps for the beginning of its next frame: most are shorter.
+const KEPT_ROOM_BYTES: usize = 1 << 10;
+
 /// What a framer met since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FramingCounts {
@@ -334,6 +337,7 @@ impl Framer {
     fn emit(&mut self, frames: &mut Frames) {
         frames.push(&self.kept);
         self.kept.clear();
+        self.kept.shrink_to(KEPT_ROOM_BYTES);
     }
 }
 
