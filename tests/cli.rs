@@ -89,7 +89,7 @@ fn what_cannot_be_done_is_refused_with_its_exit_code() {
         ),
         (
             &["explain", "../x", "--data-dir", &data],
-            1,
+            2,
             "no id of an alert",
         ),
         (&["verify", "--data-dir", &nowhere], 2, "holds no journal"),
