@@ -317,8 +317,7 @@ fn weight(batches: &[Batch]) -> usize {
 }
 
 fn batch_weight(batch: &Batch) -> usize {
-    let frames = batch.frames.iter();
-    frames.map(|frame| frame.len() + FRAME_OVERHEAD_BYTES).sum()
+    batch.frames.bytes() + batch.frames.len() * FRAME_OVERHEAD_BYTES
 }
 
 fn entry_weight(entry: &Entry) -> usize {
