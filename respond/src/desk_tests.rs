@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
-use weir_schema::said::{Filter, Histories};
+use weir_schema::said::{OutboxFilter, Histories};
 use weir_schema::{
     AlertRecord, AlertState, Cause, Change, ChangeKind, Epoch, EventTime, Evidence, Level,
     RuleVersion,
@@ -126,7 +126,7 @@ impl Consumer {
 /// A server, its journal, and the consumer.
 struct World {
     kept: Kept,
-    filter: Filter,
+    filter: OutboxFilter,
     desk: Desk,
     /// What the journal says of the sink.
     position: Position,
@@ -261,7 +261,7 @@ impl World {
 fn world(moves: &[Move]) -> World {
     World {
         kept: Kept(history(moves)),
-        filter: Filter::default(),
+        filter: OutboxFilter::default(),
         desk: Desk::begin(Cursor::START, PATIENCE),
         position: Position::default(),
         now: ReceiveTime(0),

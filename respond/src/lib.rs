@@ -16,7 +16,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat};
 use tokio::sync::watch;
 use weir_schema::Epoch;
-use weir_schema::said::Filter;
+use weir_schema::said::OutboxFilter;
 
 pub mod ports;
 
@@ -85,7 +85,7 @@ pub struct SinkOptions {
     pub name: String,
     pub target: Target,
     pub reaching: Reaching,
-    pub filter: Filter,
+    pub filter: OutboxFilter,
     /// Each alert is told once, when it is first confirmed, and nothing more of it.
     pub create_only: bool,
     pub begin: Begin,

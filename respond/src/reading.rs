@@ -1,7 +1,7 @@
 //! What a sink reads of the ledger: which changes it says, by which word, and all that is told with them.
 
 use tokio::sync::Semaphore;
-use weir_schema::said::{Cursor, Filter};
+use weir_schema::said::{Cursor, OutboxFilter};
 use weir_schema::{AlertId, Change, ChangeKind};
 
 use crate::SinkOptions;
@@ -27,7 +27,7 @@ impl SinkOptions {
             let first = self.filter.is_first(outbox, change)?;
             return Ok(first.then_some(ChangeKind::Raised));
         }
-        Filter::word(&self.filter, outbox, change)
+        OutboxFilter::word(&self.filter, outbox, change)
     }
 
     /// A change that is said as `word`, as a desk takes it.

@@ -77,7 +77,7 @@ const MERGERS_MAX: u8 = 4;
 
 /// What a listener wants to hear. All conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
+pub struct OutboxFilter {
     /// This level or worse.
     pub level_min: Option<Level>,
     /// Also alerts that the watermark has not confirmed yet.
@@ -88,7 +88,7 @@ pub struct Filter {
     pub tenants: Vec<String>,
 }
 
-impl Filter {
+impl OutboxFilter {
     /// The word under which `change` is said; `None` where it is withheld.
     pub fn word<H: Histories + ?Sized>(
         &self,
@@ -309,7 +309,7 @@ mod tests {
     }
 
     /// Every kept change is read, from the first one on: what looking back is held against.
-    fn said_after(filter: &Filter, kept: &Kept, alert: AlertId, end: Cursor, mergers: u8) -> bool {
+    fn said_after(filter: &OutboxFilter, kept: &Kept, alert: AlertId, end: Cursor, mergers: u8) -> bool {
         let mut said = false;
         let of_it = kept.0.iter().filter(|change| change.record.alert == alert);
         for change in of_it.take_while(|change| Cursor::of(change) < end) {
@@ -343,7 +343,7 @@ mod tests {
             level in any::<bool>(),
         ) {
             let level_min = level.then_some(Level::High);
-            let filter = Filter { level_min, ..Filter::default() };
+            let filter = OutboxFilter { level_min, ..OutboxFilter::default() };
             let kept = Kept(history(&moves));
             let mut heard_once = BTreeSet::new();
             for change in &kept.0 {
@@ -371,7 +371,7 @@ mod tests {
             level in any::<bool>(),
         ) {
             let level_min = level.then_some(Level::High);
-            let filter = Filter { level_min, ..Filter::default() };
+            let filter = OutboxFilter { level_min, ..OutboxFilter::default() };
             let kept = Kept(history(&moves));
             let mut believed = BTreeSet::new();
             let mut standing = BTreeMap::new();

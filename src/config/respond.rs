@@ -7,7 +7,7 @@ use weir_respond::{
     Begin, Format, Identity, Patience, Reach, Reaching, SINKS_MAX, Secret, SinkOptions, Target,
     Token,
 };
-use weir_schema::said::Filter;
+use weir_schema::said::OutboxFilter;
 use weir_schema::{Level, Span};
 
 use super::Duration;
@@ -297,7 +297,7 @@ impl SinkConfig {
                 identity: self.identity(),
                 token: self.token()?,
             },
-            filter: Filter {
+            filter: OutboxFilter {
                 level_min: self.min_level.map(SinkLevel::level),
                 provisional: self.states == SinkStates::Provisional,
                 rules: self.rules.clone(),

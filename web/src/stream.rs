@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use weir_schema::alert_frame;
-use weir_schema::said::{Filter, OutboxRows};
+use weir_schema::said::{OutboxFilter, OutboxRows};
 
 use crate::ends::{Ending, Why};
 use crate::metrics::WebMetrics;
@@ -105,10 +105,10 @@ async fn open(
         "ocsf" if format != Format::Flatbuffers => Some(true),
         _ => None, // Any other text is no such word.
     })?;
-    let filter = Filter {
+    let filter = OutboxFilter {
         level_min: params.level()?,
         provisional: provisional.unwrap_or(false),
-        ..Filter::default()
+        ..OutboxFilter::default()
     };
     let after = read_cursor(request, &params)?;
     let Ok(permit) = state.streams.clone().try_acquire_owned() else {
@@ -204,7 +204,7 @@ struct Listener {
     format: Format,
     /// Whether changes are told as findings.
     ocsf: bool,
-    filter: Filter,
+    filter: OutboxFilter,
     /// Everything up to here has been read.
     cursor: Cursor,
     /// The cursor that the client holds; behind `cursor` while rows are withheld.
