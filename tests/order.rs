@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Map, Value};
-use weir_benchmarks::order::{Arrival, Order, RULES};
-use weir_detect::{Detected, RuleBook};
-use weir_operators::Reading;
+use weir_detect::{Detections, RuleBook};
+use weir_operators::BatchContext;
 use weir_operators::reference::{PlanStep, Reference};
+use weir_scenario::order::{Arrival, Order, RULES};
 use weir_schema::{
     Batch, BatchSeq, Control, EventId, EventTime, Fact, Format, Frames, GroupKey, Position,
     ReceiveTime, Span, TimeBounds, Transport,
@@ -61,7 +61,7 @@ impl Bench {
 #[test]
 fn what_stands_does_not_depend_on_order_epochs_or_workers() {
     let order = Order::new(SEED, START, LINES_MIN);
-    let groups = weir_benchmarks::order::COUNT_GROUPS + weir_benchmarks::order::TEMPORAL_GROUPS;
+    let groups = weir_scenario::order::COUNT_GROUPS + weir_scenario::order::TEMPORAL_GROUPS;
     assert!(groups >= 1_000 && order.standing.len() >= 100);
     let bench = Bench::new();
     let expected = by_plain_loops(&order.arrive(Arrival::InOrder));
@@ -140,7 +140,7 @@ fn by_plain_loops(lines: &[&str]) -> String {
         frames: Frames::new(),
     };
     let (tenant, source) = (batch.tenant_key(), batch.source_key());
-    let reading = Reading::of(&batch, &TimeBounds::default(), Some("time"));
+    let reading = BatchContext::of(&batch, &TimeBounds::default(), Some("time"));
     let mut facts = Vec::new();
     let mut users: BTreeMap<GroupKey, Map<String, Value>> = BTreeMap::new();
     let mut greatest = EventTime::MIN;
@@ -148,7 +148,7 @@ fn by_plain_loops(lines: &[&str]) -> String {
         let event = weir_parse::decode(line.as_bytes(), &reading.context());
         assert!(event.problems.is_empty(), "{line}: {:?}", event.problems);
         greatest = greatest.max(event.time);
-        let mut detected = Detected::default();
+        let mut detected = Detections::default();
         book.detect(&event, tenant, None, &mut detected);
         for draft in &detected.facts {
             let fields = book.group_fields(draft.plan, &event, tenant, draft.group);

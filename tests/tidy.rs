@@ -26,8 +26,9 @@ const OURS: &[(&str, &[&str])] = &[
     ("respond", &["schema"]),
     ("agent", &["schema"]),
     ("story", &["schema"]),
-    // The generator's load is judged without the graph; the operator's benchmark runs it alone.
-    ("benchmarks", &["schema", "operators"]),
+    ("scenario", &["schema"]),
+    // The benchmark of the correlation operator runs that operator alone.
+    ("benchmarks", &["schema", "scenario", "operators"]),
     (
         ".",
         &[
@@ -42,7 +43,7 @@ const OURS: &[(&str, &[&str])] = &[
             "respond",
             "agent",
             "story",
-            "benchmarks",
+            "scenario",
         ],
     ),
 ];

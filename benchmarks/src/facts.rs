@@ -3,11 +3,11 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
-    Bound, Chain, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, Hearer, Level, Member,
+    Bound, Chain, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, PlanOutput, Level, MemberCondition,
     Plan, PlanId, PlanKind, Position, RuleVersion, Span, Statistic, TenantKey, ValueBound,
 };
 
-use crate::random::{Zipf, scatter, seeded};
+use weir_scenario::random::{Zipf, scatter, seeded};
 
 /// Keys that the skewed stream draws from.
 pub const KEYS: u32 = 50_000;
@@ -60,7 +60,7 @@ pub fn plan(name: &str, timespan: Span) -> Plan {
     let kind = match name {
         "temporal" => PlanKind::Temporal {
             members: MEMBERS,
-            condition: Member::All((0..MEMBERS).map(Member::Seen).collect()),
+            condition: MemberCondition::All((0..MEMBERS).map(MemberCondition::Present).collect()),
         },
         "temporal_ordered" => PlanKind::TemporalOrdered { members: MEMBERS },
         "value_count" => PlanKind::ValueCount { bounds },
@@ -81,7 +81,7 @@ pub fn plan(name: &str, timespan: Span) -> Plan {
         group_by: vec!["key".into()],
         since: EventTime::MIN,
         until: EventTime::MAX,
-        hearer: Hearer::Alerts,
+        output: PlanOutput::Alerts,
         chain: Chain::default(),
     }
 }

@@ -1,33 +1,10 @@
-//! The one seeded generator behind benchmarks, soak runs and demo: lines, facts, and their answers.
+//! Measuring programs and the fact and login streams that only they need.
 //!
-//! A generator never runs a rule, a parser or the graph. What it expects follows from what it
-//! planted.
-
-pub mod random;
-
-pub mod lines;
-
-pub mod catalogue;
-
-pub mod scenario;
-
-mod script;
-
-mod intrusion;
-
-mod near_misses;
-
-mod background;
-
-pub mod company;
-
-pub mod load;
+//! Lines, companies and loads come from `weir-scenario`.
 
 pub mod facts;
 
 pub mod logins;
-
-pub mod order;
 
 pub mod machine;
 

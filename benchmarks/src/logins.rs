@@ -9,7 +9,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{EventTime, Span};
 
-use crate::random::{Zipf, scatter, seeded};
+use weir_scenario::random::{Zipf, scatter, seeded};
 
 /// Second 0 of every stream: 2026-01-01, 00:00:00 UTC.
 pub const START: EventTime = EventTime(1_767_225_600_000_000_000);

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value as Json, json};
 use weir_benchmarks::logins::{Asks, Login, LoginStream, Rule, START, Shape};
 use weir_dataflow::{
-    Emit, EpochReport, EpochSource, Frames, Host, HostOptions, Ledger, Observer, PortFault,
+    EmitOptions, EpochReport, EpochSource, Frames, Host, HostOptions, Ledger, Observer, PortFault,
 };
 use weir_schema::{
     AlertId, AlertRecord, Batch, BatchSeq, Commit, Control, Epoch, EventTime, ReceiveTime,
@@ -115,7 +115,7 @@ impl Graph {
         let kept = Kept::default();
         let options = HostOptions {
             workers: 1,
-            emit: Emit::default(),
+            emit: EmitOptions::default(),
         };
         let host = Host::start(
             options,
@@ -153,7 +153,7 @@ impl Graph {
         self.journal.send(SealedEpoch {
             epoch,
             controls,
-            heard: Vec::new(),
+            follower_controls: Vec::new(),
             batches,
         })?;
         loop {

@@ -7,8 +7,8 @@ use rsigma_eval::JsonEvent;
 use serde_json::Value as Json;
 use weir_benchmarks::logins::START;
 use weir_benchmarks::machine;
-use weir_detect::{Detected, Detector, RuleBook};
-use weir_operators::{Clock, Correlator, Directive};
+use weir_detect::{Detections, Detector, RuleBook};
+use weir_operators::{TenantClock, Correlator, Directive};
 use weir_parse::{Context, Zone};
 use weir_schema::{
     Batch, Control, Epoch, EventId, EventTime, Fact, Format, LogSource, Position, Span,
@@ -32,7 +32,7 @@ fn facts(rules: &[String], batches: &[Arc<Batch>]) -> Result<(Vec<Directive>, Ve
         .plans()
         .map(|plan| Directive::Put(Arc::new(plan.clone())));
     let plans = plans.collect();
-    let (mut detector, mut found) = (Detector::new(), Detected::default());
+    let (mut detector, mut found) = (Detector::new(), Detections::default());
     let mut all = Vec::new();
     let mut position = 0;
     for batch in batches {
@@ -81,9 +81,9 @@ fn ours(plans: &[Directive], batches: &[Vec<Fact>]) -> (usize, Took) {
             .unwrap_or(latest)
             .max(latest);
         let directives: Vec<Directive> = facts.first().map_or_else(Vec::new, |fact| {
-            let clock = Clock {
+            let clock = TenantClock {
                 watermark: latest.minus(Span::seconds(60)),
-                ..Clock::start(fact.tenant)
+                ..TenantClock::start(fact.tenant)
             };
             vec![Directive::Clock(clock)]
         });

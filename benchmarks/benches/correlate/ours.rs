@@ -13,7 +13,7 @@ use timely::dataflow::operators::core::{Concat, Inspect, Map, Probe};
 use timely::dataflow::operators::vec::Input;
 use weir_benchmarks::logins::{LOGSOURCE, Login, START, Standing};
 use weir_benchmarks::machine;
-use weir_operators::{Directive, Emit, Move, Note, Work, alerts, clocks, correlate, decode};
+use weir_operators::{Directive, EmitOptions, ClockUpdate, Note, Work, alerts, clocks, correlate, decode};
 use weir_schema::{
     AlertId, AlertRow, Batch, BatchSeq, Control, EventTime, Format, ReceiveTime, Span, TimeBounds,
     Transport,
@@ -118,11 +118,11 @@ pub fn run_after(rules: &[String], batches: &[Arc<Batch>], warm: usize) -> Resul
         let probe = ProbeHandle::new();
         let mut input = worker.dataflow::<u64, _, _>(|scope| {
             let (input, work) = scope.new_input::<Work>();
-            let decoded = decode(work, true, Emit::default());
+            let decoded = decode(work, true, EmitOptions::default());
             let clocks = clocks(decoded.observations);
             let moves = clocks.map(|moved| match moved {
-                Move::Clock(clock) => Directive::Clock(clock),
-                Move::Heard(source, time) => Directive::Heard(source, time),
+                ClockUpdate::Clock(clock) => Directive::Clock(clock),
+                ClockUpdate::Heard(source, time) => Directive::Heard(source, time),
             });
             let directives = decoded.directives.concat(moves);
             let correlated = correlate(decoded.facts, decoded.above, decoded.links, directives);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use serde_json::{Value as Json, json};
 use weir_benchmarks::logins::{LoginStream, Shape};
-use weir_benchmarks::random::scatter;
+use weir_scenario::random::scatter;
 use weir_schema::Batch;
 
 use crate::race;

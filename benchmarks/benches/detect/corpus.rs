@@ -11,8 +11,8 @@ use std::io::{BufWriter, Write};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value as Json, json};
-use weir_benchmarks::load::LoadStream;
 use weir_parse::{Context, Zone};
+use weir_scenario::load::LoadStream;
 use weir_schema::{Event, EventTime, Format, LogSource, ReceiveTime, Span};
 
 use crate::data;

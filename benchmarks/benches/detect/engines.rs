@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use rsigma_eval::{Engine, JsonEvent, LogSourceExtractor};
 use serde_json::Value as Json;
-use weir_detect::{Detected, Detector, RuleBook};
+use weir_detect::{Detections, Detector, RuleBook};
 use weir_schema::{Control, Event, EventTime, Format, TenantKey};
 
 use crate::corpus::{Corpus, REGISTRY_PARTS, context};
@@ -45,7 +45,7 @@ impl Ours {
         let mut worker = Worker {
             book: &self.book,
             detector: Detector::new(),
-            found: Detected::default(),
+            found: Detections::default(),
         };
         worker.matching(events);
         worker
@@ -53,7 +53,7 @@ impl Ours {
 
     /// Names of the rules that match each event.
     pub fn names(&self, events: &[Event<'_>]) -> Vec<Vec<String>> {
-        let (mut detector, mut found) = (Detector::new(), Detected::default());
+        let (mut detector, mut found) = (Detector::new(), Detections::default());
         let mut names = |event| {
             detector.detect(&self.book, event, TENANT, None, &mut found);
             let names = found.matches.iter().map(|rule| rule.to_string());
@@ -66,7 +66,7 @@ impl Ours {
 pub struct Worker<'b> {
     book: &'b RuleBook,
     detector: Detector,
-    found: Detected,
+    found: Detections,
 }
 
 impl Worker<'_> {

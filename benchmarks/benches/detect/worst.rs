@@ -3,7 +3,7 @@
 use anyhow::Result;
 use rand::Rng;
 use serde_json::{Map, Value as Json, json};
-use weir_benchmarks::random::seeded;
+use weir_scenario::random::seeded;
 use weir_schema::Format;
 use yaml_serde::Value as Yaml;
 

@@ -18,7 +18,7 @@ use timely::dataflow::operators::vec::Input;
 use timely::dataflow::operators::vec::input::Handle;
 use timely::worker::Worker;
 use weir_benchmarks::{facts, machine};
-use weir_operators::{Clock, CorrelateNote, Directive, correlate};
+use weir_operators::{TenantClock, CorrelateNote, Directive, correlate};
 use weir_schema::{EventTime, Fact, Plan, PlanId, Span};
 
 #[derive(Clone, Parser)]
@@ -189,7 +189,7 @@ fn run(worker: &mut Worker, options: &Options) -> Json {
                 latest = latest.max(fact.time);
                 graph.facts.send(*fact);
             }
-            let mut clock = Clock::start(facts[0].tenant);
+            let mut clock = TenantClock::start(facts[0].tenant);
             clock.watermark = latest.minus(Span::seconds(60));
             if let Some(horizon) = options.horizon {
                 clock.settled = clock.watermark.minus(Span::seconds(horizon));

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use weir_benchmarks::company::Company;
-use weir_benchmarks::load::LoadStream;
-use weir_benchmarks::order::{Arrival, Order, RULES};
-use weir_benchmarks::scenario::{Payload, Via};
+use weir_scenario::Company;
+use weir_scenario::load::LoadStream;
+use weir_scenario::order::{Arrival, Order, RULES};
+use weir_scenario::{DeliveryTransport, Payload};
 use weir_schema::{EventTime, Span};
 
 /// Writes generated log lines; the same arguments give the same bytes.
@@ -30,7 +30,7 @@ enum What {
     /// Twenty minutes of a company, one intrusion among them. Agent events are left out.
     Company {
         /// Lines of background.
-        #[arg(long, default_value_t = weir_benchmarks::company::BACKGROUND_LINES)]
+        #[arg(long, default_value_t = weir_scenario::company::BACKGROUND_LINES)]
         lines: usize,
     },
     /// The load of the end-to-end benchmark.
@@ -97,7 +97,10 @@ fn write(arguments: &Arguments) -> Result<()> {
                     out.write_all(b"\n")?;
                 }
             }
-            eprintln!("left out {} agent events", scenario.sent(Via::Agent));
+            eprintln!(
+                "left out {} agent events",
+                scenario.sent(DeliveryTransport::Agent)
+            );
         }
         What::Load { lines, per_second } => {
             let mut stream = LoadStream::new(arguments.seed, start);

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use weir_benchmarks::facts::{self, FactStream};
-use weir_operators::{Clock, Correlator, Directive};
+use weir_operators::{TenantClock, Correlator, Directive};
 use weir_schema::{
-    Basis, Bound, Epoch, EventTime, Fact, Hearer, Plan, PlanId, PlanKind, RuleVersion, Span,
+    Basis, Bound, Epoch, EventTime, Fact, PlanOutput, Plan, PlanId, PlanKind, RuleVersion, Span,
     WhatIfId,
 };
 
@@ -43,9 +43,9 @@ fn main() -> Result<()> {
         let slice: Vec<Fact> = stream.by_ref().take(EPOCH).collect();
         latest = slice.iter().map(|fact| fact.time).fold(latest, Ord::max);
         let Some(first) = slice.first() else { break };
-        let clock = Clock {
+        let clock = TenantClock {
             watermark: latest.minus(Span::seconds(60)),
-            ..Clock::start(first.tenant)
+            ..TenantClock::start(first.tenant)
         };
         epoch.0 += 1;
         let said = correlator.epoch(epoch, &slice, &[Directive::Clock(clock)]);
@@ -92,7 +92,7 @@ fn candidate(plan: &Plan, basis: Basis) -> Plan {
     let mut tried = plan.clone();
     tried.id = PlanId::of(&[b"candidate", format!("{basis:?}").as_bytes()]);
     tried.version = RuleVersion(2);
-    tried.hearer = Hearer::WhatIf(WhatIfId(1));
+    tried.output = PlanOutput::WhatIf(WhatIfId(1));
     match (&mut tried.kind, basis) {
         (PlanKind::EventCount { bounds } | PlanKind::ValueCount { bounds }, Basis::Groups(_)) => {
             *bounds = vec![Bound::Gte(2 * facts::COUNT_AT_LEAST)]

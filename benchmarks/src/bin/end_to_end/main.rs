@@ -16,10 +16,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
-use weir_benchmarks::catalogue::alerting_rule;
-use weir_benchmarks::load::{Completed, LoadStream};
 use weir_benchmarks::server::{Follower, Server, Setup, Snapshot};
 use weir_benchmarks::{machine, metrics};
+use weir_scenario::catalogue::alerting_rule;
+use weir_scenario::load::{Completed, LoadStream};
 use weir_schema::EventTime;
 
 /// Lines are sent in steps of so long when a rate is asked for.

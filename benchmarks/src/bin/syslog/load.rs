@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use weir_benchmarks::load::LoadStream;
 use weir_benchmarks::machine;
+use weir_scenario::load::LoadStream;
 use weir_schema::{EventTime, Span};
 
 /// Event time of so many lines is one second.

@@ -4,12 +4,8 @@
 //! and its background stays below every rule by construction (`script.rs`, "Budgets").
 
 use rand::seq::SliceRandom;
-use weir_schema::{EventTime, Span};
 
 use crate::random::seeded;
-use crate::scenario::Scenario;
-use crate::script::Script;
-use crate::{background, intrusion, near_misses};
 
 /// Lines of background in a scenario unless asked otherwise: 17 a second, 1,000 a second when
 /// played at 60x.
@@ -17,6 +13,9 @@ pub const BACKGROUND_LINES: usize = 20_000;
 
 /// Length of a scenario in seconds of event time.
 pub const LENGTH_SECONDS: i64 = 1_200;
+
+/// Number of administrators who take part in the intrusion; the others do ordinary maintenance.
+pub(crate) const ADMINISTRATORS_CAST: usize = 2;
 
 /// One machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,26 +110,5 @@ impl Company {
     #[must_use]
     pub fn workstation(&self, person: usize) -> &Host {
         &self.workstations[person % self.workstations.len()]
-    }
-
-    /// Twenty minutes from `start` on, cut to the whole second (RFC 3164 has no finer).
-    ///
-    /// Whoever plays it at `pace` times the speed of event time lets it start `LENGTH_SECONDS`
-    /// before the present, so that no event lies in the future.
-    #[must_use]
-    pub fn plan(&self, start: EventTime) -> Scenario {
-        self.plan_with(start, BACKGROUND_LINES)
-    }
-
-    /// As [`Company::plan`], with so many lines of background.
-    #[must_use]
-    pub fn plan_with(&self, start: EventTime, background_lines: usize) -> Scenario {
-        let second = Span::SECOND.0;
-        let start = EventTime(start.0.div_euclid(second).saturating_mul(second));
-        let mut script = Script::new(self, start);
-        intrusion::tell(&mut script);
-        near_misses::tell(&mut script);
-        background::bulk(&mut script, background_lines);
-        script.finish(Span::seconds(LENGTH_SECONDS))
     }
 }

@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 
 use crate::company::LENGTH_SECONDS;
 use crate::lines::Request;
-use crate::scenario::Via;
+use crate::scenario::DeliveryTransport;
 use crate::script::{Method, Script};
 
 /// When the intrusion begins.
@@ -30,7 +30,7 @@ struct Cast {
 }
 
 /// Tells it all.
-pub(crate) fn tell(script: &mut Script<'_>) {
+pub(crate) fn write(script: &mut Script<'_>) {
     let cast = cast(script);
     scan(script, &cast);
     guess(script, &cast);
@@ -41,9 +41,6 @@ pub(crate) fn tell(script: &mut Script<'_>) {
     tidy_up(script, &cast);
     late_ticket(script, &cast);
 }
-
-/// The administrators who act here; `background.rs` lets the others work.
-pub(crate) const ADMINISTRATORS_CAST: usize = 2;
 
 fn cast(script: &mut Script<'_>) -> Cast {
     let company = script.company;
@@ -196,7 +193,13 @@ fn stay(script: &mut Script<'_>, cast: &Cast) {
     let seconds: Vec<i64> = (BEGIN + 360..LENGTH_SECONDS).step_by(60).collect();
     for &second in &seconds {
         let job = ("root", "/dev/shm/.sync/update.sh >/dev/null 2>&1");
-        script.cron(Via::Tcp, second, jump, job, &["cron_from_writable_folder"]);
+        script.cron(
+            DeliveryTransport::Tcp,
+            second,
+            jump,
+            job,
+            &["cron_from_writable_folder"],
+        );
     }
     let last = seconds[seconds.len() - 1];
     let count = seconds.len() as u64;
@@ -282,7 +285,13 @@ fn web_server(script: &mut Script<'_>, cast: &Cast) {
             target: &target,
             ..browser
         };
-        script.request(Via::Tcp, begin + n, web, &request, &["web_missing_page"]);
+        script.request(
+            DeliveryTransport::Tcp,
+            begin + n,
+            web,
+            &request,
+            &["web_missing_page"],
+        );
     }
     script.expect("web_missing_pages", &[attacker], begin, begin + 29, 30);
 
@@ -298,7 +307,13 @@ fn web_server(script: &mut Script<'_>, cast: &Cast) {
             bytes: 911,
             ..browser
         };
-        script.request(Via::Tcp, second, web, &request, &["web_shell_request"]);
+        script.request(
+            DeliveryTransport::Tcp,
+            second,
+            web,
+            &request,
+            &["web_shell_request"],
+        );
     }
     script.expect("web_shell_request", &[web], begin, begin + 16, 3);
 }

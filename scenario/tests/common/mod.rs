@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use weir_benchmarks::company::LENGTH_SECONDS;
-use weir_benchmarks::scenario::{Delivery, Payload};
 use weir_detect::{RuleBook, check, split_documents};
 use weir_parse::{Context, Zone};
+use weir_scenario::company::LENGTH_SECONDS;
+use weir_scenario::{Delivery, Payload};
 use weir_schema::{Control, EventTime, Format, ReceiveTime, Span};
 
 pub const START: EventTime = EventTime(1_772_438_400_000_000_000);

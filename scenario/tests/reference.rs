@@ -4,12 +4,12 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use weir_benchmarks::company::Company;
-use weir_benchmarks::order::{Arrival, Order, RULES};
-use weir_benchmarks::scenario::{Delivery, ExpectedAlert};
-use weir_detect::{Detected, RuleBook};
+use weir_detect::{Detections, RuleBook};
 use weir_operators::reference::{PlanStep, Reference};
 use weir_parse::{Context, decode};
+use weir_scenario::Company;
+use weir_scenario::order::{Arrival, Order, RULES};
+use weir_scenario::{Delivery, ExpectedAlert};
 use weir_schema::{
     EventId, EventTime, Fact, Format, GroupField, GroupKey, LogSource, PlanId, Position, TenantKey,
 };
@@ -21,7 +21,7 @@ struct Facts<'b> {
     book: &'b RuleBook,
     facts: Vec<Fact>,
     groups: BTreeMap<(PlanId, GroupKey), Vec<GroupField>>,
-    detected: Detected,
+    detected: Detections,
 }
 
 impl<'b> Facts<'b> {
@@ -30,7 +30,7 @@ impl<'b> Facts<'b> {
             book,
             facts: Vec::new(),
             groups: BTreeMap::new(),
-            detected: Detected::default(),
+            detected: Detections::default(),
         }
     }
 

@@ -3,17 +3,10 @@
 use rand::Rng;
 
 use crate::company::LENGTH_SECONDS;
-use crate::lines::{Packet, Request, rfc3164, rfc5424};
+use crate::lines::{BROWSERS, Packet, Request, rfc3164, rfc5424};
 use crate::random::pick;
-use crate::scenario::Via;
+use crate::scenario::DeliveryTransport;
 use crate::script::{AUTOMATION, Method, Script};
-
-pub(crate) const BROWSERS: [&str; 4] = [
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/139.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 14_6) AppleWebKit/605.1.15 Safari/605.1.15",
-    "Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0",
-    "kube-probe/1.33",
-];
 
 const PAGES: [&str; 8] = [
     "/",
@@ -45,7 +38,7 @@ const HARMLESS_COMMANDS: [&str; 5] = [
 ];
 
 /// `lines` lines spread evenly over the scenario.
-pub(crate) fn bulk(script: &mut Script<'_>, lines: usize) {
+pub(crate) fn write(script: &mut Script<'_>, lines: usize) {
     for n in 0..lines {
         // A scenario has few enough lines that the product stays far from overflow.
         let second = (n as i64).saturating_mul(LENGTH_SECONDS) / lines as i64;
@@ -65,11 +58,11 @@ pub(crate) fn bulk(script: &mut Script<'_>, lines: usize) {
 }
 
 /// UDP carries what no rule needs; TCP carries some of it, too.
-fn any_way(script: &mut Script<'_>) -> Via {
+fn any_way(script: &mut Script<'_>) -> DeliveryTransport {
     if script.rng.random_bool(0.4) {
-        Via::Udp
+        DeliveryTransport::Udp
     } else {
-        Via::Tcp
+        DeliveryTransport::Tcp
     }
 }
 
@@ -103,10 +96,22 @@ fn page(script: &mut Script<'_>, second: i64) {
     let kind = script.rng.random_range(0..100);
     if kind < 4 && script.afford("web_missing_page", &client, 12) {
         (request.target, request.status, request.bytes) = ("/favicon.png", 404, 162);
-        script.request(Via::Tcp, second, web, &request, &["web_missing_page"]);
+        script.request(
+            DeliveryTransport::Tcp,
+            second,
+            web,
+            &request,
+            &["web_missing_page"],
+        );
     } else if kind < 6 && script.afford("web_login_failure", &client, 6) {
         (request.method, request.target, request.status) = ("POST", "/login", 401);
-        script.request(Via::Tcp, second, web, &request, &["web_login_failure"]);
+        script.request(
+            DeliveryTransport::Tcp,
+            second,
+            web,
+            &request,
+            &["web_login_failure"],
+        );
     } else {
         let via = any_way(script);
         script.request(via, second, web, &request, &[]);

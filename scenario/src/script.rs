@@ -14,7 +14,9 @@ use crate::catalogue::alerting_rule;
 use crate::company::Company;
 use crate::lines::{Packet, Request, access, firewall, rfc3164};
 use crate::random::seeded;
-use crate::scenario::{AgentRecord, Delivery, ExpectedAlert, Mark, Payload, Scenario, Via};
+use crate::scenario::{
+    AgentRecord, Delivery, DeliveryTransport, ExpectedAlert, ExpectedDetection, Payload, Scenario,
+};
 
 /// syslog's `auth.info`.
 const AUTH: u8 = 38;
@@ -120,7 +122,14 @@ impl<'a> Script<'a> {
     }
 
     /// Sends a line within a second of its event time.
-    pub fn line(&mut self, via: Via, second: i64, host: &str, line: Vec<u8>, marks: Vec<Mark>) {
+    pub fn line(
+        &mut self,
+        via: DeliveryTransport,
+        second: i64,
+        host: &str,
+        line: Vec<u8>,
+        marks: Vec<ExpectedDetection>,
+    ) {
         let delay = self.rng.random_range(0..900_000_000);
         self.deliveries.push(Delivery {
             at: Span(Span::seconds(second).0.saturating_add(delay)),
@@ -153,7 +162,7 @@ impl<'a> Script<'a> {
         if !exists {
             marks.push(mark("ssh_unknown_account", &fields));
         }
-        self.line(Via::Tcp, second, host, line, marks);
+        self.line(DeliveryTransport::Tcp, second, host, line, marks);
     }
 
     /// sshd accepts a login.
@@ -188,7 +197,7 @@ impl<'a> Script<'a> {
         if user != AUTOMATION {
             marks.push(mark("ssh_login_by_person", &fields));
         }
-        self.line(Via::Tcp, second, host, line, marks);
+        self.line(DeliveryTransport::Tcp, second, host, line, marks);
     }
 
     /// sudo runs a command as root, which `members` look for.
@@ -225,13 +234,13 @@ impl<'a> Script<'a> {
         let line = rfc3164(AUTHPRIV, self.time(second), host, "sudo", text);
         let fields = [("user", user.to_owned()), ("host", host.to_owned())];
         let marks = members.iter().map(|member| mark(member, &fields)).collect();
-        self.line(Via::Tcp, second, host, line, marks);
+        self.line(DeliveryTransport::Tcp, second, host, line, marks);
     }
 
     /// cron runs a job.
     pub fn cron(
         &mut self,
-        via: Via,
+        via: DeliveryTransport,
         second: i64,
         host: &str,
         job: (&str, &str),
@@ -255,7 +264,7 @@ impl<'a> Script<'a> {
     ) {
         let line = self.tagged(AUTH, tool, second, host, text);
         let marks = vec![mark(member, &[("host", host.to_owned())])];
-        self.line(Via::Tcp, second, host, line, marks);
+        self.line(DeliveryTransport::Tcp, second, host, line, marks);
     }
 
     /// The firewall of a host blocks a packet from the first address to the second.
@@ -285,7 +294,7 @@ impl<'a> Script<'a> {
         if !incoming && SHELL_PORTS.contains(&port) {
             marks.push(mark("firewall_block_shell_port", &fields));
         }
-        self.line(Via::Tcp, second, host, line, marks);
+        self.line(DeliveryTransport::Tcp, second, host, line, marks);
     }
 
     /// A packet as the kernel of a host logs it.
@@ -305,7 +314,7 @@ impl<'a> Script<'a> {
     /// A web server answers a request that `members` look for.
     pub fn request(
         &mut self,
-        via: Via,
+        via: DeliveryTransport,
         second: i64,
         host: &str,
         request: &Request<'_>,
@@ -340,7 +349,7 @@ impl<'a> Script<'a> {
             .map(|(name, value)| (name.to_owned(), value));
         self.deliveries.push(Delivery {
             at: Span::seconds(sent),
-            via: Via::Agent,
+            via: DeliveryTransport::Agent,
             host: host.to_owned(),
             payload: Payload::Agent(AgentRecord {
                 time: self.time(second),
@@ -374,8 +383,8 @@ pub(crate) const AUTOMATION: &str = "deploy";
 /// Ports that `firewall_denied_egress.yml` names.
 const SHELL_PORTS: [u16; 5] = [1337, 4444, 5555, 6667, 9001];
 
-fn mark(member: &'static str, fields: &[(&'static str, String)]) -> Mark {
-    Mark {
+fn mark(member: &'static str, fields: &[(&'static str, String)]) -> ExpectedDetection {
+    ExpectedDetection {
         member,
         fields: fields.to_vec(),
     }

@@ -3,6 +3,14 @@
 use chrono::{DateTime, Utc};
 use weir_schema::EventTime;
 
+/// User agents of ordinary web clients.
+pub(crate) const BROWSERS: [&str; 4] = [
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/139.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 14_6) AppleWebKit/605.1.15 Safari/605.1.15",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0",
+    "kube-probe/1.33",
+];
+
 fn utc(time: EventTime) -> DateTime<Utc> {
     DateTime::from_timestamp_nanos(time.0)
 }

@@ -1,9 +1,9 @@
 //! The parser reads from the generated lines what the plan says of them.
 
-use weir_benchmarks::company::{Company, LENGTH_SECONDS};
-use weir_benchmarks::load::LoadStream;
-use weir_benchmarks::scenario::Payload;
 use weir_parse::{Context, Zone, decode};
+use weir_scenario::Payload;
+use weir_scenario::company::{Company, LENGTH_SECONDS};
+use weir_scenario::load::LoadStream;
 use weir_schema::{EventTime, Format, ReceiveTime, Span};
 
 /// 2026-12-31T23:50:00Z: the year turns within the scenario.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use weir_benchmarks::catalogue::{ALERTING_RULES, AlertingRule, Kind};
-use weir_benchmarks::company::{BACKGROUND_LINES, Company};
-use weir_benchmarks::scenario::{Delivery, ExpectedAlert, Payload, Scenario, Via};
+use weir_scenario::catalogue::{ALERTING_RULES, AlertingRule, Kind};
+use weir_scenario::company::{BACKGROUND_LINES, Company};
+use weir_scenario::{Delivery, DeliveryTransport, ExpectedAlert, Payload, Scenario};
 use weir_schema::EventTime;
 
 /// 2026-03-02T08:00:00.25Z: the quarter second must be cut away.
@@ -221,14 +221,18 @@ fn a_scenario_is_as_long_and_as_mixed_as_it_says() {
     assert_eq!(scenario.start.0 % 1_000_000_000, 0);
     assert!(scenario.deliveries.len() > BACKGROUND_LINES);
     assert!(scenario.deliveries.is_sorted_by_key(|delivery| delivery.at));
-    for via in [Via::Udp, Via::Tcp, Via::Agent] {
+    for via in [
+        DeliveryTransport::Udp,
+        DeliveryTransport::Tcp,
+        DeliveryTransport::Agent,
+    ] {
         assert!(scenario.sent(via) > 200, "{via:?}: {}", scenario.sent(via));
     }
     for delivery in &scenario.deliveries {
         assert!(delivery.at <= scenario.length && delivery.time >= scenario.start);
         // UDP may lose, so no alert rests on it.
         assert!(
-            delivery.via != Via::Udp || delivery.marks.is_empty(),
+            delivery.via != DeliveryTransport::Udp || delivery.marks.is_empty(),
             "{delivery:?}"
         );
         if let Payload::Line(line) = &delivery.payload {

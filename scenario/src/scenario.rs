@@ -4,7 +4,7 @@ use weir_schema::{EventTime, Span};
 
 /// How a delivery reaches Weir.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Via {
+pub enum DeliveryTransport {
     Udp,
     Tcp,
     Agent,
@@ -30,7 +30,7 @@ pub enum Payload {
 
 /// That an event is one of those a detection looks for, with the fields by which rules group it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct ExpectedDetection {
     /// Name of the detection.
     pub member: &'static str,
     pub fields: Vec<(&'static str, String)>,
@@ -41,13 +41,13 @@ pub struct Mark {
 pub struct Delivery {
     /// When it is sent, from the start of the scenario, at the pace of event time.
     pub at: Span,
-    pub via: Via,
+    pub via: DeliveryTransport,
     /// The host that it speaks of; for an agent, the agent's id too.
     pub host: String,
     pub payload: Payload,
     pub time: EventTime,
     /// Every detection of `rules/` that it was written to match, and no other.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<ExpectedDetection>,
     /// Sent long after its event time.
     pub late: bool,
 }
@@ -84,7 +84,7 @@ pub struct Scenario {
 impl Scenario {
     /// How many deliveries go by a way.
     #[must_use]
-    pub fn sent(&self, via: Via) -> usize {
+    pub fn sent(&self, via: DeliveryTransport) -> usize {
         self.deliveries.iter().filter(|d| d.via == via).count()
     }
 }

@@ -2,15 +2,14 @@
 
 use rand::Rng;
 
-use crate::background::BROWSERS;
-use crate::intrusion::ADMINISTRATORS_CAST;
-use crate::lines::Request;
+use crate::company::ADMINISTRATORS_CAST;
+use crate::lines::{BROWSERS, Request};
 use crate::random::pick;
-use crate::scenario::Via;
+use crate::scenario::DeliveryTransport;
 use crate::script::Script;
 
 /// What comes within a hair of an alert, and one that is an alert by the same hair.
-pub(crate) fn tell(script: &mut Script<'_>) {
+pub(crate) fn write(script: &mut Script<'_>) {
     passwords(script);
     scans(script);
     web_logins(script);
@@ -63,7 +62,13 @@ fn scans(script: &mut Script<'_>) {
             agent: BROWSERS[0],
         };
         let web = &company.web[0].name;
-        script.request(Via::Tcp, 500 + n, web, &request, &["web_missing_page"]);
+        script.request(
+            DeliveryTransport::Tcp,
+            500 + n,
+            web,
+            &request,
+            &["web_missing_page"],
+        );
     }
 }
 
@@ -85,7 +90,7 @@ fn web_logins(script: &mut Script<'_>) {
             agent: BROWSERS[1],
         };
         script.request(
-            Via::Tcp,
+            DeliveryTransport::Tcp,
             640 + 9 * n,
             &company.web[1].name,
             &request,

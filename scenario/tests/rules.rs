@@ -4,13 +4,13 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_benchmarks::catalogue::{ALERTING_RULES, Kind};
-use weir_benchmarks::company::Company;
-use weir_benchmarks::load::LoadStream;
-use weir_benchmarks::order;
-use weir_detect::{Detected, RuleBook};
+use weir_detect::{Detections, RuleBook};
 use weir_parse::decode;
-use weir_schema::{Bound, Format, Member, PlanKind, RuleId, TenantKey};
+use weir_scenario::Company;
+use weir_scenario::catalogue::{ALERTING_RULES, Kind};
+use weir_scenario::load::LoadStream;
+use weir_scenario::order;
+use weir_schema::{Bound, Format, MemberCondition, PlanKind, RuleId, TenantKey};
 
 use common::{START, book, context, frame, put};
 
@@ -52,13 +52,13 @@ fn rules_compile_to_what_the_catalogue_says() {
             },
             Kind::Both { .. } => PlanKind::Temporal {
                 members: 2,
-                condition: Member::All(vec![Member::Seen(0), Member::Seen(1)]),
+                condition: MemberCondition::All(vec![MemberCondition::Present(0), MemberCondition::Present(1)]),
             },
             Kind::Without { .. } => PlanKind::Temporal {
                 members: 2,
-                condition: Member::All(vec![
-                    Member::Seen(0),
-                    Member::Not(Box::new(Member::Seen(1))),
+                condition: MemberCondition::All(vec![
+                    MemberCondition::Present(0),
+                    MemberCondition::Not(Box::new(MemberCondition::Present(1))),
                 ]),
             },
         };
@@ -85,7 +85,7 @@ fn rules_match_what_the_plan_marks_and_nothing_else() {
     let book = book();
     let (names, usual) = (names(&book), usual(&book));
     let tenant = TenantKey::of(&[b"default"]);
-    let mut detected = Detected::default();
+    let mut detected = Detections::default();
     for seed in [1, 2, 42] {
         let scenario = Company::new(seed).plan(START);
         for delivery in &scenario.deliveries {
@@ -118,7 +118,7 @@ fn rules_match_of_the_load_only_logins_and_refusals() {
     let (mut bytes, mut completed) = (Vec::new(), Vec::new());
     LoadStream::new(5, START).chunk(START, 20_000, &mut bytes, &mut completed);
     let mut matches = BTreeMap::<&str, u32>::new();
-    let mut detected = Detected::default();
+    let mut detected = Detections::default();
     for line in bytes
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
