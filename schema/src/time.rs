@@ -25,6 +25,24 @@ macro_rules! instant {
             pub const fn plus(self, span: Span) -> Self {
                 Self(self.0.saturating_add(span.0))
             }
+
+            /// The span from `earlier` to this instant; stops at the longest span.
+            #[must_use]
+            pub const fn since(self, earlier: Self) -> Span {
+                Span(self.0.saturating_sub(earlier.0))
+            }
+
+            /// The instant one nanosecond later; stops at the end of time.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+
+            /// The instant one nanosecond earlier; stops at the start of time.
+            #[must_use]
+            pub const fn previous(self) -> Self {
+                Self(self.0.saturating_sub(1))
+            }
         }
     };
 }
@@ -45,12 +63,19 @@ instant! {
 pub struct Span(pub i64);
 
 impl Span {
+    pub const ZERO: Self = Self(0);
     pub const SECOND: Self = Self(1_000_000_000);
 
     /// `n` seconds; stops at the longest span.
     #[must_use]
     pub const fn seconds(n: i64) -> Self {
         Self(n.saturating_mul(1_000_000_000))
+    }
+
+    /// This span `n` times; stops at the longest span.
+    #[must_use]
+    pub const fn times(self, n: i64) -> Self {
+        Self(self.0.saturating_mul(n))
     }
 
     /// Reads `15s`, `10m`, `24h`, `7d`, `500ms`; `None` where it is not such a span or overflows.
