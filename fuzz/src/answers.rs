@@ -60,12 +60,12 @@ fn explained(bytes: &[u8]) {
 }
 
 fn certificate(der: &[u8]) {
-    let (names, _) = weir_ingest::door::certificate(der);
+    let (names, _) = weir_ingest::fuzz::certificate(der);
     assert!(names.len() <= 16, "{names:?}");
     for name in &names {
         assert!((1..=255).contains(&name.len()), "{name:?}");
         assert!(name.bytes().all(|b| b.is_ascii_graphic()), "{name:?}");
-        assert!(weir_ingest::door::matches(name, name) || name.starts_with("*."));
+        assert!(weir_ingest::fuzz::matches(name, name) || name.starts_with("*."));
     }
 }
 
@@ -81,10 +81,10 @@ fn words(bytes: &[u8]) {
     if let Some(span) = Span::parse(&path) {
         assert_eq!(Some(span), Span::parse(&path), "twice");
     }
-    if let Some(cursor) = weir_schema::said::Cursor::parse(&path) {
+    if let Some(cursor) = weir_schema::outbox::Cursor::parse(&path) {
         assert_eq!(
             Some(cursor),
-            weir_schema::said::Cursor::parse(&cursor.to_string())
+            weir_schema::outbox::Cursor::parse(&cursor.to_string())
         );
     }
     if let Some(alert) = weir_schema::AlertId::parse(&path) {

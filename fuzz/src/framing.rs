@@ -1,7 +1,7 @@
 //! Bytes of a connection give the same frames however they are cut into reads, within the cap.
 
 use weir_ingest::framing::Framer;
-use weir_ingest::relp::door as relp;
+use weir_ingest::relp::fuzz as relp;
 use weir_schema::Frames;
 use weir_schema::agent::{self, AgentEvent, EventBatch};
 use weir_schema::alert_frame::{self, AlertChange};
@@ -75,7 +75,7 @@ fn agent_sound(which: u8) -> Vec<u8> {
 
 fn agent_message(bytes: &[u8]) {
     agent_event(bytes);
-    let Ok(message) = agent::message(bytes) else {
+    let Ok(message) = agent::decode_message(bytes) else {
         return;
     };
     let _ = format!("{message:?}");
@@ -104,7 +104,7 @@ fn agent_event(bytes: &[u8]) {
             .map(|field| field.name().len() + field.value().chars().count())
             .sum::<usize>()
     };
-    let _ = agent::event(bytes).map(read);
+    let _ = agent::decode_event(bytes).map(read);
 }
 
 fn alert_sound() -> Vec<u8> {

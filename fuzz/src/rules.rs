@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use weir_detect::{Detected, Detector, RuleBook, check, split_documents};
+use weir_detect::{Detections, Detector, RuleBook, check, split_documents};
 use weir_parse::{Context, Zone};
 use weir_schema::{Control, Event, EventTime, Format, ReceiveTime, Span, TenantKey};
 
@@ -56,7 +56,7 @@ pub fn holds(bytes: &[u8]) {
     }
     let ids: Vec<_> = book.rules().into_iter().map(|rule| rule.id).collect();
     let mut detector = Detector::new();
-    let (mut plain, mut fast) = (Detected::default(), Detected::default());
+    let (mut plain, mut fast) = (Detections::default(), Detections::default());
     // Twice, so that what is remembered of values is used.
     for event in events().iter().chain(&events()) {
         book.detect(event, TenantKey(1), None, &mut plain);

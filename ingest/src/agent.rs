@@ -27,11 +27,11 @@ use weir_schema::{Delivery, Frames, Transport, agent};
 
 use crate::deliveries::ID_BYTES_MAX;
 use crate::ended::Closed;
-use crate::intake::{Intake, Pending};
-use crate::journal::{Accepted, Clock, SubmitError};
+use crate::intake::{Intake, PendingReceipt};
+use crate::journal::{CommitReceipt, ReceiveClock, SubmitError};
 use crate::listener::{self, ConnectionLimits, Door, SourceHandle, Stopping, stopped};
 use crate::metrics::IngestMetrics;
-use crate::sources::{Origin, SourceTable};
+use crate::sources::{BatchOrigin, SourceTable};
 use crate::tls::TlsServer;
 use crate::wire::{Peer, Wire};
 
@@ -46,7 +46,7 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Limits of an agent source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AgentOptions {
+pub struct AgentSourceOptions {
     /// Each connection may hold a message of 4 MiB.
     pub connections: ConnectionLimits,
     /// A message, hello included, must be whole so long after its first byte, and an answer
@@ -54,7 +54,7 @@ pub struct AgentOptions {
     pub message_timeout: Duration,
 }
 
-impl Default for AgentOptions {
+impl Default for AgentSourceOptions {
     fn default() -> Self {
         Self {
             connections: ConnectionLimits {
@@ -81,11 +81,11 @@ pub struct AgentSource;
 
 #[derive(Clone)]
 struct Shared {
-    options: AgentOptions,
+    options: AgentSourceOptions,
     token_check: TokenCheck,
     intake: Intake,
     sources: Arc<SourceTable>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<dyn ReceiveClock>,
     metrics: IngestMetrics,
 }
 
@@ -95,12 +95,12 @@ impl AgentSource {
     pub fn start(
         arbiter: &ArbiterHandle,
         listener: std::net::TcpListener,
-        options: AgentOptions,
+        options: AgentSourceOptions,
         tls: Option<TlsServer>,
         token_check: TokenCheck,
         intake: Intake,
         sources: Arc<SourceTable>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<dyn ReceiveClock>,
         metrics: IngestMetrics,
     ) -> io::Result<SourceHandle> {
         let shared = Shared {
@@ -205,7 +205,7 @@ async fn converse(
     writer
         .send(&agent::encode_ack(session.next_sequence))
         .await?;
-    let mut answers: FuturesOrdered<Pending> = FuturesOrdered::new();
+    let mut answers: FuturesOrdered<PendingReceipt> = FuturesOrdered::new();
     let mut reading = true;
     while reading || !answers.is_empty() {
         let has_room = answers.len() < IN_FLIGHT_MAX;
@@ -237,7 +237,7 @@ async fn converse(
 /// A connection whose token was accepted.
 struct Session<'a> {
     shared: &'a Shared,
-    origin: Origin,
+    origin: BatchOrigin,
     agent: String,
     spool: u64,
     next_sequence: u64,
@@ -278,7 +278,7 @@ impl<'a> Session<'a> {
     }
 
     /// `None` for a batch without events, which needs no answer.
-    async fn enqueue(&self, bytes: &[u8]) -> Result<Option<Pending>, End> {
+    async fn enqueue(&self, bytes: &[u8]) -> Result<Option<PendingReceipt>, End> {
         let message = read_message(bytes)?;
         let Some(batch) = message.body_as_event_batch() else {
             return Err(End::protocol(
@@ -299,7 +299,7 @@ impl<'a> Session<'a> {
         Ok(Some(self.shared.intake.enqueue(vec![batch]).await?))
     }
 
-    fn note(&mut self, answer: Result<Accepted, SubmitError>) -> Result<Accepted, End> {
+    fn note(&mut self, answer: Result<CommitReceipt, SubmitError>) -> Result<CommitReceipt, End> {
         let accepted = answer?;
         if accepted.conflicts > 0 {
             let (agent, spool) = (&self.agent, self.spool);
@@ -318,7 +318,7 @@ impl<'a> Session<'a> {
 }
 
 fn read_message(bytes: &[u8]) -> Result<agent::Message<'_>, End> {
-    let message = agent::message(bytes).map_err(|_| End::protocol("the message is malformed"))?;
+    let message = agent::decode_message(bytes).map_err(|_| End::protocol("the message is malformed"))?;
     match message.body_type() {
         Body::Hello | Body::EventBatch | Body::Ack | Body::Refusal => Ok(message),
         // A newer agent's message.

@@ -12,7 +12,7 @@ use weir_schema::journal::source_key;
 use weir_schema::{Batch, Entry, EventTime, SourceKey, Transport};
 
 use crate::journal::SubmitError;
-use crate::metrics::{Dropped, SourceMetrics};
+use crate::metrics::{DropReason, SourceMetrics};
 
 /// Sources with rows of their own, those of the configuration first; the others share one row. A
 /// dashboard draws some hundred lines, and a scrape of all rows stays within 300 KiB.
@@ -53,13 +53,13 @@ struct Account {
 
 /// What the graph made of a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Judged {
+pub struct DecodeOutcome {
     pub source: SourceKey,
     pub events: u64,
     /// Those of them that were kept with a problem.
     pub troubled: u64,
     /// The greatest credible event time; `EventTime::MIN` for none.
-    pub greatest: EventTime,
+    pub event_time_max: EventTime,
 }
 
 impl Balance {
@@ -76,18 +76,18 @@ impl Balance {
     }
 
     /// Gives a source its row before it is heard, so that one that never comes is seen as nothing.
-    pub fn expect(&self, tenant: &str, source: &str) {
+    pub fn register_source(&self, tenant: &str, source: &str) {
         let _ = self.book.account(tenant, source);
     }
 
     /// Takes in what the graph made of a batch that this process journaled.
-    pub fn judged(&self, judged: Judged) {
+    pub fn record_decoded(&self, judged: DecodeOutcome) {
         let account = self.book.known(judged.source);
         let clean = judged.events.saturating_sub(judged.troubled);
         account.decoded.inc_by(clean);
         account.troubled.inc_by(judged.troubled);
-        if judged.greatest > EventTime::MIN {
-            raise(&account.event_time, judged.greatest.0);
+        if judged.event_time_max > EventTime::MIN {
+            raise(&account.event_time, judged.event_time_max.0);
         }
     }
 
@@ -103,7 +103,7 @@ impl Balance {
         });
         Owed {
             rows: rows.collect(),
-            reason: Dropped::Stopping,
+            reason: DropReason::Stopping,
         }
     }
 
@@ -154,7 +154,7 @@ impl Book {
 impl Account {
     fn of(metrics: &SourceMetrics, tenant: &str, source: &str) -> Self {
         let labels = [tenant, source];
-        let refused = |reason: &Dropped| {
+        let refused = |reason: &DropReason| {
             let labels = [tenant, source, reason.name()];
             metrics.refused.with_label_values(&labels)
         };
@@ -165,12 +165,12 @@ impl Account {
             troubled: metrics.troubled.with_label_values(&labels),
             heard: metrics.heard.with_label_values(&labels),
             event_time: metrics.event_time.with_label_values(&labels),
-            refused: Dropped::ALL.iter().map(refused).collect(),
+            refused: DropReason::ALL.iter().map(refused).collect(),
         }
     }
 
-    fn refuse(&self, reason: Dropped, events: u64) {
-        let place = Dropped::ALL.iter().position(|known| *known == reason);
+    fn refuse(&self, reason: DropReason, events: u64) {
+        let place = DropReason::ALL.iter().position(|known| *known == reason);
         if let Some(counter) = place.and_then(|place| self.refused.get(place)) {
             counter.inc_by(events);
         }
@@ -184,7 +184,7 @@ impl Account {
 pub(crate) struct Owed {
     /// By batch, in order.
     rows: Vec<(Arc<Account>, u64)>,
-    reason: Dropped,
+    reason: DropReason,
 }
 
 impl Owed {
@@ -192,12 +192,12 @@ impl Owed {
     pub fn nothing() -> Self {
         Self {
             rows: Vec::new(),
-            reason: Dropped::Stopping,
+            reason: DropReason::Stopping,
         }
     }
 
     /// Why the events are refused, unless they are offered again.
-    pub fn because(mut self, reason: Dropped) -> Self {
+    pub fn because(mut self, reason: DropReason) -> Self {
         self.reason = reason;
         self
     }
@@ -208,7 +208,7 @@ impl Owed {
         let journaled = journaled.iter().copied().chain(std::iter::repeat(0));
         for ((account, events), journaled) in rows.into_iter().zip(journaled) {
             account.journaled.inc_by(journaled);
-            account.refuse(Dropped::Duplicate, events.saturating_sub(journaled));
+            account.refuse(DropReason::Duplicate, events.saturating_sub(journaled));
         }
     }
 }
@@ -222,14 +222,14 @@ impl Drop for Owed {
 }
 
 /// Why the journal writer refuses, as a reason of the book.
-pub(crate) const fn reason(error: &SubmitError) -> Dropped {
+pub(crate) const fn reason(error: &SubmitError) -> DropReason {
     match error {
-        SubmitError::Busy => Dropped::MailboxFull,
-        SubmitError::Fault(_) => Dropped::JournalFault,
-        SubmitError::Stopped => Dropped::Stopping,
-        SubmitError::Gap { .. } => Dropped::Gap,
-        SubmitError::Conflict => Dropped::Conflict,
-        SubmitError::Invalid(_) => Dropped::Invalid,
+        SubmitError::Busy => DropReason::MailboxFull,
+        SubmitError::Fault(_) => DropReason::JournalFault,
+        SubmitError::Stopped => DropReason::Stopping,
+        SubmitError::Gap { .. } => DropReason::Gap,
+        SubmitError::Conflict => DropReason::Conflict,
+        SubmitError::Invalid(_) => DropReason::Invalid,
     }
 }
 

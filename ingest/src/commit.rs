@@ -14,8 +14,8 @@ use weir_schema::{Delivery, Entry, Epoch};
 
 use crate::balance::{self, Owed};
 use crate::deliveries::{Admission, Deliveries};
-use crate::journal::{Accepted, JournalFault, JournalPort, SubmitError};
-use crate::metrics::{Dropped, IngestMetrics};
+use crate::journal::{CommitReceipt, JournalFault, JournalPort, SubmitError};
+use crate::metrics::{DropReason, IngestMetrics};
 
 /// First wait after a fault; it doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -58,7 +58,7 @@ pub(crate) struct Refused {
     pub owed: Owed,
 }
 
-pub(crate) type Answer = Result<Accepted, Refused>;
+pub(crate) type Answer = Result<CommitReceipt, Refused>;
 
 /// The writer's limits hold as long as these live.
 pub(crate) type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
@@ -102,7 +102,7 @@ struct Unsealed {
 /// One submission, written but not synced.
 struct Written {
     submission: Submission,
-    accepted: Accepted,
+    accepted: CommitReceipt,
     /// By batch as it was submitted: how many of its events are new.
     journaled: Vec<u64>,
     /// Of the last delivery in it; a submission has deliveries of one protocol.
@@ -264,7 +264,7 @@ impl<P: JournalPort> GroupCommit<P> {
     /// Leaves in the submission what is new; answers it where it is refused as a whole.
     fn admit(&mut self, mut submission: Submission) -> Option<Written> {
         let before = self.deliveries.savepoint();
-        let mut accepted = Accepted::default();
+        let mut accepted = CommitReceipt::default();
         let mut entries = Vec::with_capacity(submission.entries.len());
         let mut protocol = None;
         let mut journaled = Vec::new();
@@ -323,7 +323,7 @@ impl<P: JournalPort> GroupCommit<P> {
         self.metrics.writer.events_journaled.inc_by(events);
         self.metrics.writer.commit_events.observe(events as f64);
         for next in written {
-            let Accepted {
+            let CommitReceipt {
                 duplicates,
                 conflicts,
                 ..
@@ -348,7 +348,7 @@ impl<P: JournalPort> GroupCommit<P> {
     fn refuse(&self, written: Vec<Written>, fault: &JournalFault) {
         for next in written {
             let entries = next.submission.entries;
-            let owed = next.submission.owed.because(Dropped::JournalFault);
+            let owed = next.submission.owed.because(DropReason::JournalFault);
             match next.submission.reply {
                 Some(reply) => {
                     let error = SubmitError::Fault(fault.clone());
@@ -358,14 +358,14 @@ impl<P: JournalPort> GroupCommit<P> {
                         owed,
                     }));
                 }
-                None => count_dropped(&self.metrics, &entries, Dropped::JournalFault),
+                None => count_dropped(&self.metrics, &entries, DropReason::JournalFault),
             }
         }
     }
 }
 
 /// Counts the events of entries that nobody can send again.
-pub(crate) fn count_dropped(metrics: &IngestMetrics, entries: &[Entry], reason: Dropped) {
+pub(crate) fn count_dropped(metrics: &IngestMetrics, entries: &[Entry], reason: DropReason) {
     for entry in entries {
         if let Entry::Batch(batch) = entry {
             metrics.dropped(batch.transport, reason, batch.frames.len() as u64);

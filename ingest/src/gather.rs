@@ -17,10 +17,10 @@ use weir_schema::{Batch, Entry, Frames};
 
 use crate::commit::{Refused, count_dropped};
 use crate::intake::Intake;
-use crate::journal::{Clock, SubmitError};
+use crate::journal::{ReceiveClock, SubmitError};
 use crate::listener::{Stopping, stopped};
-use crate::metrics::{Dropped, IngestMetrics};
-use crate::sources::Origin;
+use crate::metrics::{DropReason, IngestMetrics};
+use crate::sources::BatchOrigin;
 
 /// Most frames of a batch: small enough that workers share an epoch evenly.
 pub const BATCH_FRAMES_MAX: usize = 1_000;
@@ -40,9 +40,9 @@ type Delivering = Pin<Box<dyn Future<Output = bool>>>;
 
 /// The frames of one connection, on their way.
 pub(crate) struct Gather {
-    origin: Origin,
+    origin: BatchOrigin,
     intake: Intake,
-    clock: Arc<dyn Clock>,
+    clock: Arc<dyn ReceiveClock>,
     metrics: IngestMetrics,
     gathered: Vec<Batch>,
     bytes: usize,
@@ -52,9 +52,9 @@ pub(crate) struct Gather {
 
 impl Gather {
     pub fn new(
-        origin: Origin,
+        origin: BatchOrigin,
         intake: Intake,
-        clock: Arc<dyn Clock>,
+        clock: Arc<dyn ReceiveClock>,
         metrics: IngestMetrics,
     ) -> Self {
         Self {
@@ -160,7 +160,7 @@ async fn deliver_until_taken(
         };
         (entries, owed) = (back, still);
         let reason = match error {
-            SubmitError::Fault(_) if last_try => Dropped::JournalFault,
+            SubmitError::Fault(_) if last_try => DropReason::JournalFault,
             SubmitError::Fault(_) | SubmitError::Busy => {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
@@ -169,10 +169,10 @@ async fn deliver_until_taken(
                 wait = (wait * 2).min(RETRY_MAX);
                 continue;
             }
-            SubmitError::Stopped => Dropped::Stopping,
+            SubmitError::Stopped => DropReason::Stopping,
             // Never said of a batch that carries no delivery and was cut to size above.
             SubmitError::Gap { .. } | SubmitError::Conflict | SubmitError::Invalid(_) => {
-                Dropped::JournalFault
+                DropReason::JournalFault
             }
         };
         drop(owed.because(reason));

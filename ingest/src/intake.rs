@@ -22,8 +22,8 @@ use weir_schema::{Batch, Control, Entry};
 
 use crate::balance::{self, Owed};
 use crate::commit::{Answer, Permits, Refused, Submission};
-use crate::journal::{Accepted, JournalFault, SubmitError};
-use crate::metrics::{Dropped, IngestMetrics};
+use crate::journal::{CommitReceipt, JournalFault, SubmitError};
+use crate::metrics::{DropReason, IngestMetrics};
 use crate::writer::WriterOptions;
 
 /// What a frame weighs in memory besides its bytes.
@@ -87,11 +87,11 @@ pub struct Intake {
 
 /// An answer under way; it comes after the sync.
 #[derive(Debug)]
-pub struct Pending {
+pub struct PendingReceipt {
     answer: oneshot::Receiver<Answer>,
 }
 
-impl Pending {
+impl PendingReceipt {
     /// The answer, with the entries given back where the journal failed. They are whole only where
     /// they carry no delivery.
     pub(crate) async fn or_entries(self) -> Answer {
@@ -106,8 +106,8 @@ impl Pending {
     }
 }
 
-impl Future for Pending {
-    type Output = Result<Accepted, SubmitError>;
+impl Future for PendingReceipt {
+    type Output = Result<CommitReceipt, SubmitError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.answer)
@@ -143,20 +143,20 @@ impl Intake {
 
     /// Journals the batches, together or not at all; the answer comes after the sync.
     /// Waits while the writer has as much in hand as it may.
-    pub async fn submit(&self, batches: Vec<Batch>) -> Result<Accepted, SubmitError> {
+    pub async fn submit(&self, batches: Vec<Batch>) -> Result<CommitReceipt, SubmitError> {
         self.enqueue(batches).await?.await
     }
 
     /// As [`Self::submit`] in two steps: submissions enqueued one after the other are journaled in
     /// that order, while several answers are under way.
-    pub async fn enqueue(&self, batches: Vec<Batch>) -> Result<Pending, SubmitError> {
+    pub async fn enqueue(&self, batches: Vec<Batch>) -> Result<PendingReceipt, SubmitError> {
         self.enqueue_entries(batches.into_iter().map(Entry::from).collect())
             .await
             .map_err(|refused| refused.error)
     }
 
     /// Journals control entries.
-    pub async fn control(&self, controls: Vec<Control>) -> Result<Accepted, SubmitError> {
+    pub async fn control(&self, controls: Vec<Control>) -> Result<CommitReceipt, SubmitError> {
         let entries = controls.into_iter().map(Entry::Control).collect();
         let pending = self.enqueue_entries(entries).await;
         pending.map_err(|refused| refused.error)?.await
@@ -228,7 +228,7 @@ impl Intake {
         outcome
     }
 
-    pub(crate) async fn enqueue_entries(&self, entries: Vec<Entry>) -> Result<Pending, Refused> {
+    pub(crate) async fn enqueue_entries(&self, entries: Vec<Entry>) -> Result<PendingReceipt, Refused> {
         let owed = self.owe(&entries);
         self.enqueue_owed(entries, owed).await
     }
@@ -244,8 +244,8 @@ impl Intake {
         &self,
         entries: Vec<Entry>,
         owed: Owed,
-    ) -> Result<Pending, Refused> {
-        let owed = owed.because(Dropped::Stopping);
+    ) -> Result<PendingReceipt, Refused> {
+        let owed = owed.because(DropReason::Stopping);
         let stopped = |entries, owed| Refused {
             error: SubmitError::Stopped,
             entries,
@@ -264,7 +264,7 @@ impl Intake {
         };
         let sent = send_to(submission, |s| self.door.writer.try_submit(s)).await;
         sent.map_err(|submission| stopped(submission.entries, submission.owed))?;
-        Ok(Pending { answer })
+        Ok(PendingReceipt { answer })
     }
 
     /// A submission heavier than all bytes takes them all and goes alone.

@@ -36,7 +36,7 @@ pub enum FaultKind {
 
 /// What became of a submission; all of it is durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Accepted {
+pub struct CommitReceipt {
     /// Events journaled by this submission.
     pub events: u64,
     /// Events that an earlier delivery had brought.
@@ -65,7 +65,7 @@ pub enum SubmitError {
 }
 
 /// Where receipt times come from.
-pub trait Clock: Send + Sync + 'static {
+pub trait ReceiveClock: Send + Sync + 'static {
     fn now(&self) -> ReceiveTime;
 }
 
@@ -73,7 +73,7 @@ pub trait Clock: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-impl Clock for SystemClock {
+impl ReceiveClock for SystemClock {
     fn now(&self) -> ReceiveTime {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let nanos = since.map_or(0, |since| since.as_nanos());

@@ -31,7 +31,7 @@ pub mod tls;
 mod certificate;
 
 #[doc(hidden)]
-pub mod door;
+pub mod fuzz;
 
 mod ended;
 
@@ -51,22 +51,22 @@ pub mod metrics;
 
 pub mod balance;
 
-pub use agent::{AgentOptions, AgentSource, TokenCheck, tokens_equal};
-pub use balance::{Balance, Judged};
+pub use agent::{AgentSourceOptions, AgentSource, TokenCheck, tokens_equal};
+pub use balance::{Balance, DecodeOutcome};
 pub use commit::CommitOptions;
 pub use deliveries::Deliveries;
-pub use intake::{Intake, Pending};
+pub use intake::{Intake, PendingReceipt};
 pub use journal::{
-    Accepted, Clock, FaultKind, JournalFault, JournalPort, SubmitError, SystemClock,
+    CommitReceipt, ReceiveClock, FaultKind, JournalFault, JournalPort, SubmitError, SystemClock,
 };
 pub use listener::{ConnectionLimits, SourceHandle};
-pub use metrics::{Dropped, IngestMetrics};
+pub use metrics::{DropReason, IngestMetrics};
 pub use relp::RelpSource;
-pub use sources::{Origin, Source, SourceTable};
+pub use sources::{BatchOrigin, SourceDefinition, SourceTable};
 pub use tcp::{TcpOptions, TcpSource};
-pub use tls::{ServeTls, TlsFiles, TlsServer};
+pub use tls::{ServeTlsError, TlsFiles, TlsServer};
 pub use udp::{UdpOptions, UdpSource};
-pub use writer::{JournalWriter, WriterOptions};
+pub use writer::{IngestWriter, WriterOptions};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use crate::framing::FramingCounts;
 
 /// Why an event that reached us is in no journal; the values of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dropped {
+pub enum DropReason {
     /// The writer's limits were reached and the transport cannot wait.
     MailboxFull,
     /// The journal failed; where the transport can, its sender sends again.
@@ -30,7 +30,7 @@ pub enum Dropped {
     Invalid,
 }
 
-impl Dropped {
+impl DropReason {
     /// All reasons, in the order of their declaration.
     pub const ALL: [Self; 8] = [
         Self::MailboxFull,
@@ -362,10 +362,10 @@ impl IngestMetrics {
                 frame_bytes_skipped.with_label_values(&[name]),
             );
             for reason in [
-                Dropped::MailboxFull,
-                Dropped::JournalFault,
-                Dropped::Stopping,
-                Dropped::Empty,
+                DropReason::MailboxFull,
+                DropReason::JournalFault,
+                DropReason::Stopping,
+                DropReason::Empty,
             ] {
                 let _ = events_dropped.with_label_values(&[name, reason.name()]);
             }
@@ -403,9 +403,9 @@ impl IngestMetrics {
     }
 
     /// Counts events that the door did not see, or whose sender cannot send them again.
-    pub(crate) fn dropped(&self, transport: Transport, reason: Dropped, events: u64) {
+    pub(crate) fn dropped(&self, transport: Transport, reason: DropReason, events: u64) {
         if events > 0 {
-            if reason == Dropped::Empty {
+            if reason == DropReason::Empty {
                 // It never comes to the door, which counts the others.
                 self.balance.received(transport, events);
             }
@@ -422,7 +422,7 @@ impl IngestMetrics {
             return;
         }
         let name = transport.name();
-        self.dropped(transport, Dropped::Empty, counts.empty);
+        self.dropped(transport, DropReason::Empty, counts.empty);
         let truncated = self.network.frames_truncated.with_label_values(&[name]);
         truncated.inc_by(counts.truncated);
         let skipped = self.network.frame_bytes_skipped.with_label_values(&[name]);
@@ -472,7 +472,7 @@ impl IngestMetrics {
 
     /// How many events of `transport` were dropped for `reason`.
     #[must_use]
-    pub fn dropped_so_far(&self, transport: Transport, reason: Dropped) -> u64 {
+    pub fn dropped_so_far(&self, transport: Transport, reason: DropReason) -> u64 {
         let labels = [transport.name(), reason.name()];
         self.network.events_dropped.with_label_values(&labels).get()
     }

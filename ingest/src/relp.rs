@@ -19,7 +19,7 @@ mod frame;
 mod offer;
 
 #[doc(hidden)]
-pub mod door;
+pub mod fuzz;
 
 use std::io;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use crate::ended::Closed;
 use crate::framing::FramingCounts;
 use crate::gather::Gather;
 use crate::intake::Intake;
-use crate::journal::Clock;
+use crate::journal::ReceiveClock;
 use crate::listener::{self, Door, SourceHandle, Stopping, expired, stopped};
 use crate::metrics::IngestMetrics;
 use crate::sources::SourceTable;
@@ -66,7 +66,7 @@ impl RelpSource {
         tls: Option<TlsServer>,
         intake: Intake,
         sources: Arc<SourceTable>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<dyn ReceiveClock>,
         metrics: IngestMetrics,
     ) -> io::Result<SourceHandle> {
         let transport = Transport::Relp;

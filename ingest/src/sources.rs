@@ -18,7 +18,7 @@ pub const DEFAULT_TENANT: &str = "default";
 
 /// A configured source: which senders it claims, and how their frames are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceDefinition {
     pub name: String,
     pub tenant: String,
     pub transport: Transport,
@@ -36,7 +36,7 @@ pub struct Source {
 
 /// What a sender's batches have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct BatchOrigin {
     pub tenant: String,
     pub source: String,
     pub transport: Transport,
@@ -46,7 +46,7 @@ pub struct Origin {
     pub logsource: Option<String>,
 }
 
-impl Origin {
+impl BatchOrigin {
     /// A batch of this sender.
     #[must_use]
     pub fn batch(
@@ -73,14 +73,14 @@ impl Origin {
 /// The configured sources, and the senders that came without one.
 #[derive(Debug, Default)]
 pub struct SourceTable {
-    sources: Vec<Source>,
+    sources: Vec<SourceDefinition>,
     unclaimed: Mutex<HashSet<String>>,
 }
 
 impl SourceTable {
     /// Sources are asked in the order given; the first that claims a sender has it.
     #[must_use]
-    pub fn new(sources: Vec<Source>) -> Self {
+    pub fn new(sources: Vec<SourceDefinition>) -> Self {
         Self {
             sources,
             unclaimed: Mutex::default(),
@@ -93,7 +93,7 @@ impl SourceTable {
     /// belongs to one clock; past [`DEFAULT_SOURCES_MAX`] of them new ones are `tcp:other` until a
     /// restart.
     #[must_use]
-    pub fn resolve(&self, transport: Transport, peer: IpAddr, agent: Option<&str>) -> Origin {
+    pub fn resolve(&self, transport: Transport, peer: IpAddr, agent: Option<&str>) -> BatchOrigin {
         self.resolve_certified(transport, peer, agent, &[])
     }
 
@@ -107,10 +107,10 @@ impl SourceTable {
         peer: IpAddr,
         agent: Option<&str>,
         names: &[String],
-    ) -> Origin {
+    ) -> BatchOrigin {
         // An IPv4 sender is the same sender on a socket of IPv6.
         let peer = peer.to_canonical();
-        let claims = |source: &&Source| {
+        let claims = |source: &&SourceDefinition| {
             let from = &source.peers;
             let shown = |wanted: &String| {
                 let mut names = names.iter();
@@ -121,7 +121,7 @@ impl SourceTable {
                 && source.certificate.as_ref().is_none_or(shown)
         };
         let claimed = self.sources.iter().find(claims);
-        Origin {
+        BatchOrigin {
             tenant: claimed.map_or(DEFAULT_TENANT, |s| &s.tenant).to_owned(),
             source: claimed.map_or_else(
                 || self.unclaimed(transport, peer, agent.or(names.first().map(String::as_str))),
@@ -166,8 +166,8 @@ impl SourceTable {
 mod tests {
     use super::*;
 
-    fn source(name: &str, transport: Transport, peers: &[&str]) -> Source {
-        Source {
+    fn source(name: &str, transport: Transport, peers: &[&str]) -> SourceDefinition {
+        SourceDefinition {
             name: name.into(),
             tenant: "t".into(),
             transport,
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_certificate_names_its_sender() {
-        let certified = |name: &str, pattern: &str, peers: &[&str]| Source {
+        let certified = |name: &str, pattern: &str, peers: &[&str]| SourceDefinition {
             certificate: Some(pattern.into()),
             ..source(name, Transport::Tls, peers)
         };

@@ -14,7 +14,7 @@ use crate::ended::Closed;
 use crate::framing::{FRAME_BYTES_MAX, Framer};
 use crate::gather::Gather;
 use crate::intake::Intake;
-use crate::journal::Clock;
+use crate::journal::ReceiveClock;
 use crate::listener::{self, ConnectionLimits, Door, SourceHandle, Stopping, expired, stopped};
 use crate::metrics::IngestMetrics;
 use crate::sources::SourceTable;
@@ -71,7 +71,7 @@ pub(crate) struct Shared {
     pub transport: Transport,
     pub intake: Intake,
     pub sources: Arc<SourceTable>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<dyn ReceiveClock>,
     pub metrics: IngestMetrics,
 }
 
@@ -96,7 +96,7 @@ impl TcpSource {
         tls: Option<TlsServer>,
         intake: Intake,
         sources: Arc<SourceTable>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<dyn ReceiveClock>,
         metrics: IngestMetrics,
     ) -> io::Result<SourceHandle> {
         let transport = match &tls {

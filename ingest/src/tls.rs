@@ -47,7 +47,7 @@ pub struct TlsFiles {
 
 /// Why TLS cannot be served with these files.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeTls {
+pub enum ServeTlsError {
     #[error("cannot read {}", .0.display())]
     Read(PathBuf, #[source] io::Error),
     #[error("{} has a part that is no PEM", .0.display())]
@@ -111,7 +111,7 @@ impl std::fmt::Debug for TlsServer {
 impl TlsServer {
     /// Reads the files. A certificate that has expired is told, and served: clocks may be wrong, and
     /// senders judge for themselves.
-    pub fn load(files: TlsFiles) -> Result<Self, ServeTls> {
+    pub fn load(files: TlsFiles) -> Result<Self, ServeTlsError> {
         let loaded = load(&files)?;
         warn_of_time(&files, &loaded.key);
         let loaded = RwLock::new(loaded);
@@ -123,7 +123,7 @@ impl TlsServer {
 
     /// The same, for senders who prove who they are in another way.
     #[must_use]
-    pub fn without_clients(&self) -> Self {
+    pub fn without_client_certificates(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
             asks: false,
@@ -131,14 +131,14 @@ impl TlsServer {
     }
 
     /// For a server of HTTP, which asks for no certificate. It follows the files, too.
-    pub fn for_http(&self) -> Result<ServerConfig, ServeTls> {
+    pub fn for_http(&self) -> Result<ServerConfig, ServeTlsError> {
         Ok(builder()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&self.inner) as _))
     }
 
     /// Reads the files again where they have changed; true where others are served now.
-    pub fn reload(&self) -> Result<bool, ServeTls> {
+    pub fn reload(&self) -> Result<bool, ServeTlsError> {
         let stamp = stamp(&self.inner.files);
         if self.inner.read().stamp == stamp {
             return Ok(false);
@@ -158,7 +158,7 @@ impl TlsServer {
     }
 
     /// Follows the files for as long as the process lives.
-    pub async fn follow(self, metrics: IngestMetrics) {
+    pub async fn watch(self, metrics: IngestMetrics) {
         metrics.certificate_expiry(self.expiry());
         loop {
             tokio::time::sleep(RELOAD_PERIOD).await;
@@ -220,7 +220,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn load(files: &TlsFiles) -> Result<Loaded, ServeTls> {
+fn load(files: &TlsFiles) -> Result<Loaded, ServeTlsError> {
     // Taken first: what changes while it is read is read again.
     let stamp = stamp(files);
     let key = Arc::new(certified_key(files)?);
@@ -236,7 +236,7 @@ fn load(files: &TlsFiles) -> Result<Loaded, ServeTls> {
                 verifier.allow_unauthenticated()
             };
             let verifier = verifier.build();
-            let verifier = verifier.map_err(|e| ServeTls::BadAuthority(file.clone(), e))?;
+            let verifier = verifier.map_err(|e| ServeTlsError::BadAuthority(file.clone(), e))?;
             let asking = builder()?.with_client_cert_verifier(verifier);
             Arc::new(serving(asking, &key))
         }
@@ -249,10 +249,10 @@ fn load(files: &TlsFiles) -> Result<Loaded, ServeTls> {
     })
 }
 
-fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, ServeTls> {
+fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, ServeTlsError> {
     ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(ServeTls::Setup)
+        .map_err(ServeTlsError::Setup)
 }
 
 fn serving(
@@ -265,54 +265,54 @@ fn serving(
     config
 }
 
-fn certified_key(files: &TlsFiles) -> Result<CertifiedKey, ServeTls> {
+fn certified_key(files: &TlsFiles) -> Result<CertifiedKey, ServeTlsError> {
     let TlsFiles {
         certificate, key, ..
     } = files;
     let chain = certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|error| match error {
-        pem::Error::NoItemsFound => ServeTls::NoKey(key.clone()),
-        error => ServeTls::Pem(key.clone(), error),
+        pem::Error::NoItemsFound => ServeTlsError::NoKey(key.clone()),
+        error => ServeTlsError::Pem(key.clone(), error),
     })?;
     let signing = ring::sign::any_supported_type(&private);
-    let signing = signing.map_err(|error| ServeTls::KeyKind(key.clone(), error))?;
+    let signing = signing.map_err(|error| ServeTlsError::KeyKind(key.clone(), error))?;
     let certified = CertifiedKey::new(chain, signing);
     match certified.keys_match() {
         // Unknown: of a kind of key that tells nothing of itself.
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
             Ok(certified)
         }
-        Err(rustls::Error::InconsistentKeys(_)) => Err(ServeTls::KeyMismatch {
+        Err(rustls::Error::InconsistentKeys(_)) => Err(ServeTlsError::KeyMismatch {
             certificate: certificate.clone(),
             key: key.clone(),
         }),
-        Err(error) => Err(ServeTls::BadCertificate(certificate.clone(), error)),
+        Err(error) => Err(ServeTlsError::BadCertificate(certificate.clone(), error)),
     }
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, ServeTls> {
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, ServeTlsError> {
     let text = read(file)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain = chain.map_err(|error| ServeTls::Pem(file.to_owned(), error))?;
+    let chain = chain.map_err(|error| ServeTlsError::Pem(file.to_owned(), error))?;
     if chain.is_empty() {
-        return Err(ServeTls::NoCertificate(file.to_owned()));
+        return Err(ServeTlsError::NoCertificate(file.to_owned()));
     }
     Ok(chain)
 }
 
-fn authorities(file: &Path) -> Result<RootCertStore, ServeTls> {
+fn authorities(file: &Path) -> Result<RootCertStore, ServeTlsError> {
     let mut roots = RootCertStore::empty();
     for authority in certificates(file)? {
         let added = roots.add(authority);
-        added.map_err(|error| ServeTls::BadCertificate(file.to_owned(), error))?;
+        added.map_err(|error| ServeTlsError::BadCertificate(file.to_owned(), error))?;
     }
     Ok(roots)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, ServeTls> {
+fn read(file: &Path) -> Result<Vec<u8>, ServeTlsError> {
     let mut bytes = Vec::new();
     let read = File::open(file).and_then(|f| f.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
-    read.map_err(|error| ServeTls::Read(file.to_owned(), error))?;
+    read.map_err(|error| ServeTlsError::Read(file.to_owned(), error))?;
     Ok(bytes)
 }
 

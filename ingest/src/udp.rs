@@ -17,9 +17,9 @@ use weir_schema::{Batch, Frames, Transport};
 
 use crate::framing::FRAME_BYTES_MAX;
 use crate::intake::Intake;
-use crate::journal::{Clock, SubmitError};
+use crate::journal::{ReceiveClock, SubmitError};
 use crate::listener::{SourceHandle, Stopping, stopped};
-use crate::metrics::{Dropped, IngestMetrics};
+use crate::metrics::{DropReason, IngestMetrics};
 use crate::sources::SourceTable;
 use crate::tcp::BATCH_FRAMES_MAX;
 use kernel::KernelDrops;
@@ -74,7 +74,7 @@ impl UdpSource {
         options: UdpOptions,
         intake: Intake,
         sources: Arc<SourceTable>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<dyn ReceiveClock>,
         metrics: IngestMetrics,
     ) -> io::Result<SourceHandle> {
         socket.set_nonblocking(true)?;
@@ -168,7 +168,7 @@ struct Receiver {
     options: UdpOptions,
     intake: Intake,
     sources: Arc<SourceTable>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<dyn ReceiveClock>,
     metrics: IngestMetrics,
     gathered: HashMap<IpAddr, Frames>,
     gathered_frames: usize,
@@ -244,7 +244,7 @@ impl Receiver {
         };
         let kept = length.min(self.options.frame_bytes_max);
         if kept == 0 {
-            return self.metrics.dropped(Transport::Udp, Dropped::Empty, 1);
+            return self.metrics.dropped(Transport::Udp, DropReason::Empty, 1);
         }
         if length > kept {
             self.metrics.truncated(Transport::Udp, length - kept);
@@ -277,12 +277,12 @@ impl Receiver {
         });
         if let Err((error, batches)) = self.intake.offer(batches.collect()) {
             let reason = match error {
-                SubmitError::Stopped => Dropped::Stopping,
+                SubmitError::Stopped => DropReason::Stopping,
                 SubmitError::Busy
                 | SubmitError::Fault(_)
                 | SubmitError::Gap { .. }
                 | SubmitError::Conflict
-                | SubmitError::Invalid(_) => Dropped::MailboxFull,
+                | SubmitError::Invalid(_) => DropReason::MailboxFull,
             };
             let events = batches.iter().map(|b: &Batch| b.frames.len() as u64).sum();
             self.metrics.dropped(Transport::Udp, reason, events);

@@ -16,7 +16,7 @@ use crate::balance::Owed;
 use crate::commit::{CommitOptions, GroupCommit, Submission};
 use crate::deliveries::Deliveries;
 use crate::intake::{Intake, Mailbox, MailboxRefusal, NextSequence, Stopped};
-use crate::journal::{Clock, JournalPort};
+use crate::journal::{ReceiveClock, JournalPort};
 use crate::metrics::IngestMetrics;
 
 /// Messages besides submissions that fit the mailbox: questions of connecting agents, and the stop.
@@ -68,15 +68,15 @@ struct Ask(NextSequence);
 struct Stop(Stopped);
 
 /// The actor that alone writes to the journal.
-pub struct JournalWriter<P: JournalPort> {
+pub struct IngestWriter<P: JournalPort> {
     /// `None` once stopped.
     group: Option<GroupCommit<P>>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<dyn ReceiveClock>,
     options: WriterOptions,
     alarm: Option<(Instant, SpawnHandle)>,
 }
 
-impl<P: JournalPort + Unpin> JournalWriter<P> {
+impl<P: JournalPort + Unpin> IngestWriter<P> {
     /// Starts the writer on a thread of its own, where it may block in a sync. Needs an actix
     /// system.
     pub fn start(
@@ -84,7 +84,7 @@ impl<P: JournalPort + Unpin> JournalWriter<P> {
         options: WriterOptions,
         metrics: IngestMetrics,
         deliveries: Deliveries,
-        clock: Arc<dyn Clock>,
+        clock: Arc<dyn ReceiveClock>,
     ) -> Result<Intake, std::io::Error> {
         if actix_rt::System::try_current().is_none() {
             return Err(std::io::Error::other("no actix system runs on this thread"));
@@ -103,7 +103,7 @@ impl<P: JournalPort + Unpin> JournalWriter<P> {
         group: GroupCommit<P>,
         options: WriterOptions,
         metrics: IngestMetrics,
-        clock: Arc<dyn Clock>,
+        clock: Arc<dyn ReceiveClock>,
     ) -> Intake {
         let mailbox = options.submissions() + QUESTIONS_MAX;
         let addr = Self::start_in_arbiter(arbiter, move |ctx| {
@@ -175,7 +175,7 @@ impl<P: JournalPort + Unpin> JournalWriter<P> {
     }
 }
 
-impl<P: JournalPort + Unpin> Actor for JournalWriter<P> {
+impl<P: JournalPort + Unpin> Actor for IngestWriter<P> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -183,7 +183,7 @@ impl<P: JournalPort + Unpin> Actor for JournalWriter<P> {
     }
 }
 
-impl<P: JournalPort + Unpin> Handler<Submit> for JournalWriter<P> {
+impl<P: JournalPort + Unpin> Handler<Submit> for IngestWriter<P> {
     type Result = ();
 
     fn handle(&mut self, Submit(submission): Submit, ctx: &mut Self::Context) {
@@ -195,7 +195,7 @@ impl<P: JournalPort + Unpin> Handler<Submit> for JournalWriter<P> {
     }
 }
 
-impl<P: JournalPort + Unpin> Handler<Ask> for JournalWriter<P> {
+impl<P: JournalPort + Unpin> Handler<Ask> for IngestWriter<P> {
     type Result = ();
 
     fn handle(&mut self, Ask(asked): Ask, _: &mut Self::Context) {
@@ -208,7 +208,7 @@ impl<P: JournalPort + Unpin> Handler<Ask> for JournalWriter<P> {
     }
 }
 
-impl<P: JournalPort + Unpin> Handler<Stop> for JournalWriter<P> {
+impl<P: JournalPort + Unpin> Handler<Stop> for IngestWriter<P> {
     type Result = ();
 
     fn handle(&mut self, Stop(reply): Stop, ctx: &mut Self::Context) {
@@ -222,7 +222,7 @@ impl<P: JournalPort + Unpin> Handler<Stop> for JournalWriter<P> {
     }
 }
 
-impl<P: JournalPort + Unpin> Mailbox for Addr<JournalWriter<P>> {
+impl<P: JournalPort + Unpin> Mailbox for Addr<IngestWriter<P>> {
     fn try_submit(&self, submission: Submission) -> Result<(), MailboxRefusal<Submission>> {
         let sent = self.try_send(Submit(submission));
         sent.map_err(|error| refusal(error, |Submit(submission)| submission))

@@ -14,13 +14,13 @@ use weir_schema::agent::{self, encode_batch, encode_hello};
 use weir_schema::{Delivery, Format};
 
 use super::{Parts, loopback, run, start};
-use crate::{AgentOptions, AgentSource, SourceHandle, WriterOptions, tokens_equal};
+use crate::{AgentSourceOptions, AgentSource, SourceHandle, WriterOptions, tokens_equal};
 
 fn serve(parts: &Parts) -> SourceHandle {
     let started = AgentSource::start(
         &Arbiter::current(),
         loopback(),
-        AgentOptions::default(),
+        AgentSourceOptions::default(),
         None,
         Arc::new(|_, token| tokens_equal("secret", token)),
         parts.intake.clone(),
@@ -163,7 +163,7 @@ async fn answers(source: &SourceHandle, messages: &[Vec<u8>], count: usize) -> V
         let length = stream.read_u32_le().await.unwrap();
         let mut bytes = vec![0; length as usize];
         stream.read_exact(&mut bytes).await.unwrap();
-        let message = agent::message(&bytes).unwrap();
+        let message = agent::decode_message(&bytes).unwrap();
         words.push(match (message.body_as_ack(), message.body_as_refusal()) {
             (Some(ack), _) => format!("ack {}", ack.next_sequence()),
             (_, Some(refusal)) => refusal.reason().to_owned(),

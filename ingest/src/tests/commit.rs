@@ -11,7 +11,7 @@ use super::memory::MemoryJournal;
 use super::{Still, batch, run, start, until};
 use crate::balance::Owed;
 use crate::commit::{Answer, CommitOptions, GroupCommit, Submission};
-use crate::{Accepted, Deliveries, IngestMetrics, JournalWriter, SubmitError, WriterOptions};
+use crate::{CommitReceipt, Deliveries, IngestMetrics, IngestWriter, SubmitError, WriterOptions};
 
 fn group(options: CommitOptions) -> (MemoryJournal, GroupCommit<MemoryJournal>) {
     let journal = MemoryJournal::default();
@@ -44,7 +44,7 @@ fn a_quiet_journal_seals_at_once_and_a_busy_one_groups() {
     assert_eq!(journal.sketch(), "b1 s1");
     assert!(matches!(
         first.try_recv(),
-        Ok(Ok(Accepted { events: 1, .. }))
+        Ok(Ok(CommitReceipt { events: 1, .. }))
     ));
 
     let _second = take(&mut group, &["b"]);
@@ -195,7 +195,7 @@ fn time_goes_on_in_a_quiet_journal() {
         let arbiter = actix_rt::Arbiter::current();
         let clock = std::sync::Arc::new(Still);
         let options = WriterOptions::default();
-        let intake = JournalWriter::start_in(&arbiter, None, group, options, metrics, clock);
+        let intake = IngestWriter::start_in(&arbiter, None, group, options, metrics, clock);
         tokio::time::sleep(Duration::from_millis(3_500)).await;
         assert_eq!(journal.sketch(), "c s1 c s2 c s3");
         let tick = Entry::Control(Control::Tick {

@@ -21,13 +21,13 @@ use std::time::Duration;
 use prometheus::Registry;
 use weir_schema::{Batch, Format, ReceiveTime, Transport};
 
-use crate::{Clock, Deliveries, IngestMetrics, Intake, JournalWriter, SourceTable, WriterOptions};
+use crate::{ReceiveClock, Deliveries, IngestMetrics, Intake, IngestWriter, SourceTable, WriterOptions};
 use memory::MemoryJournal;
 
 /// A clock that stands still.
 struct Still;
 
-impl Clock for Still {
+impl ReceiveClock for Still {
     fn now(&self) -> ReceiveTime {
         ReceiveTime(77)
     }
@@ -40,7 +40,7 @@ struct Parts {
     metrics: IngestMetrics,
     registry: Registry,
     sources: Arc<SourceTable>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<dyn ReceiveClock>,
 }
 
 /// Starts a writer on its own thread, ticking so seldom that no test sees it.
@@ -49,8 +49,8 @@ fn start(mut options: WriterOptions) -> Parts {
     let journal = MemoryJournal::default();
     let registry = Registry::new();
     let metrics = IngestMetrics::register(&registry).unwrap();
-    let clock: Arc<dyn Clock> = Arc::new(Still);
-    let intake = JournalWriter::start(
+    let clock: Arc<dyn ReceiveClock> = Arc::new(Still);
+    let intake = IngestWriter::start(
         journal.clone(),
         options,
         metrics.clone(),

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use weir_schema::Transport;
 
 use super::{Parts, loopback, run, start, until};
-use crate::{Dropped, RelpSource, SourceHandle, TcpOptions, WriterOptions};
+use crate::{DropReason, RelpSource, SourceHandle, TcpOptions, WriterOptions};
 
 pub(super) fn serve(parts: &Parts, options: TcpOptions) -> SourceHandle {
     let started = RelpSource::start(
@@ -102,7 +102,7 @@ fn lines_are_answered_and_what_is_no_relp_is_refused() {
         assert_eq!(
             parts
                 .metrics
-                .dropped_so_far(Transport::Relp, Dropped::Empty),
+                .dropped_so_far(Transport::Relp, DropReason::Empty),
             1
         );
         let closed = |reason| parts.count("weir_ingest_connections_closed_total", reason);

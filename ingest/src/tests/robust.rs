@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::{Parts, loopback, relp, run, start, until};
 use crate::{
-    AgentOptions, AgentSource, ConnectionLimits, SourceHandle, TcpOptions, TcpSource,
+    AgentSourceOptions, AgentSource, ConnectionLimits, SourceHandle, TcpOptions, TcpSource,
     WriterOptions, tokens_equal,
 };
 
@@ -47,9 +47,9 @@ fn tcp(parts: &Parts, options: TcpOptions) -> SourceHandle {
 }
 
 fn agents(parts: &Parts, message_timeout: Duration) -> SourceHandle {
-    let options = AgentOptions {
+    let options = AgentSourceOptions {
         message_timeout,
-        ..AgentOptions::default()
+        ..AgentSourceOptions::default()
     };
     let started = AgentSource::start(
         &Arbiter::current(),

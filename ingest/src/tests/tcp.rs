@@ -14,7 +14,7 @@ use super::{Parts, loopback, run, start, until};
 use crate::commit::CommitOptions;
 use crate::tcp::{Connection, Shared};
 use crate::wire::Peer;
-use crate::{ConnectionLimits, Dropped, SourceHandle, TcpOptions, TcpSource, WriterOptions};
+use crate::{ConnectionLimits, DropReason, SourceHandle, TcpOptions, TcpSource, WriterOptions};
 
 fn serve(parts: &Parts, options: TcpOptions) -> SourceHandle {
     let started = TcpSource::start(
@@ -189,7 +189,7 @@ fn a_stop_while_the_journal_fails_counts_what_is_lost() {
         until(|| faults.get() > 0).await;
         source.stop().await;
         let lost = |reason| parts.metrics.dropped_so_far(Transport::Tcp, reason);
-        assert_eq!((lost(Dropped::JournalFault), lost(Dropped::Empty)), (3, 1));
+        assert_eq!((lost(DropReason::JournalFault), lost(DropReason::Empty)), (3, 1));
         parts.end().await;
     });
 }
