@@ -23,12 +23,12 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub const BATCH_EVENTS_MAX: usize = 10_000;
 
 /// Reads a message; the verifier has checked every offset in it.
-pub fn message(bytes: &[u8]) -> Result<Message<'_>, flatbuffers::InvalidFlatbuffer> {
+pub fn decode_message(bytes: &[u8]) -> Result<Message<'_>, flatbuffers::InvalidFlatbuffer> {
     flatbuffers::root::<Message<'_>>(bytes)
 }
 
 /// Reads one event; the verifier has checked every offset in it.
-pub fn event(bytes: &[u8]) -> Result<AgentEvent<'_>, flatbuffers::InvalidFlatbuffer> {
+pub fn decode_event(bytes: &[u8]) -> Result<AgentEvent<'_>, flatbuffers::InvalidFlatbuffer> {
     flatbuffers::root::<AgentEvent<'_>>(bytes)
 }
 
@@ -157,7 +157,7 @@ mod tests {
         let (length, body) = bytes.split_at(4);
         let length: [u8; 4] = length.try_into().expect("split at four");
         assert_eq!(u32::from_le_bytes(length) as usize, body.len());
-        let message = message(body).expect("it was just encoded");
+        let message = decode_message(body).expect("it was just encoded");
         let batch = message.body_as_event_batch().expect("a batch");
         assert_eq!(batch.first_sequence(), 7);
         let events: Vec<&[u8]> = batch.events().iter().map(|p| p.event().bytes()).collect();
@@ -168,7 +168,7 @@ mod tests {
     fn what_is_encoded_is_read_back() {
         let fields = [("User", "root"), ("Image", "/bin/sh")];
         let bytes = encode_event(7, Some("process_creation"), None, &fields, Some("line"));
-        let event = super::event(&bytes).unwrap();
+        let event = super::decode_event(&bytes).unwrap();
         let read: Vec<_> = event
             .fields()
             .unwrap()

@@ -97,7 +97,7 @@ pub struct AlertRow {
     pub plan: PlanId,
     /// The epoch in which its plan was put in place. Where a plan that was removed comes back, what
     /// it said before stays gone.
-    pub placed: Epoch,
+    pub plan_epoch: Epoch,
     pub version: RuleVersion,
     pub tenant: TenantKey,
     pub group: GroupKey,

@@ -5,8 +5,8 @@
 use flatbuffers::{FlatBufferBuilder, InvalidFlatbuffer};
 
 use crate::alert::{AlertState, Cause, Change, ChangeKind, EvidenceItem};
+use crate::outbox::Cursor;
 use crate::rule;
-use crate::said::Cursor;
 
 #[allow(
     unsafe_code,

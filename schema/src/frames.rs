@@ -58,8 +58,8 @@ impl Frames {
         self.bytes.get(from.copied().unwrap_or(0)..end)
     }
 
-    pub fn iter(&self) -> Iter<'_> {
-        Iter {
+    pub fn iter(&self) -> FrameIter<'_> {
+        FrameIter {
             bytes: &self.bytes,
             from: 0,
             ends: self.ends.iter(),
@@ -75,13 +75,13 @@ impl Frames {
 
 /// The frames of a [`Frames`], in order.
 #[derive(Clone, Debug)]
-pub struct Iter<'a> {
+pub struct FrameIter<'a> {
     bytes: &'a [u8],
     from: usize,
     ends: std::slice::Iter<'a, usize>,
 }
 
-impl<'a> Iterator for Iter<'a> {
+impl<'a> Iterator for FrameIter<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
@@ -95,13 +95,13 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-impl ExactSizeIterator for Iter<'_> {}
+impl ExactSizeIterator for FrameIter<'_> {}
 
 impl<'a> IntoIterator for &'a Frames {
     type Item = &'a [u8];
-    type IntoIter = Iter<'a>;
+    type IntoIter = FrameIter<'a>;
 
-    fn into_iter(self) -> Iter<'a> {
+    fn into_iter(self) -> FrameIter<'a> {
         self.iter()
     }
 }

@@ -166,7 +166,7 @@ pub struct Epoch(pub u64);
 impl EventId {
     /// The identity of a frame of a source.
     #[must_use]
-    pub fn of_frame(source: SourceKey, time: EventTime, frame: &[u8]) -> Self {
+    pub fn for_frame(source: SourceKey, time: EventTime, frame: &[u8]) -> Self {
         Self::of(&[&source.0.to_le_bytes(), &time.0.to_le_bytes(), frame])
     }
 }
@@ -174,7 +174,7 @@ impl EventId {
 impl AlertId {
     /// The key of the episode of `group` that starts with the firing anchor `first`.
     #[must_use]
-    pub fn of_episode(tenant: TenantKey, rule: &str, group: &GroupKey, first: EventTime) -> Self {
+    pub fn for_episode(tenant: TenantKey, rule: &str, group: &GroupKey, first: EventTime) -> Self {
         Self::of(&[
             &tenant.0.to_le_bytes(),
             rule.as_bytes(),

@@ -22,7 +22,7 @@ const NAME_BYTES_MAX: usize = 64;
 
 /// Why what comes is not journald's export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ExportFault {
+pub enum JournaldExportError {
     /// A name is capital letters, digits and `_`.
     #[error("no field of journald's export format begins {0} bytes in")]
     Name(u64),
@@ -36,7 +36,7 @@ pub enum ExportFault {
 
 /// Cuts a stream of entries, however it is cut into pieces.
 #[derive(Debug, Default)]
-pub struct JournalExport {
+pub struct JournaldExport {
     /// Bytes that wait for the rest of a field.
     waiting: Vec<u8>,
     /// How many of them have been read.
@@ -63,7 +63,7 @@ enum Step {
     Wait,
 }
 
-impl JournalExport {
+impl JournaldExport {
     /// Takes in what comes next. What waits is at most a field and what is given here.
     pub fn push(&mut self, bytes: &[u8]) {
         self.waiting.drain(..self.read);
@@ -74,7 +74,7 @@ impl JournalExport {
     }
 
     /// The next whole entry as a frame; `None` until more has come.
-    pub fn next_entry(&mut self) -> Result<Option<Vec<u8>>, ExportFault> {
+    pub fn next_entry(&mut self) -> Result<Option<Vec<u8>>, JournaldExportError> {
         loop {
             match self.step()? {
                 Step::Wait => return Ok(None),
@@ -87,7 +87,7 @@ impl JournalExport {
 
     /// At the end of input: the last entry, where no empty line ended it. `Err` says that it broke
     /// off within a field.
-    pub fn finish(&mut self) -> Result<Option<Vec<u8>>, ExportFault> {
+    pub fn finish(&mut self) -> Result<Option<Vec<u8>>, JournaldExportError> {
         let whole = self.next_entry()?;
         if whole.is_some() {
             return Ok(whole);
@@ -99,7 +99,7 @@ impl JournalExport {
             (self.skip, self.skip_line) = (0, false);
             self.fields.clear();
             self.cut.clear();
-            return Err(ExportFault::Length(at));
+            return Err(JournaldExportError::Length(at));
         }
         let none = self.fields.is_empty() && self.cut.is_empty();
         Ok((!none).then(|| self.frame()))
@@ -109,7 +109,7 @@ impl JournalExport {
         self.before + self.read as u64
     }
 
-    fn step(&mut self) -> Result<Step, ExportFault> {
+    fn step(&mut self) -> Result<Step, JournaldExportError> {
         let rest = self.waiting.get(self.read..).unwrap_or_default();
         if rest.is_empty() {
             return Ok(Step::Wait);
@@ -156,14 +156,14 @@ impl JournalExport {
             None if rest.len() > NAME_BYTES_MAX
                 && !rest.iter().take(NAME_BYTES_MAX + 1).any(|b| *b == b'=') =>
             {
-                Err(ExportFault::Name(self.at()))
+                Err(JournaldExportError::Name(self.at()))
             }
             None => Ok(Step::Wait),
         }
     }
 
     /// `NAME=value`, which ends at `end`.
-    fn text(&mut self, equals: usize, end: usize) -> Result<Step, ExportFault> {
+    fn text(&mut self, equals: usize, end: usize) -> Result<Step, JournaldExportError> {
         let name = self.name(equals)?;
         let rest = self.waiting.get(self.read..).unwrap_or_default();
         let value = rest.get(equals + 1..end).unwrap_or_default().to_vec();
@@ -172,7 +172,7 @@ impl JournalExport {
     }
 
     /// `NAME`, a length of eight bytes, so many bytes, and a line's end.
-    fn sized(&mut self, end: usize) -> Result<Step, ExportFault> {
+    fn sized(&mut self, end: usize) -> Result<Step, JournaldExportError> {
         let name = self.name(end)?;
         let rest = self.waiting.get(self.read..).unwrap_or_default();
         let from = end + 1 + 8;
@@ -200,38 +200,40 @@ impl JournalExport {
                 self.read += to + 1;
                 self.keep(name, value)
             }
-            Some(_) => Err(ExportFault::Length(self.before + (self.read + to) as u64)),
+            Some(_) => Err(JournaldExportError::Length(
+                self.before + (self.read + to) as u64,
+            )),
         }
     }
 
     /// The name in front, which ends at `end`.
-    fn name(&self, end: usize) -> Result<String, ExportFault> {
+    fn name(&self, end: usize) -> Result<String, JournaldExportError> {
         let rest = self.waiting.get(self.read..).unwrap_or_default();
         let name = rest.get(..end).unwrap_or_default();
         let plain = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_';
         let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(plain);
         match std::str::from_utf8(name) {
             Ok(name) if fits => Ok(name.to_owned()),
-            _ => Err(ExportFault::Name(self.at())),
+            _ => Err(JournaldExportError::Name(self.at())),
         }
     }
 
-    fn keep(&mut self, name: String, value: Vec<u8>) -> Result<Step, ExportFault> {
+    fn keep(&mut self, name: String, value: Vec<u8>) -> Result<Step, JournaldExportError> {
         let bytes = name.len() + written(&value) + 8;
         if value.len() > FIELD_BYTES_MAX || self.bytes + bytes > ENTRY_BYTES_MAX {
             return self.leave(name);
         }
         if self.fields.len() + self.cut.len() >= FIELDS_MAX {
-            return Err(ExportFault::Fields);
+            return Err(JournaldExportError::Fields);
         }
         self.bytes += bytes;
         self.fields.push((name, value));
         Ok(Step::On)
     }
 
-    fn leave(&mut self, name: String) -> Result<Step, ExportFault> {
+    fn leave(&mut self, name: String) -> Result<Step, JournaldExportError> {
         if self.fields.len() + self.cut.len() >= FIELDS_MAX {
-            return Err(ExportFault::Fields);
+            return Err(JournaldExportError::Fields);
         }
         self.cut.push(name);
         Ok(Step::On)
@@ -317,8 +319,8 @@ fn push_text(text: &str, json: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn cut(bytes: &[u8], piece: usize) -> (Vec<String>, Option<ExportFault>) {
-        let mut export = JournalExport::default();
+    fn cut(bytes: &[u8], piece: usize) -> (Vec<String>, Option<JournaldExportError>) {
+        let mut export = JournaldExport::default();
         let mut frames = Vec::new();
         let mut take = |frame: Vec<u8>| frames.push(String::from_utf8(frame).unwrap());
         for piece in bytes.chunks(piece) {
@@ -391,14 +393,14 @@ mod tests {
         let many = "A=1\n".repeat(FIELDS_MAX + 1).into_bytes();
         let bad = [b"A\n".to_vec(), 1u64.to_le_bytes().to_vec(), b"xy".to_vec()].concat();
         for (bytes, fault) in [
-            (b"a=1\n".to_vec(), ExportFault::Name(0)),
-            (b"A=1\n=2\n".to_vec(), ExportFault::Name(4)),
-            (vec![b'A'; 70], ExportFault::Name(0)),
-            (b"A=1".to_vec(), ExportFault::Length(3)),
-            (b"A\n\x01\0".to_vec(), ExportFault::Length(4)),
-            (bad, ExportFault::Length(11)),
-            (endless, ExportFault::Length(11)),
-            (many, ExportFault::Fields),
+            (b"a=1\n".to_vec(), JournaldExportError::Name(0)),
+            (b"A=1\n=2\n".to_vec(), JournaldExportError::Name(4)),
+            (vec![b'A'; 70], JournaldExportError::Name(0)),
+            (b"A=1".to_vec(), JournaldExportError::Length(3)),
+            (b"A\n\x01\0".to_vec(), JournaldExportError::Length(4)),
+            (bad, JournaldExportError::Length(11)),
+            (endless, JournaldExportError::Length(11)),
+            (many, JournaldExportError::Fields),
         ] {
             assert_eq!(cut(&bytes, usize::MAX).1, Some(fault), "{bytes:?}");
         }

@@ -2,7 +2,7 @@
 
 mod scan;
 
-pub use scan::{copy_run, run};
+pub use scan::{copy_plain, plain_len};
 
 /// Deepest nesting of an object that is taken in. Real events stay below 20.
 pub const DEPTH_MAX: usize = 127;
@@ -113,7 +113,7 @@ impl Walk<'_> {
     fn string(&mut self) -> Option<()> {
         self.byte(b'"')?;
         loop {
-            self.at += run(self.bytes.get(self.at..)?);
+            self.at += plain_len(self.bytes.get(self.at..)?);
             match self.next()? {
                 b'"' => return Some(()),
                 b'\\' => self.escape()?,

@@ -14,7 +14,7 @@ const BEGINNING_BYTES_MAX: usize = 256;
 /// Reads the records of an input that begins with a document of them, and of further such documents
 /// after it.
 #[derive(Debug, Default)]
-pub struct Records {
+pub struct RecordsReader {
     state: State,
     /// Brackets open around the place.
     depth: u64,
@@ -46,7 +46,7 @@ enum Beginning {
     None,
 }
 
-impl Records {
+impl RecordsReader {
     /// Reads the next record into `record`, as it stands; what is longer than `most` bytes is cut,
     /// and `true` says so. `None` where no document of records goes on or begins: what is left of
     /// the input then is lines, after the bytes of [`Records::take_held`].
@@ -102,7 +102,7 @@ impl Records {
     }
 
     /// What was read to see whether a document begins, and was none: it comes before what is left.
-    pub fn take_held(&mut self) -> Vec<u8> {
+    pub fn take_unmatched(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }
 
@@ -195,18 +195,18 @@ fn beginning(bytes: &[u8]) -> Beginning {
 mod tests {
     use std::io::{BufRead, BufReader, Read};
 
-    use super::Records;
+    use super::RecordsReader;
 
     /// The records, and what is left, of an input that comes in reads of so many bytes.
     fn cut(text: &str, reads: usize) -> (Vec<String>, String) {
         let mut input = BufReader::with_capacity(reads, text.as_bytes());
-        let mut records = Records::default();
+        let mut records = RecordsReader::default();
         let (mut record, mut all) = (Vec::new(), Vec::new());
         while let Some(cut) = records.read(&mut input, &mut record, 30).unwrap() {
             let text = String::from_utf8_lossy(&record);
             all.push(format!("{text}{}", if cut { "..." } else { "" }));
         }
-        let mut left = String::from_utf8(records.take_held()).unwrap();
+        let mut left = String::from_utf8(records.take_unmatched()).unwrap();
         input.read_to_string(&mut left).unwrap();
         assert!(input.fill_buf().unwrap().is_empty());
         (all, left)

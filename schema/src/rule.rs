@@ -1,4 +1,4 @@
-//! Rules as the graph sees them: plans, and the facts that detections hand to correlations.
+//! Compiled rules: plans, and the facts that detections pass to correlations.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::id::{
 };
 use crate::time::{EventTime, Span};
 
-/// How bad it is, as the rule's author sees it.
+/// Severity of a rule's alerts, set by the rule's author.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Level {
     Informational,
@@ -30,7 +30,7 @@ impl Level {
     }
 }
 
-/// One comparison of a condition; all of a condition's bounds must hold.
+/// One comparison with a count. All bounds of a condition must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Bound {
     Gt(u64),
@@ -55,32 +55,34 @@ impl Bound {
     }
 }
 
-/// A boolean condition over the members of a temporal correlation, by their place in it.
+/// A boolean condition over the members of a temporal correlation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Member {
-    Seen(u16),
-    Not(Box<Member>),
-    All(Vec<Member>),
-    Any(Vec<Member>),
+pub enum MemberCondition {
+    /// The window has an event of the member with this index.
+    Present(u16),
+    Not(Box<MemberCondition>),
+    All(Vec<MemberCondition>),
+    Any(Vec<MemberCondition>),
 }
 
-impl Member {
-    /// Whether the condition holds where `seen` tells which members the window has.
-    pub fn holds(&self, seen: &impl Fn(u16) -> bool) -> bool {
+impl MemberCondition {
+    /// Whether the condition holds for a window; `is_present` answers for each member.
+    pub fn holds(&self, is_present: &impl Fn(u16) -> bool) -> bool {
         match self {
-            Self::Seen(member) => seen(*member),
-            Self::Not(inner) => !inner.holds(seen),
-            Self::All(parts) => parts.iter().all(|part| part.holds(seen)),
-            Self::Any(parts) => parts.iter().any(|part| part.holds(seen)),
+            Self::Present(member) => is_present(*member),
+            Self::Not(inner) => !inner.holds(is_present),
+            Self::All(parts) => parts.iter().all(|part| part.holds(is_present)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(is_present)),
         }
     }
 
-    /// Marks in `positive` each member that stands somewhere under an even number of negations.
+    /// Marks each member that occurs under an even number of negations.
     pub fn mark_positive(&self, positive: &mut [bool]) {
         self.mark(positive, true);
     }
 
-    /// Whether some member stands under an odd number of negations: then a late event may withdraw.
+    /// Whether a member occurs under an odd number of negations. A late event of such a member may
+    /// retract an alert.
     #[must_use]
     pub fn has_negation(&self, members: usize) -> bool {
         let mut negative = vec![false; members];
@@ -90,12 +92,12 @@ impl Member {
 
     fn mark(&self, marks: &mut [bool], wanted: bool) {
         match self {
-            Self::Seen(member) if wanted => {
+            Self::Present(member) if wanted => {
                 if let Some(mark) = marks.get_mut(usize::from(*member)) {
                     *mark = true;
                 }
             }
-            Self::Seen(_) => {}
+            Self::Present(_) => {}
             Self::Not(inner) => inner.mark(marks, !wanted),
             Self::All(parts) | Self::Any(parts) => {
                 parts.iter().for_each(|part| part.mark(marks, wanted));
@@ -114,7 +116,8 @@ impl Decimal {
     /// One, in units.
     pub const ONE: i128 = 1_000_000_000;
 
-    /// Numbers beyond it are none: sums of any window stay far from the ends of `i128`.
+    /// Largest absolute value of a number; larger ones are ignored. With it the sum of any window
+    /// stays far from the limits of `i128`.
     pub const MAX: i128 = 100_000_000_000_000_000 * Self::ONE;
 }
 
@@ -142,7 +145,7 @@ impl ValueBound {
         }
     }
 
-    /// Whether a value holds that compares with the number as `order` says.
+    /// Whether the bound holds for a value that compares to [`Self::number`] as `order`.
     #[must_use]
     pub fn holds(self, order: std::cmp::Ordering) -> bool {
         match self {
@@ -156,106 +159,113 @@ impl ValueBound {
     }
 }
 
-/// What is computed of the values of a window.
+/// A statistic over the values of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Statistic {
     Sum,
     Average,
-    /// The rank in percent, from 0 to 100; between two values by linear interpolation, at place
-    /// `rank / 100 * (n - 1)` of n. The median is rank 50.
+    /// The percentile of a rank from 0 to 100; the median is rank 50. It is the value at index
+    /// `rank / 100 * (n - 1)` of the n sorted values, linearly interpolated between neighbours.
     Percentile(Decimal),
 }
 
-/// What a plan computes at each anchor.
+/// The condition that a plan checks at each anchor.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PlanKind {
-    /// How many events of any member the window has.
+    /// The number of events of any member in the window.
     EventCount { bounds: Vec<Bound> },
-    /// Which members the window has. At most [`Plan::MEMBERS_MAX`] members.
-    Temporal { members: u16, condition: Member },
-    /// Whether the window has an event of each member in their order, each another event; events
-    /// of one time are in any order. At most [`Plan::MEMBERS_MAX`] members.
+    /// The members that have an event in the window. At most [`Plan::MEMBERS_MAX`] members.
+    Temporal {
+        members: u16,
+        condition: MemberCondition,
+    },
+    /// A distinct event of each member, in the order of the members. Events of equal time count as
+    /// any order. At most [`Plan::MEMBERS_MAX`] members.
     TemporalOrdered { members: u16 },
-    /// How many distinct values the window has.
+    /// The number of distinct values in the window.
     ValueCount { bounds: Vec<Bound> },
-    /// What the window's values come to.
+    /// A statistic of the values in the window.
     Value {
         statistic: Statistic,
         bounds: Vec<ValueBound>,
     },
-    /// Whether an event of member 0 had none of the other members at its own time or within the
-    /// timespan behind it. Said once the watermark has passed that window.
+    /// An event of member 0 with no event of another member at its own time or within the timespan
+    /// after it. Decided once the watermark has passed that window.
     NotFollowed { members: u16 },
-    /// Whether an event had none after it within the timespan. Said once the watermark has passed
-    /// that window; where the source of the event has not been heard since, it is blind.
+    /// An event with no event after it within the timespan. Decided once the watermark has passed
+    /// that window; the alert is blind if the event's source has sent nothing since.
     Silence,
 }
 
 impl PlanKind {
-    /// Whether it is about what did not come, in a window that begins with an event.
+    /// Whether the plan is about missing events, in a window that begins with an event.
     #[must_use]
     pub const fn is_absence(&self) -> bool {
         matches!(self, Self::NotFollowed { .. } | Self::Silence)
     }
 }
 
-/// Who hears what a plan says.
+/// Where the rows of a plan go.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-pub enum Hearer {
-    /// Its rows are alerts.
+pub enum PlanOutput {
+    /// The rows are alerts.
     #[default]
     Alerts,
-    /// What it says is a fact to another plan; it makes no rows.
-    Plan(Feed),
-    /// Its rows belong to a what-if: neither ledger nor outbox ever holds them.
+    /// The plan makes no rows; its results are facts for another plan.
+    Plan(Membership),
+    /// The rows belong to a what-if. They never enter the ledger or the outbox.
     WhatIf(WhatIfId),
 }
 
-/// How a plan is a member of another one.
+/// A plan's place as a member of another plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Feed {
+pub struct Membership {
     pub plan: PlanId,
     /// The stage of that plan.
     pub stage: u8,
     pub member: u16,
-    pub each: Each,
+    pub grain: FactGrain,
 }
 
-/// What of a plan is a fact to the plan that it is a member of.
+/// Which results of a member plan become facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Each {
-    /// Each of its firing anchors.
+pub enum FactGrain {
+    /// Each firing anchor.
     Anchor,
-    /// Each of its episodes, at the first firing anchor.
+    /// Each episode, at its first firing anchor.
     Episode,
 }
 
-/// Where a plan stands in a chain of plans.
+/// A plan's place in a chain of plans.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct Chain {
-    /// How many plans, one behind the other, its facts come through; 0 where all are of events.
+    /// The number of plans that its facts pass through in sequence; 0 if all come from events.
     pub stage: u8,
-    /// Whether events to come may take back facts that other plans gave it.
+    /// Whether a later event may retract facts that come from other plans.
     pub tentative: bool,
 }
 
-/// To which group of the plan that hears a plan a group of it belongs, and what its facts are
-/// worth there. A function of the group.
+/// Maps a group of a member plan to a group of the plan that reads its facts.
+///
+/// The target group and the value are functions of the member's group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Link {
+pub struct GroupLink {
     /// The stage of `plan`.
     pub stage: u8,
     pub plan: PlanId,
+    /// The group in `plan`.
     pub group: GroupKey,
+    /// The group in the plan that reads the facts.
     pub to: GroupKey,
+    /// The value of the facts there.
     pub value: FactValue,
 }
 
-/// A rule that raises alerts, with the parameters under which it runs.
+/// A compiled version of a rule, with the parameters under which it runs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Plan {
     pub id: PlanId,
@@ -264,26 +274,26 @@ pub struct Plan {
     pub title: String,
     pub level: Level,
     pub kind: PlanKind,
-    /// Length of the trailing window.
+    /// Length of the window.
     pub timespan: Span,
-    /// Fields whose values name a group.
+    /// Fields whose values form a group's key.
     pub group_by: Vec<String>,
-    /// The plan sees events at or after it ...
+    /// The plan sees events at or after this time ...
     pub since: EventTime,
-    /// ... and before it.
+    /// ... and before this one.
     pub until: EventTime,
-    pub hearer: Hearer,
+    pub output: PlanOutput,
     pub chain: Chain,
 }
 
 impl Plan {
-    /// More members than this are refused when a rule is compiled.
+    /// Most members of a plan; the compiler refuses more.
     pub const MEMBERS_MAX: usize = 64;
 
-    /// Plans whose facts come through more others, one behind the other, are refused.
+    /// Largest [`Chain::stage`]; the compiler refuses longer chains.
     pub const STAGE_MAX: u8 = 3;
 
-    /// Whether no event to come can withdraw what the plan says.
+    /// Whether no later event can retract an alert of the plan.
     #[must_use]
     pub fn is_certain(&self) -> bool {
         let is_least = |bound: &Bound| matches!(bound, Bound::Gt(_) | Bound::Gte(_));
@@ -295,14 +305,14 @@ impl Plan {
                 !condition.has_negation(usize::from(*members))
             }
             PlanKind::TemporalOrdered { .. } => true,
-            // A value below zero takes away from what others add.
+            // A negative value lowers a sum that already met its bound.
             PlanKind::Value { .. } | PlanKind::NotFollowed { .. } | PlanKind::Silence => false,
         };
         monotone && !self.chain.tentative
     }
 }
 
-/// One event that matters to one group of one plan: all that correlations see of it.
+/// One event as a correlation sees it, in one group of one plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fact {
     pub plan: PlanId,
@@ -311,14 +321,15 @@ pub struct Fact {
     pub time: EventTime,
     pub event: EventId,
     pub position: Position,
-    /// Which member of the plan matched; 0 for plans over one rule.
+    /// The member of the plan that matched; 0 for plans over one rule.
     pub member: u16,
-    /// For a plan about silence, the source of the event.
+    /// In a plan about silence: the source of the event.
     pub value: FactValue,
 }
 
-/// What a fact is worth to a plan about values: a hash of what is told apart, or a [`Decimal`].
-/// Nothing to any other plan.
+/// The value of a fact: a hash of a distinct value, a [`Decimal`] or a [`SourceKey`].
+///
+/// The plan's kind says which; plans that use no values leave it at the default.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -338,10 +349,21 @@ impl From<Decimal> for FactValue {
 }
 
 impl FactValue {
-    /// The number that the value was made of.
+    /// The number from which the value was made.
     #[must_use]
     pub fn decimal(self) -> Decimal {
         let [low, high] = self.0.map(u128::from);
         Decimal((high << 64 | low) as i128)
     }
+}
+
+/// The state with which a plan of a what-if starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Basis {
+    /// Events that are read again from the journal, if any.
+    Journal,
+    /// The correlation state of this live plan; both plans then share their facts.
+    Groups(PlanId),
+    /// The facts that correlations retain for this live plan, which selects and groups alike.
+    Facts(PlanId),
 }

@@ -20,7 +20,7 @@ fn plain_of(eight: [u8; EIGHT]) -> usize {
 ///
 /// Eight at a time: most strings are too short for a vector search to pay for its beginning.
 #[inline]
-pub fn run(bytes: &[u8]) -> usize {
+pub fn plain_len(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((eight, tail)) = rest.split_first_chunk() {
         let plain = plain_of(*eight);
@@ -37,7 +37,7 @@ pub fn run(bytes: &[u8]) -> usize {
 /// As [`run`], and adds those bytes to `out`. Eight at a time too: most runs between two escapes are
 /// too short for a copy of their own.
 #[inline]
-pub fn copy_run(bytes: &[u8], out: &mut Vec<u8>) -> usize {
+pub fn copy_plain(bytes: &[u8], out: &mut Vec<u8>) -> usize {
     let mut rest = bytes;
     while let Some((eight, tail)) = rest.split_first_chunk() {
         let plain = plain_of(*eight);
@@ -48,7 +48,7 @@ pub fn copy_run(bytes: &[u8], out: &mut Vec<u8>) -> usize {
         }
         rest = tail;
     }
-    let short = run(rest);
+    let short = plain_len(rest);
     out.extend(rest.iter().take(short));
     bytes.len() - rest.len() + short
 }
@@ -57,7 +57,7 @@ pub fn copy_run(bytes: &[u8], out: &mut Vec<u8>) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{copy_run, run};
+    use super::{copy_plain, plain_len};
 
     fn one_by_one(bytes: &[u8]) -> usize {
         let stops = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
@@ -71,7 +71,7 @@ mod tests {
             for place in 0..20 {
                 let mut bytes = [b'!'; 20];
                 bytes[place] = byte;
-                assert_eq!(run(&bytes), one_by_one(&bytes), "{byte} at {place}");
+                assert_eq!(plain_len(&bytes), one_by_one(&bytes), "{byte} at {place}");
             }
         }
     }
@@ -80,9 +80,9 @@ mod tests {
         #[test]
         fn it_is_where_a_walk_finds_it(bytes in prop::collection::vec(0x1e..0x60u8, 0..40)) {
             let plain = one_by_one(&bytes);
-            prop_assert_eq!(run(&bytes), plain);
+            prop_assert_eq!(plain_len(&bytes), plain);
             let mut out = b"before".to_vec();
-            prop_assert_eq!(copy_run(&bytes, &mut out), plain);
+            prop_assert_eq!(copy_plain(&bytes, &mut out), plain);
             prop_assert_eq!(out, [b"before", &bytes[..plain]].concat());
         }
     }

@@ -64,11 +64,15 @@ pub struct OutboxRows {
 }
 
 /// The kept changes, to look back in.
-pub trait Histories {
+pub trait AlertHistory {
     type Error;
 
     /// The newest kept change of an alert whose revision is below `revision`.
-    fn previous(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, Self::Error>;
+    fn previous_revision(
+        &self,
+        alert: AlertId,
+        revision: u64,
+    ) -> Result<Option<Change>, Self::Error>;
 }
 
 /// How many mergers deep it is followed who was told what; beyond, the alert counts as told:
@@ -90,7 +94,7 @@ pub struct OutboxFilter {
 
 impl OutboxFilter {
     /// The word under which `change` is said; `None` where it is withheld.
-    pub fn word<H: Histories + ?Sized>(
+    pub fn emitted_kind<H: AlertHistory + ?Sized>(
         &self,
         alerts: &H,
         change: &Change,
@@ -118,7 +122,7 @@ impl OutboxFilter {
 
     /// Whether a listener to everything before `end` believes that the alert stands. Looks back from
     /// `revision` no further than to the change that decides it, which most often is the last one.
-    fn said_before<H: Histories + ?Sized>(
+    fn said_before<H: AlertHistory + ?Sized>(
         &self,
         alerts: &H,
         alert: AlertId,
@@ -126,7 +130,7 @@ impl OutboxFilter {
         end: Cursor,
         mergers: u8,
     ) -> Result<bool, H::Error> {
-        while let Some(change) = alerts.previous(alert, revision)? {
+        while let Some(change) = alerts.previous_revision(alert, revision)? {
             revision = change.record.revision;
             if Cursor::of(&change) >= end {
                 continue;
@@ -146,7 +150,7 @@ impl OutboxFilter {
     }
 
     /// Whether an alert that was not said is said with this change, which is no retraction.
-    fn starts<H: Histories + ?Sized>(
+    fn starts<H: AlertHistory + ?Sized>(
         &self,
         alerts: &H,
         change: &Change,
@@ -157,7 +161,7 @@ impl OutboxFilter {
 
     /// Whether a change is the first thing to be told of its alert, for who hears of each alert
     /// once and never again: none before it passed.
-    pub fn is_first<H: Histories + ?Sized>(
+    pub fn is_first_match<H: AlertHistory + ?Sized>(
         &self,
         alerts: &H,
         change: &Change,
@@ -168,7 +172,7 @@ impl OutboxFilter {
             return Ok(false);
         }
         let mut revision = change.record.revision;
-        while let Some(earlier) = alerts.previous(change.record.alert, revision)? {
+        while let Some(earlier) = alerts.previous_revision(change.record.alert, revision)? {
             if raises(&earlier) {
                 return Ok(false);
             }
@@ -196,7 +200,7 @@ impl OutboxFilter {
     }
 
     /// Whether it takes the place of an alert that was said.
-    fn swallows_said<H: Histories + ?Sized>(
+    fn swallows_said<H: AlertHistory + ?Sized>(
         &self,
         alerts: &H,
         change: &Change,
@@ -228,10 +232,14 @@ mod tests {
     /// A ledger that is its changes.
     struct Kept(Vec<Change>);
 
-    impl Histories for Kept {
+    impl AlertHistory for Kept {
         type Error = std::convert::Infallible;
 
-        fn previous(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, Self::Error> {
+        fn previous_revision(
+            &self,
+            alert: AlertId,
+            revision: u64,
+        ) -> Result<Option<Change>, Self::Error> {
             let mut newest = self.0.iter().rev();
             let is_it = |change: &&Change| {
                 change.record.alert == alert && change.record.revision < revision
@@ -309,7 +317,13 @@ mod tests {
     }
 
     /// Every kept change is read, from the first one on: what looking back is held against.
-    fn said_after(filter: &OutboxFilter, kept: &Kept, alert: AlertId, end: Cursor, mergers: u8) -> bool {
+    fn said_after(
+        filter: &OutboxFilter,
+        kept: &Kept,
+        alert: AlertId,
+        end: Cursor,
+        mergers: u8,
+    ) -> bool {
         let mut said = false;
         let of_it = kept.0.iter().filter(|change| change.record.alert == alert);
         for change in of_it.take_while(|change| Cursor::of(change) < end) {
@@ -353,7 +367,7 @@ mod tests {
                 let said = filter.said_before(&kept, alert, revision, end, MERGERS_MAX).unwrap();
                 prop_assert_eq!(said, plain, "{} at {}", alert, end);
                 let passes = change.kind != ChangeKind::Retracted && filter.passes(&change.record);
-                let first = filter.is_first(&kept, change).unwrap();
+                let first = filter.is_first_match(&kept, change).unwrap();
                 prop_assert_eq!(first, passes && heard_once.insert(alert));
             }
         }
@@ -382,7 +396,7 @@ mod tests {
                     ChangeKind::Retracted => standing.remove(&alert),
                     _ => standing.insert(alert, filter.passes(&change.record)),
                 };
-                match filter.word(&kept, change).unwrap() {
+                match filter.emitted_kind(&kept, change).unwrap() {
                     Some(ChangeKind::Raised) => prop_assert!(believed.insert(alert)),
                     Some(ChangeKind::Revised) => prop_assert!(believed.contains(&alert)),
                     Some(ChangeKind::Retracted) => prop_assert!(believed.remove(&alert)),
