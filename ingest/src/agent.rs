@@ -25,15 +25,17 @@ use tokio::time::{Instant, timeout};
 use weir_schema::agent::{BATCH_EVENTS_MAX, Body, EventBatch, MESSAGE_BYTES_MAX, refusal};
 use weir_schema::{Delivery, Frames, Transport, agent};
 
+use crate::close_reason::CloseReason;
 use crate::deliveries::ID_BYTES_MAX;
-use crate::ended::Closed;
 use crate::intake::{Intake, PendingReceipt};
 use crate::journal::{CommitReceipt, ReceiveClock, SubmitError};
-use crate::listener::{self, ConnectionLimits, Door, SourceHandle, Stopping, stopped};
+use crate::listener::{
+    self, ConnectionLimits, ListenerSetup, SourceHandle, StopSignal, wait_for_stop,
+};
 use crate::metrics::IngestMetrics;
 use crate::sources::{BatchOrigin, SourceTable};
+use crate::stream::{MaybeTlsStream, Peer};
 use crate::tls::TlsServer;
-use crate::wire::{Peer, Wire};
 
 /// Largest first message: id and token, from who is not known yet.
 const HELLO_BYTES_MAX: usize = 4 << 10;
@@ -80,7 +82,7 @@ pub fn tokens_equal(expected: &str, got: &str) -> bool {
 pub struct AgentSource;
 
 #[derive(Clone)]
-struct Shared {
+struct AgentContext {
     options: AgentSourceOptions,
     token_check: TokenCheck,
     intake: Intake,
@@ -103,7 +105,7 @@ impl AgentSource {
         clock: Arc<dyn ReceiveClock>,
         metrics: IngestMetrics,
     ) -> io::Result<SourceHandle> {
-        let shared = Shared {
+        let context = AgentContext {
             options,
             token_check,
             intake,
@@ -111,40 +113,40 @@ impl AgentSource {
             clock,
             metrics: metrics.clone(),
         };
-        let door = Door {
+        let setup = ListenerSetup {
             listener,
             transport: Transport::Agent,
             limits: options.connections,
             tls,
             metrics,
         };
-        listener::start(arbiter, door, move |wire, peer, stopping| {
-            serve(shared.clone(), wire, peer, stopping)
+        listener::start(arbiter, setup, move |stream, peer, stop_signal| {
+            serve(context.clone(), stream, peer, stop_signal)
         })
     }
 }
 
 /// Why a connection ends.
-enum End {
+enum SessionEnd {
     /// Without a word.
-    Closed(Closed),
+    Closed(CloseReason),
     Refused(&'static str, String),
 }
 
-impl End {
+impl SessionEnd {
     fn protocol(hint: impl Into<String>) -> Self {
         Self::Refused(refusal::PROTOCOL, hint.into())
     }
 }
 
-impl From<io::Error> for End {
+impl From<io::Error> for SessionEnd {
     fn from(error: io::Error) -> Self {
         tracing::debug!(%error, "agent connection broke");
-        Self::Closed(Closed::Broken)
+        Self::Closed(CloseReason::Broken)
     }
 }
 
-impl From<SubmitError> for End {
+impl From<SubmitError> for SessionEnd {
     fn from(error: SubmitError) -> Self {
         let code = match error {
             SubmitError::Gap { .. } => refusal::GAP,
@@ -157,86 +159,96 @@ impl From<SubmitError> for End {
     }
 }
 
-async fn serve(shared: Shared, wire: Wire, peer: Peer, stopping: Stopping) -> Closed {
-    if let Wire::Plain(stream) = &wire {
+async fn serve(
+    context: AgentContext,
+    stream: MaybeTlsStream,
+    peer: Peer,
+    stop_signal: StopSignal,
+) -> CloseReason {
+    if let MaybeTlsStream::Plain(stream) = &stream {
         // Acknowledgements are small and awaited.
         let _ = stream.set_nodelay(true);
     }
-    let (read, write) = tokio::io::split(wire);
-    let mut writer = Writer {
+    let (read, write) = tokio::io::split(stream);
+    let mut writer = MessageWriter {
         write,
-        timeout: shared.options.message_timeout,
+        timeout: context.options.message_timeout,
     };
-    let reader = MessageReader::new(read, shared.options.message_timeout);
-    match converse(&shared, reader, &mut writer, &peer, stopping).await {
-        Ok(()) => Closed::Sender,
-        Err(End::Closed(closed)) => closed,
-        Err(End::Refused(code, hint)) => {
-            let refusals = &shared.metrics.network.agent_refusals;
+    let reader = MessageReader::new(read, context.options.message_timeout);
+    match run_session(&context, reader, &mut writer, &peer, stop_signal).await {
+        Ok(()) => CloseReason::Sender,
+        Err(SessionEnd::Closed(closed)) => closed,
+        Err(SessionEnd::Refused(code, hint)) => {
+            let refusals = &context.metrics.network.agent_refusals;
             refusals.with_label_values(&[code]).inc();
             tracing::warn!(code, hint, "agent connection refused");
             // The refusal is a courtesy; the connection ends anyway.
             let _ = writer.send(&agent::encode_refusal(code, &hint)).await;
             let _ = timeout(writer.timeout, writer.write.shutdown()).await;
             match code {
-                refusal::UNAVAILABLE => Closed::Stopping,
-                _ => Closed::Protocol, // Refused for what was sent.
+                refusal::UNAVAILABLE => CloseReason::Stopping,
+                _ => CloseReason::Protocol, // Refused for what was sent.
             }
         }
     }
 }
 
-async fn converse(
-    shared: &Shared,
+async fn run_session(
+    context: &AgentContext,
     mut reader: MessageReader,
-    writer: &mut Writer,
+    writer: &mut MessageWriter,
     peer: &Peer,
-    mut stopping: Stopping,
-) -> Result<(), End> {
-    let hello = timeout(shared.options.message_timeout, reader.next(HELLO_BYTES_MAX));
+    mut stop_signal: StopSignal,
+) -> Result<(), SessionEnd> {
+    let hello = timeout(
+        context.options.message_timeout,
+        reader.next(HELLO_BYTES_MAX),
+    );
     let hello = match hello.await {
-        Err(_) | Ok(Err(End::Closed(Closed::Slow))) => return Err(End::Closed(Closed::Silent)),
+        Err(_) | Ok(Err(SessionEnd::Closed(CloseReason::Slow))) => {
+            return Err(SessionEnd::Closed(CloseReason::Silent));
+        }
         Ok(hello) => hello?,
     };
     let Some(hello) = hello else {
         return Ok(());
     };
-    let mut session = Session::open(shared, &hello, peer).await?;
+    let mut session = Session::open(context, &hello, peer).await?;
     writer
         .send(&agent::encode_ack(session.next_sequence))
         .await?;
-    let mut answers: FuturesOrdered<PendingReceipt> = FuturesOrdered::new();
-    let mut reading = true;
-    while reading || !answers.is_empty() {
-        let has_room = answers.len() < IN_FLIGHT_MAX;
+    let mut pending: FuturesOrdered<PendingReceipt> = FuturesOrdered::new();
+    let mut is_reading = true;
+    while is_reading || !pending.is_empty() {
+        let has_room = pending.len() < IN_FLIGHT_MAX;
         tokio::select! {
             biased;
-            Some(answer) = answers.next() => {
-                let mut accepted = session.note(answer)?;
+            Some(answer) = pending.next() => {
+                let mut accepted = session.record(answer)?;
                 // One acknowledgement stands for all that are ready.
-                while let Some(Some(answer)) = answers.next().now_or_never() {
-                    accepted = session.note(answer)?;
+                while let Some(Some(answer)) = pending.next().now_or_never() {
+                    accepted = session.record(answer)?;
                 }
                 let next = accepted.next_sequence.unwrap_or(session.next_sequence);
                 writer.send(&agent::encode_ack(next)).await?;
             }
-            () = stopped(&mut stopping), if reading => reading = false,
-            message = reader.next(MESSAGE_BYTES_MAX), if reading && has_room => match message? {
-                None => reading = false,
-                Some(message) => answers.extend(session.enqueue(&message).await?),
+            () = wait_for_stop(&mut stop_signal), if is_reading => is_reading = false,
+            message = reader.next(MESSAGE_BYTES_MAX), if is_reading && has_room => match message? {
+                None => is_reading = false,
+                Some(message) => pending.extend(session.enqueue(&message).await?),
             },
         }
     }
-    if *stopping.borrow() {
+    if *stop_signal.borrow() {
         let hint = SubmitError::Stopped.to_string();
-        return Err(End::Refused(refusal::UNAVAILABLE, hint));
+        return Err(SessionEnd::Refused(refusal::UNAVAILABLE, hint));
     }
     Ok(())
 }
 
 /// A connection whose token was accepted.
 struct Session<'a> {
-    shared: &'a Shared,
+    context: &'a AgentContext,
     origin: BatchOrigin,
     agent: String,
     spool: u64,
@@ -244,32 +256,36 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    async fn open(shared: &'a Shared, bytes: &[u8], peer: &Peer) -> Result<Self, End> {
+    async fn open(
+        context: &'a AgentContext,
+        bytes: &[u8],
+        peer: &Peer,
+    ) -> Result<Self, SessionEnd> {
         let message = read_message(bytes)?;
         let Some(hello) = message.body_as_hello() else {
-            return Err(End::protocol("the first message must be a hello"));
+            return Err(SessionEnd::protocol("the first message must be a hello"));
         };
         let id = hello.agent();
         let printable = id.bytes().all(|byte| byte.is_ascii_graphic());
         if id.is_empty() || id.len() > ID_BYTES_MAX || !printable {
-            return Err(End::protocol(
+            return Err(SessionEnd::protocol(
                 "an agent id has 1 to 255 printable characters without space",
             ));
         }
-        if !(shared.token_check)(id, hello.token()) {
+        if !(context.token_check)(id, hello.token()) {
             let hint = "the token is not accepted; ask the server's operator for one";
-            return Err(End::Refused(refusal::UNAUTHORIZED, hint.to_owned()));
+            return Err(SessionEnd::Refused(refusal::UNAUTHORIZED, hint.to_owned()));
         }
         let (transport, names) = (Transport::Agent, &peer.names);
-        let sources = &shared.sources;
+        let sources = &context.sources;
         let origin = sources.resolve_certified(transport, peer.address, Some(id), names);
         let (agent, spool) = (id.to_owned(), hello.spool());
-        let next_sequence = shared
+        let next_sequence = context
             .intake
             .next_sequence(&origin.tenant, &agent, spool)
             .await?;
         Ok(Self {
-            shared,
+            context,
             origin,
             agent,
             spool,
@@ -278,10 +294,10 @@ impl<'a> Session<'a> {
     }
 
     /// `None` for a batch without events, which needs no answer.
-    async fn enqueue(&self, bytes: &[u8]) -> Result<Option<PendingReceipt>, End> {
+    async fn enqueue(&self, bytes: &[u8]) -> Result<Option<PendingReceipt>, SessionEnd> {
         let message = read_message(bytes)?;
         let Some(batch) = message.body_as_event_batch() else {
-            return Err(End::protocol(
+            return Err(SessionEnd::protocol(
                 "after the hello, an agent sends batches only",
             ));
         };
@@ -294,12 +310,15 @@ impl<'a> Session<'a> {
             spool: self.spool,
             first_sequence: batch.first_sequence(),
         };
-        let received = self.shared.clock.now();
+        let received = self.context.clock.now();
         let batch = self.origin.batch(received, Some(delivery), frames);
-        Ok(Some(self.shared.intake.enqueue(vec![batch]).await?))
+        Ok(Some(self.context.intake.enqueue(vec![batch]).await?))
     }
 
-    fn note(&mut self, answer: Result<CommitReceipt, SubmitError>) -> Result<CommitReceipt, End> {
+    fn record(
+        &mut self,
+        answer: Result<CommitReceipt, SubmitError>,
+    ) -> Result<CommitReceipt, SessionEnd> {
         let accepted = answer?;
         if accepted.conflicts > 0 {
             let (agent, spool) = (&self.agent, self.spool);
@@ -317,50 +336,53 @@ impl<'a> Session<'a> {
     }
 }
 
-fn read_message(bytes: &[u8]) -> Result<agent::Message<'_>, End> {
-    let message = agent::decode_message(bytes).map_err(|_| End::protocol("the message is malformed"))?;
+fn read_message(bytes: &[u8]) -> Result<agent::Message<'_>, SessionEnd> {
+    let message = agent::decode_message(bytes)
+        .map_err(|_| SessionEnd::protocol("the message is malformed"))?;
     match message.body_type() {
         Body::Hello | Body::EventBatch | Body::Ack | Body::Refusal => Ok(message),
         // A newer agent's message.
-        _ => Err(End::protocol("the message is of no kind known here")),
+        _ => Err(SessionEnd::protocol("the message is of no kind known here")),
     }
 }
 
-fn frames(batch: &EventBatch<'_>) -> Result<Frames, End> {
+fn frames(batch: &EventBatch<'_>) -> Result<Frames, SessionEnd> {
     let events = batch.events();
     if events.len() > BATCH_EVENTS_MAX {
         let hint = format!("a batch has at most {BATCH_EVENTS_MAX} events");
-        return Err(End::protocol(hint));
+        return Err(SessionEnd::protocol(hint));
     }
     // Offsets may all lead to the same bytes: without this, a small message takes much memory.
     let bytes: usize = events.iter().map(|payload| payload.event().len()).sum();
     if bytes > MESSAGE_BYTES_MAX {
-        return Err(End::protocol("the events are larger than their message"));
+        return Err(SessionEnd::protocol(
+            "the events are larger than their message",
+        ));
     }
     let frames = events.iter().map(|payload| payload.event().bytes());
     Ok(frames.collect())
 }
 
-struct Writer {
-    write: WriteHalf<Wire>,
+struct MessageWriter {
+    write: WriteHalf<MaybeTlsStream>,
     timeout: Duration,
 }
 
-impl Writer {
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
+impl MessageWriter {
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), SessionEnd> {
         let written = async {
             self.write.write_all(bytes).await?;
             self.write.flush().await
         };
         let written = timeout(self.timeout, written).await;
-        written.map_err(|_| End::Closed(Closed::Unread))??;
+        written.map_err(|_| SessionEnd::Closed(CloseReason::Unread))??;
         Ok(())
     }
 }
 
 /// Reads length-prefixed messages. Dropping a read loses nothing: the bytes stay here.
 struct MessageReader {
-    read: ReadHalf<Wire>,
+    read: ReadHalf<MaybeTlsStream>,
     buffer: BytesMut,
     timeout: Duration,
     /// When the message that has begun must be whole.
@@ -368,7 +390,7 @@ struct MessageReader {
 }
 
 impl MessageReader {
-    fn new(read: ReadHalf<Wire>, timeout: Duration) -> Self {
+    fn new(read: ReadHalf<MaybeTlsStream>, timeout: Duration) -> Self {
         Self {
             read,
             buffer: BytesMut::new(),
@@ -378,14 +400,14 @@ impl MessageReader {
     }
 
     /// The next message without its prefix; `None` where the stream ended, mid-message or not.
-    async fn next(&mut self, bytes_max: usize) -> Result<Option<BytesMut>, End> {
+    async fn next(&mut self, bytes_max: usize) -> Result<Option<BytesMut>, SessionEnd> {
         loop {
             let mut needed = 4;
             if let Some((prefix, _)) = self.buffer.split_first_chunk::<4>() {
                 let length = u32::from_le_bytes(*prefix) as usize;
                 if length > bytes_max {
                     let hint = format!("a message here has at most {bytes_max} bytes");
-                    return Err(End::protocol(hint));
+                    return Err(SessionEnd::protocol(hint));
                 }
                 needed += length;
                 if self.buffer.len() >= needed {
@@ -404,7 +426,7 @@ impl MessageReader {
                 None => read.await?,
                 Some(deadline) => tokio::time::timeout_at(deadline, read)
                     .await
-                    .map_err(|_| End::Closed(Closed::Slow))??,
+                    .map_err(|_| SessionEnd::Closed(CloseReason::Slow))??,
             };
             if length == 0 {
                 return Ok(None);

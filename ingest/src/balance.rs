@@ -1,158 +1,176 @@
-//! What became of every event, source by source: received = journaled + refused, exactly.
+//! Accounts for every event by source: received = journaled + refused, exactly.
 //!
-//! The door to the journal writer opens an account of every submission, whatever transport it came
-//! by, and the account travels with it: [`Owed`]. Whoever lets go of it unsettled has refused the
-//! events, so none can be forgotten. What the graph makes of them is told later, by source.
+//! The intake opens an [`EventAccount`] for every submission, whatever its transport. The account
+//! travels with the submission. An account that is dropped before it is settled counts its events
+//! as refused, so no event is left uncounted. The results of decoding are added later, by source.
+
+mod source_metrics;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 use weir_schema::journal::source_key;
 use weir_schema::{Batch, Entry, EventTime, SourceKey, Transport};
 
+use crate::drop_reason::DropReason;
 use crate::journal::SubmitError;
-use crate::metrics::{DropReason, SourceMetrics};
+use source_metrics::SourceMetrics;
 
-/// Sources with rows of their own, those of the configuration first; the others share one row. A
+/// Most sources with rows of their own, configured ones first; all others share one row. A
 /// dashboard draws some hundred lines, and a scrape of all rows stays within 300 KiB.
 pub const SOURCES_LABELLED_MAX: usize = 256;
 
-/// A source of a longer name is among the others.
+/// Longest name of a source with a row of its own.
 const NAME_BYTES_MAX: usize = 128;
 
-/// The name of the row that sources without one of their own share; its tenant is empty.
+/// Name of the row that all other sources share; its tenant is empty.
 pub const OTHER: &str = "other";
 
-/// The accounts of all sources. Clones are one book.
+/// The event counts of all sources. Clones share their values.
 #[derive(Clone, Debug)]
 pub struct Balance {
-    book: Arc<Book>,
+    inner: Arc<BalanceInner>,
 }
 
 #[derive(Debug)]
-struct Book {
+struct BalanceInner {
     by_transport: IntCounterVec,
     metrics: SourceMetrics,
-    known: Mutex<HashMap<SourceKey, Arc<Account>>>,
-    other: Arc<Account>,
+    by_source: Mutex<HashMap<SourceKey, Arc<SourceCounters>>>,
+    other: Arc<SourceCounters>,
 }
 
 /// The counters of one row.
 #[derive(Debug)]
-struct Account {
+struct SourceCounters {
     received: IntCounter,
     journaled: IntCounter,
     decoded: IntCounter,
-    troubled: IntCounter,
-    heard: IntGauge,
+    problem_events: IntCounter,
+    last_received: IntGauge,
     event_time: IntGauge,
-    /// By place in [`Dropped::ALL`].
+    /// In the order of [`DropReason::ALL`].
     refused: Vec<IntCounter>,
 }
 
-/// What the graph made of a batch.
+/// The result of decoding a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodeOutcome {
     pub source: SourceKey,
     pub events: u64,
-    /// Those of them that were kept with a problem.
-    pub troubled: u64,
-    /// The greatest credible event time; `EventTime::MIN` for none.
+    /// How many of the events were kept with a problem.
+    pub problem_events: u64,
+    /// The greatest credible event time; `EventTime::MIN` if there is none.
     pub event_time_max: EventTime,
 }
 
 impl Balance {
-    pub(crate) fn new(metrics: SourceMetrics, by_transport: IntCounterVec) -> Self {
-        let other = Arc::new(Account::of(&metrics, "", OTHER));
-        Self {
-            book: Arc::new(Book {
+    pub(crate) fn register(
+        registry: &Registry,
+        by_transport: IntCounterVec,
+    ) -> Result<Self, prometheus::Error> {
+        let metrics = SourceMetrics::register(registry)?;
+        let other = Arc::new(SourceCounters::new(&metrics, "", OTHER));
+        Ok(Self {
+            inner: Arc::new(BalanceInner {
                 by_transport,
                 metrics,
-                known: Mutex::default(),
+                by_source: Mutex::default(),
                 other,
             }),
-        }
+        })
     }
 
-    /// Gives a source its row before it is heard, so that one that never comes is seen as nothing.
+    /// Creates the rows of a source before its first event. A source that never sends shows as zero.
     pub fn register_source(&self, tenant: &str, source: &str) {
-        let _ = self.book.account(tenant, source);
+        let _ = self.inner.counters(tenant, source);
     }
 
-    /// Takes in what the graph made of a batch that this process journaled.
-    pub fn record_decoded(&self, judged: DecodeOutcome) {
-        let account = self.book.known(judged.source);
-        let clean = judged.events.saturating_sub(judged.troubled);
-        account.decoded.inc_by(clean);
-        account.troubled.inc_by(judged.troubled);
-        if judged.event_time_max > EventTime::MIN {
-            raise(&account.event_time, judged.event_time_max.0);
+    /// Adds the result of decoding a batch that this process journaled.
+    pub fn record_decoded(&self, outcome: DecodeOutcome) {
+        let counters = self.inner.counters_by_key(outcome.source);
+        let clean = outcome.events.saturating_sub(outcome.problem_events);
+        counters.decoded.inc_by(clean);
+        counters.problem_events.inc_by(outcome.problem_events);
+        if outcome.event_time_max > EventTime::MIN {
+            raise_to(&counters.event_time, outcome.event_time_max.0);
         }
     }
 
-    /// Opens the account of what comes to the door.
-    pub(crate) fn owe<'b>(&self, batches: impl Iterator<Item = &'b Batch>) -> Owed {
+    /// Counts the batches as received and opens an account for them.
+    pub(crate) fn open_account<'b>(
+        &self,
+        batches: impl Iterator<Item = &'b Batch>,
+    ) -> EventAccount {
         let rows = batches.map(|batch| {
             let events = batch.frames.len() as u64;
-            let account = self.book.account(&batch.tenant, &batch.source);
-            account.received.inc_by(events);
-            raise(&account.heard, batch.received.0);
-            self.received(batch.transport, events);
-            (account, events)
+            let counters = self.inner.counters(&batch.tenant, &batch.source);
+            counters.received.inc_by(events);
+            raise_to(&counters.last_received, batch.received.0);
+            self.count_received(batch.transport, events);
+            (counters, events)
         });
-        Owed {
+        EventAccount {
             rows: rows.collect(),
             reason: DropReason::Stopping,
         }
     }
 
-    /// Counts events taken from the network.
-    pub(crate) fn received(&self, transport: Transport, events: u64) {
-        let counter = &self.book.by_transport;
+    /// Counts events received from the network.
+    pub(crate) fn count_received(&self, transport: Transport, events: u64) {
+        let counter = &self.inner.by_transport;
         counter
             .with_label_values(&[transport.name()])
             .inc_by(events);
     }
 }
 
-/// Shows a time in nanoseconds; a time before what is shown changes nothing.
-fn raise(gauge: &IntGauge, nanoseconds: i64) {
+/// Sets the gauge to a time given in nanoseconds, unless it shows a later one.
+fn raise_to(gauge: &IntGauge, nanoseconds: i64) {
     let seconds = nanoseconds.div_euclid(1_000_000_000);
     if seconds > gauge.get() {
         gauge.set(seconds);
     }
 }
 
-impl Book {
-    fn known(&self, source: SourceKey) -> Arc<Account> {
-        // What it guards is replaced whole, so a panic elsewhere leaves nothing half-done.
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&source).map_or_else(|| self.other(), Arc::clone)
+impl BalanceInner {
+    fn counters_by_key(&self, source: SourceKey) -> Arc<SourceCounters> {
+        // Each update replaces a whole value, so a panic elsewhere leaves the map consistent.
+        let by_source = self
+            .by_source
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        by_source
+            .get(&source)
+            .map_or_else(|| self.other(), Arc::clone)
     }
 
-    fn other(&self) -> Arc<Account> {
+    fn other(&self) -> Arc<SourceCounters> {
         Arc::clone(&self.other)
     }
 
-    fn account(&self, tenant: &str, source: &str) -> Arc<Account> {
+    fn counters(&self, tenant: &str, source: &str) -> Arc<SourceCounters> {
         let key = source_key(tenant, source);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(account) = known.get(&key) {
-            return Arc::clone(account);
+        let mut by_source = self
+            .by_source
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(counters) = by_source.get(&key) {
+            return Arc::clone(counters);
         }
-        let long = tenant.len().max(source.len()) > NAME_BYTES_MAX;
-        if long || known.len() >= SOURCES_LABELLED_MAX {
+        let too_long = tenant.len().max(source.len()) > NAME_BYTES_MAX;
+        if too_long || by_source.len() >= SOURCES_LABELLED_MAX {
             return self.other();
         }
-        let account = Arc::new(Account::of(&self.metrics, tenant, source));
-        known.insert(key, Arc::clone(&account));
-        account
+        let counters = Arc::new(SourceCounters::new(&self.metrics, tenant, source));
+        by_source.insert(key, Arc::clone(&counters));
+        counters
     }
 }
 
-impl Account {
-    fn of(metrics: &SourceMetrics, tenant: &str, source: &str) -> Self {
+impl SourceCounters {
+    fn new(metrics: &SourceMetrics, tenant: &str, source: &str) -> Self {
         let labels = [tenant, source];
         let refused = |reason: &DropReason| {
             let labels = [tenant, source, reason.name()];
@@ -162,67 +180,70 @@ impl Account {
             received: metrics.received.with_label_values(&labels),
             journaled: metrics.journaled.with_label_values(&labels),
             decoded: metrics.decoded.with_label_values(&labels),
-            troubled: metrics.troubled.with_label_values(&labels),
-            heard: metrics.heard.with_label_values(&labels),
+            problem_events: metrics.problem_events.with_label_values(&labels),
+            last_received: metrics.last_received.with_label_values(&labels),
             event_time: metrics.event_time.with_label_values(&labels),
             refused: DropReason::ALL.iter().map(refused).collect(),
         }
     }
 
     fn refuse(&self, reason: DropReason, events: u64) {
-        let place = DropReason::ALL.iter().position(|known| *known == reason);
-        if let Some(counter) = place.and_then(|place| self.refused.get(place)) {
+        let index = DropReason::ALL.iter().position(|known| *known == reason);
+        if let Some(counter) = index.and_then(|index| self.refused.get(index)) {
             counter.inc_by(events);
         }
     }
 }
 
-/// Events that came through the door, until it is said what became of them. Dropped, they count as
-/// refused for the reason that was told last; at first, that ingest was stopping.
+/// Events that were submitted and are neither journaled nor refused yet.
+///
+/// Dropping the account counts its events as refused for the last reason given to
+/// [`Self::with_reason`]; the initial reason is that ingest is stopping.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Owed {
-    /// By batch, in order.
-    rows: Vec<(Arc<Account>, u64)>,
+pub(crate) struct EventAccount {
+    /// The counters and the number of events of each batch, in order.
+    rows: Vec<(Arc<SourceCounters>, u64)>,
     reason: DropReason,
 }
 
-impl Owed {
-    /// Of what holds no event.
-    pub fn nothing() -> Self {
+impl EventAccount {
+    /// An account without events.
+    pub fn empty() -> Self {
         Self {
             rows: Vec::new(),
             reason: DropReason::Stopping,
         }
     }
 
-    /// Why the events are refused, unless they are offered again.
-    pub fn because(mut self, reason: DropReason) -> Self {
+    /// Sets the reason for which the events are refused if the account is dropped.
+    pub fn with_reason(mut self, reason: DropReason) -> Self {
         self.reason = reason;
         self
     }
 
-    /// The events are durable: by batch, how many of them; the rest had been before.
+    /// Counts the events as durable. `journaled` holds the number of new events of each batch; the
+    /// others are duplicates.
     pub fn settle(mut self, journaled: &[u64]) {
         let rows = std::mem::take(&mut self.rows);
         let journaled = journaled.iter().copied().chain(std::iter::repeat(0));
-        for ((account, events), journaled) in rows.into_iter().zip(journaled) {
-            account.journaled.inc_by(journaled);
-            account.refuse(DropReason::Duplicate, events.saturating_sub(journaled));
+        for ((counters, events), journaled) in rows.into_iter().zip(journaled) {
+            counters.journaled.inc_by(journaled);
+            counters.refuse(DropReason::Duplicate, events.saturating_sub(journaled));
         }
     }
 }
 
-impl Drop for Owed {
+impl Drop for EventAccount {
     fn drop(&mut self) {
-        for (account, events) in self.rows.drain(..) {
-            account.refuse(self.reason, events);
+        for (counters, events) in self.rows.drain(..) {
+            counters.refuse(self.reason, events);
         }
     }
 }
 
-/// Why the journal writer refuses, as a reason of the book.
-pub(crate) const fn reason(error: &SubmitError) -> DropReason {
+/// Maps an error of the journal writer to the reason under which its events are counted.
+pub(crate) const fn drop_reason(error: &SubmitError) -> DropReason {
     match error {
         SubmitError::Busy => DropReason::MailboxFull,
         SubmitError::Fault(_) => DropReason::JournalFault,

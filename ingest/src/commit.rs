@@ -12,10 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 use weir_schema::{Delivery, Entry, Epoch};
 
-use crate::balance::{self, Owed};
+use crate::balance::{self, EventAccount};
 use crate::deliveries::{Admission, Deliveries};
+use crate::drop_reason::DropReason;
 use crate::journal::{CommitReceipt, JournalFault, JournalPort, SubmitError};
-use crate::metrics::{DropReason, IngestMetrics};
+use crate::metrics::IngestMetrics;
 
 /// First wait after a fault; it doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -51,14 +52,14 @@ impl Default for CommitOptions {
 
 /// Why nothing was journaled, with the entries given back so that the submitter can try again.
 #[derive(Debug)]
-pub(crate) struct Refused {
+pub(crate) struct RejectedSubmission {
     pub error: SubmitError,
     pub entries: Vec<Entry>,
     /// The account of the events, for whoever offers them again.
-    pub owed: Owed,
+    pub account: EventAccount,
 }
 
-pub(crate) type Answer = Result<CommitReceipt, Refused>;
+pub(crate) type SubmitResult = Result<CommitReceipt, RejectedSubmission>;
 
 /// The writer's limits hold as long as these live.
 pub(crate) type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
@@ -67,9 +68,9 @@ pub(crate) type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 pub(crate) struct Submission {
     pub entries: Vec<Entry>,
     /// `None`: nobody waits; what cannot be journaled is counted as dropped.
-    pub reply: Option<oneshot::Sender<Answer>>,
+    pub reply: Option<oneshot::Sender<SubmitResult>>,
     /// The account of its events.
-    pub owed: Owed,
+    pub account: EventAccount,
     /// `None` for what the writer submits to itself.
     pub _permits: Option<Permits>,
 }
@@ -82,25 +83,25 @@ pub(crate) struct GroupCommit<P> {
     options: CommitOptions,
     pending: Vec<Submission>,
     pending_events: usize,
-    unsealed: Unsealed,
+    unsealed: UnsealedTotals,
     /// Seal with the next commit, whatever the delay says.
-    seal_asked: bool,
+    seal_requested: bool,
     last_commit: Option<Instant>,
     last_seal: Option<Instant>,
     /// After a fault: not before this time.
-    held_until: Option<Instant>,
+    retry_at: Option<Instant>,
     backoff: Duration,
 }
 
 /// Entries that no seal follows yet.
 #[derive(Clone, Copy, Default)]
-struct Unsealed {
+struct UnsealedTotals {
     entries: usize,
     events: usize,
 }
 
 /// One submission, written but not synced.
-struct Written {
+struct WrittenSubmission {
     submission: Submission,
     accepted: CommitReceipt,
     /// By batch as it was submitted: how many of its events are new.
@@ -123,11 +124,11 @@ impl<P: JournalPort> GroupCommit<P> {
             options,
             pending: Vec::new(),
             pending_events: 0,
-            unsealed: Unsealed::default(),
-            seal_asked: false,
+            unsealed: UnsealedTotals::default(),
+            seal_requested: false,
             last_commit: None,
             last_seal: None,
-            held_until: None,
+            retry_at: None,
             backoff: BACKOFF_MIN,
         }
     }
@@ -136,19 +137,19 @@ impl<P: JournalPort> GroupCommit<P> {
         &self.deliveries
     }
 
-    pub fn take(&mut self, submission: Submission) {
+    pub fn push(&mut self, submission: Submission) {
         self.pending_events += events(&submission.entries);
         self.pending.push(submission);
     }
 
     /// The next commit seals.
-    pub fn ask_seal(&mut self) {
-        self.seal_asked = true;
+    pub fn request_seal(&mut self) {
+        self.seal_requested = true;
     }
 
     /// Whether the last commit failed and the next waits.
-    pub fn is_held(&self, now: Instant) -> bool {
-        self.held_until.is_some_and(|until| until > now)
+    pub fn is_backing_off(&self, now: Instant) -> bool {
+        self.retry_at.is_some_and(|until| until > now)
     }
 
     /// When [`Self::commit`] is to be called; `None`: there is nothing to do.
@@ -162,20 +163,20 @@ impl<P: JournalPort> GroupCommit<P> {
         } = self.options;
         let commit = if self.pending.is_empty() {
             None
-        } else if self.seal_asked || self.pending_events >= commit_events {
+        } else if self.seal_requested || self.pending_events >= commit_events {
             Some(now)
         } else {
             Some(after(self.last_commit, commit_delay))
         };
         let seal = if self.unsealed.entries == 0 {
             None
-        } else if self.seal_asked || self.unsealed.events >= epoch_events_max {
+        } else if self.seal_requested || self.unsealed.events >= epoch_events_max {
             Some(now)
         } else {
             Some(after(self.last_seal, epoch_delay))
         };
         let due = commit.into_iter().chain(seal).min()?;
-        Some(self.held_until.map_or(due, |until| due.max(until)))
+        Some(self.retry_at.map_or(due, |until| due.max(until)))
     }
 
     /// Writes and syncs what is pending, seals if it is time, and answers.
@@ -189,24 +190,24 @@ impl<P: JournalPort> GroupCommit<P> {
         match synced {
             Ok(sealed) => {
                 self.deliveries.commit();
-                self.held_until = None;
+                self.retry_at = None;
                 self.backoff = BACKOFF_MIN;
                 self.last_commit = Some(now);
                 if sealed {
                     self.last_seal = Some(now);
-                    self.seal_asked = false;
+                    self.seal_requested = false;
                 }
-                self.answer(written);
+                self.acknowledge(written);
                 Ok(())
             }
             Err(fault) => {
                 self.deliveries.rollback(before);
                 self.unsealed = unsealed;
-                self.held_until = Some(now + self.backoff);
+                self.retry_at = Some(now + self.backoff);
                 self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
                 self.metrics.writer.journal_faults.inc();
                 tracing::error!(kind = ?fault.kind, %fault, "journal commit failed");
-                self.refuse(written, &fault);
+                self.reject(written, &fault);
                 Err(fault)
             }
         }
@@ -218,7 +219,7 @@ impl<P: JournalPort> GroupCommit<P> {
         &mut self,
         group: Vec<Submission>,
         now: Instant,
-        written: &mut Vec<Written>,
+        written: &mut Vec<WrittenSubmission>,
     ) -> Result<bool, JournalFault> {
         let mut epoch = self.port.next_epoch();
         let mut outcome = Ok(());
@@ -244,7 +245,7 @@ impl<P: JournalPort> GroupCommit<P> {
         let delay_over = self
             .last_seal
             .is_none_or(|last| now >= last + self.options.epoch_delay);
-        if self.unsealed.entries > 0 && (self.seal_asked || delay_over) {
+        if self.unsealed.entries > 0 && (self.seal_requested || delay_over) {
             self.seal(&mut epoch)?;
             (wrote, sealed) = (true, true);
         }
@@ -257,12 +258,12 @@ impl<P: JournalPort> GroupCommit<P> {
     fn seal(&mut self, epoch: &mut Epoch) -> Result<(), JournalFault> {
         self.port.append(&Entry::Seal { epoch: *epoch })?;
         epoch.0 = epoch.0.saturating_add(1);
-        self.unsealed = Unsealed::default();
+        self.unsealed = UnsealedTotals::default();
         Ok(())
     }
 
     /// Leaves in the submission what is new; answers it where it is refused as a whole.
-    fn admit(&mut self, mut submission: Submission) -> Option<Written> {
+    fn admit(&mut self, mut submission: Submission) -> Option<WrittenSubmission> {
         let before = self.deliveries.savepoint();
         let mut accepted = CommitReceipt::default();
         let mut entries = Vec::with_capacity(submission.entries.len());
@@ -295,14 +296,14 @@ impl<P: JournalPort> GroupCommit<P> {
                         let conflicts = &self.metrics.writer.delivery_conflicts;
                         conflicts.with_label_values(&[protocol]).inc();
                     }
-                    let owed = submission.owed.because(balance::reason(&error));
+                    let account = submission.account.with_reason(balance::drop_reason(&error));
                     if let Some(reply) = submission.reply {
                         let entries = Vec::new();
                         // The submitter may have gone; then nobody is to be told.
-                        let _ = reply.send(Err(Refused {
+                        let _ = reply.send(Err(RejectedSubmission {
                             error,
                             entries,
-                            owed,
+                            account,
                         }));
                     }
                     return None;
@@ -310,7 +311,7 @@ impl<P: JournalPort> GroupCommit<P> {
             }
         }
         submission.entries = entries;
-        Some(Written {
+        Some(WrittenSubmission {
             submission,
             accepted,
             journaled,
@@ -318,7 +319,7 @@ impl<P: JournalPort> GroupCommit<P> {
         })
     }
 
-    fn answer(&self, written: Vec<Written>) {
+    fn acknowledge(&self, written: Vec<WrittenSubmission>) {
         let events: u64 = written.iter().map(|next| next.accepted.events).sum();
         self.metrics.writer.events_journaled.inc_by(events);
         self.metrics.writer.commit_events.observe(events as f64);
@@ -337,7 +338,7 @@ impl<P: JournalPort> GroupCommit<P> {
                 let counted = metrics.delivery_conflicts.with_label_values(&[protocol]);
                 counted.inc_by(conflicts);
             }
-            next.submission.owed.settle(&next.journaled);
+            next.submission.account.settle(&next.journaled);
             if let Some(reply) = next.submission.reply {
                 // The submitter may have gone; what it sent is durable all the same.
                 let _ = reply.send(Ok(next.accepted));
@@ -345,17 +346,20 @@ impl<P: JournalPort> GroupCommit<P> {
         }
     }
 
-    fn refuse(&self, written: Vec<Written>, fault: &JournalFault) {
+    fn reject(&self, written: Vec<WrittenSubmission>, fault: &JournalFault) {
         for next in written {
             let entries = next.submission.entries;
-            let owed = next.submission.owed.because(DropReason::JournalFault);
+            let account = next
+                .submission
+                .account
+                .with_reason(DropReason::JournalFault);
             match next.submission.reply {
                 Some(reply) => {
                     let error = SubmitError::Fault(fault.clone());
-                    let _ = reply.send(Err(Refused {
+                    let _ = reply.send(Err(RejectedSubmission {
                         error,
                         entries,
-                        owed,
+                        account,
                     }));
                 }
                 None => count_dropped(&self.metrics, &entries, DropReason::JournalFault),
@@ -368,7 +372,7 @@ impl<P: JournalPort> GroupCommit<P> {
 pub(crate) fn count_dropped(metrics: &IngestMetrics, entries: &[Entry], reason: DropReason) {
     for entry in entries {
         if let Entry::Batch(batch) = entry {
-            metrics.dropped(batch.transport, reason, batch.frames.len() as u64);
+            metrics.count_dropped(batch.transport, reason, batch.frames.len() as u64);
         }
     }
 }

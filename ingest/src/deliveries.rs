@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use weir_schema::{Batch, Delivery, Position};
 
 use crate::journal::SubmitError;
-use crate::spool::{Noted, Spool, Trail};
+use crate::spool::{EventNovelty, SpoolChanges, SpoolHistory};
 
 /// Spools remembered; the ones unheard for longest are forgotten first, a tenth at a time. An agent
 /// whose spool was forgotten is told of a gap and must start a new spool. Bounds memory to some 300
@@ -36,7 +36,7 @@ struct Request {
 
 #[derive(Debug)]
 enum Undo {
-    Events(Hash, Trail),
+    Events(Hash, SpoolChanges),
     Request(Hash, Option<Request>),
 }
 
@@ -52,11 +52,11 @@ pub(crate) struct Admission {
 /// The deliveries that the journal holds, and those of the commit under way.
 #[derive(Debug, Default)]
 pub struct Deliveries {
-    spools: HashMap<Hash, Spool>,
+    spools: HashMap<Hash, SpoolHistory>,
     requests: HashMap<Hash, Request>,
     /// Keys of `requests`, oldest first.
     request_order: VecDeque<Hash>,
-    heard: u64,
+    delivery_count: u64,
     undo: Vec<Undo>,
 }
 
@@ -87,7 +87,7 @@ impl Deliveries {
                 key, digest, part, ..
             }) => {
                 let hash = key_hash(&batch.tenant, key);
-                self.note_part(hash, *digest, *part);
+                self.record_part(hash, *digest, *part);
             }
         }
         self.commit();
@@ -142,11 +142,15 @@ impl Deliveries {
             }
         }
         if self.spools.len() > SPOOLS_MAX {
-            let mut heard: Vec<u64> = self.spools.values().map(|spool| spool.heard).collect();
-            let (_, newest_forgotten, _) = heard.select_nth_unstable(SPOOLS_MAX / 10);
+            let mut deliveries: Vec<u64> = self
+                .spools
+                .values()
+                .map(|spool| spool.last_delivery)
+                .collect();
+            let (_, newest_forgotten, _) = deliveries.select_nth_unstable(SPOOLS_MAX / 10);
             let newest_forgotten = *newest_forgotten;
             self.spools
-                .retain(|_, spool| spool.heard > newest_forgotten);
+                .retain(|_, spool| spool.last_delivery > newest_forgotten);
             tracing::warn!("forgot the agent spools that were unheard for longest");
         }
     }
@@ -155,11 +159,11 @@ impl Deliveries {
     pub(crate) fn rollback(&mut self, savepoint: Savepoint) {
         for undo in self.undo.drain(savepoint.0..).rev() {
             match undo {
-                Undo::Events(hash, trail) => match trail.next_before {
+                Undo::Events(hash, changes) => match changes.next_before {
                     None => drop(self.spools.remove(&hash)),
                     Some(next) => {
                         if let Some(spool) = self.spools.get_mut(&hash) {
-                            spool.go_back(next, trail);
+                            spool.revert(next, changes);
                         }
                     }
                 },
@@ -175,10 +179,10 @@ impl Deliveries {
         }
     }
 
-    fn spool_mut(&mut self, hash: Hash) -> &mut Spool {
-        self.heard += 1;
+    fn spool_mut(&mut self, hash: Hash) -> &mut SpoolHistory {
+        self.delivery_count += 1;
         let spool = self.spools.entry(hash).or_default();
-        spool.heard = self.heard;
+        spool.last_delivery = self.delivery_count;
         spool
     }
 
@@ -200,30 +204,30 @@ impl Deliveries {
                 got: first,
             });
         }
-        let mut trail = Trail::from(before);
+        let mut changes = SpoolChanges::from(before);
         let spool = self.spool_mut(hash);
         let mut admission = Admission::default();
         let frames = std::mem::take(&mut batch.frames);
-        let mut kept_until = None;
+        let mut run_end = None;
         for (sequence, frame) in (first..).zip(&frames) {
-            match spool.note(sequence, frame, &mut trail) {
-                Noted::Duplicate => {
+            match spool.record(sequence, frame, &mut changes) {
+                EventNovelty::Duplicate => {
                     admission.duplicates += 1;
                     continue;
                 }
-                Noted::Conflict => admission.conflicts += 1,
-                Noted::New => {}
+                EventNovelty::Conflict => admission.conflicts += 1,
+                EventNovelty::New => {}
             }
-            if kept_until != Some(sequence) {
+            if run_end != Some(sequence) {
                 admission.batches.push(with_sequence(&batch, sequence));
             }
             if let Some(run) = admission.batches.last_mut() {
                 run.frames.push(frame);
             }
-            kept_until = Some(sequence + 1);
+            run_end = Some(sequence + 1);
         }
         admission.next_sequence = Some(spool.next);
-        self.undo.push(Undo::Events(hash, trail));
+        self.undo.push(Undo::Events(hash, changes));
         Ok(admission)
     }
 
@@ -248,14 +252,14 @@ impl Deliveries {
                 ..Admission::default()
             });
         }
-        self.note_part(hash, digest, part);
+        self.record_part(hash, digest, part);
         Ok(Admission {
             batches: vec![batch],
             ..Admission::default()
         })
     }
 
-    fn note_part(&mut self, hash: Hash, digest: Hash, part: u32) {
+    fn record_part(&mut self, hash: Hash, digest: Hash, part: u32) {
         let next_part = part.saturating_add(1);
         let request = Request { digest, next_part };
         let before = self.requests.insert(hash, request);
@@ -345,9 +349,9 @@ mod tests {
     }
 
     /// (first sequence, frames) of each run kept, with duplicates, conflicts, next sequence.
-    type Kept = (Vec<(u64, Vec<String>)>, u64, u64, Option<u64>);
+    type Outcome = (Vec<(u64, Vec<String>)>, u64, u64, Option<u64>);
 
-    fn kept(admission: Admission) -> Kept {
+    fn outcome(admission: Admission) -> Outcome {
         let runs = admission.batches.iter().map(|batch| {
             let first = match batch.delivery {
                 Some(Delivery::Agent { first_sequence, .. }) => first_sequence,
@@ -371,7 +375,7 @@ mod tests {
         let mut rebuilt = Deliveries::new();
         let run =
             |first: u64, frames: &[&str]| (first, frames.iter().map(|f| f.to_string()).collect());
-        let steps: [(Batch, Kept); 6] = [
+        let steps: [(Batch, Outcome); 6] = [
             (
                 events(0, &["a", "b"]),
                 (vec![run(0, &["a", "b"])], 0, 0, Some(2)),
@@ -392,7 +396,7 @@ mod tests {
             let admission = deliveries.admit(batch).unwrap();
             deliveries.commit();
             admission.batches.iter().for_each(|b| rebuilt.observe(b));
-            assert_eq!(kept(admission), expected);
+            assert_eq!(outcome(admission), expected);
         }
         for deliveries in [&mut deliveries, &mut rebuilt] {
             let gap = deliveries.admit(events(9, &["x"])).unwrap_err();
@@ -404,7 +408,7 @@ mod tests {
                 }
             );
             let again = deliveries.admit(events(0, &["A", "b", "C", "d"])).unwrap();
-            assert_eq!(kept(again), (vec![], 4, 0, Some(4)));
+            assert_eq!(outcome(again), (vec![], 4, 0, Some(4)));
             assert_eq!(
                 deliveries.next_sequence("other", "a", 1),
                 0,

@@ -26,7 +26,7 @@ pub const COUNT_TO_CAP_MAX: u64 = 16;
 const COUNT_DIGITS_MAX: usize = 10;
 
 /// Memory that an idle connection keeps for the beginning of its next frame: most are shorter.
-const KEPT_ROOM_BYTES: usize = 1 << 10;
+const IDLE_CAPACITY_BYTES: usize = 1 << 10;
 
 /// What a framer met since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ enum State {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
+enum FramingMode {
     Unknown,
     Lines,
     Counts,
@@ -75,9 +75,9 @@ enum Manner {
 pub struct Framer {
     frame_bytes_max: usize,
     state: State,
-    manner: Manner,
+    mode: FramingMode,
     nul_ends_line: bool,
-    kept: Vec<u8>,
+    buffer: Vec<u8>,
     counts: FramingCounts,
 }
 
@@ -88,9 +88,9 @@ impl Framer {
         Self {
             frame_bytes_max: frame_bytes_max.max(1),
             state: State::Start,
-            manner: Manner::Unknown,
+            mode: FramingMode::Unknown,
             nul_ends_line: true,
-            kept: Vec::new(),
+            buffer: Vec::new(),
             counts: FramingCounts::default(),
         }
     }
@@ -122,7 +122,7 @@ impl Framer {
             }
             State::Counted { .. } => {
                 self.counts.unterminated += 1;
-                if !self.kept.is_empty() {
+                if !self.buffer.is_empty() {
                     self.emit(frames);
                 }
             }
@@ -133,7 +133,7 @@ impl Framer {
 
     /// Whether a frame has begun and is not whole.
     #[must_use]
-    pub fn is_within(&self) -> bool {
+    pub fn is_mid_frame(&self) -> bool {
         self.state != State::Start
     }
 
@@ -143,44 +143,44 @@ impl Framer {
     }
 
     fn start(&mut self, first: u8) {
-        if matches!(first, b'1'..=b'9') && self.manner != Manner::Lines {
+        if matches!(first, b'1'..=b'9') && self.mode != FramingMode::Lines {
             self.state = State::Count;
             return;
         }
         let blank = matches!(first, b'\n' | b'\r' | 0);
-        match self.manner {
-            Manner::Unknown if !blank => self.manner = Manner::Lines,
-            Manner::Counts if !blank && first != b'<' => self.counts.out_of_step += 1,
-            Manner::Unknown | Manner::Counts | Manner::Lines => {}
+        match self.mode {
+            FramingMode::Unknown if !blank => self.mode = FramingMode::Lines,
+            FramingMode::Counts if !blank && first != b'<' => self.counts.out_of_step += 1,
+            FramingMode::Unknown | FramingMode::Counts | FramingMode::Lines => {}
         }
         self.state = State::Line;
     }
 
     fn count<'a>(&mut self, first: u8, input: &'a [u8]) -> &'a [u8] {
         let rest = &input[1..];
-        if first.is_ascii_digit() && self.kept.len() < COUNT_DIGITS_MAX {
-            self.kept.push(first);
+        if first.is_ascii_digit() && self.buffer.len() < COUNT_DIGITS_MAX {
+            self.buffer.push(first);
             return rest;
         }
         if first == b' '
-            && let Some(left) = self.believed_count()
+            && let Some(left) = self.plausible_count()
         {
-            self.kept.clear();
-            self.manner = Manner::Counts;
+            self.buffer.clear();
+            self.mode = FramingMode::Counts;
             self.state = State::Counted { left };
             return rest;
         }
-        match self.manner {
-            Manner::Counts => self.counts.bad_count += 1,
-            Manner::Unknown | Manner::Lines => self.manner = Manner::Lines,
+        match self.mode {
+            FramingMode::Counts => self.counts.bad_count += 1,
+            FramingMode::Unknown | FramingMode::Lines => self.mode = FramingMode::Lines,
         }
         self.state = State::Line;
         // Where the digits pass a very small cap, the line is cut as any other.
         input
     }
 
-    fn believed_count(&self) -> Option<usize> {
-        let count = self.kept.iter().fold(0_u64, |count, digit| {
+    fn plausible_count(&self) -> Option<usize> {
+        let count = self.buffer.iter().fold(0_u64, |count, digit| {
             count
                 .saturating_mul(10)
                 .saturating_add(u64::from(digit - b'0'))
@@ -210,12 +210,12 @@ impl Framer {
         };
         if input[end] == b'\n' {
             self.nul_ends_line = false;
-            if self.kept.last() == Some(&b'\r') {
-                self.kept.pop();
+            if self.buffer.last() == Some(&b'\r') {
+                self.buffer.pop();
             }
         }
         self.cut_at_cap();
-        if self.kept.is_empty() {
+        if self.buffer.is_empty() {
             self.counts.empty += 1;
         } else {
             self.emit(frames);
@@ -233,7 +233,7 @@ impl Framer {
     ) -> Option<&'a [u8]> {
         let (line, rest) = input.split_at_checked(end)?;
         let (stop, rest) = rest.split_first()?;
-        if !self.kept.is_empty() || line.len() > self.frame_bytes_max {
+        if !self.buffer.is_empty() || line.len() > self.frame_bytes_max {
             return None;
         }
         let mut line = line;
@@ -254,24 +254,25 @@ impl Framer {
     /// One byte more is held while it is a CR, which may belong to the line's end.
     fn overflows(&mut self, part: &[u8]) -> bool {
         let cap = self.frame_bytes_max;
-        let (take, skip) = part.split_at(part.len().min((cap + 1).saturating_sub(self.kept.len())));
-        self.kept.extend_from_slice(take);
-        let held_cr = self.kept.len() == cap + 1 && self.kept.last() == Some(&b'\r');
-        if self.kept.len() <= cap || (held_cr && skip.is_empty()) {
+        let (take, skip) =
+            part.split_at(part.len().min((cap + 1).saturating_sub(self.buffer.len())));
+        self.buffer.extend_from_slice(take);
+        let held_cr = self.buffer.len() == cap + 1 && self.buffer.last() == Some(&b'\r');
+        if self.buffer.len() <= cap || (held_cr && skip.is_empty()) {
             return false;
         }
-        self.counts.skipped_bytes += (skip.len() + self.kept.len() - cap) as u64;
-        self.kept.truncate(cap);
+        self.counts.skipped_bytes += (skip.len() + self.buffer.len() - cap) as u64;
+        self.buffer.truncate(cap);
         true
     }
 
     fn cut_at_cap(&mut self) {
-        if let Some(over) = self.kept.len().checked_sub(self.frame_bytes_max)
+        if let Some(over) = self.buffer.len().checked_sub(self.frame_bytes_max)
             && over > 0
         {
             self.counts.truncated += 1;
             self.counts.skipped_bytes += over as u64;
-            self.kept.truncate(self.frame_bytes_max);
+            self.buffer.truncate(self.frame_bytes_max);
         }
     }
 
@@ -297,7 +298,7 @@ impl Framer {
     }
 
     fn counted<'a>(&mut self, left: usize, input: &'a [u8], frames: &mut Frames) -> &'a [u8] {
-        if self.kept.is_empty()
+        if self.buffer.is_empty()
             && left <= self.frame_bytes_max
             && let Some((frame, rest)) = input.split_at_checked(left)
         {
@@ -305,14 +306,14 @@ impl Framer {
             self.state = State::Start;
             return rest;
         }
-        let room = self.frame_bytes_max - self.kept.len();
+        let room = self.frame_bytes_max - self.buffer.len();
         let (part, rest) = input.split_at(input.len().min(left).min(room));
-        self.kept.extend_from_slice(part);
+        self.buffer.extend_from_slice(part);
         let left = left - part.len();
         if left == 0 {
             self.emit(frames);
             self.state = State::Start;
-        } else if self.kept.len() == self.frame_bytes_max {
+        } else if self.buffer.len() == self.frame_bytes_max {
             self.counts.truncated += 1;
             self.emit(frames);
             self.state = State::SkipCounted { left };
@@ -335,9 +336,9 @@ impl Framer {
     }
 
     fn emit(&mut self, frames: &mut Frames) {
-        frames.push(&self.kept);
-        self.kept.clear();
-        self.kept.shrink_to(KEPT_ROOM_BYTES);
+        frames.push(&self.buffer);
+        self.buffer.clear();
+        self.buffer.shrink_to(IDLE_CAPACITY_BYTES);
     }
 }
 
@@ -489,8 +490,8 @@ mod tests {
             let none = FramingCounts::default();
             prop_assert_eq!(frames_of(40, &[&counted]), (sent.clone(), none));
             let clean = |frame: &Vec<u8>| {
-                let kept = frame.iter().filter(|b| !matches!(b, b'\n' | b'\r' | 0));
-                [b"<".to_vec(), kept.copied().collect()].concat()
+                let buffer = frame.iter().filter(|b| !matches!(b, b'\n' | b'\r' | 0));
+                [b"<".to_vec(), buffer.copied().collect()].concat()
             };
             let sent: Vec<Vec<u8>> = sent.iter().map(clean).collect();
             let lines: Vec<u8> = sent.iter().flat_map(|f| [f.as_slice(), b"\n"].concat()).collect();

@@ -1,14 +1,14 @@
-//! The bounded door to the journal writer.
+//! Accepts submissions for the journal writer, within bounds.
 //!
 //! ```text
 //!  TCP ─┐ submit: waits           Submit (slots: submissions_max)      append, sync
-//!  UDP ─┤ offer: or is dropped ─► Intake ═══════════════════════► JournalWriter ─────► JournalPort
-//!  HTTP ┘                           (bytes: bytes_max)     tick ──►  (GroupCommit)
+//!  UDP ─┤ offer: or is dropped ─► Intake ═══════════════════════► IngestWriter ─────► JournalPort
+//!  HTTP ┘                           (bytes: bytes_max)     tick ──► (GroupCommit)
 //! ```
 //!
-//! A mailbox of actix has room for one more message per sender, and messages differ in size ten
-//! thousandfold; so the bound is held by two semaphores: slots and bytes, given back with the
-//! answer.
+//! An actix mailbox has room for one extra message per sender, and the sizes of messages differ by
+//! a factor of ten thousand. Two semaphores therefore enforce the bounds: one counts slots, the other
+//! bytes. A submission returns its permits when it is answered.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,56 +20,40 @@ use actix_rt::ArbiterHandle;
 use tokio::sync::{Semaphore, TryAcquireError, oneshot};
 use weir_schema::{Batch, Control, Entry};
 
-use crate::balance::{self, Owed};
-use crate::commit::{Answer, Permits, Refused, Submission};
+use crate::balance::{self, EventAccount};
+use crate::commit::{Permits, RejectedSubmission, Submission, SubmitResult};
+use crate::drop_reason::DropReason;
 use crate::journal::{CommitReceipt, JournalFault, SubmitError};
-use crate::metrics::{DropReason, IngestMetrics};
-use crate::writer::WriterOptions;
+use crate::mailbox::{Mailbox, MailboxError, NextSequenceQuery};
+use crate::metrics::IngestMetrics;
 
-/// What a frame weighs in memory besides its bytes.
+/// Memory that a frame takes besides its bytes.
 const FRAME_OVERHEAD_BYTES: usize = 64;
 
-/// Up to where is a spool durable?
-pub(crate) struct NextSequence {
-    pub tenant: String,
-    pub agent: String,
-    pub spool: u64,
-    pub reply: oneshot::Sender<u64>,
-}
-
-/// To be told when the writer has stopped.
-pub(crate) type Stopped = oneshot::Sender<Result<(), JournalFault>>;
-
-/// What the door needs of the writer, whatever its port is.
-pub(crate) trait Mailbox: Send + Sync {
-    fn try_submit(&self, submission: Submission) -> Result<(), MailboxRefusal<Submission>>;
-    fn try_ask(&self, question: NextSequence) -> Result<(), MailboxRefusal<NextSequence>>;
-    fn try_stop(&self, reply: Stopped) -> Result<(), MailboxRefusal<Stopped>>;
-}
-
-/// Why the mailbox takes no message, with the message.
-pub(crate) enum MailboxRefusal<M> {
-    Full(M),
-    Closed(M),
-}
-
-/// Sends until there is room. Room lacks only for a moment: the semaphores bound what is in there.
-async fn send_to<M>(
+/// Retries until the mailbox has room. It is full only briefly: the semaphores bound its messages.
+async fn send_when_room<M>(
     mut message: M,
-    mut send: impl FnMut(M) -> Result<(), MailboxRefusal<M>>,
+    mut send: impl FnMut(M) -> Result<(), MailboxError<M>>,
 ) -> Result<(), M> {
     const PAUSE: Duration = Duration::from_millis(1);
     loop {
         match send(message) {
             Ok(()) => return Ok(()),
-            Err(MailboxRefusal::Closed(message)) => return Err(message),
-            Err(MailboxRefusal::Full(back)) => message = back,
+            Err(MailboxError::Closed(message)) => return Err(message),
+            Err(MailboxError::Full(back)) => message = back,
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-struct Door {
+/// Bounds of the submissions that wait for their commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IntakeLimits {
+    pub submissions_max: usize,
+    pub bytes_max: usize,
+}
+
+struct IntakeInner {
     slots: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     bytes_max: u32,
@@ -79,28 +63,29 @@ struct Door {
     own_thread: Option<ArbiterHandle>,
 }
 
-/// The way into the journal, for listeners and for the HTTP layer. Clones are one door.
+/// Submits batches and control entries to the journal writer. Listeners and the HTTP layer use it.
+/// Clones share their limits.
 #[derive(Clone)]
 pub struct Intake {
-    door: Arc<Door>,
+    inner: Arc<IntakeInner>,
 }
 
-/// An answer under way; it comes after the sync.
+/// A future of the answer to a submission; it completes after the sync.
 #[derive(Debug)]
 pub struct PendingReceipt {
-    answer: oneshot::Receiver<Answer>,
+    answer: oneshot::Receiver<SubmitResult>,
 }
 
 impl PendingReceipt {
-    /// The answer, with the entries given back where the journal failed. They are whole only where
-    /// they carry no delivery.
-    pub(crate) async fn or_entries(self) -> Answer {
+    /// Waits for the answer. If the journal failed, the answer returns the entries; they are complete
+    /// only if they carry no delivery.
+    pub(crate) async fn into_result(self) -> SubmitResult {
         self.answer.await.unwrap_or_else(|_| {
-            Err(Refused {
+            Err(RejectedSubmission {
                 error: SubmitError::Stopped,
                 entries: Vec::new(),
-                // Who let go of the submission has settled its account.
-                owed: Owed::nothing(),
+                // The account was dropped, and thereby counted, together with the submission.
+                account: EventAccount::empty(),
             })
         })
     }
@@ -123,13 +108,16 @@ impl Intake {
     pub(crate) fn new(
         writer: Box<dyn Mailbox>,
         own_thread: Option<ArbiterHandle>,
-        options: &WriterOptions,
+        limits: IntakeLimits,
         metrics: IngestMetrics,
     ) -> Self {
-        let submissions_max = options.submissions();
-        let bytes_max = u32::try_from(options.bytes_max.max(1)).unwrap_or(u32::MAX);
+        let IntakeLimits {
+            submissions_max,
+            bytes_max,
+        } = limits;
+        let bytes_max = u32::try_from(bytes_max.max(1)).unwrap_or(u32::MAX);
         Self {
-            door: Arc::new(Door {
+            inner: Arc::new(IntakeInner {
                 slots: Arc::new(Semaphore::new(submissions_max)),
                 bytes: Arc::new(Semaphore::new(bytes_max as usize)),
                 bytes_max,
@@ -141,14 +129,14 @@ impl Intake {
         }
     }
 
-    /// Journals the batches, together or not at all; the answer comes after the sync.
-    /// Waits while the writer has as much in hand as it may.
+    /// Journals the batches, all or none, and returns after the sync. Waits while the limits of the
+    /// writer are reached.
     pub async fn submit(&self, batches: Vec<Batch>) -> Result<CommitReceipt, SubmitError> {
         self.enqueue(batches).await?.await
     }
 
-    /// As [`Self::submit`] in two steps: submissions enqueued one after the other are journaled in
-    /// that order, while several answers are under way.
+    /// Like [`Self::submit`], but returns before the answer. Submissions are journaled in the order in
+    /// which they are enqueued, so a caller can have several of them in flight.
     pub async fn enqueue(&self, batches: Vec<Batch>) -> Result<PendingReceipt, SubmitError> {
         self.enqueue_entries(batches.into_iter().map(Entry::from).collect())
             .await
@@ -162,37 +150,37 @@ impl Intake {
         pending.map_err(|refused| refused.error)?.await
     }
 
-    /// Hands the batches over without waiting for room or answer: `Err` gives them back at a limit.
-    /// What the journal then refuses is counted as dropped.
+    /// Submits the batches without waiting for room or for the answer. `Err` returns them if a limit is
+    /// reached. If the journal refuses them later, they are counted as dropped.
     pub fn offer(&self, batches: Vec<Batch>) -> Result<(), (SubmitError, Vec<Batch>)> {
-        let owed = self.door.metrics.balance().owe(batches.iter());
+        let account = self.inner.metrics.balance().open_account(batches.iter());
         let permits = match self.try_permits(weight(&batches)) {
             Ok(permits) => Some(permits),
             Err(error) => {
-                drop(owed.because(balance::reason(&error)));
+                drop(account.with_reason(balance::drop_reason(&error)));
                 return Err((error, batches));
             }
         };
         let submission = Submission {
             entries: batches.into_iter().map(Entry::from).collect(),
             reply: None,
-            owed,
+            account,
             _permits: permits,
         };
         let refused = |error: SubmitError, submission: Submission| {
-            drop(submission.owed.because(balance::reason(&error)));
-            (error, batches_of(submission.entries))
+            drop(submission.account.with_reason(balance::drop_reason(&error)));
+            (error, into_batches(submission.entries))
         };
-        self.door
+        self.inner
             .writer
             .try_submit(submission)
             .map_err(|refusal| match refusal {
-                MailboxRefusal::Full(submission) => refused(SubmitError::Busy, submission),
-                MailboxRefusal::Closed(submission) => refused(SubmitError::Stopped, submission),
+                MailboxError::Full(submission) => refused(SubmitError::Busy, submission),
+                MailboxError::Closed(submission) => refused(SubmitError::Stopped, submission),
             })
     }
 
-    /// The sequence up to which all events of an agent's spool are durable.
+    /// Returns the sequence before which all events of an agent's spool are durable.
     pub async fn next_sequence(
         &self,
         tenant: &str,
@@ -200,84 +188,87 @@ impl Intake {
         spool: u64,
     ) -> Result<u64, SubmitError> {
         let (reply, answer) = oneshot::channel();
-        let question = NextSequence {
+        let query = NextSequenceQuery {
             tenant: tenant.to_owned(),
             agent: agent.to_owned(),
             spool,
             reply,
         };
-        let sent = send_to(question, |question| self.door.writer.try_ask(question)).await;
+        let sent = send_when_room(query, |query| self.inner.writer.try_query(query)).await;
         sent.map_err(|_| SubmitError::Stopped)?;
         answer.await.map_err(|_| SubmitError::Stopped)
     }
 
-    /// Takes nothing more, journals and seals what is in hand, answers all, and closes the port.
-    /// `Err`: the last commit failed, and was answered so.
+    /// Refuses new submissions, journals, seals and answers the pending ones, and closes the port.
+    /// `Err` means that the last commit failed; its submitters got the same error.
     pub async fn stop(&self) -> Result<(), JournalFault> {
-        self.door.slots.close();
+        self.inner.slots.close();
         let (reply, answer) = oneshot::channel();
-        let sent = send_to(reply, |reply| self.door.writer.try_stop(reply)).await;
+        let sent = send_when_room(reply, |reply| self.inner.writer.try_stop(reply)).await;
         let outcome = match sent {
             Ok(()) => answer.await.unwrap_or(Ok(())),
-            // It was stopped before.
+            // The writer was stopped before.
             Err(_) => Ok(()),
         };
-        if let Some(thread) = &self.door.own_thread {
+        if let Some(thread) = &self.inner.own_thread {
             thread.stop();
         }
         outcome
     }
 
-    pub(crate) async fn enqueue_entries(&self, entries: Vec<Entry>) -> Result<PendingReceipt, Refused> {
-        let owed = self.owe(&entries);
-        self.enqueue_owed(entries, owed).await
-    }
-
-    /// Opens the account of entries; whoever offers them again goes on with the same.
-    pub(crate) fn owe(&self, entries: &[Entry]) -> Owed {
-        let balance = self.door.metrics.balance();
-        balance.owe(balance::batches(entries))
-    }
-
-    /// As [`Self::enqueue_entries`], with the account of an earlier try.
-    pub(crate) async fn enqueue_owed(
+    pub(crate) async fn enqueue_entries(
         &self,
         entries: Vec<Entry>,
-        owed: Owed,
-    ) -> Result<PendingReceipt, Refused> {
-        let owed = owed.because(DropReason::Stopping);
-        let stopped = |entries, owed| Refused {
+    ) -> Result<PendingReceipt, RejectedSubmission> {
+        let account = self.open_account(&entries);
+        self.enqueue_with_account(entries, account).await
+    }
+
+    /// Opens the account of entries. A retry must use the same account.
+    pub(crate) fn open_account(&self, entries: &[Entry]) -> EventAccount {
+        let balance = self.inner.metrics.balance();
+        balance.open_account(balance::batches(entries))
+    }
+
+    /// Like [`Self::enqueue_entries`], with the account of an earlier attempt.
+    pub(crate) async fn enqueue_with_account(
+        &self,
+        entries: Vec<Entry>,
+        account: EventAccount,
+    ) -> Result<PendingReceipt, RejectedSubmission> {
+        let account = account.with_reason(DropReason::Stopping);
+        let stopped = |entries, account| RejectedSubmission {
             error: SubmitError::Stopped,
             entries,
-            owed,
+            account,
         };
         let weight = entries.iter().map(entry_weight).sum();
         let Ok(permits) = self.permits(weight).await else {
-            return Err(stopped(entries, owed));
+            return Err(stopped(entries, account));
         };
         let (reply, answer) = oneshot::channel();
         let submission = Submission {
             entries,
             reply: Some(reply),
-            owed,
+            account,
             _permits: Some(permits),
         };
-        let sent = send_to(submission, |s| self.door.writer.try_submit(s)).await;
-        sent.map_err(|submission| stopped(submission.entries, submission.owed))?;
+        let sent = send_when_room(submission, |s| self.inner.writer.try_submit(s)).await;
+        sent.map_err(|submission| stopped(submission.entries, submission.account))?;
         Ok(PendingReceipt { answer })
     }
 
-    /// A submission heavier than all bytes takes them all and goes alone.
+    /// The permits for `weight` bytes. A submission above `bytes_max` takes all of them.
     fn bytes(&self, weight: usize) -> u32 {
         u32::try_from(weight)
             .unwrap_or(u32::MAX)
-            .min(self.door.bytes_max)
+            .min(self.inner.bytes_max)
     }
 
     async fn permits(&self, weight: usize) -> Result<Permits, SubmitError> {
-        let bytes = Arc::clone(&self.door.bytes).acquire_many_owned(self.bytes(weight));
+        let bytes = Arc::clone(&self.inner.bytes).acquire_many_owned(self.bytes(weight));
         let bytes = bytes.await.map_err(|_| SubmitError::Stopped)?;
-        let slot = Arc::clone(&self.door.slots).acquire_owned();
+        let slot = Arc::clone(&self.inner.slots).acquire_owned();
         let slot = slot.await.map_err(|_| SubmitError::Stopped)?;
         self.observe_depth();
         Ok((slot, bytes))
@@ -288,23 +279,23 @@ impl Intake {
             TryAcquireError::Closed => SubmitError::Stopped,
             TryAcquireError::NoPermits => SubmitError::Busy,
         };
-        let bytes = Arc::clone(&self.door.bytes).try_acquire_many_owned(self.bytes(weight));
+        let bytes = Arc::clone(&self.inner.bytes).try_acquire_many_owned(self.bytes(weight));
         let bytes = bytes.map_err(refused)?;
-        let slot = Arc::clone(&self.door.slots).try_acquire_owned();
+        let slot = Arc::clone(&self.inner.slots).try_acquire_owned();
         let slot = slot.map_err(refused)?;
         self.observe_depth();
         Ok((slot, bytes))
     }
 
     fn observe_depth(&self) {
-        let free = self.door.slots.available_permits();
-        let depth = self.door.submissions_max.saturating_sub(free);
-        let gauge = &self.door.metrics.writer.mailbox_depth;
+        let free = self.inner.slots.available_permits();
+        let depth = self.inner.submissions_max.saturating_sub(free);
+        let gauge = &self.inner.metrics.writer.mailbox_depth;
         gauge.with_label_values(&["journal"]).set(depth as i64);
     }
 }
 
-fn batches_of(entries: Vec<Entry>) -> Vec<Batch> {
+fn into_batches(entries: Vec<Entry>) -> Vec<Batch> {
     let batches = entries.into_iter().filter_map(|entry| match entry {
         Entry::Batch(batch) => Some(Arc::unwrap_or_clone(batch)),
         Entry::Control(_) | Entry::Seal { .. } => None,

@@ -1,10 +1,12 @@
-//! From the network into the journal: listeners, framer, one writer; actors that pass batches.
+//! Receives events from the network and writes them to the journal.
+//!
+//! Listeners convert byte streams to batches of frames and submit them to one writer.
 //!
 //! ```text
 //!  TCP, TLS ─► TcpSource ───┐ framer, batches of <= 1,000
 //!  RELP ─────► RelpSource ──┤
 //!  UDP ──────► UdpSource ───┤           submissions_max, bytes_max
-//!  agent ────► AgentSource ─┼─► Intake ═══════════════════════════► JournalWriter ─► JournalPort
+//!  agent ────► AgentSource ─┼─► Intake ═══════════════════════════► IngestWriter ─► JournalPort
 //!  HTTP ────────────────────┘   all but UDP wait; UDP drops         own thread, group commit
 //! ```
 
@@ -12,7 +14,7 @@ pub mod framing;
 
 pub mod sources;
 
-mod gather;
+mod batcher;
 
 pub mod tcp;
 
@@ -24,7 +26,7 @@ pub mod agent;
 
 mod listener;
 
-mod wire;
+mod stream;
 
 pub mod tls;
 
@@ -33,7 +35,9 @@ mod certificate;
 #[doc(hidden)]
 pub mod fuzz;
 
-mod ended;
+mod close_reason;
+
+mod drop_reason;
 
 pub mod journal;
 
@@ -43,24 +47,29 @@ mod spool;
 
 mod commit;
 
+mod mailbox;
+
 pub mod intake;
 
 pub mod writer;
 
-pub mod metrics;
-
 pub mod balance;
 
-pub use agent::{AgentSourceOptions, AgentSource, TokenCheck, tokens_equal};
+pub mod metrics;
+
+mod registration;
+
+pub use agent::{AgentSource, AgentSourceOptions, TokenCheck, tokens_equal};
 pub use balance::{Balance, DecodeOutcome};
 pub use commit::CommitOptions;
 pub use deliveries::Deliveries;
+pub use drop_reason::DropReason;
 pub use intake::{Intake, PendingReceipt};
 pub use journal::{
-    CommitReceipt, ReceiveClock, FaultKind, JournalFault, JournalPort, SubmitError, SystemClock,
+    CommitReceipt, FaultKind, JournalFault, JournalPort, ReceiveClock, SubmitError, SystemClock,
 };
 pub use listener::{ConnectionLimits, SourceHandle};
-pub use metrics::{DropReason, IngestMetrics};
+pub use metrics::IngestMetrics;
 pub use relp::RelpSource;
 pub use sources::{BatchOrigin, SourceDefinition, SourceTable};
 pub use tcp::{TcpOptions, TcpSource};

@@ -25,10 +25,10 @@ use tokio_rustls::rustls::{self, AlertDescription};
 use weir_schema::Transport;
 
 use crate::certificate;
-use crate::ended::{Closed, Refusal};
+use crate::close_reason::{CloseReason, RefusalReason};
 use crate::metrics::IngestMetrics;
+use crate::stream::{MaybeTlsStream, Peer};
 use crate::tls::TlsServer;
-use crate::wire::{Peer, Wire};
 
 /// Wait after a failed accept, which mostly means that file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Between two lines in the log about connections that failed: a flood of them is no flood of lines.
-const TELL_PERIOD: Duration = Duration::from_secs(10);
+const WARN_PERIOD: Duration = Duration::from_secs(10);
 
 /// How many connections a source takes, and how long each may take to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,29 +81,29 @@ impl SourceHandle {
 }
 
 /// True once the source stops.
-pub(crate) type Stopping = watch::Receiver<bool>;
+pub(crate) type StopSignal = watch::Receiver<bool>;
 
 /// Returns once the source stops.
-pub(crate) async fn stopped(stopping: &mut Stopping) {
+pub(crate) async fn wait_for_stop(stop_signal: &mut StopSignal) {
     // An error means that the handle is gone, and nobody can stop the source: it runs on.
-    if stopping.wait_for(|stop| *stop).await.is_err() {
+    if stop_signal.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
 /// Returns at the deadline, if there is one.
-pub(crate) async fn expired(deadline: Option<Instant>) {
+pub(crate) async fn wait_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
 
-type Serving = Pin<Box<dyn Future<Output = Closed>>>;
-type Serve = Rc<dyn Fn(Wire, Peer, Stopping) -> Serving>;
+type ServeFuture = Pin<Box<dyn Future<Output = CloseReason>>>;
+type ServeFn = Rc<dyn Fn(MaybeTlsStream, Peer, StopSignal) -> ServeFuture>;
 
 /// What a source listens with.
-pub(crate) struct Door {
+pub(crate) struct ListenerSetup {
     pub listener: std::net::TcpListener,
     pub transport: Transport,
     pub limits: ConnectionLimits,
@@ -113,39 +113,43 @@ pub(crate) struct Door {
 }
 
 struct Listener {
-    serve: Serve,
-    connecting: Rc<Connecting>,
+    serve: ServeFn,
+    context: Rc<ListenerContext>,
     connections: Arc<Semaphore>,
     per_peer: Rc<RefCell<HashMap<IpAddr, usize>>>,
-    stopping: Stopping,
+    stop_signal: StopSignal,
 }
 
 /// What a connection's task needs of its listener.
-struct Connecting {
+struct ListenerContext {
     transport: Transport,
     limits: ConnectionLimits,
     tls: Option<TlsServer>,
     metrics: IngestMetrics,
     /// When a failure was told last.
-    told: RefCell<Option<Instant>>,
+    last_warning: RefCell<Option<Instant>>,
 }
 
 /// Starts a listener on the thread of `arbiter`; `serve` makes one connection's task.
-pub(crate) fn start<F, S>(arbiter: &ArbiterHandle, door: Door, serve: F) -> io::Result<SourceHandle>
+pub(crate) fn start<F, S>(
+    arbiter: &ArbiterHandle,
+    setup: ListenerSetup,
+    serve: F,
+) -> io::Result<SourceHandle>
 where
-    F: Fn(Wire, Peer, Stopping) -> S + Send + 'static,
-    S: Future<Output = Closed> + 'static,
+    F: Fn(MaybeTlsStream, Peer, StopSignal) -> S + Send + 'static,
+    S: Future<Output = CloseReason> + 'static,
 {
-    let Door {
+    let ListenerSetup {
         listener,
         transport,
         limits,
         tls,
         metrics,
-    } = door;
+    } = setup;
     listener.set_nonblocking(true)?;
     let local_address = listener.local_addr()?;
-    let (stop, stopping) = watch::channel(false);
+    let (stop, stop_signal) = watch::channel(false);
     let connections_max = limits.connections_max.clamp(1, 1 << 20);
     let tasks_max = u32::try_from(connections_max).unwrap_or(1 << 20);
     let tasks = Arc::new(Semaphore::new(tasks_max as usize));
@@ -156,24 +160,25 @@ where
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "cannot listen"),
         };
-        let serve: Serve =
-            Rc::new(move |wire, peer, stopping| Box::pin(serve(wire, peer, stopping)) as Serving);
+        let serve: ServeFn = Rc::new(move |stream, peer, stop_signal| {
+            Box::pin(serve(stream, peer, stop_signal)) as ServeFuture
+        });
         Listener::create(move |ctx| {
-            let stopping_accept = stopping.clone();
+            let stopping_accept = stop_signal.clone();
             let accepted = stream::unfold((listener, stopping_accept), accept_next);
             Listener::add_stream(accepted, ctx);
             Listener {
                 serve,
-                connecting: Rc::new(Connecting {
+                context: Rc::new(ListenerContext {
                     transport,
                     limits,
                     tls,
                     metrics,
-                    told: RefCell::default(),
+                    last_warning: RefCell::default(),
                 }),
                 connections,
                 per_peer: Rc::default(),
-                stopping,
+                stop_signal,
             }
         });
     });
@@ -188,16 +193,16 @@ where
     })
 }
 
-type Accepting = (TcpListener, Stopping);
+type Accepting = (TcpListener, StopSignal);
 type Accepted = (TcpStream, SocketAddr);
 
-async fn accept_next((listener, mut stopping): Accepting) -> Option<(Accepted, Accepting)> {
+async fn accept_next((listener, mut stop_signal): Accepting) -> Option<(Accepted, Accepting)> {
     loop {
         tokio::select! {
             biased;
-            () = stopped(&mut stopping) => return None,
+            () = wait_for_stop(&mut stop_signal) => return None,
             accepted = listener.accept() => match accepted {
-                Ok(accepted) => return Some((accepted, (listener, stopping))),
+                Ok(accepted) => return Some((accepted, (listener, stop_signal))),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -213,32 +218,32 @@ impl Actor for Listener {
 
 impl StreamHandler<Accepted> for Listener {
     fn handle(&mut self, (stream, from): Accepted, _: &mut Self::Context) {
-        let connecting = Rc::clone(&self.connecting);
-        let (transport, metrics) = (connecting.transport, connecting.metrics.clone());
+        let context = Rc::clone(&self.context);
+        let (transport, metrics) = (context.transport, context.metrics.clone());
         let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
-            return metrics.connection_refused(transport, Refusal::Limit);
+            return metrics.count_refused_connection(transport, RefusalReason::Limit);
         };
-        let network = network_of(from.ip());
-        let Some(of_peer) = OfPeer::take(&self.per_peer, network, connecting.limits.per_peer_max)
+        let network = peer_network(from.ip());
+        let Some(peer_slot) = PeerSlot::take(&self.per_peer, network, context.limits.per_peer_max)
         else {
-            return metrics.connection_refused(transport, Refusal::PeerLimit);
+            return metrics.count_refused_connection(transport, RefusalReason::PeerLimit);
         };
         let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
         // Without it a dead peer is only noticed later.
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-        let open = &metrics.network.connections;
+        let open = &metrics.network.connections.open;
         let open = open.with_label_values(&[transport.name()]);
         let serve = Rc::clone(&self.serve);
-        let stopping = self.stopping.clone();
+        let stop_signal = self.stop_signal.clone();
         open.inc();
         actix_rt::spawn(async move {
-            let closed = match connecting.connect(stream, from.ip(), &stopping).await {
-                Ok((wire, peer)) => serve(wire, peer, stopping).await,
+            let closed = match context.connect(stream, from.ip(), &stop_signal).await {
+                Ok((stream, peer)) => serve(stream, peer, stop_signal).await,
                 Err(closed) => closed,
             };
-            metrics.connection_closed(transport, closed);
+            metrics.count_closed_connection(transport, closed);
             open.dec();
-            drop((permit, of_peer));
+            drop((permit, peer_slot));
         });
     }
 
@@ -248,7 +253,7 @@ impl StreamHandler<Accepted> for Listener {
 }
 
 /// What an attacker has of one network counts as one: all of an IPv6 network of 64 bits.
-fn network_of(address: IpAddr) -> IpAddr {
+fn peer_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let network = u128::from(v6) & !u128::from(u64::MAX);
@@ -259,12 +264,12 @@ fn network_of(address: IpAddr) -> IpAddr {
 }
 
 /// One connection of a network, counted while it lives.
-struct OfPeer {
+struct PeerSlot {
     all: Rc<RefCell<HashMap<IpAddr, usize>>>,
     network: IpAddr,
 }
 
-impl OfPeer {
+impl PeerSlot {
     fn take(
         all: &Rc<RefCell<HashMap<IpAddr, usize>>>,
         network: IpAddr,
@@ -283,7 +288,7 @@ impl OfPeer {
     }
 }
 
-impl Drop for OfPeer {
+impl Drop for PeerSlot {
     fn drop(&mut self) {
         let mut counts = self.all.borrow_mut();
         if let Some(count) = counts.get_mut(&self.network) {
@@ -295,48 +300,51 @@ impl Drop for OfPeer {
     }
 }
 
-impl Connecting {
+impl ListenerContext {
     async fn connect(
         &self,
         stream: TcpStream,
         address: IpAddr,
-        stopping: &Stopping,
-    ) -> Result<(Wire, Peer), Closed> {
+        stop_signal: &StopSignal,
+    ) -> Result<(MaybeTlsStream, Peer), CloseReason> {
         let Some(tls) = &self.tls else {
             let names = Vec::new();
-            return Ok((Wire::Plain(stream), Peer { address, names }));
+            return Ok((MaybeTlsStream::Plain(stream), Peer { address, names }));
         };
-        let mut stopping = stopping.clone();
-        let shaken = tokio::select! {
-            () = stopped(&mut stopping) => return Err(Closed::Stopping),
-            shaken = tokio::time::timeout(self.limits.handshake_timeout, tls.accept(stream)) => shaken,
+        let mut stop_signal = stop_signal.clone();
+        let handshake = tokio::select! {
+            () = wait_for_stop(&mut stop_signal) => return Err(CloseReason::Stopping),
+            handshake = tokio::time::timeout(self.limits.handshake_timeout, tls.accept(stream)) => handshake,
         };
-        match shaken {
+        match handshake {
             Ok(Ok(stream)) => {
                 let shown = stream.get_ref().1.peer_certificates();
                 let names = shown.and_then(|chain| chain.first());
                 let names = names.map_or_else(Vec::new, |first| certificate::names(first));
-                Ok((Wire::Tls(Box::new(stream)), Peer { address, names }))
+                Ok((
+                    MaybeTlsStream::Tls(Box::new(stream)),
+                    Peer { address, names },
+                ))
             }
             Ok(Err(error)) => {
-                let closed = failed_handshake(&error);
-                self.tell(address, closed, &error.to_string());
+                let closed = handshake_close_reason(&error);
+                self.warn(address, closed, &error.to_string());
                 Err(closed)
             }
             Err(_) => {
-                self.tell(address, Closed::HandshakeSlow, "it took too long");
-                Err(Closed::HandshakeSlow)
+                self.warn(address, CloseReason::HandshakeSlow, "it took too long");
+                Err(CloseReason::HandshakeSlow)
             }
         }
     }
 
-    fn tell(&self, address: IpAddr, closed: Closed, why: &str) {
+    fn warn(&self, address: IpAddr, closed: CloseReason, why: &str) {
         let now = Instant::now();
-        let mut told = self.told.borrow_mut();
-        if told.is_some_and(|told| now < told + TELL_PERIOD) {
+        let mut last_warning = self.last_warning.borrow_mut();
+        if last_warning.is_some_and(|last_warning| now < last_warning + WARN_PERIOD) {
             return;
         }
-        *told = Some(now);
+        *last_warning = Some(now);
         let (transport, reason) = (self.transport.name(), closed.name());
         tracing::warn!(
             transport, %address, reason, why,
@@ -345,13 +353,13 @@ impl Connecting {
     }
 }
 
-fn failed_handshake(error: &io::Error) -> Closed {
+fn handshake_close_reason(error: &io::Error) -> CloseReason {
     let inner = error
         .get_ref()
         .and_then(|e| e.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
-            Closed::CertificateRefused
+            CloseReason::CertificateRefused
         }
         Some(rustls::Error::AlertReceived(
             AlertDescription::BadCertificate
@@ -360,8 +368,8 @@ fn failed_handshake(error: &io::Error) -> Closed {
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
             | AlertDescription::UnsupportedCertificate,
-        )) => Closed::CertificateDisliked,
-        Some(_) => Closed::HandshakeFailed, // No TLS, or nothing in common.
-        None => Closed::HandshakeCut,
+        )) => CloseReason::CertificateDisliked,
+        Some(_) => CloseReason::HandshakeFailed, // No TLS, or nothing in common.
+        None => CloseReason::HandshakeCut,
     }
 }

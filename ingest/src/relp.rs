@@ -30,18 +30,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use weir_schema::{Frames, Transport};
 
-use crate::ended::Closed;
+use crate::batcher::Batcher;
+use crate::close_reason::CloseReason;
 use crate::framing::FramingCounts;
-use crate::gather::Gather;
 use crate::intake::Intake;
 use crate::journal::ReceiveClock;
-use crate::listener::{self, Door, SourceHandle, Stopping, expired, stopped};
+use crate::listener::{self, ListenerSetup, SourceHandle, StopSignal, wait_for_stop, wait_until};
 use crate::metrics::IngestMetrics;
 use crate::sources::SourceTable;
-use crate::tcp::{Patience, Shared, TcpOptions};
+use crate::stream::{MaybeTlsStream, Peer};
+use crate::tcp::{ReadDeadline, StreamContext, TcpOptions};
 use crate::tls::TlsServer;
-use crate::wire::{Peer, Wire};
-use frame::{Frame, RelpFramer, SERVER_CLOSE, answer};
+use frame::{RelpFrame, RelpFramer, SERVER_CLOSE, write_response};
 
 /// As of TCP: one read, per connection.
 const READ_BYTES: usize = 32 << 10;
@@ -70,7 +70,7 @@ impl RelpSource {
         metrics: IngestMetrics,
     ) -> io::Result<SourceHandle> {
         let transport = Transport::Relp;
-        let shared = Shared {
+        let context = StreamContext {
             options,
             transport,
             intake,
@@ -78,182 +78,197 @@ impl RelpSource {
             clock,
             metrics: metrics.clone(),
         };
-        let door = Door {
+        let setup = ListenerSetup {
             listener,
             transport,
             limits: options.connections,
             tls,
             metrics,
         };
-        listener::start(arbiter, door, move |wire, peer, stopping| {
-            let session = Session::new(shared.clone(), &peer);
-            session.serve(wire, stopping)
+        listener::start(arbiter, setup, move |stream, peer, stop_signal| {
+            let session = Session::new(context.clone(), &peer);
+            session.serve(stream, stop_signal)
         })
     }
 }
 
 struct Session {
-    shared: Shared,
+    context: StreamContext,
     framer: RelpFramer,
-    frames: Vec<Frame>,
-    gather: Gather,
-    patience: Patience,
+    frames: Vec<RelpFrame>,
+    batcher: Batcher,
+    read_deadline: ReadDeadline,
     /// Numbers of the lines that have gathered.
-    waiting: Vec<u32>,
+    buffered_numbers: Vec<u32>,
     /// Numbers of those that are on their way to the disk.
-    under_way: Vec<u32>,
+    in_flight_numbers: Vec<u32>,
     /// Answers to be written.
-    out: Vec<u8>,
+    output: Vec<u8>,
     /// Said when everything else is answered: why nothing more is read.
-    last_words: Vec<u8>,
-    opened: bool,
+    final_responses: Vec<u8>,
+    is_open: bool,
     /// Why it ends; nothing more is read.
-    ending: Option<Closed>,
+    close_reason: Option<CloseReason>,
 }
 
 impl Session {
-    fn new(shared: Shared, peer: &Peer) -> Self {
+    fn new(context: StreamContext, peer: &Peer) -> Self {
         Self {
-            gather: shared.gather(peer),
-            framer: RelpFramer::new(shared.options.frame_bytes_max),
+            batcher: context.batcher(peer),
+            framer: RelpFramer::new(context.options.frame_bytes_max),
             frames: Vec::new(),
-            patience: Patience::new(shared.options),
-            waiting: Vec::new(),
-            under_way: Vec::new(),
-            out: Vec::new(),
-            last_words: Vec::new(),
-            opened: false,
-            ending: None,
-            shared,
+            read_deadline: ReadDeadline::new(context.options),
+            buffered_numbers: Vec::new(),
+            in_flight_numbers: Vec::new(),
+            output: Vec::new(),
+            final_responses: Vec::new(),
+            is_open: false,
+            close_reason: None,
+            context,
         }
     }
 
-    async fn serve(mut self, mut wire: Wire, mut stopping: Stopping) -> Closed {
-        if let Wire::Plain(stream) = &wire {
+    async fn serve(
+        mut self,
+        mut stream: MaybeTlsStream,
+        mut stop_signal: StopSignal,
+    ) -> CloseReason {
+        if let MaybeTlsStream::Plain(stream) = &stream {
             // Answers are small and awaited.
             let _ = stream.set_nodelay(true);
         }
         let mut buffer = vec![0; READ_BYTES];
         let closed = loop {
-            self.hand_over(&stopping);
-            let unread = self.write(&mut wire).await;
+            self.start_submission(&stop_signal);
+            let unread = self.write(&mut stream).await;
             // What is under way is journaled all the same; who counts must know of it.
-            self.ending = self.ending.or(unread);
-            if let Some(closed) = self.ending
-                && self.waiting.is_empty()
-                && !self.gather.is_under_way()
+            self.close_reason = self.close_reason.or(unread);
+            if let Some(closed) = self.close_reason
+                && self.buffered_numbers.is_empty()
+                && !self.batcher.has_in_flight()
             {
                 break closed;
             }
-            self.step(&mut wire, &mut buffer, &mut stopping).await;
+            self.step(&mut stream, &mut buffer, &mut stop_signal).await;
         };
-        self.out.append(&mut self.last_words);
-        self.out.extend_from_slice(SERVER_CLOSE);
+        self.output.append(&mut self.final_responses);
+        self.output.extend_from_slice(SERVER_CLOSE);
         // A sender that has gone does not hear it.
-        if self.write(&mut wire).await.is_none() {
-            let _ = timeout(WRITE_TIMEOUT, wire.shutdown()).await;
+        if self.write(&mut stream).await.is_none() {
+            let _ = timeout(WRITE_TIMEOUT, stream.shutdown()).await;
         }
         closed
     }
 
     /// Waits for what comes first: the disk, the sender, the stop, a deadline.
-    async fn step(&mut self, wire: &mut Wire, buffer: &mut [u8], stopping: &mut Stopping) {
-        let reading = self.ending.is_none();
-        let has_room = self.gather.has_room() && self.waiting.len() < UNANSWERED_MAX;
+    async fn step(
+        &mut self,
+        stream: &mut MaybeTlsStream,
+        buffer: &mut [u8],
+        stop_signal: &mut StopSignal,
+    ) {
+        let reading = self.close_reason.is_none();
+        let has_room = self.batcher.has_room() && self.buffered_numbers.len() < UNANSWERED_MAX;
         if !has_room {
-            self.patience.pardon();
+            self.read_deadline.restart();
         }
-        let (deadline, why) = self.patience.deadline();
+        let (deadline, why) = self.read_deadline.deadline();
         tokio::select! {
             biased;
-            taken = self.gather.finished(), if self.gather.is_under_way() => {
-                let numbers = std::mem::take(&mut self.under_way);
+            taken = self.batcher.wait_in_flight(), if self.batcher.has_in_flight() => {
+                let numbers = std::mem::take(&mut self.in_flight_numbers);
                 if taken {
-                    self.answer_all(&numbers);
+                    self.acknowledge(&numbers);
                 } else {
                     // Without an answer the sender keeps them; what came after them, too.
-                    self.waiting.clear();
-                    self.ending = Some(Closed::Stopping);
+                    self.buffered_numbers.clear();
+                    self.close_reason = Some(CloseReason::Stopping);
                 }
             }
-            () = stopped(stopping), if reading => self.ending = Some(Closed::Stopping),
-            read = wire.read(buffer), if reading && has_room => match read {
-                Ok(0) => self.ending = Some(Closed::Sender),
-                Ok(length) => self.take(&buffer[..length]),
+            () = wait_for_stop(stop_signal), if reading => self.close_reason = Some(CloseReason::Stopping),
+            read = stream.read(buffer), if reading && has_room => match read {
+                Ok(0) => self.close_reason = Some(CloseReason::Sender),
+                Ok(length) => self.push_bytes(&buffer[..length]),
                 Err(error) => {
                     tracing::debug!(%error, "connection broke");
-                    self.ending = Some(Closed::Broken);
+                    self.close_reason = Some(CloseReason::Broken);
                 }
             },
-            () = expired(deadline), if reading && has_room => self.ending = Some(why),
+            () = wait_until(deadline), if reading && has_room => self.close_reason = Some(why),
         }
     }
 
     /// Begins the next submission, or answers lines of which nothing is to be journaled.
-    fn hand_over(&mut self, stopping: &Stopping) {
-        if self.gather.deliver(stopping) {
-            self.under_way = std::mem::take(&mut self.waiting);
-        } else if !self.gather.is_under_way() {
-            let numbers = std::mem::take(&mut self.waiting);
-            self.answer_all(&numbers);
+    fn start_submission(&mut self, stop_signal: &StopSignal) {
+        if self.batcher.start_submission(stop_signal) {
+            self.in_flight_numbers = std::mem::take(&mut self.buffered_numbers);
+        } else if !self.batcher.has_in_flight() {
+            let numbers = std::mem::take(&mut self.buffered_numbers);
+            self.acknowledge(&numbers);
         }
     }
 
-    fn answer_all(&mut self, numbers: &[u32]) {
+    fn acknowledge(&mut self, numbers: &[u32]) {
         for number in numbers {
-            answer(&mut self.out, *number, "200 OK");
+            write_response(&mut self.output, *number, "200 OK");
         }
     }
 
     /// Writes what there is to say; why not, if it cannot.
-    async fn write(&mut self, wire: &mut Wire) -> Option<Closed> {
-        if self.out.is_empty() {
+    async fn write(&mut self, stream: &mut MaybeTlsStream) -> Option<CloseReason> {
+        if self.output.is_empty() {
             return None;
         }
-        let out = std::mem::take(&mut self.out);
-        if matches!(self.ending, Some(Closed::Broken | Closed::Unread)) {
-            return self.ending;
+        let output = std::mem::take(&mut self.output);
+        if matches!(
+            self.close_reason,
+            Some(CloseReason::Broken | CloseReason::Unread)
+        ) {
+            return self.close_reason;
         }
         let written = async {
-            wire.write_all(&out).await?;
-            wire.flush().await
+            stream.write_all(&output).await?;
+            stream.flush().await
         };
         match timeout(WRITE_TIMEOUT, written).await {
             Ok(Ok(())) => None,
-            Ok(Err(_)) => Some(Closed::Broken),
-            Err(_) => Some(Closed::Unread),
+            Ok(Err(_)) => Some(CloseReason::Broken),
+            Err(_) => Some(CloseReason::Unread),
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    fn push_bytes(&mut self, bytes: &[u8]) {
         let outcome = self.framer.push(bytes, &mut self.frames);
         let mut lines = Frames::new();
         let mut counts = FramingCounts::default();
         let frames = std::mem::take(&mut self.frames);
         let completed = frames.len();
         for frame in frames {
-            if self.ending.is_some() {
+            if self.close_reason.is_some() {
                 // Behind `close`, or what was refused: never answered, so it is sent again.
                 break;
             }
             self.handle(frame, &mut lines, &mut counts);
         }
-        self.shared.metrics.framing(self.shared.transport, counts);
-        self.gather.take(&mut lines);
-        if let (Err(fault), None) = (outcome, self.ending) {
+        self.context
+            .metrics
+            .count_framing(self.context.transport, counts);
+        self.batcher.append(&mut lines);
+        if let (Err(fault), None) = (outcome, self.close_reason) {
             // Where it has a number, its sender forgets the line, which would end every connection.
             let number = self.framer.number();
             self.refuse(number, &format!("500 this is no RELP: {fault}"));
         }
-        self.patience.begun = self.opened;
-        self.patience.heard(completed, self.framer.is_within());
+        self.read_deadline.started = self.is_open;
+        self.read_deadline
+            .record_read(completed, self.framer.is_mid_frame());
     }
 
-    fn handle(&mut self, frame: Frame, lines: &mut Frames, counts: &mut FramingCounts) {
+    fn handle(&mut self, frame: RelpFrame, lines: &mut Frames, counts: &mut FramingCounts) {
         let number = frame.transaction;
-        match (frame.command.as_str(), self.opened) {
+        match (frame.command.as_str(), self.is_open) {
             ("syslog", true) => {
-                self.waiting.push(number);
+                self.buffered_numbers.push(number);
                 counts.truncated += u64::from(frame.skipped > 0);
                 counts.skipped_bytes += frame.skipped as u64;
                 if frame.data.is_empty() {
@@ -262,16 +277,16 @@ impl Session {
                     lines.push(&frame.data);
                 }
             }
-            ("open", false) => match offer::agree(&frame.data) {
-                Ok(agreed) => {
-                    self.opened = true;
-                    answer(&mut self.out, number, agreed);
+            ("open", false) => match offer::negotiate(&frame.data) {
+                Ok(response) => {
+                    self.is_open = true;
+                    write_response(&mut self.output, number, response);
                 }
                 Err(why) => self.refuse(number, why),
             },
             ("close", _) => {
-                answer(&mut self.last_words, number, "200 OK");
-                self.ending = Some(Closed::Sender);
+                write_response(&mut self.final_responses, number, "200 OK");
+                self.close_reason = Some(CloseReason::Sender);
             }
             ("open", true) => self.refuse(number, "500 the session is open already"),
             ("syslog", false) => self.refuse(number, "500 the session must be opened first"),
@@ -282,8 +297,8 @@ impl Session {
     fn refuse(&mut self, number: impl Into<Option<u32>>, why: &str) {
         tracing::debug!(why, "RELP connection refused");
         if let Some(number) = number.into() {
-            answer(&mut self.last_words, number, why);
+            write_response(&mut self.final_responses, number, why);
         }
-        self.ending = Some(Closed::Protocol);
+        self.close_reason = Some(CloseReason::Protocol);
     }
 }

@@ -12,7 +12,7 @@ pub const FINGERPRINTS_PER_SPOOL: usize = 8_192;
 pub const CONFLICTS_PER_SPOOL: usize = 256;
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Spool {
+pub(crate) struct SpoolHistory {
     /// All events before it are known.
     pub next: u64,
     /// Of the events before `next`, the last of them last.
@@ -20,13 +20,13 @@ pub(crate) struct Spool {
     /// (sequence, fingerprint) of events kept beside another.
     conflicts: VecDeque<(u64, u64)>,
     /// When it was last heard, in deliveries.
-    pub heard: u64,
+    pub last_delivery: u64,
 }
 
 /// What a batch changed in its spool. Not a copy of the spool: a commit may hold thousands of
 /// batches.
 #[derive(Debug, Default)]
-pub(crate) struct Trail {
+pub(crate) struct SpoolChanges {
     /// `None`: the spool was new.
     pub next_before: Option<u64>,
     fingerprints_added: usize,
@@ -35,15 +35,15 @@ pub(crate) struct Trail {
     conflicts_dropped: Vec<(u64, u64)>,
 }
 
-pub(crate) enum Noted {
+pub(crate) enum EventNovelty {
     New,
     Duplicate,
     Conflict,
 }
 
-impl Trail {
+impl SpoolChanges {
     /// A trail that starts where `spool` is; `None`: there is no such spool yet.
-    pub fn from(spool: Option<&Spool>) -> Self {
+    pub fn from(spool: Option<&SpoolHistory>) -> Self {
         Self {
             next_before: spool.map(|spool| spool.next),
             ..Self::default()
@@ -51,50 +51,55 @@ impl Trail {
     }
 }
 
-impl Spool {
+impl SpoolHistory {
     /// Notes an event at or before `next`.
-    pub fn note(&mut self, sequence: u64, frame: &[u8], trail: &mut Trail) -> Noted {
+    pub fn record(
+        &mut self,
+        sequence: u64,
+        frame: &[u8],
+        changes: &mut SpoolChanges,
+    ) -> EventNovelty {
         let fingerprint = fingerprint(frame);
         if sequence >= self.next {
-            self.remember(fingerprint, trail);
+            self.push_fingerprint(fingerprint, changes);
             self.next = sequence.saturating_add(1);
-            return Noted::New;
+            return EventNovelty::New;
         }
         let back = usize::try_from(self.next - sequence).unwrap_or(usize::MAX);
         let at = self.fingerprints.len().checked_sub(back);
         let same = at.is_none_or(|at| self.fingerprints.get(at) == Some(&fingerprint));
         if same || self.conflicts.contains(&(sequence, fingerprint)) {
-            return Noted::Duplicate;
+            return EventNovelty::Duplicate;
         }
         if self.conflicts.len() >= CONFLICTS_PER_SPOOL {
-            trail.conflicts_dropped.extend(self.conflicts.pop_front());
+            changes.conflicts_dropped.extend(self.conflicts.pop_front());
         }
         self.conflicts.push_back((sequence, fingerprint));
-        trail.conflicts_added += 1;
-        Noted::Conflict
+        changes.conflicts_added += 1;
+        EventNovelty::Conflict
     }
 
-    fn remember(&mut self, fingerprint: u64, trail: &mut Trail) {
+    fn push_fingerprint(&mut self, fingerprint: u64, changes: &mut SpoolChanges) {
         if self.fingerprints.len() >= FINGERPRINTS_PER_SPOOL {
-            trail
+            changes
                 .fingerprints_dropped
                 .extend(self.fingerprints.pop_front());
         }
         self.fingerprints.push_back(fingerprint);
-        trail.fingerprints_added += 1;
+        changes.fingerprints_added += 1;
     }
 
-    pub fn go_back(&mut self, next: u64, trail: Trail) {
+    pub fn revert(&mut self, next: u64, changes: SpoolChanges) {
         self.next = next;
         undo_queue(
             &mut self.fingerprints,
-            trail.fingerprints_added,
-            trail.fingerprints_dropped,
+            changes.fingerprints_added,
+            changes.fingerprints_dropped,
         );
         undo_queue(
             &mut self.conflicts,
-            trail.conflicts_added,
-            trail.conflicts_dropped,
+            changes.conflicts_added,
+            changes.conflicts_dropped,
         );
     }
 
@@ -104,9 +109,9 @@ impl Spool {
             self.fingerprints.clear();
             self.next = first;
         }
-        let mut trail = Trail::default();
+        let mut changes = SpoolChanges::default();
         for (sequence, frame) in (first..).zip(&batch.frames) {
-            self.note(sequence, frame, &mut trail);
+            self.record(sequence, frame, &mut changes);
         }
     }
 }

@@ -10,18 +10,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use weir_schema::{Frames, Transport};
 
-use crate::ended::Closed;
+use crate::batcher::Batcher;
+use crate::close_reason::CloseReason;
 use crate::framing::{FRAME_BYTES_MAX, Framer};
-use crate::gather::Gather;
 use crate::intake::Intake;
 use crate::journal::ReceiveClock;
-use crate::listener::{self, ConnectionLimits, Door, SourceHandle, Stopping, expired, stopped};
+use crate::listener::{
+    self, ConnectionLimits, ListenerSetup, SourceHandle, StopSignal, wait_for_stop, wait_until,
+};
 use crate::metrics::IngestMetrics;
 use crate::sources::SourceTable;
+use crate::stream::{MaybeTlsStream, Peer};
 use crate::tls::TlsServer;
-use crate::wire::{Peer, Wire};
 
-pub use crate::gather::BATCH_FRAMES_MAX;
+pub use crate::batcher::BATCH_FRAMES_MAX;
 
 /// One read: some 250 lines; per connection, so small enough for a thousand of them.
 const READ_BYTES: usize = 32 << 10;
@@ -31,7 +33,7 @@ const READ_BYTES: usize = 32 << 10;
 const PIECE_BYTES: usize = 4 << 10;
 
 /// A word of goodbye that the sender does not read is not waited for.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Limits of a source of syslog over connections: TCP, TLS or RELP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +68,7 @@ pub struct TcpSource;
 
 /// What the connections of a source share.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct StreamContext {
     pub options: TcpOptions,
     pub transport: Transport,
     pub intake: Intake,
@@ -75,14 +77,14 @@ pub(crate) struct Shared {
     pub metrics: IngestMetrics,
 }
 
-impl Shared {
+impl StreamContext {
     /// What stands between the journal and a connection of `peer`.
-    pub fn gather(&self, peer: &Peer) -> Gather {
+    pub fn batcher(&self, peer: &Peer) -> Batcher {
         let origin =
             self.sources
                 .resolve_certified(self.transport, peer.address, None, &peer.names);
         let clock = Arc::clone(&self.clock);
-        Gather::new(origin, self.intake.clone(), clock, self.metrics.clone())
+        Batcher::new(origin, self.intake.clone(), clock, self.metrics.clone())
     }
 }
 
@@ -103,7 +105,7 @@ impl TcpSource {
             Some(_) => Transport::Tls,
             None => Transport::Tcp,
         };
-        let shared = Shared {
+        let context = StreamContext {
             options,
             transport,
             intake,
@@ -111,171 +113,184 @@ impl TcpSource {
             clock,
             metrics: metrics.clone(),
         };
-        let door = Door {
+        let setup = ListenerSetup {
             listener,
             transport,
             limits: options.connections,
             tls,
             metrics,
         };
-        listener::start(arbiter, door, move |wire, peer, stopping| {
-            let connection = Connection::new(shared.clone(), &peer);
-            connection.serve(wire, stopping)
+        listener::start(arbiter, setup, move |stream, peer, stop_signal| {
+            let connection = TcpConnection::new(context.clone(), &peer);
+            connection.serve(stream, stop_signal)
         })
     }
 }
 
 /// When a connection is to be closed for what it does not send.
-pub(crate) struct Patience {
+pub(crate) struct ReadDeadline {
     options: TcpOptions,
-    heard: Instant,
+    last_read: Instant,
     /// The first byte came, or the session was opened.
-    pub begun: bool,
+    pub started: bool,
     /// When the frame began that is not whole.
-    within: Option<Instant>,
+    frame_start: Option<Instant>,
 }
 
-impl Patience {
+impl ReadDeadline {
     pub fn new(options: TcpOptions) -> Self {
         Self {
             options,
-            heard: Instant::now(),
-            begun: false,
-            within: None,
+            last_read: Instant::now(),
+            started: false,
+            frame_start: None,
         }
     }
 
     /// Bytes came, and `completed` frames with them; a frame is unfinished if `is_within`.
-    pub fn heard(&mut self, completed: usize, is_within: bool) {
+    pub fn record_read(&mut self, completed: usize, is_mid_frame: bool) {
         let now = Instant::now();
-        if self.begun {
-            self.heard = now;
+        if self.started {
+            self.last_read = now;
         }
-        self.within = match self.within {
-            _ if !is_within => None,
+        self.frame_start = match self.frame_start {
+            _ if !is_mid_frame => None,
             Some(since) if completed == 0 => Some(since),
             _ => Some(now),
         };
     }
 
     /// The connection was not read for a while; that is not its sender's doing.
-    pub fn pardon(&mut self) {
+    pub fn restart(&mut self) {
         let now = Instant::now();
-        self.heard = now;
-        self.within = self.within.map(|_| now);
+        self.last_read = now;
+        self.frame_start = self.frame_start.map(|_| now);
     }
 
     /// When to close, and why.
-    pub fn deadline(&self) -> (Option<Instant>, Closed) {
-        let slow = self.within.zip(self.options.frame_age_max);
-        let slow = slow.map(|(since, age)| (since + age, Closed::Slow));
-        let silent = if self.begun {
+    pub fn deadline(&self) -> (Option<Instant>, CloseReason) {
+        let slow = self.frame_start.zip(self.options.frame_age_max);
+        let slow = slow.map(|(since, age)| (since + age, CloseReason::Slow));
+        let silent = if self.started {
             let idle = self.options.idle_timeout;
-            idle.map(|idle| (self.heard + idle, Closed::Idle))
+            idle.map(|idle| (self.last_read + idle, CloseReason::Idle))
         } else {
-            Some((self.heard + self.options.first_byte_timeout, Closed::Silent))
+            Some((
+                self.last_read + self.options.first_byte_timeout,
+                CloseReason::Silent,
+            ))
         };
         let first = slow.into_iter().chain(silent).min_by_key(|(at, _)| *at);
-        first.map_or((None, Closed::Idle), |(at, why)| (Some(at), why))
+        first.map_or((None, CloseReason::Idle), |(at, why)| (Some(at), why))
     }
 }
 
-pub(crate) struct Connection {
-    shared: Shared,
+pub(crate) struct TcpConnection {
+    context: StreamContext,
     pub(crate) buffer: Vec<u8>,
     /// What of the buffer was read and is not yet cut into frames.
     pub(crate) uncut: Range<usize>,
     framer: Framer,
     frames: Frames,
-    pub(crate) gather: Gather,
-    patience: Patience,
+    pub(crate) batcher: Batcher,
+    read_deadline: ReadDeadline,
 }
 
-impl Connection {
-    pub(crate) fn new(shared: Shared, peer: &Peer) -> Self {
+impl TcpConnection {
+    pub(crate) fn new(context: StreamContext, peer: &Peer) -> Self {
         Self {
-            gather: shared.gather(peer),
+            batcher: context.batcher(peer),
             buffer: vec![0; READ_BYTES],
             uncut: 0..0,
-            framer: Framer::new(shared.options.frame_bytes_max),
+            framer: Framer::new(context.options.frame_bytes_max),
             frames: Frames::new(),
-            patience: Patience::new(shared.options),
-            shared,
+            read_deadline: ReadDeadline::new(context.options),
+            context,
         }
     }
 
-    async fn serve(mut self, mut wire: Wire, mut stopping: Stopping) -> Closed {
-        let closed = self.read(&mut wire, &mut stopping).await;
+    async fn serve(
+        mut self,
+        mut stream: MaybeTlsStream,
+        mut stop_signal: StopSignal,
+    ) -> CloseReason {
+        let closed = self.read(&mut stream, &mut stop_signal).await;
         let mut buffer = std::mem::take(&mut self.buffer);
-        self.take(&buffer[self.uncut.clone()]);
+        self.push_bytes(&buffer[self.uncut.clone()]);
         match closed {
-            Closed::Stopping => wire.drain(&mut buffer, |bytes| self.take(bytes)),
+            CloseReason::Stopping => stream.drain(&mut buffer, |bytes| self.push_bytes(bytes)),
             _ => {
                 // Whatever the reason, a sender that reads sees an end and not a cut.
-                let _ = timeout(GOODBYE_TIMEOUT, wire.shutdown()).await;
-                drop(wire);
+                let _ = timeout(SHUTDOWN_TIMEOUT, stream.shutdown()).await;
+                drop(stream);
             }
         }
         drop(buffer);
         self.framer.finish(&mut self.frames);
-        self.hand_over();
-        self.gather.finished().await;
-        self.gather.deliver(&stopping);
-        self.gather.finished().await;
+        self.buffer_frames();
+        self.batcher.wait_in_flight().await;
+        self.batcher.start_submission(&stop_signal);
+        self.batcher.wait_in_flight().await;
         closed
     }
 
-    async fn read(&mut self, wire: &mut Wire, stopping: &mut Stopping) -> Closed {
+    async fn read(
+        &mut self,
+        stream: &mut MaybeTlsStream,
+        stop_signal: &mut StopSignal,
+    ) -> CloseReason {
         loop {
             // Where something is left uncut, there is no room.
-            let has_room = self.gather.has_room();
+            let has_room = self.batcher.has_room();
             if !has_room {
-                self.patience.pardon();
+                self.read_deadline.restart();
             }
-            let (deadline, why) = self.patience.deadline();
+            let (deadline, why) = self.read_deadline.deadline();
             tokio::select! {
                 biased;
-                _ = self.gather.finished(), if self.gather.is_under_way() => {}
-                () = stopped(stopping) => return Closed::Stopping,
-                read = wire.read(&mut self.buffer), if has_room => match read {
-                    Ok(0) => return Closed::Sender,
+                _ = self.batcher.wait_in_flight(), if self.batcher.has_in_flight() => {}
+                () = wait_for_stop(stop_signal) => return CloseReason::Stopping,
+                read = stream.read(&mut self.buffer), if has_room => match read {
+                    Ok(0) => return CloseReason::Sender,
                     Ok(length) => self.uncut = 0..length,
                     Err(error) => {
                         tracing::debug!(%error, "connection broke");
-                        return Closed::Broken;
+                        return CloseReason::Broken;
                     }
                 },
-                () = expired(deadline), if has_room => return why,
+                () = wait_until(deadline), if has_room => return why,
             }
-            while self.cut() | self.gather.deliver(stopping) {}
+            while self.cut_frames() | self.batcher.start_submission(stop_signal) {}
         }
     }
 
     /// Cuts what was read into frames, as far as there is room; true where it cut any.
-    pub(crate) fn cut(&mut self) -> bool {
+    pub(crate) fn cut_frames(&mut self) -> bool {
         let buffer = std::mem::take(&mut self.buffer);
         let from = self.uncut.start;
-        while self.gather.has_room() && !self.uncut.is_empty() {
+        while self.batcher.has_room() && !self.uncut.is_empty() {
             let Range { start, end } = self.uncut;
             let middle = end.min(start + PIECE_BYTES);
-            self.take(&buffer[start..middle]);
+            self.push_bytes(&buffer[start..middle]);
             self.uncut = middle..end;
         }
         self.buffer = buffer;
         self.uncut.start > from
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    fn push_bytes(&mut self, bytes: &[u8]) {
         self.framer.push(bytes, &mut self.frames);
-        self.patience.begun = true;
-        self.patience
-            .heard(self.frames.len(), self.framer.is_within());
-        self.hand_over();
+        self.read_deadline.started = true;
+        self.read_deadline
+            .record_read(self.frames.len(), self.framer.is_mid_frame());
+        self.buffer_frames();
     }
 
-    fn hand_over(&mut self) {
+    fn buffer_frames(&mut self) {
         let counts = self.framer.take_counts();
-        self.shared.metrics.framing(self.shared.transport, counts);
-        self.gather.take(&mut self.frames);
+        self.context
+            .metrics
+            .count_framing(self.context.transport, counts);
+        self.batcher.append(&mut self.frames);
     }
 }

@@ -73,27 +73,27 @@ pub enum ServeTlsError {
 }
 
 /// What one reading of the files gave.
-struct Loaded {
+struct TlsState {
     config: Arc<ServerConfig>,
     /// The same, but no certificate is asked for.
     plain: Arc<ServerConfig>,
     key: Arc<CertifiedKey>,
-    stamp: Stamp,
+    stamps: FileStamps,
 }
 
 /// What tells that a file has changed: length and time of change, of each.
-type Stamp = Vec<Option<(u64, SystemTime)>>;
+type FileStamps = Vec<Option<(u64, SystemTime)>>;
 
 /// The server's side of TLS. Clones are one.
 #[derive(Clone)]
 pub struct TlsServer {
     inner: Arc<Inner>,
-    asks: bool,
+    requests_certificates: bool,
 }
 
 struct Inner {
     files: TlsFiles,
-    loaded: RwLock<Loaded>,
+    state: RwLock<TlsState>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -112,12 +112,12 @@ impl TlsServer {
     /// Reads the files. A certificate that has expired is told, and served: clocks may be wrong, and
     /// senders judge for themselves.
     pub fn load(files: TlsFiles) -> Result<Self, ServeTlsError> {
-        let loaded = load(&files)?;
-        warn_of_time(&files, &loaded.key);
-        let loaded = RwLock::new(loaded);
+        let state = load(&files)?;
+        warn_on_validity(&files, &state.key);
+        let state = RwLock::new(state);
         Ok(Self {
-            inner: Arc::new(Inner { files, loaded }),
-            asks: true,
+            inner: Arc::new(Inner { files, state }),
+            requests_certificates: true,
         })
     }
 
@@ -126,7 +126,7 @@ impl TlsServer {
     pub fn without_client_certificates(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
-            asks: false,
+            requests_certificates: false,
         }
     }
 
@@ -139,49 +139,49 @@ impl TlsServer {
 
     /// Reads the files again where they have changed; true where others are served now.
     pub fn reload(&self) -> Result<bool, ServeTlsError> {
-        let stamp = stamp(&self.inner.files);
-        if self.inner.read().stamp == stamp {
+        let stamps = stamps(&self.inner.files);
+        if self.inner.read().stamps == stamps {
             return Ok(false);
         }
-        let loaded = load(&self.inner.files);
+        let state = load(&self.inner.files);
         let mut before = self
             .inner
-            .loaded
+            .state
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         // What cannot be used is told once, not every few seconds.
-        before.stamp = stamp;
-        let loaded = loaded?;
-        warn_of_time(&self.inner.files, &loaded.key);
-        *before = loaded;
+        before.stamps = stamps;
+        let state = state?;
+        warn_on_validity(&self.inner.files, &state.key);
+        *before = state;
         Ok(true)
     }
 
     /// Follows the files for as long as the process lives.
     pub async fn watch(self, metrics: IngestMetrics) {
-        metrics.certificate_expiry(self.expiry());
+        metrics.set_certificate_expiry(self.expiry());
         loop {
             tokio::time::sleep(RELOAD_PERIOD).await;
             match self.reload() {
                 Ok(false) => continue,
                 Ok(true) => {
                     tracing::info!("the changed certificate is served from now on");
-                    metrics.tls_reloaded("used");
+                    metrics.count_tls_reload("used");
                 }
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::error!(%error, cause, "the certificate of before goes on");
-                    metrics.tls_reloaded("refused");
+                    metrics.count_tls_reload("refused");
                 }
             }
-            metrics.certificate_expiry(self.expiry());
+            metrics.set_certificate_expiry(self.expiry());
         }
     }
 
     /// When the certificate ends, in seconds since 1970.
     fn expiry(&self) -> i64 {
-        let loaded = self.inner.read();
-        let validity = loaded
+        let state = self.inner.read();
+        let validity = state
             .key
             .cert
             .first()
@@ -191,11 +191,11 @@ impl TlsServer {
 
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let config = {
-            let loaded = self.inner.read();
-            Arc::clone(if self.asks {
-                &loaded.config
+            let state = self.inner.read();
+            Arc::clone(if self.requests_certificates {
+                &state.config
             } else {
-                &loaded.plain
+                &state.plain
             })
         };
         TlsAcceptor::from(config).accept(stream).await
@@ -203,9 +203,9 @@ impl TlsServer {
 }
 
 impl Inner {
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Loaded> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, TlsState> {
         // What is written there is written whole.
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner)
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -220,11 +220,11 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn load(files: &TlsFiles) -> Result<Loaded, ServeTlsError> {
+fn load(files: &TlsFiles) -> Result<TlsState, ServeTlsError> {
     // Taken first: what changes while it is read is read again.
-    let stamp = stamp(files);
+    let stamps = stamps(files);
     let key = Arc::new(certified_key(files)?);
-    let plain = Arc::new(serving(builder()?.with_no_client_auth(), &key));
+    let plain = Arc::new(server_config(builder()?.with_no_client_auth(), &key));
     let config = match &files.client_ca {
         None => Arc::clone(&plain),
         Some(file) => {
@@ -238,14 +238,14 @@ fn load(files: &TlsFiles) -> Result<Loaded, ServeTlsError> {
             let verifier = verifier.build();
             let verifier = verifier.map_err(|e| ServeTlsError::BadAuthority(file.clone(), e))?;
             let asking = builder()?.with_client_cert_verifier(verifier);
-            Arc::new(serving(asking, &key))
+            Arc::new(server_config(asking, &key))
         }
     };
-    Ok(Loaded {
+    Ok(TlsState {
         config,
         plain,
         key,
-        stamp,
+        stamps,
     })
 }
 
@@ -255,7 +255,7 @@ fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, ServeTlsError
         .map_err(ServeTlsError::Setup)
 }
 
-fn serving(
+fn server_config(
     builder: ConfigBuilder<ServerConfig, WantsServerCert>,
     key: &Arc<CertifiedKey>,
 ) -> ServerConfig {
@@ -316,8 +316,8 @@ fn read(file: &Path) -> Result<Vec<u8>, ServeTlsError> {
     Ok(bytes)
 }
 
-fn stamp(files: &TlsFiles) -> Stamp {
-    let of = |file: &PathBuf| {
+fn stamps(files: &TlsFiles) -> FileStamps {
+    let file_stamp = |file: &PathBuf| {
         let metadata = std::fs::metadata(file).ok()?;
         Some((metadata.len(), metadata.modified().ok()?))
     };
@@ -326,10 +326,10 @@ fn stamp(files: &TlsFiles) -> Stamp {
         Some(&files.key),
         files.client_ca.as_ref(),
     ];
-    all.into_iter().flatten().map(of).collect()
+    all.into_iter().flatten().map(file_stamp).collect()
 }
 
-fn warn_of_time(files: &TlsFiles, key: &CertifiedKey) {
+fn warn_on_validity(files: &TlsFiles, key: &CertifiedKey) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
     let file = files.certificate.display();

@@ -15,11 +15,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use weir_schema::{Batch, Frames, Transport};
 
+use crate::drop_reason::DropReason;
 use crate::framing::FRAME_BYTES_MAX;
 use crate::intake::Intake;
 use crate::journal::{ReceiveClock, SubmitError};
-use crate::listener::{SourceHandle, Stopping, stopped};
-use crate::metrics::{DropReason, IngestMetrics};
+use crate::listener::{SourceHandle, StopSignal, wait_for_stop};
+use crate::metrics::IngestMetrics;
 use crate::sources::SourceTable;
 use crate::tcp::BATCH_FRAMES_MAX;
 use kernel::KernelDrops;
@@ -31,10 +32,10 @@ const BURST_DATAGRAMS: usize = 256;
 const DRAIN_DATAGRAMS_MAX: usize = 65_536;
 
 /// Bytes that gather before they are handed over, whatever the delay.
-const GATHERED_BYTES_MAX: usize = 1 << 20;
+const BUFFERED_BYTES_MAX: usize = 1 << 20;
 
 /// Between two looks at what the kernel has dropped.
-const KERNEL_LOOK: Duration = Duration::from_secs(1);
+const KERNEL_POLL_PERIOD: Duration = Duration::from_secs(1);
 
 /// Limits of a UDP source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ impl Default for UdpOptions {
 pub struct UdpSource {
     /// `None` once started.
     receiver: Option<(UdpSocket, Receiver)>,
-    stopping: Stopping,
+    stop_signal: StopSignal,
     _running: OwnedSemaphorePermit,
 }
 
@@ -79,12 +80,13 @@ impl UdpSource {
     ) -> io::Result<SourceHandle> {
         socket.set_nonblocking(true)?;
         let local_address = socket.local_addr()?;
-        enlarge(&socket, options.receive_buffer_bytes);
-        let kernel = KernelDrops::of(&socket, metrics.udp_kernel_dropped()).map(Arc::new);
-        if kernel.is_none() {
+        enlarge_receive_buffer(&socket, options.receive_buffer_bytes);
+        let kernel_drops =
+            KernelDrops::for_socket(&socket, metrics.udp_kernel_dropped()).map(Arc::new);
+        if kernel_drops.is_none() {
             tracing::info!("the kernel does not tell what it drops over UDP");
         }
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stop_signal) = watch::channel(false);
         let tasks = Arc::new(Semaphore::new(1));
         let running = Arc::clone(&tasks).try_acquire_owned();
         let running = running.map_err(io::Error::other)?;
@@ -103,14 +105,14 @@ impl UdpSource {
                         sources,
                         clock,
                         metrics,
-                        gathered: HashMap::new(),
-                        gathered_frames: 0,
-                        gathered_bytes: 0,
+                        buffered: HashMap::new(),
+                        buffered_frames: 0,
+                        buffered_bytes: 0,
                         flush_at: None,
-                        kernel,
+                        kernel_drops,
                     },
                 )),
-                stopping,
+                stop_signal,
                 _running: running,
             };
             source.start_here();
@@ -133,7 +135,7 @@ impl UdpSource {
 
 /// Asks for a receive buffer: past the limit of the machine, which only the privileged may, or else up
 /// to it.
-fn enlarge(socket: &std::net::UdpSocket, bytes: usize) {
+fn enlarge_receive_buffer(socket: &std::net::UdpSocket, bytes: usize) {
     #[cfg(target_os = "linux")]
     if rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, bytes).is_ok() {
         return;
@@ -158,7 +160,7 @@ impl Actor for UdpSource {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some((socket, receiver)) = self.receiver.take() {
-            let receiving = receiver.receive(socket, self.stopping.clone());
+            let receiving = receiver.receive(socket, self.stop_signal.clone());
             ctx.spawn(receiving.into_actor(self).map(|(), _, ctx| ctx.stop()));
         }
     }
@@ -170,29 +172,29 @@ struct Receiver {
     sources: Arc<SourceTable>,
     clock: Arc<dyn ReceiveClock>,
     metrics: IngestMetrics,
-    gathered: HashMap<IpAddr, Frames>,
-    gathered_frames: usize,
-    gathered_bytes: usize,
+    buffered: HashMap<IpAddr, Frames>,
+    buffered_frames: usize,
+    buffered_bytes: usize,
     flush_at: Option<Instant>,
-    kernel: Option<Arc<KernelDrops>>,
+    kernel_drops: Option<Arc<KernelDrops>>,
 }
 
 impl Receiver {
-    async fn receive(mut self, socket: UdpSocket, mut stopping: Stopping) {
+    async fn receive(mut self, socket: UdpSocket, mut stop_signal: StopSignal) {
         // One byte more than is kept shows that a datagram was longer.
         let mut buffer = vec![0; self.options.frame_bytes_max.min(FRAME_BYTES_MAX) + 1];
-        let mut look = tokio::time::interval(KERNEL_LOOK);
+        let mut poll = tokio::time::interval(KERNEL_POLL_PERIOD);
         loop {
             let flush = self.flush_at;
             tokio::select! {
                 biased;
-                () = stopped(&mut stopping) => break,
+                () = wait_for_stop(&mut stop_signal) => break,
                 () = tokio::time::sleep_until(flush.unwrap_or_else(Instant::now)),
                     if flush.is_some() => self.flush(),
-                _ = look.tick() => self.look_at_kernel(),
+                _ = poll.tick() => self.poll_kernel_drops(),
                 received = socket.recv_from(&mut buffer) => {
-                    self.take(received, &buffer);
-                    self.take_burst(&socket, &mut buffer);
+                    self.buffer_datagram(received, &buffer);
+                    self.receive_burst(&socket, &mut buffer);
                 }
             }
             // Other tasks of the thread have their turn, whatever the rate.
@@ -202,9 +204,9 @@ impl Receiver {
     }
 
     /// The table of all sockets takes the kernel a while where there are many.
-    fn look_at_kernel(&self) {
-        if let Some(kernel) = self.kernel.clone() {
-            tokio::task::spawn_blocking(move || kernel.look());
+    fn poll_kernel_drops(&self) {
+        if let Some(kernel_drops) = self.kernel_drops.clone() {
+            tokio::task::spawn_blocking(move || kernel_drops.poll());
         }
     }
 
@@ -217,26 +219,26 @@ impl Receiver {
                 if received.is_err() {
                     break;
                 }
-                self.take(received, buffer);
+                self.buffer_datagram(received, buffer);
             }
-            if let Some(kernel) = &self.kernel {
-                kernel.look();
+            if let Some(kernel_drops) = &self.kernel_drops {
+                kernel_drops.poll();
             }
         }
         self.flush();
     }
 
-    fn take_burst(&mut self, socket: &UdpSocket, buffer: &mut [u8]) {
+    fn receive_burst(&mut self, socket: &UdpSocket, buffer: &mut [u8]) {
         for _ in 0..BURST_DATAGRAMS {
             let received = socket.try_recv_from(buffer);
             if matches!(&received, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                 break;
             }
-            self.take(received, buffer);
+            self.buffer_datagram(received, buffer);
         }
     }
 
-    fn take(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &[u8]) {
+    fn buffer_datagram(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &[u8]) {
         let (length, peer) = match received {
             Ok(received) => received,
             // An ICMP answer to something else; the socket goes on.
@@ -244,17 +246,19 @@ impl Receiver {
         };
         let kept = length.min(self.options.frame_bytes_max);
         if kept == 0 {
-            return self.metrics.dropped(Transport::Udp, DropReason::Empty, 1);
+            return self
+                .metrics
+                .count_dropped(Transport::Udp, DropReason::Empty, 1);
         }
         if length > kept {
-            self.metrics.truncated(Transport::Udp, length - kept);
+            self.metrics.count_truncated(Transport::Udp, length - kept);
         }
-        let frames = self.gathered.entry(peer.ip()).or_default();
+        let frames = self.buffered.entry(peer.ip()).or_default();
         frames.push(&buffer[..kept]);
-        self.gathered_frames += 1;
-        self.gathered_bytes += kept;
+        self.buffered_frames += 1;
+        self.buffered_bytes += kept;
         let full =
-            self.gathered_frames >= BATCH_FRAMES_MAX || self.gathered_bytes >= GATHERED_BYTES_MAX;
+            self.buffered_frames >= BATCH_FRAMES_MAX || self.buffered_bytes >= BUFFERED_BYTES_MAX;
         if full {
             self.flush();
         } else if self.flush_at.is_none() {
@@ -264,14 +268,14 @@ impl Receiver {
 
     fn flush(&mut self) {
         self.flush_at = None;
-        self.gathered_frames = 0;
-        self.gathered_bytes = 0;
-        if self.gathered.is_empty() {
+        self.buffered_frames = 0;
+        self.buffered_bytes = 0;
+        if self.buffered.is_empty() {
             return;
         }
         let received = self.clock.now();
         let sources = &self.sources;
-        let batches = self.gathered.drain().map(|(peer, frames)| {
+        let batches = self.buffered.drain().map(|(peer, frames)| {
             let origin = sources.resolve(Transport::Udp, peer, None);
             origin.batch(received, None, frames)
         });
@@ -285,7 +289,7 @@ impl Receiver {
                 | SubmitError::Invalid(_) => DropReason::MailboxFull,
             };
             let events = batches.iter().map(|b: &Batch| b.frames.len() as u64).sum();
-            self.metrics.dropped(Transport::Udp, reason, events);
+            self.metrics.count_dropped(Transport::Udp, reason, events);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The journal writer: one actor on a thread of its own, which commits in groups and keeps time.
+//! The journal writer: an actor on its own thread that runs group commits and journals ticks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,25 +12,27 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use tokio::time::Instant;
 use weir_schema::{Control, Entry};
 
-use crate::balance::Owed;
+use crate::balance::EventAccount;
 use crate::commit::{CommitOptions, GroupCommit, Submission};
 use crate::deliveries::Deliveries;
-use crate::intake::{Intake, Mailbox, MailboxRefusal, NextSequence, Stopped};
-use crate::journal::{ReceiveClock, JournalPort};
+use crate::intake::{Intake, IntakeLimits};
+use crate::journal::{JournalPort, ReceiveClock};
+use crate::mailbox::{Mailbox, MailboxError, NextSequenceQuery, StopReply};
 use crate::metrics::IngestMetrics;
 
-/// Messages besides submissions that fit the mailbox: questions of connecting agents, and the stop.
-const QUESTIONS_MAX: usize = 64;
+/// Mailbox capacity besides submissions: for queries of connecting agents, and for the stop.
+const QUERIES_MAX: usize = 64;
 
-/// Options of the writer.
+/// Options of the journal writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriterOptions {
     pub commit: CommitOptions,
-    /// Time goes on in the journal this often, so that idle sources stop holding the watermark.
+    /// Interval between ticks. A tick advances time in the journal while no events arrive; without it,
+    /// idle sources would hold back the watermark.
     pub tick: Duration,
-    /// Submissions that may wait for their commit: all connections and a burst of HTTP.
+    /// Most submissions that wait for their commit: one of each connection and a burst of HTTP.
     pub submissions_max: usize,
-    /// Bytes that may wait for their commit: a second of 60,000 events of 1 KiB.
+    /// Most bytes that wait for their commit: one second of 60,000 events of 1 KiB.
     pub bytes_max: usize,
 }
 
@@ -45,11 +47,11 @@ impl Default for WriterOptions {
     }
 }
 
-/// A shorter tick would fill the journal with seals.
+/// Shortest tick: a shorter one would fill the journal with seals.
 const TICK_MIN: Duration = Duration::from_millis(10);
 
 impl WriterOptions {
-    /// Within what a semaphore and a mailbox can count.
+    /// `submissions_max`, limited to what a semaphore and a mailbox can count.
     pub(crate) fn submissions(&self) -> usize {
         self.submissions_max.clamp(1, 1 << 20)
     }
@@ -61,24 +63,23 @@ struct Submit(Submission);
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Ask(NextSequence);
+struct QueryNextSequence(NextSequenceQuery);
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Stop(Stopped);
+struct Stop(StopReply);
 
-/// The actor that alone writes to the journal.
+/// The actor that writes to the journal. No other code does.
 pub struct IngestWriter<P: JournalPort> {
-    /// `None` once stopped.
+    /// `None` after the stop.
     group: Option<GroupCommit<P>>,
     clock: Arc<dyn ReceiveClock>,
     options: WriterOptions,
-    alarm: Option<(Instant, SpawnHandle)>,
+    timer: Option<(Instant, SpawnHandle)>,
 }
 
 impl<P: JournalPort + Unpin> IngestWriter<P> {
-    /// Starts the writer on a thread of its own, where it may block in a sync. Needs an actix
-    /// system.
+    /// Starts the writer on its own thread, because a sync blocks. Fails without an actix system.
     pub fn start(
         port: P,
         options: WriterOptions,
@@ -105,29 +106,34 @@ impl<P: JournalPort + Unpin> IngestWriter<P> {
         metrics: IngestMetrics,
         clock: Arc<dyn ReceiveClock>,
     ) -> Intake {
-        let mailbox = options.submissions() + QUESTIONS_MAX;
+        let mailbox = options.submissions() + QUERIES_MAX;
         let addr = Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(mailbox);
             Self {
                 group: Some(group),
                 clock,
                 options,
-                alarm: None,
+                timer: None,
             }
         });
-        Intake::new(Box::new(addr), own_thread, &options, metrics)
+        let limits = IntakeLimits {
+            submissions_max: options.submissions(),
+            bytes_max: options.bytes_max,
+        };
+        Intake::new(Box::new(addr), own_thread, limits, metrics)
     }
 
-    /// Wakes when the group is due: at once means after the messages that wait already.
-    fn set_alarm(&mut self, ctx: &mut Context<Self>) {
+    /// Sets the timer to when the group is due. If it is due now, the messages that already wait in the
+    /// mailbox are handled first.
+    fn set_timer(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         let due = self.group.as_ref().and_then(|group| group.due(now));
-        if due == self.alarm.map(|(due, _)| due) {
+        if due == self.timer.map(|(due, _)| due) {
             return;
         }
-        if let Some((at, handle)) = self.alarm.take() {
+        if let Some((at, handle)) = self.timer.take() {
             if due.is_some_and(|due| at <= due.max(now)) {
-                self.alarm = Some((at, handle));
+                self.timer = Some((at, handle));
                 return;
             }
             ctx.cancel_future(handle);
@@ -141,10 +147,10 @@ impl<P: JournalPort + Unpin> IngestWriter<P> {
             }
         };
         let woken = wait.into_actor(self).map(|(), writer, ctx| {
-            writer.alarm = None;
+            writer.timer = None;
             writer.commit_if_due(ctx);
         });
-        self.alarm = Some((due, ctx.spawn(woken)));
+        self.timer = Some((due, ctx.spawn(woken)));
     }
 
     fn commit_if_due(&mut self, ctx: &mut Context<Self>) {
@@ -152,26 +158,26 @@ impl<P: JournalPort + Unpin> IngestWriter<P> {
         if let Some(group) = &mut self.group
             && group.due(now).is_some_and(|due| due <= now)
         {
-            // The fault is counted, logged and answered there.
+            // `commit` counts, logs and answers a fault.
             let _ = group.commit(now);
         }
-        self.set_alarm(ctx);
+        self.set_timer(ctx);
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let received = self.clock.now();
         if let Some(group) = &mut self.group
-            && !group.is_held(Instant::now())
+            && !group.is_backing_off(Instant::now())
         {
-            group.take(Submission {
+            group.push(Submission {
                 entries: vec![Entry::Control(Control::Tick { received })],
                 reply: None,
-                owed: Owed::nothing(),
+                account: EventAccount::empty(),
                 _permits: None,
             });
-            group.ask_seal();
+            group.request_seal();
         }
-        self.set_alarm(ctx);
+        self.set_timer(ctx);
     }
 }
 
@@ -187,23 +193,23 @@ impl<P: JournalPort + Unpin> Handler<Submit> for IngestWriter<P> {
     type Result = ();
 
     fn handle(&mut self, Submit(submission): Submit, ctx: &mut Self::Context) {
-        // After the stop the submission is dropped here, which tells the submitter.
+        // After the stop the submission is dropped here, which ends the submitter's wait.
         if let Some(group) = &mut self.group {
-            group.take(submission);
-            self.set_alarm(ctx);
+            group.push(submission);
+            self.set_timer(ctx);
         }
     }
 }
 
-impl<P: JournalPort + Unpin> Handler<Ask> for IngestWriter<P> {
+impl<P: JournalPort + Unpin> Handler<QueryNextSequence> for IngestWriter<P> {
     type Result = ();
 
-    fn handle(&mut self, Ask(asked): Ask, _: &mut Self::Context) {
+    fn handle(&mut self, QueryNextSequence(query): QueryNextSequence, _: &mut Self::Context) {
         if let Some(group) = &self.group {
             let deliveries = group.deliveries();
-            let next = deliveries.next_sequence(&asked.tenant, &asked.agent, asked.spool);
-            // Who asked may have gone.
-            let _ = asked.reply.send(next);
+            let next = deliveries.next_sequence(&query.tenant, &query.agent, query.spool);
+            // The connection that asked may be closed.
+            let _ = query.reply.send(next);
         }
     }
 }
@@ -213,35 +219,35 @@ impl<P: JournalPort + Unpin> Handler<Stop> for IngestWriter<P> {
 
     fn handle(&mut self, Stop(reply): Stop, ctx: &mut Self::Context) {
         let outcome = self.group.take().map_or(Ok(()), |mut group| {
-            group.ask_seal();
+            group.request_seal();
             group.commit(Instant::now())
         });
-        // The port is closed now: whoever waits may open the journal again.
+        // The port is closed now: the caller may open the journal again.
         let _ = reply.send(outcome);
         ctx.stop();
     }
 }
 
 impl<P: JournalPort + Unpin> Mailbox for Addr<IngestWriter<P>> {
-    fn try_submit(&self, submission: Submission) -> Result<(), MailboxRefusal<Submission>> {
+    fn try_submit(&self, submission: Submission) -> Result<(), MailboxError<Submission>> {
         let sent = self.try_send(Submit(submission));
-        sent.map_err(|error| refusal(error, |Submit(submission)| submission))
+        sent.map_err(|error| mailbox_error(error, |Submit(submission)| submission))
     }
 
-    fn try_ask(&self, question: NextSequence) -> Result<(), MailboxRefusal<NextSequence>> {
-        let sent = self.try_send(Ask(question));
-        sent.map_err(|error| refusal(error, |Ask(question)| question))
+    fn try_query(&self, query: NextSequenceQuery) -> Result<(), MailboxError<NextSequenceQuery>> {
+        let sent = self.try_send(QueryNextSequence(query));
+        sent.map_err(|error| mailbox_error(error, |QueryNextSequence(query)| query))
     }
 
-    fn try_stop(&self, reply: Stopped) -> Result<(), MailboxRefusal<Stopped>> {
+    fn try_stop(&self, reply: StopReply) -> Result<(), MailboxError<StopReply>> {
         let sent = self.try_send(Stop(reply));
-        sent.map_err(|error| refusal(error, |Stop(reply)| reply))
+        sent.map_err(|error| mailbox_error(error, |Stop(reply)| reply))
     }
 }
 
-fn refusal<M, T>(error: SendError<M>, unwrap: impl FnOnce(M) -> T) -> MailboxRefusal<T> {
+fn mailbox_error<M, T>(error: SendError<M>, unwrap: impl FnOnce(M) -> T) -> MailboxError<T> {
     match error {
-        SendError::Full(message) => MailboxRefusal::Full(unwrap(message)),
-        SendError::Closed(message) => MailboxRefusal::Closed(unwrap(message)),
+        SendError::Full(message) => MailboxError::Full(unwrap(message)),
+        SendError::Closed(message) => MailboxError::Closed(unwrap(message)),
     }
 }

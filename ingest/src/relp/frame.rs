@@ -17,7 +17,7 @@ const LENGTH_TO_CAP_MAX: usize = 16;
 
 /// A frame of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Frame {
+pub(crate) struct RelpFrame {
     /// Never 0.
     pub transaction: u32,
     /// ASCII letters.
@@ -30,7 +30,7 @@ pub(crate) struct Frame {
 
 /// Why a stream is no RELP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
+pub(crate) enum RelpFrameError {
     #[error("a frame begins with a transaction number, 1 to 999999999")]
     Transaction,
     #[error("a command has 1 to 32 letters")]
@@ -53,7 +53,7 @@ enum State {
         left: usize,
     },
     Trailer,
-    Broken(Fault),
+    Broken(RelpFrameError),
 }
 
 /// Cuts one connection's bytes into frames. Holds at most one cap of bytes.
@@ -85,45 +85,49 @@ impl RelpFramer {
     }
 
     /// Takes the next bytes and appends the frames that they complete. After an error it takes no more.
-    pub fn push(&mut self, mut input: &[u8], frames: &mut Vec<Frame>) -> Result<(), Fault> {
+    pub fn push(
+        &mut self,
+        mut input: &[u8],
+        frames: &mut Vec<RelpFrame>,
+    ) -> Result<(), RelpFrameError> {
         while let Some((&first, rest)) = input.split_first() {
             input = match self.state {
                 State::Data { left } => self.data(left, input),
                 State::Trailer => {
                     if first != b'\n' {
-                        return self.broken(Fault::Trailer);
+                        return self.broken(RelpFrameError::Trailer);
                     }
                     frames.push(self.finish());
                     rest
                 }
                 State::Transaction => {
-                    if let Err(fault) = self.transaction(first) {
-                        return self.broken(fault);
+                    if let Err(error) = self.transaction(first) {
+                        return self.broken(error);
                     }
                     rest
                 }
                 State::Command => {
-                    if let Err(fault) = self.command(first) {
-                        return self.broken(fault);
+                    if let Err(error) = self.command(first) {
+                        return self.broken(error);
                     }
                     rest
                 }
                 State::Length => {
                     match self.length(first) {
-                        Err(fault) => return self.broken(fault),
+                        Err(error) => return self.broken(error),
                         Ok(true) => frames.push(self.finish()),
                         Ok(false) => {}
                     }
                     rest
                 }
-                State::Broken(fault) => return Err(fault),
+                State::Broken(error) => return Err(error),
             };
         }
         Ok(())
     }
 
     /// Whether a frame has begun and is not whole.
-    pub fn is_within(&self) -> bool {
+    pub fn is_mid_frame(&self) -> bool {
         self.state != State::Transaction || self.digits > 0
     }
 
@@ -131,17 +135,17 @@ impl RelpFramer {
     pub fn number(&self) -> Option<u32> {
         let known = !matches!(
             self.state,
-            State::Transaction | State::Broken(Fault::Transaction)
+            State::Transaction | State::Broken(RelpFrameError::Transaction)
         );
         known.then_some(self.transaction)
     }
 
-    fn broken(&mut self, fault: Fault) -> Result<(), Fault> {
-        self.state = State::Broken(fault);
-        Err(fault)
+    fn broken(&mut self, error: RelpFrameError) -> Result<(), RelpFrameError> {
+        self.state = State::Broken(error);
+        Err(error)
     }
 
-    fn transaction(&mut self, byte: u8) -> Result<(), Fault> {
+    fn transaction(&mut self, byte: u8) -> Result<(), RelpFrameError> {
         match byte {
             b'0'..=b'9' if self.digits < DIGITS_MAX => {
                 self.digits += 1;
@@ -152,31 +156,31 @@ impl RelpFramer {
                 self.state = State::Command;
                 Ok(())
             }
-            _ => Err(Fault::Transaction), // No digit, too many of them, or none.
+            _ => Err(RelpFrameError::Transaction), // No digit, too many of them, or none.
         }
     }
 
-    fn command(&mut self, byte: u8) -> Result<(), Fault> {
+    fn command(&mut self, byte: u8) -> Result<(), RelpFrameError> {
         if byte.is_ascii_alphabetic() && self.command.len() < COMMAND_BYTES_MAX {
             self.command.push(char::from(byte));
             return Ok(());
         }
         if byte != b' ' || self.command.is_empty() {
-            return Err(Fault::Command);
+            return Err(RelpFrameError::Command);
         }
         (self.state, self.digits) = (State::Length, 0);
         Ok(())
     }
 
     /// True where the frame is whole.
-    fn length(&mut self, byte: u8) -> Result<bool, Fault> {
+    fn length(&mut self, byte: u8) -> Result<bool, RelpFrameError> {
         let most = self.data_bytes_max.saturating_mul(LENGTH_TO_CAP_MAX);
         match byte {
             b'0'..=b'9' if self.digits < DIGITS_MAX => {
                 self.digits += 1;
                 self.length = self.length * 10 + usize::from(byte - b'0');
                 if self.length > most {
-                    return Err(Fault::TooLong(most));
+                    return Err(RelpFrameError::TooLong(most));
                 }
                 Ok(false)
             }
@@ -188,7 +192,7 @@ impl RelpFramer {
                 Ok(false)
             }
             b'\n' if self.digits > 0 && self.length == 0 => Ok(true),
-            _ => Err(Fault::Length), // No digit, too many of them, or none.
+            _ => Err(RelpFrameError::Length), // No digit, too many of them, or none.
         }
     }
 
@@ -204,8 +208,8 @@ impl RelpFramer {
         rest
     }
 
-    fn finish(&mut self) -> Frame {
-        let frame = Frame {
+    fn finish(&mut self) -> RelpFrame {
+        let frame = RelpFrame {
             transaction: self.transaction,
             command: std::mem::take(&mut self.command),
             data: std::mem::take(&mut self.data),
@@ -217,7 +221,7 @@ impl RelpFramer {
 }
 
 /// The answer to a frame.
-pub(crate) fn answer(out: &mut Vec<u8>, transaction: u32, text: impl fmt::Display) {
+pub(crate) fn write_response(out: &mut Vec<u8>, transaction: u32, text: impl fmt::Display) {
     let text = text.to_string();
     let space = if text.is_empty() { "" } else { " " };
     let frame = format!("{transaction} rsp {}{space}{text}\n", text.len());
@@ -235,18 +239,18 @@ mod tests {
 
     const CAP: usize = 8;
 
-    fn cut(chunks: &[&[u8]]) -> (Vec<Frame>, Result<(), Fault>, bool) {
+    fn cut(chunks: &[&[u8]]) -> (Vec<RelpFrame>, Result<(), RelpFrameError>, bool) {
         let mut framer = RelpFramer::new(CAP);
         let mut frames = Vec::new();
         let mut outcome = Ok(());
         for chunk in chunks {
             outcome = framer.push(chunk, &mut frames);
         }
-        (frames, outcome, framer.is_within())
+        (frames, outcome, framer.is_mid_frame())
     }
 
-    fn frame(transaction: u32, command: &str, data: &str, skipped: usize) -> Frame {
-        Frame {
+    fn frame(transaction: u32, command: &str, data: &str, skipped: usize) -> RelpFrame {
+        RelpFrame {
             transaction,
             command: command.into(),
             data: data.into(),
@@ -278,21 +282,37 @@ mod tests {
                 vec![frame(1, &letters, "", 0)],
                 Ok(()),
             ),
-            (&format!("1 {letters}a 0\n"), vec![], Err(Fault::Command)),
-            ("0 syslog 1 a\n", vec![], Err(Fault::Transaction)),
-            ("1000000000 syslog 1 a\n", vec![], Err(Fault::Transaction)),
-            (" syslog 1 a\n", vec![], Err(Fault::Transaction)),
-            ("\n", vec![], Err(Fault::Transaction)),
-            ("<13>a line\n", vec![], Err(Fault::Transaction)),
-            ("1  1 a\n", vec![], Err(Fault::Command)),
-            ("1 sys_log 1 a\n", vec![], Err(Fault::Command)),
-            ("1 syslog  a\n", vec![], Err(Fault::Length)),
-            ("1 syslog 3\n", vec![], Err(Fault::Length)),
-            ("1 syslog -1 a\n", vec![], Err(Fault::Length)),
-            ("1 syslog 0000000001 a\n", vec![], Err(Fault::Length)),
-            ("1 syslog 129 a", vec![], Err(Fault::TooLong(128))),
-            ("1 syslog 999999999 a", vec![], Err(Fault::TooLong(128))),
-            ("1 a 1 xy\n2 a 0\n", vec![], Err(Fault::Trailer)),
+            (
+                &format!("1 {letters}a 0\n"),
+                vec![],
+                Err(RelpFrameError::Command),
+            ),
+            ("0 syslog 1 a\n", vec![], Err(RelpFrameError::Transaction)),
+            (
+                "1000000000 syslog 1 a\n",
+                vec![],
+                Err(RelpFrameError::Transaction),
+            ),
+            (" syslog 1 a\n", vec![], Err(RelpFrameError::Transaction)),
+            ("\n", vec![], Err(RelpFrameError::Transaction)),
+            ("<13>a line\n", vec![], Err(RelpFrameError::Transaction)),
+            ("1  1 a\n", vec![], Err(RelpFrameError::Command)),
+            ("1 sys_log 1 a\n", vec![], Err(RelpFrameError::Command)),
+            ("1 syslog  a\n", vec![], Err(RelpFrameError::Length)),
+            ("1 syslog 3\n", vec![], Err(RelpFrameError::Length)),
+            ("1 syslog -1 a\n", vec![], Err(RelpFrameError::Length)),
+            (
+                "1 syslog 0000000001 a\n",
+                vec![],
+                Err(RelpFrameError::Length),
+            ),
+            ("1 syslog 129 a", vec![], Err(RelpFrameError::TooLong(128))),
+            (
+                "1 syslog 999999999 a",
+                vec![],
+                Err(RelpFrameError::TooLong(128)),
+            ),
+            ("1 a 1 xy\n2 a 0\n", vec![], Err(RelpFrameError::Trailer)),
         ] {
             let (frames, found, _) = cut(&[input.as_bytes()]);
             assert_eq!((frames, found), (expected, outcome), "{input:?}");
@@ -310,8 +330,8 @@ mod tests {
     #[test]
     fn answers_are_frames() {
         let mut out = Vec::new();
-        answer(&mut out, 7, "200 OK");
-        answer(&mut out, 8, "");
+        write_response(&mut out, 7, "200 OK");
+        write_response(&mut out, 8, "");
         assert_eq!(out, b"7 rsp 6 200 OK\n8 rsp 0\n");
     }
 

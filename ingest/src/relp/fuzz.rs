@@ -1,6 +1,6 @@
 //! What is cut out of the bytes of a RELP connection: the fuzzer's way in, part of no interface.
 
-use super::frame::{Frame, RelpFramer};
+use super::frame::{RelpFrame, RelpFramer};
 use super::offer;
 
 /// Transaction, command, data, and how much of the data was skipped.
@@ -14,11 +14,11 @@ pub fn frames(pieces: &[&[u8]], data_bytes_max: usize) -> (Vec<Read>, bool) {
     for piece in pieces {
         is_relp = is_relp && framer.push(piece, &mut frames).is_ok();
     }
-    let read = |frame: Frame| (frame.transaction, frame.command, frame.data, frame.skipped);
+    let read = |frame: RelpFrame| (frame.transaction, frame.command, frame.data, frame.skipped);
     (frames.into_iter().map(read).collect(), is_relp)
 }
 
 /// Whether the data of `open` is agreed to.
-pub fn agrees(offer: &[u8]) -> bool {
-    offer::agree(offer).is_ok()
+pub fn accepts_offer(offer: &[u8]) -> bool {
+    offer::negotiate(offer).is_ok()
 }

@@ -4,16 +4,16 @@
 const VERSIONS: [&str; 2] = ["0", "1"];
 
 /// The answer to the data of `open`: text of a response with code 200, or with 500.
-pub(crate) fn agree(data: &[u8]) -> Result<String, &'static str> {
+pub(crate) fn negotiate(data: &[u8]) -> Result<String, &'static str> {
     let text = std::str::from_utf8(data).map_err(|_| "500 the offers are no text")?;
     let mut version = None;
-    let mut speaks_syslog = false;
+    let mut offers_syslog = false;
     for line in text.lines() {
         let (name, value) = line.split_once('=').unwrap_or((line, ""));
         match name.trim() {
             "relp_version" => version = Some(value.trim()),
             "commands" => {
-                speaks_syslog = value.split(',').any(|command| command.trim() == "syslog");
+                offers_syslog = value.split(',').any(|command| command.trim() == "syslog");
             }
             _ => {} // Offers that a server does not know are not agreed on.
         }
@@ -22,7 +22,7 @@ pub(crate) fn agree(data: &[u8]) -> Result<String, &'static str> {
     if !VERSIONS.contains(&version) {
         return Err("500 of the protocol, versions 0 and 1 are spoken here");
     }
-    if !speaks_syslog {
+    if !offers_syslog {
         return Err("500 the command `syslog` must be offered: nothing else is taken here");
     }
     let software = concat!("weir,", env!("CARGO_PKG_VERSION"));
@@ -48,9 +48,9 @@ mod tests {
             ("relp_version=0\ncommands=", "500 the command"),
             ("", "500 the offer"),
         ] {
-            let found = agree(offer.as_bytes()).unwrap_or_else(str::to_owned);
+            let found = negotiate(offer.as_bytes()).unwrap_or_else(str::to_owned);
             assert!(found.starts_with(expected), "{offer:?}: {found}");
         }
-        assert!(agree(b"relp_version=0\xff").is_err());
+        assert!(negotiate(b"relp_version=0\xff").is_err());
     }
 }

@@ -14,7 +14,7 @@ use weir_schema::agent::{self, encode_batch, encode_hello};
 use weir_schema::{Delivery, Format};
 
 use super::{Parts, loopback, run, start};
-use crate::{AgentSourceOptions, AgentSource, SourceHandle, WriterOptions, tokens_equal};
+use crate::{AgentSource, AgentSourceOptions, SourceHandle, WriterOptions, tokens_equal};
 
 fn serve(parts: &Parts) -> SourceHandle {
     let started = AgentSource::start(

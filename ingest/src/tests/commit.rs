@@ -9,8 +9,8 @@ use weir_schema::{Control, Entry, ReceiveTime};
 
 use super::memory::MemoryJournal;
 use super::{Still, batch, run, start, until};
-use crate::balance::Owed;
-use crate::commit::{Answer, CommitOptions, GroupCommit, Submission};
+use crate::balance::EventAccount;
+use crate::commit::{CommitOptions, GroupCommit, Submission, SubmitResult};
 use crate::{CommitReceipt, Deliveries, IngestMetrics, IngestWriter, SubmitError, WriterOptions};
 
 fn group(options: CommitOptions) -> (MemoryJournal, GroupCommit<MemoryJournal>) {
@@ -20,12 +20,15 @@ fn group(options: CommitOptions) -> (MemoryJournal, GroupCommit<MemoryJournal>) 
     (journal, group)
 }
 
-fn take(group: &mut GroupCommit<MemoryJournal>, frames: &[&str]) -> oneshot::Receiver<Answer> {
+fn take(
+    group: &mut GroupCommit<MemoryJournal>,
+    frames: &[&str],
+) -> oneshot::Receiver<SubmitResult> {
     let (reply, answer) = oneshot::channel();
-    group.take(Submission {
+    group.push(Submission {
         entries: vec![batch(frames).into()],
         reply: Some(reply),
-        owed: Owed::nothing(),
+        account: EventAccount::empty(),
         _permits: None,
     });
     answer

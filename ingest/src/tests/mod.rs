@@ -21,7 +21,9 @@ use std::time::Duration;
 use prometheus::Registry;
 use weir_schema::{Batch, Format, ReceiveTime, Transport};
 
-use crate::{ReceiveClock, Deliveries, IngestMetrics, Intake, IngestWriter, SourceTable, WriterOptions};
+use crate::{
+    Deliveries, IngestMetrics, IngestWriter, Intake, ReceiveClock, SourceTable, WriterOptions,
+};
 use memory::MemoryJournal;
 
 /// A clock that stands still.

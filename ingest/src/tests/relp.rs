@@ -102,7 +102,7 @@ fn lines_are_answered_and_what_is_no_relp_is_refused() {
         assert_eq!(
             parts
                 .metrics
-                .dropped_so_far(Transport::Relp, DropReason::Empty),
+                .dropped_events(Transport::Relp, DropReason::Empty),
             1
         );
         let closed = |reason| parts.count("weir_ingest_connections_closed_total", reason);

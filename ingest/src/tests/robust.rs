@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::{Parts, loopback, relp, run, start, until};
 use crate::{
-    AgentSourceOptions, AgentSource, ConnectionLimits, SourceHandle, TcpOptions, TcpSource,
+    AgentSource, AgentSourceOptions, ConnectionLimits, SourceHandle, TcpOptions, TcpSource,
     WriterOptions, tokens_equal,
 };
 
@@ -196,7 +196,7 @@ fn a_flood_from_one_address_is_refused_and_a_place_comes_free_again() {
         let mut options = patient();
         options.connections.per_peer_max = 3;
         let source = tcp(&parts, options);
-        let open = &parts.metrics.network.connections;
+        let open = &parts.metrics.network.connections.open;
         let open = open.with_label_values(&["tcp"]);
         let mut held = Vec::new();
         for n in 1..=3 {

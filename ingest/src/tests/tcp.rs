@@ -12,8 +12,8 @@ use weir_schema::{Format, Transport};
 
 use super::{Parts, loopback, run, start, until};
 use crate::commit::CommitOptions;
-use crate::tcp::{Connection, Shared};
-use crate::wire::Peer;
+use crate::stream::Peer;
+use crate::tcp::{StreamContext, TcpConnection};
 use crate::{ConnectionLimits, DropReason, SourceHandle, TcpOptions, TcpSource, WriterOptions};
 
 fn serve(parts: &Parts, options: TcpOptions) -> SourceHandle {
@@ -151,6 +151,7 @@ fn a_connection_beyond_the_limit_is_refused_and_counted() {
             .metrics
             .network
             .connections
+            .open
             .with_label_values(&["tcp"]);
         until(|| open.get() == 1).await;
         let mut second = connect(&source).await;
@@ -188,8 +189,11 @@ fn a_stop_while_the_journal_fails_counts_what_is_lost() {
         let faults = &parts.metrics.writer.journal_faults;
         until(|| faults.get() > 0).await;
         source.stop().await;
-        let lost = |reason| parts.metrics.dropped_so_far(Transport::Tcp, reason);
-        assert_eq!((lost(DropReason::JournalFault), lost(DropReason::Empty)), (3, 1));
+        let lost = |reason| parts.metrics.dropped_events(Transport::Tcp, reason);
+        assert_eq!(
+            (lost(DropReason::JournalFault), lost(DropReason::Empty)),
+            (3, 1)
+        );
         parts.end().await;
     });
 }
@@ -199,7 +203,7 @@ fn of_lines_however_short_no_more_gather_than_may() {
     for (line, most) in [("a\n", 6_048), ("1 a", 5_366)] {
         run(async {
             let parts = start(WriterOptions::default());
-            let shared = Shared {
+            let context = StreamContext {
                 options: TcpOptions::default(),
                 transport: Transport::Tcp,
                 intake: parts.intake.clone(),
@@ -211,15 +215,15 @@ fn of_lines_however_short_no_more_gather_than_may() {
                 address: loopback().local_addr().unwrap().ip(),
                 names: Vec::new(),
             };
-            let mut connection = Connection::new(shared, &peer);
+            let mut connection = TcpConnection::new(context, &peer);
             // Nothing is handed over, as with a journal that is behind.
-            while connection.gather.has_room() {
+            while connection.batcher.has_room() {
                 let read = line.repeat(connection.buffer.len() / line.len());
                 connection.buffer[..read.len()].copy_from_slice(read.as_bytes());
                 connection.uncut = 0..read.len();
-                while connection.cut() {}
+                while connection.cut_frames() {}
             }
-            let gathered = connection.gather.frames();
+            let gathered = connection.batcher.frames();
             assert!(gathered <= most, "{gathered} of {line:?}");
             parts.end().await;
         });

@@ -47,7 +47,9 @@ fn a_datagram_is_a_frame() {
         assert_eq!(parts.journal.frames(), expected);
         assert_eq!(parts.journal.batches()[0].source, "udp:127.0.0.1");
         assert_eq!(
-            parts.metrics.dropped_so_far(Transport::Udp, DropReason::Empty),
+            parts
+                .metrics
+                .dropped_events(Transport::Udp, DropReason::Empty),
             1
         );
     });
@@ -66,7 +68,7 @@ fn what_finds_no_room_is_dropped_and_counted() {
         let dropped = || {
             parts
                 .metrics
-                .dropped_so_far(Transport::Udp, DropReason::MailboxFull)
+                .dropped_events(Transport::Udp, DropReason::MailboxFull)
         };
         let mut sent = 0;
         while dropped() == 0 {
@@ -93,7 +95,7 @@ fn what_the_journal_refuses_is_dropped_and_counted() {
         let lost = || {
             parts
                 .metrics
-                .dropped_so_far(Transport::Udp, DropReason::JournalFault)
+                .dropped_events(Transport::Udp, DropReason::JournalFault)
         };
         until(|| lost() == 1).await;
         source.stop().await;

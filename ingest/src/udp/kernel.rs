@@ -20,36 +20,40 @@ pub(super) struct KernelDrops {
     inode: String,
     table: &'static str,
     /// As the kernel counts, which begins anew after the greatest number.
-    seen: Mutex<u32>,
+    last_drops: Mutex<u32>,
     counter: IntCounter,
 }
 
 impl KernelDrops {
     /// `None` where the kernel does not tell: elsewhere than on Linux, or without `/proc`.
-    pub fn of(socket: &UdpSocket, counter: IntCounter) -> Option<Self> {
+    pub fn for_socket(socket: &UdpSocket, counter: IntCounter) -> Option<Self> {
         let inode = inode(socket)?;
         let find = |table: &&str| drops(&std::fs::read_to_string(table).ok()?, &inode);
         let table = TABLES.into_iter().find(|table| find(table).is_some())?;
         Some(Self {
             inode,
             table,
-            seen: Mutex::new(0),
+            last_drops: Mutex::new(0),
             counter,
         })
     }
 
     /// Counts what was dropped since the last look.
-    pub fn look(&self) {
+    pub fn poll(&self) {
         // Held while the table is read: an older number must not come after a newer one.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last_drops = self
+            .last_drops
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let Ok(text) = std::fs::read_to_string(self.table) else {
             return;
         };
         let Some(now) = drops(&text, &self.inode) else {
             return; // The socket is closed.
         };
-        self.counter.inc_by(u64::from(now.wrapping_sub(*seen)));
-        *seen = now;
+        self.counter
+            .inc_by(u64::from(now.wrapping_sub(*last_drops)));
+        *last_drops = now;
     }
 }
 

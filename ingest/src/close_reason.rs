@@ -2,14 +2,14 @@
 
 /// Why a connection was closed before a byte of it was read; the values of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum RefusalReason {
     /// The source has as many as it may.
     Limit,
     /// The sender's address has as many as it may.
     PeerLimit,
 }
 
-impl Refusal {
+impl RefusalReason {
     pub const ALL: [Self; 2] = [Self::Limit, Self::PeerLimit];
 
     pub const fn name(self) -> &'static str {
@@ -22,7 +22,7 @@ impl Refusal {
 
 /// Why a connection that was taken has ended; the values of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closed {
+pub(crate) enum CloseReason {
     /// Its sender ended it.
     Sender,
     /// The network did, or its sender without a word.
@@ -51,7 +51,7 @@ pub(crate) enum Closed {
     CertificateDisliked,
 }
 
-impl Closed {
+impl CloseReason {
     pub const ALL: [Self; 13] = [
         Self::Sender,
         Self::Broken,

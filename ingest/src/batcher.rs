@@ -15,42 +15,43 @@ use std::time::Duration;
 
 use weir_schema::{Batch, Entry, Frames};
 
-use crate::commit::{Refused, count_dropped};
+use crate::commit::{RejectedSubmission, count_dropped};
+use crate::drop_reason::DropReason;
 use crate::intake::Intake;
 use crate::journal::{ReceiveClock, SubmitError};
-use crate::listener::{Stopping, stopped};
-use crate::metrics::{DropReason, IngestMetrics};
+use crate::listener::{StopSignal, wait_for_stop};
+use crate::metrics::IngestMetrics;
 use crate::sources::BatchOrigin;
 
 /// Most frames of a batch: small enough that workers share an epoch evenly.
 pub const BATCH_FRAMES_MAX: usize = 1_000;
 
 /// A connection is not read while so much has gathered: a thousand of them hold 256 MiB.
-const GATHERED_BYTES_MAX: usize = 256 << 10;
+const BUFFERED_BYTES_MAX: usize = 256 << 10;
 
 /// As [`GATHERED_BYTES_MAX`], for very short frames, whose overhead counts more than their bytes.
-const GATHERED_FRAMES_MAX: usize = 4 * BATCH_FRAMES_MAX;
+const BUFFERED_FRAMES_MAX: usize = 4 * BATCH_FRAMES_MAX;
 
 /// First wait before a submission that the journal refused is sent again; doubles to a second.
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// True where the journal has it, durably.
-type Delivering = Pin<Box<dyn Future<Output = bool>>>;
+type SubmissionFuture = Pin<Box<dyn Future<Output = bool>>>;
 
 /// The frames of one connection, on their way.
-pub(crate) struct Gather {
+pub(crate) struct Batcher {
     origin: BatchOrigin,
     intake: Intake,
     clock: Arc<dyn ReceiveClock>,
     metrics: IngestMetrics,
-    gathered: Vec<Batch>,
+    buffered: Vec<Batch>,
     bytes: usize,
     frames: usize,
-    under_way: Option<Delivering>,
+    in_flight: Option<SubmissionFuture>,
 }
 
-impl Gather {
+impl Batcher {
     pub fn new(
         origin: BatchOrigin,
         intake: Intake,
@@ -62,16 +63,16 @@ impl Gather {
             intake,
             clock,
             metrics,
-            gathered: Vec::new(),
+            buffered: Vec::new(),
             bytes: 0,
             frames: 0,
-            under_way: None,
+            in_flight: None,
         }
     }
 
     /// Whether the connection may be read.
     pub fn has_room(&self) -> bool {
-        self.bytes < GATHERED_BYTES_MAX && self.frames < GATHERED_FRAMES_MAX
+        self.bytes < BUFFERED_BYTES_MAX && self.frames < BUFFERED_FRAMES_MAX
     }
 
     /// Frames that wait for their submission.
@@ -80,12 +81,12 @@ impl Gather {
         self.frames
     }
 
-    pub fn is_under_way(&self) -> bool {
-        self.under_way.is_some()
+    pub fn has_in_flight(&self) -> bool {
+        self.in_flight.is_some()
     }
 
     /// Takes frames, and leaves none.
-    pub fn take(&mut self, frames: &mut Frames) {
+    pub fn append(&mut self, frames: &mut Frames) {
         if frames.is_empty() {
             return;
         }
@@ -95,11 +96,11 @@ impl Gather {
         // What gathers behind one submission is taken in within moments: it shares a receipt time.
         for frame in frames.iter() {
             let open = |last: &&mut Batch| last.frames.len() < BATCH_FRAMES_MAX;
-            let batch = match self.gathered.last_mut().filter(open) {
+            let batch = match self.buffered.last_mut().filter(open) {
                 Some(last) => last,
                 None => {
                     let next = self.origin.batch(received, None, Frames::new());
-                    self.gathered.push_mut(next)
+                    self.buffered.push_mut(next)
                 }
             };
             batch.frames.push(frame);
@@ -109,62 +110,62 @@ impl Gather {
 
     /// Hands over what has gathered, unless a submission is under way or nothing has; true where one
     /// has begun.
-    pub fn deliver(&mut self, stopping: &Stopping) -> bool {
-        if self.under_way.is_some() || self.gathered.is_empty() {
+    pub fn start_submission(&mut self, stop_signal: &StopSignal) -> bool {
+        if self.in_flight.is_some() || self.buffered.is_empty() {
             return false;
         }
-        let batches = std::mem::take(&mut self.gathered);
+        let batches = std::mem::take(&mut self.buffered);
         (self.bytes, self.frames) = (0, 0);
         let entries = batches.into_iter().map(Entry::from).collect();
         let intake = self.intake.clone();
         let metrics = self.metrics.clone();
-        let delivering = deliver_until_taken(intake, entries, metrics, stopping.clone());
-        self.under_way = Some(Box::pin(delivering));
+        let submission = submit_with_retries(intake, entries, metrics, stop_signal.clone());
+        self.in_flight = Some(Box::pin(submission));
         true
     }
 
     /// Returns once nothing is under way; false where what was has been lost. Dropping the wait
     /// loses nothing.
-    pub async fn finished(&mut self) -> bool {
-        let Some(delivering) = &mut self.under_way else {
+    pub async fn wait_in_flight(&mut self) -> bool {
+        let Some(submission) = &mut self.in_flight else {
             return true;
         };
-        let taken = delivering.await;
-        self.under_way = None;
-        taken
+        let is_journaled = submission.await;
+        self.in_flight = None;
+        is_journaled
     }
 }
 
 /// Submits until the journal takes it, or until the source stops while the journal fails.
-async fn deliver_until_taken(
+async fn submit_with_retries(
     intake: Intake,
     mut entries: Vec<Entry>,
     metrics: IngestMetrics,
-    mut stopping: Stopping,
+    mut stop_signal: StopSignal,
 ) -> bool {
     let mut wait = RETRY_MIN;
-    let mut owed = intake.owe(&entries);
+    let mut account = intake.open_account(&entries);
     loop {
-        let last_try = *stopping.borrow();
-        let answer = match intake.enqueue_owed(entries, owed).await {
-            Ok(pending) => pending.or_entries().await,
+        let last_try = *stop_signal.borrow();
+        let answer = match intake.enqueue_with_account(entries, account).await {
+            Ok(pending) => pending.into_result().await,
             Err(refused) => Err(refused),
         };
-        let Err(Refused {
+        let Err(RejectedSubmission {
             error,
             entries: back,
-            owed: still,
+            account: open,
         }) = answer
         else {
             return true;
         };
-        (entries, owed) = (back, still);
+        (entries, account) = (back, open);
         let reason = match error {
             SubmitError::Fault(_) if last_try => DropReason::JournalFault,
             SubmitError::Fault(_) | SubmitError::Busy => {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
-                    () = stopped(&mut stopping) => {}
+                    () = wait_for_stop(&mut stop_signal) => {}
                 }
                 wait = (wait * 2).min(RETRY_MAX);
                 continue;
@@ -175,7 +176,7 @@ async fn deliver_until_taken(
                 DropReason::JournalFault
             }
         };
-        drop(owed.because(reason));
+        drop(account.with_reason(reason));
         tracing::warn!(%error, "events of a connection are not journaled");
         count_dropped(&metrics, &entries, reason);
         return false;

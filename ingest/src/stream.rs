@@ -21,12 +21,12 @@ pub(crate) struct Peer {
 }
 
 /// A connection.
-pub(crate) enum Wire {
+pub(crate) enum MaybeTlsStream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Wire {
+impl MaybeTlsStream {
     /// Takes what the kernel holds already; a sender without acknowledgements believes it delivered.
     pub fn drain(self, buffer: &mut [u8], mut take: impl FnMut(&[u8])) {
         let mut drained = 0;
@@ -65,7 +65,7 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for MaybeTlsStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -78,7 +78,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for MaybeTlsStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
