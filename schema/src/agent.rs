@@ -1,6 +1,6 @@
-//! The agent protocol's messages: generated FlatBuffers accessors, always behind the verifier.
+//! Messages of the agent protocol: generated FlatBuffers accessors, used only after verification.
 //!
-//! Regenerate with `schema/generate.sh` after an edit of `schema/agent.fbs`.
+//! Run `schema/generate.sh` after an edit of `schema/agent.fbs`.
 
 #[allow(
     unsafe_code,
@@ -22,19 +22,21 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Most events of one batch.
 pub const BATCH_EVENTS_MAX: usize = 10_000;
 
-/// Reads a message; the verifier has checked every offset in it.
+/// Verifies and decodes a message.
 pub fn decode_message(bytes: &[u8]) -> Result<Message<'_>, flatbuffers::InvalidFlatbuffer> {
     flatbuffers::root::<Message<'_>>(bytes)
 }
 
-/// Reads one event; the verifier has checked every offset in it.
+/// Verifies and decodes one event.
 pub fn decode_event(bytes: &[u8]) -> Result<AgentEvent<'_>, flatbuffers::InvalidFlatbuffer> {
     flatbuffers::root::<AgentEvent<'_>>(bytes)
 }
 
-/// The bytes of a finished `AgentEvent`. `time_ns`: nanoseconds since 1970, 0 where it is to be
-/// read from `raw`; `kind`: what the event is, e.g. `process_creation`; `logsource`:
-/// `category=C,product=P,service=S`; `raw`: the line it was read from.
+/// Encodes an `AgentEvent`.
+///
+/// `time_ns`: nanoseconds since 1970, or 0 to read the time from `raw`. `kind`: the kind of event,
+/// e.g. `process_creation`. `logsource`: `category=C,product=P,service=S`. `raw`: the line from
+/// which the event was read.
 #[must_use]
 pub fn encode_event(
     time_ns: i64,
@@ -64,19 +66,19 @@ pub fn encode_event(
     builder.finished_data().to_vec()
 }
 
-/// First word of a refusal's reason, followed by a colon: what the agent can do about it.
+/// Codes of refusals. A refusal's reason starts with a code and a colon.
 pub mod refusal {
-    /// The token is not accepted: trying again is of no use.
+    /// The token is not accepted. Do not retry.
     pub const UNAUTHORIZED: &str = "unauthorized";
-    /// The message is not of the protocol: trying again is of no use.
+    /// The message violates the protocol. Do not retry.
     pub const PROTOCOL: &str = "protocol";
-    /// Events are missing before the batch: connect again and go on from the acknowledgement.
+    /// Events before the batch are missing. Reconnect and continue from the acknowledgement.
     pub const GAP: &str = "gap";
-    /// Nothing can be made durable now: connect again later.
+    /// Weir cannot make events durable at the moment. Reconnect later.
     pub const UNAVAILABLE: &str = "unavailable";
 }
 
-/// A finished `Hello`, with its length prefix.
+/// Encodes a `Hello`, with its length prefix.
 #[must_use]
 pub fn encode_hello(agent: &str, spool: u64, token: &str) -> Vec<u8> {
     let mut builder = flatbuffers::FlatBufferBuilder::new();
@@ -91,7 +93,7 @@ pub fn encode_hello(agent: &str, spool: u64, token: &str) -> Vec<u8> {
     finish(builder, Body::Hello, body)
 }
 
-/// A finished `EventBatch` of finished `AgentEvent` buffers, with its length prefix.
+/// Encodes an `EventBatch` of encoded `AgentEvent`s, with its length prefix.
 #[must_use]
 pub fn encode_batch<E: AsRef<[u8]>>(first_sequence: u64, events: &[E]) -> Vec<u8> {
     let mut builder = flatbuffers::FlatBufferBuilder::new();
@@ -111,7 +113,7 @@ pub fn encode_batch<E: AsRef<[u8]>>(first_sequence: u64, events: &[E]) -> Vec<u8
     finish(builder, Body::EventBatch, body)
 }
 
-/// A finished `Ack`, with its length prefix.
+/// Encodes an `Ack`, with its length prefix.
 #[must_use]
 pub fn encode_ack(next_sequence: u64) -> Vec<u8> {
     let mut builder = flatbuffers::FlatBufferBuilder::new();
@@ -119,7 +121,7 @@ pub fn encode_ack(next_sequence: u64) -> Vec<u8> {
     finish(builder, Body::Ack, body)
 }
 
-/// A finished `Refusal`, with its length prefix; `code` is one of [`refusal`].
+/// Encodes a `Refusal`, with its length prefix. `code` is one of [`refusal`].
 #[must_use]
 pub fn encode_refusal(code: &str, hint: &str) -> Vec<u8> {
     let mut builder = flatbuffers::FlatBufferBuilder::new();
@@ -139,7 +141,7 @@ fn finish(
     };
     let message = Message::create(&mut builder, &args);
     builder.finish(message, None);
-    // Not `finish_size_prefixed`: offsets are then aligned with the prefix, not without it.
+    // `finish_size_prefixed` would align offsets from the prefix, but readers strip the prefix.
     let data = builder.finished_data();
     let mut bytes = Vec::with_capacity(4 + data.len());
     bytes.extend_from_slice(&(data.len() as u32).to_le_bytes());
@@ -152,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_its_length_and_what_the_verifier_accepts() {
+    fn batch_has_length_prefix_and_verifies() {
         let bytes = encode_batch(7, &[b"one".as_slice(), b"", b"three"]);
         let (length, body) = bytes.split_at(4);
         let length: [u8; 4] = length.try_into().expect("split at four");
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_read_back() {
+    fn event_round_trips() {
         let fields = [("User", "root"), ("Image", "/bin/sh")];
         let bytes = encode_event(7, Some("process_creation"), None, &fields, Some("line"));
         let event = super::decode_event(&bytes).unwrap();

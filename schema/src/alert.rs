@@ -1,4 +1,4 @@
-//! Alerts: the row that stands, what it rests on, and the changes that led to it.
+//! Alerts: rows, evidence, and the changes that an epoch makes to them.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,17 +8,16 @@ use crate::id::{
 use crate::rule::Level;
 use crate::time::{EventTime, ReceiveTime};
 
-/// How an alert stands.
+/// How certain an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum AlertState {
-    /// No event ahead of the watermark can withdraw it.
+    /// No event ahead of the watermark can retract it.
     Confirmed,
     /// The watermark has not reached its first firing anchor, and the rule is not monotone.
     Provisional,
-    /// It became one with an alert that was raised earlier. Records only: such an alert has no row.
+    /// It merged with an alert that was raised earlier. Records only: such an alert has no row.
     SupersededBy(AlertId),
-    /// Of a rule about silence: the source that should have spoken has itself not been heard, so
-    /// that nothing is known.
+    /// A rule about silence cannot decide, because the source itself has sent nothing.
     Blind,
 }
 
@@ -39,11 +38,11 @@ impl AlertState {
 pub struct EvidenceItem {
     pub time: EventTime,
     pub event: EventId,
-    /// Where its frame stands in the journal (the earliest, if it came more than once).
+    /// The position of its frame in the journal; the earliest one if the frame is there twice.
     pub position: Position,
 }
 
-/// The first and last events of an episode, in order of (time, id); an event stands once.
+/// The first and last events of an episode, in order of (time, id), each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Evidence {
     /// The first [`Evidence::ITEMS_MAX`] events.
@@ -53,10 +52,11 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Most events of `head`, and of `tail`.
     pub const ITEMS_MAX: usize = 50;
 }
 
-/// What made an alert change.
+/// The cause of a change of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Cause {
     /// An event ahead of the watermark.
@@ -65,11 +65,11 @@ pub enum Cause {
     LateEvent(EvidenceItem),
     /// The watermark passed its first firing anchor.
     Watermark(EventTime),
-    /// A version of its rule was put in place.
+    /// A version of its rule was activated.
     Rule(RuleVersion),
     /// Its rule was removed.
     RuleRemoved,
-    /// Time went on until then, by the clock of receipt, and something did not come.
+    /// The clock of receipt reached this time without an expected event.
     Clock(ReceiveTime),
 }
 
@@ -87,16 +87,16 @@ impl Cause {
     }
 }
 
-/// An alert as it stands at an epoch: one per episode. This is a row of the dataflow; it holds no text.
+/// An alert as it stands at an epoch, one per episode. A row of the dataflow; it holds no text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AlertRow {
-    /// The key under which it was first said aloud.
+    /// The key under which it was first raised.
     pub alert: AlertId,
-    /// The key of its episode as it is now.
+    /// The current key of its episode.
     pub key: AlertId,
     pub plan: PlanId,
-    /// The epoch in which its plan was put in place. Where a plan that was removed comes back, what
-    /// it said before stays gone.
+    /// The epoch in which its plan was activated. If a removed plan returns, its former alerts
+    /// stay retracted.
     pub plan_epoch: Epoch,
     pub version: RuleVersion,
     pub tenant: TenantKey,
@@ -108,9 +108,9 @@ pub struct AlertRow {
     pub first: EventTime,
     pub last: EventTime,
     pub count: u64,
-    /// A limit was reached: the count is a lower bound and the alert leaves the claim of sameness.
+    /// A limit was reached: the count is a lower bound, and the alert may differ between runs.
     pub limited: bool,
-    /// Alerts that became one with this one, which was raised before them.
+    /// Alerts that merged into this one, which was raised before them.
     pub supersedes: Vec<AlertId>,
     pub evidence: Evidence,
     pub cause: Cause,
@@ -142,12 +142,12 @@ pub struct GroupField {
     pub value: String,
 }
 
-/// An alert as people read it: the row of the dataflow with its texts. The ledger's current row.
+/// An alert with its texts, as people read it. The ledger stores the current record of each alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertRecord {
     pub alert: AlertId,
     pub key: AlertId,
-    /// The last kept revision, from 1.
+    /// The last stored revision, from 1.
     pub revision: u64,
     /// False once retracted; the record stays.
     pub standing: bool,
@@ -165,33 +165,34 @@ pub struct AlertRecord {
     pub last: EventTime,
     pub count: u64,
     pub limited: bool,
-    /// Alerts that became one with this one.
+    /// Alerts that merged into this one.
     pub supersedes: Vec<AlertId>,
     pub evidence: Evidence,
     pub cause: Cause,
 }
 
-/// One kept revision of an alert, as the stream says it. `(alert, revision)` names it for ever.
+/// One stored revision of an alert, as streams emit it. `(alert, revision)` identifies it forever.
 ///
-/// Kept are: raise, retract, merge, split, a change of key, state, level or version, and a count
-/// that passes a power of two.
+/// A revision is stored for a raise, retraction, merge or split, for a change of key, state, level
+/// or version, and when the count passes a power of two.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub kind: ChangeKind,
     pub epoch: Epoch,
     /// Place among the changes of its epoch, from 0, in order of (alert, revision).
     pub ordinal: u32,
-    /// Alerts that this one swallowed in this change.
+    /// Alerts that merged into this one in this change.
     pub supersedes: Vec<AlertId>,
-    /// The alert after the change; for a retraction, as it stood before, with the retraction's cause.
+    /// The alert after the change. For a retraction: as it stood before, with the retraction's
+    /// cause.
     pub record: AlertRecord,
 }
 
-/// Everything that one epoch changes in the ledger: applied whole or not at all.
+/// All changes of one epoch to the ledger, applied atomically.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
     pub epoch: Epoch,
-    /// Kept revisions, in order of `ordinal`; they also are what the outbox owes to the world.
+    /// Stored revisions, in order of `ordinal`. They are also the epoch's outbox rows.
     pub changes: Vec<Change>,
     /// Current rows to upsert, in order of alert id.
     pub records: Vec<AlertRecord>,

@@ -1,6 +1,6 @@
-//! Changes of alerts as FlatBuffers, for consumers that want no text: written, and read behind the verifier.
+//! Binary frames of alert streams: changes of alerts as FlatBuffers.
 //!
-//! Regenerate with `schema/generate.sh` after an edit of `schema/alert.fbs`.
+//! Run `schema/generate.sh` after an edit of `schema/alert.fbs`.
 
 use flatbuffers::{FlatBufferBuilder, InvalidFlatbuffer};
 
@@ -22,13 +22,13 @@ mod generated;
 
 pub use generated::weir::alerts::*;
 
-/// The content type of a stream, or a body, of such frames.
+/// The content type of a stream or body of these frames.
 pub const MEDIA_TYPE: &str = "application/vnd.weir.alerts+flatbuffers";
 
-/// Longest frame that a reader need expect, without its length. Texts of an event end at 64 KiB.
+/// Longest frame without its length prefix. Texts of an event have at most 64 KiB.
 pub const FRAME_BYTES_MAX: usize = 4 << 20;
 
-/// A change with the length of its buffer in front. `kind`: the word under which it is said.
+/// Encodes a change with its length prefix. `kind` is the kind as which the change is emitted.
 #[must_use]
 pub fn encode(change: &Change, kind: ChangeKind) -> Vec<u8> {
     let record = &change.record;
@@ -56,7 +56,7 @@ pub fn encode(change: &Change, kind: ChangeKind) -> Vec<u8> {
     let args = AlertChangeArgs {
         epoch: change.epoch.0,
         ordinal: change.ordinal,
-        kind: kind_of(kind),
+        kind: frame_kind(kind),
         alert: Some(&id(record.alert.0)),
         revision: record.revision,
         rule: Some(builder.create_string(&record.rule)),
@@ -85,8 +85,8 @@ pub fn encode(change: &Change, kind: ChangeKind) -> Vec<u8> {
     builder.finished_data().to_vec()
 }
 
-/// What is said where rows have gone that a listener did not have: those behind `from` and before
-/// `to`.
+/// Encodes a gap: rows after `from` and before `to` are gone, and the consumer has not received
+/// them.
 #[must_use]
 pub fn encode_gap(from: Cursor, to: Cursor) -> Vec<u8> {
     let mut builder = FlatBufferBuilder::new();
@@ -105,7 +105,7 @@ pub fn encode_gap(from: Cursor, to: Cursor) -> Vec<u8> {
     builder.finished_data().to_vec()
 }
 
-/// Reads a frame, its length in front; the verifier has checked every offset in it.
+/// Verifies and decodes a frame with its length prefix.
 pub fn decode(frame: &[u8]) -> Result<AlertChange<'_>, InvalidFlatbuffer> {
     flatbuffers::size_prefixed_root::<AlertChange<'_>>(frame)
 }
@@ -114,7 +114,7 @@ fn id(words: [u64; 2]) -> Id {
     Id::new(words[0], words[1])
 }
 
-fn kind_of(kind: ChangeKind) -> Kind {
+fn frame_kind(kind: ChangeKind) -> Kind {
     match kind {
         ChangeKind::Raised => Kind::Raised,
         ChangeKind::Revised => Kind::Revised,
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_read_back() {
+    fn change_round_trips() {
         let frame = encode(&change(), ChangeKind::Retracted);
         let length = u32::from_le_bytes(*frame.first_chunk().unwrap());
         assert_eq!(length as usize, frame.len() - 4);
@@ -236,21 +236,21 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_read_back_and_is_no_change() {
-        let place = |epoch, ordinal| Cursor {
+    fn gap_round_trips() {
+        let cursor = |epoch, ordinal| Cursor {
             epoch: Epoch(epoch),
             ordinal,
         };
-        let frame = encode_gap(place(3, 7), place(9, 1));
+        let frame = encode_gap(cursor(3, 7), cursor(9, 1));
         let read = decode(&frame).unwrap();
         assert_eq!((read.kind(), read.rule()), (Kind::Gap, ""));
         assert_eq!((read.gap_epoch(), read.gap_ordinal()), (3, 7));
         assert_eq!((read.epoch(), read.ordinal()), (9, 1));
     }
 
-    /// A writer that knew of the first fields alone, and one that knows of more than we do.
+    /// Reads frames of an older writer, which knows only the first fields, and of a newer one.
     #[test]
-    fn other_versions_of_the_schema_are_read() {
+    fn decode_other_schema_versions() {
         const FIRST_NEW_SLOT: u16 = AlertChange::VT_GAP_ORDINAL + 2;
         for later in [false, true] {
             let mut builder = FlatBufferBuilder::new();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_is_refused() {
+    fn decode_damaged_frames() {
         let frame = encode(&change(), ChangeKind::Raised);
         for end in 0..frame.len() {
             assert!(
@@ -292,7 +292,7 @@ mod tests {
         for at in 4..frame.len() {
             let mut other = frame.clone();
             other[at] ^= 0x55;
-            // Whatever it says, reading it does not panic.
+            // The content does not matter, but reading it must not panic.
             if let Ok(read) = decode(&other) {
                 let _ = (
                     read.rule(),

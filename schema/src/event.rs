@@ -1,23 +1,23 @@
-//! What a source says happened, normalized: fields under the source's own names, with what went wrong in reading it.
+//! Events: normalized fields under the source's own names, with the problems found while parsing.
 
 use std::borrow::Cow;
 
 use crate::time::EventTime;
 
-/// A field's value. Numbers keep their exact form; anything else that a format can say is text, a list, or nothing.
+/// The value of a field. Numbers keep their exact form; other types become text, lists or `Null`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     Null,
     Bool(bool),
     Int(i64),
-    /// A number that is no `i64`, in the form in which it was written.
+    /// A number that does not fit an `i64`, as it was written.
     Number(Cow<'a, str>),
     Text(Cow<'a, str>),
     List(Vec<Value<'a>>),
 }
 
 impl<'a> Value<'a> {
-    /// The text that a rule compares and a group is named by; `None` for `Null` and lists.
+    /// The text for comparison in rules and for group keys; `None` for `Null` and lists.
     #[must_use]
     pub fn as_text(&self) -> Option<Cow<'_, str>> {
         match self {
@@ -43,7 +43,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// What kind of log an event is from, in Sigma's three words.
+/// The kind of log that an event comes from, as in Sigma.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LogSource {
     pub category: Option<String>,
@@ -51,31 +51,31 @@ pub struct LogSource {
     pub service: Option<String>,
 }
 
-/// Something that was wrong with a frame. The frame is kept all the same.
+/// A problem with a frame. The frame is stored and evaluated all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Problem {
-    /// The frame is not what its format promises; it is kept as a message.
+    /// The frame does not match its format; all of it becomes the message.
     Unparsed,
     /// The frame is not valid UTF-8; the message shows replacement characters, the frame keeps its bytes.
     InvalidUtf8,
     /// The frame was cut at the limit of its transport.
     Truncated,
-    /// No time could be read; the time of receipt stands for it.
+    /// The frame has no readable time; the time of receipt is used.
     TimeMissing,
-    /// The time lies outside the years 1970 to 2261; the time of receipt stands for it.
+    /// The time lies outside the years 1970 to 2261; the time of receipt is used.
     TimeAbsurd,
-    /// The time lies beyond receipt and tolerance; no correlation sees the event.
+    /// The time lies after receipt by more than the tolerance; no correlation sees the event.
     TimeInFuture,
-    /// JSON is nested too deeply, or under names too long; the rest is kept as a message.
+    /// JSON is nested too deeply, or its names are too long; the rest becomes the message.
     TooDeep,
-    /// More fields than the limit; those beyond it were left out of the event.
+    /// The frame has more fields than the limit; the event lacks the others.
     TooManyFields,
-    /// The FlatBuffers verifier refused the frame.
+    /// The FlatBuffers verifier rejected the frame.
     InvalidFlatbuffer,
 }
 
 impl Problem {
-    /// All problems, in the order of their labels' declaration.
+    /// All problems, in the order of their declaration.
     pub const ALL: [Self; 9] = [
         Self::Unparsed,
         Self::InvalidUtf8,
@@ -88,7 +88,7 @@ impl Problem {
         Self::InvalidFlatbuffer,
     ];
 
-    /// The label that metrics, the API and stories use.
+    /// The label in metrics, the API and stories.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -105,21 +105,21 @@ impl Problem {
     }
 }
 
-/// One event. Fields are in the order in which the frame has them; a name stands once.
+/// One event. Fields are in the order of the frame, and each name occurs once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event<'a> {
     pub time: EventTime,
     pub logsource: LogSource,
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
-    /// What the source says in words: the message of a log line, or the field `message`, `Message`,
-    /// `msg` or `log` of a JSON object; empty where that has none. A frame that cannot be read is
-    /// its own message. Keyword searches read it, and the text of every field's value.
+    /// The message of a log line, or the field `message`, `Message`, `msg` or `log` of a JSON
+    /// object, or empty. For a frame that cannot be parsed it is the whole frame. Keyword searches
+    /// read it and the text of every field's value.
     pub message: Cow<'a, str>,
     pub problems: Vec<Problem>,
 }
 
 impl<'a> Event<'a> {
-    /// The value of the field called `name`.
+    /// The value of the field `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         self.fields

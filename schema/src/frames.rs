@@ -1,7 +1,7 @@
-//! The raw frames of a batch, one behind the other in one piece of memory.
+//! The raw frames of a batch, stored back to back in one buffer.
 //!
-//! A frame of its own for each line costs an allocation where it is cut, one where it is read back,
-//! and a miss of the cache wherever it is looked at.
+//! Separate buffers would cost each frame an allocation when it is split off, another when it is
+//! read back, and a cache miss at each access.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, SeqAccess, Vi
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde_bytes::Bytes;
 
-/// Frames in order. Written as a sequence of byte strings.
+/// Frames in order. Serializes as a sequence of byte strings.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Frames {
     bytes: Vec<u8>,
-    /// Where each frame ends in `bytes`.
+    /// End offset of each frame in `bytes`.
     ends: Vec<usize>,
 }
 
@@ -33,7 +33,7 @@ impl Frames {
         self.ends.is_empty()
     }
 
-    /// Bytes of all frames.
+    /// Total bytes of all frames.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.len()
@@ -43,7 +43,7 @@ impl Frames {
         self.push_parts(&[frame]);
     }
 
-    /// Adds one frame, which is these parts one behind the other.
+    /// Adds one frame: the concatenation of `parts`.
     pub fn push_parts(&mut self, parts: &[&[u8]]) {
         for part in parts {
             self.bytes.extend_from_slice(part);
@@ -66,7 +66,7 @@ impl Frames {
         }
     }
 
-    /// Takes all frames away; the memory stays, for those to come.
+    /// Removes all frames and keeps the allocated memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
@@ -151,8 +151,8 @@ impl<'de> Deserialize<'de> for Frames {
     }
 }
 
-/// Room is made for no more frames than this on the word of a length alone, which may be damaged.
-const ROOM_MAX: usize = 4_096;
+/// Most frames reserved from a stored length, which may be damaged.
+const RESERVED_FRAMES_MAX: usize = 4_096;
 
 struct FramesVisitor;
 
@@ -165,17 +165,17 @@ impl<'de> Visitor<'de> for FramesVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Frames, A::Error> {
         let mut frames = Frames::new();
-        let room = list.size_hint().unwrap_or(0).min(ROOM_MAX);
-        frames.ends.reserve(room);
-        while list.next_element_seed(Next(&mut frames))?.is_some() {}
+        let expected = list.size_hint().unwrap_or(0).min(RESERVED_FRAMES_MAX);
+        frames.ends.reserve(expected);
+        while list.next_element_seed(FrameSeed(&mut frames))?.is_some() {}
         Ok(frames)
     }
 }
 
-/// Reads one frame to where it stays.
-struct Next<'f>(&'f mut Frames);
+/// Deserializes one frame directly into the buffer.
+struct FrameSeed<'f>(&'f mut Frames);
 
-impl<'de> DeserializeSeed<'de> for Next<'_> {
+impl<'de> DeserializeSeed<'de> for FrameSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -183,7 +183,7 @@ impl<'de> DeserializeSeed<'de> for Next<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Next<'_> {
+impl<'de> Visitor<'de> for FrameSeed<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,9 +204,9 @@ mod tests {
     use super::Frames;
 
     proptest! {
-        /// The journal's bytes are those of a list of byte strings, and are read as such.
+        /// The journal's bytes equal those of a list of byte strings.
         #[test]
-        fn they_are_written_and_read_as_a_list(
+        fn serialize_like_list_of_byte_strings(
             list in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..40),
         ) {
             let frames: Frames = list.iter().collect();

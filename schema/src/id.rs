@@ -1,4 +1,4 @@
-//! Identities: all are functions of content, so that a replay names everything alike.
+//! Identities. All are functions of content, so a replay yields the same ones.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +16,10 @@ macro_rules! hash128 {
             pub fn of(parts: &[&[u8]]) -> Self {
                 let bytes = digest(parts);
                 let (high, low) = bytes.split_at(8);
-                Self([word(high), word(low)])
+                Self([big_endian(high), big_endian(low)])
             }
 
-            /// Reads 32 hexadecimal digits.
+            /// Parses 32 hexadecimal digits.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -57,7 +57,7 @@ macro_rules! hash64 {
             /// The first 64 bits of the hash of `parts`, each preceded by its length.
             #[must_use]
             pub fn of(parts: &[&[u8]]) -> Self {
-                Self(word(&digest(parts)[..8]))
+                Self(big_endian(&digest(parts)[..8]))
             }
         }
 
@@ -70,15 +70,17 @@ macro_rules! hash64 {
 }
 
 hash128! {
-    /// An event: hash of (tenant, source, event time, raw frame). Equal frames share it.
+    /// An event: hash of (tenant, source, event time, raw frame). Equal frames are one event.
     EventId
 }
 hash128! {
-    /// A group: hash of (tenant, group-by fields and their values). Plans that group alike share it.
+    /// A group: hash of (tenant, group-by fields and their values). Plans with equal group-by
+    /// fields share it.
     GroupKey
 }
 hash128! {
-    /// An alert, by the key under which it was first said aloud: hash of (tenant, rule id, group, first firing anchor).
+    /// An alert, by the key under which it was first raised: hash of (tenant, rule id, group, first
+    /// firing anchor).
     AlertId
 }
 hash64! {
@@ -90,11 +92,11 @@ hash64! {
     SourceKey
 }
 hash64! {
-    /// A rule from one `since` on, in one shape: what it selects, groups by and how far its window reaches.
+    /// A plan: a rule from one `since` on, with one selection, grouping and window length.
     PlanId
 }
 hash64! {
-    /// A what-if: rule changes that run beside the rules, by the entry that began them.
+    /// A what-if, by the entry that added it.
     WhatIfId
 }
 hash64! {
@@ -102,19 +104,20 @@ hash64! {
     RuleVersion
 }
 
-/// A rule's own id, as its author wrote it (Sigma `id`, else `name`, else `title`).
+/// The id of a rule, as its author wrote it (Sigma `id`, else `name`, else `title`).
 pub type RuleId = std::sync::Arc<str>;
 
-/// Ordinal of a batch in the journal, from 0; control and seal entries have none. Where several
-/// processes make one graph it also says whose journal it is.
+/// Ordinal of a batch in the journal, from 0. Control and seal entries have none.
+///
+/// In a cluster the upper bits identify the process whose journal holds the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BatchSeq(pub u64);
 
 impl BatchSeq {
-    /// Processes that a position can tell apart.
+    /// Most processes of a cluster.
     pub const PROCESSES_MAX: usize = 1 << 6;
 
-    /// A [`Position`] has 48 bits of it; the uppermost say in the journal of which process it is.
+    /// A [`Position`] holds 48 bits of the ordinal; the upper 6 are the process.
     const PROCESS_SHIFT: u32 = 42;
 
     /// The batch `local` of the journal of process `process`.
@@ -128,19 +131,19 @@ impl BatchSeq {
         self.0 >> Self::PROCESS_SHIFT
     }
 
-    /// Its ordinal in the journal that it is in.
+    /// The ordinal within the journal of its process.
     #[must_use]
     pub const fn local(self) -> u64 {
         self.0 & ((1 << Self::PROCESS_SHIFT) - 1)
     }
 }
 
-/// Where a frame stands in the journal: its batch and its place in it.
+/// The position of a frame in the journal: its batch and its index in the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position(pub u64);
 
 impl Position {
-    /// A batch holds fewer frames than this; what is larger is cut into several batches.
+    /// Most frames of a batch. More frames are split into several batches.
     pub const FRAMES_MAX: usize = 1 << 16;
 
     #[must_use]
@@ -159,12 +162,12 @@ impl Position {
     }
 }
 
-/// A dataflow time: a counter from 1, closed by a seal entry in the journal.
+/// A dataflow time: a counter from 1. A seal entry in the journal closes an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
 impl EventId {
-    /// The identity of a frame of a source.
+    /// The id of the event in a frame of a source.
     #[must_use]
     pub fn for_frame(source: SourceKey, time: EventTime, frame: &[u8]) -> Self {
         Self::of(&[&source.0.to_le_bytes(), &time.0.to_le_bytes(), frame])
@@ -172,7 +175,7 @@ impl EventId {
 }
 
 impl AlertId {
-    /// The key of the episode of `group` that starts with the firing anchor `first`.
+    /// The key of the episode of `group` whose first firing anchor is `first`.
     #[must_use]
     pub fn for_episode(tenant: TenantKey, rule: &str, group: &GroupKey, first: EventTime) -> Self {
         Self::of(&[
@@ -196,10 +199,10 @@ fn digest(parts: &[&[u8]]) -> [u8; 16] {
     out
 }
 
-fn word(bytes: &[u8]) -> u64 {
+fn big_endian(bytes: &[u8]) -> u64 {
     bytes
         .iter()
-        .fold(0, |word, byte| word << 8 | u64::from(*byte))
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -207,19 +210,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_do_not_run_together() {
+    fn hash_separates_parts() {
         assert_ne!(EventId::of(&[b"ab", b"c"]), EventId::of(&[b"a", b"bc"]));
     }
 
     #[test]
-    fn an_id_is_read_back_from_its_text() {
+    fn parse_displayed_id() {
         let id = AlertId::of(&[b"x"]);
         assert_eq!(AlertId::parse(&id.to_string()), Some(id));
         assert_eq!(AlertId::parse("+123456789abcdef0123456789abcdef"), None);
     }
 
     #[test]
-    fn a_position_keeps_batch_and_frame() {
+    fn position_round_trips_batch_and_frame() {
         let position = Position::new(BatchSeq(77), 65_535);
         assert_eq!((position.batch(), position.frame()), (BatchSeq(77), 65_535));
         let far = BatchSeq::of(63, (1 << 42) - 1);

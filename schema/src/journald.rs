@@ -1,136 +1,140 @@
-//! Cuts journald's export format, as `journalctl -o export` writes it, into JSON frames of one entry
-//! each.
+//! Splits journald's export format (`journalctl -o export`) into one JSON frame per entry.
 //!
-//! A frame says what `journalctl -o json` says: each field as text, or as a list of numbers where it
-//! is no UTF-8, and a list of these where a field comes several times. Files and bodies are cut
-//! alike, so that an entry has one identity whichever way it came.
+//! A frame has the form of `journalctl -o json`: a field is text, or a list of numbers if it is not
+//! UTF-8, and a list of these if it occurs several times. Files and request bodies split alike, so
+//! an entry has the same identity however it arrives.
 
-/// Longest field that is kept; of a core dump, say, its name is told under [`CUT_FIELD`].
+/// Longest field in a frame. The names of longer fields, e.g. core dumps, go to [`CUT_FIELD`].
 pub const FIELD_BYTES_MAX: usize = 256 << 10;
 
-/// Longest entry, counted as its frame: what the journal takes as one.
+/// Longest entry, measured as its frame; also the longest frame that the journal accepts.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
-/// Names the fields that were too long, or for which the entry had no room left.
+/// Lists the names of fields that were too long, or did not fit the entry.
 pub const CUT_FIELD: &str = "_WEIR_CUT_FIELDS";
 
-/// Most fields that an entry may have: systemd's own limit.
+/// Most fields of an entry: systemd's own limit.
 const FIELDS_MAX: usize = 1_024;
 
 /// Longest name of a field: systemd's own limit.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Why what comes is not journald's export format.
+/// Why an input is not in journald's export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournaldExportError {
-    /// A name is capital letters, digits and `_`.
-    #[error("no field of journald's export format begins {0} bytes in")]
-    Name(u64),
-    /// Behind a field with a length stands a line's end.
-    #[error("the field that ends {0} bytes in has another length than it says")]
-    Length(u64),
-    /// It had more than [`FIELDS_MAX`] fields.
+    /// A name has 1 to 64 capital letters, digits and `_`.
+    #[error("byte {0} starts no field of journald's export format")]
+    InvalidName(u64),
+    /// The stated length of a field must be followed by a newline.
+    #[error("the field that ends at byte {0} does not have its stated length")]
+    LengthMismatch(u64),
+    /// The entry has more than [`FIELDS_MAX`] fields.
     #[error("an entry of journald's export format has at most 1,024 fields")]
-    Fields,
+    TooManyFields,
 }
 
-/// Cuts a stream of entries, however it is cut into pieces.
+/// Splits a stream of entries that arrives in pieces of any size.
 #[derive(Debug, Default)]
 pub struct JournaldExport {
-    /// Bytes that wait for the rest of a field.
-    waiting: Vec<u8>,
-    /// How many of them have been read.
+    /// Received bytes, from the start of an incomplete field.
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that have been read.
     read: usize,
-    /// Up to here no line ends: a long line is looked through once, in however many pieces it comes.
+    /// Bytes of `buffer` known to contain no newline, so that a long line is searched only once.
     searched: usize,
-    /// Bytes before `waiting`.
+    /// Bytes of the stream before `buffer`.
     before: u64,
-    /// Bytes still to come of a field that is too long.
-    skip: u64,
-    /// Whether the line that goes on is one of those.
+    /// Remaining bytes of an oversized field with a length.
+    skip_bytes: u64,
+    /// Whether the current line is the rest of an oversized field.
     skip_line: bool,
+    /// Fields of the current entry.
     fields: Vec<(String, Vec<u8>)>,
-    bytes: usize,
-    cut: Vec<String>,
+    /// Estimated bytes of `fields` in the frame.
+    frame_bytes: usize,
+    /// Names of fields that the frame omits.
+    cut_fields: Vec<String>,
 }
 
 enum Step {
     /// An entry has ended.
     Entry,
-    /// A field was read, or a part of one passed over.
-    On,
+    /// A field was read, or part of one was skipped.
+    Field,
     /// More bytes are needed.
-    Wait,
+    Incomplete,
 }
 
 impl JournaldExport {
-    /// Takes in what comes next. What waits is at most a field and what is given here.
+    /// Adds the next bytes of the stream. Buffers at most one incomplete field besides `bytes`.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.waiting.drain(..self.read);
+        self.buffer.drain(..self.read);
         self.before += self.read as u64;
         self.searched = self.searched.saturating_sub(self.read);
         self.read = 0;
-        self.waiting.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole entry as a frame; `None` until more has come.
+    /// The next complete entry as a frame; `None` until more bytes are pushed.
     pub fn next_entry(&mut self) -> Result<Option<Vec<u8>>, JournaldExportError> {
         loop {
             match self.step()? {
-                Step::Wait => return Ok(None),
-                Step::Entry if self.fields.is_empty() && self.cut.is_empty() => {}
+                Step::Incomplete => return Ok(None),
+                Step::Entry if self.fields.is_empty() && self.cut_fields.is_empty() => {}
                 Step::Entry => return Ok(Some(self.frame())),
-                Step::On => {}
+                Step::Field => {}
             }
         }
     }
 
-    /// At the end of input: the last entry, where no empty line ended it. `Err` says that it broke
-    /// off within a field.
+    /// At the end of input: the last entry, if no empty line ended it. Fails if the input ends
+    /// within a field.
     pub fn finish(&mut self) -> Result<Option<Vec<u8>>, JournaldExportError> {
-        let whole = self.next_entry()?;
-        if whole.is_some() {
-            return Ok(whole);
+        let complete = self.next_entry()?;
+        if complete.is_some() {
+            return Ok(complete);
         }
-        let at = self.before + self.waiting.len() as u64;
-        if self.read < self.waiting.len() || self.skip > 0 || self.skip_line {
-            self.waiting.clear();
+        let at = self.before + self.buffer.len() as u64;
+        if self.read < self.buffer.len() || self.skip_bytes > 0 || self.skip_line {
+            self.buffer.clear();
             (self.read, self.searched) = (0, 0);
-            (self.skip, self.skip_line) = (0, false);
+            (self.skip_bytes, self.skip_line) = (0, false);
             self.fields.clear();
-            self.cut.clear();
-            return Err(JournaldExportError::Length(at));
+            self.cut_fields.clear();
+            return Err(JournaldExportError::LengthMismatch(at));
         }
-        let none = self.fields.is_empty() && self.cut.is_empty();
-        Ok((!none).then(|| self.frame()))
+        let is_empty = self.fields.is_empty() && self.cut_fields.is_empty();
+        Ok((!is_empty).then(|| self.frame()))
     }
 
-    fn at(&self) -> u64 {
+    /// Offset of the next unread byte in the stream.
+    fn offset(&self) -> u64 {
         self.before + self.read as u64
     }
 
     fn step(&mut self) -> Result<Step, JournaldExportError> {
-        let rest = self.waiting.get(self.read..).unwrap_or_default();
+        let rest = self.buffer.get(self.read..).unwrap_or_default();
         if rest.is_empty() {
-            return Ok(Step::Wait);
+            return Ok(Step::Incomplete);
         }
-        if self.skip > 0 {
-            let some = usize::try_from(self.skip).map_or(rest.len(), |skip| skip.min(rest.len()));
-            self.read += some;
-            self.skip -= some as u64;
-            return Ok(Step::On);
+        if self.skip_bytes > 0 {
+            let skipped =
+                usize::try_from(self.skip_bytes).map_or(rest.len(), |skip| skip.min(rest.len()));
+            self.read += skipped;
+            self.skip_bytes -= skipped as u64;
+            return Ok(Step::Field);
         }
         let searched = self.searched.saturating_sub(self.read);
         let unsearched = rest.get(searched..).unwrap_or_default();
         let end = unsearched.iter().position(|byte| *byte == b'\n');
         let end = end.map(|end| searched + end);
         if end.is_none() {
-            self.searched = self.waiting.len();
+            self.searched = self.buffer.len();
         }
         if self.skip_line {
             self.read += end.map_or(rest.len(), |end| end + 1);
             self.skip_line = end.is_none();
-            return Ok(Step::On);
+            return Ok(Step::Field);
         }
         match end {
             Some(0) => {
@@ -140,8 +144,8 @@ impl JournaldExport {
             Some(end) => {
                 let line = rest.get(..end).unwrap_or_default();
                 match line.iter().position(|byte| *byte == b'=') {
-                    Some(equals) => self.text(equals, end),
-                    None => self.sized(end),
+                    Some(equals) => self.text_field(equals, end),
+                    None => self.sized_field(end),
                 }
             }
             None if rest.len() > NAME_BYTES_MAX + 1 + FIELD_BYTES_MAX => {
@@ -150,101 +154,101 @@ impl JournaldExport {
                 let name = self.name(equals.unwrap_or(length))?;
                 self.read += length;
                 self.skip_line = true;
-                self.leave(name)
+                self.cut_field(name)
             }
-            // What can be no field any more is told at once, not at the end of a gigabyte.
+            // Fail as soon as no field name is possible, not after buffering a gigabyte.
             None if rest.len() > NAME_BYTES_MAX
                 && !rest.iter().take(NAME_BYTES_MAX + 1).any(|b| *b == b'=') =>
             {
-                Err(JournaldExportError::Name(self.at()))
+                Err(JournaldExportError::InvalidName(self.offset()))
             }
-            None => Ok(Step::Wait),
+            None => Ok(Step::Incomplete),
         }
     }
 
-    /// `NAME=value`, which ends at `end`.
-    fn text(&mut self, equals: usize, end: usize) -> Result<Step, JournaldExportError> {
+    /// Reads a field `NAME=value` that ends at `end`.
+    fn text_field(&mut self, equals: usize, end: usize) -> Result<Step, JournaldExportError> {
         let name = self.name(equals)?;
-        let rest = self.waiting.get(self.read..).unwrap_or_default();
+        let rest = self.buffer.get(self.read..).unwrap_or_default();
         let value = rest.get(equals + 1..end).unwrap_or_default().to_vec();
         self.read += end + 1;
-        self.keep(name, value)
+        self.add_field(name, value)
     }
 
-    /// `NAME`, a length of eight bytes, so many bytes, and a line's end.
-    fn sized(&mut self, end: usize) -> Result<Step, JournaldExportError> {
+    /// Reads a field of a name, a newline, a length of eight bytes, that many bytes, and a newline.
+    fn sized_field(&mut self, end: usize) -> Result<Step, JournaldExportError> {
         let name = self.name(end)?;
-        let rest = self.waiting.get(self.read..).unwrap_or_default();
+        let rest = self.buffer.get(self.read..).unwrap_or_default();
         let from = end + 1 + 8;
         let Some(length) = rest
             .get(end + 1..from)
             .and_then(|eight| eight.first_chunk())
         else {
-            return Ok(Step::Wait);
+            return Ok(Step::Incomplete);
         };
         let length = u64::from_le_bytes(*length);
         if length > FIELD_BYTES_MAX as u64 {
             self.read += from;
-            // With the line's end behind it; a length that nothing can have ends the stream there.
-            self.skip = length.saturating_add(1);
-            return self.leave(name);
+            // One more for the newline. An impossible length skips the rest of the stream.
+            self.skip_bytes = length.saturating_add(1);
+            return self.cut_field(name);
         }
         let to = from + usize::try_from(length).unwrap_or(FIELD_BYTES_MAX);
         let Some(value) = rest.get(from..to) else {
-            return Ok(Step::Wait);
+            return Ok(Step::Incomplete);
         };
         match rest.get(to) {
-            None => Ok(Step::Wait),
+            None => Ok(Step::Incomplete),
             Some(b'\n') => {
                 let value = value.to_vec();
                 self.read += to + 1;
-                self.keep(name, value)
+                self.add_field(name, value)
             }
-            Some(_) => Err(JournaldExportError::Length(
+            Some(_) => Err(JournaldExportError::LengthMismatch(
                 self.before + (self.read + to) as u64,
             )),
         }
     }
 
-    /// The name in front, which ends at `end`.
+    /// Reads the name of the next field, which ends at `end`.
     fn name(&self, end: usize) -> Result<String, JournaldExportError> {
-        let rest = self.waiting.get(self.read..).unwrap_or_default();
+        let rest = self.buffer.get(self.read..).unwrap_or_default();
         let name = rest.get(..end).unwrap_or_default();
-        let plain = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_';
-        let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(plain);
+        let is_allowed = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_';
+        let is_valid = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(is_allowed);
         match std::str::from_utf8(name) {
-            Ok(name) if fits => Ok(name.to_owned()),
-            _ => Err(JournaldExportError::Name(self.at())),
+            Ok(name) if is_valid => Ok(name.to_owned()),
+            _ => Err(JournaldExportError::InvalidName(self.offset())),
         }
     }
 
-    fn keep(&mut self, name: String, value: Vec<u8>) -> Result<Step, JournaldExportError> {
-        let bytes = name.len() + written(&value) + 8;
-        if value.len() > FIELD_BYTES_MAX || self.bytes + bytes > ENTRY_BYTES_MAX {
-            return self.leave(name);
+    fn add_field(&mut self, name: String, value: Vec<u8>) -> Result<Step, JournaldExportError> {
+        let bytes = name.len() + encoded_bytes_max(&value) + 8;
+        if value.len() > FIELD_BYTES_MAX || self.frame_bytes + bytes > ENTRY_BYTES_MAX {
+            return self.cut_field(name);
         }
-        if self.fields.len() + self.cut.len() >= FIELDS_MAX {
-            return Err(JournaldExportError::Fields);
+        if self.fields.len() + self.cut_fields.len() >= FIELDS_MAX {
+            return Err(JournaldExportError::TooManyFields);
         }
-        self.bytes += bytes;
+        self.frame_bytes += bytes;
         self.fields.push((name, value));
-        Ok(Step::On)
+        Ok(Step::Field)
     }
 
-    fn leave(&mut self, name: String) -> Result<Step, JournaldExportError> {
-        if self.fields.len() + self.cut.len() >= FIELDS_MAX {
-            return Err(JournaldExportError::Fields);
+    fn cut_field(&mut self, name: String) -> Result<Step, JournaldExportError> {
+        if self.fields.len() + self.cut_fields.len() >= FIELDS_MAX {
+            return Err(JournaldExportError::TooManyFields);
         }
-        self.cut.push(name);
-        Ok(Step::On)
+        self.cut_fields.push(name);
+        Ok(Step::Field)
     }
 
-    /// The entry that has ended, as JSON; names in the order in which they first came.
+    /// Encodes the current entry as JSON, names in order of their first occurrence.
     fn frame(&mut self) -> Vec<u8> {
         let fields = std::mem::take(&mut self.fields);
-        let cut = std::mem::take(&mut self.cut);
-        let mut json = Vec::with_capacity(self.bytes + 2);
-        self.bytes = 0;
+        let cut = std::mem::take(&mut self.cut_fields);
+        let mut json = Vec::with_capacity(self.frame_bytes + 2);
+        self.frame_bytes = 0;
         let mut by_name: Vec<(&str, Vec<&[u8]>)> = Vec::new();
         for (name, value) in &fields {
             match by_name.iter_mut().find(|(known, _)| known == name) {
@@ -256,15 +260,15 @@ impl JournaldExport {
         if !cut.is_empty() {
             by_name.push((CUT_FIELD, cut));
         }
-        for (place, (name, values)) in by_name.iter().enumerate() {
-            json.push(if place == 0 { b'{' } else { b',' });
+        for (i, (name, values)) in by_name.iter().enumerate() {
+            json.push(if i == 0 { b'{' } else { b',' });
             push_text(name, &mut json);
             json.push(b':');
             match values.as_slice() {
                 [value] => push_value(value, &mut json),
                 values => {
-                    for (place, value) in values.iter().enumerate() {
-                        json.push(if place == 0 { b'[' } else { b',' });
+                    for (i, value) in values.iter().enumerate() {
+                        json.push(if i == 0 { b'[' } else { b',' });
                         push_value(value, &mut json);
                     }
                     json.push(b']');
@@ -276,15 +280,15 @@ impl JournaldExport {
     }
 }
 
-/// At least as many bytes as [`push_value`] writes.
-fn written(value: &[u8]) -> usize {
-    let of = |byte: &u8| match byte {
+/// Upper bound of the bytes that [`push_value`] writes.
+fn encoded_bytes_max(value: &[u8]) -> usize {
+    let escaped_bytes = |byte: &u8| match byte {
         b'"' | b'\\' => 2,
         0..=0x1f => 6,
         _ => 1,
     };
     match std::str::from_utf8(value) {
-        Ok(_) => value.iter().map(of).sum(),
+        Ok(_) => value.iter().map(escaped_bytes).sum(),
         Err(_) => value.len() * 4,
     }
 }
@@ -293,8 +297,8 @@ fn push_value(value: &[u8], json: &mut Vec<u8>) {
     if let Ok(text) = std::str::from_utf8(value) {
         return push_text(text, json);
     }
-    for (place, byte) in value.iter().enumerate() {
-        json.push(if place == 0 { b'[' } else { b',' });
+    for (i, byte) in value.iter().enumerate() {
+        json.push(if i == 0 { b'[' } else { b',' });
         json.extend_from_slice(byte.to_string().as_bytes());
     }
     json.push(b']');
@@ -319,7 +323,8 @@ fn push_text(text: &str, json: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn cut(bytes: &[u8], piece: usize) -> (Vec<String>, Option<JournaldExportError>) {
+    /// Splits an input that arrives in pieces of `piece` bytes.
+    fn split(bytes: &[u8], piece: usize) -> (Vec<String>, Option<JournaldExportError>) {
         let mut export = JournaldExport::default();
         let mut frames = Vec::new();
         let mut take = |frame: Vec<u8>| frames.push(String::from_utf8(frame).unwrap());
@@ -329,13 +334,13 @@ mod tests {
                 match export.next_entry() {
                     Ok(Some(frame)) => take(frame),
                     Ok(None) => break,
-                    Err(fault) => return (frames, Some(fault)),
+                    Err(error) => return (frames, Some(error)),
                 }
             }
         }
         match export.finish() {
             Ok(last) => last.into_iter().for_each(take),
-            Err(fault) => return (frames, Some(fault)),
+            Err(error) => return (frames, Some(error)),
         }
         (frames, None)
     }
@@ -346,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_cut_alike_in_every_way_of_coming() {
+    fn split_does_not_depend_on_piece_size() {
         let long = vec![b'x'; FIELD_BYTES_MAX + 1];
         let line = [b"LONG=", long.as_slice(), b"\n"].concat();
         let table: Vec<(Vec<u8>, &[&str])> = vec![
@@ -375,7 +380,7 @@ mod tests {
             for piece in [1, 3, 64, 4096, usize::MAX] {
                 let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
                 assert_eq!(
-                    cut(&bytes, piece),
+                    split(&bytes, piece),
                     (owned(frames), None),
                     "{shown} by {piece}"
                 );
@@ -388,32 +393,35 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_export_is_told_with_its_place() {
+    fn reject_other_formats_with_offset() {
         let endless = [&sized("A", b"")[..2], &u64::MAX.to_le_bytes(), b"x"].concat();
         let many = "A=1\n".repeat(FIELDS_MAX + 1).into_bytes();
         let bad = [b"A\n".to_vec(), 1u64.to_le_bytes().to_vec(), b"xy".to_vec()].concat();
-        for (bytes, fault) in [
-            (b"a=1\n".to_vec(), JournaldExportError::Name(0)),
-            (b"A=1\n=2\n".to_vec(), JournaldExportError::Name(4)),
-            (vec![b'A'; 70], JournaldExportError::Name(0)),
-            (b"A=1".to_vec(), JournaldExportError::Length(3)),
-            (b"A\n\x01\0".to_vec(), JournaldExportError::Length(4)),
-            (bad, JournaldExportError::Length(11)),
-            (endless, JournaldExportError::Length(11)),
-            (many, JournaldExportError::Fields),
+        for (bytes, error) in [
+            (b"a=1\n".to_vec(), JournaldExportError::InvalidName(0)),
+            (b"A=1\n=2\n".to_vec(), JournaldExportError::InvalidName(4)),
+            (vec![b'A'; 70], JournaldExportError::InvalidName(0)),
+            (b"A=1".to_vec(), JournaldExportError::LengthMismatch(3)),
+            (
+                b"A\n\x01\0".to_vec(),
+                JournaldExportError::LengthMismatch(4),
+            ),
+            (bad, JournaldExportError::LengthMismatch(11)),
+            (endless, JournaldExportError::LengthMismatch(11)),
+            (many, JournaldExportError::TooManyFields),
         ] {
-            assert_eq!(cut(&bytes, usize::MAX).1, Some(fault), "{bytes:?}");
+            assert_eq!(split(&bytes, usize::MAX).1, Some(error), "{bytes:?}");
         }
     }
 
     #[test]
-    fn an_entry_has_a_greatest_size() {
+    fn limit_entry_size() {
         let part = vec![b'x'; FIELD_BYTES_MAX - 100];
         let entry: Vec<u8> = (0..6)
             .flat_map(|n| sized(&format!("F{n}"), &part))
             .collect();
-        let (frames, fault) = cut(&entry, usize::MAX);
-        assert_eq!(fault, None);
+        let (frames, error) = split(&entry, usize::MAX);
+        assert_eq!(error, None);
         assert!(frames[0].len() <= ENTRY_BYTES_MAX + 100);
         assert!(frames[0].ends_with(r#""_WEIR_CUT_FIELDS":["F4","F5"]}"#));
     }

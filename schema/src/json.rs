@@ -1,37 +1,37 @@
-//! How JSON text is walked: by whoever takes lines in, to see what they are, and by whoever reads them.
+//! Scans JSON text: recognizes objects at intake, and finds plain runs in strings for the parser.
 
 mod scan;
 
 pub use scan::{copy_plain, plain_len};
 
-/// Deepest nesting of an object that is taken in. Real events stay below 20.
+/// Deepest nesting of an accepted object. Real events stay below 20.
 pub const DEPTH_MAX: usize = 127;
 
-/// Whether a text is one JSON object, and nothing else but space around it. Nothing is kept, made
-/// or looked at twice.
+/// Whether `text` is exactly one JSON object, apart from surrounding whitespace.
 ///
-/// Numbers of any size are numbers: readers keep them as written.
+/// Reads each byte once and allocates nothing. Accepts numbers of any size, since the parser keeps
+/// them as written.
 #[must_use]
 pub fn is_object(text: &str) -> bool {
-    let mut walk = Walk {
+    let mut scanner = Scanner {
         bytes: text.as_bytes(),
         at: 0,
     };
-    walk.space();
-    if walk.peek() != Some(b'{') || walk.value(0).is_none() {
+    scanner.space();
+    if scanner.peek() != Some(b'{') || scanner.value(0).is_none() {
         return false;
     }
-    walk.space();
-    walk.at == text.len()
+    scanner.space();
+    scanner.at == text.len()
 }
 
-struct Walk<'a> {
+struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-/// Each step is `None` where the text is not JSON.
-impl Walk<'_> {
+/// Each method skips one token or value, and returns `None` if the text is not JSON.
+impl Scanner<'_> {
     #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
@@ -62,9 +62,9 @@ impl Walk<'_> {
             b'{' | b'[' if depth == DEPTH_MAX => None,
             b'{' => self.object(depth + 1),
             b'[' => self.list(depth + 1),
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            b'n' => self.word(b"null"),
+            b't' => self.literal(b"true"),
+            b'f' => self.literal(b"false"),
+            b'n' => self.literal(b"null"),
             _ => self.number(),
         }
     }
@@ -126,7 +126,7 @@ impl Walk<'_> {
         match self.next()? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
             b'u' => match self.hex()? {
-                // The first half of a pair: the second must follow.
+                // A high surrogate; a low surrogate must follow.
                 0xd800..0xdc00 => {
                     self.byte(b'\\')?;
                     self.byte(b'u')?;
@@ -146,10 +146,10 @@ impl Walk<'_> {
         })
     }
 
-    fn word(&mut self, word: &[u8]) -> Option<()> {
+    fn literal(&mut self, literal: &[u8]) -> Option<()> {
         let rest = self.bytes.get(self.at..)?;
-        self.at += word.len();
-        rest.starts_with(word).then_some(())
+        self.at += literal.len();
+        rest.starts_with(literal).then_some(())
     }
 
     fn digits(&mut self) -> Option<()> {
@@ -191,19 +191,17 @@ mod tests {
 
     use super::{DEPTH_MAX, is_object};
 
-    /// What a library says.
-    fn is_object_for_others(text: &str) -> Result<bool, String> {
+    /// The answer of `serde_json`; `None` for numbers that it does not support.
+    fn is_object_for_serde(text: &str) -> Option<bool> {
         match serde_json::from_str::<Value>(text) {
-            Ok(value) => Ok(value.is_object()),
-            Err(error) if error.to_string().starts_with("number out of range") => {
-                Err(error.to_string())
-            }
-            Err(_) => Ok(false),
+            Ok(value) => Some(value.is_object()),
+            Err(error) if error.to_string().starts_with("number out of range") => None,
+            Err(_) => Some(false),
         }
     }
 
     #[test]
-    fn what_is_nested_too_deep_is_refused() {
+    fn limit_nesting_depth() {
         let nested = |depth| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
         assert!(is_object(&nested(DEPTH_MAX)));
         assert!(!is_object(&nested(DEPTH_MAX + 1)));
@@ -213,7 +211,7 @@ mod tests {
         assert!(is_object("{\"a\":1e999}"));
     }
 
-    /// Pieces of JSON, whole and broken, so that what is drawn is often nearly right.
+    /// Valid and broken pieces of JSON, which often add up to nearly valid text.
     fn piece() -> impl Strategy<Value = &'static str> {
         let pieces = [
             "{",
@@ -265,11 +263,11 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4_096))]
         #[test]
-        fn it_is_what_a_library_says(pieces in prop::collection::vec(piece(), 0..12)) {
+        fn is_object_agrees_with_serde_json(pieces in prop::collection::vec(piece(), 0..12)) {
             let inner = pieces.concat();
             for text in [inner.clone(), format!("{{{inner}}}"), format!(" {{\"a\":{inner}}} ")] {
-                if let Ok(others) = is_object_for_others(&text) {
-                    prop_assert_eq!(is_object(&text), others, "{}", text);
+                if let Some(expected) = is_object_for_serde(&text) {
+                    prop_assert_eq!(is_object(&text), expected, "{}", text);
                 }
             }
         }

@@ -1,11 +1,11 @@
-//! What in an event is worth pivoting on, in which role, and which OCSF class the event is of.
+//! Observables: values of an event worth pivoting on, with their roles, and the event's OCSF class.
 //!
-//! An observable accuses nobody. Users, hosts and processes among them are the entities that the
-//! event is about.
+//! An observable is not an indicator: it accuses nobody. Users, hosts and processes among the
+//! observables are the entities that the event is about.
 
 use std::borrow::Cow;
 
-/// What kind of thing a value names.
+/// The kind of an observable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObservableKind {
     User,
@@ -13,7 +13,7 @@ pub enum ObservableKind {
     /// The path or the name of a program that ran.
     Process,
     File,
-    /// A fingerprint of a file; the observable says by which algorithm.
+    /// A hash of a file; [`Observable::algorithm`] is the hash function.
     Hash,
     Ip,
     Port,
@@ -22,7 +22,7 @@ pub enum ObservableKind {
     Email,
     RegistryKey,
     UserAgent,
-    /// A thing in a cloud: a bucket, a function, an instance.
+    /// A cloud resource: a bucket, a function, an instance.
     Resource,
 }
 
@@ -44,7 +44,7 @@ impl ObservableKind {
         Self::Resource,
     ];
 
-    /// The label that the API and documents use.
+    /// The label in the API and documents.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,30 +64,30 @@ impl ObservableKind {
         }
     }
 
-    /// Whether such a value names an entity: something that acts or is acted upon, and lasts.
+    /// Whether this kind is an entity: something lasting that acts or is acted upon.
     #[must_use]
     pub const fn is_entity(self) -> bool {
         matches!(self, Self::User | Self::Host | Self::Process)
     }
 }
 
-/// What the thing has to do with the event.
+/// The part that an observable plays in the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Who or what did it.
+    /// Performed the action.
     Actor,
-    /// Where it came from.
+    /// The origin of the action.
     Source,
-    /// What it was done to, or where it went.
+    /// The object or destination of the action.
     Target,
-    /// What started the actor or the target.
+    /// Started the actor or the target.
     Parent,
-    /// The machine that it happened on, or that says so.
+    /// The machine on which it happened, or which reports it.
     Device,
 }
 
 impl Role {
-    /// The label that the API and documents use.
+    /// The label in the API and documents.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -108,14 +108,14 @@ pub struct Observable<'e> {
     pub value: Cow<'e, str>,
     /// The field that holds it.
     pub field: &'e str,
-    /// For hashes: by which algorithm, in lower case.
+    /// For hashes: the hash function, in lower case.
     pub algorithm: Option<&'static str>,
 }
 
 /// A class of the Open Cybersecurity Schema Framework.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OcsfClass {
-    /// `class_uid`: its thousands are the category, its hundred thousands the extension.
+    /// `class_uid`: the thousands are the category, the hundred thousands the extension.
     pub uid: u32,
     pub name: &'static str,
 }

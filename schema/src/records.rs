@@ -1,27 +1,26 @@
-//! Cuts `{"Records": [...]}`, as AWS delivers CloudTrail's files, into frames of one record each.
+//! Splits `{"Records": [...]}`, the format of AWS CloudTrail files, into one frame per record.
 //!
-//! A frame is a record's bytes as they stand: files, bodies and agents cut alike, so that an event
-//! has one identity whichever way it came.
+//! A frame is the unchanged bytes of a record. Files, request bodies and agents split alike, so an
+//! event has the same identity however it arrives.
 
 use std::io::{self, BufRead, ErrorKind};
 
-/// What a document of records begins with, whatever space is between.
-const BEGINNING: [&[u8]; 4] = [b"{", b"\"Records\"", b":", b"["];
+/// The tokens at the start of a document of records, with optional whitespace between them.
+const PREFIX: [&[u8]; 4] = [b"{", b"\"Records\"", b":", b"["];
 
-/// Space before or in the beginning beyond which it is none: documents are not indented so far.
-const BEGINNING_BYTES_MAX: usize = 256;
+/// Most bytes of the prefix with its whitespace; real documents have far fewer.
+const PREFIX_BYTES_MAX: usize = 256;
 
-/// Reads the records of an input that begins with a document of them, and of further such documents
-/// after it.
+/// Reads the records of one or more documents at the start of an input.
 #[derive(Debug, Default)]
 pub struct RecordsReader {
     state: State,
-    /// Brackets open around the place.
+    /// Open brackets around the current byte, within a record or after the list.
     depth: u64,
     in_string: bool,
     is_escaped: bool,
-    /// Bytes that were read and are no beginning after all.
-    held: Vec<u8>,
+    /// Bytes taken from the input that may be a document's prefix.
+    unmatched: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,67 +31,66 @@ enum State {
     /// Between records.
     Between,
     Record,
-    /// Behind the list, up to the end of the document.
-    Behind,
-    /// What comes is no document of records.
-    Over,
+    /// After the list, up to the end of the document.
+    Tail,
+    /// The rest of the input is no document of records.
+    Done,
 }
 
-enum Beginning {
-    /// So many bytes are one.
-    Whole(usize),
-    /// It may become one.
-    Part,
+enum PrefixMatch {
+    /// The prefix is complete and has this many bytes.
+    Complete(usize),
+    /// More bytes may complete it.
+    Partial,
     None,
 }
 
 impl RecordsReader {
-    /// Reads the next record into `record`, as it stands; what is longer than `most` bytes is cut,
-    /// and `true` says so. `None` where no document of records goes on or begins: what is left of
-    /// the input then is lines, after the bytes of [`Records::take_held`].
+    /// Reads the next record into `record`, unchanged but cut at `bytes_max` bytes.
     ///
-    /// A record that the end of input cuts off is given as far as it goes.
+    /// Returns whether the record was cut. `None`: no document continues or begins here. The caller
+    /// then reads the bytes of [`RecordsReader::take_unmatched`], followed by the rest of the
+    /// input, as lines. At the end of input an incomplete record is returned as far as it goes.
     pub fn read(
         &mut self,
         input: &mut impl BufRead,
         record: &mut Vec<u8>,
-        most: usize,
+        bytes_max: usize,
     ) -> io::Result<Option<bool>> {
         record.clear();
         let mut cut = false;
         loop {
-            if self.state == State::Start && !self.begin(input)? {
-                self.state = State::Over;
+            if self.state == State::Start && !self.read_prefix(input)? {
+                self.state = State::Done;
             }
-            if self.state == State::Over {
+            if self.state == State::Done {
                 return Ok(None);
             }
-            let some = match input.fill_buf() {
-                Ok(some) => some,
+            let chunk = match input.fill_buf() {
+                Ok(chunk) => chunk,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            if some.is_empty() {
-                let was = std::mem::replace(&mut self.state, State::Over);
-                return Ok((was == State::Record).then_some(cut));
+            if chunk.is_empty() {
+                let last = std::mem::replace(&mut self.state, State::Done);
+                return Ok((last == State::Record).then_some(cut));
             }
-            let (mut used, mut is_whole) = (0, false);
-            for byte in some {
-                // The mark after a number, word or record belongs to the list.
-                let (taken, ended) = self.step(*byte);
+            let (mut used, mut is_complete) = (0, false);
+            for byte in chunk {
+                let step = self.step(*byte);
                 used += 1;
-                if taken && record.len() < most {
+                if step.in_record && record.len() < bytes_max {
                     record.push(*byte);
                 } else {
-                    cut |= taken;
+                    cut |= step.in_record;
                 }
-                is_whole = ended;
-                if ended || self.state == State::Start {
+                is_complete = step.ends_record;
+                if is_complete || self.state == State::Start {
                     break;
                 }
             }
             input.consume(used);
-            if is_whole {
+            if is_complete {
                 while record.last().is_some_and(u8::is_ascii_whitespace) {
                     record.pop();
                 }
@@ -101,43 +99,52 @@ impl RecordsReader {
         }
     }
 
-    /// What was read to see whether a document begins, and was none: it comes before what is left.
+    /// Takes the bytes that looked like a document's prefix but are none. They precede the rest of
+    /// the input.
     pub fn take_unmatched(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
+        std::mem::take(&mut self.unmatched)
     }
 
-    /// Reads over a document's beginning, if one is there.
-    fn begin(&mut self, input: &mut impl BufRead) -> io::Result<bool> {
+    /// Consumes a document's prefix; false if the input does not start with one.
+    fn read_prefix(&mut self, input: &mut impl BufRead) -> io::Result<bool> {
         loop {
-            let some = match input.fill_buf() {
-                Ok(some) => some,
+            let chunk = match input.fill_buf() {
+                Ok(chunk) => chunk,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            let before = self.held.len();
-            let room = BEGINNING_BYTES_MAX.saturating_sub(before).min(some.len());
-            let (seen, _) = some.split_at(room);
-            self.held.extend_from_slice(seen);
-            match beginning(&self.held) {
-                Beginning::Whole(length) => {
+            let before = self.unmatched.len();
+            let wanted = PREFIX_BYTES_MAX.saturating_sub(before).min(chunk.len());
+            let (start, _) = chunk.split_at(wanted);
+            self.unmatched.extend_from_slice(start);
+            match match_prefix(&self.unmatched) {
+                PrefixMatch::Complete(length) => {
                     input.consume(length.saturating_sub(before));
-                    self.held.clear();
+                    self.unmatched.clear();
                     self.state = State::Between;
                     self.depth = 0;
                     return Ok(true);
                 }
-                Beginning::Part if !seen.is_empty() => input.consume(room),
-                Beginning::Part | Beginning::None => {
-                    // What this look added was not taken from the input.
-                    self.held.truncate(before);
+                PrefixMatch::Partial if !start.is_empty() => input.consume(wanted),
+                PrefixMatch::Partial | PrefixMatch::None => {
+                    // The bytes of this chunk were not consumed.
+                    self.unmatched.truncate(before);
                     return Ok(false);
                 }
             }
         }
     }
 
-    /// Goes over a byte: whether it is of a record, and whether a record ends with it or before it.
-    fn step(&mut self, byte: u8) -> (bool, bool) {
+    /// Advances by one byte.
+    fn step(&mut self, byte: u8) -> ByteStep {
+        let outside = ByteStep {
+            in_record: false,
+            ends_record: false,
+        };
+        let end = ByteStep {
+            in_record: false,
+            ends_record: true,
+        };
         if self.in_string {
             match byte {
                 _ if self.is_escaped => self.is_escaped = false,
@@ -145,26 +152,29 @@ impl RecordsReader {
                 b'"' => self.in_string = false,
                 _ => {}
             }
-            return (self.state == State::Record, false);
+            return ByteStep {
+                in_record: self.state == State::Record,
+                ends_record: false,
+            };
         }
         match (self.state, byte) {
-            (State::Between, b',' | b' ' | b'\t' | b'\n' | b'\r') => return (false, false),
+            (State::Between, b',' | b' ' | b'\t' | b'\n' | b'\r') => return outside,
             (State::Between, b']') => {
-                self.state = State::Behind;
-                return (false, false);
+                self.state = State::Tail;
+                return outside;
             }
             (State::Between, _) => self.state = State::Record,
             (State::Record, b',') if self.depth == 0 => {
                 self.state = State::Between;
-                return (false, true);
+                return end;
             }
             (State::Record, b']') if self.depth == 0 => {
-                self.state = State::Behind;
-                return (false, true);
+                self.state = State::Tail;
+                return end;
             }
-            (State::Behind, b'}') if self.depth == 0 => {
+            (State::Tail, b'}') if self.depth == 0 => {
                 self.state = State::Start;
-                return (false, false);
+                return outside;
             }
             _ => {}
         }
@@ -174,21 +184,31 @@ impl RecordsReader {
             b'}' | b']' => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
-        (self.state == State::Record, false)
+        ByteStep {
+            in_record: self.state == State::Record,
+            ends_record: false,
+        }
     }
 }
 
-fn beginning(bytes: &[u8]) -> Beginning {
+/// The place of one byte in a document.
+struct ByteStep {
+    in_record: bool,
+    /// A comma or bracket of the list, which ends the record before it.
+    ends_record: bool,
+}
+
+fn match_prefix(bytes: &[u8]) -> PrefixMatch {
     let mut rest = bytes;
-    for part in BEGINNING {
+    for token in PREFIX {
         rest = rest.trim_ascii_start();
-        match rest.strip_prefix(part) {
+        match rest.strip_prefix(token) {
             Some(after) => rest = after,
-            None if part.starts_with(rest) => return Beginning::Part,
-            None => return Beginning::None,
+            None if token.starts_with(rest) => return PrefixMatch::Partial,
+            None => return PrefixMatch::None,
         }
     }
-    Beginning::Whole(bytes.len() - rest.len())
+    PrefixMatch::Complete(bytes.len() - rest.len())
 }
 
 #[cfg(test)]
@@ -197,9 +217,9 @@ mod tests {
 
     use super::RecordsReader;
 
-    /// The records, and what is left, of an input that comes in reads of so many bytes.
-    fn cut(text: &str, reads: usize) -> (Vec<String>, String) {
-        let mut input = BufReader::with_capacity(reads, text.as_bytes());
+    /// The records of an input that arrives in reads of `read_bytes`, and the rest of the input.
+    fn split(text: &str, read_bytes: usize) -> (Vec<String>, String) {
+        let mut input = BufReader::with_capacity(read_bytes, text.as_bytes());
         let mut records = RecordsReader::default();
         let (mut record, mut all) = (Vec::new(), Vec::new());
         while let Some(cut) = records.read(&mut input, &mut record, 30).unwrap() {
@@ -213,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_cut_into_their_records() {
+    fn split_documents_into_records() {
         let none: &[&str] = &[];
         let table: &[(&str, &[&str], &str)] = &[
             ("", none, ""),
@@ -252,10 +272,10 @@ mod tests {
             ("<13>line\nline", none, "<13>line\nline"),
         ];
         for (text, records, left) in table {
-            for reads in [1, 2, 7, 64, 4096] {
-                let (all, rest) = cut(text, reads);
-                assert_eq!(all, *records, "{text:?} in reads of {reads}");
-                assert_eq!(rest, *left, "{text:?} in reads of {reads}");
+            for read_bytes in [1, 2, 7, 64, 4096] {
+                let (all, rest) = split(text, read_bytes);
+                assert_eq!(all, *records, "{text:?} in reads of {read_bytes}");
+                assert_eq!(rest, *left, "{text:?} in reads of {read_bytes}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Instants and spans: nanoseconds, UTC, with one type for when it happened and one for when we heard.
+//! Instants and spans in nanoseconds, UTC. Event time and time of receipt are different types.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,13 +14,13 @@ macro_rules! instant {
             /// After every instant that an event can have.
             pub const MAX: Self = Self(i64::MAX);
 
-            /// The instant `span` earlier; stops at the ends of time.
+            /// The instant `span` earlier; saturates.
             #[must_use]
             pub const fn minus(self, span: Span) -> Self {
                 Self(self.0.saturating_sub(span.0))
             }
 
-            /// The instant `span` later; stops at the ends of time.
+            /// The instant `span` later; saturates.
             #[must_use]
             pub const fn plus(self, span: Span) -> Self {
                 Self(self.0.saturating_add(span.0))
@@ -48,11 +48,11 @@ macro_rules! instant {
 }
 
 instant! {
-    /// When a source says that something happened: nanoseconds since 1970-01-01T00:00:00Z.
+    /// When an event happened, according to its source: nanoseconds since 1970-01-01T00:00:00Z.
     EventTime
 }
 instant! {
-    /// When Weir took a frame in, by the clock of the machine that took it: nanoseconds since 1970.
+    /// When Weir received a frame, by the clock of the receiving machine: nanoseconds since 1970.
     ReceiveTime
 }
 
@@ -66,7 +66,7 @@ impl Span {
     pub const ZERO: Self = Self(0);
     pub const SECOND: Self = Self(1_000_000_000);
 
-    /// `n` seconds; stops at the longest span.
+    /// `n` seconds; saturates.
     #[must_use]
     pub const fn seconds(n: i64) -> Self {
         Self(n.saturating_mul(1_000_000_000))
@@ -78,7 +78,7 @@ impl Span {
         Self(self.0.saturating_mul(n))
     }
 
-    /// Reads `15s`, `10m`, `24h`, `7d`, `500ms`; `None` where it is not such a span or overflows.
+    /// Parses `500ms`, `15s`, `10m`, `24h`, `7d`; `None` for other text and on overflow.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let at = text.find(|c: char| !c.is_ascii_digit())?;
@@ -100,7 +100,7 @@ mod tests {
     use super::Span;
 
     #[test]
-    fn spans_are_read_and_nonsense_is_refused() {
+    fn parse_spans() {
         assert_eq!(Span::parse("15s"), Some(Span::seconds(15)));
         assert_eq!(Span::parse("10m"), Some(Span::seconds(600)));
         assert_eq!(Span::parse("500ms"), Some(Span(500_000_000)));

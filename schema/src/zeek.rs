@@ -1,17 +1,16 @@
-//! Zeek's tab-separated logs cut into frames that each carry the header which gives their columns
-//! meaning.
+//! Splits Zeek's tab-separated logs into frames that each carry the header of their columns.
 //!
-//! A line of such a log says nothing without the header of its file, and a frame is read by itself.
-//! So whoever cuts a file or a body into lines puts the header in front of each: the frame is then
-//! a Zeek log of one record, with the line's bytes at its end as they came. Header lines that say
-//! what every Zeek log says are left out, and so are `#open` and `#close`.
+//! A line of such a log has no meaning without the file's header, and each frame is parsed alone.
+//! Splitting a file or a request body into lines therefore prepends the header to each line: the
+//! frame is a Zeek log of one record, with the line's unchanged bytes at its end. The header omits
+//! lines with Zeek's default values, `#open` and `#close`.
 
-/// Longest header that is put in front of lines; Zeek's own widest is below 2 KiB. Lines under a
-/// longer one stand alone.
+/// Longest header that is prepended to lines; Zeek's own longest is below 2 KiB. Lines under a
+/// longer header get none.
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
 
-/// The header lines that bear on how a record reads, in the order in which Zeek writes them, each
-/// with the line that is left out, since a reader takes it for granted.
+/// The header lines that affect how a record is read, in Zeek's order. Each has its default line,
+/// which is omitted because the parser assumes it.
 const KEYS: [(&str, &str); 7] = [
     ("#separator", "#separator \\x09"),
     ("#set_separator", "#set_separator\t,"),
@@ -22,52 +21,52 @@ const KEYS: [(&str, &str); 7] = [
     ("#types", ""),
 ];
 
-/// Where `#fields` is in [`KEYS`].
+/// Index of `#fields` in [`KEYS`].
 const FIELDS: usize = 5;
 
-/// Follows the header of a log, line by line.
+/// Tracks the header of a log, line by line.
 #[derive(Debug, Default)]
 pub struct ZeekLog {
-    /// The header lines of the log as far as they were read, by place in [`KEYS`]; `None` outside
-    /// of a log.
+    /// The header lines read so far, by index in [`KEYS`]; `None` outside of a log.
     header: Option<[Vec<u8>; KEYS.len()]>,
-    /// What goes in front of a record; empty before `#fields`.
+    /// The bytes to prepend to a record; empty before `#fields`.
     prefix: Vec<u8>,
-    /// The header has changed since `prefix` was made of it.
-    stale: bool,
+    /// The header has changed since `prefix` was built.
+    is_stale: bool,
 }
 
 impl ZeekLog {
-    /// What belongs in front of `line` in its frame: nothing where it is not of a Zeek log. `None`
-    /// where the line is header itself, and no frame of its own.
+    /// The bytes to prepend to `line` in its frame; empty if the line is not of a Zeek log.
+    ///
+    /// `None`: the line belongs to the header and makes no frame.
     pub fn prefix(&mut self, line: &[u8]) -> Option<&[u8]> {
         if line.starts_with(b"#separator ") {
             self.header = Some(Default::default());
         }
         if self.header.is_some() && line.starts_with(b"#") {
-            self.take(line);
+            self.add_header_line(line);
             return None;
         }
-        if std::mem::take(&mut self.stale) {
-            self.build();
+        if std::mem::take(&mut self.is_stale) {
+            self.build_prefix();
         }
         Some(&self.prefix)
     }
 
-    fn take(&mut self, line: &[u8]) {
+    fn add_header_line(&mut self, line: &[u8]) {
         let key = key(line);
         if key == Some("#close") {
             self.header = None;
-            self.stale = true;
+            self.is_stale = true;
         }
-        let place = KEYS.iter().position(|(name, _)| key == Some(name));
-        if let (Some(place), Some(header)) = (place, &mut self.header) {
-            header[place] = line.to_vec();
-            self.stale = true;
+        let index = KEYS.iter().position(|(name, _)| key == Some(name));
+        if let (Some(index), Some(header)) = (index, &mut self.header) {
+            header[index] = line.to_vec();
+            self.is_stale = true;
         }
     }
 
-    fn build(&mut self) {
+    fn build_prefix(&mut self) {
         self.prefix.clear();
         let Some(header) = self.header.as_ref().filter(|h| !h[FIELDS].is_empty()) else {
             return;
@@ -76,10 +75,10 @@ impl ZeekLog {
             let lines = header
                 .iter()
                 .zip(KEYS)
-                .map(|(line, (_, usual))| (line, usual));
-            lines.filter(|(line, usual)| !line.is_empty() && *line != usual.as_bytes())
+                .map(|(line, (_, default))| (line, default));
+            lines.filter(|(line, default)| !line.is_empty() && *line != default.as_bytes())
         };
-        // Before it is put together: a header may change with every line, however long it is.
+        // Check the length first: a hostile log may change a long header with every line.
         if lines().map(|(line, _)| line.len() + 1).sum::<usize>() > HEADER_BYTES_MAX {
             return;
         }
@@ -90,7 +89,7 @@ impl ZeekLog {
     }
 }
 
-/// The word that a header line begins with, whatever the separator is that follows it.
+/// The key at the start of a header line; any separator may follow it.
 fn key(line: &[u8]) -> Option<&str> {
     let letter = |b: &u8| b.is_ascii_lowercase() || matches!(b, b'#' | b'_');
     let end = line.iter().position(|b| !letter(b)).unwrap_or(line.len());
@@ -101,7 +100,7 @@ fn key(line: &[u8]) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// The frames that the lines of `text` become.
+    /// The frames of the lines of `text`.
     fn frames(text: &str) -> Vec<String> {
         let mut log = ZeekLog::default();
         let frame = |line: &str| {
@@ -113,12 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn each_record_carries_the_header_that_holds_for_it() {
+    fn prepend_current_header_to_each_record() {
         let usual = "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n";
         let table: [(&str, String, &[&str]); 6] = [
             ("no log", "# a remark\nline".into(), &["# a remark", "line"]),
             (
-                "what every log says is left out",
+                "default lines are omitted",
                 format!("{usual}#path\tx\n#open\tnow\n#fields\ta\n#types\tint\n1\n2\n"),
                 &[
                     "#path\tx\n#fields\ta\n#types\tint\n1",
@@ -126,7 +125,7 @@ mod tests {
                 ],
             ),
             (
-                "another separator is kept",
+                "another separator is included",
                 "#separator \\x7c\n#set_separator|;\n#path|x\n#fields|a|b\n1|2".into(),
                 &["#separator \\x7c\n#set_separator|;\n#path|x\n#fields|a|b\n1|2"],
             ),
@@ -136,12 +135,12 @@ mod tests {
                 &["#path\tx\n#fields\ta\n1", "2", "#fields\tb\n3"],
             ),
             (
-                "fields that change change what follows",
+                "changed fields apply to later lines",
                 format!("{usual}#fields\ta\n1\n#fields\ta\tb\n1\t2"),
                 &["#fields\ta\n1", "#fields\ta\tb\n1\t2"],
             ),
             (
-                "a line before the fields stands alone",
+                "a line before `#fields` gets no header",
                 format!("{usual}#path\tx\n1"),
                 &["1"],
             ),
@@ -152,12 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn a_header_beyond_the_limit_is_put_in_front_of_nothing() {
+    fn omit_header_over_the_limit() {
         let fields = |bytes: usize| format!("#separator \\x09\n#fields\t{}\n1", "a".repeat(bytes));
         let at = HEADER_BYTES_MAX - "#fields\t\n".len();
         assert_eq!(frames(&fields(at))[0].len(), HEADER_BYTES_MAX + 1);
         assert_eq!(frames(&fields(at + 1)), ["1"]);
-        // Would not end here if it were put together for each line under it.
+        // This takes very long if the prefix is built for each line.
         let long = fields(1 << 20) + &"\n#path\tx\n1".repeat(100_000);
         assert_eq!(frames(&long).len(), 100_001);
     }

@@ -266,7 +266,7 @@ impl<'a> AgentEvent<'a> {
   }
 
 
-  /// Event time, nanoseconds since 1970-01-01T00:00:00Z; 0: read it from `raw`.
+  /// Event time, nanoseconds since 1970-01-01T00:00:00Z; 0 to read it from `raw`.
   #[inline]
   pub fn time_ns(&self) -> i64 {
     // Safety:
@@ -274,7 +274,7 @@ impl<'a> AgentEvent<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<i64>(AgentEvent::VT_TIME_NS, Some(0)).unwrap()}
   }
-  /// What the event is, e.g. `process_creation`; becomes the field `kind`.
+  /// The kind of event, e.g. `process_creation`; becomes the field `kind`.
   #[inline]
   pub fn kind(&self) -> Option<&'a str> {
     // Safety:
@@ -297,7 +297,7 @@ impl<'a> AgentEvent<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Field>>>>(AgentEvent::VT_FIELDS, None)}
   }
-  /// The line the agent read, if it read one.
+  /// The line from which the agent read the event, if any.
   #[inline]
   pub fn raw(&self) -> Option<&'a str> {
     // Safety:
@@ -530,7 +530,7 @@ impl ::core::fmt::Debug for Hello<'_> {
 pub enum EventBatchOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// Events `first_sequence ..` of the spool, without gap.
+/// Events `first_sequence ..` of the spool, without a gap.
 pub struct EventBatch<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -743,7 +743,7 @@ impl ::core::fmt::Debug for Payload<'_> {
 pub enum AckOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// All events before `next_sequence` are durable. Sent after `Hello`, too: the place to go on from.
+/// All events before `next_sequence` are durable. Also answers `Hello`: the agent continues there.
 pub struct Ack<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -840,7 +840,7 @@ impl ::core::fmt::Debug for Ack<'_> {
 pub enum RefusalOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// Why the connection ends.
+/// The reason why Weir closes the connection.
 pub struct Refusal<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }

@@ -24,8 +24,8 @@ pub const ENUM_VALUES_KIND: [Kind; 5] = [
   Kind::Gap,
 ];
 
-/// `Gap` is no change: rows that the outbox no longer has lie between what the listener had and this
-/// place. Whoever knows nothing of it passes over it.
+/// `Gap` is no change: the outbox no longer has some rows between the consumer's position and this
+/// one. A reader that does not know `Gap` ignores it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[repr(transparent)]
 pub struct Kind(pub u8);
@@ -408,7 +408,7 @@ impl<'a> ::flatbuffers::Verifiable for CauseKind {
 }
 
 impl ::flatbuffers::SimpleToVerifyInSlice for CauseKind {}
-/// 128 bits, as 32 hexadecimal digits elsewhere: those of `high` first.
+/// 128 bits. Elsewhere they are 32 hexadecimal digits, those of `high` first.
 // struct Id, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -616,7 +616,7 @@ impl<'a> Item {
     self.0[0..0 + 16].copy_from_slice(&x.0)
   }
 
-  /// Nanoseconds since 1970-01-01T00:00:00Z, as all times here.
+  /// Nanoseconds since 1970-01-01T00:00:00Z, as all times in this schema.
   pub fn time_ns(&self) -> i64 {
     let mut mem = ::core::mem::MaybeUninit::<<i64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -767,7 +767,7 @@ impl ::core::fmt::Debug for GroupField<'_> {
 pub enum AlertChangeOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
-/// One change of an alert. `(alert, revision)` names it for ever.
+/// One change of an alert. `(alert, revision)` identifies it forever.
 pub struct AlertChange<'a> {
   pub _tab: ::flatbuffers::Table<'a>,
 }
@@ -848,7 +848,7 @@ impl<'a> AlertChange<'a> {
   }
 
 
-  /// Where it stands in the stream: `<epoch>-<ordinal>`.
+  /// Position in the stream: `<epoch>-<ordinal>`.
   #[inline]
   pub fn epoch(&self) -> u64 {
     // Safety:
@@ -934,7 +934,7 @@ impl<'a> AlertChange<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<State>(AlertChange::VT_STATE, Some(State::Unknown)).unwrap()}
   }
-  /// The alert that it became one with, where it did.
+  /// The alert into which it merged, if any.
   #[inline]
   pub fn superseded_by(&self) -> Option<&'a Id> {
     // Safety:
@@ -978,7 +978,7 @@ impl<'a> AlertChange<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<CauseKind>(AlertChange::VT_CAUSE, Some(CauseKind::Unknown)).unwrap()}
   }
-  /// The event that brought it about, where one did.
+  /// The event that caused the change, if any.
   #[inline]
   pub fn cause_event(&self) -> Option<&'a Id> {
     // Safety:
@@ -993,7 +993,7 @@ impl<'a> AlertChange<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<i64>(AlertChange::VT_CAUSE_TIME_NS, Some(0)).unwrap()}
   }
-  /// The version of the rule that brought it about, where one did.
+  /// The version of the rule that caused the change, if any.
   #[inline]
   pub fn cause_version(&self) -> u64 {
     // Safety:
@@ -1001,7 +1001,7 @@ impl<'a> AlertChange<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u64>(AlertChange::VT_CAUSE_VERSION, Some(0)).unwrap()}
   }
-  /// Alerts that became one with this one in this change.
+  /// Alerts that merged into this one in this change.
   #[inline]
   pub fn supersedes(&self) -> Option<::flatbuffers::Vector<'a, Id>> {
     // Safety:
@@ -1024,8 +1024,8 @@ impl<'a> AlertChange<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Item>>>(AlertChange::VT_TAIL, None)}
   }
-  /// Of a gap: the rows behind this place and before `<epoch>-<ordinal>` have gone. `alert` is then
-  /// zero, and `rule` empty.
+  /// In a gap: the rows after this position and before `<epoch>-<ordinal>` are gone. `alert` is then
+  /// zero, and `rule` is empty.
   #[inline]
   pub fn gap_epoch(&self) -> u64 {
     // Safety:

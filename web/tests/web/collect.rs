@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weir_schema::{Delivery, Format};
 use weir_web::COLLECTOR_ROUTES;
-use weir_web::ports::{Accepted, IntakeError};
+use weir_web::ports::{IntakeReceipt, IntakeError};
 
 use crate::harness::{Answer, Memory, Running, TOKEN};
 
@@ -510,7 +510,7 @@ fn journals_are_taken_in_as_they_stream() {
         post(&[JOURNAL], &broken)
             .problem(400)
             .1
-            .contains("bytes in")
+            .contains("starts no field")
     );
     assert_eq!(taken(&memory).len(), 2);
     post(&[JSON], b"{}").problem(415);
@@ -560,7 +560,7 @@ fn every_event_of_a_body_is_accounted_for() {
         .intake
         .lock()
         .unwrap()
-        .push_back(Ok(Accepted { repeated: true }));
+        .push_back(Ok(IntakeReceipt { repeated: true }));
     let post = |path: &str, kind: &str, body: &[u8]| {
         server.authed(&format!("POST {path}"), &[kind], body);
     };
