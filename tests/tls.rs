@@ -246,8 +246,8 @@ fn files_that_cannot_be_used_end_the_start_with_what_to_do() {
             None,
             "has no certificate; it must be PEM",
         ),
-        (pair(&torn, &good.key), None, "is no PEM"),
-        (pair(&bad, &good.key), None, "is no PEM"),
+        (pair(&torn, &good.key), None, "is not PEM"),
+        (pair(&bad, &good.key), None, "is not PEM"),
         (
             pair(&good.certificate, &good.certificate),
             None,
@@ -256,7 +256,7 @@ fn files_that_cannot_be_used_end_the_start_with_what_to_do() {
         (
             pair(&good.certificate, &other.key),
             None,
-            "is not that of the certificate",
+            "does not match the certificate",
         ),
         (
             good.clone(),

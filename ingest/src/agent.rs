@@ -1,4 +1,4 @@
-//! The server's side of the agent protocol: hello, batches, acknowledgements after the sync.
+//! The server side of the agent protocol: hello, batches, and acknowledgements after the sync.
 //!
 //! ```text
 //!  agent ── Hello ──────────► token checked, spool looked up
@@ -8,20 +8,20 @@
 //!        ◄── Refusal ──────── and the connection ends
 //! ```
 //!
-//! Where the journal fails, the batch is refused as `unavailable`: the agent has it still and comes
-//! again.
+//! If the journal fails, the batch is refused as `unavailable`. The agent still has it, and reconnects.
+
+mod message;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::ArbiterHandle;
-use bytes::{Buf, BytesMut};
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
 use subtle::ConstantTimeEq;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::time::{Instant, timeout};
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 use weir_schema::agent::{BATCH_EVENTS_MAX, Body, EventBatch, MESSAGE_BYTES_MAX, refusal};
 use weir_schema::{Delivery, Frames, Transport, agent};
 
@@ -36,23 +36,20 @@ use crate::metrics::IngestMetrics;
 use crate::sources::{BatchOrigin, SourceTable};
 use crate::stream::{MaybeTlsStream, Peer};
 use crate::tls::TlsServer;
+use message::{MessageReader, MessageWriter};
 
-/// Largest first message: id and token, from who is not known yet.
+/// Largest hello. The sender is not authenticated yet; the hello holds its id and token.
 const HELLO_BYTES_MAX: usize = 4 << 10;
 
-/// Batches of a connection that wait for their sync; then it is not read.
+/// Most batches of a connection that wait for their sync. The connection is not read meanwhile.
 const IN_FLIGHT_MAX: usize = 8;
-
-/// Room made for a message at a time, so that a length alone claims no memory.
-const READ_BYTES: usize = 64 << 10;
 
 /// Limits of an agent source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentSourceOptions {
-    /// Each connection may hold a message of 4 MiB.
+    /// Limits of the connections. Each may buffer a message of 4 MiB.
     pub connections: ConnectionLimits,
-    /// A message, hello included, must be whole so long after its first byte, and an answer
-    /// written.
+    /// Time from the first byte of a message to its last, hello included, and time to write an answer.
     pub message_timeout: Duration,
 }
 
@@ -68,20 +65,21 @@ impl Default for AgentSourceOptions {
     }
 }
 
-/// Whether an agent (first) may connect with a token (second). Must take the same time for every
-/// token.
+/// Decides whether the agent of an id (first) may connect with a token (second). It must take the same
+/// time for every token.
 pub type TokenCheck = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
-/// Compares two tokens in a time that tells nothing but their lengths.
+/// Compares two tokens in constant time; only their lengths can be inferred from the time.
 #[must_use]
 pub fn tokens_equal(expected: &str, got: &str) -> bool {
     expected.as_bytes().ct_eq(got.as_bytes()).into()
 }
 
-/// Events from agents.
+/// Source of events from agents.
 pub struct AgentSource;
 
 #[derive(Clone)]
+/// The parts that the connections of the source share.
 struct AgentContext {
     options: AgentSourceOptions,
     token_check: TokenCheck,
@@ -126,10 +124,11 @@ impl AgentSource {
     }
 }
 
-/// Why a connection ends.
+/// Reason why a session ends.
 enum SessionEnd {
-    /// Without a word.
+    /// The server closes the connection without a refusal.
     Closed(CloseReason),
+    /// The server sends a refusal with a code and a hint.
     Refused(&'static str, String),
 }
 
@@ -166,7 +165,7 @@ async fn serve(
     stop_signal: StopSignal,
 ) -> CloseReason {
     if let MaybeTlsStream::Plain(stream) = &stream {
-        // Acknowledgements are small and awaited.
+        // Acknowledgements are small, and the sender waits for them.
         let _ = stream.set_nodelay(true);
     }
     let (read, write) = tokio::io::split(stream);
@@ -182,12 +181,12 @@ async fn serve(
             let refusals = &context.metrics.network.agent_refusals;
             refusals.with_label_values(&[code]).inc();
             tracing::warn!(code, hint, "agent connection refused");
-            // The refusal is a courtesy; the connection ends anyway.
+            // The connection ends, whether or not the refusal is written.
             let _ = writer.send(&agent::encode_refusal(code, &hint)).await;
             let _ = timeout(writer.timeout, writer.write.shutdown()).await;
             match code {
                 refusal::UNAVAILABLE => CloseReason::Stopping,
-                _ => CloseReason::Protocol, // Refused for what was sent.
+                _ => CloseReason::Protocol, // All other codes refuse a message.
             }
         }
     }
@@ -223,13 +222,13 @@ async fn run_session(
         let has_room = pending.len() < IN_FLIGHT_MAX;
         tokio::select! {
             biased;
-            Some(answer) = pending.next() => {
-                let mut accepted = session.record(answer)?;
-                // One acknowledgement stands for all that are ready.
-                while let Some(Some(answer)) = pending.next().now_or_never() {
-                    accepted = session.record(answer)?;
+            Some(result) = pending.next() => {
+                let mut receipt = session.record(result)?;
+                // One acknowledgement covers all receipts that are ready.
+                while let Some(Some(result)) = pending.next().now_or_never() {
+                    receipt = session.record(result)?;
                 }
-                let next = accepted.next_sequence.unwrap_or(session.next_sequence);
+                let next = receipt.next_sequence.unwrap_or(session.next_sequence);
                 writer.send(&agent::encode_ack(next)).await?;
             }
             () = wait_for_stop(&mut stop_signal), if is_reading => is_reading = false,
@@ -246,7 +245,7 @@ async fn run_session(
     Ok(())
 }
 
-/// A connection whose token was accepted.
+/// The session of an authenticated agent.
 struct Session<'a> {
     context: &'a AgentContext,
     origin: BatchOrigin,
@@ -293,7 +292,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// `None` for a batch without events, which needs no answer.
+    /// Enqueues a batch; `None` for a batch without events, which needs no answer.
     async fn enqueue(&self, bytes: &[u8]) -> Result<Option<PendingReceipt>, SessionEnd> {
         let message = read_message(bytes)?;
         let Some(batch) = message.body_as_event_batch() else {
@@ -317,22 +316,22 @@ impl<'a> Session<'a> {
 
     fn record(
         &mut self,
-        answer: Result<CommitReceipt, SubmitError>,
+        result: Result<CommitReceipt, SubmitError>,
     ) -> Result<CommitReceipt, SessionEnd> {
-        let accepted = answer?;
-        if accepted.conflicts > 0 {
+        let receipt = result?;
+        if receipt.conflicts > 0 {
             let (agent, spool) = (&self.agent, self.spool);
             tracing::warn!(
                 agent,
                 spool,
-                events = accepted.conflicts,
-                "an agent sent other bytes under numbers it had used; both are kept"
+                events = receipt.conflicts,
+                "an agent reused sequence numbers for other events; both are journaled"
             );
         }
-        if let Some(next) = accepted.next_sequence {
+        if let Some(next) = receipt.next_sequence {
             self.next_sequence = next;
         }
-        Ok(accepted)
+        Ok(receipt)
     }
 }
 
@@ -341,8 +340,8 @@ fn read_message(bytes: &[u8]) -> Result<agent::Message<'_>, SessionEnd> {
         .map_err(|_| SessionEnd::protocol("the message is malformed"))?;
     match message.body_type() {
         Body::Hello | Body::EventBatch | Body::Ack | Body::Refusal => Ok(message),
-        // A newer agent's message.
-        _ => Err(SessionEnd::protocol("the message is of no kind known here")),
+        // The message of a newer agent.
+        _ => Err(SessionEnd::protocol("unknown type of message")),
     }
 }
 
@@ -352,7 +351,7 @@ fn frames(batch: &EventBatch<'_>) -> Result<Frames, SessionEnd> {
         let hint = format!("a batch has at most {BATCH_EVENTS_MAX} events");
         return Err(SessionEnd::protocol(hint));
     }
-    // Offsets may all lead to the same bytes: without this, a small message takes much memory.
+    // All offsets may point to the same bytes, so a small message could claim much memory.
     let bytes: usize = events.iter().map(|payload| payload.event().len()).sum();
     if bytes > MESSAGE_BYTES_MAX {
         return Err(SessionEnd::protocol(
@@ -361,76 +360,4 @@ fn frames(batch: &EventBatch<'_>) -> Result<Frames, SessionEnd> {
     }
     let frames = events.iter().map(|payload| payload.event().bytes());
     Ok(frames.collect())
-}
-
-struct MessageWriter {
-    write: WriteHalf<MaybeTlsStream>,
-    timeout: Duration,
-}
-
-impl MessageWriter {
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), SessionEnd> {
-        let written = async {
-            self.write.write_all(bytes).await?;
-            self.write.flush().await
-        };
-        let written = timeout(self.timeout, written).await;
-        written.map_err(|_| SessionEnd::Closed(CloseReason::Unread))??;
-        Ok(())
-    }
-}
-
-/// Reads length-prefixed messages. Dropping a read loses nothing: the bytes stay here.
-struct MessageReader {
-    read: ReadHalf<MaybeTlsStream>,
-    buffer: BytesMut,
-    timeout: Duration,
-    /// When the message that has begun must be whole.
-    deadline: Option<Instant>,
-}
-
-impl MessageReader {
-    fn new(read: ReadHalf<MaybeTlsStream>, timeout: Duration) -> Self {
-        Self {
-            read,
-            buffer: BytesMut::new(),
-            timeout,
-            deadline: None,
-        }
-    }
-
-    /// The next message without its prefix; `None` where the stream ended, mid-message or not.
-    async fn next(&mut self, bytes_max: usize) -> Result<Option<BytesMut>, SessionEnd> {
-        loop {
-            let mut needed = 4;
-            if let Some((prefix, _)) = self.buffer.split_first_chunk::<4>() {
-                let length = u32::from_le_bytes(*prefix) as usize;
-                if length > bytes_max {
-                    let hint = format!("a message here has at most {bytes_max} bytes");
-                    return Err(SessionEnd::protocol(hint));
-                }
-                needed += length;
-                if self.buffer.len() >= needed {
-                    self.buffer.advance(4);
-                    self.deadline = None;
-                    return Ok(Some(self.buffer.split_to(length)));
-                }
-            }
-            if !self.buffer.is_empty() && self.deadline.is_none() {
-                self.deadline = Some(Instant::now() + self.timeout);
-            }
-            let missing = needed.saturating_sub(self.buffer.len());
-            self.buffer.reserve(missing.min(READ_BYTES));
-            let read = self.read.read_buf(&mut self.buffer);
-            let length = match self.deadline {
-                None => read.await?,
-                Some(deadline) => tokio::time::timeout_at(deadline, read)
-                    .await
-                    .map_err(|_| SessionEnd::Closed(CloseReason::Slow))??,
-            };
-            if length == 0 {
-                return Ok(None);
-            }
-        }
-    }
 }

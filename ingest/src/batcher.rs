@@ -1,12 +1,11 @@
-//! What stands between a connection and the journal: frames gather while the submission before is under way.
+//! Buffers the frames of a connection while its previous submission is in flight.
 //!
 //! ```text
-//!  frames ──► gathered (256 KiB or 4,000 frames) ──► one submission under way ──► Intake
+//!  frames ──► buffer (256 KiB or 4,000 frames) ──► one submission in flight ──► Intake
 //! ```
 //!
-//! When as much has gathered as may, the connection is not read, and TCP slows the sender down.
-//! Where the journal fails, the submission is sent again until it is taken: nothing that was read is
-//! lost but by a crash.
+//! While the buffer is full, the connection is not read, and TCP slows the sender down. If the journal
+//! fails, the submission is retried until it succeeds, so only a crash loses frames that were read.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +14,7 @@ use std::time::Duration;
 
 use weir_schema::{Batch, Entry, Frames};
 
-use crate::commit::{RejectedSubmission, count_dropped};
+use crate::commit::count_dropped;
 use crate::drop_reason::DropReason;
 use crate::intake::Intake;
 use crate::journal::{ReceiveClock, SubmitError};
@@ -23,23 +22,23 @@ use crate::listener::{StopSignal, wait_for_stop};
 use crate::metrics::IngestMetrics;
 use crate::sources::BatchOrigin;
 
-/// Most frames of a batch: small enough that workers share an epoch evenly.
+/// Most frames of a batch. It is small so that workers share an epoch evenly.
 pub const BATCH_FRAMES_MAX: usize = 1_000;
 
-/// A connection is not read while so much has gathered: a thousand of them hold 256 MiB.
+/// A connection is not read while this much is buffered: a thousand connections hold 256 MiB.
 const BUFFERED_BYTES_MAX: usize = 256 << 10;
 
-/// As [`GATHERED_BYTES_MAX`], for very short frames, whose overhead counts more than their bytes.
+/// Like [`BUFFERED_BYTES_MAX`], for very short frames, whose overhead exceeds their bytes.
 const BUFFERED_FRAMES_MAX: usize = 4 * BATCH_FRAMES_MAX;
 
-/// First wait before a submission that the journal refused is sent again; doubles to a second.
+/// First wait before a refused submission is retried. It doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
-/// True where the journal has it, durably.
+/// A submission in flight; returns true once its frames are durable.
 type SubmissionFuture = Pin<Box<dyn Future<Output = bool>>>;
 
-/// The frames of one connection, on their way.
+/// Batches the frames of one connection and submits them to the journal.
 pub(crate) struct Batcher {
     origin: BatchOrigin,
     intake: Intake,
@@ -70,12 +69,12 @@ impl Batcher {
         }
     }
 
-    /// Whether the connection may be read.
+    /// Whether the buffer has room, so that the connection may be read.
     pub fn has_room(&self) -> bool {
         self.bytes < BUFFERED_BYTES_MAX && self.frames < BUFFERED_FRAMES_MAX
     }
 
-    /// Frames that wait for their submission.
+    /// The number of buffered frames.
     #[cfg(test)]
     pub fn frames(&self) -> usize {
         self.frames
@@ -85,7 +84,7 @@ impl Batcher {
         self.in_flight.is_some()
     }
 
-    /// Takes frames, and leaves none.
+    /// Moves all frames to the buffer.
     pub fn append(&mut self, frames: &mut Frames) {
         if frames.is_empty() {
             return;
@@ -93,10 +92,10 @@ impl Batcher {
         self.frames += frames.len();
         self.bytes += frames.bytes();
         let received = self.clock.now();
-        // What gathers behind one submission is taken in within moments: it shares a receipt time.
+        // A submission takes moments, so the frames of a batch can share one receive time.
         for frame in frames.iter() {
-            let open = |last: &&mut Batch| last.frames.len() < BATCH_FRAMES_MAX;
-            let batch = match self.buffered.last_mut().filter(open) {
+            let has_room = |last: &&mut Batch| last.frames.len() < BATCH_FRAMES_MAX;
+            let batch = match self.buffered.last_mut().filter(has_room) {
                 Some(last) => last,
                 None => {
                     let next = self.origin.batch(received, None, Frames::new());
@@ -108,8 +107,8 @@ impl Batcher {
         frames.clear();
     }
 
-    /// Hands over what has gathered, unless a submission is under way or nothing has; true where one
-    /// has begun.
+    /// Submits the buffered frames, unless a submission is in flight or the buffer is empty. Returns
+    /// whether it started one.
     pub fn start_submission(&mut self, stop_signal: &StopSignal) -> bool {
         if self.in_flight.is_some() || self.buffered.is_empty() {
             return false;
@@ -124,8 +123,8 @@ impl Batcher {
         true
     }
 
-    /// Returns once nothing is under way; false where what was has been lost. Dropping the wait
-    /// loses nothing.
+    /// Waits until no submission is in flight; false if its frames were lost. Cancelling the wait is
+    /// safe.
     pub async fn wait_in_flight(&mut self) -> bool {
         let Some(submission) = &mut self.in_flight else {
             return true;
@@ -136,7 +135,7 @@ impl Batcher {
     }
 }
 
-/// Submits until the journal takes it, or until the source stops while the journal fails.
+/// Retries until the entries are journaled, or until the source stops while the journal fails.
 async fn submit_with_retries(
     intake: Intake,
     mut entries: Vec<Entry>,
@@ -147,19 +146,15 @@ async fn submit_with_retries(
     let mut account = intake.open_account(&entries);
     loop {
         let last_try = *stop_signal.borrow();
-        let answer = match intake.enqueue_with_account(entries, account).await {
+        let result = match intake.enqueue_with_account(entries, account).await {
             Ok(pending) => pending.into_result().await,
-            Err(refused) => Err(refused),
+            Err(rejected) => Err(rejected),
         };
-        let Err(RejectedSubmission {
-            error,
-            entries: back,
-            account: open,
-        }) = answer
-        else {
+        let Err(rejected) = result else {
             return true;
         };
-        (entries, account) = (back, open);
+        let error = rejected.error;
+        (entries, account) = (rejected.entries, rejected.account);
         let reason = match error {
             SubmitError::Fault(_) if last_try => DropReason::JournalFault,
             SubmitError::Fault(_) | SubmitError::Busy => {
@@ -171,13 +166,13 @@ async fn submit_with_retries(
                 continue;
             }
             SubmitError::Stopped => DropReason::Stopping,
-            // Never said of a batch that carries no delivery and was cut to size above.
+            // Does not happen: the batches carry no delivery, and their size is within the limit.
             SubmitError::Gap { .. } | SubmitError::Conflict | SubmitError::Invalid(_) => {
                 DropReason::JournalFault
             }
         };
         drop(account.with_reason(reason));
-        tracing::warn!(%error, "events of a connection are not journaled");
+        tracing::warn!(%error, "events of a connection were not journaled");
         count_dropped(&metrics, &entries, reason);
         return false;
     }

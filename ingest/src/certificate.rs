@@ -1,4 +1,4 @@
-//! What a certificate says: names of whom it is, and from when to when.
+//! Reads the names and the validity of a certificate.
 
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -7,17 +7,17 @@ use x509_cert::der::oid::ObjectIdentifier;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-/// The attribute that holds the common name.
+/// Object identifier of the common name.
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// Names of a certificate that are looked at: a sender has a few.
+/// Most names read from a certificate; senders have a few.
 const NAMES_MAX: usize = 16;
 
-/// Longest name: what a name in the DNS may have.
+/// Longest name: the limit of DNS names.
 const NAME_BYTES_MAX: usize = 255;
 
-/// The names in a certificate, those of the DNS first, the common name last, in lower case. A name
-/// that is not printable ASCII without space is left out.
+/// The names in a certificate in lower case: DNS names first, the common name last. Names that are not
+/// printable ASCII without spaces are left out.
 pub(crate) fn names(der: &[u8]) -> Vec<String> {
     let Ok(certificate) = Certificate::from_der(der) else {
         return Vec::new();
@@ -34,7 +34,7 @@ pub(crate) fn names(der: &[u8]) -> Vec<String> {
             GeneralName::Rfc822Name(name) | GeneralName::UniformResourceIdentifier(name) => {
                 other.push(name.as_str());
             }
-            _ => {} // Addresses and directory names name nobody.
+            _ => {} // Addresses and directory names do not identify a sender.
         }
     }
     let attributes = certificate.subject.0.iter().flat_map(|set| set.0.iter());
@@ -62,7 +62,7 @@ pub(crate) fn names(der: &[u8]) -> Vec<String> {
     names
 }
 
-/// From when to when it is valid, in seconds since 1970.
+/// Start and end of the validity, in seconds since 1970.
 pub(crate) fn validity(der: &[u8]) -> Option<(i64, i64)> {
     let validity = Certificate::from_der(der).ok()?.tbs_certificate.validity;
     let seconds = |time: x509_cert::time::Time| i64::try_from(time.to_unix_duration().as_secs());
@@ -72,7 +72,7 @@ pub(crate) fn validity(der: &[u8]) -> Option<(i64, i64)> {
     ))
 }
 
-/// Whether `pattern` means `name`: the same, or `*.` for the first part of it. In any case of letters.
+/// Whether `pattern` matches `name`, ignoring case. `*.` matches exactly the first label of a name.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_prefix("*.") {
         Some(rest) => name

@@ -1,11 +1,11 @@
-//! Why connections are refused, and why they end: one reason each, counted.
+//! The reasons for which connections are refused or closed.
 
-/// Why a connection was closed before a byte of it was read; the values of the label `reason`.
+/// Reason why a connection was closed before any byte was read: the values of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefusalReason {
-    /// The source has as many as it may.
+    /// The source has its maximum number of connections.
     Limit,
-    /// The sender's address has as many as it may.
+    /// The sender's network has its maximum number of connections.
     PeerLimit,
 }
 
@@ -20,34 +20,34 @@ impl RefusalReason {
     }
 }
 
-/// Why a connection that was taken has ended; the values of the label `reason`.
+/// Reason why an accepted connection ended: the values of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseReason {
-    /// Its sender ended it.
+    /// The sender closed it.
     Sender,
-    /// The network did, or its sender without a word.
+    /// The network failed, or the sender reset the connection.
     Broken,
-    /// Nothing came first, or no greeting, in time.
+    /// The sender sent no first byte, or did not open a session, before the timeout.
     Silent,
-    /// A frame that had begun was not whole in time.
+    /// A started frame was not complete before the timeout.
     Slow,
-    /// Nothing came for as long as is allowed.
+    /// The sender was silent for longer than allowed.
     Idle,
-    /// What came is not the protocol, or was refused by it.
+    /// The sender violated the protocol, or the server refused a message.
     Protocol,
-    /// Its sender does not read the answers.
+    /// The sender does not read the answers.
     Unread,
     /// Ingest was stopping.
     Stopping,
-    /// The handshake of TLS was not done in time.
+    /// The TLS handshake was not complete before the timeout.
     HandshakeSlow,
-    /// It was cut off.
+    /// The connection broke during the TLS handshake.
     HandshakeCut,
-    /// It failed: no TLS, or none in common.
+    /// The TLS handshake failed: the sender does not use TLS, or no common version or cipher exists.
     HandshakeFailed,
-    /// The sender's certificate is missing or not accepted.
+    /// The sender's certificate is missing or was not accepted.
     CertificateRefused,
-    /// The sender does not accept our certificate.
+    /// The sender did not accept the server's certificate.
     CertificateDisliked,
 }
 

@@ -1,9 +1,9 @@
-//! Group commit: which submissions share a sync, when an epoch is sealed; no actor, no timer.
+//! Group commit: decides which submissions share a sync and when an epoch is sealed.
 //!
-//! The first submission after a quiet time is committed and sealed at once. While more come, a
-//! commit waits until `commit_delay` after the one before, a seal until `epoch_delay` after the one
-//! before, or until enough events wait; so a busy journal pays few syncs and few epochs, and a
-//! quiet one no delay.
+//! The first submission after a quiet period is committed and sealed at once. Later commits wait for
+//! `commit_delay` after the previous commit, and seals for `epoch_delay` after the previous seal,
+//! unless enough events wait. A busy journal needs few syncs and few epochs, and a quiet journal adds
+//! no delay. This module has no actor and no timer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,24 +18,25 @@ use crate::drop_reason::DropReason;
 use crate::journal::{CommitReceipt, JournalFault, JournalPort, SubmitError};
 use crate::metrics::IngestMetrics;
 
-/// First wait after a fault; it doubles up to [`BACKOFF_MAX`].
+/// First wait after a fault. It doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 
-/// Longest wait after a fault: a person who made room sees it taken within a second.
+/// Longest wait after a fault: commits resume within a second after someone frees disk space.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// When the writer commits and seals. The defaults trade a sync's cost against 5 ms of delay, and an
-/// epoch's cost in the graph against 20 ms.
+/// When the writer commits and seals. The defaults trade the cost of a sync against 5 ms of delay, and
+/// the cost of an epoch in the graph against 20 ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitOptions {
-    /// Least time between two commits, unless `commit_events` wait.
+    /// Shortest time between two commits, unless `commit_events` events wait.
     pub commit_delay: Duration,
-    /// So many waiting events are committed at once: fewer than one connection may have under way,
-    /// or a sender that has one would wait out the delay with each of its windows.
+    /// Number of waiting events that are committed without delay. It must be below the number of
+    /// events that one connection may have in flight; otherwise a single sender would wait for the
+    /// delay with each of its windows.
     pub commit_events: usize,
-    /// An epoch is sealed when it holds so many events; it is larger by less than one batch.
+    /// An epoch is sealed when it holds this many events. It may exceed them by less than one batch.
     pub epoch_events_max: usize,
-    /// Least time between two seals, unless `epoch_events_max` wait.
+    /// Shortest time between two seals, unless `epoch_events_max` events wait.
     pub epoch_delay: Duration,
 }
 
@@ -50,32 +51,34 @@ impl Default for CommitOptions {
     }
 }
 
-/// Why nothing was journaled, with the entries given back so that the submitter can try again.
+/// A submission that was not journaled. It returns the entries, so the submitter can retry.
 #[derive(Debug)]
 pub(crate) struct RejectedSubmission {
     pub error: SubmitError,
     pub entries: Vec<Entry>,
-    /// The account of the events, for whoever offers them again.
+    /// The account of the events, for the retry.
     pub account: EventAccount,
 }
 
 pub(crate) type SubmitResult = Result<CommitReceipt, RejectedSubmission>;
 
-/// The writer's limits hold as long as these live.
-pub(crate) type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+/// The share of the writer's limits that a submission holds until it is dropped.
+pub(crate) struct Permits {
+    pub _slot: OwnedSemaphorePermit,
+    pub _bytes: OwnedSemaphorePermit,
+}
 
-/// Entries on their way into the journal.
+/// Entries to be journaled together.
 pub(crate) struct Submission {
     pub entries: Vec<Entry>,
-    /// `None`: nobody waits; what cannot be journaled is counted as dropped.
+    /// `None` if nobody waits for the answer; events that are not journaled then count as dropped.
     pub reply: Option<oneshot::Sender<SubmitResult>>,
-    /// The account of its events.
     pub account: EventAccount,
-    /// `None` for what the writer submits to itself.
+    /// `None` for entries that the writer itself submits.
     pub _permits: Option<Permits>,
 }
 
-/// The state of the one writer.
+/// Collects submissions and commits them in groups.
 pub(crate) struct GroupCommit<P> {
     port: P,
     deliveries: Deliveries,
@@ -84,29 +87,29 @@ pub(crate) struct GroupCommit<P> {
     pending: Vec<Submission>,
     pending_events: usize,
     unsealed: UnsealedTotals,
-    /// Seal with the next commit, whatever the delay says.
+    /// The next commit seals, regardless of `epoch_delay`.
     seal_requested: bool,
     last_commit: Option<Instant>,
     last_seal: Option<Instant>,
-    /// After a fault: not before this time.
+    /// After a fault, the earliest time of the next commit.
     retry_at: Option<Instant>,
     backoff: Duration,
 }
 
-/// Entries that no seal follows yet.
+/// Counts of the entries written since the last seal.
 #[derive(Clone, Copy, Default)]
 struct UnsealedTotals {
     entries: usize,
     events: usize,
 }
 
-/// One submission, written but not synced.
+/// A submission that is written but not synced.
 struct WrittenSubmission {
     submission: Submission,
-    accepted: CommitReceipt,
-    /// By batch as it was submitted: how many of its events are new.
+    receipt: CommitReceipt,
+    /// The number of new events of each submitted batch.
     journaled: Vec<u64>,
-    /// Of the last delivery in it; a submission has deliveries of one protocol.
+    /// The protocol of the last delivery; all deliveries of a submission have the same one.
     protocol: Option<&'static str>,
 }
 
@@ -142,17 +145,17 @@ impl<P: JournalPort> GroupCommit<P> {
         self.pending.push(submission);
     }
 
-    /// The next commit seals.
+    /// Makes the next commit seal.
     pub fn request_seal(&mut self) {
         self.seal_requested = true;
     }
 
-    /// Whether the last commit failed and the next waits.
+    /// Whether the last commit failed and the next one must wait.
     pub fn is_backing_off(&self, now: Instant) -> bool {
         self.retry_at.is_some_and(|until| until > now)
     }
 
-    /// When [`Self::commit`] is to be called; `None`: there is nothing to do.
+    /// The time at which to call [`Self::commit`]; `None` if there is nothing to do.
     pub fn due(&self, now: Instant) -> Option<Instant> {
         let after = |last: Option<Instant>, delay| last.map_or(now, |last| last + delay);
         let CommitOptions {
@@ -179,15 +182,15 @@ impl<P: JournalPort> GroupCommit<P> {
         Some(self.retry_at.map_or(due, |until| due.max(until)))
     }
 
-    /// Writes and syncs what is pending, seals if it is time, and answers.
+    /// Writes and syncs the pending submissions, seals if a seal is due, and answers the submitters.
     pub fn commit(&mut self, now: Instant) -> Result<(), JournalFault> {
         let group = std::mem::take(&mut self.pending);
         self.pending_events = 0;
         let before = self.deliveries.savepoint();
         let unsealed = self.unsealed;
         let mut written = Vec::with_capacity(group.len());
-        let synced = self.write(group, now, &mut written);
-        match synced {
+        let outcome = self.write(group, now, &mut written);
+        match outcome {
             Ok(sealed) => {
                 self.deliveries.commit();
                 self.retry_at = None;
@@ -213,8 +216,8 @@ impl<P: JournalPort> GroupCommit<P> {
         }
     }
 
-    /// True where the last entry is a seal. After an error `written` holds every submission that
-    /// was not answered.
+    /// Writes and syncs a group; returns whether an epoch was sealed. After an error, `written` holds
+    /// all submissions that are not answered yet.
     fn write(
         &mut self,
         group: Vec<Submission>,
@@ -262,10 +265,10 @@ impl<P: JournalPort> GroupCommit<P> {
         Ok(())
     }
 
-    /// Leaves in the submission what is new; answers it where it is refused as a whole.
+    /// Removes the duplicates from a submission. Answers it and returns `None` if it is refused.
     fn admit(&mut self, mut submission: Submission) -> Option<WrittenSubmission> {
         let before = self.deliveries.savepoint();
-        let mut accepted = CommitReceipt::default();
+        let mut receipt = CommitReceipt::default();
         let mut entries = Vec::with_capacity(submission.entries.len());
         let mut protocol = None;
         let mut journaled = Vec::new();
@@ -284,10 +287,10 @@ impl<P: JournalPort> GroupCommit<P> {
                 }) => {
                     let events = batches.iter().map(|b| b.frames.len() as u64).sum();
                     journaled.push(events);
-                    accepted.events += events;
-                    accepted.duplicates += duplicates;
-                    accepted.conflicts += conflicts;
-                    accepted.next_sequence = next_sequence.or(accepted.next_sequence);
+                    receipt.events += events;
+                    receipt.duplicates += duplicates;
+                    receipt.conflicts += conflicts;
+                    receipt.next_sequence = next_sequence.or(receipt.next_sequence);
                     entries.extend(batches.into_iter().map(Entry::from));
                 }
                 Err(error) => {
@@ -299,7 +302,7 @@ impl<P: JournalPort> GroupCommit<P> {
                     let account = submission.account.with_reason(balance::drop_reason(&error));
                     if let Some(reply) = submission.reply {
                         let entries = Vec::new();
-                        // The submitter may have gone; then nobody is to be told.
+                        // The submitter may no longer wait.
                         let _ = reply.send(Err(RejectedSubmission {
                             error,
                             entries,
@@ -313,14 +316,14 @@ impl<P: JournalPort> GroupCommit<P> {
         submission.entries = entries;
         Some(WrittenSubmission {
             submission,
-            accepted,
+            receipt,
             journaled,
             protocol,
         })
     }
 
     fn acknowledge(&self, written: Vec<WrittenSubmission>) {
-        let events: u64 = written.iter().map(|next| next.accepted.events).sum();
+        let events: u64 = written.iter().map(|next| next.receipt.events).sum();
         self.metrics.writer.events_journaled.inc_by(events);
         self.metrics.writer.commit_events.observe(events as f64);
         for next in written {
@@ -328,7 +331,7 @@ impl<P: JournalPort> GroupCommit<P> {
                 duplicates,
                 conflicts,
                 ..
-            } = next.accepted;
+            } = next.receipt;
             if let Some(protocol) = next.protocol
                 && duplicates + conflicts > 0
             {
@@ -340,8 +343,8 @@ impl<P: JournalPort> GroupCommit<P> {
             }
             next.submission.account.settle(&next.journaled);
             if let Some(reply) = next.submission.reply {
-                // The submitter may have gone; what it sent is durable all the same.
-                let _ = reply.send(Ok(next.accepted));
+                // The submitter may no longer wait; its events are durable anyway.
+                let _ = reply.send(Ok(next.receipt));
             }
         }
     }
@@ -368,7 +371,7 @@ impl<P: JournalPort> GroupCommit<P> {
     }
 }
 
-/// Counts the events of entries that nobody can send again.
+/// Counts the events of entries that no sender can send again.
 pub(crate) fn count_dropped(metrics: &IngestMetrics, entries: &[Entry], reason: DropReason) {
     for entry in entries {
         if let Entry::Batch(batch) = entry {

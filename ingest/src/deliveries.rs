@@ -1,12 +1,12 @@
-//! Recognises deliveries that a sender repeats: what is durable is dropped, what differs is kept.
+//! Recognizes repeated deliveries: drops duplicates and keeps conflicting events.
 //!
-//! An agent's events are known by (tenant, agent, spool, sequence). Of each spool the fingerprints
-//! of the last 8,192 events are remembered; a repeat within them with other bytes is a conflict and
-//! is journaled beside the first, a repeat from before them is taken as the same. A spool that is
-//! not known starts at 0, so that the loss of its start is seen as a gap. An HTTP request is known
-//! by (tenant, idempotency key).
+//! An agent's event is identified by (tenant, agent, spool, sequence). For each spool, the
+//! fingerprints of the last 8,192 events are stored. A repeated event with other bytes is a conflict
+//! and is journaled beside the first one; a repeated event older than the fingerprints counts as a
+//! duplicate. An unknown spool starts at 0, so a lost beginning shows as a gap. An HTTP request is
+//! identified by (tenant, idempotency key).
 //!
-//! All of it is a function of the journal: [`Deliveries::observe`] every batch at start.
+//! The state is a function of the journal: at start, pass every batch to [`Deliveries::observe`].
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,15 +15,15 @@ use weir_schema::{Batch, Delivery, Position};
 use crate::journal::SubmitError;
 use crate::spool::{EventNovelty, SpoolChanges, SpoolHistory};
 
-/// Spools remembered; the ones unheard for longest are forgotten first, a tenth at a time. An agent
-/// whose spool was forgotten is told of a gap and must start a new spool. Bounds memory to some 300
-/// MB where every spool is busy; an idle fleet takes far less.
+/// Most spools stored. The least recently used tenth is forgotten when there are more. An agent whose
+/// spool was forgotten gets a gap error and must start a new spool. Bounds memory to some 300 MB if
+/// every spool is busy; an idle fleet takes far less.
 pub const SPOOLS_MAX: usize = 4_096;
 
-/// Idempotency keys remembered, the newest.
+/// Most idempotency keys stored; the oldest are forgotten first.
 pub const KEYS_MAX: usize = 100_000;
 
-/// Longest agent id and idempotency key in bytes.
+/// Longest agent id or idempotency key, in bytes.
 pub const ID_BYTES_MAX: usize = 255;
 
 type Hash = [u8; 16];
@@ -40,7 +40,7 @@ enum Undo {
     Request(Hash, Option<Request>),
 }
 
-/// What of a batch is to be journaled.
+/// The part of a batch that is new, and counts of the rest.
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
     pub batches: Vec<Batch>,
@@ -49,7 +49,7 @@ pub(crate) struct Admission {
     pub next_sequence: Option<u64>,
 }
 
-/// The deliveries that the journal holds, and those of the commit under way.
+/// The deliveries in the journal and in the current commit.
 #[derive(Debug, Default)]
 pub struct Deliveries {
     spools: HashMap<Hash, SpoolHistory>,
@@ -60,18 +60,18 @@ pub struct Deliveries {
     undo: Vec<Undo>,
 }
 
-/// A place to go back to.
+/// A state that [`Deliveries::rollback`] can restore.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Savepoint(usize);
 
 impl Deliveries {
-    /// Nothing was delivered yet.
+    /// Creates an empty state.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes note of a batch that the journal holds. For start; in journal order.
+    /// Adds a batch that the journal holds. Call it at start, in journal order.
     pub fn observe(&mut self, batch: &Batch) {
         match &batch.delivery {
             None => {}
@@ -93,7 +93,7 @@ impl Deliveries {
         self.commit();
     }
 
-    /// The sequence up to which all events of a spool are durable. Between commits only.
+    /// The sequence before which all events of a spool are durable. Valid only between commits.
     #[must_use]
     pub fn next_sequence(&self, tenant: &str, agent: &str, spool: u64) -> u64 {
         let hash = spool_hash(tenant, agent, spool);
@@ -104,7 +104,7 @@ impl Deliveries {
         Savepoint(self.undo.len())
     }
 
-    /// Decides what of `batch` is new, and counts that as delivered until rolled back.
+    /// Finds the new part of `batch` and records it as delivered, until a rollback.
     pub(crate) fn admit(&mut self, batch: Batch) -> Result<Admission, SubmitError> {
         if batch.frames.is_empty() || batch.frames.len() > Position::FRAMES_MAX {
             return Err(SubmitError::Invalid("a batch has 1 to 65,536 frames"));
@@ -133,7 +133,7 @@ impl Deliveries {
         }
     }
 
-    /// Everything admitted is durable.
+    /// Makes all admitted batches permanent, because they are durable.
     pub(crate) fn commit(&mut self) {
         self.undo.clear();
         while self.request_order.len() > KEYS_MAX {
@@ -151,11 +151,11 @@ impl Deliveries {
             let newest_forgotten = *newest_forgotten;
             self.spools
                 .retain(|_, spool| spool.last_delivery > newest_forgotten);
-            tracing::warn!("forgot the agent spools that were unheard for longest");
+            tracing::warn!("too many agent spools; forgot the least recently used ones");
         }
     }
 
-    /// Nothing admitted since `savepoint` is durable.
+    /// Undoes all admissions since `savepoint`, because they are not durable.
     pub(crate) fn rollback(&mut self, savepoint: Savepoint) {
         for undo in self.undo.drain(savepoint.0..).rev() {
             match undo {
@@ -172,7 +172,7 @@ impl Deliveries {
                 }
                 Undo::Request(hash, None) => {
                     self.requests.remove(&hash);
-                    // The newest goes first, so that it is the last in the order.
+                    // Requests are undone newest first, so this one is the last of the order.
                     self.request_order.pop_back();
                 }
             }
@@ -244,7 +244,7 @@ impl Deliveries {
         }
         let next_part = known.map_or(0, |known| known.next_part);
         if part > next_part {
-            return Err(SubmitError::Invalid("a part before it is missing"));
+            return Err(SubmitError::Invalid("an earlier part is missing"));
         }
         if part < next_part {
             return Ok(Admission {

@@ -1,47 +1,48 @@
-//! Cuts a byte stream into frames (RFC 6587): octet counting and lines, told apart as they come.
+//! Splits a byte stream into frames (RFC 6587), with octet counting or lines.
 //!
-//! - A connection whose first frame starts with `1`-`9` counts octets (`LENGTH SP FRAME`); after a
-//!   counted frame, one that starts otherwise is a line, and the next may be counted again.
-//! - A connection whose first frame is a line has lines only, whatever they start with: a line
-//!   `60000 ...` must not swallow those behind it.
-//! - LF ends a line, a CR before it goes with it. Until the first LF, NUL ends a line, too;
-//!   after it NUL is data.
-//! - What is no count (another byte than a digit or space, too many digits, more than
-//!   [`COUNT_TO_CAP_MAX`] caps) is read as a line, digits included: nothing is lost, the stream is
-//!   in step again behind the next LF, and on a counting connection the error is counted.
-//! - A frame longer than the cap is kept up to the cap; the rest is skipped and counted.
-//! - What is unterminated when the stream ends is a frame of its own.
+//! - If the first frame of a connection starts with `1`-`9`, the connection counts octets
+//!   (`LENGTH SP FRAME`). A later frame that starts with another byte is a line; the frame after it may
+//!   be counted again.
+//! - If the first frame is a line, all frames are lines: a line `60000 ...` must not consume the lines
+//!   that follow it.
+//! - LF ends a line, and a CR before it is stripped. Until the first LF, NUL also ends a line; after
+//!   it, NUL is data.
+//! - An invalid count is read as the start of a line: no byte is lost, and framing recovers after the
+//!   next LF. A count is invalid if it has another byte than a digit or space, too many digits, or a
+//!   value above [`COUNT_TO_CAP_MAX`] caps. On a counting connection the error is counted.
+//! - A frame longer than the cap is truncated; the skipped bytes are counted.
+//! - An unterminated frame at the end of the stream is a frame.
 //!
-//! How the stream is cut into reads changes neither frames nor counts.
+//! Frames and counts do not depend on how the stream is split into reads.
 
 use weir_schema::Frames;
 
-/// Default cap of a frame: above what RFC 5424 senders use (8 KiB), and one UDP datagram.
+/// Default cap of a frame: above the 8 KiB of RFC 5424 senders, and the size of a UDP datagram.
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
 
-/// A count of more caps than this is no count: skipping so much would blind the connection.
+/// Largest valid count, in caps. Skipping more bytes would lose all frames in them.
 pub const COUNT_TO_CAP_MAX: u64 = 16;
 
-/// Most digits of a count; more cannot be below the largest count that is believed.
+/// Most digits of a count; a count with more digits is above the largest valid one.
 const COUNT_DIGITS_MAX: usize = 10;
 
-/// Memory that an idle connection keeps for the beginning of its next frame: most are shorter.
+/// Buffer capacity that an idle connection retains for its next frame; most frames are shorter.
 const IDLE_CAPACITY_BYTES: usize = 1 << 10;
 
-/// What a framer met since it was last asked.
+/// Counts of framing errors and empty frames, since the last call of [`Framer::take_counts`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FramingCounts {
-    /// Frames cut at the cap.
+    /// Frames truncated at the cap.
     pub truncated: u64,
-    /// Bytes behind the cap, not kept.
+    /// Bytes skipped after the cap.
     pub skipped_bytes: u64,
-    /// Empty lines, of which no event is made.
+    /// Empty lines, which produce no event.
     pub empty: u64,
-    /// Counts that were none, on a connection that counts.
+    /// Invalid counts on a counting connection.
     pub bad_count: u64,
-    /// Frames that started with neither a count nor `<`, on a connection that counts.
+    /// Frames on a counting connection that started with neither a count nor `<`.
     pub out_of_step: u64,
-    /// Counted frames that the end of the stream cut off.
+    /// Counted frames that the end of the stream truncated.
     pub unterminated: u64,
 }
 
@@ -49,15 +50,15 @@ pub struct FramingCounts {
 enum State {
     /// Before the first byte of a frame.
     Start,
-    /// In the digits of a count, which `kept` holds.
+    /// In the digits of a count; `buffer` holds them.
     Count,
     Line,
-    /// Behind the cap of a line.
+    /// In a line, after the cap.
     SkipLine,
     Counted {
         left: usize,
     },
-    /// Behind the cap of a counted frame.
+    /// In a counted frame, after the cap.
     SkipCounted {
         left: usize,
     },
@@ -70,7 +71,7 @@ enum FramingMode {
     Counts,
 }
 
-/// Cuts one connection's bytes into frames. Holds at most one cap of bytes.
+/// Splits the bytes of one connection into frames. It buffers at most one cap of bytes.
 #[derive(Debug)]
 pub struct Framer {
     frame_bytes_max: usize,
@@ -82,7 +83,7 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// A framer for a new connection; a cap of 0 is taken as 1.
+    /// Creates the framer of a new connection. A cap of 0 counts as 1.
     #[must_use]
     pub fn new(frame_bytes_max: usize) -> Self {
         Self {
@@ -95,7 +96,7 @@ impl Framer {
         }
     }
 
-    /// Takes the next bytes and appends the frames that they complete.
+    /// Reads the next bytes and appends the frames that they complete.
     pub fn push(&mut self, mut input: &[u8], frames: &mut Frames) {
         while let Some(&first) = input.first() {
             input = match self.state {
@@ -112,7 +113,7 @@ impl Framer {
         }
     }
 
-    /// The stream has ended: what is left is a frame.
+    /// Ends the stream and appends an unterminated frame, if there is one.
     pub fn finish(&mut self, frames: &mut Frames) {
         match self.state {
             State::Start | State::SkipLine => {}
@@ -131,13 +132,13 @@ impl Framer {
         self.state = State::Start;
     }
 
-    /// Whether a frame has begun and is not whole.
+    /// Whether a frame has started and is incomplete.
     #[must_use]
     pub fn is_mid_frame(&self) -> bool {
         self.state != State::Start
     }
 
-    /// What was counted since the last call.
+    /// Returns the counts since the last call.
     pub fn take_counts(&mut self) -> FramingCounts {
         std::mem::take(&mut self.counts)
     }
@@ -175,7 +176,7 @@ impl Framer {
             FramingMode::Unknown | FramingMode::Lines => self.mode = FramingMode::Lines,
         }
         self.state = State::Line;
-        // Where the digits pass a very small cap, the line is cut as any other.
+        // With a very small cap the digits may exceed it; the line is then truncated like any other.
         input
     }
 
@@ -224,7 +225,7 @@ impl Framer {
         &input[end + 1..]
     }
 
-    /// Takes a line that is here whole and below the cap, as most are: it need not be kept first.
+    /// Emits a complete line within the cap directly from the input. Most lines need no buffer.
     fn whole_line<'a>(
         &mut self,
         input: &'a [u8],
@@ -250,15 +251,15 @@ impl Framer {
         Some(rest)
     }
 
-    /// Keeps `part` of a line; true where it passes the cap, which is then what is kept.
-    /// One byte more is held while it is a CR, which may belong to the line's end.
+    /// Buffers `part` of a line. Returns whether the line exceeds the cap, after truncating it.
+    /// The buffer may hold a CR beyond the cap, because it may belong to the end of the line.
     fn overflows(&mut self, part: &[u8]) -> bool {
         let cap = self.frame_bytes_max;
         let (take, skip) =
             part.split_at(part.len().min((cap + 1).saturating_sub(self.buffer.len())));
         self.buffer.extend_from_slice(take);
-        let held_cr = self.buffer.len() == cap + 1 && self.buffer.last() == Some(&b'\r');
-        if self.buffer.len() <= cap || (held_cr && skip.is_empty()) {
+        let has_trailing_cr = self.buffer.len() == cap + 1 && self.buffer.last() == Some(&b'\r');
+        if self.buffer.len() <= cap || (has_trailing_cr && skip.is_empty()) {
             return false;
         }
         self.counts.skipped_bytes += (skip.len() + self.buffer.len() - cap) as u64;
@@ -366,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_framing_is_counted_and_nothing_is_lost_unseen() {
+    fn count_framing_errors_and_lost_bytes() {
         let none = FramingCounts::default();
         let cut = |skipped_bytes| FramingCounts {
             truncated: 1,
@@ -381,7 +382,12 @@ mod tests {
             cut(3),
         );
         check("long at the end", b"abcdefghi\r", &[b"abcdefgh"], cut(2));
-        check("held CR", b"abcdefgh\rx\nb", &[b"abcdefgh", b"b"], cut(2));
+        check(
+            "CR beyond the cap",
+            b"abcdefgh\rx\nb",
+            &[b"abcdefgh", b"b"],
+            cut(2),
+        );
         check(
             "count over the cap",
             b"10 abcdefghij1 x",
@@ -395,7 +401,7 @@ mod tests {
             none,
         );
         check("lines stay lines", b"<a\n3 abc\n", &[b"<a", b"3 abc"], none);
-        check("NUL is data after LF", b"a\nb\0c\n", &[b"a", b"b\0c"], none);
+        check("NUL after LF is data", b"a\nb\0c\n", &[b"a", b"b\0c"], none);
         check("digits only", b"12", &[b"12"], none);
         check("digits past the cap", b"1234567890", &[b"12345678"], cut(2));
         let empty = FramingCounts { empty: 2, ..none };
@@ -404,9 +410,9 @@ mod tests {
             bad_count: 1,
             ..none
         };
-        check("no count", b"1 a2x\n1 b", &[b"a", b"2x", b"b"], bad);
+        check("invalid count", b"1 a2x\n1 b", &[b"a", b"2x", b"b"], bad);
         check(
-            "count beyond belief",
+            "count above the limit",
             b"1 a999 <\n1 b",
             &[b"a", b"999 <", b"b"],
             bad,
@@ -425,15 +431,16 @@ mod tests {
     }
 
     #[test]
-    fn the_vectors_hold() {
+    fn framing_vectors_match() {
         let folder = std::env::var("WEIR_DATA").map_or_else(
             |_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
             std::path::PathBuf::from,
         );
         let path = folder.join("syslog/framing_vectors.json");
         let Ok(text) = std::fs::read_to_string(&path) else {
-            // Straight to standard error, since libtest hides what a test that passes prints.
-            let absent = b"SKIPPED: the_vectors_hold: syslog/framing_vectors.json of WEIR_DATA\n";
+            // Written to standard error directly: libtest hides the output of passing tests.
+            let absent =
+                b"SKIPPED: framing_vectors_match: syslog/framing_vectors.json of WEIR_DATA\n";
             let _ = std::io::Write::write_all(&mut std::io::stderr(), absent);
             return;
         };
@@ -464,7 +471,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_change_nothing(
+        fn result_is_independent_of_reads(
             input in proptest::collection::vec(
                 proptest::sample::select(b"1230 <ab\n\r\0".to_vec()), 0..80),
             cuts in proptest::collection::vec(0_usize..80, 0..8),
@@ -480,7 +487,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_sent_well_formed_is_what_comes_out(
+        fn well_formed_frames_round_trip(
             sent in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..40), 0..20),
         ) {
             let counted: Vec<u8> = sent

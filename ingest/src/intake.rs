@@ -271,7 +271,10 @@ impl Intake {
         let slot = Arc::clone(&self.inner.slots).acquire_owned();
         let slot = slot.await.map_err(|_| SubmitError::Stopped)?;
         self.observe_depth();
-        Ok((slot, bytes))
+        Ok(Permits {
+            _slot: slot,
+            _bytes: bytes,
+        })
     }
 
     fn try_permits(&self, weight: usize) -> Result<Permits, SubmitError> {
@@ -284,7 +287,10 @@ impl Intake {
         let slot = Arc::clone(&self.inner.slots).try_acquire_owned();
         let slot = slot.map_err(refused)?;
         self.observe_depth();
-        Ok((slot, bytes))
+        Ok(Permits {
+            _slot: slot,
+            _bytes: bytes,
+        })
     }
 
     fn observe_depth(&self) {

@@ -1,53 +1,53 @@
-//! The port to the journal, and what a submitter is told.
+//! The port to the journal, and the answers to submitters.
 
 use weir_schema::{Entry, Epoch, ReceiveTime};
 
-/// The journal as its one writer sees it; the store implements it.
+/// The journal as seen by its only writer. The store implements it.
 ///
-/// After an `Err` from `append` or `sync` nothing that was appended since the last `Ok` of `sync`
-/// is part of the journal: the port cuts it off, and the writer's next entry follows what was
-/// synced. An error of fsync must not be followed by a success for the same bytes.
+/// After an `Err` from `append` or `sync`, the entries appended since the last successful `sync` are
+/// not part of the journal: the port removes them, and the next entry follows the last synced one.
+/// After a failed fsync, the port must not report success for the same bytes.
 pub trait JournalPort: Send + 'static {
-    /// Adds an entry; it may stay in a buffer.
+    /// Appends an entry. It may stay in a buffer.
     fn append(&mut self, entry: &Entry) -> Result<(), JournalFault>;
-    /// All entries appended are durable, and readable by the graph, after `Ok`.
+    /// Makes all appended entries durable. After `Ok` the graph can read them.
     fn sync(&mut self) -> Result<(), JournalFault>;
-    /// The epoch that the next seal carries. The writer asks when nothing is unsynced.
+    /// The epoch of the next seal. The writer calls it only when all entries are synced.
     fn next_epoch(&self) -> Epoch;
 }
 
-/// Why the journal takes nothing now.
+/// A failure of the journal; it accepts no entries for now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the journal takes nothing now: {message}")]
+#[error("the journal cannot be written: {message}")]
 pub struct JournalFault {
     pub kind: FaultKind,
     pub message: String,
 }
 
-/// What kind of fault it is; each has another remedy.
+/// Kind of a journal fault. Each kind has a different remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// No space is left.
+    /// The disk is full.
     Full,
-    /// The folder cannot be written.
+    /// The folder is not writable.
     ReadOnly,
     Io,
 }
 
-/// What became of a submission; all of it is durable.
+/// The result of a submission whose events are all durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommitReceipt {
     /// Events journaled by this submission.
     pub events: u64,
-    /// Events that an earlier delivery had brought.
+    /// Events that were delivered before.
     pub duplicates: u64,
-    /// Events journaled although an earlier delivery has their identity, with other bytes.
+    /// Events journaled although an earlier event has the same identity and other bytes.
     pub conflicts: u64,
-    /// Of an agent's batch: all events of the spool before it are durable.
+    /// After an agent's batch: all events of the spool before this sequence are durable.
     pub next_sequence: Option<u64>,
 }
 
-/// Why nothing of a submission was journaled.
+/// Reason why no event of a submission was journaled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     #[error(transparent)]
@@ -56,20 +56,20 @@ pub enum SubmitError {
     Gap { expected: u64, got: u64 },
     #[error("the idempotency key was used for another body; use a new key for a new body")]
     Conflict,
-    #[error("cannot take the batch: {0}")]
+    #[error("the batch is invalid: {0}")]
     Invalid(&'static str),
-    #[error("the journal writer has as much in hand as it may; send again later")]
+    #[error("the journal writer is at its limit; send again later")]
     Busy,
     #[error("ingest is stopping; send again after the restart")]
     Stopped,
 }
 
-/// Where receipt times come from.
+/// Source of receive times.
 pub trait ReceiveClock: Send + Sync + 'static {
     fn now(&self) -> ReceiveTime;
 }
 
-/// The clock of this machine.
+/// The system clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

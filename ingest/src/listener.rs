@@ -1,8 +1,8 @@
-//! Accepts connections up to limits, shakes hands, and ends them together: what all stream sources share.
+//! Accepts the connections of all stream sources up to limits, and performs the TLS handshake.
 //!
 //! ```text
-//!  sender ──► Listener (actor) ──► one task a connection: TLS, then the source's own ──► Intake
-//!              connections_max, per address per_peer_max; beyond them refused
+//!  sender ──► Listener (actor) ──► one task per connection: TLS, then the protocol ──► Intake
+//!              connections_max, per address per_peer_max; refuses more
 //! ```
 
 use std::cell::RefCell;
@@ -30,23 +30,25 @@ use crate::metrics::IngestMetrics;
 use crate::stream::{MaybeTlsStream, Peer};
 use crate::tls::TlsServer;
 
-/// Wait after a failed accept, which mostly means that file descriptors ran out.
+/// Wait after a failed accept. Usually no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Silence after which the peer is asked by TCP whether it still is there.
+/// Silence after which TCP probes whether the peer is alive.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Between two lines in the log about connections that failed: a flood of them is no flood of lines.
+/// Shortest time between two log lines about failed handshakes. A flood of failures does not flood the
+/// log.
 const WARN_PERIOD: Duration = Duration::from_secs(10);
 
-/// How many connections a source takes, and how long each may take to begin.
+/// Limits of the number of connections of a source, and of their handshakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Connections beyond it are closed at once and counted.
+    /// Most connections. Further ones are closed at once and counted.
     pub connections_max: usize,
-    /// As many of one address (of an IPv6 network of 64 bits): one sender cannot keep out the others.
+    /// Most connections from one IPv4 address or one IPv6 /64 network. One sender cannot use up the
+    /// connections of the others.
     pub per_peer_max: usize,
-    /// A handshake of TLS must be done so long after the connection was taken.
+    /// Time from the accept of a connection to the end of its TLS handshake.
     pub handshake_timeout: Duration,
 }
 
@@ -60,10 +62,10 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// A running source.
+/// Handle of a running source.
 #[derive(Debug)]
 pub struct SourceHandle {
-    /// Where it listens.
+    /// Address on which the source listens.
     pub local_address: SocketAddr,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) tasks: Arc<Semaphore>,
@@ -71,7 +73,7 @@ pub struct SourceHandle {
 }
 
 impl SourceHandle {
-    /// Takes nothing more from the network, hands over what was taken, and returns when all tasks
+    /// Stops reading from the network, submits the frames that were read, and returns when all tasks
     /// have ended.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
@@ -80,18 +82,18 @@ impl SourceHandle {
     }
 }
 
-/// True once the source stops.
+/// Becomes true when the source stops.
 pub(crate) type StopSignal = watch::Receiver<bool>;
 
-/// Returns once the source stops.
+/// Waits until the source stops.
 pub(crate) async fn wait_for_stop(stop_signal: &mut StopSignal) {
-    // An error means that the handle is gone, and nobody can stop the source: it runs on.
+    // An error means that the handle was dropped. Nothing can stop the source then, so it keeps running.
     if stop_signal.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Returns at the deadline, if there is one.
+/// Waits until the deadline; forever if there is none.
 pub(crate) async fn wait_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -102,16 +104,17 @@ pub(crate) async fn wait_until(deadline: Option<Instant>) {
 type ServeFuture = Pin<Box<dyn Future<Output = CloseReason>>>;
 type ServeFn = Rc<dyn Fn(MaybeTlsStream, Peer, StopSignal) -> ServeFuture>;
 
-/// What a source listens with.
+/// The socket, limits and metrics of a listener, for [`start`].
 pub(crate) struct ListenerSetup {
     pub listener: std::net::TcpListener,
     pub transport: Transport,
     pub limits: ConnectionLimits,
-    /// `None`: connections are plain.
+    /// `None` for plain connections.
     pub tls: Option<TlsServer>,
     pub metrics: IngestMetrics,
 }
 
+/// The actor that accepts the connections of one source.
 struct Listener {
     serve: ServeFn,
     context: Rc<ListenerContext>,
@@ -120,17 +123,17 @@ struct Listener {
     stop_signal: StopSignal,
 }
 
-/// What a connection's task needs of its listener.
+/// The state of a listener that the tasks of its connections share.
 struct ListenerContext {
     transport: Transport,
     limits: ConnectionLimits,
     tls: Option<TlsServer>,
     metrics: IngestMetrics,
-    /// When a failure was told last.
+    /// Time of the last log line about a failed handshake.
     last_warning: RefCell<Option<Instant>>,
 }
 
-/// Starts a listener on the thread of `arbiter`; `serve` makes one connection's task.
+/// Starts a listener on the thread of `arbiter`. `serve` creates the task of a connection.
 pub(crate) fn start<F, S>(
     arbiter: &ArbiterHandle,
     setup: ListenerSetup,
@@ -149,6 +152,13 @@ where
     } = setup;
     listener.set_nonblocking(true)?;
     let local_address = listener.local_addr()?;
+    let context = ListenerContext {
+        transport,
+        limits,
+        tls,
+        metrics,
+        last_warning: RefCell::default(),
+    };
     let (stop, stop_signal) = watch::channel(false);
     let connections_max = limits.connections_max.clamp(1, 1 << 20);
     let tasks_max = u32::try_from(connections_max).unwrap_or(1 << 20);
@@ -164,18 +174,14 @@ where
             Box::pin(serve(stream, peer, stop_signal)) as ServeFuture
         });
         Listener::create(move |ctx| {
-            let stopping_accept = stop_signal.clone();
-            let accepted = stream::unfold((listener, stopping_accept), accept_next);
-            Listener::add_stream(accepted, ctx);
+            let acceptor = Acceptor {
+                listener,
+                stop_signal: stop_signal.clone(),
+            };
+            Listener::add_stream(stream::unfold(acceptor, Acceptor::next), ctx);
             Listener {
                 serve,
-                context: Rc::new(ListenerContext {
-                    transport,
-                    limits,
-                    tls,
-                    metrics,
-                    last_warning: RefCell::default(),
-                }),
+                context: Rc::new(context),
                 connections,
                 per_peer: Rc::default(),
                 stop_signal,
@@ -193,21 +199,34 @@ where
     })
 }
 
-type Accepting = (TcpListener, StopSignal);
-type Accepted = (TcpStream, SocketAddr);
+/// Accepts connections until the source stops.
+struct Acceptor {
+    listener: TcpListener,
+    stop_signal: StopSignal,
+}
 
-async fn accept_next((listener, mut stop_signal): Accepting) -> Option<(Accepted, Accepting)> {
-    loop {
-        tokio::select! {
-            biased;
-            () = wait_for_stop(&mut stop_signal) => return None,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => return Some((accepted, (listener, stop_signal))),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+/// An accepted connection before its TLS handshake.
+struct AcceptedStream {
+    stream: TcpStream,
+    address: SocketAddr,
+}
+
+impl Acceptor {
+    async fn next(mut self) -> Option<(AcceptedStream, Self)> {
+        loop {
+            tokio::select! {
+                biased;
+                () = wait_for_stop(&mut self.stop_signal) => return None,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, address)) => {
+                        return Some((AcceptedStream { stream, address }, self));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
         }
     }
 }
@@ -216,20 +235,22 @@ impl Actor for Listener {
     type Context = Context<Self>;
 }
 
-impl StreamHandler<Accepted> for Listener {
-    fn handle(&mut self, (stream, from): Accepted, _: &mut Self::Context) {
+impl StreamHandler<AcceptedStream> for Listener {
+    fn handle(&mut self, accepted: AcceptedStream, _: &mut Self::Context) {
+        let AcceptedStream { stream, address } = accepted;
         let context = Rc::clone(&self.context);
         let (transport, metrics) = (context.transport, context.metrics.clone());
         let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
             return metrics.count_refused_connection(transport, RefusalReason::Limit);
         };
-        let network = peer_network(from.ip());
-        let Some(peer_slot) = PeerSlot::take(&self.per_peer, network, context.limits.per_peer_max)
+        let network = peer_network(address.ip());
+        let Some(peer_slot) =
+            PeerSlot::acquire(&self.per_peer, network, context.limits.per_peer_max)
         else {
             return metrics.count_refused_connection(transport, RefusalReason::PeerLimit);
         };
         let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
-        // Without it a dead peer is only noticed later.
+        // If this fails, a dead peer is only detected later.
         let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
         let open = &metrics.network.connections.open;
         let open = open.with_label_values(&[transport.name()]);
@@ -237,7 +258,7 @@ impl StreamHandler<Accepted> for Listener {
         let stop_signal = self.stop_signal.clone();
         open.inc();
         actix_rt::spawn(async move {
-            let closed = match context.connect(stream, from.ip(), &stop_signal).await {
+            let closed = match context.connect(stream, address.ip(), &stop_signal).await {
                 Ok((stream, peer)) => serve(stream, peer, stop_signal).await,
                 Err(closed) => closed,
             };
@@ -252,7 +273,8 @@ impl StreamHandler<Accepted> for Listener {
     }
 }
 
-/// What an attacker has of one network counts as one: all of an IPv6 network of 64 bits.
+/// The network whose connections are counted together: an IPv4 address or an IPv6 /64 network. An
+/// attacker often owns all addresses of a /64 network.
 fn peer_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -263,21 +285,21 @@ fn peer_network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// One connection of a network, counted while it lives.
+/// Counts one connection of a network until it is dropped.
 struct PeerSlot {
     all: Rc<RefCell<HashMap<IpAddr, usize>>>,
     network: IpAddr,
 }
 
 impl PeerSlot {
-    fn take(
+    fn acquire(
         all: &Rc<RefCell<HashMap<IpAddr, usize>>>,
         network: IpAddr,
-        most: usize,
+        slots_max: usize,
     ) -> Option<Self> {
         let mut counts = all.borrow_mut();
         let count = counts.entry(network).or_default();
-        if *count >= most.max(1) {
+        if *count >= slots_max.max(1) {
             return None;
         }
         *count += 1;
@@ -328,20 +350,24 @@ impl ListenerContext {
             }
             Ok(Err(error)) => {
                 let closed = handshake_close_reason(&error);
-                self.warn(address, closed, &error.to_string());
+                self.warn_handshake_failed(address, closed, &error.to_string());
                 Err(closed)
             }
             Err(_) => {
-                self.warn(address, CloseReason::HandshakeSlow, "it took too long");
+                self.warn_handshake_failed(
+                    address,
+                    CloseReason::HandshakeSlow,
+                    "the handshake timed out",
+                );
                 Err(CloseReason::HandshakeSlow)
             }
         }
     }
 
-    fn warn(&self, address: IpAddr, closed: CloseReason, why: &str) {
+    fn warn_handshake_failed(&self, address: IpAddr, closed: CloseReason, why: &str) {
         let now = Instant::now();
         let mut last_warning = self.last_warning.borrow_mut();
-        if last_warning.is_some_and(|last_warning| now < last_warning + WARN_PERIOD) {
+        if last_warning.is_some_and(|last| now < last + WARN_PERIOD) {
             return;
         }
         *last_warning = Some(now);
@@ -369,7 +395,7 @@ fn handshake_close_reason(error: &io::Error) -> CloseReason {
             | AlertDescription::UnknownCA
             | AlertDescription::UnsupportedCertificate,
         )) => CloseReason::CertificateDisliked,
-        Some(_) => CloseReason::HandshakeFailed, // No TLS, or nothing in common.
+        Some(_) => CloseReason::HandshakeFailed, // No TLS, or no common version or cipher.
         None => CloseReason::HandshakeCut,
     }
 }

@@ -1,18 +1,18 @@
-//! Syslog over RELP: a line is answered once it is on the disk.
+//! The source for syslog over RELP. It acknowledges a line once the line is durable.
 //!
 //! ```text
-//!  sender ── open ──────────► versions and commands agreed on
+//!  sender ── open ──────────► negotiates version and commands
 //!        ◄── rsp 200 ────────
-//!        ── syslog ... ─────► gathered (256 KiB, 4,000 frames; then it is not read), journaled, synced
+//!        ── syslog ... ─────► buffered (256 KiB, 4,000 frames; then not read), journaled, synced
 //!        ◄── rsp 200 ... ────
-//!        ── close ──────────► what came before it is answered first
+//!        ── close ──────────► answered after all lines before it
 //!        ◄── rsp 200, serverclose
 //! ```
 //!
-//! Where the journal fails there is no answer: a sender keeps what is not answered, and sends it
-//! again, while `500` would make it forget the line. `500` is for what is not the protocol, and ends
-//! the connection. A line that was journaled and whose answer was lost comes twice: RELP gives lines
-//! no identity that outlives a connection.
+//! If the journal fails, the server does not answer: a sender keeps unanswered lines and sends them
+//! again, whereas `500` would make it drop them. `500` answers protocol errors and ends the connection.
+//! If the answer to a journaled line is lost, the line arrives twice: RELP lines have no identity that
+//! outlives a connection.
 
 mod frame;
 
@@ -43,17 +43,16 @@ use crate::tcp::{ReadDeadline, StreamContext, TcpOptions};
 use crate::tls::TlsServer;
 use frame::{RelpFrame, RelpFramer, SERVER_CLOSE, write_response};
 
-/// As of TCP: one read, per connection.
+/// Size of the read buffer of a connection, as for TCP.
 const READ_BYTES: usize = 32 << 10;
 
-/// Lines that wait for their answer besides what is under way: for empty ones, which weigh nothing
-/// among what has gathered.
+/// Most unanswered lines besides those in flight. Empty lines do not count toward the batcher's limits.
 const UNANSWERED_MAX: usize = 8_000;
 
-/// A sender that reads no answer for so long is gone.
+/// A sender that reads no answer for this long is considered gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Syslog over RELP; within TLS where it is told how.
+/// Source of syslog over RELP. It uses TLS if configured.
 pub struct RelpSource;
 
 impl RelpSource {
@@ -92,22 +91,23 @@ impl RelpSource {
     }
 }
 
+/// One RELP connection.
 struct Session {
     context: StreamContext,
     framer: RelpFramer,
     frames: Vec<RelpFrame>,
     batcher: Batcher,
     read_deadline: ReadDeadline,
-    /// Numbers of the lines that have gathered.
+    /// Transaction numbers of the buffered lines.
     buffered_numbers: Vec<u32>,
-    /// Numbers of those that are on their way to the disk.
+    /// Transaction numbers of the lines in flight to the journal.
     in_flight_numbers: Vec<u32>,
-    /// Answers to be written.
+    /// Responses to be written.
     output: Vec<u8>,
-    /// Said when everything else is answered: why nothing more is read.
+    /// Responses to be written after all others, before the connection ends.
     final_responses: Vec<u8>,
     is_open: bool,
-    /// Why it ends; nothing more is read.
+    /// Reason why the connection ends; once it is set, nothing more is read.
     close_reason: Option<CloseReason>,
 }
 
@@ -134,14 +134,14 @@ impl Session {
         mut stop_signal: StopSignal,
     ) -> CloseReason {
         if let MaybeTlsStream::Plain(stream) = &stream {
-            // Answers are small and awaited.
+            // Responses are small, and the sender waits for them.
             let _ = stream.set_nodelay(true);
         }
         let mut buffer = vec![0; READ_BYTES];
         let closed = loop {
             self.start_submission(&stop_signal);
             let unread = self.write(&mut stream).await;
-            // What is under way is journaled all the same; who counts must know of it.
+            // Even if the write failed, wait for the lines in flight, so that they are counted.
             self.close_reason = self.close_reason.or(unread);
             if let Some(closed) = self.close_reason
                 && self.buffered_numbers.is_empty()
@@ -153,21 +153,21 @@ impl Session {
         };
         self.output.append(&mut self.final_responses);
         self.output.extend_from_slice(SERVER_CLOSE);
-        // A sender that has gone does not hear it.
+        // The sender may be gone.
         if self.write(&mut stream).await.is_none() {
             let _ = timeout(WRITE_TIMEOUT, stream.shutdown()).await;
         }
         closed
     }
 
-    /// Waits for what comes first: the disk, the sender, the stop, a deadline.
+    /// Waits for the first of: the submission in flight, the sender, the stop, the deadline.
     async fn step(
         &mut self,
         stream: &mut MaybeTlsStream,
         buffer: &mut [u8],
         stop_signal: &mut StopSignal,
     ) {
-        let reading = self.close_reason.is_none();
+        let is_reading = self.close_reason.is_none();
         let has_room = self.batcher.has_room() && self.buffered_numbers.len() < UNANSWERED_MAX;
         if !has_room {
             self.read_deadline.restart();
@@ -175,18 +175,18 @@ impl Session {
         let (deadline, why) = self.read_deadline.deadline();
         tokio::select! {
             biased;
-            taken = self.batcher.wait_in_flight(), if self.batcher.has_in_flight() => {
+            is_journaled = self.batcher.wait_in_flight(), if self.batcher.has_in_flight() => {
                 let numbers = std::mem::take(&mut self.in_flight_numbers);
-                if taken {
+                if is_journaled {
                     self.acknowledge(&numbers);
                 } else {
-                    // Without an answer the sender keeps them; what came after them, too.
+                    // The sender keeps all lines without a response, including later ones.
                     self.buffered_numbers.clear();
                     self.close_reason = Some(CloseReason::Stopping);
                 }
             }
-            () = wait_for_stop(stop_signal), if reading => self.close_reason = Some(CloseReason::Stopping),
-            read = stream.read(buffer), if reading && has_room => match read {
+            () = wait_for_stop(stop_signal), if is_reading => self.close_reason = Some(CloseReason::Stopping),
+            read = stream.read(buffer), if is_reading && has_room => match read {
                 Ok(0) => self.close_reason = Some(CloseReason::Sender),
                 Ok(length) => self.push_bytes(&buffer[..length]),
                 Err(error) => {
@@ -194,11 +194,11 @@ impl Session {
                     self.close_reason = Some(CloseReason::Broken);
                 }
             },
-            () = wait_until(deadline), if reading && has_room => self.close_reason = Some(why),
+            () = wait_until(deadline), if is_reading && has_room => self.close_reason = Some(why),
         }
     }
 
-    /// Begins the next submission, or answers lines of which nothing is to be journaled.
+    /// Starts the next submission. If only empty lines are buffered, acknowledges them.
     fn start_submission(&mut self, stop_signal: &StopSignal) {
         if self.batcher.start_submission(stop_signal) {
             self.in_flight_numbers = std::mem::take(&mut self.buffered_numbers);
@@ -214,7 +214,7 @@ impl Session {
         }
     }
 
-    /// Writes what there is to say; why not, if it cannot.
+    /// Writes the pending responses. Returns the reason if it fails.
     async fn write(&mut self, stream: &mut MaybeTlsStream) -> Option<CloseReason> {
         if self.output.is_empty() {
             return None;
@@ -245,7 +245,7 @@ impl Session {
         let completed = frames.len();
         for frame in frames {
             if self.close_reason.is_some() {
-                // Behind `close`, or what was refused: never answered, so it is sent again.
+                // Frames after `close` or an error get no response, so they are sent again.
                 break;
             }
             self.handle(frame, &mut lines, &mut counts);
@@ -254,10 +254,11 @@ impl Session {
             .metrics
             .count_framing(self.context.transport, counts);
         self.batcher.append(&mut lines);
-        if let (Err(fault), None) = (outcome, self.close_reason) {
-            // Where it has a number, its sender forgets the line, which would end every connection.
+        if let (Err(error), None) = (outcome, self.close_reason) {
+            // If the frame has a number, a `500` makes its sender drop the line. Otherwise the line
+            // would end every later connection as well.
             let number = self.framer.number();
-            self.refuse(number, &format!("500 this is no RELP: {fault}"));
+            self.refuse(number, &format!("500 not RELP: {error}"));
         }
         self.read_deadline.started = self.is_open;
         self.read_deadline
@@ -282,15 +283,15 @@ impl Session {
                     self.is_open = true;
                     write_response(&mut self.output, number, response);
                 }
-                Err(why) => self.refuse(number, why),
+                Err(response) => self.refuse(number, response),
             },
             ("close", _) => {
                 write_response(&mut self.final_responses, number, "200 OK");
                 self.close_reason = Some(CloseReason::Sender);
             }
-            ("open", true) => self.refuse(number, "500 the session is open already"),
+            ("open", true) => self.refuse(number, "500 the session is already open"),
             ("syslog", false) => self.refuse(number, "500 the session must be opened first"),
-            _ => self.refuse(number, "500 the command is not known here"), // Not offered either.
+            _ => self.refuse(number, "500 unknown command"),
         }
     }
 

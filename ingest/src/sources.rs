@@ -1,4 +1,4 @@
-//! Which source and tenant a sender belongs to, by transport and address.
+//! Assigns senders to sources and tenants, by transport, address and certificate.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -9,32 +9,32 @@ use weir_schema::{Batch, Delivery, Format, Frames, ReceiveTime, Transport};
 
 use crate::certificate;
 
-/// Senders that get a source of their own without configuration; those beyond share one, so that an
-/// attacker's addresses do not become watermarks without end.
+/// Most senders that get their own source without configuration. Further senders share one source, so
+/// that an attacker with many addresses cannot create watermarks without limit.
 pub const DEFAULT_SOURCES_MAX: usize = 10_000;
 
-/// Tenant of what no configured source claims.
+/// Tenant of senders that match no configured source.
 pub const DEFAULT_TENANT: &str = "default";
 
-/// A configured source: which senders it claims, and how their frames are read.
+/// A configured source: the senders that it matches, and how their frames are decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceDefinition {
     pub name: String,
     pub tenant: String,
     pub transport: Transport,
-    /// Senders' networks; none: all senders of the transport.
+    /// Networks of the senders; empty matches all senders of the transport.
     pub peers: Vec<IpNet>,
-    /// A name that the sender's certificate must have, as `web1.example.com` or `*.example.com`;
-    /// `None`: none is needed.
+    /// Name that the sender's certificate must have, as `web1.example.com` or `*.example.com`; `None`
+    /// needs no certificate.
     pub certificate: Option<String>,
-    /// IANA name of the zone in which times without an offset are read.
+    /// IANA name of the time zone of times without an offset.
     pub zone: Option<String>,
     pub format: Format,
-    /// `category=C,product=P,service=S` of frames that do not say.
+    /// `category=C,product=P,service=S` of frames without a log source of their own.
     pub logsource: Option<String>,
 }
 
-/// What a sender's batches have in common.
+/// The properties that all batches of a sender share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchOrigin {
     pub tenant: String,
@@ -47,7 +47,7 @@ pub struct BatchOrigin {
 }
 
 impl BatchOrigin {
-    /// A batch of this sender.
+    /// Creates a batch of this sender.
     #[must_use]
     pub fn batch(
         &self,
@@ -70,36 +70,39 @@ impl BatchOrigin {
     }
 }
 
-/// The configured sources, and the senders that came without one.
+/// The configured sources, and the known senders without one.
 #[derive(Debug, Default)]
 pub struct SourceTable {
     sources: Vec<SourceDefinition>,
-    unclaimed: Mutex<HashSet<String>>,
+    /// Names of the sources of senders without a configured source.
+    default_names: Mutex<HashSet<String>>,
 }
 
 impl SourceTable {
-    /// Sources are asked in the order given; the first that claims a sender has it.
+    /// Creates the table. A sender belongs to the first source that matches it.
     #[must_use]
     pub fn new(sources: Vec<SourceDefinition>) -> Self {
         Self {
             sources,
-            unclaimed: Mutex::default(),
+            default_names: Mutex::default(),
         }
     }
 
-    /// The origin of what `peer` sends; `agent` is its id where it has proven one.
+    /// Returns the origin of the batches of `peer`. `agent` is its authenticated id, if it has one.
     ///
-    /// Unclaimed senders are sources of their own, `tcp:10.0.0.7` or `agent:web1`, as a watermark
-    /// belongs to one clock; past [`DEFAULT_SOURCES_MAX`] of them new ones are `tcp:other` until a
-    /// restart.
+    /// A sender that matches no source becomes its own source, `tcp:10.0.0.7` or `agent:web1`, because a
+    /// watermark follows one clock. After [`DEFAULT_SOURCES_MAX`] of them, new senders belong to
+    /// `tcp:other` until a restart.
     #[must_use]
     pub fn resolve(&self, transport: Transport, peer: IpAddr, agent: Option<&str>) -> BatchOrigin {
         self.resolve_certified(transport, peer, agent, &[])
     }
 
-    /// As [`Self::resolve`], for a sender that has shown a certificate with these `names`. Unclaimed,
-    /// it is named by the first of them, `tls:web1.example.com`, from wherever it comes: what was
-    /// proven stands before what a line or a network says. The address is kept beside it.
+    /// Like [`Self::resolve`], for a sender with a verified certificate for these `names`.
+    ///
+    /// If it matches no source, its source has the first of the names, `tls:web1.example.com`, for any
+    /// address: a verified name is more reliable than an address or the text of a line. The address is
+    /// kept as the peer.
     #[must_use]
     pub fn resolve_certified(
         &self,
@@ -108,46 +111,51 @@ impl SourceTable {
         agent: Option<&str>,
         names: &[String],
     ) -> BatchOrigin {
-        // An IPv4 sender is the same sender on a socket of IPv6.
+        // An IPv4 sender has the same address on an IPv6 socket.
         let peer = peer.to_canonical();
-        let claims = |source: &&SourceDefinition| {
-            let from = &source.peers;
-            let shown = |wanted: &String| {
+        let matches = |source: &&SourceDefinition| {
+            let networks = &source.peers;
+            let has_name = |wanted: &String| {
                 let mut names = names.iter();
                 names.any(|name| certificate::matches(wanted, name))
             };
             source.transport == transport
-                && (from.is_empty() || from.iter().any(|net| net.contains(&peer)))
-                && source.certificate.as_ref().is_none_or(shown)
+                && (networks.is_empty() || networks.iter().any(|net| net.contains(&peer)))
+                && source.certificate.as_ref().is_none_or(has_name)
         };
-        let claimed = self.sources.iter().find(claims);
+        let configured = self.sources.iter().find(matches);
         BatchOrigin {
-            tenant: claimed.map_or(DEFAULT_TENANT, |s| &s.tenant).to_owned(),
-            source: claimed.map_or_else(
-                || self.unclaimed(transport, peer, agent.or(names.first().map(String::as_str))),
+            tenant: configured.map_or(DEFAULT_TENANT, |s| &s.tenant).to_owned(),
+            source: configured.map_or_else(
+                || self.default_name(transport, peer, agent.or(names.first().map(String::as_str))),
                 |source| source.name.clone(),
             ),
             transport,
             peer: Some(peer.to_string()),
-            zone: claimed.and_then(|source| source.zone.clone()),
-            format: match (transport, claimed) {
-                // What an agent sends is never anything else.
+            zone: configured.and_then(|source| source.zone.clone()),
+            format: match (transport, configured) {
+                // Agents always send this format.
                 (Transport::Agent, _) => Format::Agent,
                 (_, Some(source)) => source.format,
                 (_, None) => Format::Auto,
             },
-            logsource: claimed.and_then(|source| source.logsource.clone()),
+            logsource: configured.and_then(|source| source.logsource.clone()),
         }
     }
 
-    fn unclaimed(&self, transport: Transport, peer: IpAddr, proven: Option<&str>) -> String {
+    fn default_name(
+        &self,
+        transport: Transport,
+        peer: IpAddr,
+        verified_name: Option<&str>,
+    ) -> String {
         let transport = transport.name();
-        let name = match proven {
+        let name = match verified_name {
             Some(name) => format!("{transport}:{name}"),
             None => format!("{transport}:{peer}"),
         };
-        // A panic elsewhere cannot leave the set half changed.
-        let mut known = match self.unclaimed.lock() {
+        // An insertion is atomic, so a panic elsewhere leaves the set consistent.
+        let mut known = match self.default_names.lock() {
             Ok(known) => known,
             Err(poisoned) => poisoned.into_inner(),
         };
@@ -180,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_source_that_claims_a_sender_has_it() {
+    fn first_matching_source_wins() {
         let table = SourceTable::new(vec![
             source("firewall", Transport::Udp, &["10.0.0.0/24"]),
             source("net", Transport::Udp, &["10.0.0.0/8", "fd00::/8"]),
@@ -241,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_names_its_sender() {
+    fn certificate_names_the_source() {
         let certified = |name: &str, pattern: &str, peers: &[&str]| SourceDefinition {
             certificate: Some(pattern.into()),
             ..source(name, Transport::Tls, peers)
@@ -279,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn senders_without_end_share_a_source() {
+    fn excess_senders_share_a_source() {
         let table = SourceTable::default();
         for n in 0..=DEFAULT_SOURCES_MAX as u32 {
             let _ = table.resolve(Transport::Tcp, IpAddr::V4(n.into()), None);

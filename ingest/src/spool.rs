@@ -1,33 +1,34 @@
-//! What is remembered of one spool of an agent, and how a batch is taken back out of it.
+//! The recent events of one agent spool, with the changes needed to revert a batch.
 
 use std::collections::VecDeque;
 
 use weir_schema::Batch;
 
-/// Remembered events of a spool: more than an agent sends unacknowledged (8 batches of 1,000), 8
-/// bytes each.
+/// Most fingerprints stored per spool, of 8 bytes each: more than the events that an agent sends
+/// without an acknowledgement (8 batches of 1,000).
 pub const FINGERPRINTS_PER_SPOOL: usize = 8_192;
 
-/// Conflicting events of a spool that are recognised when they come again, 16 bytes each.
+/// Most conflicting events stored per spool, of 16 bytes each. They are recognized when repeated.
 pub const CONFLICTS_PER_SPOOL: usize = 256;
 
+/// The recent events of one spool.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SpoolHistory {
-    /// All events before it are known.
+    /// All events before this sequence are known.
     pub next: u64,
-    /// Of the events before `next`, the last of them last.
+    /// Fingerprints of the last events before `next`, oldest first.
     pub fingerprints: VecDeque<u64>,
-    /// (sequence, fingerprint) of events kept beside another.
+    /// (sequence, fingerprint) of the events that were journaled beside another one.
     conflicts: VecDeque<(u64, u64)>,
-    /// When it was last heard, in deliveries.
+    /// Number of the last delivery to this spool, among the deliveries to all spools.
     pub last_delivery: u64,
 }
 
-/// What a batch changed in its spool. Not a copy of the spool: a commit may hold thousands of
-/// batches.
+/// The changes that a batch made to its spool. They are smaller than a copy of the spool: a commit
+/// may hold thousands of batches.
 #[derive(Debug, Default)]
 pub(crate) struct SpoolChanges {
-    /// `None`: the spool was new.
+    /// `None` if the spool was new.
     pub next_before: Option<u64>,
     fingerprints_added: usize,
     fingerprints_dropped: Vec<u64>,
@@ -35,6 +36,7 @@ pub(crate) struct SpoolChanges {
     conflicts_dropped: Vec<(u64, u64)>,
 }
 
+/// Whether an event was delivered before.
 pub(crate) enum EventNovelty {
     New,
     Duplicate,
@@ -42,7 +44,7 @@ pub(crate) enum EventNovelty {
 }
 
 impl SpoolChanges {
-    /// A trail that starts where `spool` is; `None`: there is no such spool yet.
+    /// Starts recording the changes to `spool`; `None` if there is no such spool yet.
     pub fn from(spool: Option<&SpoolHistory>) -> Self {
         Self {
             next_before: spool.map(|spool| spool.next),
@@ -52,7 +54,7 @@ impl SpoolChanges {
 }
 
 impl SpoolHistory {
-    /// Notes an event at or before `next`.
+    /// Records an event whose sequence is at most `next`.
     pub fn record(
         &mut self,
         sequence: u64,
@@ -105,7 +107,7 @@ impl SpoolHistory {
 
     pub fn observe(&mut self, first: u64, batch: &Batch) {
         if first > self.next {
-            // The spool was forgotten once, or the journal's start is gone: go on from here.
+            // The spool was forgotten, or the start of the journal was deleted: continue from here.
             self.fingerprints.clear();
             self.next = first;
         }
@@ -116,9 +118,10 @@ impl SpoolHistory {
     }
 }
 
-/// Takes `added` from the end, and puts back at the front what was `dropped` there for them.
+/// Removes the `added` items from the back and restores the `dropped` items at the front.
 fn undo_queue<T>(queue: &mut VecDeque<T>, added: usize, mut dropped: Vec<T>) {
-    // Of more than a queueful added, the first were dropped again: they are not put back.
+    // If more items were added than the queue holds, the last of `dropped` are such items, not old
+    // ones. They are not restored.
     let own = added.saturating_sub(queue.len());
     dropped.truncate(dropped.len().saturating_sub(own));
     queue.truncate(queue.len().saturating_sub(added));

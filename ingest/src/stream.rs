@@ -1,4 +1,4 @@
-//! The bytes of one connection, plain or within TLS, and who is at its other end.
+//! The byte stream of one connection, plain or over TLS, and its peer.
 
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -9,25 +9,26 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// Taken while stopping, at most, of what the kernel holds already.
+/// Most bytes that are read from the kernel's buffer while stopping.
 const DRAIN_BYTES_MAX: usize = 4 << 20;
 
-/// Who is at the other end of a connection.
+/// The sender at the other end of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub address: IpAddr,
-    /// The names in its certificate, which has been verified; none: it showed none.
+    /// The names in its verified certificate; empty without a certificate.
     pub names: Vec<String>,
 }
 
-/// A connection.
+/// A connection, plain or over TLS.
 pub(crate) enum MaybeTlsStream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl MaybeTlsStream {
-    /// Takes what the kernel holds already; a sender without acknowledgements believes it delivered.
+    /// Reads the bytes that the kernel has buffered. A sender without acknowledgements considers them
+    /// delivered.
     pub fn drain(self, buffer: &mut [u8], mut take: impl FnMut(&[u8])) {
         let mut drained = 0;
         let mut read_all = |from: &mut dyn Read| {
@@ -42,7 +43,7 @@ impl MaybeTlsStream {
             }
             drained < DRAIN_BYTES_MAX
         };
-        // Asked of the kernel, not of the reactor, which may not have heard of it yet.
+        // Reads from the kernel: the reactor may not know of these bytes yet.
         match self {
             Self::Plain(stream) => {
                 if let Ok(mut stream) = stream.into_std() {

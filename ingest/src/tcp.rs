@@ -1,4 +1,4 @@
-//! Syslog over TCP and over TLS: reads, frames, hands batches over; stops reading while the journal is behind.
+//! The source for syslog over TCP and TLS. It stops reading while the journal is behind.
 
 use std::io;
 use std::ops::Range;
@@ -25,29 +25,29 @@ use crate::tls::TlsServer;
 
 pub use crate::batcher::BATCH_FRAMES_MAX;
 
-/// One read: some 250 lines; per connection, so small enough for a thousand of them.
+/// Size of the read buffer of a connection: some 250 lines, and small enough for a thousand connections.
 const READ_BYTES: usize = 32 << 10;
 
-/// So much of a read is cut into frames at a time, and the rest once there is room: of lines of one
-/// byte a whole read would be four times the frames that may gather.
+/// Most bytes that are converted to frames at once; the rest waits until the batcher has room. A whole
+/// read of one-byte lines would be four times the frames that may be buffered.
 const PIECE_BYTES: usize = 4 << 10;
 
-/// A word of goodbye that the sender does not read is not waited for.
+/// Longest wait for a shutdown that the sender does not read.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Limits of a source of syslog over connections: TCP, TLS or RELP.
+/// Limits of a source of syslog over TCP, TLS or RELP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpOptions {
     pub connections: ConnectionLimits,
-    /// Longer frames are cut.
+    /// Longest frame; longer ones are truncated.
     pub frame_bytes_max: usize,
-    /// A connection that sends nothing at first is closed after it: senders connect to send. Of RELP:
-    /// one that does not open a session.
+    /// A connection is closed if its first byte does not arrive in this time, because senders connect
+    /// to send. With RELP, the session must be open by then.
     pub first_byte_timeout: Duration,
-    /// A frame must be whole so long after its first byte; `None`: it may take for ever.
+    /// Time from the first byte of a frame to its last; `None` for no limit.
     pub frame_age_max: Option<Duration>,
-    /// A connection silent for so long is closed; `None`: never, as many senders lose a line with
-    /// each connection that is closed on them.
+    /// A connection that is silent for this long is closed. `None` keeps it open: many senders lose a
+    /// line whenever the server closes their connection.
     pub idle_timeout: Option<Duration>,
 }
 
@@ -63,10 +63,10 @@ impl Default for TcpOptions {
     }
 }
 
-/// Syslog over TCP, octet-counted or in lines; within TLS (RFC 5425) where it is told how.
+/// Source of syslog over TCP, octet-counted or in lines. It uses TLS (RFC 5425) if configured.
 pub struct TcpSource;
 
-/// What the connections of a source share.
+/// The parts that the connections of a source share.
 #[derive(Clone)]
 pub(crate) struct StreamContext {
     pub options: TcpOptions,
@@ -78,7 +78,7 @@ pub(crate) struct StreamContext {
 }
 
 impl StreamContext {
-    /// What stands between the journal and a connection of `peer`.
+    /// Creates the batcher of a connection of `peer`.
     pub fn batcher(&self, peer: &Peer) -> Batcher {
         let origin =
             self.sources
@@ -127,13 +127,13 @@ impl TcpSource {
     }
 }
 
-/// When a connection is to be closed for what it does not send.
+/// Tracks when a connection must be closed because its sender is silent or slow.
 pub(crate) struct ReadDeadline {
     options: TcpOptions,
     last_read: Instant,
-    /// The first byte came, or the session was opened.
+    /// Whether the first byte arrived; with RELP, whether the session is open.
     pub started: bool,
-    /// When the frame began that is not whole.
+    /// When the incomplete frame started.
     frame_start: Option<Instant>,
 }
 
@@ -147,7 +147,7 @@ impl ReadDeadline {
         }
     }
 
-    /// Bytes came, and `completed` frames with them; a frame is unfinished if `is_within`.
+    /// Records a read that completed `completed` frames; `is_mid_frame` if another one has started.
     pub fn record_read(&mut self, completed: usize, is_mid_frame: bool) {
         let now = Instant::now();
         if self.started {
@@ -160,14 +160,14 @@ impl ReadDeadline {
         };
     }
 
-    /// The connection was not read for a while; that is not its sender's doing.
+    /// Restarts all timeouts, because the server did not read the connection.
     pub fn restart(&mut self) {
         let now = Instant::now();
         self.last_read = now;
         self.frame_start = self.frame_start.map(|_| now);
     }
 
-    /// When to close, and why.
+    /// When to close the connection, and the reason.
     pub fn deadline(&self) -> (Option<Instant>, CloseReason) {
         let slow = self.frame_start.zip(self.options.frame_age_max);
         let slow = slow.map(|(since, age)| (since + age, CloseReason::Slow));
@@ -188,7 +188,7 @@ impl ReadDeadline {
 pub(crate) struct TcpConnection {
     context: StreamContext,
     pub(crate) buffer: Vec<u8>,
-    /// What of the buffer was read and is not yet cut into frames.
+    /// The part of the buffer that was read and is not yet converted to frames.
     pub(crate) uncut: Range<usize>,
     framer: Framer,
     frames: Frames,
@@ -220,7 +220,7 @@ impl TcpConnection {
         match closed {
             CloseReason::Stopping => stream.drain(&mut buffer, |bytes| self.push_bytes(bytes)),
             _ => {
-                // Whatever the reason, a sender that reads sees an end and not a cut.
+                // A sender that still reads sees an orderly end of the connection.
                 let _ = timeout(SHUTDOWN_TIMEOUT, stream.shutdown()).await;
                 drop(stream);
             }
@@ -240,7 +240,7 @@ impl TcpConnection {
         stop_signal: &mut StopSignal,
     ) -> CloseReason {
         loop {
-            // Where something is left uncut, there is no room.
+            // If bytes are left uncut, the batcher has no room.
             let has_room = self.batcher.has_room();
             if !has_room {
                 self.read_deadline.restart();
@@ -264,7 +264,7 @@ impl TcpConnection {
         }
     }
 
-    /// Cuts what was read into frames, as far as there is room; true where it cut any.
+    /// Converts the bytes read to frames while the batcher has room; returns whether it converted any.
     pub(crate) fn cut_frames(&mut self) -> bool {
         let buffer = std::mem::take(&mut self.buffer);
         let from = self.uncut.start;

@@ -1,9 +1,9 @@
-//! TLS for listeners: certificate and key from files, clients' certificates, and their change while it runs.
+//! TLS for listeners: loads certificates and keys from files, and reloads them when they change.
 //!
-//! Files are looked at again every [`RELOAD_PERIOD`]: what has changed and can be used serves the next
-//! connection, what cannot be used is told, and what was there before goes on. Session tickets are
-//! not given: a sender that never reads would answer its own close with a reset because of them, and
-//! the lines behind it would be lost.
+//! The files are checked every [`RELOAD_PERIOD`]. Changed files serve new connections. If they are
+//! unusable, an error is logged and the previous ones stay in use. The server sends no session tickets:
+//! a sender that never reads would close its socket with unread tickets, the close would become a
+//! reset, and the lines sent last would be lost.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -26,65 +26,65 @@ use tokio_rustls::server::TlsStream;
 use crate::certificate;
 use crate::metrics::IngestMetrics;
 
-/// Files are looked at this often: a renewed certificate serves within seconds.
+/// Interval between checks of the files: a renewed certificate is in use within seconds.
 const RELOAD_PERIOD: Duration = Duration::from_secs(2);
 
-/// Largest PEM file: a bundle of all public authorities has a quarter of it.
+/// Largest PEM file: four times a bundle of all public authorities.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What a server shows and asks for.
+/// The files of a TLS server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// PEM: the server's certificate, then those between it and its authority.
+    /// PEM: the server's certificate, then the intermediate certificates.
     pub certificate: PathBuf,
     /// PEM: its private key, as PKCS #8, PKCS #1 or SEC 1.
     pub key: PathBuf,
-    /// PEM: the authorities whose certificates senders may show; `None`: none is asked for.
+    /// PEM: the authorities of the senders' certificates; `None` requests no certificate.
     pub client_ca: Option<PathBuf>,
-    /// Whether a sender without a certificate is refused. One with a wrong certificate always is.
+    /// Whether a sender without a certificate is refused. A wrong certificate is always refused.
     pub client_required: bool,
 }
 
-/// Why TLS cannot be served with these files.
+/// Reason why the files cannot be used for TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeTlsError {
     #[error("cannot read {}", .0.display())]
     Read(PathBuf, #[source] io::Error),
-    #[error("{} has a part that is no PEM", .0.display())]
+    #[error("{} has a part that is not PEM", .0.display())]
     Pem(PathBuf, #[source] pem::Error),
     #[error(
         "{} has no certificate; it must be PEM, with `-----BEGIN CERTIFICATE-----`", .0.display()
     )]
     NoCertificate(PathBuf),
     #[error(
-        "{} has no private key that can be used; it must be PEM, without passphrase", .0.display()
+        "{} has no usable private key; it must be PEM, without passphrase", .0.display()
     )]
     NoKey(PathBuf),
-    #[error("{} has a key of a kind that is not supported; make an ECDSA P-256 one", .0.display())]
+    #[error("{} has a key of an unsupported type; use an ECDSA P-256 key", .0.display())]
     KeyKind(PathBuf, #[source] rustls::Error),
-    #[error("the key in {} is not that of the certificate in {}", .key.display(), .certificate.display())]
+    #[error("the key in {} does not match the certificate in {}", .key.display(), .certificate.display())]
     KeyMismatch { certificate: PathBuf, key: PathBuf },
-    #[error("{} has a certificate that cannot be used", .0.display())]
+    #[error("{} has an unusable certificate", .0.display())]
     BadCertificate(PathBuf, #[source] rustls::Error),
-    #[error("{} has no authority that can be used for clients' certificates", .0.display())]
+    #[error("{} has no authority usable for client certificates", .0.display())]
     BadAuthority(PathBuf, #[source] rustls::server::VerifierBuilderError),
-    #[error("TLS cannot be set up")]
+    #[error("cannot set up TLS")]
     Setup(#[source] rustls::Error),
 }
 
-/// What one reading of the files gave.
+/// The result of loading the files once.
 struct TlsState {
     config: Arc<ServerConfig>,
-    /// The same, but no certificate is asked for.
+    /// Like `config`, but requests no client certificate.
     plain: Arc<ServerConfig>,
     key: Arc<CertifiedKey>,
     stamps: FileStamps,
 }
 
-/// What tells that a file has changed: length and time of change, of each.
+/// Length and modification time of each file, to detect changes.
 type FileStamps = Vec<Option<(u64, SystemTime)>>;
 
-/// The server's side of TLS. Clones are one.
+/// The server side of TLS. Clones share the loaded files.
 #[derive(Clone)]
 pub struct TlsServer {
     inner: Arc<Inner>,
@@ -109,8 +109,8 @@ impl std::fmt::Debug for TlsServer {
 }
 
 impl TlsServer {
-    /// Reads the files. A certificate that has expired is told, and served: clocks may be wrong, and
-    /// senders judge for themselves.
+    /// Loads the files. An expired certificate is logged and still used: the server's clock may be
+    /// wrong, and senders check the certificate themselves.
     pub fn load(files: TlsFiles) -> Result<Self, ServeTlsError> {
         let state = load(&files)?;
         warn_on_validity(&files, &state.key);
@@ -121,7 +121,7 @@ impl TlsServer {
         })
     }
 
-    /// The same, for senders who prove who they are in another way.
+    /// The same server, for senders that authenticate in another way.
     #[must_use]
     pub fn without_client_certificates(&self) -> Self {
         Self {
@@ -130,14 +130,15 @@ impl TlsServer {
         }
     }
 
-    /// For a server of HTTP, which asks for no certificate. It follows the files, too.
+    /// The configuration of an HTTP server, which requests no client certificate. It uses reloaded
+    /// files as well.
     pub fn for_http(&self) -> Result<ServerConfig, ServeTlsError> {
         Ok(builder()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&self.inner) as _))
     }
 
-    /// Reads the files again where they have changed; true where others are served now.
+    /// Reloads the files if they have changed. Returns whether new files are in use.
     pub fn reload(&self) -> Result<bool, ServeTlsError> {
         let stamps = stamps(&self.inner.files);
         if self.inner.read().stamps == stamps {
@@ -149,7 +150,7 @@ impl TlsServer {
             .state
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        // What cannot be used is told once, not every few seconds.
+        // An unusable file is reported once, not every few seconds.
         before.stamps = stamps;
         let state = state?;
         warn_on_validity(&self.inner.files, &state.key);
@@ -157,7 +158,7 @@ impl TlsServer {
         Ok(true)
     }
 
-    /// Follows the files for as long as the process lives.
+    /// Checks and reloads the files periodically. It never returns.
     pub async fn watch(self, metrics: IngestMetrics) {
         metrics.set_certificate_expiry(self.expiry());
         loop {
@@ -165,12 +166,12 @@ impl TlsServer {
             match self.reload() {
                 Ok(false) => continue,
                 Ok(true) => {
-                    tracing::info!("the changed certificate is served from now on");
+                    tracing::info!("reloaded the TLS certificate");
                     metrics.count_tls_reload("used");
                 }
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::error!(%error, cause, "the certificate of before goes on");
+                    tracing::error!(%error, cause, "cannot reload the TLS certificate; using the previous one");
                     metrics.count_tls_reload("refused");
                 }
             }
@@ -178,7 +179,7 @@ impl TlsServer {
         }
     }
 
-    /// When the certificate ends, in seconds since 1970.
+    /// Expiry of the certificate, in seconds since 1970.
     fn expiry(&self) -> i64 {
         let state = self.inner.read();
         let validity = state
@@ -204,7 +205,7 @@ impl TlsServer {
 
 impl Inner {
     fn read(&self) -> std::sync::RwLockReadGuard<'_, TlsState> {
-        // What is written there is written whole.
+        // Each write replaces the whole value, so a panic leaves it consistent.
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -215,13 +216,13 @@ impl ResolvesServerCert for Inner {
     }
 }
 
-/// Written in Rust and C alone, so that a C compiler is all that a build needs.
+/// The `ring` provider: its build needs nothing but a C compiler.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
 fn load(files: &TlsFiles) -> Result<TlsState, ServeTlsError> {
-    // Taken first: what changes while it is read is read again.
+    // Read the stamps first: a file that changes during the load is then loaded again.
     let stamps = stamps(files);
     let key = Arc::new(certified_key(files)?);
     let plain = Arc::new(server_config(builder()?.with_no_client_auth(), &key));
@@ -278,7 +279,7 @@ fn certified_key(files: &TlsFiles) -> Result<CertifiedKey, ServeTlsError> {
     let signing = signing.map_err(|error| ServeTlsError::KeyKind(key.clone(), error))?;
     let certified = CertifiedKey::new(chain, signing);
     match certified.keys_match() {
-        // Unknown: of a kind of key that tells nothing of itself.
+        // Unknown: this type of key cannot be compared.
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
             Ok(certified)
         }
@@ -335,12 +336,12 @@ fn warn_on_validity(files: &TlsFiles, key: &CertifiedKey) {
     let file = files.certificate.display();
     match key.cert.first().and_then(|c| certificate::validity(c)) {
         Some((_, end)) if end < now => {
-            tracing::warn!(%file, "the certificate has expired; senders that look will not come");
+            tracing::warn!(%file, "the certificate has expired; senders that verify it will not connect");
         }
         Some((start, _)) if start > now => {
-            tracing::warn!(%file, "the certificate is not valid yet; is the clock right?");
+            tracing::warn!(%file, "the certificate is not valid yet; check the system clock");
         }
         Some(_) => {}
-        None => tracing::warn!(%file, "the certificate says nothing of its time"),
+        None => tracing::warn!(%file, "cannot read the validity of the certificate"),
     }
 }

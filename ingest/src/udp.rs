@@ -1,4 +1,4 @@
-//! Syslog over UDP: one datagram is one frame; what finds no room is dropped and counted.
+//! The source for syslog over UDP. One datagram is one frame; overload is dropped and counted.
 
 mod kernel;
 
@@ -25,27 +25,27 @@ use crate::sources::SourceTable;
 use crate::tcp::BATCH_FRAMES_MAX;
 use kernel::KernelDrops;
 
-/// Datagrams read in a row before timers and the stop are looked at.
+/// Most datagrams read before timers and the stop signal are checked.
 const BURST_DATAGRAMS: usize = 256;
 
-/// Datagrams taken while stopping, at most: a sender may never pause.
+/// Most datagrams read while stopping, because a sender may never pause.
 const DRAIN_DATAGRAMS_MAX: usize = 65_536;
 
-/// Bytes that gather before they are handed over, whatever the delay.
+/// Most bytes buffered before a flush, regardless of the delay.
 const BUFFERED_BYTES_MAX: usize = 1 << 20;
 
-/// Between two looks at what the kernel has dropped.
+/// Interval between reads of the kernel's drop counter.
 const KERNEL_POLL_PERIOD: Duration = Duration::from_secs(1);
 
 /// Limits of a UDP source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
-    /// Longer datagrams are cut; none is longer than 64 KiB.
+    /// Longest frame; longer datagrams are truncated. No datagram is longer than 64 KiB.
     pub frame_bytes_max: usize,
-    /// Datagrams gather for so long, or until a batch is full.
+    /// Longest time that datagrams are buffered, unless a batch is full earlier.
     pub flush_delay: Duration,
-    /// Asked of the kernel, which may give less: what bridges a pause of ours. The default is 0.2 s of
-    /// 200,000 short datagrams a second.
+    /// Receive buffer requested from the kernel, which may grant less. It bridges pauses of the reader;
+    /// the default covers 0.2 s of 200,000 short datagrams a second.
     pub receive_buffer_bytes: usize,
 }
 
@@ -59,9 +59,9 @@ impl Default for UdpOptions {
     }
 }
 
-/// Syslog over UDP.
+/// Source of syslog over UDP.
 pub struct UdpSource {
-    /// `None` once started.
+    /// `None` after the start.
     receiver: Option<(UdpSocket, Receiver)>,
     stop_signal: StopSignal,
     _running: OwnedSemaphorePermit,
@@ -84,7 +84,7 @@ impl UdpSource {
         let kernel_drops =
             KernelDrops::for_socket(&socket, metrics.udp_kernel_dropped()).map(Arc::new);
         if kernel_drops.is_none() {
-            tracing::info!("the kernel does not tell what it drops over UDP");
+            tracing::info!("the kernel does not report dropped UDP datagrams");
         }
         let (stop, stop_signal) = watch::channel(false);
         let tasks = Arc::new(Semaphore::new(1));
@@ -133,8 +133,7 @@ impl UdpSource {
     }
 }
 
-/// Asks for a receive buffer: past the limit of the machine, which only the privileged may, or else up
-/// to it.
+/// Requests a receive buffer: beyond the system limit if the process is privileged, else up to it.
 fn enlarge_receive_buffer(socket: &std::net::UdpSocket, bytes: usize) {
     #[cfg(target_os = "linux")]
     if rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, bytes).is_ok() {
@@ -144,13 +143,13 @@ fn enlarge_receive_buffer(socket: &std::net::UdpSocket, bytes: usize) {
     if let Err(error) = reference.set_recv_buffer_size(bytes) {
         tracing::warn!(%error, "cannot enlarge the receive buffer; bursts may be lost");
     }
-    // The kernel counts its own records in, and names twice what was asked for.
+    // The kernel reports twice the granted size, because it includes its bookkeeping.
     let given = reference.recv_buffer_size().unwrap_or(0) / 2;
     if given < bytes {
         tracing::info!(
             asked = bytes,
             given,
-            "the kernel gives less room for datagrams; `net.core.rmem_max` is its limit"
+            "the kernel granted a smaller receive buffer; its limit is `net.core.rmem_max`"
         );
     }
 }
@@ -181,7 +180,7 @@ struct Receiver {
 
 impl Receiver {
     async fn receive(mut self, socket: UdpSocket, mut stop_signal: StopSignal) {
-        // One byte more than is kept shows that a datagram was longer.
+        // One extra byte reveals that a datagram was longer.
         let mut buffer = vec![0; self.options.frame_bytes_max.min(FRAME_BYTES_MAX) + 1];
         let mut poll = tokio::time::interval(KERNEL_POLL_PERIOD);
         loop {
@@ -197,22 +196,22 @@ impl Receiver {
                     self.receive_burst(&socket, &mut buffer);
                 }
             }
-            // Other tasks of the thread have their turn, whatever the rate.
+            // Other tasks of the thread must run, even at a high rate.
             tokio::task::yield_now().await;
         }
         self.drain(socket, &mut buffer);
     }
 
-    /// The table of all sockets takes the kernel a while where there are many.
+    /// Reads the kernel's counter on another thread: with many sockets, their table takes a while.
     fn poll_kernel_drops(&self) {
         if let Some(kernel_drops) = self.kernel_drops.clone() {
             tokio::task::spawn_blocking(move || kernel_drops.poll());
         }
     }
 
-    /// Takes what the kernel holds already, and hands over everything.
+    /// Reads the datagrams that the kernel has buffered, and flushes.
     fn drain(mut self, socket: UdpSocket, buffer: &mut [u8]) {
-        // Asked of the kernel, not of the reactor, which may not have heard of them yet.
+        // Reads from the kernel: the reactor may not know of these datagrams yet.
         if let Ok(socket) = socket.into_std() {
             for _ in 0..DRAIN_DATAGRAMS_MAX {
                 let received = socket.recv_from(buffer);
@@ -241,7 +240,7 @@ impl Receiver {
     fn buffer_datagram(&mut self, received: io::Result<(usize, SocketAddr)>, buffer: &[u8]) {
         let (length, peer) = match received {
             Ok(received) => received,
-            // An ICMP answer to something else; the socket goes on.
+            // For example an ICMP answer to another packet; the socket stays usable.
             Err(error) => return tracing::debug!(%error, "cannot receive a datagram"),
         };
         let kept = length.min(self.options.frame_bytes_max);

@@ -1,34 +1,34 @@
-//! Cuts a byte stream into RELP frames, and writes answers; no I/O.
+//! Splits a byte stream into RELP frames, and encodes responses. It does no I/O.
 //!
-//! A frame is `TXNR SP COMMAND SP DATALEN [SP DATA] LF`. What is no frame ends the stream: unlike
-//! syslog, RELP has nothing by which to get in step again, and its sender has every line still.
+//! A frame is `TXNR SP COMMAND SP DATALEN [SP DATA] LF`. An invalid frame ends the stream: unlike
+//! syslog, RELP has no byte after which framing could recover, and the sender still has every line.
 
 use std::fmt;
 
-/// Digits of a transaction number, and of a length.
+/// Most digits of a transaction number or a length.
 const DIGITS_MAX: usize = 9;
 
-/// Letters of a command.
+/// Most letters of a command.
 const COMMAND_BYTES_MAX: usize = 32;
 
-/// Longest data that is read to its end, in caps: what is behind the cap is skipped. Longer data
-/// ends the connection, which would be blind while it is skipped.
+/// Longest data that is accepted, in caps; bytes after the first cap are skipped. Longer data ends the
+/// connection, because skipping it would take too long.
 const LENGTH_TO_CAP_MAX: usize = 16;
 
 /// A frame of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RelpFrame {
+pub struct RelpFrame {
     /// Never 0.
     pub transaction: u32,
     /// ASCII letters.
     pub command: String,
     /// At most the cap.
     pub data: Vec<u8>,
-    /// Bytes of the data behind the cap, not kept.
+    /// Bytes of the data skipped after the cap.
     pub skipped: usize,
 }
 
-/// Why a stream is no RELP.
+/// Reason why a frame is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RelpFrameError {
     #[error("a frame begins with a transaction number, 1 to 999999999")]
@@ -37,7 +37,7 @@ pub(crate) enum RelpFrameError {
     Command,
     #[error("the length of the data has 1 to 9 digits")]
     Length,
-    #[error("the data of a frame is too long; the most that is read to its end is {0} bytes")]
+    #[error("the data of a frame is too long; the limit is {0} bytes")]
     TooLong(usize),
     #[error("a frame ends with a line feed")]
     Trailer,
@@ -48,15 +48,15 @@ enum State {
     Transaction,
     Command,
     Length,
-    /// Behind the space that may follow the length 0.
+    /// After the space that follows the length.
     Data {
         left: usize,
     },
     Trailer,
-    Broken(RelpFrameError),
+    Failed(RelpFrameError),
 }
 
-/// Cuts one connection's bytes into frames. Holds at most one cap of bytes.
+/// Splits the bytes of one connection into frames. It buffers at most one cap of bytes.
 #[derive(Debug)]
 pub(crate) struct RelpFramer {
     data_bytes_max: usize,
@@ -70,7 +70,7 @@ pub(crate) struct RelpFramer {
 }
 
 impl RelpFramer {
-    /// A cap of 0 is taken as 1.
+    /// Creates the framer of a new connection. A cap of 0 counts as 1.
     pub fn new(data_bytes_max: usize) -> Self {
         Self {
             data_bytes_max: data_bytes_max.max(1),
@@ -84,7 +84,7 @@ impl RelpFramer {
         }
     }
 
-    /// Takes the next bytes and appends the frames that they complete. After an error it takes no more.
+    /// Reads the next bytes and appends the frames that they complete. After an error it reads no more.
     pub fn push(
         &mut self,
         mut input: &[u8],
@@ -95,53 +95,53 @@ impl RelpFramer {
                 State::Data { left } => self.data(left, input),
                 State::Trailer => {
                     if first != b'\n' {
-                        return self.broken(RelpFrameError::Trailer);
+                        return self.fail(RelpFrameError::Trailer);
                     }
                     frames.push(self.finish());
                     rest
                 }
                 State::Transaction => {
                     if let Err(error) = self.transaction(first) {
-                        return self.broken(error);
+                        return self.fail(error);
                     }
                     rest
                 }
                 State::Command => {
                     if let Err(error) = self.command(first) {
-                        return self.broken(error);
+                        return self.fail(error);
                     }
                     rest
                 }
                 State::Length => {
                     match self.length(first) {
-                        Err(error) => return self.broken(error),
+                        Err(error) => return self.fail(error),
                         Ok(true) => frames.push(self.finish()),
                         Ok(false) => {}
                     }
                     rest
                 }
-                State::Broken(error) => return Err(error),
+                State::Failed(error) => return Err(error),
             };
         }
         Ok(())
     }
 
-    /// Whether a frame has begun and is not whole.
+    /// Whether a frame has started and is incomplete.
     pub fn is_mid_frame(&self) -> bool {
         self.state != State::Transaction || self.digits > 0
     }
 
-    /// The number of the frame that has begun, once it is whole.
+    /// The transaction number of the started frame, once the number is complete.
     pub fn number(&self) -> Option<u32> {
         let known = !matches!(
             self.state,
-            State::Transaction | State::Broken(RelpFrameError::Transaction)
+            State::Transaction | State::Failed(RelpFrameError::Transaction)
         );
         known.then_some(self.transaction)
     }
 
-    fn broken(&mut self, error: RelpFrameError) -> Result<(), RelpFrameError> {
-        self.state = State::Broken(error);
+    fn fail(&mut self, error: RelpFrameError) -> Result<(), RelpFrameError> {
+        self.state = State::Failed(error);
         Err(error)
     }
 
@@ -156,7 +156,7 @@ impl RelpFramer {
                 self.state = State::Command;
                 Ok(())
             }
-            _ => Err(RelpFrameError::Transaction), // No digit, too many of them, or none.
+            _ => Err(RelpFrameError::Transaction), // No digit, no digits at all, or too many.
         }
     }
 
@@ -172,7 +172,7 @@ impl RelpFramer {
         Ok(())
     }
 
-    /// True where the frame is whole.
+    /// Reads a byte of the length; returns whether it completes the frame.
     fn length(&mut self, byte: u8) -> Result<bool, RelpFrameError> {
         let most = self.data_bytes_max.saturating_mul(LENGTH_TO_CAP_MAX);
         match byte {
@@ -192,15 +192,15 @@ impl RelpFramer {
                 Ok(false)
             }
             b'\n' if self.digits > 0 && self.length == 0 => Ok(true),
-            _ => Err(RelpFrameError::Length), // No digit, too many of them, or none.
+            _ => Err(RelpFrameError::Length), // No digit, no digits at all, or too many.
         }
     }
 
     fn data<'a>(&mut self, left: usize, input: &'a [u8]) -> &'a [u8] {
         let (part, rest) = input.split_at(input.len().min(left));
-        let kept = part.len().min(self.data_bytes_max - self.data.len());
-        self.data.extend_from_slice(&part[..kept]);
-        self.skipped += part.len() - kept;
+        let copied = part.len().min(self.data_bytes_max - self.data.len());
+        self.data.extend_from_slice(&part[..copied]);
+        self.skipped += part.len() - copied;
         self.state = match left - part.len() {
             0 => State::Trailer,
             left => State::Data { left },
@@ -220,7 +220,7 @@ impl RelpFramer {
     }
 }
 
-/// The answer to a frame.
+/// Appends the response to a frame.
 pub(crate) fn write_response(out: &mut Vec<u8>, transaction: u32, text: impl fmt::Display) {
     let text = text.to_string();
     let space = if text.is_empty() { "" } else { " " };
@@ -228,7 +228,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, transaction: u32, text: impl fmt
     out.extend_from_slice(frame.as_bytes());
 }
 
-/// The server's word that it ends the connection.
+/// The frame with which the server ends the connection.
 pub(crate) const SERVER_CLOSE: &[u8] = b"0 serverclose 0\n";
 
 #[cfg(test)]
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_cut_and_what_is_none_ends_the_stream() {
+    fn split_frames_and_reject_invalid_ones() {
         let letters = "a".repeat(COMMAND_BYTES_MAX);
         for (input, expected, outcome) in [
             (
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_frames() {
+    fn encode_responses() {
         let mut out = Vec::new();
         write_response(&mut out, 7, "200 OK");
         write_response(&mut out, 8, "");
@@ -337,7 +337,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_change_nothing(
+        fn result_is_independent_of_reads(
             input in proptest::collection::vec(
                 proptest::sample::select(b"0123 ab\n\xff".to_vec()), 0..60),
         ) {
@@ -347,7 +347,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_sent_well_formed_comes_out_however_it_is_cut(
+        fn well_formed_frames_round_trip(
             sent in proptest::collection::vec(
                 (1_u32..1_000_000_000, "[a-z]{1,32}", "[ -~\n]{0,8}"), 0..8),
             at in 0_usize..300,

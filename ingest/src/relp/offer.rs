@@ -1,11 +1,11 @@
-//! What client and server of RELP agree on when a session opens.
+//! Negotiates version and commands when a RELP session opens.
 
-/// Versions of the protocol: they differ in nothing that a server of `syslog` does.
+/// Supported versions of the protocol. They do not differ for a server of `syslog`.
 const VERSIONS: [&str; 2] = ["0", "1"];
 
-/// The answer to the data of `open`: text of a response with code 200, or with 500.
+/// Returns the response to the data of `open`: with code 200, or with code 500 as an error.
 pub(crate) fn negotiate(data: &[u8]) -> Result<String, &'static str> {
-    let text = std::str::from_utf8(data).map_err(|_| "500 the offers are no text")?;
+    let text = std::str::from_utf8(data).map_err(|_| "500 the offers are not text")?;
     let mut version = None;
     let mut offers_syslog = false;
     for line in text.lines() {
@@ -15,15 +15,15 @@ pub(crate) fn negotiate(data: &[u8]) -> Result<String, &'static str> {
             "commands" => {
                 offers_syslog = value.split(',').any(|command| command.trim() == "syslog");
             }
-            _ => {} // Offers that a server does not know are not agreed on.
+            _ => {} // A server ignores offers that it does not know.
         }
     }
     let version = version.ok_or("500 the offer `relp_version` is missing")?;
     if !VERSIONS.contains(&version) {
-        return Err("500 of the protocol, versions 0 and 1 are spoken here");
+        return Err("500 the server supports versions 0 and 1 of RELP");
     }
     if !offers_syslog {
-        return Err("500 the command `syslog` must be offered: nothing else is taken here");
+        return Err("500 the command `syslog` must be offered; the server supports no other");
     }
     let software = concat!("weir,", env!("CARGO_PKG_VERSION"));
     Ok(format!(
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn syslog_is_agreed_on_and_nothing_else() {
+    fn accept_syslog_only() {
         for (offer, expected) in [
             (
                 "relp_version=0\nrelp_software=librelp,1.11.0\ncommands=syslog",
@@ -44,7 +44,7 @@ mod tests {
             ),
             ("relp_version=1\ncommands=other,syslog\nnew=1", "200 "),
             ("commands=syslog", "500 the offer `relp_version`"),
-            ("relp_version=7\ncommands=syslog", "500 of the protocol"),
+            ("relp_version=7\ncommands=syslog", "500 the server supports"),
             ("relp_version=0\ncommands=", "500 the command"),
             ("", "500 the offer"),
         ] {

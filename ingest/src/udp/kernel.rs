@@ -1,31 +1,31 @@
-//! What the kernel has dropped of a UDP socket's datagrams, as `/proc` tells it.
+//! Reads from `/proc` how many datagrams the kernel dropped at a UDP socket.
 //!
-//! The kernel counts at the socket: what found no room in its receive buffer, or had a wrong
-//! checksum. What network card or host dropped before is in no socket's count.
+//! The kernel counts, per socket, datagrams that did not fit the receive buffer or had a wrong checksum.
+//! Datagrams that the network card or the host dropped earlier are not included.
 
 use std::net::UdpSocket;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::IntCounter;
 
-/// The tables of the sockets in our network namespace.
+/// The tables of the UDP sockets in the network namespace of this process.
 const TABLES: [&str; 2] = ["/proc/self/net/udp", "/proc/self/net/udp6"];
 
-/// Columns of such a table.
+/// Columns of these tables.
 const INODE: usize = 9;
 const DROPS: usize = 12;
 
-/// The drops of one socket.
+/// The drop counter of one socket.
 pub(super) struct KernelDrops {
     inode: String,
     table: &'static str,
-    /// As the kernel counts, which begins anew after the greatest number.
+    /// The last value read; the kernel's counter wraps around.
     last_drops: Mutex<u32>,
     counter: IntCounter,
 }
 
 impl KernelDrops {
-    /// `None` where the kernel does not tell: elsewhere than on Linux, or without `/proc`.
+    /// Finds the counter of `socket`; `None` on systems other than Linux, or without `/proc`.
     pub fn for_socket(socket: &UdpSocket, counter: IntCounter) -> Option<Self> {
         let inode = inode(socket)?;
         let find = |table: &&str| drops(&std::fs::read_to_string(table).ok()?, &inode);
@@ -38,9 +38,9 @@ impl KernelDrops {
         })
     }
 
-    /// Counts what was dropped since the last look.
+    /// Adds the drops since the last call to the metric.
     pub fn poll(&self) {
-        // Held while the table is read: an older number must not come after a newer one.
+        // The lock is held during the read: an older value must not follow a newer one.
         let mut last_drops = self
             .last_drops
             .lock()
@@ -70,7 +70,7 @@ fn inode(_: &UdpSocket) -> Option<String> {
     None
 }
 
-/// The drops of the socket with this inode, in the text of a table.
+/// The drop counter of the socket with this inode, from the text of a table.
 fn drops(table: &str, inode: &str) -> Option<u32> {
     let mut rows = table.lines().skip(1);
     rows.find_map(|row| {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drops_are_found_by_inode() {
+    fn find_drops_by_inode() {
         let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   \
                      uid  timeout inode ref pointer drops\n\
                      109: 0100007F:158A 00000000:0000 07 00000000:00000000 00:00000000 00000000     \
