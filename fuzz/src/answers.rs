@@ -1,38 +1,37 @@
-//! Whatever a consumer or a server answers, and whatever a sender shows to be let in, is read or
-//! refused.
+//! Checks that answers of consumers and servers, and credentials of senders, are read or refused.
 
 use serde_json::Value;
 use weir::scrape::Scrape;
 use weir::tap::door as tap;
 use weir_schema::Span;
 
-/// Of an answer at most so much is repeated in words.
-const SAID_CHARS_MAX: usize = 256;
+/// Most characters of an answer that an error message repeats.
+const MESSAGE_CHARS_MAX: usize = 256;
 
-/// The first byte says what the others are.
+/// Checks one input. The first byte selects the kind of the others.
 ///
 /// # Panics
-/// Where what is said above does not hold.
-pub fn holds(bytes: &[u8]) {
-    let [way, rest @ ..] = bytes else {
+/// If the property of this module is violated.
+pub fn check(bytes: &[u8]) {
+    let [kind, rest @ ..] = bytes else {
         return;
     };
-    match way % 6 {
+    match kind % 6 {
         0 => consumer(rest),
         1 => server(rest),
         2 => drop(Scrape::parse(&String::from_utf8_lossy(rest)).sum("weir_up")),
         3 => explained(rest),
         4 => certificate(rest),
-        _ => words(rest),
+        _ => texts(rest),
     }
 }
 
 fn consumer(bytes: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let runtime = runtime.expect("a runtime without threads can be made");
-    if let Err((said, pause)) = runtime.block_on(weir_respond::door::answered(bytes)) {
-        assert!(said.chars().count() <= SAID_CHARS_MAX, "{said}");
-        assert!(!said.chars().any(char::is_control), "{said}");
+    let runtime = runtime.expect("a runtime without threads can be built");
+    if let Err((message, pause)) = runtime.block_on(weir_respond::door::answered(bytes)) {
+        assert!(message.chars().count() <= MESSAGE_CHARS_MAX, "{message}");
+        assert!(!message.chars().any(char::is_control), "{message}");
         assert!(pause.is_none_or(|pause| pause >= 0), "{pause:?}");
     }
 }
@@ -45,7 +44,7 @@ fn server(bytes: &[u8]) {
     assert!(chunks.iter().map(Vec::len).sum::<usize>() <= bytes.len());
 }
 
-/// Two bodies, one a line.
+/// Explains two bodies, one per line.
 fn explained(bytes: &[u8]) {
     let mut bodies = bytes.splitn(2, |byte| *byte == b'\n');
     let mut next = || {
@@ -54,9 +53,9 @@ fn explained(bytes: &[u8]) {
             .and_then(|body| serde_json::from_slice(body).ok());
         body.unwrap_or(Value::Null)
     };
-    let words = tap::explained(&next(), &next());
-    let moves = |c: char| c.is_control() && c != '\n';
-    assert!(!words.contains(moves), "{words:?}");
+    let text = tap::explained(&next(), &next());
+    let is_control = |c: char| c.is_control() && c != '\n';
+    assert!(!text.contains(is_control), "{text:?}");
 }
 
 fn certificate(der: &[u8]) {
@@ -69,17 +68,17 @@ fn certificate(der: &[u8]) {
     }
 }
 
-/// A path, and what stands in `Authorization`; a time span; a cursor; an id.
-fn words(bytes: &[u8]) {
+/// Reads the input as a path with an `Authorization` header, a time span, a cursor, and an id.
+fn texts(bytes: &[u8]) {
     let at = bytes.iter().position(|byte| *byte == b'\n');
     let (path, rest) = bytes.split_at(at.unwrap_or(bytes.len()));
     let path = String::from_utf8_lossy(path);
-    let shown = rest.get(1..).unwrap_or_default();
-    if let Some(token) = weir_web::door::token(&path, shown) {
-        assert!(token.len() <= shown.len());
+    let header = rest.get(1..).unwrap_or_default();
+    if let Some(token) = weir_web::door::token(&path, header) {
+        assert!(token.len() <= header.len());
     }
     if let Some(span) = Span::parse(&path) {
-        assert_eq!(Some(span), Span::parse(&path), "twice");
+        assert_eq!(Some(span), Span::parse(&path), "not deterministic");
     }
     if let Some(cursor) = weir_schema::outbox::Cursor::parse(&path) {
         assert_eq!(
@@ -90,5 +89,5 @@ fn words(bytes: &[u8]) {
     if let Some(alert) = weir_schema::AlertId::parse(&path) {
         assert_eq!(Some(alert), weir_schema::AlertId::parse(&alert.to_string()));
     }
-    let _ = weir_respond::Secret::parse(&path);
+    let _ = weir_respond::WebhookSecret::parse(&path);
 }

@@ -1,4 +1,4 @@
-//! Any body is refused, or gives batches of frames within the limits, each of which is an event.
+//! Checks that any body is refused or becomes batches of decodable frames within the limits.
 
 use weir_parse::{Context, Zone};
 use weir_schema::{Batch, ReceiveTime, Span};
@@ -6,10 +6,10 @@ use weir_web::door::{self, Body};
 
 use crate::damage;
 
-/// Longest frame that the journal takes.
+/// Longest frame that the journal accepts.
 const FRAME_BYTES_MAX: usize = 1 << 20;
 
-/// Longest body, unpacked.
+/// Longest decompressed body.
 const BODY_BYTES_MAX: usize = 16 << 20;
 
 const CODINGS: [&str; 3] = ["gzip", "deflate", "zstd"];
@@ -25,21 +25,22 @@ const BODIES: [Body; 8] = [
     Body::SyslogLines,
 ];
 
-/// The first byte says what the body is, the second how it comes in pieces where it is packed.
+/// Checks one input. The first byte selects the type of the body, the second the size of the pieces in
+/// which a compressed body arrives.
 ///
 /// # Panics
-/// Where what is said above does not hold.
-pub fn holds(bytes: &[u8]) {
-    let [way, length, rest @ ..] = bytes else {
+/// If the property of this module is violated.
+pub fn check(bytes: &[u8]) {
+    let [kind, length, rest @ ..] = bytes else {
         return;
     };
-    match usize::from(*way) % (BODIES.len() + CODINGS.len()) {
-        body if body < BODIES.len() => taken(BODIES[body], rest),
-        coding => unpacked(CODINGS[coding - BODIES.len()], *length, rest),
+    match usize::from(*kind) % (BODIES.len() + CODINGS.len()) {
+        body if body < BODIES.len() => accepted_body(BODIES[body], rest),
+        coding => compressed_body(CODINGS[coding - BODIES.len()], *length, rest),
     }
 }
 
-fn unpacked(coding: &str, length: u8, bytes: &[u8]) {
+fn compressed_body(coding: &str, length: u8, bytes: &[u8]) {
     let whole = door::unpack(coding, &[bytes]);
     if let Ok(body) = &whole {
         assert!(body.len() <= BODY_BYTES_MAX, "{} bytes", body.len());
@@ -50,15 +51,15 @@ fn unpacked(coding: &str, length: u8, bytes: &[u8]) {
     );
 }
 
-fn taken(body: Body, bytes: &[u8]) {
+fn accepted_body(body: Body, bytes: &[u8]) {
     let batches = door::cut(body, bytes);
-    assert_eq!(batches, door::cut(body, bytes), "twice");
+    assert_eq!(batches, door::cut(body, bytes), "not deterministic");
     for batch in batches.unwrap_or_default() {
-        read(&batch);
+        decode_frames(&batch);
     }
 }
 
-fn read(batch: &Batch) {
+fn decode_frames(batch: &Batch) {
     assert!(!batch.frames.is_empty() && !batch.source.is_empty());
     let context = Context {
         format: batch.format,
@@ -71,6 +72,10 @@ fn read(batch: &Batch) {
     for frame in &batch.frames {
         assert!(frame.len() <= FRAME_BYTES_MAX, "{} bytes", frame.len());
         let event = weir_parse::decode(frame, &context);
-        assert_eq!(event, weir_parse::decode(frame, &context), "twice");
+        assert_eq!(
+            event,
+            weir_parse::decode(frame, &context),
+            "not deterministic"
+        );
     }
 }

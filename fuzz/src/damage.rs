@@ -1,35 +1,35 @@
-//! Edits of sound bytes as the fuzzer asks for them: what random bytes alone would never get to.
+//! Damages valid bytes as the fuzzer directs, to reach code that random bytes never would.
 
-/// Most edits of one run.
+/// Most edits per run.
 const EDITS_MAX: usize = 16;
 
-/// Each edit is five bytes: its kind, a place, a value, a length.
-pub fn apply(mut sound: Vec<u8>, edits: &[u8]) -> Vec<u8> {
+/// Applies `edits` of five bytes each: kind, position (two bytes), value, length.
+pub fn apply(mut bytes: Vec<u8>, edits: &[u8]) -> Vec<u8> {
     for edit in edits.chunks_exact(5).take(EDITS_MAX) {
-        if sound.is_empty() {
+        if bytes.is_empty() {
             break;
         }
-        let at = usize::from(u16::from_le_bytes([edit[1], edit[2]])) % sound.len();
+        let at = usize::from(u16::from_le_bytes([edit[1], edit[2]])) % bytes.len();
         let (value, length) = (edit[3], usize::from(edit[4]));
-        let end = (at + length).min(sound.len());
+        let end = (at + length).min(bytes.len());
         match edit[0] % 6 {
-            0 => sound[at] ^= value,
-            1 => sound[at] = value,
-            2 => sound.truncate(at),
-            3 => drop(sound.drain(at..end)),
+            0 => bytes[at] ^= value,
+            1 => bytes[at] = value,
+            2 => bytes.truncate(at),
+            3 => drop(bytes.drain(at..end)),
             4 => {
-                // Spliced: a stretch once more, elsewhere.
-                let stretch = sound[at..end].to_vec();
-                let to = usize::from(value) * sound.len() / 256;
-                sound.splice(to..to, stretch);
+                // Copies a range to another position.
+                let range = bytes[at..end].to_vec();
+                let to = usize::from(value) * bytes.len() / 256;
+                bytes.splice(to..to, range);
             }
-            _ => sound[at..end].fill(value),
+            _ => bytes[at..end].fill(value),
         }
     }
-    sound
+    bytes
 }
 
-/// The bytes in pieces: their lengths go round through `lengths`.
+/// Splits the bytes into pieces of `length`, at least 1.
 pub fn pieces(bytes: &[u8], length: u8) -> Vec<&[u8]> {
     bytes.chunks(usize::from(length).max(1)).collect()
 }

@@ -1,4 +1,4 @@
-//! Bytes of a connection give the same frames however they are cut into reads, within the cap.
+//! Checks that the frames of a connection do not depend on its reads and are within the cap.
 
 use weir_ingest::framing::Framer;
 use weir_ingest::relp::fuzz as relp;
@@ -8,25 +8,25 @@ use weir_schema::alert_frame::{self, AlertChange};
 
 use crate::damage;
 
-/// A small cap, so that the ways around it are gone.
+/// A small cap, so that inputs exceed it.
 const CAP: usize = 32;
 
-/// The first byte says what is spoken, the second how it is cut into reads.
+/// Checks one input. The first byte selects the protocol, the second the size of the reads.
 ///
 /// # Panics
-/// Where what is said above does not hold.
-pub fn holds(bytes: &[u8]) {
-    let [way, length, rest @ ..] = bytes else {
+/// If the property of this module is violated.
+pub fn check(bytes: &[u8]) {
+    let [kind, length, rest @ ..] = bytes else {
         return;
     };
-    match way % 7 {
+    match kind % 7 {
         0 => lines(rest, *length),
         1 => relp_frames(rest, *length),
         2 => agent_message(rest),
-        3 => agent_message(&damage::apply(agent_sound(*length), rest)),
+        3 => agent_message(&damage::apply(valid_agent_message(*length), rest)),
         4 => agent_event(rest),
         5 => alert(rest),
-        _ => alert(&damage::apply(alert_sound(), rest)),
+        _ => alert(&damage::apply(valid_alert(), rest)),
     }
 }
 
@@ -48,19 +48,19 @@ fn lines(bytes: &[u8], length: u8) {
 
 fn relp_frames(bytes: &[u8], length: u8) {
     let (frames, is_relp) = relp::frames(&[bytes], CAP);
-    for (transaction, command, data, _) in &frames {
+    for frame in &frames {
         assert!(
-            *transaction > 0 && data.len() <= CAP,
-            "{transaction} {command}"
+            frame.transaction > 0 && frame.data.len() <= CAP,
+            "{frame:?}"
         );
-        let _ = relp::agrees(data);
+        let _ = relp::accepts_offer(&frame.data);
     }
     let again = relp::frames(&damage::pieces(bytes, length), CAP);
     assert_eq!((frames, is_relp), again);
-    let _ = relp::agrees(bytes);
+    let _ = relp::accepts_offer(bytes);
 }
 
-fn agent_sound(which: u8) -> Vec<u8> {
+fn valid_agent_message(which: u8) -> Vec<u8> {
     let fields = [("User", "root"), ("Image", "/bin/sh")];
     let event = agent::encode_event(7, Some("process_creation"), None, &fields, Some("line"));
     let whole = match which % 5 {
@@ -88,7 +88,7 @@ fn agent_message(bytes: &[u8]) {
     let _ = message.body_as_ack().map(|ack| ack.next_sequence());
     let _ = message
         .body_as_refusal()
-        .map(|said| said.reason().chars().count());
+        .map(|refusal| refusal.reason().chars().count());
 }
 
 fn batch_events(batch: &EventBatch<'_>) {
@@ -107,7 +107,7 @@ fn agent_event(bytes: &[u8]) {
     let _ = agent::decode_event(bytes).map(read);
 }
 
-fn alert_sound() -> Vec<u8> {
+fn valid_alert() -> Vec<u8> {
     alert_frame::encode(&crate::journal::change(), weir_schema::ChangeKind::Raised)
 }
 
@@ -118,7 +118,7 @@ fn alert(frame: &[u8]) {
 }
 
 fn read_alert(change: &AlertChange<'_>) {
-    // Every field.
+    // Reads every field.
     let _ = format!("{change:?}");
     let _ = (change.kind().variant_name(), change.level().variant_name());
     for field in change.group().into_iter().flatten() {

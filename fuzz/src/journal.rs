@@ -1,5 +1,6 @@
-//! Whatever became of the bytes of a journal: what is read of it is what was written, in order; the
-//! same damage is found twice; and it can be written on.
+//! Checks that a damaged journal returns only written batches, in order, and stays writable.
+//!
+//! Opening the journal and verifying it must also find the same damage.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -13,17 +14,17 @@ use weir_store::{Journal, JournalOptions};
 
 use crate::damage;
 
-/// The first byte says which segment is damaged, the others how.
+/// Checks one input. The first byte selects the damaged segment, the others are the edits.
 ///
 /// # Panics
-/// Where what is said above does not hold.
-pub fn holds(bytes: &[u8]) {
+/// If the property of this module is violated.
+pub fn check(bytes: &[u8]) {
     if let [which, edits @ ..] = bytes {
         segments(*which, edits);
     }
 }
 
-/// What is written.
+/// The entries of the journal.
 pub fn entries() -> Vec<Entry> {
     let batch = |number: i64, frames: &[&[u8]]| {
         Entry::from(Batch {
@@ -46,16 +47,16 @@ pub fn entries() -> Vec<Entry> {
     ]
 }
 
-/// Segments as a writer leaves them, by name.
+/// The segments of an undamaged journal, with their names.
 fn sound() -> &'static [(String, Vec<u8>)] {
     static SOUND: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
     SOUND.get_or_init(|| {
         let dir = folder("sound");
         let (mut writer, _) = Journal::open(&dir, options()).expect("an empty folder opens");
         for entry in entries().iter().chain(&entries()) {
-            writer.append(entry).expect("there is room");
-            writer.seal().expect("there is room");
-            writer.sync().expect("there is room on the disk");
+            writer.append(entry).expect("the disk has room");
+            writer.seal().expect("the disk has room");
+            writer.sync().expect("the disk has room");
         }
         drop(writer);
         let files = read_segments(&dir);
@@ -68,7 +69,7 @@ fn options() -> JournalOptions {
     JournalOptions {
         segment_bytes: 1200,
         fsync: false,
-        // What is read is what is on the disk.
+        // Without this cache, all reads come from the disk.
         recent_bytes: 0,
         metrics: None,
     }
@@ -78,12 +79,12 @@ fn folder(name: &str) -> PathBuf {
     let name = format!("weir-fuzz-{}-{name}", std::process::id());
     let dir = std::env::temp_dir().join(name);
     let _ = std::fs::remove_dir_all(&dir);
-    std::fs::create_dir_all(&dir).expect("a folder can be made");
+    std::fs::create_dir_all(&dir).expect("a folder can be created");
     dir
 }
 
 fn read_segments(dir: &Path) -> Vec<(String, Vec<u8>)> {
-    let files = std::fs::read_dir(dir).expect("the folder is there");
+    let files = std::fs::read_dir(dir).expect("the folder exists");
     let mut segments: Vec<_> = files
         .filter_map(|file| {
             let file = file.ok()?;
@@ -105,34 +106,34 @@ fn segments(which: u8, edits: &[u8]) {
             true => damage::apply(bytes.clone(), edits),
             false => bytes.clone(),
         };
-        std::fs::write(dir.join(name), bytes).expect("there is room for a small file");
+        std::fs::write(dir.join(name), bytes).expect("the disk has room for a small file");
     }
     let verified = weir_store::journal::verify(&dir);
     if let Ok((mut writer, report)) = Journal::open(&dir, options()) {
-        let found = report.torn.len() + report.damage.len();
-        let verified = verified.expect("what can be opened can be verified");
+        let found = report.torn_tails.len() + report.damage.len();
+        let verified = verified.expect("a journal that opens can be verified");
         assert!(verified.is_sound() <= (found == 0), "{report:?}");
-        what_is_read(&writer);
-        // The journal goes on behind the damage.
-        writer.append(&entries()[0]).expect("there is room");
-        writer.seal().expect("there is room");
-        writer.sync().expect("there is room on the disk");
+        check_batches(&writer);
+        // The journal accepts new entries after the damage.
+        writer.append(&entries()[0]).expect("the disk has room");
+        writer.seal().expect("the disk has room");
+        writer.sync().expect("the disk has room");
         let (before, entries) = (writer.reader().last_sealed(), report.entries);
         drop(writer);
-        let (writer, report) = Journal::open(&dir, options()).expect("it was open before");
+        let (writer, report) = Journal::open(&dir, options()).expect("the journal opened before");
         assert_eq!(writer.reader().last_sealed(), before);
-        assert!(report.torn.is_empty(), "{report:?}");
+        assert!(report.torn_tails.is_empty(), "{report:?}");
         assert_eq!(report.entries, entries + 2);
     }
     let _ = std::fs::remove_dir_all(&dir);
 }
 
-fn what_is_read(writer: &weir_store::JournalWriter) {
+fn check_batches(writer: &weir_store::JournalWriter) {
     let written = entries();
     let reader = writer.reader();
     let mut last = None;
     for read in reader.batches() {
-        let (seq, batch) = read.expect("blocks that were found sound can be read");
+        let (seq, batch) = read.expect("undamaged blocks can be read");
         assert!(last < Some(seq), "{seq:?} after {last:?}");
         last = Some(seq);
         let place = seq.0 as usize % written.len();
@@ -147,7 +148,7 @@ fn what_is_read(writer: &weir_store::JournalWriter) {
     }
 }
 
-/// A change that has something in every field.
+/// A change with a value in every field.
 pub fn change() -> Change {
     let item = EvidenceItem {
         time: EventTime(11),

@@ -1,5 +1,6 @@
-//! What must hold of any bytes: the targets run it on what the fuzzer makes up, a test of the
-//! workspace on the seeds.
+//! Checks of properties that must hold for any bytes.
+//!
+//! The targets run them on the input of the fuzzer, and a test of the workspace on the seeds.
 
 pub mod answers;
 pub mod collect;

@@ -1,14 +1,14 @@
-//! Any bytes are an event, the same one each time, within the limits.
+//! Checks that any frame decodes to an event within the limits, deterministically.
 
 use weir_parse::{Context, FIELDS_MAX, Zone};
 use weir_schema::{Format, LogSource, ReceiveTime, Span, Value};
 
-/// The first byte says what is known of the frame, the others are the frame.
+/// Checks one input. The first byte selects the context of the frame, the others are the frame.
 ///
 /// # Panics
-/// Where what is said above does not hold.
-pub fn holds(bytes: &[u8]) {
-    let Some((&told, frame)) = bytes.split_first() else {
+/// If the property of this module is violated.
+pub fn check(bytes: &[u8]) {
+    let Some((&flags, frame)) = bytes.split_first() else {
         return;
     };
     let formats = [Format::Auto, Format::Syslog, Format::Json, Format::Agent];
@@ -18,19 +18,19 @@ pub fn holds(bytes: &[u8]) {
         service: Some("auditd".to_owned()),
     };
     let context = Context {
-        format: formats[usize::from(told & 3)],
+        format: formats[usize::from(flags & 3)],
         received: ReceiveTime(1_790_000_000_000_000_000),
-        zone: if told & 4 == 0 {
+        zone: if flags & 4 == 0 {
             Zone::UTC
         } else {
-            Zone::parse("Europe/Berlin").expect("there is a Berlin")
+            Zone::parse("Europe/Berlin").expect("the time zone exists")
         },
-        logsource: (told & 8 != 0).then_some(&logsource),
-        time_field: (told & 16 != 0).then_some("when"),
+        logsource: (flags & 8 != 0).then_some(&logsource),
+        time_field: (flags & 16 != 0).then_some("when"),
         future_tolerance: Span::seconds(300),
     };
     let event = weir_parse::decode(frame, &context);
-    // Beside the fields of the frame a few are given by its kind.
+    // The format adds a few fields to those of the frame.
     assert!(
         event.fields.len() <= FIELDS_MAX + 64,
         "{} fields",
@@ -39,10 +39,14 @@ pub fn holds(bytes: &[u8]) {
     let values: usize = event.fields.iter().map(|(_, value)| size(value)).sum();
     assert!(values <= 4 * FIELDS_MAX, "{values} values");
     for (at, (name, _)) in event.fields.iter().enumerate() {
-        let twice = event.fields[..at].iter().any(|(other, _)| other == name);
-        assert!(!twice, "`{name}` stands twice");
+        let is_duplicate = event.fields[..at].iter().any(|(other, _)| other == name);
+        assert!(!is_duplicate, "field `{name}` occurs twice");
     }
-    assert_eq!(event, weir_parse::decode(frame, &context), "twice");
+    assert_eq!(
+        event,
+        weir_parse::decode(frame, &context),
+        "not deterministic"
+    );
     let json = weir_parse::event_json(&event);
     assert!(!json.contains('\n'), "{json}");
     let _ = weir_parse::observables(&event);

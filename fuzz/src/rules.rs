@@ -1,13 +1,14 @@
-//! Any text is a rule or is refused with a reason; a rule that is taken matches alike by the plain
-//! loops and the fast way.
+//! Checks that any text is a rule or is refused with a reason.
+//!
+//! An accepted rule must give the same matches with the plain evaluation as with the detector.
 
 use std::borrow::Cow;
 
-use weir_detect::{Detections, Detector, RuleBook, check, split_documents};
+use weir_detect::{Detections, Detector, RuleBook, split_documents};
 use weir_parse::{Context, Zone};
 use weir_schema::{Control, Event, EventTime, Format, ReceiveTime, Span, TenantKey};
 
-/// More documents are rules as those before them were.
+/// Most documents per input; further ones test nothing new.
 const DOCUMENTS_MAX: usize = 8;
 
 const FRAMES: [(Format, &str); 6] = [
@@ -34,30 +35,36 @@ const FRAMES: [(Format, &str); 6] = [
     (Format::Syslog, "not a line of syslog"),
 ];
 
+/// Checks one input, which is the text of rules.
+///
 /// # Panics
-/// Where what is said above does not hold.
-pub fn holds(bytes: &[u8]) {
+/// If the property of this module is violated.
+pub fn check(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut book = RuleBook::new();
     for (_, document) in split_documents(&text).into_iter().take(DOCUMENTS_MAX) {
-        let found = check(document, "fuzz.yml");
+        let found = weir_detect::check(document, "fuzz.yml");
         let applied = book.apply(&Control::RulePut {
             text: document.to_owned(),
             origin: "fuzz.yml".to_owned(),
             since: EventTime::MIN,
         });
-        // What is wrong with the document by itself is told both times.
-        let refused = found.iter().any(|diagnostic| diagnostic.refused);
-        let put = applied
+        // `check` and `apply` must both refuse a document that is invalid by itself.
+        let is_refused_by_check = found.iter().any(|diagnostic| diagnostic.refused);
+        let is_refused_by_book = applied
             .diagnostics
             .iter()
             .any(|diagnostic| diagnostic.refused);
-        assert!(!refused || put, "{found:?} and {:?}", applied.diagnostics);
+        assert!(
+            !is_refused_by_check || is_refused_by_book,
+            "{found:?} and {:?}",
+            applied.diagnostics
+        );
     }
     let ids: Vec<_> = book.rules().into_iter().map(|rule| rule.id).collect();
     let mut detector = Detector::new();
     let (mut plain, mut fast) = (Detections::default(), Detections::default());
-    // Twice, so that what is remembered of values is used.
+    // All events twice, to test the detector's cache of values.
     for event in events().iter().chain(&events()) {
         book.detect(event, TenantKey(1), None, &mut plain);
         detector.detect(&book, event, TenantKey(1), None, &mut fast);

@@ -1,5 +1,4 @@
-//! Any text is a configuration, a story, a mapping of log sources, or settings that the journal
-//! holds, or is refused with a reason.
+//! Checks that any configuration, story, log source mapping or journaled settings are read or refused.
 
 use std::path::PathBuf;
 
@@ -7,11 +6,11 @@ use weir::config::Config;
 use weir_detect::{LogSources, RuleBook};
 use weir_schema::{Control, EventTime};
 
-/// The first byte says which, the rest is the text.
+/// Checks one input. The first byte selects the type of the text that follows.
 ///
 /// # Panics
-/// Where what is said above does not hold.
-pub fn holds(bytes: &[u8]) {
+/// If the property of this module is violated.
+pub fn check(bytes: &[u8]) {
     let Some((which, text)) = bytes.split_first() else {
         return;
     };
@@ -27,7 +26,7 @@ pub fn holds(bytes: &[u8]) {
 fn configuration(text: &str) {
     let file = PathBuf::from(format!("weir-fuzz-{}.toml", std::process::id()));
     let file = std::env::temp_dir().join(file);
-    std::fs::write(&file, text).expect("there is room for a small file");
+    std::fs::write(&file, text).expect("the disk has room for a small file");
     let config = Config::load(Some(&file));
     let _ = std::fs::remove_file(&file);
     match config {
@@ -40,7 +39,11 @@ fn configuration(text: &str) {
 
 fn story(text: &str) {
     match weir_story::parse(text, "fuzz.story") {
-        Ok(story) => assert_eq!(Ok(story), weir_story::parse(text, "fuzz.story"), "twice"),
+        Ok(story) => assert_eq!(
+            Ok(story),
+            weir_story::parse(text, "fuzz.story"),
+            "not deterministic"
+        ),
         Err(errors) => assert!(!errors.is_empty(), "refused without a reason"),
     }
 }
@@ -52,21 +55,21 @@ fn mapping(text: String) {
 
 fn settings(text: &str) {
     let mut book = RuleBook::new();
-    let put = |since| Control::Settings {
+    let control = |since| Control::Settings {
         text: text.to_owned(),
         since: EventTime(since),
     };
-    let said = book.apply(&put(1)).diagnostics;
-    if said.is_empty() {
-        // What was taken is written again as what it says.
-        let written = book.settings().text().expect("it was read");
+    let diagnostics = book.apply(&control(1)).diagnostics;
+    if diagnostics.is_empty() {
+        // Accepted settings must survive being written and read again.
+        let written = book.settings().text().expect("the settings were read");
         let mut again = RuleBook::new();
-        let said = again.apply(&Control::Settings {
+        let applied = again.apply(&Control::Settings {
             text: written,
             since: EventTime(1),
         });
-        assert!(said.diagnostics.is_empty(), "{:?}", said.diagnostics);
+        assert!(applied.diagnostics.is_empty(), "{:?}", applied.diagnostics);
         assert_eq!(book.settings(), again.settings());
     }
-    let _ = book.apply(&put(2));
+    let _ = book.apply(&control(2));
 }

@@ -1,4 +1,4 @@
-//! Runs `collect::holds` on what libFuzzer makes up.
+//! Runs `collect::check` on the input of libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weir_fuzz::collect::holds(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weir_fuzz::collect::check(bytes));

@@ -1,4 +1,4 @@
-//! Runs `files::holds` on what libFuzzer makes up.
+//! Runs `files::check` on the input of libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weir_fuzz::files::holds(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weir_fuzz::files::check(bytes));

@@ -1,4 +1,4 @@
-//! Runs `framing::holds` on what libFuzzer makes up.
+//! Runs `framing::check` on the input of libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weir_fuzz::framing::holds(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weir_fuzz::framing::check(bytes));

@@ -1,4 +1,4 @@
-//! Runs `settings::holds` on what libFuzzer makes up.
+//! Runs `settings::check` on the input of libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weir_fuzz::settings::holds(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weir_fuzz::settings::check(bytes));

@@ -1,4 +1,4 @@
-//! Runs `values::holds` on what libFuzzer makes up.
+//! Runs `values::check` on the input of libFuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weir_fuzz::values::holds(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| weir_fuzz::values::check(bytes));
