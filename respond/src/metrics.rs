@@ -1,29 +1,29 @@
-//! The counters of sinks. A sink's name is a label: names come from configuration, and are few.
+//! Metrics of sinks. The name of a sink is a label: names come from configuration and are few.
 
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
 /// Handles to the metrics of this crate; clones share their values.
 #[derive(Clone, Debug)]
 pub struct RespondMetrics {
-    /// `weir_sink_deliveries_total{sink}`: changes that the consumer took.
+    /// `weir_sink_deliveries_total{sink}`: changes that the consumer accepted.
     pub delivered: IntCounterVec,
-    /// `weir_sink_failures_total{sink,reason}`: attempts that failed.
+    /// `weir_sink_failures_total{sink,reason}`: failed attempts.
     pub failed: IntCounterVec,
-    /// `weir_sink_retries_total{sink}`: attempts after one that failed.
+    /// `weir_sink_retries_total{sink}`: retries after a failed attempt.
     pub retried: IntCounterVec,
     /// `weir_sink_given_up_total{sink}`: alerts that became dead letters.
     pub given_up: IntCounterVec,
-    /// `weir_sink_gaps_total{sink}`: how often a sink was so far behind that rows had gone.
+    /// `weir_sink_gaps_total{sink}`: gaps: the outbox had dropped rows before the sink read them.
     pub gaps: IntCounterVec,
-    /// `weir_sink_let_go_total{sink}`: alerts that stand and are not sent again any more.
+    /// `weir_sink_let_go_total{sink}`: standing alerts that are no longer sent again.
     pub let_go: IntCounterVec,
-    /// `weir_sink_waiting{sink}`: alerts of which something is owed.
+    /// `weir_sink_waiting{sink}`: alerts with undelivered rows, without dead letters.
     pub waiting: IntGaugeVec,
     /// `weir_sink_dead{sink}`: dead letters.
     pub dead: IntGaugeVec,
-    /// `weir_sink_stopped{sink}`: one where nothing is sent until a person says so.
+    /// `weir_sink_stopped{sink}`: 1 if the sink sends nothing until a person resumes it.
     pub stopped: IntGaugeVec,
-    /// `weir_sink_lag_seconds{sink}`: how long the oldest of what is owed waits.
+    /// `weir_sink_lag_seconds{sink}`: age of the oldest undelivered row.
     pub lag_seconds: IntGaugeVec,
 }
 
@@ -43,17 +43,17 @@ impl RespondMetrics {
         Ok(Self {
             delivered: counter(
                 "weir_sink_deliveries_total",
-                "Changes that the consumer took.",
+                "Changes that the consumer accepted.",
                 &["sink"],
             )?,
             failed: counter(
                 "weir_sink_failures_total",
-                "Attempts that failed.",
+                "Failed attempts.",
                 &["sink", "reason"],
             )?,
             retried: counter(
                 "weir_sink_retries_total",
-                "Attempts after one that failed.",
+                "Retries after a failed attempt.",
                 &["sink"],
             )?,
             given_up: counter(
@@ -63,23 +63,26 @@ impl RespondMetrics {
             )?,
             gaps: counter(
                 "weir_sink_gaps_total",
-                "How often a sink was so far behind that rows had gone.",
+                "Gaps: the outbox had dropped rows before the sink read them.",
                 &["sink"],
             )?,
             let_go: counter(
                 "weir_sink_let_go_total",
-                "Alerts that stand and are not sent again any more.",
+                "Standing alerts that are no longer sent again.",
                 &["sink"],
             )?,
-            waiting: gauge("weir_sink_waiting", "Alerts of which something is owed.")?,
+            waiting: gauge(
+                "weir_sink_waiting",
+                "Alerts with undelivered rows, without dead letters.",
+            )?,
             dead: gauge("weir_sink_dead", "Dead letters.")?,
             stopped: gauge(
                 "weir_sink_stopped",
-                "One where nothing is sent until a person says so.",
+                "1 if the sink sends nothing until a person resumes it.",
             )?,
             lag_seconds: gauge(
                 "weir_sink_lag_seconds",
-                "How long the oldest of what is owed waits.",
+                "Age of the oldest undelivered row.",
             )?,
         })
     }

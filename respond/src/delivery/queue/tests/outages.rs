@@ -1,0 +1,91 @@
+//! Consumers that answer nothing for a long time: bounded space, and no row lost.
+
+use super::*;
+
+#[test]
+fn silent_consumers_cost_bounded_space() {
+    let moves: Vec<Move> = (0..5_000).map(|n| (n % 2_000, 2, false)).collect();
+    let mut world = world(&moves);
+    for _ in 0..200_000 {
+        while world.read() {}
+        if world.begin() {
+            world.end(0, false, false, false, 1.0);
+        } else if let Some(due) = world.queue.due(world.now) {
+            world.now = due;
+        }
+        assert!(world.queue.pending_alerts() <= ALERTS_MAX && world.queue.rows <= ROWS_MAX);
+        assert!(world.queue.dead_letters().len() <= DEAD_MAX);
+    }
+    assert_eq!(
+        (
+            world.queue.dead_letters().len(),
+            world.queue.pending_alerts()
+        ),
+        (DEAD_MAX, ALERTS_MAX)
+    );
+    world.settle();
+    assert_eq!(world.consumer.standing.len(), 2_000);
+}
+
+/// The default of the configuration.
+const DEFAULT: RetryPolicy = RetryPolicy {
+    retry_min: Span::seconds(1),
+    retry_max: Span::seconds(300),
+    tries_max: 100,
+    age_max: Span::seconds(24 * 3_600),
+};
+
+/// Runs two hours in which alerts keep coming and the consumer never answers: each attempt takes
+/// `attempt`, and `at_once` are in flight.
+fn down_for_two_hours(at_once: usize, attempt: Span) {
+    // Three rows of each of a thousand alerts; half of the alerts are retracted.
+    let action = |n: u64| {
+        if n >= 2_000 && n.is_multiple_of(2) {
+            0
+        } else {
+            2
+        }
+    };
+    let moves: Vec<Move> = (0..3_000).map(|n| (n % 1_000, action(n), false)).collect();
+    let mut world = world(&moves);
+    world.queue = DeliveryQueue::new(Cursor::START, DEFAULT);
+    let (mut tries, end) = (0, ReceiveTime(0).plus(Span::seconds(2 * 3_600)));
+    while world.now < end {
+        while world.read() {}
+        while world.in_flight.len() < at_once && world.begin() {}
+        if world.in_flight.is_empty() {
+            world.now = world.queue.due(world.now).expect("rows are pending");
+        } else {
+            world.now = world.now.plus(attempt);
+        }
+        while !world.in_flight.is_empty() {
+            world.end(0, false, false, false, 0.5);
+            tries += 1;
+        }
+        world.journal();
+        let (waiting, rows) = (world.queue.pending_alerts(), world.queue.rows);
+        assert!(
+            waiting <= ALERTS_MAX && rows <= ROWS_MAX,
+            "{waiting} {rows}"
+        );
+        // The entries in the journal are bounded too.
+        assert!(world.position.undelivered.len() <= ALERTS_MAX + DEAD_MAX);
+    }
+    assert!(world.queue.dead_letters().is_empty());
+    // Some forty attempts for each pending alert in two hours.
+    assert!(tries < ALERTS_MAX * 60, "{tries}");
+    // The server stops in the middle.
+    world.restart();
+    world.settle();
+    assert_eq!(world.consumer.standing.len(), 500);
+    assert_eq!(world.consumer.newest.len(), 1_000);
+    assert!(world.consumer.newest.values().all(|newest| *newest == 3));
+}
+
+#[test]
+fn consumers_that_are_down_for_two_hours_miss_nothing() {
+    // Webhooks have eight in flight, the others one; refused at once, or at the timeout.
+    for (at_once, attempt_s) in [(8, 0), (8, 15), (1, 0), (1, 15)] {
+        down_for_two_hours(at_once, Span::seconds(attempt_s));
+    }
+}

@@ -1,0 +1,220 @@
+//! All sinks of a server, on a thread of their own, and the requests of people to them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot, watch};
+use weir_schema::AlertId;
+
+use crate::delivery::consumer::Consumer;
+use crate::delivery::position::SinkPosition;
+use crate::delivery::queue::SinkDeadLetter;
+use crate::delivery::reader::READS_MAX;
+use crate::delivery::requests::{SinkRequest, SinkStatus};
+use crate::delivery::task::SinkTask;
+use crate::error::RespondError;
+use crate::metrics::RespondMetrics;
+use crate::options::SinkOptions;
+use crate::ports::SinkPorts;
+
+/// Sinks of one server. Each is a label of metrics, and may have 8 open connections.
+pub const SINKS_MAX: usize = 32;
+
+/// Unanswered requests of one sink.
+const REQUESTS_MAX: usize = 16;
+/// Threads that may block: those that read the ledger, and one name lookup for each sink.
+const BLOCKING_THREADS_MAX: usize = READS_MAX + SINKS_MAX;
+
+/// Delay before a sink that could not start tries again.
+const START_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long a request waits for the answer of a sink.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A sink that is set up and has not started.
+struct SinkSetup {
+    options: SinkOptions,
+    consumer: Arc<Consumer>,
+    requests: mpsc::Receiver<SinkRequest>,
+    position: SinkPosition,
+}
+
+/// The running sinks of a server.
+pub struct Responders {
+    requests: BTreeMap<String, mpsc::Sender<SinkRequest>>,
+    stop: watch::Sender<bool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Why a sink gives no answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SinkRequestError {
+    #[error("there is no such sink")]
+    UnknownSink,
+    #[error("the sink does not answer: it has not started yet, or has stopped")]
+    NoAnswer,
+}
+
+impl Responders {
+    /// Sets up all sinks. They start once `ready` returns true: the ledger then has everything
+    /// that the journal had. `position` returns the position of a sink from the journal.
+    ///
+    /// An error names the sink.
+    pub fn start(
+        sinks: Vec<SinkOptions>,
+        ports: SinkPorts,
+        metrics: RespondMetrics,
+        mut position: impl FnMut(&str) -> SinkPosition,
+        ready: impl FnOnce(&watch::Receiver<bool>) -> bool + Send + 'static,
+    ) -> Result<Self, (String, RespondError)> {
+        let (stop, stopped) = watch::channel(false);
+        let (mut requests, mut setups) = (BTreeMap::new(), Vec::new());
+        for options in sinks {
+            let name = options.name.clone();
+            let tags = Arc::clone(&ports.tags);
+            let consumer = Consumer::new(&options.target, &options.connection, ports.json, tags);
+            let consumer = consumer.map_err(|error| (name.clone(), error))?;
+            let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
+            let position = position(&name);
+            requests.insert(name, sender);
+            setups.push(SinkSetup {
+                options,
+                consumer: Arc::new(consumer),
+                requests: receiver,
+                position,
+            });
+        }
+        let is_empty = setups.is_empty();
+        let work = move |runtime: Runtime| {
+            // Until then the outbox may lack rows that an earlier run has delivered.
+            if !ready(&stopped) {
+                return;
+            }
+            let tasks = setups.into_iter();
+            let tasks =
+                tasks.map(|setup| run(setup, ports.clone(), metrics.clone(), stopped.clone()));
+            runtime.block_on(futures_util::future::join_all(tasks));
+        };
+        let thread = (!is_empty).then(|| thread(work));
+        let thread = thread
+            .transpose()
+            .map_err(|error| ("all".to_owned(), error))?;
+        Ok(Self {
+            requests,
+            stop,
+            thread: Mutex::new(thread),
+        })
+    }
+
+    /// Returns the status of all sinks, in order of name; `None` for one that does not answer.
+    pub async fn list(&self) -> Vec<(String, Option<SinkStatus>)> {
+        let statuses = self.requests.keys().map(async |name| {
+            let status = self.request(name, SinkRequest::Status).await;
+            (name.clone(), status.ok())
+        });
+        futures_util::future::join_all(statuses).await
+    }
+
+    /// Returns the dead letters of a sink.
+    pub async fn dead(
+        &self,
+        sink: &str,
+    ) -> Result<Vec<(AlertId, SinkDeadLetter)>, SinkRequestError> {
+        self.request(sink, SinkRequest::DeadLetters).await
+    }
+
+    /// Resends one dead letter of a sink, or all. Returns how many.
+    pub async fn resend(
+        &self,
+        sink: &str,
+        alert: Option<AlertId>,
+    ) -> Result<usize, SinkRequestError> {
+        let request = |reply| SinkRequest::Resend(alert, reply);
+        self.request(sink, request).await
+    }
+
+    /// Resumes a sink that its consumer has stopped.
+    pub async fn enable(&self, sink: &str) -> Result<(), SinkRequestError> {
+        self.request(sink, SinkRequest::Resume).await
+    }
+
+    async fn request<T>(
+        &self,
+        sink: &str,
+        request: impl FnOnce(oneshot::Sender<T>) -> SinkRequest,
+    ) -> Result<T, SinkRequestError> {
+        let requests = self.requests.get(sink);
+        let requests = requests.ok_or(SinkRequestError::UnknownSink)?;
+        let (reply, answer) = oneshot::channel();
+        let sent = requests.try_send(request(reply));
+        sent.map_err(|_| SinkRequestError::NoAnswer)?;
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
+        answer
+            .map_err(|_| SinkRequestError::NoAnswer)?
+            .map_err(|_| SinkRequestError::NoAnswer)
+    }
+
+    /// Stops all sinks. Blocks until each has journaled its position.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of the sinks has panicked");
+        }
+    }
+}
+
+fn thread(work: impl FnOnce(Runtime) + Send + 'static) -> Result<JoinHandle<()>, RespondError> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .map_err(RespondError::Thread)?;
+    let thread = std::thread::Builder::new().name("weir-sinks".to_owned());
+    thread
+        .spawn(move || work(runtime))
+        .map_err(RespondError::Thread)
+}
+
+/// Runs one sink until it is stopped. A sink that cannot start tries again.
+async fn run(
+    setup: SinkSetup,
+    ports: SinkPorts,
+    metrics: RespondMetrics,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let SinkSetup {
+        options,
+        consumer,
+        requests,
+        position,
+    } = setup;
+    while !*stopped.borrow() {
+        let (options, consumer) = (options.clone(), Arc::clone(&consumer));
+        let (name, rng) = (options.name.clone(), StdRng::from_os_rng());
+        let (ports, metrics) = (ports.clone(), metrics.clone());
+        let news = ports.news.clone();
+        let start = SinkTask::start(options, consumer, ports, metrics, &position, rng);
+        let started = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stop| *stop) => return,
+            started = start => started,
+        };
+        match started {
+            Ok(task) => return task.run(requests, news, stopped).await,
+            Err(error) => tracing::warn!(sink = name, %error, "sink cannot start; it retries"),
+        }
+        tokio::select! {
+            _ = stopped.changed() => {}
+            () = tokio::time::sleep(START_RETRY_DELAY) => {}
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The task of one sink: reads the outbox, delivers due rows, and journals its progress.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+use rand::Rng;
+use rand::rngs::StdRng;
+use tokio::sync::{mpsc, watch};
+use weir_schema::outbox::Cursor;
+use weir_schema::{AlertId, AlertRecord, Change, ChangeKind, EventTime, ReceiveTime, Span};
+
+use crate::delivery::consumer::Consumer;
+use crate::delivery::position::SinkPosition;
+use crate::delivery::queue::{DeliveryQueue, DeliveryRow};
+use crate::delivery::reader::{READ_ROWS_MAX, alert_rows, outgoing_change, read_blocking};
+use crate::delivery::requests::SinkRequest;
+use crate::failure::{DeliveryError, FailureReason};
+use crate::metrics::RespondMetrics;
+use crate::options::{SinkOptions, SinkStart};
+use crate::ports::{SinkPortError, SinkPorts};
+
+mod requests;
+
+mod resend;
+
+/// Minimum interval between journaled positions of a sink that delivers.
+const CHECKPOINT_INTERVAL: Span = Span::SECOND;
+/// Delay before a port that failed is asked again.
+const PORT_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long a stopping sink waits for answers to deliveries in flight.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A running sink.
+pub(crate) struct SinkTask {
+    options: SinkOptions,
+    consumer: Arc<Consumer>,
+    ports: SinkPorts,
+    metrics: RespondMetrics,
+    rng: StdRng,
+    queue: DeliveryQueue,
+    /// Standing alerts that are sent again, with the time of their last event.
+    standing: BTreeMap<AlertId, EventTime>,
+    last_failure: Option<String>,
+    checkpoint_at: ReceiveTime,
+    /// `None` for a sink that resends nothing.
+    resend_at: Option<ReceiveTime>,
+}
+
+type InFlight = FuturesUnordered<BoxFuture<'static, (AlertId, Option<DeliveryOutcome>)>>;
+
+/// Result of a delivery. It does not exist if the change could not be read.
+struct DeliveryOutcome {
+    result: Result<(), DeliveryError>,
+    record: AlertRecord,
+    kind: ChangeKind,
+    superseded: Vec<AlertId>,
+}
+
+/// Rows that one read of the outbox returns.
+struct ReadRows {
+    has_gap: bool,
+    /// The alert is `None` for a row that the sink does not send.
+    rows: Vec<(DeliveryRow, Option<AlertId>)>,
+}
+
+/// Sleeps. For zero it yields, so that other sinks have their turn.
+async fn sleep(pause: Duration) {
+    if pause.is_zero() {
+        tokio::task::yield_now().await;
+    } else {
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl SinkTask {
+    /// Starts at the position from the journal, or where the options say if there is none.
+    pub(crate) async fn start(
+        options: SinkOptions,
+        consumer: Arc<Consumer>,
+        ports: SinkPorts,
+        metrics: RespondMetrics,
+        position: &SinkPosition,
+        rng: StdRng,
+    ) -> Result<Self, SinkPortError> {
+        let (outbox, sink) = (Arc::clone(&ports.outbox), options.clone());
+        let position = position.clone();
+        // Behind every row of that epoch.
+        let now = Cursor {
+            epoch: ports.begun,
+            ordinal: u32::MAX,
+        };
+        let restore = move || -> Result<DeliveryQueue, SinkPortError> {
+            let read = match (position.read(), sink.begin) {
+                (Some(read), _) => read,
+                (None, SinkStart::Start) => Cursor::START,
+                (None, SinkStart::Now) => now,
+            };
+            DeliveryQueue::restore(&position, read, sink.retry, |alert, from| {
+                alert_rows(outbox.as_ref(), &sink, alert, from, read)
+            })
+        };
+        let queue = read_blocking(restore).await?;
+        let resends = matches!(&*consumer, Consumer::Alertmanager(_)) && !options.create_only;
+        let now = ports.clock.now();
+        let mut task = Self {
+            options,
+            consumer,
+            ports,
+            metrics,
+            rng,
+            queue,
+            standing: BTreeMap::new(),
+            last_failure: None,
+            checkpoint_at: now,
+            resend_at: resends.then_some(now),
+        };
+        task.load_standing().await?;
+        // Otherwise a crash before the first delivery would move the start.
+        task.checkpoint().await?;
+        Ok(task)
+    }
+
+    /// Runs until `stopped` becomes true.
+    pub(crate) async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<SinkRequest>,
+        mut news: watch::Receiver<u64>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        let mut in_flight = InFlight::new();
+        let mut news_end = false;
+        while !*stopped.borrow() {
+            // Marked as seen before the read, so that rows that arrive meanwhile wake the task.
+            news.borrow_and_update();
+            let pause = match self.work(&mut in_flight, &mut stopped).await {
+                // Other sinks and events have their turn between two reads.
+                Ok(true) => Duration::ZERO,
+                Ok(false) => self.pause(),
+                Err(error) => {
+                    let sink = &self.options.name;
+                    tracing::warn!(%error, sink, "sink cannot read or write its state; it retries");
+                    PORT_RETRY_DELAY
+                }
+            };
+            self.update_metrics();
+            if *stopped.borrow() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                _ = stopped.changed() => break,
+                Some(request) = requests.recv() => self.answer(request).await,
+                Some((alert, outcome)) = in_flight.next(), if !in_flight.is_empty() => {
+                    self.finish(alert, outcome);
+                }
+                changed = news.changed(), if !news_end => news_end = changed.is_err(),
+                () = sleep(pause) => {}
+            }
+        }
+        let drain = async {
+            while let Some((alert, outcome)) = in_flight.next().await {
+                self.finish(alert, outcome);
+            }
+        };
+        // Deliveries that are still in flight are repeated after the next start.
+        let _ = tokio::time::timeout(STOP_TIMEOUT, drain).await;
+        if let Err(error) = self.checkpoint().await {
+            let sink = &self.options.name;
+            tracing::warn!(%error, sink, "cannot journal the position of a sink");
+        }
+    }
+
+    /// Does what is due. True if there may be more rows to read at once.
+    async fn work(
+        &mut self,
+        in_flight: &mut InFlight,
+        stopped: &mut watch::Receiver<bool>,
+    ) -> Result<bool, SinkPortError> {
+        let now = self.ports.clock.now();
+        if now >= self.checkpoint_at {
+            self.checkpoint().await?;
+        }
+        if self.resend_at.is_some_and(|at| at <= now) && in_flight.is_empty() {
+            // A resend may be many requests to a slow consumer, so a stop interrupts it.
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stop| *stop) => return Ok(false),
+                resent = self.resend_standing(now) => resent?,
+            }
+        }
+        let more = self.read().await?;
+        while in_flight.len() < self.consumer.in_flight_max() {
+            if let Some((alert, row)) = self.queue.next(self.ports.clock.now()) {
+                in_flight.push(self.deliver(alert, row));
+            } else if self.queue.needs_checkpoint() {
+                self.checkpoint().await?;
+            } else {
+                break;
+            }
+        }
+        Ok(more)
+    }
+
+    /// Reads rows of the outbox into the queue. True if there may be more at once.
+    async fn read(&mut self) -> Result<bool, SinkPortError> {
+        if !self.queue.has_room() {
+            return Ok(false);
+        }
+        let (outbox, options) = (Arc::clone(&self.ports.outbox), self.options.clone());
+        let after = self.queue.read();
+        let read = move || -> Result<ReadRows, SinkPortError> {
+            let found = outbox.after(after, READ_ROWS_MAX)?;
+            let row = |change: &Change| {
+                let kind = options.emitted_kind(outbox.as_ref(), change)?;
+                let alert = kind.map(|_| change.record.alert);
+                let kind = kind.unwrap_or(change.kind);
+                Ok((options.delivery_row(change, kind), alert))
+            };
+            let rows: Result<_, SinkPortError> = found.changes.iter().map(row).collect();
+            Ok(ReadRows {
+                has_gap: found.has_gap,
+                rows: rows?,
+            })
+        };
+        let ReadRows { has_gap, rows } = read_blocking(read).await?;
+        if has_gap {
+            let sink = self.options.name.as_str();
+            self.metrics.gaps.with_label_values(&[sink]).inc();
+            tracing::error!(sink, %after, "sink missed rows: the outbox no longer has them");
+        }
+        let is_full = rows.len() == READ_ROWS_MAX;
+        let now = self.ports.clock.now();
+        for (row, alert) in rows {
+            if !self.queue.has_room() {
+                return Ok(false);
+            }
+            self.queue.push(row, alert, now);
+        }
+        Ok(is_full)
+    }
+
+    fn deliver(
+        &self,
+        alert: AlertId,
+        row: DeliveryRow,
+    ) -> BoxFuture<'static, (AlertId, Option<DeliveryOutcome>)> {
+        let outbox = Arc::clone(&self.ports.outbox);
+        let (consumer, clock) = (Arc::clone(&self.consumer), Arc::clone(&self.ports.clock));
+        let delivery = async move {
+            let read = read_blocking(move || outgoing_change(outbox.as_ref(), alert, &row)).await;
+            let outgoing = match read {
+                Ok(Some(outgoing)) => outgoing,
+                // Retried like a failed delivery.
+                Ok(None) => return (alert, None),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read a change to deliver");
+                    return (alert, None);
+                }
+            };
+            let result = consumer.deliver(&outgoing, clock.now()).await;
+            let outcome = DeliveryOutcome {
+                result,
+                superseded: outgoing.change.supersedes.clone(),
+                record: outgoing.change.record,
+                kind: outgoing.kind,
+            };
+            (alert, Some(outcome))
+        };
+        delivery.boxed()
+    }
+
+    /// Handles the end of a delivery.
+    fn finish(&mut self, alert: AlertId, outcome: Option<DeliveryOutcome>) {
+        let now = self.ports.clock.now();
+        let sink = [self.options.name.as_str()];
+        let error = match outcome {
+            Some(DeliveryOutcome {
+                result: Ok(()),
+                record,
+                kind,
+                superseded,
+            }) => {
+                self.metrics.delivered.with_label_values(&sink).inc();
+                self.queue.complete(alert, now);
+                self.update_standing(&record, kind, &superseded);
+                return;
+            }
+            Some(DeliveryOutcome {
+                result: Err(error), ..
+            }) => error,
+            None => DeliveryError::new(FailureReason::Content, "the ledger does not have it"),
+        };
+        let labels = [self.options.name.as_str(), error.reason.name()];
+        self.metrics.failed.with_label_values(&labels).inc();
+        let (reason, dead) = (&error.failure.reason, self.queue.dead_letters().len());
+        tracing::debug!(sink = sink[0], %alert, reason, "delivery failed");
+        let jitter = self.rng.random();
+        self.queue.fail(alert, now, &error.failure, jitter);
+        if self.queue.dead_letters().len() > dead {
+            self.metrics.given_up.with_label_values(&sink).inc();
+            tracing::warn!(sink = sink[0], %alert, reason, "alert given up; see `weir sinks dead`");
+        } else if error.failure.gone {
+            let sink = sink[0];
+            tracing::warn!(
+                sink,
+                reason,
+                "sink stopped; resume it with `weir sinks enable`"
+            );
+        } else {
+            self.metrics.retried.with_label_values(&sink).inc();
+        }
+        self.last_failure = Some(error.failure.reason);
+    }
+
+    /// Journals the position of the sink if it has changed.
+    async fn checkpoint(&mut self) -> Result<(), SinkPortError> {
+        self.checkpoint_at = self.ports.clock.now().plus(CHECKPOINT_INTERVAL);
+        if let Some(entry) = self.queue.checkpoint(&self.options.name) {
+            self.ports.positions.append(entry.clone()).await?;
+            self.queue.confirm_checkpoint(&entry);
+        }
+        Ok(())
+    }
+
+    /// Time until something is due.
+    fn pause(&self) -> Duration {
+        let now = self.ports.clock.now();
+        let due = self.queue.due(now);
+        let wakes = [due, Some(self.checkpoint_at), self.resend_at]
+            .into_iter()
+            .flatten();
+        let next = wakes
+            .min()
+            .map_or(CHECKPOINT_INTERVAL.0, |at| at.0.saturating_sub(now.0));
+        Duration::from_nanos(u64::try_from(next).unwrap_or(0)).max(Duration::from_millis(1))
+    }
+}
