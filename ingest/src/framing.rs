@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn count_framing_errors_and_lost_bytes() {
+    fn truncate_frames_at_the_cap() {
         let none = FramingCounts::default();
         let cut = |skipped_bytes| FramingCounts {
             truncated: 1,
@@ -394,6 +394,12 @@ mod tests {
             &[b"abcdefgh", b"x"],
             cut(2),
         );
+        check("digits past the cap", b"1234567890", &[b"12345678"], cut(2));
+    }
+
+    #[test]
+    fn distinguish_lines_and_counts() {
+        let none = FramingCounts::default();
         check(
             "first line starts with digits",
             b"2024-1\n3 abc\n",
@@ -403,9 +409,13 @@ mod tests {
         check("lines stay lines", b"<a\n3 abc\n", &[b"<a", b"3 abc"], none);
         check("NUL after LF is data", b"a\nb\0c\n", &[b"a", b"b\0c"], none);
         check("digits only", b"12", &[b"12"], none);
-        check("digits past the cap", b"1234567890", &[b"12345678"], cut(2));
         let empty = FramingCounts { empty: 2, ..none };
         check("empty lines", b"\n\r\n<a\n", &[b"<a"], empty);
+    }
+
+    #[test]
+    fn count_framing_errors() {
+        let none = FramingCounts::default();
         let bad = FramingCounts {
             bad_count: 1,
             ..none

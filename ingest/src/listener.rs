@@ -173,20 +173,14 @@ where
         let serve: ServeFn = Rc::new(move |stream, peer, stop_signal| {
             Box::pin(serve(stream, peer, stop_signal)) as ServeFuture
         });
-        Listener::create(move |ctx| {
-            let acceptor = Acceptor {
-                listener,
-                stop_signal: stop_signal.clone(),
-            };
-            Listener::add_stream(stream::unfold(acceptor, Acceptor::next), ctx);
-            Listener {
-                serve,
-                context: Rc::new(context),
-                connections,
-                per_peer: Rc::default(),
-                stop_signal,
-            }
-        });
+        let actor = Listener {
+            serve,
+            context: Rc::new(context),
+            connections,
+            per_peer: Rc::default(),
+            stop_signal,
+        };
+        actor.accept_from(listener);
     });
     if !started {
         return Err(io::Error::other("the listener's thread has ended"));
@@ -197,6 +191,20 @@ where
         tasks,
         tasks_max,
     })
+}
+
+impl Listener {
+    /// Starts the actor.
+    fn accept_from(self, listener: TcpListener) {
+        Self::create(move |ctx| {
+            let acceptor = Acceptor {
+                listener,
+                stop_signal: self.stop_signal.clone(),
+            };
+            Self::add_stream(stream::unfold(acceptor, Acceptor::next), ctx);
+            self
+        });
+    }
 }
 
 /// Accepts connections until the source stops.

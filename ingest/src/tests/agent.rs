@@ -1,4 +1,4 @@
-//! By the agent protocol, the set sent equals the set journaled, whatever is cut and fails.
+//! With the agent protocol, each event is journaled exactly once despite cuts and faults.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ fn identity(token: &str) -> AgentIdentity {
     }
 }
 
-/// Forwards connections to `upstream`, and cuts each after a random number of bytes.
+/// Forwards connections to `upstream` and cuts each one after a random number of bytes.
 async fn cutting_proxy(upstream: SocketAddr, mut random: StdRng) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -48,7 +48,7 @@ async fn cutting_proxy(upstream: SocketAddr, mut random: StdRng) -> SocketAddr {
             let Ok(mut far) = TcpStream::connect(upstream).await else {
                 return;
             };
-            // The first connection lives long enough to be accepted.
+            // Enough bytes for the first connection to be accepted.
             let up = random.random_range(200..60_000);
             let down = random.random_range(60..2_000);
             actix_rt::spawn(async move {
@@ -90,7 +90,7 @@ fn check_cuts(seed: u64, fault_rate: f64) {
         let client = client.unwrap();
         let mut sent = Vec::new();
         for n in 0..EVENTS {
-            // Some events are equal: their numbers tell them apart.
+            // Some events are equal; only their sequence numbers differ.
             let event = format!("event {}", n / random.random_range(1..4)).into_bytes();
             assert_eq!(client.push(event.clone()).await.unwrap(), n as u64);
             sent.push(event);
@@ -102,7 +102,7 @@ fn check_cuts(seed: u64, fault_rate: f64) {
         parts.end().await;
         assert!(
             parts.journal.frames() == sent,
-            "seed {seed}: all once, in order"
+            "seed {seed}: each event once, in order"
         );
         let mut next = 0;
         for batch in parts.journal.batches() {
@@ -111,7 +111,7 @@ fn check_cuts(seed: u64, fault_rate: f64) {
                 ("agent:web1", Format::Agent)
             );
             let Some(Delivery::Agent { first_sequence, .. }) = batch.delivery else {
-                panic!("every batch has its delivery");
+                panic!("every batch has a delivery");
             };
             assert_eq!(first_sequence, next);
             next += batch.frames.len() as u64;
@@ -120,7 +120,7 @@ fn check_cuts(seed: u64, fault_rate: f64) {
 }
 
 #[test]
-fn cuts_at_any_byte_lose_and_repeat_nothing() {
+fn cuts_lose_and_repeat_nothing() {
     for seed in 10..14 {
         check_cuts(seed, 0.0);
     }
@@ -152,33 +152,32 @@ fn aliased_batch() -> Vec<u8> {
     [&(data.len() as u32).to_le_bytes(), data].concat()
 }
 
-/// What the server answers, in words.
+/// Sends `messages` and returns `count` answers of the server as text.
 async fn answers(source: &SourceHandle, messages: &[Vec<u8>], count: usize) -> Vec<String> {
     let mut stream = TcpStream::connect(source.local_address).await.unwrap();
     for message in messages {
         stream.write_all(message).await.unwrap();
     }
-    let mut words = Vec::new();
-    while words.len() < count {
+    let mut answers = Vec::new();
+    while answers.len() < count {
         let length = stream.read_u32_le().await.unwrap();
         let mut bytes = vec![0; length as usize];
         stream.read_exact(&mut bytes).await.unwrap();
         let message = agent::decode_message(&bytes).unwrap();
-        words.push(match (message.body_as_ack(), message.body_as_refusal()) {
+        answers.push(match (message.body_as_ack(), message.body_as_refusal()) {
             (Some(ack), _) => format!("ack {}", ack.next_sequence()),
             (_, Some(refusal)) => refusal.reason().to_owned(),
-            (None, None) => panic!("the server sends acks and refusals"),
+            (None, None) => panic!("the server sends only acks and refusals"),
         });
     }
-    words
+    answers
 }
 
 #[test]
-fn the_server_tells_repeats_conflicts_gaps_and_nonsense_apart() {
+fn journal_conflicts_but_not_duplicates() {
     run(async {
         let parts = start(WriterOptions::default());
         let source = serve(&parts);
-        let hello = || encode_hello("web1", 1, "secret");
         let first = encode_batch(0, &["a", "b"]);
         assert_eq!(
             answers(&source, &[hello(), first.clone()], 2).await,
@@ -188,9 +187,9 @@ fn the_server_tells_repeats_conflicts_gaps_and_nonsense_apart() {
             answers(&source, &[hello(), first], 2).await,
             ["ack 2", "ack 2"]
         );
-        let differs = encode_batch(1, &["B", "c"]);
+        let conflict = encode_batch(1, &["B", "c"]);
         assert_eq!(
-            answers(&source, &[hello(), differs], 2).await,
+            answers(&source, &[hello(), conflict], 2).await,
             ["ack 2", "ack 3"]
         );
         assert_eq!(parts.journal.frames(), [b"a", b"b", b"B", b"c"]);
@@ -198,35 +197,58 @@ fn the_server_tells_repeats_conflicts_gaps_and_nonsense_apart() {
             |counters: &prometheus::IntCounterVec| counters.with_label_values(&["agent"]).get();
         assert_eq!(counted(&parts.metrics.writer.delivery_duplicates), 2);
         assert_eq!(counted(&parts.metrics.writer.delivery_conflicts), 1);
+        source.stop().await;
+        parts.end().await;
+    });
+}
 
-        let too_long = [0xff; 4].to_vec();
-        let no_message = [8_u32.to_le_bytes().to_vec(), vec![0xff; 8]].concat();
-        for (messages, refusal) in [
-            (
-                vec![hello(), aliased_batch()],
-                "protocol: the events are larger",
-            ),
-            (vec![encode_hello("web1", 1, "guess")], "unauthorized: "),
-            (
-                vec![encode_hello("web 1", 1, "secret")],
-                "protocol: an agent id",
-            ),
-            (
-                vec![too_long.clone()],
-                "protocol: a message here has at most 4096",
-            ),
-            (vec![no_message], "protocol: the message is malformed"),
-            (vec![encode_batch(0, &["a"])], "protocol: the first message"),
-            (vec![hello(), hello()], "protocol: after the hello"),
-            (
-                vec![hello(), too_long],
-                "protocol: a message here has at most 4194304",
-            ),
-            (
-                vec![hello(), encode_batch(9, &["x"])],
-                "gap: events are missing: expected sequence 3, got 9",
-            ),
-        ] {
+fn hello() -> Vec<u8> {
+    encode_hello("web1", 1, "secret")
+}
+
+/// Messages to a server that has three events of the spool, and the start of its last answer.
+fn refused_messages() -> Vec<(Vec<Vec<u8>>, &'static str)> {
+    let too_long = [0xff; 4].to_vec();
+    let no_message = [8_u32.to_le_bytes().to_vec(), vec![0xff; 8]].concat();
+    vec![
+        (
+            vec![hello(), aliased_batch()],
+            "protocol: the events are larger",
+        ),
+        (vec![encode_hello("web1", 1, "guess")], "unauthorized: "),
+        (
+            vec![encode_hello("web 1", 1, "secret")],
+            "protocol: an agent id",
+        ),
+        (
+            vec![too_long.clone()],
+            "protocol: a message here has at most 4096",
+        ),
+        (vec![no_message], "protocol: the message is malformed"),
+        (vec![encode_batch(0, &["a"])], "protocol: the first message"),
+        (vec![hello(), hello()], "protocol: after the hello"),
+        (
+            vec![hello(), too_long],
+            "protocol: a message here has at most 4194304",
+        ),
+        (
+            vec![hello(), encode_batch(9, &["x"])],
+            "gap: events are missing: expected sequence 3, got 9",
+        ),
+    ]
+}
+
+#[test]
+fn refuse_gaps_and_invalid_messages() {
+    run(async {
+        let parts = start(WriterOptions::default());
+        let source = serve(&parts);
+        let batch = encode_batch(0, &["a", "b", "c"]);
+        assert_eq!(
+            answers(&source, &[hello(), batch], 2).await,
+            ["ack 0", "ack 3"]
+        );
+        for (messages, refusal) in refused_messages() {
             let count = messages.len();
             let answer = answers(&source, &messages, count).await.pop().unwrap();
             assert!(answer.starts_with(refusal), "{answer} is not {refusal}");

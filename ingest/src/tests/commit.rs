@@ -1,4 +1,4 @@
-//! When the writer syncs, seals and answers.
+//! Tests when the writer syncs, seals and answers.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use weir_schema::{Control, Entry, ReceiveTime};
 
 use super::memory::MemoryJournal;
-use super::{Still, batch, run, start, until};
+use super::{FixedClock, batch, run, start, until};
 use crate::balance::EventAccount;
 use crate::commit::{CommitOptions, GroupCommit, Submission, SubmitResult};
 use crate::{CommitReceipt, Deliveries, IngestMetrics, IngestWriter, SubmitError, WriterOptions};
@@ -20,7 +20,7 @@ fn group(options: CommitOptions) -> (MemoryJournal, GroupCommit<MemoryJournal>) 
     (journal, group)
 }
 
-fn take(
+fn push(
     group: &mut GroupCommit<MemoryJournal>,
     frames: &[&str],
 ) -> oneshot::Receiver<SubmitResult> {
@@ -37,12 +37,12 @@ fn take(
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
-fn a_quiet_journal_seals_at_once_and_a_busy_one_groups() {
+fn quiet_journal_seals_at_once_and_busy_journal_groups() {
     let (journal, mut group) = group(CommitOptions::default());
     let start = Instant::now();
     assert_eq!(group.due(start), None);
-    let mut first = take(&mut group, &["a"]);
-    assert_eq!(group.due(start), Some(start), "nothing came before");
+    let mut first = push(&mut group, &["a"]);
+    assert_eq!(group.due(start), Some(start), "first submission");
     group.commit(start).unwrap();
     assert_eq!(journal.sketch(), "b1 s1");
     assert!(matches!(
@@ -50,12 +50,12 @@ fn a_quiet_journal_seals_at_once_and_a_busy_one_groups() {
         Ok(Ok(CommitReceipt { events: 1, .. }))
     ));
 
-    let _second = take(&mut group, &["b"]);
-    let _third = take(&mut group, &["c", "d"]);
+    let _second = push(&mut group, &["b"]);
+    let _third = push(&mut group, &["c", "d"]);
     assert_eq!(
         group.due(start + MS),
         Some(start + 5 * MS),
-        "the commit waits for more"
+        "the commit is delayed"
     );
     group.commit(start + 5 * MS).unwrap();
     assert_eq!(
@@ -65,7 +65,7 @@ fn a_quiet_journal_seals_at_once_and_a_busy_one_groups() {
     assert_eq!(
         group.due(start + 5 * MS),
         Some(start + 20 * MS),
-        "the seal waits for more"
+        "the seal is delayed"
     );
     group.commit(start + 20 * MS).unwrap();
     assert_eq!(
@@ -76,7 +76,7 @@ fn a_quiet_journal_seals_at_once_and_a_busy_one_groups() {
 }
 
 #[test]
-fn an_epoch_is_closed_by_its_size() {
+fn seal_epoch_at_its_size() {
     let (journal, mut group) = group(CommitOptions {
         commit_events: 4,
         epoch_events_max: 3,
@@ -84,9 +84,9 @@ fn an_epoch_is_closed_by_its_size() {
     });
     let start = Instant::now();
     group.commit(start).unwrap();
-    let _first = take(&mut group, &["a"]);
+    let _first = push(&mut group, &["a"]);
     group.commit(start).unwrap();
-    let answers = [&["b", "c"][..], &["d"], &["e"]].map(|frames| take(&mut group, frames));
+    let answers = [&["b", "c"][..], &["d"], &["e"]].map(|frames| push(&mut group, frames));
     assert_eq!(
         group.due(start + MS),
         Some(start + MS),
@@ -101,12 +101,12 @@ fn an_epoch_is_closed_by_its_size() {
 }
 
 #[test]
-fn a_fault_is_answered_and_what_comes_after_it_is_taken() {
+fn answer_fault_and_accept_later_submissions() {
     let (journal, mut group) = group(CommitOptions::default());
     let start = Instant::now();
-    let _first = take(&mut group, &["a"]);
+    let _first = push(&mut group, &["a"]);
     group.commit(start).unwrap();
-    let _second = take(&mut group, &["b"]);
+    let _second = push(&mut group, &["b"]);
     group.commit(start + 5 * MS).unwrap();
     // The sync fails, not the append.
     let mut calls = 0;
@@ -114,34 +114,34 @@ fn a_fault_is_answered_and_what_comes_after_it_is_taken() {
         calls += 1;
         calls > 1
     });
-    let mut failed = take(&mut group, &["c"]);
+    let mut failed = push(&mut group, &["c"]);
     group.commit(start + 10 * MS).unwrap_err();
     let refused = failed.try_recv().unwrap().unwrap_err();
     assert!(matches!(refused.error, SubmitError::Fault(_)));
-    assert_eq!(refused.entries, [batch(&["c"]).into()], "given back whole");
-    let mut again = take(&mut group, &["c"]);
+    assert_eq!(refused.entries, [batch(&["c"]).into()], "returned complete");
+    let mut again = push(&mut group, &["c"]);
     let until = start + 60 * MS;
     assert_eq!(
         group.due(start + 11 * MS),
         Some(until),
-        "held after a fault"
+        "backoff after a fault"
     );
     group.commit(until).unwrap_err();
     assert!(again.try_recv().unwrap().is_err());
     journal.heal();
-    let mut last = take(&mut group, &["c"]);
-    assert_eq!(group.due(until), Some(until + 100 * MS), "held longer");
+    let mut last = push(&mut group, &["c"]);
+    assert_eq!(group.due(until), Some(until + 100 * MS), "longer backoff");
     group.commit(until + 100 * MS).unwrap();
     assert!(last.try_recv().unwrap().is_ok());
     assert_eq!(
         journal.sketch(),
         "b1 s1 b1 b1 s2",
-        "what was unsealed before is sealed now"
+        "earlier unsealed entries are sealed"
     );
 }
 
 #[test]
-fn an_answer_comes_after_the_sync() {
+fn answer_after_sync() {
     run(async {
         let parts = start(WriterOptions::default());
         parts.journal.close_gate();
@@ -154,17 +154,21 @@ fn an_answer_comes_after_the_sync() {
         parts.journal.open_gate();
         assert_eq!(answer.await.unwrap().events, 1);
         assert_eq!(parts.journal.sketch(), "b1 s1");
-        let stale = parts.intake.submit(vec![batch(&[])]).await.unwrap_err();
-        assert!(matches!(stale, SubmitError::Invalid(_)));
+        let empty = parts.intake.submit(vec![batch(&[])]).await.unwrap_err();
+        assert!(matches!(empty, SubmitError::Invalid(_)));
         parts.end().await;
         let late = parts.intake.submit(vec![batch(&["b"])]).await.unwrap_err();
         assert_eq!(late, SubmitError::Stopped);
-        assert_eq!(parts.intake.stop().await, Ok(()), "twice is once");
+        assert_eq!(
+            parts.intake.stop().await,
+            Ok(()),
+            "a second stop has no effect"
+        );
     });
 }
 
 #[test]
-fn a_stop_journals_seals_and_answers_what_is_in_hand() {
+fn stop_journals_seals_and_answers_pending_submissions() {
     run(async {
         let parts = start(WriterOptions::default());
         parts.journal.close_gate();
@@ -187,7 +191,7 @@ fn a_stop_journals_seals_and_answers_what_is_in_hand() {
 }
 
 #[test]
-fn time_goes_on_in_a_quiet_journal() {
+fn ticks_advance_a_quiet_journal() {
     let paused = || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().start_paused(true).build().unwrap()
@@ -196,7 +200,7 @@ fn time_goes_on_in_a_quiet_journal() {
         let (journal, group) = group(CommitOptions::default());
         let metrics = IngestMetrics::register(&prometheus::Registry::new()).unwrap();
         let arbiter = actix_rt::Arbiter::current();
-        let clock = std::sync::Arc::new(Still);
+        let clock = std::sync::Arc::new(FixedClock);
         let options = WriterOptions::default();
         let intake = IngestWriter::start_in(&arbiter, None, group, options, metrics, clock);
         tokio::time::sleep(Duration::from_millis(3_500)).await;
@@ -211,10 +215,7 @@ fn time_goes_on_in_a_quiet_journal() {
         tokio::time::sleep(Duration::from_secs(10)).await;
         journal.heal();
         let fault = intake.control(vec![Control::Finish]).await;
-        assert!(
-            fault.is_ok(),
-            "taken again when the fault is over: {fault:?}"
-        );
+        assert!(fault.is_ok(), "accepted again after the fault: {fault:?}");
         intake.stop().await.unwrap();
     });
 }

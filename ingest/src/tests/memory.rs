@@ -1,4 +1,4 @@
-//! A journal in memory that can be stopped in its sync and made to fail.
+//! A journal in memory whose syncs can be blocked or made to fail.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -13,10 +13,10 @@ struct State {
     durable: Vec<Entry>,
     buffer: Vec<Entry>,
     syncs: usize,
-    /// Asked at every append and sync.
+    /// Called at every append and sync.
     fails: Option<Fails>,
     gate_closed: bool,
-    /// A sync waits at the gate.
+    /// Whether a sync waits at the gate.
     waiting: bool,
 }
 
@@ -73,14 +73,14 @@ impl MemoryJournal {
 
     /// `b2 s1` is a batch of two frames and the seal of epoch 1; `c` is a control entry.
     pub fn sketch(&self) -> String {
-        let word = |entry: &Entry| match entry {
+        let symbol = |entry: &Entry| match entry {
             Entry::Batch(batch) => format!("b{}", batch.frames.len()),
             Entry::Control(_) => "c".to_owned(),
             Entry::Seal { epoch } => format!("s{}", epoch.0),
         };
         self.entries()
             .iter()
-            .map(word)
+            .map(symbol)
             .collect::<Vec<_>>()
             .join(" ")
     }
@@ -127,7 +127,7 @@ impl JournalPort for MemoryJournal {
         let state = self.state();
         assert!(
             state.buffer.is_empty(),
-            "asked only when nothing is unsynced"
+            "called only when all entries are synced"
         );
         let seals = state
             .durable

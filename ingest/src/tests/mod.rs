@@ -1,4 +1,4 @@
-//! Tests of the parts together, over a journal in memory.
+//! Tests of the parts together, with a journal in memory.
 
 mod memory;
 
@@ -27,15 +27,15 @@ use crate::{
 use memory::MemoryJournal;
 
 /// A clock that stands still.
-struct Still;
+struct FixedClock;
 
-impl ReceiveClock for Still {
+impl ReceiveClock for FixedClock {
     fn now(&self) -> ReceiveTime {
         ReceiveTime(77)
     }
 }
 
-/// What every source needs.
+/// The parts that every source needs.
 struct Parts {
     journal: MemoryJournal,
     intake: Intake,
@@ -45,13 +45,13 @@ struct Parts {
     clock: Arc<dyn ReceiveClock>,
 }
 
-/// Starts a writer on its own thread, ticking so seldom that no test sees it.
+/// Starts a writer on its own thread. Its tick is too slow to occur in a test.
 fn start(mut options: WriterOptions) -> Parts {
     options.tick = Duration::from_secs(86_400);
     let journal = MemoryJournal::default();
     let registry = Registry::new();
     let metrics = IngestMetrics::register(&registry).unwrap();
-    let clock: Arc<dyn ReceiveClock> = Arc::new(Still);
+    let clock: Arc<dyn ReceiveClock> = Arc::new(FixedClock);
     let intake = IngestWriter::start(
         journal.clone(),
         options,
@@ -70,17 +70,20 @@ fn start(mut options: WriterOptions) -> Parts {
 }
 
 impl Parts {
-    /// Ends the writer; then every event that came is journaled, or was refused for a reason.
+    /// Stops the writer and checks that every received event was journaled or refused with a reason.
     async fn end(&self) {
         self.intake.stop().await.unwrap();
         self.assert_balanced();
     }
 
-    /// What a counter says of a reason, over all transports.
+    /// The value of a counter for a reason, summed over all transports.
     fn count(&self, name: &str, reason: &str) -> u64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name);
-        let metrics = family.expect("it is registered").get_metric().iter();
+        let metrics = family
+            .expect("the metric is registered")
+            .get_metric()
+            .iter();
         let of_reason = metrics.filter(|metric| {
             let mut labels = metric.get_label().iter();
             labels.any(|label| label.name() == "reason" && label.value() == reason)
@@ -126,7 +129,7 @@ impl Parts {
         assert_eq!(
             all(1),
             self.journal.frames().len() as u64,
-            "what is in the journal"
+            "counter and journal"
         );
     }
 }
@@ -139,7 +142,7 @@ fn run(test: impl Future<Output = ()>) {
     actix_rt::System::new().block_on(test);
 }
 
-/// Lets the other tasks go on until `done`.
+/// Runs the other tasks until `done`.
 async fn until(done: impl Fn() -> bool) {
     while !done() {
         tokio::task::yield_now().await;

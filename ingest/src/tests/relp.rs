@@ -1,4 +1,4 @@
-//! Over RELP a line is answered once it is durable, and what is no RELP harms nobody.
+//! RELP lines are acknowledged once they are durable, and invalid frames end only their connection.
 
 use actix_rt::Arbiter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,18 +29,51 @@ async fn connect(source: &SourceHandle) -> TcpStream {
     TcpStream::connect(source.local_address).await.unwrap()
 }
 
-/// Sends `text`, and reads until the server has ended the connection.
+/// Sends `text` and reads until the server ends the connection.
 async fn converse(source: &SourceHandle, text: &str) -> String {
     let mut stream = connect(source).await;
     stream.write_all(text.as_bytes()).await.unwrap();
-    let mut said = Vec::new();
-    // A reset instead of an end: the server left bytes unread that it had refused.
-    let _ = stream.read_to_end(&mut said).await;
-    String::from_utf8(said).unwrap()
+    let mut received = Vec::new();
+    // The result may be a reset, because the server does not read bytes after an error.
+    let _ = stream.read_to_end(&mut received).await;
+    String::from_utf8(received).unwrap()
+}
+
+fn response(number: u32, text: &str) -> String {
+    format!("{number} rsp {} {text}\n", text.len())
+}
+
+/// Bytes that a client sends, and the responses before `serverclose`.
+fn conversations() -> Vec<(String, String)> {
+    let ok = |number: u32| response(number, "200 OK");
+    let too_long = "500 not RELP: the data of a frame is too long; the limit is 1048576 bytes";
+    vec![
+        (
+            format!("{OPEN}2 syslog 5 <13>a\n3 syslog 0\n4 syslog 7 <13>b\nc\n5 close 0\n"),
+            [OPENED, &ok(2), &ok(3), &ok(4), &ok(5)].concat(),
+        ),
+        (
+            format!("{OPEN}2 syslog 5 <13>d\n3 sysLOG 1 a\n4 syslog 1 x\n"),
+            [OPENED, &ok(2), &response(3, "500 unknown command")].concat(),
+        ),
+        (
+            "7 syslog 1 a\n".to_owned(),
+            response(7, "500 the session must be opened first"),
+        ),
+        (
+            format!("{OPEN}{OPEN}"),
+            [OPENED, &response(1, "500 the session is already open")].concat(),
+        ),
+        ("<13>Jan  1 00:00:00 h a: b\n".to_owned(), String::new()),
+        (
+            format!("{OPEN}8 syslog 999999999 a"),
+            [OPENED, &response(8, too_long)].concat(),
+        ),
+    ]
 }
 
 #[test]
-fn lines_are_answered_and_what_is_no_relp_is_refused() {
+fn refuse_session_whose_offers_exceed_the_frame_limit() {
     run(async {
         let parts = start(WriterOptions::default());
         let options = TcpOptions {
@@ -48,7 +81,7 @@ fn lines_are_answered_and_what_is_no_relp_is_refused() {
             ..TcpOptions::default()
         };
         let source = serve(&parts, options);
-        // The session is longer than a frame may be here: its offers are cut, so others are made.
+        // The offers are truncated at the limit, which removes `commands`.
         let open = "1 open 16 relp_version=0\nc\n";
         let refused = converse(&source, open).await;
         assert!(
@@ -56,37 +89,20 @@ fn lines_are_answered_and_what_is_no_relp_is_refused() {
             "{refused}"
         );
         source.stop().await;
+        parts.end().await;
+        let closed = |reason| parts.count("weir_ingest_connections_closed_total", reason);
+        assert_eq!((closed("sender"), closed("protocol")), (0, 1));
+    });
+}
 
+#[test]
+fn acknowledge_lines_and_refuse_protocol_errors() {
+    run(async {
+        let parts = start(WriterOptions::default());
         let source = serve(&parts, TcpOptions::default());
-        let bye = "0 serverclose 0\n";
-        let rsp = |number: u32, text: &str| format!("{number} rsp {} {text}\n", text.len());
-        let too_long = "500 this is no RELP: the data of a frame is too long; the most that is read \
-                        to its end is 1048576 bytes";
-        let ok = |number: u32| rsp(number, "200 OK");
-        for (sent, said) in [
-            (
-                format!("{OPEN}2 syslog 5 <13>a\n3 syslog 0\n4 syslog 7 <13>b\nc\n5 close 0\n"),
-                [OPENED, &ok(2), &ok(3), &ok(4), &ok(5)].concat(),
-            ),
-            (
-                format!("{OPEN}2 syslog 5 <13>d\n3 sysLOG 1 a\n4 syslog 1 x\n"),
-                [OPENED, &ok(2), &rsp(3, "500 the command is not known here")].concat(),
-            ),
-            (
-                "7 syslog 1 a\n".to_owned(),
-                rsp(7, "500 the session must be opened first"),
-            ),
-            (
-                format!("{OPEN}{OPEN}"),
-                [OPENED, &rsp(1, "500 the session is open already")].concat(),
-            ),
-            ("<13>Jan  1 00:00:00 h a: b\n".to_owned(), String::new()),
-            (
-                format!("{OPEN}8 syslog 999999999 a"),
-                [OPENED, &rsp(8, too_long)].concat(),
-            ),
-        ] {
-            assert_eq!(converse(&source, &sent).await, said + bye, "{sent:?}");
+        for (sent, responses) in conversations() {
+            let received = converse(&source, &sent).await;
+            assert_eq!(received, responses + "0 serverclose 0\n", "{sent:?}");
         }
         source.stop().await;
         parts.end().await;
@@ -99,46 +115,43 @@ fn lines_are_answered_and_what_is_no_relp_is_refused() {
             (batch.source.as_str(), batch.transport),
             ("relp:127.0.0.1", Transport::Relp)
         );
-        assert_eq!(
-            parts
-                .metrics
-                .dropped_events(Transport::Relp, DropReason::Empty),
-            1
-        );
+        let empty = parts
+            .metrics
+            .dropped_events(Transport::Relp, DropReason::Empty);
+        assert_eq!(empty, 1);
         let closed = |reason| parts.count("weir_ingest_connections_closed_total", reason);
-        assert_eq!((closed("sender"), closed("protocol")), (1, 6));
+        assert_eq!((closed("sender"), closed("protocol")), (1, 5));
     });
 }
 
 #[test]
-fn nothing_is_answered_before_the_sync() {
+fn acknowledge_only_after_the_sync() {
     run(async {
         let parts = start(WriterOptions::default());
         let source = serve(&parts, TcpOptions::default());
         let mut stream = connect(&source).await;
         stream.write_all(OPEN.as_bytes()).await.unwrap();
-        let mut said = vec![0; OPENED.len()];
-        stream.read_exact(&mut said).await.unwrap();
+        let mut received = vec![0; OPENED.len()];
+        stream.read_exact(&mut received).await.unwrap();
         parts.journal.close_gate();
         stream.write_all(b"2 syslog 5 <13>a\n").await.unwrap();
         until(|| parts.journal.is_waiting()).await;
-        let nothing = stream.try_read(&mut said).map_err(|error| error.kind());
+        let nothing = stream.try_read(&mut received).map_err(|error| error.kind());
         assert_eq!(nothing, Err(std::io::ErrorKind::WouldBlock));
         parts.journal.open_gate();
-        let mut said = [0; 15];
-        stream.read_exact(&mut said).await.unwrap();
-        assert_eq!(&said, b"2 rsp 6 200 OK\n");
+        let mut received = [0; 15];
+        stream.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"2 rsp 6 200 OK\n");
 
-        // While the journal fails nothing is answered; the stop says goodbye, and the line is kept
-        // by its sender.
+        // While the journal fails, the line gets no response, so its sender keeps it.
         parts.journal.fail(|| true);
         stream.write_all(b"3 syslog 5 <13>b\n").await.unwrap();
         let faults = &parts.metrics.writer.journal_faults;
         until(|| faults.get() > 0).await;
         source.stop().await;
-        let mut said = String::new();
-        stream.read_to_string(&mut said).await.unwrap();
-        assert_eq!(said, "0 serverclose 0\n");
+        let mut received = String::new();
+        stream.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, "0 serverclose 0\n");
         parts.journal.heal();
         parts.end().await;
         assert_eq!(parts.journal.frames(), [b"<13>a"]);

@@ -1,4 +1,4 @@
-//! What harms a listener on purpose: each attack has its counted end, and others are served meanwhile.
+//! Attacks on listeners: each ends with a counted reason, and does not affect other connections.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_rt::Arbiter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use weir_schema::Transport;
 
 use super::{Parts, loopback, relp, run, start, until};
 use crate::{
@@ -13,10 +14,10 @@ use crate::{
     WriterOptions, tokens_equal,
 };
 
-/// Short, so that the test is; nothing is asserted about when it comes.
+/// A timeout that keeps the test short. The test does not depend on its exact length.
 const SOON: Duration = Duration::from_millis(30);
 
-/// Never within this test.
+/// A timeout that never expires in a test.
 const LATE: Duration = Duration::from_secs(600);
 
 fn patient() -> TcpOptions {
@@ -65,117 +66,134 @@ fn agents(parts: &Parts, message_timeout: Duration) -> SourceHandle {
     started.unwrap()
 }
 
-/// Sends `bytes`, then nothing, until the server ends the connection.
+/// Sends `bytes` and then waits until the server ends the connection.
 async fn attack(at: SocketAddr, bytes: &[u8]) {
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(bytes).await.unwrap();
-    let mut said = Vec::new();
-    let _ = stream.read_to_end(&mut said).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+}
+
+/// A connection that its sender leaves unfinished.
+struct Unfinished {
+    name: &'static str,
+    protocol: Transport,
+    options: TcpOptions,
+    bytes: Vec<u8>,
+    /// The reason for which the server closes the connection.
+    reason: &'static str,
+    /// The frames that are journaled.
+    frames: Vec<Vec<u8>>,
+}
+
+impl Unfinished {
+    fn tcp(
+        name: &'static str,
+        options: TcpOptions,
+        bytes: &[u8],
+        reason: &'static str,
+        frame: Option<&[u8]>,
+    ) -> Self {
+        Self {
+            name,
+            protocol: Transport::Tcp,
+            options,
+            bytes: bytes.to_vec(),
+            reason,
+            frames: frame.into_iter().map(<[u8]>::to_vec).collect(),
+        }
+    }
+
+    fn relp(name: &'static str, options: TcpOptions, bytes: &[u8], reason: &'static str) -> Self {
+        Self {
+            protocol: Transport::Relp,
+            ..Self::tcp(name, options, bytes, reason, None)
+        }
+    }
+}
+
+fn unfinished_connections() -> Vec<Unfinished> {
+    const OPEN: &[u8] = b"1 open 30 relp_version=0\ncommands=syslog\n";
+    let silent = TcpOptions {
+        first_byte_timeout: SOON,
+        ..patient()
+    };
+    let slow = TcpOptions {
+        frame_age_max: Some(SOON),
+        ..patient()
+    };
+    let idle = TcpOptions {
+        idle_timeout: Some(SOON),
+        ..patient()
+    };
+    let endless = vec![b'x'; 200_000];
+    let truncated = Some(&endless[..64 << 10]);
+    let cut_off: Option<&[u8]> = Some(b"<13>cut off");
+    let half_frame = [OPEN, b"2 syslog 90 <13>"].concat();
+    vec![
+        Unfinished::tcp("no byte", silent, b"", "silent", None),
+        Unfinished::tcp("half a line", slow, b"<13>cut off", "slow", cut_off),
+        Unfinished::tcp(
+            "half a counted frame",
+            slow,
+            b"90 <13>cut off",
+            "slow",
+            cut_off,
+        ),
+        Unfinished::tcp("a line without end", slow, &endless, "slow", truncated),
+        Unfinished::tcp(
+            "silence after a line",
+            idle,
+            b"<13>cut off\n",
+            "idle",
+            cut_off,
+        ),
+        Unfinished::relp("no session", silent, b"1 op", "silent"),
+        Unfinished::relp("half a session", silent, &OPEN[..20], "silent"),
+        Unfinished::relp("half a RELP frame", slow, &half_frame, "slow"),
+        Unfinished::relp("silence in a session", idle, OPEN, "idle"),
+    ]
+}
+
+/// Runs an unfinished connection beside a regular one, which must not be affected.
+async fn check_unfinished(case: Unfinished) {
+    let name = case.name;
+    let parts = start(WriterOptions::default());
+    let source = match case.protocol {
+        Transport::Relp => relp::serve(&parts, case.options),
+        _ => tcp(&parts, case.options),
+    };
+    let other = tcp(&parts, patient());
+    let mut regular = TcpStream::connect(other.local_address).await.unwrap();
+    regular.write_all(b"<13>well\n<13>and").await.unwrap();
+    until(|| parts.journal.frames().len() == 1).await;
+    attack(source.local_address, &case.bytes).await;
+    regular.write_all(b" on\n").await.unwrap();
+    let closed = |reason| parts.count("weir_ingest_connections_closed_total", reason);
+    until(|| closed(case.reason) == 1).await;
+    until(|| parts.journal.frames().len() == 2 + case.frames.len()).await;
+    assert_eq!(
+        closed("stopping"),
+        0,
+        "{name}: the other connection stays open"
+    );
+    source.stop().await;
+    other.stop().await;
+    parts.end().await;
+    let mut frames = parts.journal.frames();
+    frames.retain(|frame| !frame.starts_with(b"<13>well") && frame != b"<13>and on");
+    assert_eq!(frames, case.frames, "{name}: received frames are journaled");
 }
 
 #[test]
-fn what_a_sender_leaves_unfinished_ends_its_connection_and_no_other() {
-    let soon = |change: fn(&mut TcpOptions)| {
-        let mut options = patient();
-        change(&mut options);
-        options
-    };
-    let silent = soon(|options| options.first_byte_timeout = SOON);
-    let slow = soon(|options| options.frame_age_max = Some(SOON));
-    let idle = soon(|options| options.idle_timeout = Some(SOON));
-    const OPEN: &[u8] = b"1 open 30 relp_version=0\ncommands=syslog\n";
-    let opened = |more: &[u8]| [OPEN, more].concat();
-    let endless = vec![b'x'; 200_000];
-    let (none, kept): (&[&[u8]], &[&[u8]]) = (&[], &[b"<13>cut off"]);
-    let cases: [(&str, bool, TcpOptions, Vec<u8>, &str, &[&[u8]]); 9] = [
-        ("nothing is sent", false, silent, vec![], "silent", none),
-        (
-            "half a line",
-            false,
-            slow,
-            b"<13>cut off".to_vec(),
-            "slow",
-            kept,
-        ),
-        (
-            "half a counted frame",
-            false,
-            slow,
-            b"90 <13>cut off".to_vec(),
-            "slow",
-            kept,
-        ),
-        (
-            "a line without end",
-            false,
-            slow,
-            endless,
-            "slow",
-            &[&[b'x'; 64 << 10]],
-        ),
-        (
-            "silence behind a line",
-            false,
-            idle,
-            b"<13>cut off\n".to_vec(),
-            "idle",
-            kept,
-        ),
-        ("no session", true, silent, b"1 op".to_vec(), "silent", none),
-        (
-            "half a session",
-            true,
-            silent,
-            OPEN[..20].to_vec(),
-            "silent",
-            none,
-        ),
-        (
-            "half a RELP frame",
-            true,
-            slow,
-            opened(b"2 syslog 90 <13>"),
-            "slow",
-            none,
-        ),
-        (
-            "silence in a session",
-            true,
-            idle,
-            opened(b""),
-            "idle",
-            none,
-        ),
-    ];
-    for (why, by_relp, options, bytes, reason, kept) in cases {
-        run(async {
-            let parts = start(WriterOptions::default());
-            let source = match by_relp {
-                true => relp::serve(&parts, options),
-                false => tcp(&parts, options),
-            };
-            let other = tcp(&parts, patient());
-            let mut well = TcpStream::connect(other.local_address).await.unwrap();
-            well.write_all(b"<13>well\n<13>and").await.unwrap();
-            until(|| parts.journal.frames().len() == 1).await;
-            attack(source.local_address, &bytes).await;
-            well.write_all(b" on\n").await.unwrap();
-            let closed = |reason| parts.count("weir_ingest_connections_closed_total", reason);
-            until(|| closed(reason) == 1).await;
-            until(|| parts.journal.frames().len() == 2 + kept.len()).await;
-            assert_eq!(closed("stopping"), 0, "{why}: the other goes on");
-            source.stop().await;
-            other.stop().await;
-            parts.end().await;
-            let mut frames = parts.journal.frames();
-            frames.retain(|frame| !frame.starts_with(b"<13>well") && frame != b"<13>and on");
-            assert_eq!(frames, kept, "{why}: what came of it is kept");
-        });
+fn unfinished_connection_is_closed_and_affects_no_other() {
+    for case in unfinished_connections() {
+        run(check_unfinished(case));
     }
 }
 
 #[test]
-fn an_agent_that_leaves_a_message_unfinished_is_closed() {
+fn unfinished_agent_message_closes_the_connection() {
     for (bytes, reason) in [(&b""[..], "silent"), (b"\x40\0\0\0half", "silent")] {
         run(async {
             let parts = start(WriterOptions::default());
@@ -190,7 +208,7 @@ fn an_agent_that_leaves_a_message_unfinished_is_closed() {
 }
 
 #[test]
-fn a_flood_from_one_address_is_refused_and_a_place_comes_free_again() {
+fn refuse_flood_from_one_address_until_a_slot_is_free() {
     run(async {
         let parts = start(WriterOptions::default());
         let mut options = patient();
@@ -198,9 +216,9 @@ fn a_flood_from_one_address_is_refused_and_a_place_comes_free_again() {
         let source = tcp(&parts, options);
         let open = &parts.metrics.network.connections.open;
         let open = open.with_label_values(&["tcp"]);
-        let mut held = Vec::new();
+        let mut open_streams = Vec::new();
         for n in 1..=3 {
-            held.push(TcpStream::connect(source.local_address).await.unwrap());
+            open_streams.push(TcpStream::connect(source.local_address).await.unwrap());
             until(|| open.get() == n).await;
         }
         for _ in 0..50 {
@@ -208,7 +226,7 @@ fn a_flood_from_one_address_is_refused_and_a_place_comes_free_again() {
         }
         let refused = |reason| parts.count("weir_ingest_connections_refused_total", reason);
         assert_eq!((refused("peer_limit"), refused("limit")), (50, 0));
-        held.pop();
+        open_streams.pop();
         until(|| open.get() == 2).await;
         let mut again = TcpStream::connect(source.local_address).await.unwrap();
         again.write_all(b"<13>again\n").await.unwrap();

@@ -34,7 +34,7 @@ async fn connect(source: &SourceHandle) -> TcpStream {
     TcpStream::connect(source.local_address).await.unwrap()
 }
 
-/// Sends `bytes` in random pieces, and waits until all were read.
+/// Sends `bytes` in random pieces and waits until the server has read all.
 async fn send_all(source: &SourceHandle, bytes: Vec<u8>, mut random: StdRng) {
     let mut stream = connect(source).await;
     stream.set_nodelay(true).unwrap();
@@ -49,11 +49,11 @@ async fn send_all(source: &SourceHandle, bytes: Vec<u8>, mut random: StdRng) {
     assert_eq!(
         stream.read(&mut [0; 1]).await.unwrap(),
         0,
-        "the server says nothing"
+        "the server sends nothing"
     );
 }
 
-/// Line `n` of connection `sender`: its length and bytes vary, and it may hold what is no UTF-8.
+/// Line `n` of connection `sender`, with random length and bytes, which may be invalid UTF-8.
 fn line(sender: usize, n: usize, random: &mut StdRng) -> Vec<u8> {
     let mut line = format!("<13>{sender} {n} ").into_bytes();
     let length = random.random_range(0..300);
@@ -115,12 +115,12 @@ fn check_exactly_once(seed: u64, options: WriterOptions, fault_rate: f64) {
 }
 
 #[test]
-fn every_line_is_journaled_once_whatever_the_splits() {
+fn journal_each_line_once_for_any_split() {
     check_exactly_once(1, WriterOptions::default(), 0.0);
 }
 
 #[test]
-fn a_full_mailbox_slows_senders_and_loses_nothing() {
+fn full_mailbox_slows_senders_and_loses_nothing() {
     let options = WriterOptions {
         submissions_max: 1,
         bytes_max: 4_096,
@@ -130,12 +130,12 @@ fn a_full_mailbox_slows_senders_and_loses_nothing() {
 }
 
 #[test]
-fn a_journal_that_fails_now_and_then_loses_and_repeats_nothing() {
+fn failing_journal_loses_and_repeats_nothing() {
     check_exactly_once(3, WriterOptions::default(), 0.05);
 }
 
 #[test]
-fn a_connection_beyond_the_limit_is_refused_and_counted() {
+fn refuse_and_count_connections_beyond_the_limit() {
     run(async {
         let parts = start(WriterOptions::default());
         let options = TcpOptions {
@@ -166,14 +166,14 @@ fn a_connection_beyond_the_limit_is_refused_and_counted() {
         assert_eq!(
             parts.journal.frames(),
             [b"<13>unterminated"],
-            "a stop keeps what came"
+            "a stop journals received frames"
         );
         assert_eq!(open.get(), 0);
     });
 }
 
 #[test]
-fn a_stop_while_the_journal_fails_counts_what_is_lost() {
+fn stop_while_the_journal_fails_counts_lost_lines() {
     run(async {
         let parts = start(WriterOptions {
             commit: CommitOptions {
@@ -199,8 +199,8 @@ fn a_stop_while_the_journal_fails_counts_what_is_lost() {
 }
 
 #[test]
-fn of_lines_however_short_no_more_gather_than_may() {
-    for (line, most) in [("a\n", 6_048), ("1 a", 5_366)] {
+fn short_lines_respect_the_buffer_limit() {
+    for (line, frames_max) in [("a\n", 6_048), ("1 a", 5_366)] {
         run(async {
             let parts = start(WriterOptions::default());
             let context = StreamContext {
@@ -216,15 +216,15 @@ fn of_lines_however_short_no_more_gather_than_may() {
                 names: Vec::new(),
             };
             let mut connection = TcpConnection::new(context, &peer);
-            // Nothing is handed over, as with a journal that is behind.
+            // Nothing is submitted, as if the journal were behind.
             while connection.batcher.has_room() {
                 let read = line.repeat(connection.buffer.len() / line.len());
                 connection.buffer[..read.len()].copy_from_slice(read.as_bytes());
                 connection.uncut = 0..read.len();
                 while connection.cut_frames() {}
             }
-            let gathered = connection.batcher.frames();
-            assert!(gathered <= most, "{gathered} of {line:?}");
+            let buffered = connection.batcher.frames();
+            assert!(buffered <= frames_max, "{buffered} frames of {line:?}");
             parts.end().await;
         });
     }

@@ -1,4 +1,4 @@
-//! What comes over UDP is journaled, or dropped and counted.
+//! Datagrams are journaled, or dropped and counted.
 
 use std::net::UdpSocket;
 
@@ -28,7 +28,7 @@ fn sender(source: &SourceHandle) -> UdpSocket {
 }
 
 #[test]
-fn a_datagram_is_a_frame() {
+fn each_datagram_is_a_frame() {
     run(async {
         let parts = start(WriterOptions::default());
         let options = UdpOptions {
@@ -56,7 +56,7 @@ fn a_datagram_is_a_frame() {
 }
 
 #[test]
-fn what_finds_no_room_is_dropped_and_counted() {
+fn count_drops_at_full_mailbox() {
     run(async {
         let parts = start(WriterOptions {
             submissions_max: 2,
@@ -84,7 +84,7 @@ fn what_finds_no_room_is_dropped_and_counted() {
 }
 
 #[test]
-fn what_the_journal_refuses_is_dropped_and_counted() {
+fn count_drops_at_journal_fault() {
     run(async {
         let parts = start(WriterOptions::default());
         parts.journal.fail(|| true);
@@ -106,23 +106,23 @@ fn what_the_journal_refuses_is_dropped_and_counted() {
 }
 
 #[test]
-fn what_the_kernel_drops_is_counted() {
+fn count_drops_of_the_kernel() {
     run(async {
         let parts = start(WriterOptions::default());
         let options = UdpOptions {
-            receive_buffer_bytes: 1, // The kernel gives its least.
+            receive_buffer_bytes: 1, // The kernel grants its minimum.
             ..UdpOptions::default()
         };
         let source = serve(&parts, options);
         let socket = sender(&source);
-        // Nobody reads meanwhile: the receiver shares this thread.
+        // Nothing reads meanwhile: the receiver shares this thread.
         for n in 0..500 {
             socket.send(format!("<13>{n}").as_bytes()).unwrap();
         }
         source.stop().await;
         parts.end().await;
         let dropped = parts.metrics.udp_kernel_dropped().get();
-        assert!(dropped > 0, "the buffer holds no 500 datagrams");
+        assert!(dropped > 0, "the buffer is smaller than 500 datagrams");
         assert_eq!(parts.journal.frames().len() as u64 + dropped, 500);
     });
 }
