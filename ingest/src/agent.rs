@@ -90,8 +90,8 @@ struct AgentContext {
 }
 
 impl AgentSource {
-    /// Starts to accept on `listener`, on the thread of `arbiter`.
-    #[allow(clippy::too_many_arguments)] // All are parts that the topology names one by one.
+    /// Starts to accept connections of `listener`, on the thread of `arbiter`.
+    #[allow(clippy::too_many_arguments)] // The topology passes these parts one by one.
     pub fn start(
         arbiter: &ArbiterHandle,
         listener: std::net::TcpListener,
@@ -140,7 +140,7 @@ impl SessionEnd {
 
 impl From<io::Error> for SessionEnd {
     fn from(error: io::Error) -> Self {
-        tracing::debug!(%error, "agent connection broke");
+        tracing::debug!(%error, "agent connection failed");
         Self::Closed(CloseReason::Broken)
     }
 }
@@ -297,7 +297,7 @@ impl<'a> Session<'a> {
         let message = read_message(bytes)?;
         let Some(batch) = message.body_as_event_batch() else {
             return Err(SessionEnd::protocol(
-                "after the hello, an agent sends batches only",
+                "after the hello, an agent may only send batches",
             ));
         };
         let frames = frames(&batch)?;

@@ -348,7 +348,7 @@ mod tests {
         batch(delivery, &["x"])
     }
 
-    /// (first sequence, frames) of each run kept, with duplicates, conflicts, next sequence.
+    /// (first sequence, frames) of each admitted run, then duplicates, conflicts, next sequence.
     type Outcome = (Vec<(u64, Vec<String>)>, u64, u64, Option<u64>);
 
     fn outcome(admission: Admission) -> Outcome {
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_are_cut_conflicts_kept_and_gaps_refused() {
+    fn drop_duplicates_keep_conflicts_and_refuse_gaps() {
         let mut deliveries = Deliveries::new();
         let mut rebuilt = Deliveries::new();
         let run =
@@ -412,7 +412,7 @@ mod tests {
             assert_eq!(
                 deliveries.next_sequence("other", "a", 1),
                 0,
-                "tenants never mix"
+                "tenants are separate"
             );
             let wrap = deliveries.admit(events(u64::MAX, &["x"])).unwrap_err();
             assert!(matches!(wrap, SubmitError::Invalid(_)));
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_stands_for_one_body_and_what_failed_may_come_again() {
+    fn key_identifies_one_body_and_rollback_frees_it() {
         let mut deliveries = Deliveries::new();
         let start = deliveries.savepoint();
         assert_eq!(
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_restores_a_spool_to_the_event() {
+    fn rollback_restores_the_exact_spool() {
         for (before, added) in [(0, 5), (9, 5), (8_190, 9), (8_192, 10_000), (20_000, 8_193)] {
             let frames: Vec<String> = (0..before + added).map(|n| n.to_string()).collect();
             let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
@@ -471,12 +471,12 @@ mod tests {
                 .admit(events((before + added) as u64, &["x"]))
                 .unwrap();
             deliveries.rollback(start);
-            assert_eq!(spool(&deliveries), expected, "{added} behind {before}");
+            assert_eq!(spool(&deliveries), expected, "{added} after {before}");
         }
     }
 
     #[test]
-    fn memory_is_bounded_by_forgetting_the_oldest() {
+    fn forget_the_oldest_spools_and_keys() {
         let mut deliveries = Deliveries::new();
         for key in 0..KEYS_MAX + 10 {
             deliveries.observe(&request(&key.to_string(), 1, 0));

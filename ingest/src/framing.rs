@@ -11,7 +11,7 @@
 //!   next LF. A count is invalid if it has another byte than a digit or space, too many digits, or a
 //!   value above [`COUNT_TO_CAP_MAX`] caps. On a counting connection the error is counted.
 //! - A frame longer than the cap is truncated; the skipped bytes are counted.
-//! - An unterminated frame at the end of the stream is a frame.
+//! - At the end of the stream, unterminated bytes form a frame.
 //!
 //! Frames and counts do not depend on how the stream is split into reads.
 
@@ -20,7 +20,7 @@ use weir_schema::Frames;
 /// Default cap of a frame: above the 8 KiB of RFC 5424 senders, and the size of a UDP datagram.
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
 
-/// Largest valid count, in caps. Skipping more bytes would lose all frames in them.
+/// Largest valid count, in caps. No frame can be read while the bytes of a larger one are skipped.
 pub const COUNT_TO_CAP_MAX: u64 = 16;
 
 /// Most digits of a count; a count with more digits is above the largest valid one.
@@ -401,7 +401,7 @@ mod tests {
     fn distinguish_lines_and_counts() {
         let none = FramingCounts::default();
         check(
-            "first line starts with digits",
+            "first line that starts with digits",
             b"2024-1\n3 abc\n",
             &[b"2024-1", b"3 abc"],
             none,
@@ -436,8 +436,8 @@ mod tests {
             unterminated: 1,
             ..none
         };
-        check("cut off", b"5 abc", &[b"abc"], unterminated);
-        check("cut off before it starts", b"5 ", &[], unterminated);
+        check("truncated by the end", b"5 abc", &[b"abc"], unterminated);
+        check("ended before the frame", b"5 ", &[], unterminated);
     }
 
     #[test]

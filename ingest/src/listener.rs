@@ -36,8 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Silence after which TCP probes whether the peer is alive.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Shortest time between two log lines about failed handshakes. A flood of failures does not flood the
-/// log.
+/// Shortest time between two log lines about failed handshakes, so that failures do not flood the log.
 const WARN_PERIOD: Duration = Duration::from_secs(10);
 
 /// Limits of the number of connections of a source, and of their handshakes.
@@ -382,7 +381,7 @@ impl ListenerContext {
         let (transport, reason) = (self.transport.name(), closed.name());
         tracing::warn!(
             transport, %address, reason, why,
-            "a handshake of TLS failed; more within ten seconds are only counted"
+            "TLS handshake failed; further failures within ten seconds are only counted"
         );
     }
 }

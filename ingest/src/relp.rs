@@ -56,8 +56,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct RelpSource;
 
 impl RelpSource {
-    /// Starts to accept on `listener`, on the thread of `arbiter`.
-    #[allow(clippy::too_many_arguments)] // All are parts that the topology names one by one.
+    /// Starts to accept connections of `listener`, on the thread of `arbiter`.
+    #[allow(clippy::too_many_arguments)] // The topology passes these parts one by one.
     pub fn start(
         arbiter: &ArbiterHandle,
         listener: std::net::TcpListener,
@@ -190,7 +190,7 @@ impl Session {
                 Ok(0) => self.close_reason = Some(CloseReason::Sender),
                 Ok(length) => self.push_bytes(&buffer[..length]),
                 Err(error) => {
-                    tracing::debug!(%error, "connection broke");
+                    tracing::debug!(%error, "connection failed");
                     self.close_reason = Some(CloseReason::Broken);
                 }
             },

@@ -89,8 +89,8 @@ impl StreamContext {
 }
 
 impl TcpSource {
-    /// Starts to accept on `listener`, on the thread of `arbiter`.
-    #[allow(clippy::too_many_arguments)] // All are parts that the topology names one by one.
+    /// Starts to accept connections of `listener`, on the thread of `arbiter`.
+    #[allow(clippy::too_many_arguments)] // The topology passes these parts one by one.
     pub fn start(
         arbiter: &ArbiterHandle,
         listener: std::net::TcpListener,
@@ -254,7 +254,7 @@ impl TcpConnection {
                     Ok(0) => return CloseReason::Sender,
                     Ok(length) => self.uncut = 0..length,
                     Err(error) => {
-                        tracing::debug!(%error, "connection broke");
+                        tracing::debug!(%error, "connection failed");
                         return CloseReason::Broken;
                     }
                 },

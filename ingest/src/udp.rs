@@ -68,7 +68,7 @@ pub struct UdpSource {
 }
 
 impl UdpSource {
-    /// Starts to receive on `socket`, on the thread of `arbiter`.
+    /// Starts to receive datagrams of `socket`, on the thread of `arbiter`.
     pub fn start(
         arbiter: &ArbiterHandle,
         socket: std::net::UdpSocket,
@@ -144,11 +144,11 @@ fn enlarge_receive_buffer(socket: &std::net::UdpSocket, bytes: usize) {
         tracing::warn!(%error, "cannot enlarge the receive buffer; bursts may be lost");
     }
     // The kernel reports twice the granted size, because it includes its bookkeeping.
-    let given = reference.recv_buffer_size().unwrap_or(0) / 2;
-    if given < bytes {
+    let granted = reference.recv_buffer_size().unwrap_or(0) / 2;
+    if granted < bytes {
         tracing::info!(
-            asked = bytes,
-            given,
+            requested = bytes,
+            granted,
             "the kernel granted a smaller receive buffer; its limit is `net.core.rmem_max`"
         );
     }

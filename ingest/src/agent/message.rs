@@ -58,7 +58,7 @@ impl MessageReader {
             if let Some((prefix, _)) = self.buffer.split_first_chunk::<4>() {
                 let length = u32::from_le_bytes(*prefix) as usize;
                 if length > bytes_max {
-                    let hint = format!("a message here has at most {bytes_max} bytes");
+                    let hint = format!("a message has at most {bytes_max} bytes");
                     return Err(SessionEnd::protocol(hint));
                 }
                 needed += length;

@@ -12,7 +12,7 @@ const DIGITS_MAX: usize = 9;
 const COMMAND_BYTES_MAX: usize = 32;
 
 /// Longest data that is accepted, in caps; bytes after the first cap are skipped. Longer data ends the
-/// connection, because skipping it would take too long.
+/// connection, because no other line could be read while its bytes are skipped.
 const LENGTH_TO_CAP_MAX: usize = 16;
 
 /// A frame of a client.

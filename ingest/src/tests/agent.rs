@@ -222,14 +222,14 @@ fn refused_messages() -> Vec<(Vec<Vec<u8>>, &'static str)> {
         ),
         (
             vec![too_long.clone()],
-            "protocol: a message here has at most 4096",
+            "protocol: a message has at most 4096",
         ),
         (vec![no_message], "protocol: the message is malformed"),
         (vec![encode_batch(0, &["a"])], "protocol: the first message"),
         (vec![hello(), hello()], "protocol: after the hello"),
         (
             vec![hello(), too_long],
-            "protocol: a message here has at most 4194304",
+            "protocol: a message has at most 4194304",
         ),
         (
             vec![hello(), encode_batch(9, &["x"])],
