@@ -1,24 +1,26 @@
-//! An event in the making: fields with a name once and a limit, problems, what the frame says of
-//! time and source.
+//! `Draft`: an event under construction, with unique field names, a field limit, problems, time and
+//! log source.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use weir_schema::{Event, LogSource, Problem, Value};
 
-use crate::time::{self, Stamp};
+use crate::time::{self, Timestamp};
 use crate::{Context, FIELDS_MAX};
 
-/// Up to here a scan, behind [`Names`], finds a name faster than a map.
+/// Most fields for which a linear scan, behind [`NameFilter`], finds a name faster than a map.
 const SCAN_MAX: usize = 64;
 
-/// Which names may be there: what it has not seen is new, which is what most names are.
+/// A Bloom filter with one hash function over field names. It answers "new name" without a scan,
+/// and most names are new.
 #[derive(Default)]
-struct Names([u64; 8]);
+struct NameFilter([u64; 8]);
 
-impl Names {
-    /// Marks a name; tells whether it, or another with its mark, was marked before.
-    fn mark(&mut self, name: &str) -> bool {
+impl NameFilter {
+    /// Inserts a name. Returns true if the name, or another one with the same bit, was inserted
+    /// before.
+    fn insert(&mut self, name: &str) -> bool {
         let bytes = name.as_bytes();
         let word = |eight: &[u8; 8]| u64::from_le_bytes(*eight);
         let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
@@ -30,28 +32,28 @@ impl Names {
                 0,
             ),
         };
-        // An odd number that spreads what differs over the nine highest bits.
+        // Multiplying by an odd constant spreads the differences over the nine highest bits.
         let mixed = (first ^ last.rotate_left(29)).wrapping_add(name.len() as u64);
-        let mark = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55;
-        let bit = 1 << (mark & 63);
-        let Some(word) = self.0.get_mut((mark >> 6) as usize) else {
+        let hash = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55;
+        let bit = 1 << (hash & 63);
+        let Some(word) = self.0.get_mut((hash >> 6) as usize) else {
             return true;
         };
-        let was = *word & bit != 0;
+        let was_set = *word & bit != 0;
         *word |= bit;
-        was
+        was_set
     }
 }
 
-/// A field of JSON takes so many bytes and seldom fewer: room is made at once for as many as a text
-/// may have, and for no fewer and no more than these.
+/// Fewest bytes of text that a JSON field usually takes. The text length divided by it is the
+/// initial capacity for fields, within [`CAPACITY_MIN`] and [`CAPACITY_MAX`].
 const FIELD_BYTES: usize = 24;
-const ROOM_MIN: usize = 12;
-const ROOM_MAX: usize = 64;
+const CAPACITY_MIN: usize = 12;
+const CAPACITY_MAX: usize = 64;
 
-/// What the frame itself says of its log source.
+/// A log source whose parts borrow from the frame.
 #[derive(Default)]
-pub(crate) struct Source<'a> {
+pub(crate) struct LogSourceRef<'a> {
     pub category: Option<&'a str>,
     pub product: Option<&'a str>,
     pub service: Option<&'a str>,
@@ -60,47 +62,49 @@ pub(crate) struct Source<'a> {
 #[derive(Default)]
 pub(crate) struct Draft<'a> {
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
-    names: Names,
-    /// Values that were put into lists of names that stand several times.
+    names: NameFilter,
+    /// Number of values that [`Draft::append`] added to existing fields.
     appended: usize,
-    /// Once a scan would be slow.
+    /// Positions of the fields by name; built when there are too many fields for a scan.
     index: Option<HashMap<Cow<'a, str>, usize>>,
     pub message: Cow<'a, str>,
     pub problems: Vec<Problem>,
-    pub source: Source<'a>,
-    pub time: Option<Stamp>,
-    /// What the frame states of its log source in words of its own; stands over what was
-    /// recognised.
-    stated: LogSource,
+    /// The log source that the readers recognized.
+    pub logsource: LogSourceRef<'a>,
+    pub time: Option<Timestamp>,
+    /// The log source that the frame states itself. It takes precedence over `logsource`.
+    stated_logsource: LogSource,
 }
 
 impl<'a> Draft<'a> {
-    /// Of an event that this text tells.
-    pub fn of(text: &str) -> Self {
+    /// Creates an empty draft with capacity for the fields of this text.
+    pub fn for_text(text: &str) -> Self {
+        let capacity = (text.len() / FIELD_BYTES).clamp(CAPACITY_MIN, CAPACITY_MAX);
         Self {
-            fields: Vec::with_capacity((text.len() / FIELD_BYTES).clamp(ROOM_MIN, ROOM_MAX)),
+            fields: Vec::with_capacity(capacity),
             ..Self::default()
         }
     }
 
-    pub fn problem(&mut self, problem: Problem) {
+    pub fn add_problem(&mut self, problem: Problem) {
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
     }
 
-    /// Where a field stands that is about to be put there if it is not.
+    /// Returns the position of the field, and registers its name in the filter. Callers that get
+    /// `None` must add the field.
     #[inline]
-    fn position(&mut self, name: &str) -> Option<usize> {
-        if self.names.mark(name) {
-            self.look_up(name)
+    fn register(&mut self, name: &str) -> Option<usize> {
+        if self.names.insert(name) {
+            self.find(name)
         } else {
             None
         }
     }
 
     #[inline(never)]
-    fn look_up(&mut self, name: &str) -> Option<usize> {
+    fn find(&mut self, name: &str) -> Option<usize> {
         if self.fields.len() <= SCAN_MAX {
             return self.fields.iter().position(|(field, _)| field == name);
         }
@@ -122,36 +126,46 @@ impl<'a> Draft<'a> {
         if self.fields.len() < FIELDS_MAX {
             self.fields.push((name, value));
         } else {
-            self.problem(Problem::TooManyFields);
+            self.add_problem(Problem::TooManyFields);
         }
     }
 
-    /// Adds a field; a name that stands already keeps its value.
-    pub fn put(&mut self, name: impl Into<Cow<'a, str>>, value: Value<'a>) {
+    /// Adds a field. An existing field of this name keeps its value.
+    pub fn add(&mut self, name: impl Into<Cow<'a, str>>, value: Value<'a>) {
         let name = name.into();
-        if self.position(&name).is_none() {
+        if self.register(&name).is_none() {
             self.push(name, value);
         }
     }
 
-    /// Adds a text field; a name that stands already keeps its value.
-    pub fn text(&mut self, name: &'a str, value: &'a str) {
-        self.put(name, Value::Text(Cow::Borrowed(value)));
+    /// Adds a text field. An existing field of this name keeps its value.
+    pub fn add_text(&mut self, name: &'a str, value: &'a str) {
+        self.add(name, Value::Text(Cow::Borrowed(value)));
     }
 
-    /// Sets a field; a name that stands already takes the new value.
+    /// Adds an integer field if the text is an integer, else a text field. An existing field of
+    /// this name keeps its value.
+    pub fn add_number(&mut self, name: &'a str, text: &'a str) {
+        let value = match text.parse::<i64>() {
+            Ok(number) if !text.starts_with('+') => Value::Int(number),
+            _ => Value::Text(Cow::Borrowed(text)),
+        };
+        self.add(name, value);
+    }
+
+    /// Sets a field. An existing field of this name takes the new value.
     #[inline]
     pub fn set(&mut self, name: Cow<'a, str>, value: Value<'a>) {
-        match self.position(&name).and_then(|at| self.fields.get_mut(at)) {
+        match self.register(&name).and_then(|at| self.fields.get_mut(at)) {
             Some((_, old)) => *old = value,
             None => self.push(name, value),
         }
     }
 
-    /// Sets a field to a text of the frame, which most fields of JSON are.
+    /// Sets a field to a text of the frame, as most JSON fields are.
     #[inline]
     pub fn set_text(&mut self, name: &'a str, text: &'a str) {
-        if self.names.mark(name) || self.fields.len() >= FIELDS_MAX {
+        if self.names.insert(name) || self.fields.len() >= FIELDS_MAX {
             self.set(name.into(), Value::Text(text.into()));
         } else {
             self.push_text(name, text);
@@ -161,15 +175,15 @@ impl<'a> Draft<'a> {
     /// Sets a field to an integer.
     #[inline]
     pub fn set_int(&mut self, name: &'a str, number: i64) {
-        if self.names.mark(name) || self.fields.len() >= FIELDS_MAX {
+        if self.names.insert(name) || self.fields.len() >= FIELDS_MAX {
             self.set(name.into(), Value::Int(number));
         } else {
             self.push_int(name, number);
         }
     }
 
-    /// The field is made where it will lie; what `push` gets is moved there, which takes as long as
-    /// to read it.
+    /// Builds the field in place. [`Draft::push`] moves the field, and that move takes as long as
+    /// reading it.
     #[inline(never)]
     fn push_text(&mut self, name: &'a str, text: &'a str) {
         let field = std::iter::once((name, text));
@@ -184,43 +198,43 @@ impl<'a> Draft<'a> {
         self.fields.extend(field);
     }
 
-    /// Gives the field that stands at a place another name, which no field has.
+    /// Renames the field at a position. No other field may have the new name.
     pub fn rename(&mut self, at: usize, name: &'a str) {
         if let Some((field, _)) = self.fields.get_mut(at) {
             *field = Cow::Borrowed(name);
-            self.names.mark(name);
+            self.names.insert(name);
             self.index = None;
         }
     }
 
-    /// Takes a field away.
+    /// Removes a field.
     pub fn remove(&mut self, name: &str) {
-        if let Some(at) = self.position(name) {
+        if let Some(at) = self.register(name) {
             self.fields.remove(at);
-            // Places have moved; the index is made again when it is needed.
+            // Positions have changed; the index is rebuilt on demand.
             self.index = None;
         }
     }
 
-    /// Takes all fields away, to be put back under other names.
-    pub fn take(&mut self) -> Vec<(Cow<'a, str>, Value<'a>)> {
-        self.names = Names::default();
+    /// Removes and returns all fields. The caller adds them again under other names.
+    pub fn take_fields(&mut self) -> Vec<(Cow<'a, str>, Value<'a>)> {
+        self.names = NameFilter::default();
         self.index = None;
         std::mem::take(&mut self.fields)
     }
 
-    /// Whether a field has this name.
-    pub fn is_taken(&mut self, name: &str) -> bool {
-        self.position(name).is_some()
+    /// Returns whether a field of this name exists. The caller must add one if it does not.
+    pub fn contains(&mut self, name: &str) -> bool {
+        self.register(name).is_some()
     }
 
-    /// Adds a field; a name that stands already holds all its values in a list.
+    /// Adds a value. A field that is added several times holds the list of its values.
     pub fn append(&mut self, name: Cow<'a, str>, value: Value<'a>) {
-        let Some(at) = self.position(&name) else {
+        let Some(at) = self.register(&name) else {
             return self.push(name, value);
         };
         if self.appended == FIELDS_MAX {
-            return self.problem(Problem::TooManyFields);
+            return self.add_problem(Problem::TooManyFields);
         }
         self.appended += 1;
         match self.fields.get_mut(at) {
@@ -233,68 +247,91 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// A field that is a number where it reads as one.
-    pub fn number(&mut self, name: &'a str, text: &'a str) {
-        let value = match text.parse::<i64>() {
-            Ok(number) if !text.starts_with('+') => Value::Int(number),
-            _ => Value::Text(Cow::Borrowed(text)),
-        };
-        self.put(name, value);
+    pub fn set_linux_service(&mut self, service: &'a str) {
+        self.logsource.product = Some("linux");
+        self.logsource.service = Some(service);
     }
 
-    pub fn linux(&mut self, service: &'a str) {
-        self.source.product = Some("linux");
-        self.source.service = Some(service);
+    pub fn set_stated_logsource(&mut self, stated: LogSource) {
+        self.stated_logsource = stated;
     }
 
-    /// What is said of the log source so far, in words that outlive the frame.
-    pub fn words(&self) -> LogSource {
-        let word = |stated: &Option<String>, own: Option<&str>| {
-            stated.clone().or_else(|| own.map(str::to_owned))
+    /// Returns the log source known so far: the stated parts, else the recognized ones.
+    fn owned_logsource(&self) -> LogSource {
+        let part = |stated: &Option<String>, recognized: Option<&str>| {
+            stated.clone().or_else(|| recognized.map(str::to_owned))
         };
+        let (stated, recognized) = (&self.stated_logsource, &self.logsource);
         LogSource {
-            category: word(&self.stated.category, self.source.category),
-            product: word(&self.stated.product, self.source.product),
-            service: word(&self.stated.service, self.source.service),
+            category: part(&stated.category, recognized.category),
+            product: part(&stated.product, recognized.product),
+            service: part(&stated.service, recognized.service),
         }
     }
 
-    /// Takes the log source that the frame states.
-    pub fn state(&mut self, stated: LogSource) {
-        self.stated = stated;
+    /// Merges the event found inside this one. The inner event takes precedence in fields, time,
+    /// log source and message; a different host of the carrier becomes `relay_host`.
+    pub fn replace_with_inner(&mut self, inner: Draft<'a>) {
+        if let (Some(relay), Some(host)) = (self.get("host"), inner.get("host"))
+            && relay != host
+        {
+            let relay = relay.clone();
+            self.add("relay_host", relay);
+        }
+        for (name, value) in inner.fields {
+            self.set(name, value);
+        }
+        for problem in inner.problems {
+            self.add_problem(problem);
+        }
+        self.logsource = inner.logsource;
+        self.time = inner.time.or(self.time);
+        self.message = inner.message;
     }
 
+    /// Merges what was read from a text that does not live as long as the frame. Existing fields
+    /// and an existing message stay; the time is left to the caller.
+    pub fn add_owned(&mut self, other: Draft<'_>) {
+        self.set_stated_logsource(other.owned_logsource());
+        for (name, value) in other.fields {
+            self.add(name.into_owned(), value.into_owned());
+        }
+        for problem in other.problems {
+            self.add_problem(problem);
+        }
+        if self.message.is_empty() {
+            self.message = Cow::Owned(other.message.into_owned());
+        }
+    }
+
+    /// Turns the draft into an event. Each part of the log source is the declared one, else the
+    /// stated one, else the recognized one.
     pub fn finish(mut self, context: &Context<'_>) -> Event<'a> {
-        let time = time::settle(self.time, context, &mut self.problems);
+        let time = time::event_time(self.time, context, &mut self.problems);
         self.problems.sort_unstable();
-        let Source {
-            category,
-            product,
-            service,
-        } = self.source;
-        let declared = context.logsource;
-        let word = |declared: Option<&String>, stated: Option<String>, own: Option<&str>| {
+        let part = |declared: Option<&String>, stated: Option<String>, recognized: Option<&str>| {
             declared
                 .cloned()
                 .or(stated)
-                .or_else(|| own.map(str::to_owned))
+                .or_else(|| recognized.map(str::to_owned))
         };
-        let stated = self.stated;
+        let declared = context.logsource;
+        let (stated, recognized) = (self.stated_logsource, self.logsource);
         let logsource = LogSource {
-            category: word(
+            category: part(
                 declared.and_then(|d| d.category.as_ref()),
                 stated.category,
-                category,
+                recognized.category,
             ),
-            product: word(
+            product: part(
                 declared.and_then(|d| d.product.as_ref()),
                 stated.product,
-                product,
+                recognized.product,
             ),
-            service: word(
+            service: part(
                 declared.and_then(|d| d.service.as_ref()),
                 stated.service,
-                service,
+                recognized.service,
             ),
         };
         Event {

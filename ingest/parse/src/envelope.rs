@@ -1,71 +1,69 @@
-//! Envelopes of Splunk's HTTP Event Collector: `{"time":…,"host":…,"event":…}`, opened so that the
-//! event's fields stand on top.
+//! Envelopes of Splunk's HTTP Event Collector, `{"time":…,"host":…,"event":…}`: moves the fields of
+//! the event to the top level.
 //!
-//! An object is an envelope where it has `event` and nothing but what Splunk documents beside it.
-
-use std::borrow::Cow;
+//! An object is an envelope if it has `event` and otherwise only the members that Splunk documents.
 
 use weir_schema::{Format, Problem, Value};
 
 use crate::Context;
 use crate::draft::Draft;
-use crate::json_event::of_value;
-use crate::time::{Stamp, Zone};
+use crate::time::{self, Timestamp, Zone};
 
 const EVENT: &str = "event";
 
-/// What may stand beside the event.
+/// Members that may accompany the event, besides `fields`.
 const MEMBERS: [&str; 5] = ["time", "host", "source", "sourcetype", "index"];
 
-/// Opens an envelope, if the fields are one, and gives the time that it states, or else a line in it.
+/// Opens the envelope if the fields are one. Returns the time that the envelope states, else the
+/// time of the line inside.
 ///
-/// An event that is text may be JSON, and that an envelope again; each takes the room of its quotes
-/// twice, so that a frame holds no more than some twenty in each other.
-pub(crate) fn open(draft: &mut Draft<'_>, context: &Context<'_>) -> Option<Stamp> {
+/// A text event may be JSON, and so another envelope. Each level doubles the escapes of its quotes,
+/// so a frame holds at most about twenty levels.
+pub(crate) fn open(draft: &mut Draft<'_>, context: &Context<'_>) -> Option<Timestamp> {
     if !is_envelope(draft) {
         return None;
     }
-    let (mut outer, mut text) = (Vec::new(), None);
-    for (name, value) in draft.take() {
+    let (mut members, mut text) = (Vec::new(), None);
+    for (name, value) in draft.take_fields() {
         match name.strip_prefix("event.") {
-            Some(inner) => draft.put(inner.to_owned(), value),
+            Some(field) => draft.add(field.to_owned(), value),
             None if name == EVENT => match value {
                 Value::Text(line) => text = Some(line),
-                value => draft.put(EVENT, value),
+                value => draft.add(EVENT, value),
             },
-            None => outer.push((name, value)),
+            None => members.push((name, value)),
         }
     }
-    let inner = text.and_then(|text| {
+    let line_time = text.and_then(|text| {
         let time = read_line(&text, context, draft);
-        // Whoever writes `"event": "login"` without Splunk in mind finds it there.
-        draft.put(EVENT, Value::Text(text));
+        // Keep `event`: other senders than Splunk's write `"event": "login"`, too.
+        draft.add(EVENT, Value::Text(text));
         time
     });
-    let mut stated = None;
-    for (name, value) in outer {
+    let mut envelope_time = None;
+    for (name, value) in members {
         match name.as_ref() {
             "time" => {
-                stated = of_value(&value, Zone::UTC);
-                draft.put(name, value);
+                envelope_time = time::from_value(&value, Zone::UTC);
+                draft.add(name, value);
             }
             "host" => match draft.get("host") {
-                None => draft.put(name, value),
-                Some(host) if *host != value => draft.put("relay_host", value),
+                None => draft.add(name, value),
+                Some(host) if *host != value => draft.add("relay_host", value),
                 Some(_) => {}
             },
             _ => match name.strip_prefix("fields.") {
-                Some(field) => draft.put(field.to_owned(), value),
-                None => draft.put(name, value),
+                Some(field) => draft.add(field.to_owned(), value),
+                None => draft.add(name, value),
             },
         }
     }
-    stated.or(inner)
+    envelope_time.or(line_time)
 }
 
 fn is_envelope(draft: &Draft<'_>) -> bool {
     let mut has_event = false;
-    // Most events are told from one by their first field.
+    // The first field rules out most events.
     for (name, _) in &draft.fields {
         let name = name.as_ref();
         let is_event = name == EVENT || name.starts_with("event.");
@@ -77,28 +75,14 @@ fn is_envelope(draft: &Draft<'_>) -> bool {
     has_event
 }
 
-/// Reads a text as the line or object that it may be. What is neither is a message, as it would be
-/// in any other object.
-fn read_line(text: &str, context: &Context<'_>, draft: &mut Draft<'_>) -> Option<Stamp> {
+/// Reads a text event as a line or a JSON object. A text that is neither becomes the message
+/// without a problem, as in any other object.
+fn read_line(text: &str, context: &Context<'_>, draft: &mut Draft<'_>) -> Option<Timestamp> {
     let mut line = Draft::default();
     crate::read_text(text.trim_ascii_end(), Format::Auto, context, &mut line);
     line.problems
         .retain(|problem| *problem != Problem::Unparsed);
     let time = line.time;
-    adopt(draft, line);
+    draft.add_owned(line);
     time
-}
-
-/// Takes over what was read of a text that does not live as long as the frame.
-pub(crate) fn adopt(draft: &mut Draft<'_>, own: Draft<'_>) {
-    draft.state(own.words());
-    for (name, value) in own.fields {
-        draft.put(name.into_owned(), value.into_owned());
-    }
-    for problem in own.problems {
-        draft.problem(problem);
-    }
-    if draft.message.is_empty() {
-        draft.message = Cow::Owned(own.message.into_owned());
-    }
 }

@@ -1,8 +1,8 @@
-//! Events in the XML of Windows, which Sysmon for Linux writes too, read into the flat names that
-//! Sigma's rules use.
+//! Windows event XML, which Sysmon for Linux writes, too: reads it into the flat names that Sigma's
+//! rules use.
 //!
-//! What is read is the XML that event logs render: elements, attributes, text, the five entities
-//! and character references. Document types are refused, so nothing expands; the cost is one pass.
+//! The reader knows the XML that event logs render: elements, attributes, text, the five entities
+//! and character references. It rejects document types, so no entity expands. It takes one pass.
 
 use std::borrow::Cow;
 
@@ -10,13 +10,12 @@ use weir_schema::{Problem, Value};
 
 use crate::draft::Draft;
 use crate::time::{self, Zone};
-use crate::wrapped;
 
-/// Deepest nesting of elements; user data is the deepest there is, at five.
+/// Deepest nesting of elements. Real events have at most five levels, in user data.
 const DEPTH_MAX: usize = 16;
 
-/// How Windows' own part of an event is written, and its name in the flat form: element, attribute
-/// (none: the element's text), name.
+/// Fields of the `System` element: element, attribute (empty for the text of the element), and name
+/// in the flat form.
 const SYSTEM: [(&str, &str, &str); 20] = [
     ("Provider", "Name", "Provider_Name"),
     ("Provider", "Guid", "Provider_Guid"),
@@ -40,45 +39,45 @@ const SYSTEM: [(&str, &str, &str); 20] = [
     ("Channel", "", "Channel"),
     ("Computer", "", "Computer"),
     ("Security", "UserID", "Security_UserID"),
-    // Sysmon for Linux writes it so.
+    // The spelling of Sysmon for Linux.
     ("Security", "UserId", "Security_UserID"),
     ("TimeCreated", "RawTime", "TimeCreated_RawTime"),
 ];
 
-/// Reads a text that is one event, or the beginning of one; false, with nothing written, where it is
-/// not.
+/// Reads a text that is one event, or a truncated one. Returns false, with nothing changed, for other
+/// texts.
 pub(crate) fn read<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
-    // A browser's view of the XML, as people copy it, has hyphens where elements fold.
+    // XML copied from a browser's tree view has hyphens in front of foldable elements.
     let text = text.trim_start_matches(['-', ' ']);
     if !text.starts_with("<Event") && !text.starts_with("<?xml") {
         return false;
     }
-    let mut event = Reader {
+    let mut reader = XmlReader {
         rest: text,
         open: Vec::new(),
         leaf: None,
         unnamed: Vec::new(),
         draft: Draft::default(),
     };
-    let is_whole = event.document().is_some();
-    let is_cut = !is_whole && !event.rest.contains('>');
-    // Without its computer an event's own part is not all there.
-    let needed = if is_cut { "Computer" } else { "EventID" };
-    if !is_whole && !is_cut || event.draft.get(needed).is_none() {
+    let is_whole = reader.document().is_some();
+    let is_truncated = !is_whole && !reader.rest.contains('>');
+    // `Computer` is near the end of `System`: with it, the other fields of `System` are there, too.
+    let required = if is_truncated { "Computer" } else { "EventID" };
+    if !is_whole && !is_truncated || reader.draft.get(required).is_none() {
         return false;
     }
-    let mut event = event.finish();
-    if is_cut {
-        // Syslog daemons cut at 2 KiB. The value that was cut is no field, as its end is not its
-        // end; the text has it.
-        event.problem(Problem::Truncated);
+    let mut event = reader.finish();
+    if is_truncated {
+        // Some syslog daemons truncate at 2 KiB. The incomplete value does not become a field; the
+        // message still contains it.
+        event.add_problem(Problem::Truncated);
         event.message = Cow::Borrowed(text);
     }
-    wrapped::absorb(draft, event);
+    draft.replace_with_inner(event);
     true
 }
 
-/// The product that an event read here is of.
+/// Returns the product of an event that [`read`] has read.
 pub(crate) fn product(event: &Draft<'_>) -> &'static str {
     match event.get("Provider_Name") {
         Some(Value::Text(name)) if name == "Linux-Sysmon" => "linux",
@@ -86,20 +85,20 @@ pub(crate) fn product(event: &Draft<'_>) -> &'static str {
     }
 }
 
-struct Reader<'a> {
+struct XmlReader<'a> {
     rest: &'a str,
-    /// Names of the elements that are open.
+    /// Names of the open elements.
     open: Vec<&'a str>,
-    /// The element that was opened last, while it has no other in it: attributes and text.
+    /// Attributes and text of the innermost open element, until it gets a child element.
     leaf: Option<(&'a str, Cow<'a, str>)>,
-    /// Data without a name.
+    /// Values of data without a name.
     unnamed: Vec<Value<'a>>,
     draft: Draft<'a>,
 }
 
-impl<'a> Reader<'a> {
-    /// Reads to the end of the text; `None` where it is not well formed or too deep. What is left
-    /// then has no `>` in it if the text merely ends too early.
+impl<'a> XmlReader<'a> {
+    /// Reads to the end of the text; `None` if it is not well formed or too deep. If the text is
+    /// merely truncated, the unread rest has no `>`.
     fn document(&mut self) -> Option<()> {
         while !self.rest.is_empty() {
             if let Some(rest) = self.rest.strip_prefix("<?") {
@@ -136,10 +135,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An element from after its `<`.
+    /// Reads an element after its `<`.
     fn element(&mut self, tag: &'a str) -> Option<()> {
-        let named = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
-        let end = tag.find(|c| !named(c)).filter(|end| *end > 0)?;
+        let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
+        let end = tag.find(|c| !is_name(c)).filter(|end| *end > 0)?;
         let (name, rest) = tag.split_at_checked(end)?;
         let end = tag_end(rest)?;
         let (attributes, rest) = rest.split_at_checked(end)?;
@@ -151,7 +150,7 @@ impl<'a> Reader<'a> {
         match attributes.strip_suffix('/') {
             None => self.leaf = Some((attributes, Cow::Borrowed(""))),
             Some(attributes) => {
-                self.take(attributes, None)?;
+                self.leaf_element(attributes, None)?;
                 self.open.pop();
                 self.leaf = None;
             }
@@ -164,14 +163,14 @@ impl<'a> Reader<'a> {
             return None;
         }
         if let Some((attributes, text)) = self.leaf.take() {
-            self.take(attributes, Some(text))?;
+            self.leaf_element(attributes, Some(text))?;
         }
         self.open.pop();
         Some(())
     }
 
-    /// An element that has no other in it; without `text`, it was written as empty.
-    fn take(&mut self, attributes: &'a str, text: Option<Cow<'a, str>>) -> Option<()> {
+    /// Reads an element without child elements. An empty-element tag has no `text`.
+    fn leaf_element(&mut self, attributes: &'a str, text: Option<Cow<'a, str>>) -> Option<()> {
         match *self.open.as_slice() {
             ["Event", "System", element] => {
                 if let Some(text) = text.filter(|text| !text.is_empty()) {
@@ -180,16 +179,16 @@ impl<'a> Reader<'a> {
                 each_attribute(attributes, |name, value| self.system(element, name, value))
             }
             ["Event", "EventData", "Data"] => {
-                let mut own = None;
+                let mut data_name = None;
                 each_attribute(attributes, |name, value| {
                     if name == "Name" {
-                        own = Some(value);
+                        data_name = Some(value);
                     }
                 })?;
                 let Some(text) = text else {
                     return Some(());
                 };
-                match own {
+                match data_name {
                     Some(name) => self.data(name, text),
                     None => self.unnamed.push(Value::Text(text)),
                 }
@@ -206,7 +205,7 @@ impl<'a> Reader<'a> {
                 self.data(Cow::Borrowed("Message"), text?);
                 Some(())
             }
-            // What is rendered besides is said in `System` already.
+            // `System` has the other rendered values, too.
             _ => Some(()),
         }
     }
@@ -221,10 +220,10 @@ impl<'a> Reader<'a> {
             Ok(number) => Value::Int(number),
             Err(_) => Value::Text(value),
         };
-        self.draft.put(*name, value);
+        self.draft.add(*name, value);
     }
 
-    /// The event's own data; names without their spaces, and told from those of `System`.
+    /// Adds event data, under its name without spaces. A name of `System` gets a prefix.
     fn data(&mut self, name: Cow<'a, str>, text: Cow<'a, str>) {
         let name = if name.contains(' ') {
             Cow::Owned(name.replace(' ', ""))
@@ -237,7 +236,7 @@ impl<'a> Reader<'a> {
         } else {
             name
         };
-        self.draft.put(name, Value::Text(text));
+        self.draft.add(name, Value::Text(text));
     }
 
     fn finish(self) -> Draft<'a> {
@@ -245,27 +244,27 @@ impl<'a> Reader<'a> {
         let mut unnamed = self.unnamed;
         match unnamed.len() {
             0 => {}
-            1 => draft.put("Data", unnamed.remove(0)),
+            1 => draft.add("Data", unnamed.remove(0)),
             _ => {
                 if unnamed.len() > crate::FIELDS_MAX {
                     unnamed.truncate(crate::FIELDS_MAX);
-                    draft.problem(Problem::TooManyFields);
+                    draft.add_problem(Problem::TooManyFields);
                 }
-                draft.put("Data", Value::List(unnamed));
+                draft.add("Data", Value::List(unnamed));
             }
         }
         if let Some(Value::Text(created)) = draft.get("TimeCreated") {
             draft.time = time::iso(created, Zone::UTC);
         }
         if let Some(computer) = draft.get("Computer").cloned() {
-            draft.put("host", computer);
+            draft.add("host", computer);
         }
-        draft.source.product = Some(product(&draft));
+        draft.logsource.product = Some(product(&draft));
         draft
     }
 }
 
-/// Where the `>` is that ends a tag; one in an attribute's value does not.
+/// Returns the position of the `>` that ends a tag. A `>` in the value of an attribute does not.
 fn tag_end(tag: &str) -> Option<usize> {
     let mut quote = None;
     tag.bytes().position(|byte| {
@@ -294,8 +293,8 @@ fn each_attribute<'a>(
     Some(())
 }
 
-/// Text with its entities read. Sysmon for Linux leaves out their semicolons, and what is no entity
-/// at all stays as it is: half of what writes this XML does not escape as it should.
+/// Decodes the entities of a text. Sysmon for Linux omits their semicolons. An `&` without an entity
+/// stays, because many writers of this XML do not escape it.
 fn unescape(text: &str) -> Cow<'_, str> {
     if memchr::memchr(b'&', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
@@ -319,9 +318,9 @@ fn unescape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The character that stands after a `&`, and what follows it.
+/// Reads an entity after its `&`. Returns its character and the rest of the text.
 fn entity(tail: &str) -> Option<(char, &str)> {
-    /// Longest number that is read: `x10ffff`.
+    /// Longest character number: `x10ffff`.
     const NUMBER_BYTES_MAX: usize = 7;
     const NAMED: [(&str, char); 5] = [
         ("lt", '<'),
@@ -332,8 +331,8 @@ fn entity(tail: &str) -> Option<(char, &str)> {
     ];
 
     if let Some(number) = tail.strip_prefix('#') {
-        let mut shown = number.bytes().take(NUMBER_BYTES_MAX + 1);
-        let end = shown.position(|b| b == b';')?;
+        let mut number_bytes = number.bytes().take(NUMBER_BYTES_MAX + 1);
+        let end = number_bytes.position(|b| b == b';')?;
         let (digits, tail) = (number.get(..end)?, number.get(end + 1..)?);
         let code = match digits.strip_prefix(['x', 'X']) {
             Some(hex) => u32::from_str_radix(hex, 16),

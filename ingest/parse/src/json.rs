@@ -1,55 +1,55 @@
-//! A reader of JSON text that borrows from it, keeps numbers as written, and cannot be nested or
-//! flooded to death.
+//! `JsonReader`: a JSON reader that borrows from the text, keeps numbers as written, and limits
+//! depth and size.
 //!
-//! `serde_json` turns a number that is no integer into a float, unless a feature says otherwise for
-//! every crate of the build; events need the number as it stands. What is accepted is the same, and
-//! tested to be.
+//! `serde_json` turns a number that is not an integer into a float, unless a feature changes that
+//! for every crate of the build. Events need the number as written. This reader accepts the same
+//! texts as `serde_json`; a test compares them.
 
 use std::borrow::Cow;
 
 use weir_schema::Value;
-use weir_schema::json::{copy_run, run};
+use weir_schema::json::{copy_plain, plain_len};
 
 use crate::{DEPTH_MAX, FIELDS_MAX};
 
-/// Why reading stopped.
+/// The reason why a text was not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum JsonError {
     Malformed,
     TooDeep,
 }
 
-pub(crate) struct Reader<'a> {
+pub(crate) struct JsonReader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
-    /// Values put into lists so far; those beyond [`FIELDS_MAX`] are read and left out.
-    listed: usize,
+    /// Number of list items so far. Items beyond [`FIELDS_MAX`] are parsed and dropped.
+    items: usize,
 }
 
-/// Takes the fields of an object, flattened: `name` is the path with dots.
-pub(crate) trait Sink<'a> {
-    /// A text without escapes under a name without any, which most fields are.
+/// Receives the flattened fields of an object; `name` is the path of keys, joined with dots.
+pub(crate) trait FieldSink<'a> {
+    /// Receives a text without escapes under a top-level name without escapes, as most fields are.
     fn text(&mut self, name: &'a str, text: &'a str);
     fn int(&mut self, name: &'a str, number: i64);
     fn field(&mut self, name: Cow<'a, str>, value: Value<'a>);
-    fn list_cut(&mut self);
+    fn list_truncated(&mut self);
 }
 
-type Read<T> = Result<T, Stop>;
+type JsonResult<T> = Result<T, JsonError>;
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     pub fn new(text: &'a str) -> Self {
         Self {
             text,
             at: 0,
             depth: 0,
-            listed: 0,
+            items: 0,
         }
     }
 
-    /// Reads one object that is the whole text.
-    pub fn document<S: Sink<'a>>(&mut self, sink: &mut S) -> Read<()> {
+    /// Reads the whole text as one object.
+    pub fn document<S: FieldSink<'a>>(&mut self, sink: &mut S) -> JsonResult<()> {
         self.space();
         self.byte(b'{')?;
         self.object("", sink)?;
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
         if self.at == self.text.len() {
             Ok(())
         } else {
-            Err(Stop::Malformed)
+            Err(JsonError::Malformed)
         }
     }
 
@@ -72,48 +72,48 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn byte(&mut self, byte: u8) -> Read<()> {
+    fn byte(&mut self, byte: u8) -> JsonResult<()> {
         if self.peek() == Some(byte) {
             self.at += 1;
             Ok(())
         } else {
-            Err(Stop::Malformed)
+            Err(JsonError::Malformed)
         }
     }
 
-    fn deeper(&mut self) -> Read<()> {
+    fn enter(&mut self) -> JsonResult<()> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            Err(Stop::TooDeep)
+            Err(JsonError::TooDeep)
         } else {
             Ok(())
         }
     }
 
-    /// What is between `{` and `}`; its fields are named under `path`.
+    /// Reads an object after its `{`. Its fields are named under `path`.
     ///
-    /// Key and text are put together here, in registers: passed on through memory, piece by piece
-    /// and whole again, they cost more than it takes to find their ends.
-    fn object<S: Sink<'a>>(&mut self, path: &str, sink: &mut S) -> Read<()> {
-        self.deeper()?;
+    /// The common cases are inlined here, so that key and text stay in registers. Passing them
+    /// through memory costs more than finding their ends.
+    fn object<S: FieldSink<'a>>(&mut self, path: &str, sink: &mut S) -> JsonResult<()> {
+        self.enter()?;
         self.space();
         if self.byte(b'}').is_err() {
             loop {
                 self.space();
                 self.byte(b'"')?;
-                let plain = self.unescaped();
-                let key = match plain {
+                let plain_key = self.plain_string();
+                let key = match plain_key {
                     Some(key) => Cow::Borrowed(key),
-                    None => Cow::Owned(self.escaped()?),
+                    None => Cow::Owned(self.escaped_string()?),
                 };
                 self.space();
                 self.byte(b':')?;
                 self.space();
-                match plain.filter(|_| path.is_empty()) {
-                    Some(key) if self.byte(b'"').is_ok() => match self.unescaped() {
+                match plain_key.filter(|_| path.is_empty()) {
+                    Some(key) if self.byte(b'"').is_ok() => match self.plain_string() {
                         Some(text) => sink.text(key, text),
                         None => {
-                            let text = Cow::Owned(self.escaped()?);
+                            let text = Cow::Owned(self.escaped_string()?);
                             sink.field(Cow::Borrowed(key), Value::Text(text));
                         }
                     },
@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(never)]
-    fn field<S: Sink<'a>>(&mut self, name: Cow<'a, str>, sink: &mut S) -> Read<()> {
+    fn field<S: FieldSink<'a>>(&mut self, name: Cow<'a, str>, sink: &mut S) -> JsonResult<()> {
         if self.byte(b'{').is_ok() {
             return self.object(&name, sink);
         }
@@ -144,44 +144,44 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Any value but an object.
-    fn value<S: Sink<'a>>(&mut self, sink: &mut S) -> Read<Value<'a>> {
-        match self.peek().ok_or(Stop::Malformed)? {
+    /// Reads any value except an object.
+    fn value<S: FieldSink<'a>>(&mut self, sink: &mut S) -> JsonResult<Value<'a>> {
+        match self.peek().ok_or(JsonError::Malformed)? {
             b'"' => self.string().map(Value::Text),
             b'[' => {
                 self.at += 1;
                 self.list(sink)
             }
-            b't' => self.word("true", Value::Bool(true)),
-            b'f' => self.word("false", Value::Bool(false)),
-            b'n' => self.word("null", Value::Null),
+            b't' => self.literal("true", Value::Bool(true)),
+            b'f' => self.literal("false", Value::Bool(false)),
+            b'n' => self.literal("null", Value::Null),
             _ => self.number(),
         }
     }
 
-    fn word(&mut self, word: &str, value: Value<'a>) -> Read<Value<'a>> {
+    fn literal(&mut self, literal: &str, value: Value<'a>) -> JsonResult<Value<'a>> {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        if rest.starts_with(word.as_bytes()) {
-            self.at += word.len();
+        if rest.starts_with(literal.as_bytes()) {
+            self.at += literal.len();
             Ok(value)
         } else {
-            Err(Stop::Malformed)
+            Err(JsonError::Malformed)
         }
     }
 
-    fn list<S: Sink<'a>>(&mut self, sink: &mut S) -> Read<Value<'a>> {
-        self.deeper()?;
+    fn list<S: FieldSink<'a>>(&mut self, sink: &mut S) -> JsonResult<Value<'a>> {
+        self.enter()?;
         let mut values = Vec::new();
         self.space();
         if self.byte(b']').is_err() {
             loop {
                 self.space();
                 let value = self.item(sink)?;
-                if self.listed < FIELDS_MAX {
-                    self.listed += 1;
+                if self.items < FIELDS_MAX {
+                    self.items += 1;
                     values.push(value);
                 } else {
-                    sink.list_cut();
+                    sink.list_truncated();
                 }
                 self.space();
                 if self.byte(b',').is_err() {
@@ -194,19 +194,19 @@ impl<'a> Reader<'a> {
         Ok(Value::List(values))
     }
 
-    /// A list's item. An object in a list has no name to be flattened under; it stays as its text.
-    fn item<S: Sink<'a>>(&mut self, sink: &mut S) -> Read<Value<'a>> {
+    /// Reads a list item. An object in a list cannot be flattened to a name, so it stays text.
+    fn item<S: FieldSink<'a>>(&mut self, sink: &mut S) -> JsonResult<Value<'a>> {
         if self.peek() != Some(b'{') {
             return self.value(sink);
         }
         let from = self.at;
         self.at += 1;
-        self.object("", &mut Nowhere)?;
-        let text = self.text.get(from..self.at).ok_or(Stop::Malformed)?;
+        self.object("", &mut NullSink)?;
+        let text = self.text.get(from..self.at).ok_or(JsonError::Malformed)?;
         Ok(Value::Text(Cow::Borrowed(text)))
     }
 
-    fn digits(&mut self) -> Read<()> {
+    fn digits(&mut self) -> JsonResult<()> {
         let from = self.at;
         while self.peek().is_some_and(|b| b.is_ascii_digit()) {
             self.at += 1;
@@ -214,11 +214,11 @@ impl<'a> Reader<'a> {
         if self.at > from {
             Ok(())
         } else {
-            Err(Stop::Malformed)
+            Err(JsonError::Malformed)
         }
     }
 
-    /// An integer of few digits that ends here, as most numbers are; else nothing is taken.
+    /// Reads an integer of at most [`DIGITS_MAX`] digits, as most numbers are; else consumes nothing.
     fn small_int(&mut self) -> Option<i64> {
         let rest = self.text.as_bytes().get(self.at..)?;
         let (sign, digits) = match rest.split_first()? {
@@ -245,10 +245,10 @@ impl<'a> Reader<'a> {
         Some(sign * number)
     }
 
-    fn number(&mut self) -> Read<Value<'a>> {
+    fn number(&mut self) -> JsonResult<Value<'a>> {
         let from = self.at;
         let _ = self.byte(b'-');
-        // No digit follows a leading zero.
+        // A leading zero is the whole integer part.
         if self.byte(b'0').is_err() {
             self.digits()?;
         }
@@ -265,28 +265,28 @@ impl<'a> Reader<'a> {
             }
             self.digits()?;
         }
-        let text = self.text.get(from..self.at).ok_or(Stop::Malformed)?;
+        let text = self.text.get(from..self.at).ok_or(JsonError::Malformed)?;
         match text.parse::<i64>() {
-            // `-0` is a number, but no integer writes it.
+            // `-0` is a valid number, but an integer would lose its sign.
             Ok(number) if is_whole && text != "-0" => Ok(Value::Int(number)),
             _ => Ok(Value::Number(Cow::Borrowed(text))),
         }
     }
 
-    fn string(&mut self) -> Read<Cow<'a, str>> {
+    fn string(&mut self) -> JsonResult<Cow<'a, str>> {
         self.byte(b'"')?;
-        match self.unescaped() {
+        match self.plain_string() {
             Some(text) => Ok(Cow::Borrowed(text)),
-            None => self.escaped().map(Cow::Owned),
+            None => self.escaped_string().map(Cow::Owned),
         }
     }
 
-    /// A string behind its first quote, if it ends without an escape; else nothing is taken.
+    /// Reads a string after its opening quote if it has no escapes; else consumes nothing.
     #[inline]
-    fn unescaped(&mut self) -> Option<&'a str> {
+    fn plain_string(&mut self) -> Option<&'a str> {
         let from = self.at;
         let rest = self.text.as_bytes().get(from..)?;
-        let end = from + run(rest);
+        let end = from + plain_len(rest);
         if self.text.as_bytes().get(end) != Some(&b'"') {
             return None;
         }
@@ -294,26 +294,26 @@ impl<'a> Reader<'a> {
         self.text.get(from..end)
     }
 
-    /// A string behind its first quote.
+    /// Reads a string after its opening quote.
     #[inline(never)]
-    fn escaped(&mut self) -> Read<String> {
+    fn escaped_string(&mut self) -> JsonResult<String> {
         let bytes = self.text.as_bytes();
         let rest = bytes.get(self.at..).unwrap_or_default();
-        // The next quote is the end unless it is escaped: then this is too little, and no harm.
-        let end = memchr::memchr(b'"', rest).ok_or(Stop::Malformed)?;
-        // Copies are of eight bytes, so that one may reach so far behind the end.
+        // If the next quote is escaped, the capacity is too small and the vector grows.
+        let end = memchr::memchr(b'"', rest).ok_or(JsonError::Malformed)?;
+        // `copy_plain` copies eight bytes at a time and may write past the end.
         let mut out = Vec::with_capacity(end + 8);
         loop {
-            self.at += copy_run(bytes.get(self.at..).unwrap_or_default(), &mut out);
+            self.at += copy_plain(bytes.get(self.at..).unwrap_or_default(), &mut out);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
                     break;
                 }
                 Some(b'\\') => self.at += 1,
-                _ => return Err(Stop::Malformed),
+                _ => return Err(JsonError::Malformed),
             }
-            // Most are those of a path.
+            // Most escapes are the backslashes of Windows paths.
             if self.byte(b'\\').is_ok() {
                 out.push(b'\\');
             } else {
@@ -321,12 +321,12 @@ impl<'a> Reader<'a> {
                 out.extend_from_slice(self.escape()?.encode_utf8(&mut utf8).as_bytes());
             }
         }
-        // Characters of the text and such as were escaped, all whole.
-        String::from_utf8(out).map_err(|_| Stop::Malformed)
+        // Cannot fail: the bytes are whole characters of the text and of its escapes.
+        String::from_utf8(out).map_err(|_| JsonError::Malformed)
     }
 
-    fn escape(&mut self) -> Read<char> {
-        let mark = self.peek().ok_or(Stop::Malformed)?;
+    fn escape(&mut self) -> JsonResult<char> {
+        let mark = self.peek().ok_or(JsonError::Malformed)?;
         self.at += 1;
         Ok(match mark {
             b'"' | b'\\' | b'/' => char::from(mark),
@@ -336,50 +336,53 @@ impl<'a> Reader<'a> {
             b'r' => '\r',
             b't' => '\t',
             b'u' => return self.unicode(),
-            _ => return Err(Stop::Malformed),
+            _ => return Err(JsonError::Malformed),
         })
     }
 
-    fn hex(&mut self) -> Read<u32> {
-        let digits = self.text.get(self.at..self.at + 4).ok_or(Stop::Malformed)?;
+    fn hex(&mut self) -> JsonResult<u32> {
+        let digits = self
+            .text
+            .get(self.at..self.at + 4)
+            .ok_or(JsonError::Malformed)?;
         if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(Stop::Malformed);
+            return Err(JsonError::Malformed);
         }
         self.at += 4;
-        u32::from_str_radix(digits, 16).map_err(|_| Stop::Malformed)
+        u32::from_str_radix(digits, 16).map_err(|_| JsonError::Malformed)
     }
 
-    /// What follows `\u`: a character, or the first half of a pair and the second after it.
-    fn unicode(&mut self) -> Read<char> {
+    /// Reads an escape after `\u`: a character, or a surrogate pair.
+    fn unicode(&mut self) -> JsonResult<char> {
         let first = self.hex()?;
         if !(0xd800..0xdc00).contains(&first) {
-            return char::from_u32(first).ok_or(Stop::Malformed);
+            return char::from_u32(first).ok_or(JsonError::Malformed);
         }
         self.byte(b'\\')?;
         self.byte(b'u')?;
         let second = self.hex()?;
         if !(0xdc00..0xe000).contains(&second) {
-            return Err(Stop::Malformed);
+            return Err(JsonError::Malformed);
         }
         let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-        char::from_u32(code).ok_or(Stop::Malformed)
+        char::from_u32(code).ok_or(JsonError::Malformed)
     }
 }
 
-/// Longest name that is put together of keys: every field under a path has a copy of it. Real ones
-/// stay below 200.
+/// Longest path of keys, since every field under a path holds a copy of it. Real paths stay below
+/// 200.
 const PATH_BYTES_MAX: usize = 4 << 10;
 
-/// No number of so many digits passes an `i64`.
+/// Most digits that always fit into an `i64`.
 const DIGITS_MAX: usize = 18;
 
-fn join<'a>(path: &str, key: Cow<'a, str>) -> Read<Cow<'a, str>> {
+fn join<'a>(path: &str, key: Cow<'a, str>) -> JsonResult<Cow<'a, str>> {
     if path.is_empty() {
         return Ok(key);
     }
     let length = path.len() + 1 + key.len();
     if length > PATH_BYTES_MAX {
-        return Err(Stop::TooDeep);
+        return Err(JsonError::TooDeep);
     }
     let mut name = String::with_capacity(length);
     name.push_str(path);
@@ -388,12 +391,12 @@ fn join<'a>(path: &str, key: Cow<'a, str>) -> Read<Cow<'a, str>> {
     Ok(Cow::Owned(name))
 }
 
-/// Where the fields of objects in lists go.
-struct Nowhere;
+/// Drops the fields of objects in lists.
+struct NullSink;
 
-impl<'a> Sink<'a> for Nowhere {
+impl<'a> FieldSink<'a> for NullSink {
     fn text(&mut self, _name: &'a str, _text: &'a str) {}
     fn int(&mut self, _name: &'a str, _number: i64) {}
     fn field(&mut self, _name: Cow<'a, str>, _value: Value<'a>) {}
-    fn list_cut(&mut self) {}
+    fn list_truncated(&mut self) {}
 }

@@ -1,10 +1,14 @@
-//! Messages that are nothing but `name=value`, as firewalls and appliances write them.
+//! Messages that consist of `name=value` pairs only, as firewalls and appliances write them.
 //!
-//! Prose holds `a=b` too, so the form is strict: at least [`PAIRS_MIN`] pairs from the first
-//! character to the last, a space or more, or a comma and a space, between two; a name of letters,
-//! digits, `_`, `-`, `.` and `/` that begins with a letter or `_`; a value in double quotes, where a
-//! backslash escapes a quote and itself, or one without space and quote. A message that breaks it
-//! anywhere stays a message, and none of it becomes a field.
+//! Prose contains `a=b`, too, so the form is strict:
+//!
+//! - The message has at least [`PAIRS_MIN`] pairs and nothing else.
+//! - One or more spaces, or a comma and a space, separate two pairs.
+//! - A name has letters, digits, `_`, `-`, `.` and `/`, and starts with a letter or `_`.
+//! - A value has no space and no quote, or it is in double quotes, where a backslash escapes a quote
+//!   and itself.
+//!
+//! If a message breaks a rule anywhere, none of it becomes a field.
 
 use std::borrow::Cow;
 
@@ -14,14 +18,14 @@ use crate::draft::Draft;
 use crate::time::{self, Zone};
 use crate::{Context, FIELDS_MAX};
 
-/// Fewer pairs are as likely prose.
+/// Fewest pairs; a message with fewer may well be prose.
 const PAIRS_MIN: usize = 3;
 
-/// Longest name; those of appliances stay below 40.
+/// Longest name. The names of appliances stay below 40.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Reads a message that is all pairs; false, with nothing written, where it is not. Fields that
-/// stand already stay.
+/// Reads a message that consists of pairs. Returns false, with nothing changed, for other messages.
+/// Existing fields keep their values.
 pub(crate) fn read<'a>(message: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
     let Some(pairs) = pairs(message) else {
         return false;
@@ -30,10 +34,10 @@ pub(crate) fn read<'a>(message: &'a str, context: &Context<'_>, draft: &mut Draf
         if draft.problems.contains(&Problem::TooManyFields) {
             break;
         }
-        draft.put(name, Value::Text(value));
+        draft.add(name, Value::Text(value));
     }
     if draft.time.is_none() {
-        draft.time = stamp(draft, context.zone);
+        draft.time = timestamp(draft, context.zone);
     }
     true
 }
@@ -44,7 +48,7 @@ fn pairs(message: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
     while !rest.is_empty() {
         let (name, tail) = name(rest)?;
         let (value, tail) = value(tail)?;
-        // One more than the limit says that there were more.
+        // Keep one pair beyond the limit: adding it reports the problem.
         if pairs.len() <= FIELDS_MAX {
             pairs.push((name, value));
         }
@@ -64,8 +68,8 @@ fn name(rest: &str) -> Option<(&str, &str)> {
         return None;
     }
     let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/');
-    let mut shown = bytes.iter().take(NAME_BYTES_MAX + 1);
-    let end = shown.position(|b| !fits(b))?;
+    let mut name_bytes = bytes.iter().take(NAME_BYTES_MAX + 1);
+    let end = name_bytes.position(|b| !fits(b))?;
     (bytes.get(end) == Some(&b'=')).then_some((rest.get(..end)?, rest.get(end + 1..)?))
 }
 
@@ -89,8 +93,8 @@ fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
         let at = memchr::memchr2(b'"', b'\\', rest.as_bytes())?;
         let (plain, tail) = rest.split_at_checked(at)?;
         let escaped = tail.strip_prefix('\\').map(|tail| {
-            let is_mark = tail.starts_with(['"', '\\']);
-            if is_mark {
+            let is_escape = tail.starts_with(['"', '\\']);
+            if is_escape {
                 (tail.get(..1), tail.get(1..))
             } else {
                 (Some("\\"), Some(tail))
@@ -103,16 +107,16 @@ fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
         }
         match escaped {
             None => return Some((out, tail.get(1..)?)),
-            Some((mark, tail)) => {
-                out.to_mut().push_str(mark?);
+            Some((character, tail)) => {
+                out.to_mut().push_str(character?);
                 rest = tail?;
             }
         }
     }
 }
 
-/// The time of a line without a header: `eventtime` since 1970, or `date`, `time` and `tz`.
-fn stamp(draft: &Draft<'_>, zone: Zone) -> Option<time::Stamp> {
+/// Reads the time of a line without a header: `eventtime` since 1970, or `date`, `time` and `tz`.
+fn timestamp(draft: &Draft<'_>, zone: Zone) -> Option<time::Timestamp> {
     let text = |name| match draft.get(name) {
         Some(Value::Text(text)) => Some(text),
         _ => None,

@@ -1,27 +1,25 @@
-//! Bytes in, one event out: reads syslog, JSON and agent frames; pure, and without panic whatever
-//! the bytes.
+//! Decodes one frame of syslog, JSON or agent data into one event, without I/O and without panics.
 //!
-//! Broken input is data: [`decode`] always gives an event, and says in its problems what was wrong.
+//! Broken input is data: [`decode`] always returns an event, and the event lists its problems.
 
 mod agent;
 mod cloud;
 mod draft;
 mod envelope;
 mod event_xml;
+mod field_index;
+mod inner_event;
 mod journald;
 mod json;
 mod json_event;
 mod keyvalue;
 mod logsource;
-mod marks;
 mod observables;
 mod render;
-mod rfc5424;
 mod services;
 mod syslog;
 mod time;
 mod windows;
-mod wrapped;
 mod zeek;
 
 use std::borrow::Cow;
@@ -35,29 +33,29 @@ pub use time::Zone;
 
 use draft::Draft;
 
-/// Most fields of one event, and most values in its lists; a frame with more is an attack or a
+/// Most fields of one event, and most values in its lists. A frame with more is an attack or a
 /// dump, and rules read neither.
 pub const FIELDS_MAX: usize = 1_000;
 
-/// Deepest nesting of JSON that is read; real events stay below 20.
+/// Deepest nesting of JSON that is read. Real events stay below 20.
 pub const DEPTH_MAX: usize = 128;
 
-/// What is known about a frame besides its bytes.
+/// Facts about a frame that are not in its bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'c> {
     pub format: Format,
     pub received: ReceiveTime,
-    /// Where times without an offset are read.
+    /// The zone of times without an offset.
     pub zone: Zone,
-    /// Declared for the source; each word it states stands over what the frame says.
+    /// The log source declared for the source. Each part of it overrides that of the frame.
     pub logsource: Option<&'c LogSource>,
-    /// The JSON field that holds the time; where absent, the usual names are tried.
+    /// The JSON field that holds the time. If `None`, the usual names are tried.
     pub time_field: Option<&'c str>,
-    /// A time further beyond receipt than this is a problem.
+    /// A time later than the receive time by more than this is a problem.
     pub future_tolerance: Span,
 }
 
-/// Reads one frame. The event borrows from the frame where the frame is valid UTF-8.
+/// Reads one frame. The event borrows from the frame if the frame is valid UTF-8.
 #[must_use]
 pub fn decode<'a>(frame: &'a [u8], context: &Context<'_>) -> Event<'a> {
     if context.format == Format::Agent {
@@ -78,13 +76,13 @@ pub fn decode<'a>(frame: &'a [u8], context: &Context<'_>) -> Event<'a> {
 fn decode_text<'a>(text: &'a str, context: &Context<'_>) -> Event<'a> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.trim_end_matches(['\r', '\n', '\0']);
-    let mut draft = Draft::of(text);
+    let mut draft = Draft::for_text(text);
     read_text(text, context.format, context, &mut draft);
     draft.finish(context)
 }
 
-/// Reads a line in whichever form it has, as far as `format` leaves that open. A Zeek record that
-/// carries its header is no line of any other format.
+/// Reads a line in the given format, or detects the format if it is [`Format::Auto`]. A Zeek record
+/// with its header is recognized first: no other format has such lines.
 fn read_text<'a>(text: &'a str, format: Format, context: &Context<'_>, draft: &mut Draft<'a>) {
     if zeek::read(text, context, draft) {
         return;
@@ -105,13 +103,13 @@ fn is_json(text: &str, format: Format) -> bool {
 }
 
 fn into_owned(event: Event<'_>) -> Event<'static> {
-    let own = |(name, value): (Cow<'_, str>, Value<'_>)| {
+    let owned = |(name, value): (Cow<'_, str>, Value<'_>)| {
         (Cow::Owned(name.into_owned()), value.into_owned())
     };
     Event {
         time: event.time,
         logsource: event.logsource,
-        fields: event.fields.into_iter().map(own).collect(),
+        fields: event.fields.into_iter().map(owned).collect(),
         message: Cow::Owned(event.message.into_owned()),
         problems: event.problems,
     }

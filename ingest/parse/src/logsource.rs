@@ -1,8 +1,8 @@
-//! The written form of a log source: `category=C,product=P,service=S`, any part of it.
+//! The text form of a log source: `category=C,product=P,service=S`; every part is optional.
 
 use weir_schema::LogSource;
 
-/// Why a declared log source cannot be read.
+/// The error of a log source text that cannot be parsed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LogSourceError {
     #[error("log source has the unknown key `{0}`; the keys are category, product and service")]
@@ -10,10 +10,10 @@ pub enum LogSourceError {
     #[error("log source part `{0}` has no value; write it as key=value")]
     NoValue(String),
     #[error("log source states `{0}` twice; state it once")]
-    Twice(String),
+    DuplicateKey(String),
 }
 
-/// Reads `category=C,product=P,service=S`; every part may be absent, an empty text states nothing.
+/// Parses `category=C,product=P,service=S`. Every part is optional; an empty text is valid.
 pub fn parse_logsource(text: &str) -> Result<LogSource, LogSourceError> {
     let mut source = LogSource::default();
     for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
@@ -31,7 +31,7 @@ pub fn parse_logsource(text: &str) -> Result<LogSource, LogSourceError> {
             return Err(LogSourceError::NoValue(part.to_owned()));
         }
         if slot.replace(value.to_owned()).is_some() {
-            return Err(LogSourceError::Twice(key.to_owned()));
+            return Err(LogSourceError::DuplicateKey(key.to_owned()));
         }
     }
     Ok(source)
@@ -42,7 +42,7 @@ mod tests {
     use super::parse_logsource;
 
     #[test]
-    fn log_sources_are_read_and_unknown_keys_refused() {
+    fn parse_valid_log_sources_and_reject_others() {
         let s = parse_logsource("category=c, product=p,service=s").unwrap();
         assert_eq!(
             (

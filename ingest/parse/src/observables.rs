@@ -1,10 +1,8 @@
-//! What in an event is worth pivoting on: reads the typed values of its fields by the tables of
-//! its source.
+//! Observables: extracts the typed values of an event's fields that are worth pivoting on.
 //!
-//! A table says for each field name of a source what kind of thing its value names and in which
-//! role; [`tables`] holds them. Values are shown as the source wrote them, with what every source
-//! wraps around them taken off: IPv4 in IPv6 form is IPv4, and `Hashes: MD5=…,SHA256=…` is one
-//! observable each.
+//! The [`tables`] list for each source the fields, and the kind and role of their values. A value
+//! stays as the source wrote it, except for its wrapping: IPv4 in IPv6 form becomes IPv4, and
+//! `Hashes: MD5=…,SHA256=…` becomes one observable per hash.
 
 mod classes;
 mod tables;
@@ -15,41 +13,47 @@ use std::net::SocketAddr;
 use weir_schema::{Event, Observable, ObservableKind, Role, Value};
 
 pub use classes::ocsf_class;
-use tables::{Field, Form, Source};
+use tables::{FieldNaming, ObservableField, ValueForm};
 
-/// Most observables of one event. Real events have fewer than 30; more is a list of answers or
-/// recipients, whose rest stays in the event.
+/// Most observables of one event. Real events have fewer than 30. More come from a list of DNS
+/// answers or recipients, and the event still has the rest of that list.
 pub const OBSERVABLES_MAX: usize = 64;
 
-/// Longest value that is taken for one: paths of Windows end at 32 KiB, and those that people
-/// pivot on long before.
+/// Longest value of an observable. Windows allows paths of 32 KiB, but nobody pivots on these.
 const VALUE_BYTES_MAX: usize = 4 << 10;
 
-/// The typed values of an event, in the order of its fields, each kind, role and value once.
+/// Returns the observables of an event in the order of its fields, without duplicates.
 #[must_use]
 pub fn observables<'e>(event: &'e Event<'_>) -> Vec<Observable<'e>> {
-    let source = tables::source(event);
-    let mut found = Found(Vec::new());
+    let naming = FieldNaming::of(event);
+    let mut found = ObservableSet(Vec::new());
     for (name, value) in &event.fields {
-        if let Some(field) = tables::field(source, event, name) {
-            found.take(field, name, value, event);
+        if let Some(field) = tables::field(naming, event, name) {
+            found.add_field(field, name, value, event);
         }
     }
-    if source == Source::Zeek {
-        found.zeek_url(event);
+    if naming == FieldNaming::Zeek {
+        found.add_zeek_url(event);
     }
     found.0
 }
 
-struct Found<'e>(Vec<Observable<'e>>);
+/// The observables found so far, each once and at most [`OBSERVABLES_MAX`].
+struct ObservableSet<'e>(Vec<Observable<'e>>);
 
-impl<'e> Found<'e> {
-    fn take(&mut self, field: &Field, name: &'e str, value: &'e Value<'_>, event: &Event<'_>) {
+impl<'e> ObservableSet<'e> {
+    fn add_field(
+        &mut self,
+        field: &ObservableField,
+        name: &'e str,
+        value: &'e Value<'_>,
+        event: &Event<'_>,
+    ) {
         match value {
             Value::List(values) => {
                 for value in values.iter().take(OBSERVABLES_MAX) {
                     if !matches!(value, Value::List(_)) {
-                        self.take(field, name, value, event);
+                        self.add_field(field, name, value, event);
                     }
                 }
             }
@@ -58,28 +62,30 @@ impl<'e> Found<'e> {
                     return;
                 };
                 match field.form {
-                    Form::Plain => self.add(field.kind, field.role, text, name),
-                    Form::Hashes => self.hashes(field.role, &text, name),
-                    Form::Words => self.words(field, text, name),
-                    Form::Argument => {
+                    ValueForm::Plain => self.add(field.kind, field.role, text, name),
+                    ValueForm::Hashes => self.add_hashes(field.role, &text, name),
+                    ValueForm::Command => self.add_program(field, text, name),
+                    ValueForm::ExecArgument => {
                         let kind = event.get("type").and_then(Value::as_text);
                         if kind.as_deref() == Some("EXECVE") {
                             self.add(field.kind, field.role, text, name);
                         }
                     }
-                    Form::Answers => self.answers(field.role, &text, name),
-                    Form::Object => self.object(field.role, text, name, event),
+                    ValueForm::DnsAnswers => self.add_dns_answers(field.role, &text, name),
+                    ValueForm::WindowsObject => {
+                        self.add_windows_object(field.role, text, name, event)
+                    }
                 }
             }
         }
     }
 
     fn add(&mut self, kind: ObservableKind, role: Role, value: Cow<'e, str>, field: &'e str) {
-        let Some((kind, value)) = typed(kind, value) else {
+        let Some((kind, value)) = classify(kind, value) else {
             return;
         };
         let algorithm = if kind == ObservableKind::Hash {
-            let Some(algorithm) = by_length(&value) else {
+            let Some(algorithm) = algorithm_by_length(&value) else {
                 return;
             };
             Some(algorithm)
@@ -107,24 +113,24 @@ impl<'e> Found<'e> {
         }
     }
 
-    /// Sysmon's `SHA1=…,MD5=…,SHA256=…,IMPHASH=…`, or one hash by itself.
-    fn hashes(&mut self, role: Role, text: &str, field: &'e str) {
+    /// Adds the hashes of Sysmon's `SHA1=…,MD5=…,SHA256=…,IMPHASH=…`, or a single hash.
+    fn add_hashes(&mut self, role: Role, text: &str, field: &'e str) {
         for part in text.split([',', ';']).take(ALGORITHMS.len()) {
             let (name, hash) = part.split_once('=').unwrap_or(("", part));
             let hash = hash.trim_ascii();
             let algorithm = if name.is_empty() {
-                by_length(hash)
+                algorithm_by_length(hash)
             } else {
-                let known = ALGORITHMS.iter().find(|(theirs, ours, digits)| {
-                    theirs.eq_ignore_ascii_case(name.trim_ascii())
+                let known = ALGORITHMS.iter().find(|(sysmon_name, own_name, digits)| {
+                    sysmon_name.eq_ignore_ascii_case(name.trim_ascii())
                         && (hash.len() == *digits)
-                        && !ours.is_empty()
+                        && !own_name.is_empty()
                 });
-                known.map(|(_, ours, _)| *ours)
+                known.map(|(_, own_name, _)| *own_name)
             };
-            let zeros = hash.bytes().all(|b| b == b'0');
+            let is_zero = hash.bytes().all(|b| b == b'0');
             if let Some(algorithm) = algorithm
-                && !zeros
+                && !is_zero
                 && hash.bytes().all(|b| b.is_ascii_hexdigit())
             {
                 self.push(Observable {
@@ -138,8 +144,9 @@ impl<'e> Found<'e> {
         }
     }
 
-    /// A command: its first word is the program, unless a shell or a router reads it.
-    fn words(&mut self, field: &Field, text: Cow<'e, str>, name: &'e str) {
+    /// Adds the program of a command: its first word if that is a path. Other first words are commands
+    /// of a shell or a router.
+    fn add_program(&mut self, field: &ObservableField, text: Cow<'e, str>, name: &'e str) {
         let first = match text {
             Cow::Borrowed(text) => Cow::Borrowed(text.split(' ').next().unwrap_or(text)),
             Cow::Owned(text) => Cow::Owned(text.split(' ').next().unwrap_or(&text).to_owned()),
@@ -149,8 +156,8 @@ impl<'e> Found<'e> {
         }
     }
 
-    /// Sysmon's `type:  5 name.example;::ffff:192.0.2.1;`
-    fn answers(&mut self, role: Role, text: &str, field: &'e str) {
+    /// Adds the names and addresses of Sysmon's `type:  5 name.example;::ffff:192.0.2.1;`.
+    fn add_dns_answers(&mut self, role: Role, text: &str, field: &'e str) {
         for part in text.split(';').take(OBSERVABLES_MAX) {
             let name = part.trim_ascii().rsplit(' ').next().unwrap_or("");
             let value = Cow::Owned(name.to_owned());
@@ -158,8 +165,14 @@ impl<'e> Found<'e> {
         }
     }
 
-    /// What Windows calls an object is told by its type.
-    fn object(&mut self, role: Role, text: Cow<'e, str>, field: &'e str, event: &Event<'_>) {
+    /// Adds a Windows object, whose kind is in the field `ObjectType`.
+    fn add_windows_object(
+        &mut self,
+        role: Role,
+        text: Cow<'e, str>,
+        field: &'e str,
+        event: &Event<'_>,
+    ) {
         let kind = match event.get("ObjectType").and_then(Value::as_text).as_deref() {
             Some("File" | "Directory") => ObservableKind::File,
             Some("Key") => ObservableKind::RegistryKey,
@@ -169,8 +182,8 @@ impl<'e> Found<'e> {
         self.add(kind, role, text, field);
     }
 
-    /// Zeek writes the parts of an address that was asked for.
-    fn zeek_url(&mut self, event: &'e Event<'_>) {
+    /// Adds the URL of an HTTP request, of which Zeek logs the parts.
+    fn add_zeek_url(&mut self, event: &'e Event<'_>) {
         if event.logsource.service.as_deref() != Some("http") {
             return;
         }
@@ -184,7 +197,7 @@ impl<'e> Found<'e> {
     }
 }
 
-/// Their name, ours, and how many digits such a hash has.
+/// The name in events, the name in observables, and the number of hexadecimal digits.
 const ALGORITHMS: [(&str, &str, usize); 6] = [
     ("MD5", "md5", 32),
     ("SHA1", "sha1", 40),
@@ -194,7 +207,7 @@ const ALGORITHMS: [(&str, &str, usize); 6] = [
     ("SHA-256", "sha256", 64),
 ];
 
-fn by_length(hash: &str) -> Option<&'static str> {
+fn algorithm_by_length(hash: &str) -> Option<&'static str> {
     if !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
@@ -202,27 +215,29 @@ fn by_length(hash: &str) -> Option<&'static str> {
     found.map(|(_, name, _)| *name)
 }
 
-/// The value without what sources wrap around it, and its kind where the value itself tells it;
-/// `None` for what says that there is none.
-fn typed(kind: ObservableKind, value: Cow<'_, str>) -> Option<(ObservableKind, Cow<'_, str>)> {
-    let value = trimmed(value);
-    let nothing = [
-        "",
-        "-",
-        "?",
-        "N/A",
-        "n/a",
-        "(null)",
-        "null",
-        "none",
-        "unknown",
-        "(unknown)",
-        "%%1793",
-        "(empty)",
-        "LOCAL",
-        "HIDDEN_DUE_TO_SECURITY_REASONS",
-    ];
-    if value.len() > VALUE_BYTES_MAX || nothing.contains(&value.as_ref()) {
+/// Values that mean "none".
+const PLACEHOLDERS: [&str; 14] = [
+    "",
+    "-",
+    "?",
+    "N/A",
+    "n/a",
+    "(null)",
+    "null",
+    "none",
+    "unknown",
+    "(unknown)",
+    "%%1793",
+    "(empty)",
+    "LOCAL",
+    "HIDDEN_DUE_TO_SECURITY_REASONS",
+];
+
+/// Returns the value without its wrapping, and its kind, which the value may make more specific.
+/// Returns `None` for placeholders and for values that are not of the kind.
+fn classify(kind: ObservableKind, value: Cow<'_, str>) -> Option<(ObservableKind, Cow<'_, str>)> {
+    let value = trim_wrapping(value);
+    if value.len() > VALUE_BYTES_MAX || PLACEHOLDERS.contains(&value.as_ref()) {
         return None;
     }
     match kind {
@@ -233,7 +248,7 @@ fn typed(kind: ObservableKind, value: Cow<'_, str>) -> Option<(ObservableKind, C
             if kind != ObservableKind::Ip {
                 return Some((kind, value));
             }
-            // Where an address should be, a name is one of the domain system.
+            // A name in a field for addresses is a domain name.
             let is_name = value.contains('.') && !value.contains([' ', ':', '/']);
             is_name.then_some((ObservableKind::Domain, value))
         }
@@ -253,13 +268,13 @@ fn typed(kind: ObservableKind, value: Cow<'_, str>) -> Option<(ObservableKind, C
     }
 }
 
-/// Without brackets, quotes and spaces around it.
-fn trimmed(value: Cow<'_, str>) -> Cow<'_, str> {
-    let marks = [' ', '"', '<', '>', '[', ']'];
+/// Removes brackets, quotes and spaces around the value.
+fn trim_wrapping(value: Cow<'_, str>) -> Cow<'_, str> {
+    let wrapping = [' ', '"', '<', '>', '[', ']'];
     match value {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(marks)),
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(wrapping)),
         Cow::Owned(text) => {
-            let inner = text.trim_matches(marks);
+            let inner = text.trim_matches(wrapping);
             if inner.len() == text.len() {
                 Cow::Owned(text)
             } else {
@@ -269,10 +284,9 @@ fn trimmed(value: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// The address, if the value is one that says anything: not the unspecified one. IPv4 in IPv6 form
-/// is IPv4.
+/// Reads an address, except for the unspecified one. IPv4 in IPv6 form becomes IPv4.
 fn ip(value: &str) -> Option<Cow<'static, str>> {
-    // Some write the port with it, some the zone.
+    // Some sources add the port, some the zone.
     let address = match value.parse::<SocketAddr>() {
         Ok(end) => end.ip(),
         Err(_) => value.split('%').next()?.parse().ok()?,

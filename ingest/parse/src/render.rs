@@ -1,4 +1,4 @@
-//! An event as one JSON object, as `replay --output events` prints it.
+//! Renders an event as one JSON object, as `replay --output events` prints it.
 
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Number, Value as Json, json};
@@ -6,8 +6,8 @@ use weir_schema::{Event, Observable, Value};
 
 use crate::{observables, ocsf_class};
 
-/// The event on one line: time, log source, fields by their flat names, the OCSF class and the
-/// observables where there are any, message, and problems where there are any.
+/// Renders the event as JSON on one line: time, log source, fields by their flat names, message, and
+/// the OCSF class, the observables and the problems if there are any.
 #[must_use]
 pub fn event_json(event: &Event<'_>) -> String {
     let mut object = Map::new();
@@ -15,20 +15,20 @@ pub fn event_json(event: &Event<'_>) -> String {
     let time = time.to_rfc3339_opts(SecondsFormat::Nanos, true);
     object.insert("time".into(), Json::String(time));
     let mut source = Map::new();
-    let words = [
+    let parts = [
         ("category", &event.logsource.category),
         ("product", &event.logsource.product),
         ("service", &event.logsource.service),
     ];
-    for (name, word) in words {
-        if let Some(word) = word {
-            source.insert(name.into(), Json::String(word.clone()));
+    for (name, part) in parts {
+        if let Some(part) = part {
+            source.insert(name.into(), Json::String(part.clone()));
         }
     }
     object.insert("logsource".into(), Json::Object(source));
     let mut fields = Map::new();
     for (name, value) in &event.fields {
-        fields.insert(name.clone().into_owned(), plain(value));
+        fields.insert(name.clone().into_owned(), value_json(value));
     }
     object.insert("fields".into(), Json::Object(fields));
     if let Some(class) = ocsf_class(event) {
@@ -39,7 +39,7 @@ pub fn event_json(event: &Event<'_>) -> String {
     }
     let found = observables(event);
     if !found.is_empty() {
-        let found = found.iter().map(observable).collect();
+        let found = found.iter().map(observable_json).collect();
         object.insert("observables".into(), Json::Array(found));
     }
     object.insert(
@@ -53,7 +53,7 @@ pub fn event_json(event: &Event<'_>) -> String {
     Json::Object(object).to_string()
 }
 
-fn observable(observable: &Observable<'_>) -> Json {
+fn observable_json(observable: &Observable<'_>) -> Json {
     let mut object = json!({
         "kind": observable.kind.name(),
         "role": observable.role.name(),
@@ -66,21 +66,20 @@ fn observable(observable: &Observable<'_>) -> Json {
     object
 }
 
-fn plain(value: &Value<'_>) -> Json {
+fn value_json(value: &Value<'_>) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Bool(b) => Json::Bool(*b),
         Value::Int(n) => Json::Number(Number::from(*n)),
-        Value::Number(text) => number(text),
+        Value::Number(text) => number_json(text),
         Value::Text(text) => Json::String(text.clone().into_owned()),
-        // Lists are at most as deep as the reader allows.
-        Value::List(values) => Json::Array(values.iter().map(plain).collect()),
+        // The recursion ends: the reader limits the depth of lists.
+        Value::List(values) => Json::Array(values.iter().map(value_json).collect()),
     }
 }
 
-/// A number that a float writes back as it stands is printed as a number, any other as its text: no
-/// digit is lost.
-fn number(text: &str) -> Json {
+/// Renders a number as a number if that prints the same digits, else as text. No digit is lost.
+fn number_json(text: &str) -> Json {
     let number = text.parse::<u64>().map(Number::from).ok();
     let number = number.or_else(|| text.parse().ok().and_then(Number::from_f64));
     match number {

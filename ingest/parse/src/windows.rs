@@ -1,30 +1,29 @@
-//! Windows events as agents and tools write them in JSON: tells the forms apart, and gives fields
-//! the names that Windows' own XML has, flat, as Sigma's rules expect them.
+//! Windows events in JSON, as agents and tools write them: recognizes the form, and renames fields
+//! to the flat names of Windows' own XML, which Sigma's rules expect.
 //!
-//! Known are the flat form (`EventID`, `Provider_Name`, ... beside the event's own data), NXLog and
-//! what comes out of Logstash with it, Fluent Bit, Winlogbeat from 6 on and the Elastic agent,
-//! `Get-WinEvent | ConvertTo-Json`, and the XML written as JSON by readers of EVTX files. Shippers'
-//! own fields stay. What the flat form already is stays to the byte, empty texts included.
+//! The known forms are the flat form (`EventID`, `Provider_Name`, ... beside the event data), NXLog
+//! (also through Logstash), Fluent Bit, Winlogbeat since version 6, the Elastic agent, `Get-WinEvent
+//! | ConvertTo-Json`, and XML written as JSON by EVTX readers. Fields that the shipper adds stay. A
+//! flat event stays unchanged to the byte, empty texts included.
 
 use std::borrow::Cow;
 
 use weir_schema::Value;
 
 use crate::draft::Draft;
-use crate::json_event::of_value;
-use crate::marks::{Mark, Marks};
-use crate::time::{self, Stamp, Zone};
+use crate::field_index::{FieldIndex, KnownField};
+use crate::time::{self, Timestamp, Zone};
 
 mod names;
 mod values;
 
-use names::Name;
+use names::FlatName;
 
-/// How an event is written.
+/// The form in which an event is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum WindowsForm {
     Flat,
-    /// Flat too, with names of their own for what Windows says of the event.
+    /// Also flat, but with other names for the fields of the `System` element.
     NxLog,
     FluentBit,
     Beats,
@@ -32,120 +31,128 @@ enum Form {
     Xml,
 }
 
-fn form(marks: &Marks) -> Option<Form> {
-    if marks.has(Mark::EventId) {
-        if marks.has(Mark::ProviderUnderscore) {
-            return Some(Form::Flat);
+fn form(index: &FieldIndex) -> Option<WindowsForm> {
+    if index.has(KnownField::EventId) {
+        if index.has(KnownField::FlatProvider) {
+            return Some(WindowsForm::Flat);
         }
-        if marks.has(Mark::Provider) {
-            return Some(Form::FluentBit);
+        if index.has(KnownField::ProviderName) {
+            return Some(WindowsForm::FluentBit);
         }
-        if marks.has(Mark::SourceName) {
-            return Some(Form::NxLog);
+        if index.has(KnownField::SourceName) {
+            return Some(WindowsForm::NxLog);
         }
-        return marks.has(Mark::Channel).then_some(Form::Flat);
+        return index.has(KnownField::Channel).then_some(WindowsForm::Flat);
     }
-    if marks.has(Mark::XmlId) {
-        return Some(Form::Xml);
+    if index.has(KnownField::XmlEventId) {
+        return Some(WindowsForm::Xml);
     }
-    if marks.has(Mark::BeatId) && marks.has(Mark::BeatLog) {
-        return Some(Form::Beats);
+    if index.has(KnownField::BeatsEventId) && index.has(KnownField::BeatsChannel) {
+        return Some(WindowsForm::Beats);
     }
-    let shell = [Mark::ShellId, Mark::ShellLog, Mark::Provider];
-    let is_shell = shell.into_iter().all(|mark| marks.has(mark));
-    is_shell.then_some(Form::PowerShell)
+    let powershell = [
+        KnownField::PowerShellId,
+        KnownField::PowerShellLog,
+        KnownField::ProviderName,
+    ];
+    let is_powershell = powershell.into_iter().all(|field| index.has(field));
+    is_powershell.then_some(WindowsForm::PowerShell)
 }
 
-/// Sees whether the fields are a Windows event; if so, names them as the flat form does, and says
-/// where they stand then.
-pub(crate) fn recognise(draft: &mut Draft<'_>, marks: &mut Marks) -> bool {
-    let Some(form) = form(marks) else {
+/// Recognizes a Windows event, renames its fields to the flat form and updates the index. Returns
+/// false, with nothing changed, for other objects.
+pub(crate) fn recognize(draft: &mut Draft<'_>, index: &mut FieldIndex) -> bool {
+    let Some(form) = form(index) else {
         return false;
     };
-    // Others have events with ids and channels too; those of Windows are numbers.
+    // Other sources have event ids and channels, too, but the ids of Windows are numbers.
     let is_number = |value: &Value<'_>| match value {
         Value::Int(_) => true,
         Value::Text(text) => text.parse::<i64>().is_ok(),
         _ => false,
     };
-    if !marks.value(draft, Mark::EventId).is_none_or(is_number) {
+    if !index
+        .value(draft, KnownField::EventId)
+        .is_none_or(is_number)
+    {
         return false;
     }
-    if form != Form::Flat {
+    if form != WindowsForm::Flat {
         rename(form, draft);
-        values::of_form(form, draft);
-        *marks = Marks::of(&draft.fields);
+        values::normalize(form, draft);
+        *index = FieldIndex::of(&draft.fields);
     }
-    if let Some(at) = marks.at(Mark::EventId)
+    if let Some(at) = index.at(KnownField::EventId)
         && let Some((_, value)) = draft.fields.get_mut(at)
         && let Value::Text(text) = value
         && let Ok(id) = text.parse()
     {
         *value = Value::Int(id);
     }
-    if let Some(Value::Text(computer)) = marks.value(draft, Mark::Computer) {
+    if let Some(Value::Text(computer)) = index.value(draft, KnownField::Computer) {
         let computer = Value::Text(computer.clone());
-        relay(draft, marks);
+        add_relay_host(draft, index);
         draft.set(Cow::Borrowed("host"), computer);
     }
-    draft.source.product = Some("windows");
+    draft.logsource.product = Some("windows");
     true
 }
 
-/// What a frame calls `host` is a machine on its way here, not where it happened.
-fn relay<'a>(draft: &mut Draft<'a>, marks: &Marks) {
-    if let Some(relay) = marks.value(draft, Mark::Host) {
+/// Adds the frame's `host` as `relay_host`: it names a machine that passed the event on.
+fn add_relay_host<'a>(draft: &mut Draft<'a>, index: &FieldIndex) {
+    if let Some(relay) = index.value(draft, KnownField::Host) {
         let relay = relay.clone();
-        draft.put("relay_host", relay);
+        draft.add("relay_host", relay);
     }
 }
 
-/// Gives every field its name in the flat form, in the order of the frame.
-fn rename(form: Form, draft: &mut Draft<'_>) {
-    for (name, value) in draft.take() {
-        match names::of(form, name, &value) {
-            Name::Data(name) => values::put(draft, name, value),
-            Name::System(name) => put_theirs(draft, Cow::Borrowed(name), value),
-            Name::Own(name) => put_theirs(draft, name, value),
-            Name::Nothing => {}
+/// Renames every field to the flat form, in the order of the frame.
+fn rename(form: WindowsForm, draft: &mut Draft<'_>) {
+    for (name, value) in draft.take_fields() {
+        match names::flat_name(form, name, &value) {
+            FlatName::Data(name) => values::add_data(draft, name, value),
+            FlatName::System(name) => add_or_prefix(draft, Cow::Borrowed(name), value),
+            FlatName::Shipper(name) => add_or_prefix(draft, name, value),
+            FlatName::Empty => {}
         }
     }
 }
 
-fn put_theirs<'a>(draft: &mut Draft<'a>, name: Cow<'a, str>, value: Value<'a>) {
-    if draft.is_taken(&name) {
-        draft.put(format!("shipper_{name}"), value);
+/// Adds a field, as `shipper_<name>` if the name is in use.
+fn add_or_prefix<'a>(draft: &mut Draft<'a>, name: Cow<'a, str>, value: Value<'a>) {
+    if draft.contains(&name) {
+        draft.add(format!("shipper_{name}"), value);
     } else {
-        draft.put(name, value);
+        draft.add(name, value);
     }
 }
 
-/// When it happened: Windows writes UTC, with or without saying so. NXLog writes the machine's own
-/// time; unless that has an offset, the time at which it was passed on is nearer to the truth.
-pub(crate) fn stamp(draft: &Draft<'_>, marks: &Marks, zone: Zone) -> Option<Stamp> {
-    let of = |mark, zone| of_value(marks.value(draft, mark)?, zone);
-    if let Some(stamp) = of(Mark::TimeCreated, Zone::UTC) {
+/// Returns the time of the event. Windows writes UTC, with or without an offset. NXLog writes local
+/// time; if that has no offset, the time at which the event was passed on is more accurate.
+pub(crate) fn timestamp(draft: &Draft<'_>, index: &FieldIndex, zone: Zone) -> Option<Timestamp> {
+    let read = |field, zone| time::from_value(index.value(draft, field)?, zone);
+    if let Some(stamp) = read(KnownField::TimeCreated, Zone::UTC) {
         return Some(stamp);
     }
-    if let Some(text) = marks.text(draft, Mark::TimeCreated)
-        && let Some(stamp) = shell_date(text)
+    if let Some(text) = index.text(draft, KnownField::TimeCreated)
+        && let Some(stamp) = powershell_date(text)
     {
         return Some(stamp);
     }
-    let local = marks.text(draft, Mark::EventTime);
+    let local = index.text(draft, KnownField::EventTime);
     local
         .and_then(time::iso_with_offset)
-        .or_else(|| of(Mark::AtTimestamp, Zone::UTC))
-        .or_else(|| of(Mark::EventTime, zone))
+        .or_else(|| read(KnownField::AtTimestamp, Zone::UTC))
+        .or_else(|| read(KnownField::EventTime, zone))
 }
 
-/// `/Date(1603869543511)/`, as older PowerShell writes times: milliseconds since 1970, UTC.
-fn shell_date(text: &str) -> Option<Stamp> {
+/// Reads `/Date(1603869543511)/`, milliseconds since 1970 in UTC, as older PowerShell writes times.
+fn powershell_date(text: &str) -> Option<Timestamp> {
     let inner = text.strip_prefix("/Date(")?.strip_suffix(")/")?;
     let end = inner
         .get(1..)?
         .find(['+', '-'])
         .map_or(inner.len(), |at| at + 1);
     let milliseconds: i64 = inner.get(..end)?.parse().ok()?;
-    Some(Stamp::of_ns(milliseconds.checked_mul(1_000_000)?))
+    Some(Timestamp::from_ns(milliseconds.checked_mul(1_000_000)?))
 }

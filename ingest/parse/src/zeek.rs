@@ -1,31 +1,31 @@
-//! Zeek's logs: tab-separated records that carry their header, and JSON; both forms of one event
-//! become the same event.
+//! Zeek logs: tab-separated records with their header, and JSON; both forms decode to the same
+//! event.
 //!
-//! Sameness needs three agreements. What a record leaves unset is no field. Times, intervals and
-//! doubles are decimals of at most six places, which is what Zeek writes into columns; its JSON
-//! shows the digits of a float beyond them, and may show times as dates. `_path` names the log, and
-//! `_write_ts`, the moment of writing, is no part of the event.
+//! Three rules make them the same. An unset value is not a field. Times, intervals and doubles are
+//! decimals with at most six places: Zeek writes these into columns, but its JSON has all digits of
+//! the float, and may have times as dates. `_path` names the log, and `_write_ts`, the time of
+//! writing, is dropped.
 
 use std::borrow::Cow;
 
 use weir_schema::{Problem, Value};
 
 use crate::draft::Draft;
-use crate::time::{self, Stamp};
+use crate::time::{self, Timestamp};
 use crate::{Context, FIELDS_MAX};
 
 mod json;
 
-pub(crate) use json::recognise;
+pub(crate) use json::recognize;
 
-/// When a record was written: two writers of one event differ in it.
-const WRITTEN: &str = "_write_ts";
+/// The time of writing. It differs between two writers of one event.
+const WRITE_TIME: &str = "_write_ts";
 
-/// Longest separator that a header may name; Zeek's are one character.
+/// Longest separator that a header may define. Zeek's own are one character.
 const SEPARATOR_BYTES_MAX: usize = 8;
 
-/// What the header of a record says.
-struct Header<'a> {
+/// The header of a record.
+struct ZeekHeader<'a> {
     separator: Cow<'a, str>,
     set_separator: &'a str,
     empty: &'a str,
@@ -35,73 +35,69 @@ struct Header<'a> {
     types: &'a str,
 }
 
-/// Reads a record with its header; false, with nothing written, where `text` is no such frame.
+/// Reads a record with its header. Returns false, with nothing changed, for other frames.
 pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
     let Some((header, record)) = header(text) else {
         return false;
     };
-    draft.source.product = Some("zeek");
-    draft.source.service = header.path;
+    draft.logsource.product = Some("zeek");
+    draft.logsource.service = header.path;
     if let Some(path) = header.path {
-        draft.text("_path", path);
+        draft.add_text("_path", path);
     }
     let separator = header.separator.as_ref();
     let mut types = header.types.split(separator);
     let mut values = record.split(separator);
-    let mut listed = 0;
+    let mut items = 0;
     for name in header.fields.split(separator) {
         let Some(text) = values.next() else {
-            draft.problem(Problem::Unparsed);
+            draft.add_problem(Problem::Unparsed);
             break;
         };
         let kind = types.next().unwrap_or("string");
-        if text == header.unset || name == WRITTEN {
+        if text == header.unset || name == WRITE_TIME {
             continue;
         }
-        let value = match list_of(kind) {
-            Some(kind) => list(kind, text, &header, &mut listed, draft),
+        let value = match element_type(kind) {
+            Some(kind) => list(kind, text, &header, &mut items, draft),
             None => scalar(kind, text, header.empty),
         };
-        draft.put(name, value);
+        draft.add(name, value);
         if draft.problems.contains(&Problem::TooManyFields) {
             break;
         }
     }
-    // A record with more values than columns is cut wrong: none of it is lost.
+    // A record with more values than columns was split wrongly. The message keeps all of it.
     if values.next().is_some() {
-        draft.problem(Problem::Unparsed);
+        draft.add_problem(Problem::Unparsed);
     }
-    draft.time = stamp(draft, context);
-    let said = ["message", "msg"]
+    draft.time = timestamp(draft, context);
+    let message = ["message", "msg"]
         .into_iter()
-        .find_map(|name| text_of(draft, name));
+        .find_map(|name| text_field(draft, name));
     draft.message = if draft.problems.is_empty() {
-        said.unwrap_or_default()
+        message.unwrap_or_default()
     } else {
         Cow::Borrowed(record)
     };
     true
 }
 
-fn text_of<'a>(draft: &Draft<'a>, name: &str) -> Option<Cow<'a, str>> {
+fn text_field<'a>(draft: &Draft<'a>, name: &str) -> Option<Cow<'a, str>> {
     match draft.get(name)? {
         Value::Text(text) => Some(text.clone()),
         _ => None,
     }
 }
 
-/// The time of a Zeek event is `ts`, whatever else it holds.
-pub(crate) fn stamp(draft: &Draft<'_>, context: &Context<'_>) -> Option<Stamp> {
-    match draft.get(context.time_field.unwrap_or("ts"))? {
-        Value::Int(number) => time::epoch(&number.to_string()),
-        Value::Number(text) => time::epoch(text),
-        Value::Text(text) => time::iso(text, context.zone).or_else(|| time::epoch(text)),
-        Value::Null | Value::Bool(_) | Value::List(_) => None,
-    }
+/// Returns the time of the event: `ts`, unless the configuration names another field.
+pub(crate) fn timestamp(draft: &Draft<'_>, context: &Context<'_>) -> Option<Timestamp> {
+    let value = draft.get(context.time_field.unwrap_or("ts"))?;
+    time::from_value(value, context.zone)
 }
 
-fn header(text: &str) -> Option<(Header<'_>, &str)> {
-    let mut header = Header {
+fn header(text: &str) -> Option<(ZeekHeader<'_>, &str)> {
+    let mut header = ZeekHeader {
         separator: Cow::Borrowed("\t"),
         set_separator: ",",
         empty: "(empty)",
@@ -133,15 +129,15 @@ fn header(text: &str) -> Option<(Header<'_>, &str)> {
             "#path" => header.path = Some(value),
             "#fields" => header.fields = value,
             "#types" => header.types = value,
-            // Zeek may add header lines; none of them bears on a record.
+            // Other header lines do not affect records.
             _ => {}
         }
     }
     (!header.fields.is_empty() && !rest.is_empty()).then_some((header, rest))
 }
 
-/// The type of the elements of `set[T]` or `vector[T]`.
-fn list_of(kind: &str) -> Option<&str> {
+/// Returns the element type of `set[T]` or `vector[T]`.
+fn element_type(kind: &str) -> Option<&str> {
     let inner = kind
         .strip_prefix("vector[")
         .or_else(|| kind.strip_prefix("set["))?;
@@ -151,8 +147,8 @@ fn list_of(kind: &str) -> Option<&str> {
 fn list<'a>(
     kind: &str,
     text: &'a str,
-    header: &Header<'a>,
-    listed: &mut usize,
+    header: &ZeekHeader<'a>,
+    items: &mut usize,
     draft: &mut Draft<'a>,
 ) -> Value<'a> {
     let mut values = Vec::new();
@@ -160,11 +156,11 @@ fn list<'a>(
         return Value::List(values);
     }
     for element in text.split(header.set_separator) {
-        if *listed == FIELDS_MAX {
-            draft.problem(Problem::TooManyFields);
+        if *items == FIELDS_MAX {
+            draft.add_problem(Problem::TooManyFields);
             break;
         }
-        *listed += 1;
+        *items += 1;
         values.push(if element == header.unset {
             Value::Null
         } else {
@@ -174,7 +170,8 @@ fn list<'a>(
     Value::List(values)
 }
 
-/// A value of a column. What is not of the column's type stays as its text: rules compare that.
+/// Reads a value of a column. A value that is not of the column's type stays text, which rules can
+/// match.
 fn scalar<'a>(kind: &str, text: &'a str, empty: &str) -> Value<'a> {
     let as_text = || {
         if text == empty {
@@ -188,7 +185,7 @@ fn scalar<'a>(kind: &str, text: &'a str, empty: &str) -> Value<'a> {
         ("bool", "F") => Value::Bool(false),
         ("count" | "int" | "port", _) => match text.parse::<i64>() {
             Ok(number) if !text.starts_with('+') => Value::Int(number),
-            // A count goes beyond what `i64` holds.
+            // A `count` may exceed an `i64`.
             _ if text.parse::<u64>().is_ok() => Value::Number(Cow::Borrowed(text)),
             _ => as_text(),
         },
@@ -196,13 +193,13 @@ fn scalar<'a>(kind: &str, text: &'a str, empty: &str) -> Value<'a> {
             Some(number) => Value::Number(number),
             None => as_text(),
         },
-        // Every other type is written as text.
+        // All other types are text.
         _ => as_text(),
     }
 }
 
-/// A float with at most six places, none of them a zero at the end but the first: `0.00087`,
-/// `2230.0`.
+/// Reads a float as a decimal with at most six places and without trailing zeros, except in the
+/// first place: `0.00087`, `2230.0`.
 fn decimal(text: &str) -> Option<Cow<'_, str>> {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     let plain = text.strip_prefix('-').unwrap_or(text);
@@ -211,16 +208,16 @@ fn decimal(text: &str) -> Option<Cow<'_, str>> {
         && digits(places)
         && places.len() <= 6
     {
-        return Some(Cow::Borrowed(trimmed(text)));
+        return Some(Cow::Borrowed(trim_zeros(text)));
     }
-    // Columns hold what `%.6f` writes of the same float. Beyond 1e15 a float has no such places.
+    // Zeek writes columns with `%.6f`. A float beyond 1e15 has no such places.
     let number = text.parse::<f64>().ok();
     let number = number.filter(|number| number.abs() < 1e15)?;
     let written = format!("{number:.6}");
-    Some(Cow::Owned(trimmed(&written).to_owned()))
+    Some(Cow::Owned(trim_zeros(&written).to_owned()))
 }
 
-fn trimmed(decimal: &str) -> &str {
+fn trim_zeros(decimal: &str) -> &str {
     let short = decimal.trim_end_matches('0');
     match decimal.get(..short.len() + 1) {
         Some(with_zero) if short.ends_with('.') => with_zero,
@@ -228,8 +225,8 @@ fn trimmed(decimal: &str) -> &str {
     }
 }
 
-/// Undoes Zeek's escapes: `\\` and `\xHH`. Bytes that are no UTF-8 stay written as `\xHH`, as they
-/// do in Zeek's JSON.
+/// Decodes Zeek's escapes `\\` and `\xHH`. Bytes that are not UTF-8 stay written as `\xHH`, as in
+/// Zeek's JSON.
 fn unescape(text: &str) -> Cow<'_, str> {
     if memchr::memchr(b'\\', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);

@@ -1,5 +1,5 @@
-//! Which class of the Open Cybersecurity Schema Framework an event is of: version 1.6, with the
-//! Windows extension, whose number is 2.
+//! Classes of the Open Cybersecurity Schema Framework: version 1.6, with the Windows extension, whose
+//! number is 2.
 
 use std::borrow::Cow;
 
@@ -40,12 +40,12 @@ const REGISTRY_KEY: OcsfClass = class(201_001, "Registry Key Activity");
 const REGISTRY_VALUE: OcsfClass = class(201_002, "Registry Value Activity");
 const SERVICE: OcsfClass = class(201_004, "Windows Service Activity");
 
-/// The class of an event of a source that is known; `None` where no class says what it is.
+/// Returns the class of an event; `None` if its source is unknown or no class fits.
 #[must_use]
 pub fn ocsf_class(event: &Event<'_>) -> Option<OcsfClass> {
-    let words = &event.logsource;
-    let service = words.service.as_deref();
-    match words.product.as_deref() {
+    let logsource = &event.logsource;
+    let service = logsource.service.as_deref();
+    match logsource.product.as_deref() {
         Some("windows") => windows(event),
         Some("zeek") => zeek(service?, event),
         Some("aws") if service == Some("cloudtrail") => Some(cloudtrail(event)),
@@ -56,8 +56,8 @@ pub fn ocsf_class(event: &Event<'_>) -> Option<OcsfClass> {
         Some("apache" | "nginx" | "haproxy") => web(event),
         _ if service == Some("auditd") => audit(event),
         _ if event.get("Channel").is_some() => windows(event),
-        _ if words.category.as_deref() == Some("webserver") => Some(HTTP),
-        _ if words.category.as_deref() == Some("firewall") => Some(NETWORK),
+        _ if logsource.category.as_deref() == Some("webserver") => Some(HTTP),
+        _ if logsource.category.as_deref() == Some("firewall") => Some(NETWORK),
         Some("linux") => linux(service?, event),
         _ => None,
     }
@@ -113,7 +113,7 @@ fn windows(event: &Event<'_>) -> Option<OcsfClass> {
     }
 }
 
-/// Ids of Sysmon. Pipes (17, 18), WMI (19 to 21) and the clipboard (24) have no class.
+/// Event ids of Sysmon. Pipes (17, 18), WMI (19 to 21) and the clipboard (24) have no class.
 fn sysmon(id: i64, event: &Event<'_>) -> Option<OcsfClass> {
     Some(match id {
         1 | 5 | 8 | 10 | 25 => PROCESS,
@@ -129,7 +129,7 @@ fn sysmon(id: i64, event: &Event<'_>) -> Option<OcsfClass> {
     })
 }
 
-/// Ids of the Security log.
+/// Event ids of the Security log.
 fn security(id: i64, event: &Event<'_>) -> Option<OcsfClass> {
     Some(match id {
         4624..=4626 | 4634 | 4647..=4649 | 4768..=4773 | 4776 | 4778 | 4779 | 4800..=4803 => {
@@ -152,7 +152,7 @@ fn security(id: i64, event: &Event<'_>) -> Option<OcsfClass> {
     })
 }
 
-/// What Windows calls an object is told by its type.
+/// Returns the class of access to a Windows object, by the type of the object.
 fn object(event: &Event<'_>) -> Option<OcsfClass> {
     match text(event, "ObjectType")?.as_ref() {
         "File" | "Directory" => Some(FILE),
@@ -183,14 +183,14 @@ fn zeek(path: &str, event: &Event<'_>) -> Option<OcsfClass> {
 }
 
 fn cloudtrail(event: &Event<'_>) -> OcsfClass {
-    let signs_in = is(event, "eventSource", "signin.amazonaws.com");
-    let assumes = text(event, "eventName").is_some_and(|name| {
+    let is_sign_in = is(event, "eventSource", "signin.amazonaws.com");
+    let assumes_role = text(event, "eventName").is_some_and(|name| {
         matches!(
             name.as_ref(),
             "AssumeRole" | "AssumeRoleWithSAML" | "AssumeRoleWithWebIdentity" | "GetSessionToken"
         )
     });
-    if signs_in || assumes {
+    if is_sign_in || assumes_role {
         AUTHENTICATION
     } else {
         API
@@ -214,17 +214,17 @@ fn cisco(event: &Event<'_>) -> Option<OcsfClass> {
     if is(event, "action", "login") {
         return Some(AUTHENTICATION);
     }
-    let has_ends = event.get("src_ip").is_some() && event.get("dst_ip").is_some();
-    has_ends.then_some(NETWORK)
+    let has_endpoints = event.get("src_ip").is_some() && event.get("dst_ip").is_some();
+    has_endpoints.then_some(NETWORK)
 }
 
 fn web(event: &Event<'_>) -> Option<OcsfClass> {
     if is(event, "action", "login") {
         return Some(AUTHENTICATION);
     }
-    let web = event.get("c-ip").is_some();
-    let balanced = event.get("src_ip").is_some();
-    web.then_some(HTTP).or(balanced.then_some(NETWORK))
+    let is_http = event.get("c-ip").is_some();
+    let has_source = event.get("src_ip").is_some();
+    is_http.then_some(HTTP).or(has_source.then_some(NETWORK))
 }
 
 fn audit(event: &Event<'_>) -> Option<OcsfClass> {

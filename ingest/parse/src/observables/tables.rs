@@ -1,9 +1,7 @@
-//! The tables: for each source, the fields whose values name something, of which kind and in which
-//! role.
+//! The tables of fields that hold observables: one per source, with kind and role of each field.
 //!
-//! A row is `(field, kind, role, form)`, rows of a table are in the order of their field names, and
-//! a field stands once. To teach Weir a field, add a row; to teach it a source, add a table and its
-//! sign in [`source`].
+//! A row is `(field, kind, role, form)`. The rows of a table are sorted by field name, and names are
+//! unique. To add a field, add a row. To add a source, add a table and a variant of [`FieldNaming`].
 
 use weir_schema::ObservableKind::{
     Domain, Email, File, Hash, Host, Ip, Port, Process, RegistryKey, Resource, Url, User, UserAgent,
@@ -11,37 +9,43 @@ use weir_schema::ObservableKind::{
 use weir_schema::Role::{Actor, Device, Parent, Source as From, Target};
 use weir_schema::{Event, ObservableKind, Role, Value};
 
-/// How the value of a field is written.
+/// The notation of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// The value itself.
+pub(super) enum ValueForm {
+    /// The observable itself.
     Plain,
     /// `MD5=…,SHA256=…`
     Hashes,
-    /// The first argument of what is run; of other calls it is a number.
-    Argument,
-    /// A command, of which the first word is meant, if it is a path.
-    Words,
-    /// The answers of a name server, in Sysmon's words.
-    Answers,
-    /// What it is says the field `ObjectType`.
-    Object,
+    /// The first argument of an `EXECVE` record. In other audit records it is a number.
+    ExecArgument,
+    /// A command. Its first word is the observable if it is a path.
+    Command,
+    /// DNS answers as Sysmon writes them.
+    DnsAnswers,
+    /// A Windows object, whose kind is in the field `ObjectType`.
+    WindowsObject,
 }
 
+/// A row: a field that holds an observable.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Field {
+pub(super) struct ObservableField {
     pub name: &'static str,
     pub kind: ObservableKind,
     pub role: Role,
-    pub form: Form,
+    pub form: ValueForm,
 }
 
-const fn row(name: &'static str, kind: ObservableKind, role: Role) -> Field {
-    form(name, kind, role, Form::Plain)
+const fn row(name: &'static str, kind: ObservableKind, role: Role) -> ObservableField {
+    row_with_form(name, kind, role, ValueForm::Plain)
 }
 
-const fn form(name: &'static str, kind: ObservableKind, role: Role, form: Form) -> Field {
-    Field {
+const fn row_with_form(
+    name: &'static str,
+    kind: ObservableKind,
+    role: Role,
+    form: ValueForm,
+) -> ObservableField {
+    ObservableField {
         name,
         kind,
         role,
@@ -49,46 +53,52 @@ const fn form(name: &'static str, kind: ObservableKind, role: Role, form: Form) 
     }
 }
 
-/// Whose field names an event has.
+/// The source whose field names an event has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum FieldNaming {
     /// The Windows event log, and Sysmon wherever it runs.
     Windows,
     Zeek,
     CloudTrail,
     Auditd,
-    /// Lines, whose readers share their names, and whatever else a source calls by common names.
-    Line,
+    /// The names that Weir gives to the fields of lines, and common names of other sources.
+    Common,
 }
 
-pub(super) fn source(event: &Event<'_>) -> Source {
-    let words = &event.logsource;
-    match (words.product.as_deref(), words.service.as_deref()) {
-        (Some("windows"), _) => Source::Windows,
-        (Some("zeek"), _) => Source::Zeek,
-        (Some("aws"), Some("cloudtrail")) => Source::CloudTrail,
-        (_, Some("auditd")) => Source::Auditd,
-        _ if event.get("Channel").is_some() && event.get("EventID").is_some() => Source::Windows,
-        _ => Source::Line,
+impl FieldNaming {
+    pub fn of(event: &Event<'_>) -> Self {
+        let logsource = &event.logsource;
+        match (logsource.product.as_deref(), logsource.service.as_deref()) {
+            (Some("windows"), _) => Self::Windows,
+            (Some("zeek"), _) => Self::Zeek,
+            (Some("aws"), Some("cloudtrail")) => Self::CloudTrail,
+            (_, Some("auditd")) => Self::Auditd,
+            _ if event.get("Channel").is_some() && event.get("EventID").is_some() => Self::Windows,
+            _ => Self::Common,
+        }
     }
 }
 
-/// The row of a field.
-pub(super) fn field(source: Source, event: &Event<'_>, name: &str) -> Option<&'static Field> {
-    let table: &[Field] = match source {
-        Source::Windows if starts_process(event) => {
+/// Returns the row of a field.
+pub(super) fn field(
+    naming: FieldNaming,
+    event: &Event<'_>,
+    name: &str,
+) -> Option<&'static ObservableField> {
+    let table: &[ObservableField] = match naming {
+        FieldNaming::Windows if starts_process(event) => {
             return find(&PROCESS_START, name).or_else(|| find(&WINDOWS, name));
         }
-        Source::Windows => &WINDOWS,
-        Source::Zeek => &ZEEK,
-        Source::CloudTrail => &CLOUDTRAIL,
-        Source::Auditd => &AUDITD,
-        Source::Line => &LINE,
+        FieldNaming::Windows => &WINDOWS,
+        FieldNaming::Zeek => &ZEEK,
+        FieldNaming::CloudTrail => &CLOUDTRAIL,
+        FieldNaming::Auditd => &AUDITD,
+        FieldNaming::Common => &COMMON,
     };
     find(table, name)
 }
 
-fn find(table: &'static [Field], name: &str) -> Option<&'static Field> {
+fn find(table: &'static [ObservableField], name: &str) -> Option<&'static ObservableField> {
     let at = table.binary_search_by(|field| field.name.cmp(name)).ok()?;
     table.get(at)
 }
@@ -97,15 +107,16 @@ fn starts_process(event: &Event<'_>) -> bool {
     matches!(event.get("EventID"), Some(Value::Int(1 | 4688)))
 }
 
-/// Where a process starts, it is the target, and who started it the parent.
-const PROCESS_START: [Field; 3] = [
+/// Fields that name the started process. It is the target, and the process that started it is the
+/// parent.
+const PROCESS_START: [ObservableField; 3] = [
     row("Image", Process, Target),
     row("NewProcessName", Process, Target),
     row("TargetUserName", User, Target),
 ];
 
 /// Names of event data, as Microsoft documents them for Sysmon and the Security log.
-const WINDOWS: [Field; 61] = [
+const WINDOWS: [ObservableField; 61] = [
     row("AccountName", User, Target),
     row("Address", Ip, From),
     row("Application", Process, Actor),
@@ -118,19 +129,19 @@ const WINDOWS: [Field; 61] = [
     row("DestinationHostname", Domain, Target),
     row("DestinationIp", Ip, Target),
     row("DestinationPort", Port, Target),
-    form("Hash", Hash, Target, Form::Hashes),
-    form("Hashes", Hash, Target, Form::Hashes),
+    row_with_form("Hash", Hash, Target, ValueForm::Hashes),
+    row_with_form("Hashes", Hash, Target, ValueForm::Hashes),
     row("HostApplication", Process, Actor),
     row("Image", Process, Actor),
     row("ImageLoaded", File, Target),
     row("ImagePath", File, Target),
     row("IpAddress", Ip, From),
     row("IpPort", Port, From),
-    form("MD5", Hash, Target, Form::Hashes),
+    row_with_form("MD5", Hash, Target, ValueForm::Hashes),
     row("MemberName", User, Target),
     row("NewProcessName", Process, Target),
     row("NewTargetUserName", User, Target),
-    form("ObjectName", File, Target, Form::Object),
+    row_with_form("ObjectName", File, Target, ValueForm::WindowsObject),
     row("OldTargetUserName", User, Target),
     row("OriginalFileName", File, Target),
     row("ParentImage", Process, Parent),
@@ -139,10 +150,10 @@ const WINDOWS: [Field; 61] = [
     row("Path", File, Target),
     row("ProcessName", Process, Actor),
     row("QueryName", Domain, Target),
-    form("QueryResults", Domain, Target, Form::Answers),
+    row_with_form("QueryResults", Domain, Target, ValueForm::DnsAnswers),
     row("RelativeTargetName", File, Target),
-    form("SHA1", Hash, Target, Form::Hashes),
-    form("SHA256", Hash, Target, Form::Hashes),
+    row_with_form("SHA1", Hash, Target, ValueForm::Hashes),
+    row_with_form("SHA256", Hash, Target, ValueForm::Hashes),
     row("SamAccountName", User, Target),
     row("ScriptName", File, Target),
     row("ServiceFileName", File, Target),
@@ -170,7 +181,7 @@ const WINDOWS: [Field; 61] = [
 ];
 
 /// Columns of Zeek's logs.
-const ZEEK: [Field; 44] = [
+const ZEEK: [ObservableField; 44] = [
     row("answers", Domain, Target),
     row("assigned_addr", Ip, Target),
     row("client", User, Actor),
@@ -218,7 +229,7 @@ const ZEEK: [Field; 44] = [
 ];
 
 /// Fields of CloudTrail records.
-const CLOUDTRAIL: [Field; 22] = [
+const CLOUDTRAIL: [ObservableField; 22] = [
     row("recipientAccountId", Resource, Device),
     row("requestParameters.accessKeyId", Resource, Target),
     row("requestParameters.bucketName", Resource, Target),
@@ -248,10 +259,10 @@ const CLOUDTRAIL: [Field; 22] = [
 ];
 
 /// Fields of Linux audit records.
-const AUDITD: [Field; 13] = [
+const AUDITD: [ObservableField; 13] = [
     row("AUID", User, Actor),
     row("UID", User, Actor),
-    form("a0", Process, Target, Form::Argument),
+    row_with_form("a0", Process, Target, ValueForm::ExecArgument),
     row("acct", User, Target),
     row("addr", Ip, From),
     row("exe", Process, Actor),
@@ -264,12 +275,12 @@ const AUDITD: [Field; 13] = [
     row("user", User, Actor),
 ];
 
-/// What our readers of lines call their fields, the names of CEF and LEEF, and those that other
-/// makers use for the same.
-const LINE: [Field; 55] = [
+/// Names that Weir gives to the fields of lines, names of CEF and LEEF, and common names of other
+/// vendors.
+const COMMON: [ObservableField; 55] = [
     row("by_user", User, Actor),
     row("c-ip", Ip, From),
-    form("command", Process, Target, Form::Words),
+    row_with_form("command", Process, Target, ValueForm::Command),
     row("cs-host", Domain, Target),
     row("cs-referer", Url, From),
     row("cs-uri", Url, Target),
@@ -326,16 +337,22 @@ const LINE: [Field; 55] = [
 
 #[cfg(test)]
 mod tests {
-    use super::{AUDITD, CLOUDTRAIL, LINE, PROCESS_START, WINDOWS, ZEEK};
+    use super::{AUDITD, CLOUDTRAIL, COMMON, PROCESS_START, WINDOWS, ZEEK};
 
     #[test]
-    fn rows_are_in_order_and_names_stand_once() {
-        let tables: [&[super::Field]; 6] =
-            [&PROCESS_START, &WINDOWS, &ZEEK, &CLOUDTRAIL, &AUDITD, &LINE];
+    fn rows_are_sorted_and_names_unique() {
+        let tables: [&[super::ObservableField]; 6] = [
+            &PROCESS_START,
+            &WINDOWS,
+            &ZEEK,
+            &CLOUDTRAIL,
+            &AUDITD,
+            &COMMON,
+        ];
         for table in tables {
             for pair in table.windows(2) {
                 let (a, b) = (pair[0].name, pair[1].name);
-                assert!(a < b, "{a} stands before {b}");
+                assert!(a < b, "`{a}` precedes `{b}`");
             }
         }
     }

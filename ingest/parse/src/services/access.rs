@@ -1,57 +1,57 @@
-//! Access logs of web servers, common and combined form, under the names that Sigma gives them.
+//! Access logs of web servers in the common and the combined form, with the field names of Sigma.
 
 use std::borrow::Cow;
 
-use super::text::{is_address, source_address};
+use super::text::{add_source_address, is_address};
 use crate::draft::Draft;
-use crate::time::{Cursor, Stamp, Zone};
+use crate::time::{TimeCursor, Timestamp, Zone};
 
 /// Longest method: `BASELINE-CONTROL` and `UPDATEREDIRECTREF` are the longest registered.
 const METHOD_BYTES_MAX: usize = 20;
 
 /// Longest time: `10/Oct/2000:13:55:36 -07:00`.
-const STAMP_BYTES_MAX: usize = 32;
+const TIME_BYTES_MAX: usize = 32;
 
-/// Reads `host ident user [time] "request" status bytes "referer" "agent"`; false, with nothing
-/// written, where it is not one.
+/// Reads `host ident user [time] "request" status bytes "referer" "agent"`. Returns false, with
+/// nothing changed, for other lines.
 ///
-/// The time in brackets is the event's where nothing before the message gave one.
+/// The time in brackets is the event's time, unless a header in front of the message has one.
 pub(crate) fn read<'a>(line: &'a str, zone: Zone, draft: &mut Draft<'a>) -> bool {
-    let Some(access) = split(line, zone) else {
+    let Some(access) = parse(line, zone) else {
         return false;
     };
-    draft.source.category = Some("webserver");
+    draft.logsource.category = Some("webserver");
     if draft.time.is_none() {
         draft.time = Some(access.time);
     }
     draft.message = Cow::Borrowed(line);
-    draft.text("c-ip", access.client);
-    source_address(access.client, draft);
+    draft.add_text("c-ip", access.client);
+    add_source_address(access.client, draft);
     if !access.user.bytes().all(|b| matches!(b, b'-' | b' ')) {
-        draft.text("cs-username", access.user);
+        draft.add_text("cs-username", access.user);
     }
     if let Some(host) = access.host {
-        draft.text("cs-host", host);
+        draft.add_text("cs-host", host);
     }
-    request(access.request, draft);
-    draft.number("sc-status", access.status);
+    add_request(access.request, draft);
+    draft.add_number("sc-status", access.status);
     if access.bytes != "-" {
-        draft.number("sc-bytes", access.bytes);
+        draft.add_number("sc-bytes", access.bytes);
     }
     if let Some(referer) = access.referer.filter(|text| *text != "-") {
-        draft.text("cs-referer", referer);
+        draft.add_text("cs-referer", referer);
     }
     if let Some(agent) = access.agent.filter(|text| *text != "-") {
-        draft.text("cs-user-agent", agent);
+        draft.add_text("cs-user-agent", agent);
     }
     true
 }
 
-struct Access<'a> {
+struct AccessLine<'a> {
     host: Option<&'a str>,
     client: &'a str,
     user: &'a str,
-    time: Stamp,
+    time: Timestamp,
     request: &'a str,
     status: &'a str,
     bytes: &'a str,
@@ -59,18 +59,18 @@ struct Access<'a> {
     agent: Option<&'a str>,
 }
 
-fn split(line: &str, zone: Zone) -> Option<Access<'_>> {
+fn parse(line: &str, zone: Zone) -> Option<AccessLine<'_>> {
     let (client, rest) = line.split_once(' ')?;
     let (ident, rest) = rest.split_once(' ')?;
     let (user, time, rest) = match rest.strip_prefix('[') {
-        Some(rest) => bracketed(rest, zone).map(|(time, rest)| ("-", time, rest))?,
-        // The name is what somebody typed, ` [` included; quotes in it are escaped.
+        Some(rest) => bracketed_time(rest, zone).map(|(time, rest)| ("-", time, rest))?,
+        // Clients choose the user name, so it may contain ` [`. Quotes in it are escaped.
         None => memchr::memmem::find_iter(rest.as_bytes(), " [").find_map(|at| {
-            let (time, tail) = bracketed(rest.get(at + 2..)?, zone)?;
+            let (time, tail) = bracketed_time(rest.get(at + 2..)?, zone)?;
             Some((rest.get(..at)?, time, tail))
         })?,
     };
-    // Where many hosts are served the line may begin with the one that was asked.
+    // A server of several hosts may start the line with the requested host.
     let (host, client, user) = match user.split_once(' ') {
         Some((_ident, user)) if !is_address(client) && is_address(ident) => {
             (Some(client), ident, user)
@@ -85,7 +85,7 @@ fn split(line: &str, zone: Zone) -> Option<Access<'_>> {
     }
     let (referer, rest) = quoted(rest).map_or((None, rest), |(text, rest)| (Some(text), rest));
     let agent = quoted(rest.trim_ascii_start()).map(|(text, _)| text);
-    Some(Access {
+    Some(AccessLine {
         host,
         client,
         user,
@@ -98,18 +98,18 @@ fn split(line: &str, zone: Zone) -> Option<Access<'_>> {
     })
 }
 
-/// `time] "`, and what begins with that quote.
-fn bracketed(text: &str, zone: Zone) -> Option<(Stamp, &str)> {
+/// Reads `time] "`. Returns the time and the rest from the quote on.
+fn bracketed_time(text: &str, zone: Zone) -> Option<(Timestamp, &str)> {
     let end = text
         .bytes()
-        .take(STAMP_BYTES_MAX + 1)
+        .take(TIME_BYTES_MAX + 1)
         .position(|b| b == b']')?;
     let rest = text.get(end + 1..)?.strip_prefix(' ')?;
-    let time = stamp(text.get(..end)?, zone)?;
+    let time = timestamp(text.get(..end)?, zone)?;
     rest.starts_with('"').then_some((time, rest))
 }
 
-/// What stands between quotes, as written; a backslash keeps the quote after it from closing.
+/// Reads a text in quotes, as written. A quote after a backslash does not end it.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let text = text.strip_prefix('"')?;
     let bytes = text.as_bytes();
@@ -123,8 +123,9 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-pub(super) fn request<'a>(request: &'a str, draft: &mut Draft<'a>) {
-    // What is no HTTP, a handshake of another protocol say, has no method.
+/// Adds the fields of an HTTP request line.
+pub(super) fn add_request<'a>(request: &'a str, draft: &mut Draft<'a>) {
+    // A request that is not HTTP, such as a TLS handshake, has no method.
     let is_method = |word: &str| {
         word.len() <= METHOD_BYTES_MAX
             && word
@@ -133,35 +134,35 @@ pub(super) fn request<'a>(request: &'a str, draft: &mut Draft<'a>) {
     };
     let Some((method, rest)) = request.split_once(' ').filter(|(word, _)| is_method(word)) else {
         if request != "-" && !request.is_empty() {
-            draft.text("cs-uri", request);
+            draft.add_text("cs-uri", request);
         }
         return;
     };
-    draft.text("cs-method", method);
+    draft.add_text("cs-method", method);
     let (uri, version) = match rest.rsplit_once(' ') {
         Some((uri, version)) if version.starts_with("HTTP/") => (uri, Some(version)),
         _ => (rest, None),
     };
-    draft.text("cs-uri", uri);
+    draft.add_text("cs-uri", uri);
     match uri.split_once('?') {
         Some((stem, query)) => {
-            draft.text("cs-uri-stem", stem);
-            draft.text("cs-uri-query", query);
+            draft.add_text("cs-uri-stem", stem);
+            draft.add_text("cs-uri-query", query);
         }
-        None => draft.text("cs-uri-stem", uri),
+        None => draft.add_text("cs-uri-stem", uri),
     }
     if let Some(version) = version {
-        draft.text("cs-version", version);
+        draft.add_text("cs-version", version);
     }
 }
 
-/// `10/Oct/2000:13:55:36 -0700`
-fn stamp(text: &str, zone: Zone) -> Option<Stamp> {
-    let mut at = Cursor(text.as_bytes());
+/// Reads `10/Oct/2000:13:55:36 -0700`.
+fn timestamp(text: &str, zone: Zone) -> Option<Timestamp> {
+    let mut at = TimeCursor(text.as_bytes());
     let civil = at.day_month_year()?;
     let offset = match at.one_of(b" ") {
         Some(_) => Some(at.offset()?),
         None => None,
     };
-    civil.stamp(offset, zone)
+    civil.timestamp(offset, zone)
 }

@@ -1,8 +1,8 @@
 //! Records of the Linux audit system: `type=SYSCALL msg=audit(time:serial): name=value ...`, as
 //! auditd, its dispatcher, the kernel and Microsoft's collector write them.
 //!
-//! Fields have the record's own names. Where audit writes text in hexadecimal, since it holds a
-//! space, a quote or worse, the field is the text.
+//! Fields keep the names of the record. Audit writes a text in hexadecimal if it contains a space, a
+//! quote or a control character; the field holds the decoded text.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use weir_schema::{Problem, Value};
 use crate::draft::Draft;
 use crate::{FIELDS_MAX, time};
 
-/// Types that the kernel writes as numbers where no daemon names them (linux/audit.h).
+/// Names of record types that the kernel writes as numbers (linux/audit.h).
 const TYPES: [(&str, &str); 12] = [
     ("1300", "SYSCALL"),
     ("1302", "PATH"),
@@ -27,8 +27,8 @@ const TYPES: [(&str, &str); 12] = [
     ("1400", "AVC"),
 ];
 
-/// The names of system calls on x86-64 that rules ask for; a daemon that does not enrich its
-/// records writes the number alone.
+/// Names of the x86-64 system calls that rules match. A daemon that does not enrich its records
+/// writes only the number.
 const CALLS: [(&str, &str); 22] = [
     ("41", "socket"),
     ("42", "connect"),
@@ -54,8 +54,7 @@ const CALLS: [(&str, &str); 22] = [
     ("322", "execveat"),
 ];
 
-/// Fields that audit writes in quotes, or in hexadecimal where quotes would not do
-/// (`audit_log_untrustedstring`).
+/// Fields that audit writes in quotes or in hexadecimal (`audit_log_untrustedstring`).
 const UNTRUSTED: [&str; 18] = [
     "proctitle",
     "comm",
@@ -77,10 +76,10 @@ const UNTRUSTED: [&str; 18] = [
     "new-disk",
 ];
 
-/// The separator before what a daemon adds to a record, as shippers write it that escape it twice.
-const SEPARATOR_WRITTEN: &str = "\\u001D";
+/// The separator in front of the fields that a daemon adds, as shippers write it that escape twice.
+const ESCAPED_SEPARATOR: &str = "\\u001D";
 
-/// Whether a text begins as a record does.
+/// Returns whether a text starts like a record.
 pub(crate) fn is_record(text: &str) -> bool {
     let text = without_uptime(text);
     let start = text.get(..text.floor_char_boundary(256)).unwrap_or(text);
@@ -88,7 +87,7 @@ pub(crate) fn is_record(text: &str) -> bool {
         && start.contains("audit(")
 }
 
-/// A kernel's line without the seconds since it started: `[   12.345678] `.
+/// Removes the uptime that the kernel writes in front of a line: `[   12.345678] `.
 fn without_uptime(line: &str) -> &str {
     match line
         .strip_prefix('[')
@@ -99,57 +98,57 @@ fn without_uptime(line: &str) -> &str {
     }
 }
 
-/// Reads one record; false, with nothing written, where it is not one.
+/// Reads one record. Returns false, with nothing changed, for other lines.
 pub(crate) fn read<'a>(line: &'a str, draft: &mut Draft<'a>) -> bool {
-    let Some(head) = head(line) else {
+    let Some(header) = header(line) else {
         return false;
     };
-    draft.linux("auditd");
-    draft.time = time::epoch(head.at).or(draft.time);
-    if let Some(node) = head.node {
-        draft.text("host", node);
+    draft.set_linux_service("auditd");
+    draft.time = time::epoch(header.at).or(draft.time);
+    if let Some(node) = header.node {
+        draft.add_text("host", node);
     }
-    draft.text("type", head.kind);
-    draft.text("audit_id", head.id);
-    draft.number("serial", head.serial);
-    let mut rest = head.pairs;
+    draft.add_text("type", header.kind);
+    draft.add_text("audit_id", header.id);
+    draft.add_number("serial", header.serial);
+    let mut rest = header.pairs;
     for n in 0.. {
         if n == FIELDS_MAX {
-            draft.problem(Problem::TooManyFields);
+            draft.add_problem(Problem::TooManyFields);
             break;
         }
         rest = rest.trim_start_matches([' ', '\'', '\u{1d}', ',', '(']);
-        rest = rest.strip_prefix(SEPARATOR_WRITTEN).unwrap_or(rest);
+        rest = rest.strip_prefix(ESCAPED_SEPARATOR).unwrap_or(rest);
         let Some((name, tail)) = rest.split_once('=') else {
             break;
         };
-        // `user pid=1` has a word before the name.
+        // A word may precede the name: `user pid=1`.
         let name = name.rsplit([' ', '(']).next().unwrap_or(name);
         // A user record wraps its pairs: msg='op=login ...'.
         if name == "msg" && tail.starts_with('\'') {
             rest = tail;
             continue;
         }
-        let (value, tail) = value(head.kind, name, tail);
-        put(name, value, draft);
+        let (value, tail) = value(header.kind, name, tail);
+        add_field(name, value, draft);
         rest = tail;
     }
-    call(draft);
+    add_syscall_name(draft);
     true
 }
 
-struct Head<'a> {
+struct RecordHeader<'a> {
     node: Option<&'a str>,
     kind: &'a str,
     /// Seconds since 1970.
     at: &'a str,
     serial: &'a str,
-    /// Time and serial: records of one event have the same.
+    /// Time and serial. All records of one event share them.
     id: &'a str,
     pairs: &'a str,
 }
 
-fn head(line: &str) -> Option<Head<'_>> {
+fn header(line: &str) -> Option<RecordHeader<'_>> {
     let line = without_uptime(line);
     let (node, rest) = match line.strip_prefix("node=") {
         Some(rest) => rest
@@ -159,12 +158,12 @@ fn head(line: &str) -> Option<Head<'_>> {
     };
     let rest = rest.strip_prefix("audit: ").unwrap_or(rest);
     let (kind, rest) = rest.strip_prefix("type=")?.split_once(' ')?;
-    // Microsoft's collector and the kernel leave `msg=` out.
+    // Microsoft's collector and the kernel omit `msg=`.
     let rest = rest.strip_prefix("msg=").unwrap_or(rest);
     let (id, pairs) = rest.strip_prefix("audit(")?.split_once("):")?;
     let (at, serial) = id.split_once(':')?;
     let named = TYPES.iter().find(|(number, _)| *number == kind);
-    Some(Head {
+    Some(RecordHeader {
         node,
         kind: named.map_or(kind, |(_, name)| name),
         at,
@@ -184,7 +183,7 @@ fn value<'a>(kind: &str, name: &str, tail: &'a str) -> (Value<'a>, &'a str) {
         return (Value::List(items.map(item).collect()), rest);
     }
     let end = if name == "proctitle" && kind.starts_with("AUOMS_") {
-        // Microsoft's collector decodes it, and puts no quotes around its spaces.
+        // Microsoft's collector decodes it but does not quote its spaces.
         tail.find(" redactors=")
     } else {
         tail.find([' ', '\'', '\u{1d}'])
@@ -192,7 +191,7 @@ fn value<'a>(kind: &str, name: &str, tail: &'a str) -> (Value<'a>, &'a str) {
     let end = end.unwrap_or(tail.len());
     let end = tail
         .get(..end)
-        .and_then(|text| text.find(SEPARATOR_WRITTEN))
+        .and_then(|text| text.find(ESCAPED_SEPARATOR))
         .unwrap_or(end);
     let (text, rest) = tail.split_at_checked(end).unwrap_or((tail, ""));
     let text = text.trim_end_matches(',');
@@ -201,10 +200,10 @@ fn value<'a>(kind: &str, name: &str, tail: &'a str) -> (Value<'a>, &'a str) {
     } else {
         text.trim_end_matches(')')
     };
-    let whole = name.split('[').next().unwrap_or(name);
-    let encoded = kind == "EXECVE" && argument(whole).is_some() || UNTRUSTED.contains(&name);
-    match encoded.then(|| hex(text)).flatten() {
-        // Several keys of a watch are one text with a byte between them that no key holds.
+    let base_name = name.split('[').next().unwrap_or(name);
+    let may_be_hex = kind == "EXECVE" && is_argument(base_name) || UNTRUSTED.contains(&name);
+    match may_be_hex.then(|| hex(text)).flatten() {
+        // Several keys of a watch are one text, separated by a byte that no key contains.
         Some(keys) if name == "key" && keys.contains('\u{1}') => {
             let keys = keys.split('\u{1}').take(FIELDS_MAX);
             let key = |key: &str| Value::Text(Cow::Owned(key.to_owned()));
@@ -215,27 +214,28 @@ fn value<'a>(kind: &str, name: &str, tail: &'a str) -> (Value<'a>, &'a str) {
     }
 }
 
-/// Adds a field. The parts `a1[0]`, `a1[1]`, ... of a long argument come in order and are one.
-fn put<'a>(name: &'a str, value: Value<'a>, draft: &mut Draft<'a>) {
+/// Adds a field. The parts `a1[0]`, `a1[1]`, ... of a long argument come in order and form one field.
+fn add_field<'a>(name: &'a str, value: Value<'a>, draft: &mut Draft<'a>) {
     let part = name.strip_suffix(']').and_then(|name| name.split_once('['));
-    let Some((whole, _)) = part.filter(|(whole, _)| argument(whole).is_some()) else {
-        return draft.put(name, value);
+    let Some((argument, _)) = part.filter(|(name, _)| is_argument(name)) else {
+        return draft.add(name, value);
     };
     let mut fields = draft.fields.iter_mut();
-    match (fields.find(|(field, _)| field == whole), value) {
+    match (fields.find(|(field, _)| field == argument), value) {
         (Some((_, Value::Text(before))), Value::Text(more)) => before.to_mut().push_str(&more),
         (Some(_), _) => {}
-        (None, value) => draft.put(whole, value),
+        (None, value) => draft.add(argument, value),
     }
 }
 
-/// The number of `a0`, `a1`, ... but not of `argc` or `a0_len`.
-fn argument(name: &str) -> Option<usize> {
-    name.strip_prefix('a')?.parse().ok()
+/// Returns whether a name is `a0`, `a1`, ..., but not `argc` or `a0_len`.
+fn is_argument(name: &str) -> bool {
+    let number = name.strip_prefix('a');
+    number.is_some_and(|number| number.parse::<usize>().is_ok())
 }
 
-/// Names the system call, as a daemon does that enriches what it writes.
-fn call(draft: &mut Draft<'_>) {
+/// Adds the name of the system call, as a daemon that enriches records does.
+fn add_syscall_name(draft: &mut Draft<'_>) {
     let is =
         |name: &str, wanted: &str| matches!(draft.get(name), Some(Value::Text(t)) if t == wanted);
     if !is("arch", "c000003e") {
@@ -243,11 +243,12 @@ fn call(draft: &mut Draft<'_>) {
     }
     let named = CALLS.iter().find(|(number, _)| is("syscall", number));
     if let Some((_, name)) = named {
-        draft.put("SYSCALL", Value::Text(Cow::Borrowed(*name)));
+        draft.add("SYSCALL", Value::Text(Cow::Borrowed(*name)));
     }
 }
 
-/// Text that audit wrote as upper-case hexadecimal; NUL, between arguments, reads as a space.
+/// Decodes a text that audit wrote as upper-case hexadecimal. NUL separates arguments and becomes a
+/// space.
 fn hex(text: &str) -> Option<String> {
     let digit = |b: u8| match b {
         b'0'..=b'9' => Some(b - b'0'),

@@ -1,15 +1,15 @@
-//! Exim's main log: who was refused or logged in, and what became of a message.
+//! Exim's main log: refused clients, logins and deliveries.
 
 use super::text::{
-    FAILURE, SUCCESS, between, cut, cut_last, done, first_word, is_address, is_port,
-    source_address, user, word,
+    FAILURE, SUCCESS, add_action, add_source_address, add_user, between, first_word, is_address,
+    is_port, split_at_first, split_at_last,
 };
 use crate::Context;
 use crate::draft::Draft;
 use crate::time;
 
-/// Words that say that something was refused.
-const REFUSED: [&str; 10] = [
+/// Phrases for a refusal.
+const REFUSALS: [&str; 10] = [
     "rejected ",
     " rejected",
     "dropped",
@@ -22,7 +22,7 @@ const REFUSED: [&str; 10] = [
     "no IP address found",
 ];
 
-/// What stands between a message id and its address, with what it says of the message.
+/// The arrow between a message id and an address, its action and its outcome.
 const ARROWS: [(&str, &str, &str); 4] = [
     ("<= ", "accept", SUCCESS),
     ("=> ", "deliver", SUCCESS),
@@ -30,11 +30,11 @@ const ARROWS: [(&str, &str, &str); 4] = [
     ("** ", "deliver", FAILURE),
 ];
 
-/// Reads `[time ][[pid] ][message id ]text`; false, with nothing written, where it has none of
-/// Exim's forms.
+/// Reads `[time ][[pid] ][message id ]text`. Returns false, with nothing changed, if the line has none
+/// of Exim's forms.
 pub(super) fn read<'a>(message: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
-    let (stamp, text) = match time::iso_start(message, context.zone) {
-        Some((stamp, text)) => (Some(stamp), text),
+    let (time, text) = match time::iso_start(message, context.zone) {
+        Some((time, text)) => (Some(time), text),
         None => (None, message),
     };
     let text = match text.strip_prefix('[').and_then(|t| t.split_once("] ")) {
@@ -45,16 +45,16 @@ pub(super) fn read<'a>(message: &'a str, context: &Context<'_>, draft: &mut Draf
     let is_read = login(text, draft) || arrow(id, text, draft) || refusal(text, draft);
     if is_read {
         if let Some(id) = id {
-            draft.text("queue_id", id);
+            draft.add_text("queue_id", id);
         }
         if draft.time.is_none() {
-            draft.time = stamp;
+            draft.time = time;
         }
     }
     is_read
 }
 
-/// `1ahr79-0006jK-G9 `, or longer since version 4.97.
+/// Splits off a message id: `1ahr79-0006jK-G9 `, or a longer one since version 4.97.
 fn message_id(text: &str) -> (Option<&str>, &str) {
     let (first, rest) = first_word(text);
     let parts: [Option<usize>; 4] = {
@@ -67,69 +67,77 @@ fn message_id(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// `login authenticator failed for HOST (HELO) [ADDRESS]:PORT: 535 Incorrect … (set_id=USER)`
+/// Reads `login authenticator failed for HOST (HELO) [ADDRESS]:PORT: 535 Incorrect … (set_id=USER)`.
 fn login<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
-    let Some((method, rest)) = cut(text, " authenticator failed for ") else {
+    let Some((method, rest)) = split_at_first(text, " authenticator failed for ") else {
         return false;
     };
-    let Some((far, said)) = cut(rest, ": 535").filter(|_| !method.contains(' ')) else {
+    let Some((remote, reply)) = split_at_first(rest, ": 535").filter(|_| !method.contains(' '))
+    else {
         return false;
     };
-    done("login", FAILURE, draft);
-    draft.text("method", method);
-    client(far, draft);
-    if let Some((_, name)) = cut(said, "(set_id=") {
-        user(cut_last(name, ")").map_or(name, |(name, _)| name), draft);
+    add_action("login", FAILURE, draft);
+    draft.add_text("method", method);
+    add_client(remote, draft);
+    if let Some((_, name)) = split_at_first(reply, "(set_id=") {
+        add_user(
+            split_at_last(name, ")").map_or(name, |(name, _)| name),
+            draft,
+        );
     }
     true
 }
 
-/// `<= SENDER H=HOST [ADDRESS] P=esmtpsa A=login:USER`, `=> RECIPIENT …`
+/// Reads `<= SENDER H=HOST [ADDRESS] P=esmtpsa A=login:USER`, `=> RECIPIENT …`.
 fn arrow<'a>(id: Option<&str>, text: &'a str, draft: &mut Draft<'a>) -> bool {
-    let found = ARROWS.iter().find_map(|(mark, action, outcome)| {
-        Some((text.strip_prefix(mark)?, *mark, *action, *outcome))
+    let found = ARROWS.iter().find_map(|(arrow, action, outcome)| {
+        Some((text.strip_prefix(arrow)?, *arrow, *action, *outcome))
     });
-    let Some((rest, mark, action, outcome)) = found.filter(|_| id.is_some()) else {
+    let Some((rest, arrow, action, outcome)) = found.filter(|_| id.is_some()) else {
         return false;
     };
     let (address, rest) = first_word(rest);
-    if mark == "<= " {
+    if arrow == "<= " {
         if address != "<>" {
-            draft.text("from", address);
+            draft.add_text("from", address);
         }
-        if let Some((_, far)) = cut(rest, "H=") {
-            client(far, draft);
+        if let Some((_, remote)) = split_at_first(rest, "H=") {
+            add_client(remote, draft);
         }
-        let name = cut(rest, " A=").and_then(|(_, how)| first_word(how).0.split_once(':'));
+        let name =
+            split_at_first(rest, " A=").and_then(|(_, how)| first_word(how).0.split_once(':'));
         if let Some((method, name)) = name {
-            done("login", SUCCESS, draft);
-            draft.text("method", method);
-            user(name, draft);
+            add_action("login", SUCCESS, draft);
+            draft.add_text("method", method);
+            add_user(name, draft);
         }
     } else {
-        draft.text("to", address);
+        draft.add_text("to", address);
     }
-    done(action, outcome, draft);
+    add_action(action, outcome, draft);
     true
 }
 
 fn refusal<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
-    if !REFUSED.iter().any(|words| cut(text, words).is_some()) {
+    if !REFUSALS
+        .iter()
+        .any(|phrase| split_at_first(text, phrase).is_some())
+    {
         return false;
     }
-    let far = match text.strip_prefix("H=") {
-        Some(far) => Some(far),
-        // What a sender said may stand between quotes before it.
-        None => cut_last(text, " H=").map(|(_, far)| far),
+    let remote = match text.strip_prefix("H=") {
+        Some(remote) => Some(remote),
+        // Text that the sender chose may precede it in quotes.
+        None => split_at_last(text, " H=").map(|(_, remote)| remote),
     };
-    let far = far
-        .or_else(|| cut(text, "SMTP connection from ").map(|(_, far)| far))
-        .or_else(|| cut(text, "SMTP call from ").map(|(_, far)| far));
-    let is_client = match far {
-        Some(far) => client(far, draft),
-        None => match cut(text, " for IP address ") {
+    let remote = remote
+        .or_else(|| split_at_first(text, "SMTP connection from ").map(|(_, remote)| remote))
+        .or_else(|| split_at_first(text, "SMTP call from ").map(|(_, remote)| remote));
+    let is_client = match remote {
+        Some(remote) => add_client(remote, draft),
+        None => match split_at_first(text, " for IP address ") {
             Some((_, address)) if is_address(first_word(address).0) => {
-                source_address(first_word(address).0, draft);
+                add_source_address(first_word(address).0, draft);
                 true
             }
             _ => false,
@@ -138,29 +146,29 @@ fn refusal<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
     if !is_client {
         return false;
     }
-    done("reject", FAILURE, draft);
-    if let Some((_, sender)) = cut(text, " F=") {
+    add_action("reject", FAILURE, draft);
+    if let Some((_, sender)) = split_at_first(text, " F=") {
         let sender = first_word(sender).0.trim_matches(['<', '>']);
-        draft.text("from", sender);
+        draft.add_text("from", sender);
     }
-    if let Some((_, rest)) = cut(text, " rejected RCPT ") {
-        let (to, reason) = cut(rest, ": ").unwrap_or((rest, ""));
-        draft.text("to", to.trim_matches(['<', '>']));
+    if let Some((_, rest)) = split_at_first(text, " rejected RCPT ") {
+        let (to, reason) = split_at_first(rest, ": ").unwrap_or((rest, ""));
+        draft.add_text("to", to.trim_matches(['<', '>']));
         if !reason.is_empty() {
-            draft.text("reason", reason);
+            draft.add_text("reason", reason);
         }
     } else {
-        word("status", "refused", draft);
+        draft.add_text("status", "refused");
     }
     true
 }
 
-/// `NAME (HELO) [ADDRESS]:PORT`, any part but the address absent. A greeting has neither space nor
-/// parenthesis, so the first bracket after a space is Exim's own.
-fn client<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
+/// Adds `NAME (HELO) [ADDRESS]:PORT`, in which every part but the address is optional. A greeting
+/// has no space and no parenthesis, so Exim wrote the first bracket after a space.
+fn add_client<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
     let (before, rest) = match text.strip_prefix('[') {
         Some(rest) => ("", rest),
-        None => match cut(text, " [") {
+        None => match split_at_first(text, " [") {
             Some(parts) => parts,
             None => return false,
         },
@@ -168,20 +176,20 @@ fn client<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
     let Some((address, rest)) = rest.split_once(']').filter(|(a, _)| is_address(a)) else {
         return false;
     };
-    source_address(address, draft);
+    add_source_address(address, draft);
     let name = first_word(before).0;
     if !name.is_empty() && !name.starts_with('(') {
-        draft.text("src_host", name);
+        draft.add_text("src_host", name);
     }
     let port = rest.strip_prefix(':').map(|rest| {
         let end = rest.find(|c: char| !c.is_ascii_digit());
         rest.get(..end.unwrap_or(rest.len())).unwrap_or("")
     });
     if let Some(port) = port.filter(|port| is_port(port)) {
-        draft.number("src_port", port);
+        draft.add_number("src_port", port);
     }
     if let Some(helo) = between(before, "(", ")") {
-        draft.text("helo", helo);
+        draft.add_text("helo", helo);
     }
     true
 }

@@ -1,9 +1,7 @@
-//! The table of programs whose messages are read further, and of those that merely name their log
-//! source.
+//! The programs whose messages are read further, and those that only determine the log source.
 //!
-//! A log source is never invented: product `linux` and a service are stated only for the programs
-//! of this table, and `category` only where a message has the form of that category. Everything
-//! else states nothing.
+//! Weir never guesses a log source. Only the programs listed here get the product `linux` and a
+//! service, and only a message in the form of a category gets that category.
 
 pub(crate) mod access;
 pub(crate) mod audit;
@@ -30,11 +28,11 @@ use crate::Context;
 use crate::draft::Draft;
 use crate::time;
 
-/// Longest program name of the table.
+/// Longest program name that is listed here.
 const NAME_BYTES_MAX: usize = 24;
 
-/// Reads the message of `program`, as far as it is known.
-pub(crate) fn normalize<'a>(
+/// Reads the message of `program`, if the program or the form of the message is known.
+pub(crate) fn read_message<'a>(
     program: Option<&'a str>,
     message: &'a str,
     context: &Context<'_>,
@@ -46,55 +44,62 @@ pub(crate) fn normalize<'a>(
     let mut buffer = [0; NAME_BYTES_MAX];
     match base_name(program, &mut buffer) {
         b"sshd" | b"sshd-session" | b"sshd-auth" => {
-            draft.linux("sshd");
+            draft.set_linux_service("sshd");
             sshd::read(message, draft);
         }
         b"sudo" => {
-            draft.linux("sudo");
+            draft.set_linux_service("sudo");
             sudo::read(message, draft);
         }
         b"cron" | b"crond" | b"crontab" => {
-            draft.linux("cron");
+            draft.set_linux_service("cron");
             cron::read(message, draft);
         }
         b"kernel" => {
-            draft.linux("kernel");
+            draft.set_linux_service("kernel");
             firewall::read(message, draft);
         }
         b"su" | b"su-l" => {
-            draft.linux("su");
+            draft.set_linux_service("su");
             su::read(message, draft);
         }
         b"auditd" | b"audispd" | b"audit" => {
-            draft.linux("auditd");
+            draft.set_linux_service("auditd");
             audit::read(message, draft);
         }
         name => {
-            let known = web(name, message, context, draft)
-                || mail(name, message, context, draft)
-                || network(name, message, draft);
-            if !known {
-                others(name, message, draft);
+            let is_read = read_web(name, message, context, draft)
+                || read_mail(name, message, context, draft)
+                || read_network(name, message, draft);
+            if !is_read {
+                read_other(name, message, draft);
             }
         }
     }
 }
 
-fn web<'a>(name: &[u8], message: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
+fn read_web<'a>(
+    name: &[u8],
+    message: &'a str,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) -> bool {
     let zone = context.zone;
     match name {
         b"nginx" => {
-            draft.source.product = Some("nginx");
-            // Where the name was written twice, by the server and by what forwards its file.
-            let inner = text::cut(message, "nginx: ").map_or(message, |(_, inner)| inner);
-            let _ = access::read(message, zone, draft) || errorlog::nginx(inner, zone, draft);
+            draft.logsource.product = Some("nginx");
+            // The name appears twice if both the server and the forwarder of its file write it.
+            let inner =
+                text::split_at_first(message, "nginx: ").map_or(message, |(_, inner)| inner);
+            let _ = access::read(message, zone, draft) || errorlog::read_nginx(inner, zone, draft);
         }
         b"apache" | b"apache2" | b"httpd" => {
-            draft.source.product = Some("apache");
-            let _ = access::read(message, zone, draft) || errorlog::apache(message, zone, draft);
+            draft.logsource.product = Some("apache");
+            let _ =
+                access::read(message, zone, draft) || errorlog::read_apache(message, zone, draft);
         }
         b"haproxy" => {
-            draft.source.product = Some("haproxy");
+            draft.logsource.product = Some("haproxy");
             haproxy::read(message, zone, draft);
         }
         _ => return false,
@@ -102,24 +107,29 @@ fn web<'a>(name: &[u8], message: &'a str, context: &Context<'_>, draft: &mut Dra
     true
 }
 
-fn mail<'a>(name: &[u8], message: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
+fn read_mail<'a>(
+    name: &[u8],
+    message: &'a str,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) -> bool {
     match name {
         b"exim" | b"exim4" => {
-            draft.linux("exim");
+            draft.set_linux_service("exim");
             exim::read(message, context, draft);
         }
         b"dovecot" | b"dovecot-auth" | b"imap-login" | b"pop3-login" | b"managesieve-login"
         | b"submission-login" | b"lmtp-login" => {
-            draft.linux("dovecot");
+            draft.set_linux_service("dovecot");
             dovecot::read(message, draft);
         }
         b"auth" | b"auth-worker" | b"info" => {
             if dovecot::read(message, draft) {
-                draft.linux("dovecot");
+                draft.set_linux_service("dovecot");
             }
         }
         name if name == b"postfix" || name.starts_with(b"postfix-") => {
-            draft.linux("postfix");
+            draft.set_linux_service("postfix");
             postfix::read(message, draft);
         }
         _ => return false,
@@ -127,61 +137,61 @@ fn mail<'a>(name: &[u8], message: &'a str, context: &Context<'_>, draft: &mut Dr
     true
 }
 
-fn network<'a>(name: &[u8], message: &'a str, draft: &mut Draft<'a>) -> bool {
+fn read_network<'a>(name: &[u8], message: &'a str, draft: &mut Draft<'a>) -> bool {
     match name {
         b"vsftpd" => {
-            draft.linux("vsftpd");
-            ftp::vsftpd(message, draft);
+            draft.set_linux_service("vsftpd");
+            ftp::read_vsftpd(message, draft);
         }
         b"proftpd" => {
-            draft.linux("proftpd");
-            ftp::proftpd(message, draft);
+            draft.set_linux_service("proftpd");
+            ftp::read_proftpd(message, draft);
         }
         b"pure-ftpd" => {
-            draft.linux("pure-ftpd");
-            ftp::pure_ftpd(message, draft);
+            draft.set_linux_service("pure-ftpd");
+            ftp::read_pure_ftpd(message, draft);
         }
         b"named" => {
-            draft.linux("named");
+            draft.set_linux_service("named");
             named::read(message, draft);
         }
         b"smbd" | b"smb" | b"smbd_audit" => {
-            draft.linux("smbd");
-            network::smbd(message, draft);
+            draft.set_linux_service("smbd");
+            network::read_smbd(message, draft);
         }
         b"dropbear" => {
-            draft.linux("dropbear");
-            network::dropbear(message, draft);
+            draft.set_linux_service("dropbear");
+            network::read_dropbear(message, draft);
         }
         name if name == b"openvpn" || name.starts_with(b"ovpn-") => {
-            draft.linux("openvpn");
-            network::openvpn(message, draft);
+            draft.set_linux_service("openvpn");
+            network::read_openvpn(message, draft);
         }
         _ => return false,
     }
     true
 }
 
-/// Programs that merely name their service, and forms that are told by themselves.
-fn others<'a>(name: &[u8], message: &'a str, draft: &mut Draft<'a>) {
+/// Reads messages of programs that only determine the service, and forms that any program may write.
+fn read_other<'a>(name: &[u8], message: &'a str, draft: &mut Draft<'a>) {
     if let Some(service) = service(name) {
-        draft.linux(service);
+        draft.set_linux_service(service);
         pam::read(message, draft);
     } else if named::read(message, draft) {
-        draft.linux("named");
+        draft.set_linux_service("named");
     } else if firewall::read(message, draft) {
-        // Routers write the name of the rule where the kernel would stand.
-        draft.source.product = Some("linux");
+        // Routers write the name of the rule in place of `kernel`.
+        draft.logsource.product = Some("linux");
     } else {
         pam::read(message, draft);
     }
 }
 
-/// Whether the program is one whose name alone says whose line it is.
-pub(crate) fn is_known(program: &str) -> bool {
+/// Returns whether the name of the program alone identifies its lines.
+pub(crate) fn is_known_program(program: &str) -> bool {
     let mut buffer = [0; NAME_BYTES_MAX];
     let name = base_name(program, &mut buffer);
-    let reads = matches!(
+    let has_reader = matches!(
         name,
         b"sshd"
             | b"sudo"
@@ -203,60 +213,65 @@ pub(crate) fn is_known(program: &str) -> bool {
             | b"su"
             | b"postfix"
     );
-    reads || service(name).is_some()
+    has_reader || service(name).is_some()
 }
 
-/// Reads a line that has no header of syslog and a form of its own: files of web, FTP, name and VPN
-/// servers. False, with nothing written, where it is none of them.
-pub(crate) fn bare<'a>(line: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
+/// Reads a line of a log file that has no syslog header: those of web, FTP, name and VPN servers.
+/// Returns false, with nothing changed, for other lines.
+pub(crate) fn read_bare_line<'a>(
+    line: &'a str,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) -> bool {
     let zone = context.zone;
-    if line.starts_with('[') && errorlog::apache(line, zone, draft) {
+    if line.starts_with('[') && errorlog::read_apache(line, zone, draft) {
         return true;
     }
-    if line.starts_with("Auth: [") && network::smbd(line, draft) {
-        draft.linux("smbd");
+    if line.starts_with("Auth: [") && network::read_smbd(line, draft) {
+        draft.set_linux_service("smbd");
         return true;
     }
-    if haproxy::read(line, zone, draft) || named::bare(line, zone, draft) {
+    if haproxy::read(line, zone, draft) || named::read_bare_line(line, zone, draft) {
         return true;
     }
     if network::is_dropbear(line) {
-        draft.linux("dropbear");
-        network::dropbear(line, draft);
+        draft.set_linux_service("dropbear");
+        network::read_dropbear(line, draft);
         return true;
     }
     // `Fri Jan 19 12:20:33 2007 [pid 2] …`
-    if let Some((at, rest)) = text::cut(line, " [pid ").filter(|(at, _)| at.len() <= 24) {
+    if let Some((at, rest)) = text::split_at_first(line, " [pid ").filter(|(at, _)| at.len() <= 24)
+    {
         let start = line.len() - rest.len() - "[pid ".len();
-        if let Some(stamp) = errorlog::asctime(at, zone)
-            && ftp::vsftpd_bare(line.get(start..).unwrap_or(""), draft)
+        if let Some(time) = errorlog::asctime(at, zone)
+            && ftp::read_vsftpd_bare_line(line.get(start..).unwrap_or(""), draft)
         {
-            draft.time = Some(stamp);
+            draft.time = Some(time);
             return true;
         }
     }
-    let Some((stamp, rest)) = time::iso_start(line, zone) else {
+    let Some((time, rest)) = time::iso_start(line, zone) else {
         return false;
     };
-    // nginx writes slashes between the parts of a date.
-    if line.as_bytes().get(4) == Some(&b'/') && errorlog::nginx(line, zone, draft) {
+    // Only nginx separates the parts of a date with slashes.
+    if line.as_bytes().get(4) == Some(&b'/') && errorlog::read_nginx(line, zone, draft) {
         return true;
     }
-    // Behind a header it is read with what the header says.
-    if text::cut(rest, " exim[").is_none() && exim::read(line, context, draft) {
-        draft.linux("exim");
+    // A line with a header is read later, with the fields of the header.
+    if text::split_at_first(rest, " exim[").is_none() && exim::read(line, context, draft) {
+        draft.set_linux_service("exim");
         return true;
     }
-    if network::is_openvpn(rest) && network::openvpn(rest, draft) {
-        draft.linux("openvpn");
-        draft.time = Some(stamp);
+    if network::is_openvpn(rest) && network::read_openvpn(rest, draft) {
+        draft.set_linux_service("openvpn");
+        draft.time = Some(time);
         return true;
     }
     false
 }
 
-/// The program's name in lower case, without folder (`/usr/sbin/cron`), part (`postfix/smtpd`) or
-/// module (`su(pam_unix)`).
+/// Returns the program's name in lower case, without the folder (`/usr/sbin/cron`), the component
+/// (`postfix/smtpd`) or the module (`su(pam_unix)`).
 fn base_name<'b>(program: &str, buffer: &'b mut [u8; NAME_BYTES_MAX]) -> &'b [u8] {
     let program = match program.strip_prefix('/') {
         Some(path) => path.rsplit('/').next().unwrap_or(path),
@@ -271,7 +286,7 @@ fn base_name<'b>(program: &str, buffer: &'b mut [u8; NAME_BYTES_MAX]) -> &'b [u8
     lower
 }
 
-/// The services of Linux that are known by their program alone.
+/// Returns the Linux service of a program whose messages have no reader.
 fn service(name: &[u8]) -> Option<&'static str> {
     Some(match name {
         b"login" => "login",

@@ -1,62 +1,64 @@
-//! BIND's lines: who asked what, and was refused.
+//! BIND: queries, zone transfers and updates, and those that it denied.
 
 use std::borrow::Cow;
 
-use super::text::{FAILURE, cut, first_word, is_address, is_port, source_address, word};
+use super::text::{FAILURE, add_source_address, first_word, is_address, is_port, split_at_first};
 use crate::draft::Draft;
-use crate::time::{Cursor, Stamp, Zone};
+use crate::time::{TimeCursor, Timestamp, Zone};
 
-/// Reads `[time] [category: severity: ]client [@0x…] ADDRESS#PORT [(name)]: …`; false, with nothing
-/// written, where it is not that.
+/// Reads `[time] [category: severity: ]client [@0x…] ADDRESS#PORT [(name)]: …`. Returns false, with
+/// nothing changed, for other messages.
 pub(super) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
     let Some((address, port, text)) = client(message) else {
         return false;
     };
-    source_address(address, draft);
-    draft.number("src_port", port);
-    if let Some(rest) = cut(text, "query: ").map(|(_, rest)| rest) {
+    add_source_address(address, draft);
+    draft.add_number("src_port", port);
+    if let Some(rest) = split_at_first(text, "query: ").map(|(_, rest)| rest) {
         // `example.org IN A +E(0)K (192.0.2.53)`
-        draft.source.category = Some("dns");
-        word("action", "query", draft);
+        draft.logsource.category = Some("dns");
+        draft.add_text("action", "query");
         let mut words = rest.split(' ');
         if let (Some(name), Some(_class), Some(kind)) = (words.next(), words.next(), words.next()) {
-            draft.text("query", name);
-            draft.text("record_type", kind);
+            draft.add_text("query", name);
+            draft.add_text("record_type", kind);
         }
-    } else if let Some((what, rest)) = cut(text, " '") {
-        let what = what.rsplit(": ").next().unwrap_or(what);
-        let what = if what.contains("transfer") {
+    } else if let Some((operation, rest)) = split_at_first(text, " '") {
+        let operation = operation.rsplit(": ").next().unwrap_or(operation);
+        let action = if operation.contains("transfer") {
             "zone_transfer"
-        } else if what.contains("update") {
+        } else if operation.contains("update") {
             "update"
         } else {
             "query"
         };
-        word("action", what, draft);
+        draft.add_text("action", action);
         // `example.org/A/IN' denied`
-        if let Some((asked, rest)) = cut(rest, "'") {
-            let mut parts = asked.rsplitn(3, '/');
+        if let Some((question, rest)) = split_at_first(rest, "'") {
+            let mut parts = question.rsplitn(3, '/');
             let (_class, kind, name) = (parts.next(), parts.next(), parts.next());
             match (kind, name) {
                 (Some(kind), Some(name)) => {
-                    draft.text("query", name);
-                    draft.text("record_type", kind);
+                    draft.add_text("query", name);
+                    draft.add_text("record_type", kind);
                 }
-                (name, _) => draft.text("query", name.unwrap_or(asked)),
+                (name, _) => draft.add_text("query", name.unwrap_or(question)),
             }
-            if cut(rest, "denied").is_some() || what == "zone_transfer" && text.starts_with("bad") {
-                word("outcome", FAILURE, draft);
+            if split_at_first(rest, "denied").is_some()
+                || action == "zone_transfer" && text.starts_with("bad")
+            {
+                draft.add_text("outcome", FAILURE);
             }
         }
     } else if text.trim_ascii_end().ends_with("denied") {
-        word("outcome", FAILURE, draft);
+        draft.add_text("outcome", FAILURE);
     }
     true
 }
 
 fn client(message: &str) -> Option<(&str, &str, &str)> {
-    // The words before are a time and a category at most.
-    let (before, rest) = cut(message, "client ")?;
+    // At most a time and a category precede it.
+    let (before, rest) = split_at_first(message, "client ")?;
     if before.len() > 64 || !(before.is_empty() || before.ends_with(' ')) {
         return None;
     }
@@ -75,19 +77,19 @@ fn client(message: &str) -> Option<(&str, &str, &str)> {
     (is_address(address) && is_port(port)).then_some((address, port, text))
 }
 
-/// Reads a line of BIND's own log file, which may begin with a time of its own form.
-pub(super) fn bare<'a>(line: &'a str, zone: Zone, draft: &mut Draft<'a>) -> bool {
+/// Reads a line of BIND's own log file, which may start with a time in BIND's format.
+pub(super) fn read_bare_line<'a>(line: &'a str, zone: Zone, draft: &mut Draft<'a>) -> bool {
     if !read(line, draft) {
         return false;
     }
     draft.message = Cow::Borrowed(line);
-    draft.linux("named");
-    draft.time = stamp(line, zone);
+    draft.set_linux_service("named");
+    draft.time = timestamp(line, zone);
     true
 }
 
-/// `19-Oct-2022 05:34:02.425`
-fn stamp(line: &str, zone: Zone) -> Option<Stamp> {
-    let civil = Cursor(line.as_bytes()).day_month_year()?;
-    civil.stamp(None, zone)
+/// Reads `19-Oct-2022 05:34:02.425`.
+fn timestamp(line: &str, zone: Zone) -> Option<Timestamp> {
+    let civil = TimeCursor(line.as_bytes()).day_month_year()?;
+    civil.timestamp(None, zone)
 }

@@ -1,12 +1,12 @@
-//! Postfix lines: who connected, was refused, logged in, and what became of a message.
+//! Postfix: connections, refusals, logins and deliveries.
 
 use super::text::{
-    FAILURE, SUCCESS, between, cut, cut_last, done, first_word, is_address, is_port,
-    source_address, user, word,
+    FAILURE, SUCCESS, add_action, add_source_address, add_user, between, first_word, is_address,
+    is_port, split_at_first, split_at_last,
 };
 use crate::draft::Draft;
 
-/// Openings that are followed by ` from CLIENT` somewhere, with action and outcome.
+/// First words of lines that name the client after `from`, with action and outcome.
 const OPENINGS: [(&str, &str, Option<&str>); 13] = [
     ("connect from ", "connect", None),
     ("CONNECT from ", "connect", None),
@@ -31,7 +31,7 @@ const OPENINGS: [(&str, &str, Option<&str>); 13] = [
     ),
 ];
 
-/// Longest queue id; long ones are about 15 letters.
+/// Longest queue id. Long queue ids have about 15 letters.
 const QUEUE_ID_BYTES_MAX: usize = 24;
 
 pub(super) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
@@ -41,18 +41,18 @@ pub(super) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
     }
     let (id, text) = queue_id(text);
     if let Some(id) = id {
-        draft.text("queue_id", id);
+        draft.add_text("queue_id", id);
     }
     if let Some(rest) = refusal(text) {
         return reject(rest, draft);
     }
     if let Some(rest) = text.strip_prefix("client=") {
-        return accepted(rest, draft);
+        return accept(rest, draft);
     }
     if let Some(rest) = text.strip_prefix("hostname ") {
-        if let Some((_, rest)) = cut(rest, " does not resolve to address ") {
+        if let Some((_, rest)) = split_at_first(rest, " does not resolve to address ") {
             let end = first_word(rest).0;
-            source_address(end.strip_suffix(':').unwrap_or(end), draft);
+            add_source_address(end.strip_suffix(':').unwrap_or(end), draft);
         }
         return;
     }
@@ -61,39 +61,39 @@ pub(super) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
     }
     for (opening, action, outcome) in OPENINGS {
         if text.starts_with(opening) {
-            word("action", action, draft);
-            let failed = cut(text, " auth=0/").is_some();
-            if let Some(outcome) = outcome.or(failed.then_some(FAILURE)) {
-                word("outcome", outcome, draft);
+            draft.add_text("action", action);
+            let is_failed_login = split_at_first(text, " auth=0/").is_some();
+            if let Some(outcome) = outcome.or(is_failed_login.then_some(FAILURE)) {
+                draft.add_text("outcome", outcome);
             }
-            if let Some((_, rest)) = cut(text, "from ") {
-                client(rest, draft);
+            if let Some((_, rest)) = split_at_first(text, "from ") {
+                add_client(rest, draft);
             }
             return;
         }
     }
 }
 
-/// `NAME[ADDRESS]: SASL LOGIN authentication failed: reason, sasl_username=admin`
+/// Reads `NAME[ADDRESS]: SASL LOGIN authentication failed: reason, sasl_username=admin`.
 fn sasl<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
-    let Some((far, rest)) = cut(text, ": SASL ") else {
+    let Some((remote, rest)) = split_at_first(text, ": SASL ") else {
         return false;
     };
-    let Some((method, rest)) = cut(rest, " authentication failed") else {
+    let Some((method, rest)) = split_at_first(rest, " authentication failed") else {
         return false;
     };
-    done("login", FAILURE, draft);
-    client(far, draft);
-    draft.text("method", method);
-    if let Some((_, name)) = cut_last(rest, "sasl_username=") {
-        user(name.trim_ascii_end(), draft);
+    add_action("login", FAILURE, draft);
+    add_client(remote, draft);
+    draft.add_text("method", method);
+    if let Some((_, name)) = split_at_last(rest, "sasl_username=") {
+        add_user(name.trim_ascii_end(), draft);
     }
     true
 }
 
-/// `4F9D195432C: ` or `NOQUEUE: ` before what is said.
+/// Splits off `4F9D195432C: ` or `NOQUEUE: `.
 fn queue_id(text: &str) -> (Option<&str>, &str) {
-    match cut(text, ": ") {
+    match split_at_first(text, ": ") {
         Some((id, rest))
             if (6..=QUEUE_ID_BYTES_MAX).contains(&id.len())
                 && id.bytes().all(|b| b.is_ascii_alphanumeric())
@@ -113,65 +113,67 @@ fn refusal(text: &str) -> Option<&str> {
         "discard: ",
     ]
     .iter()
-    .find_map(|words| text.strip_prefix(words))
+    .find_map(|phrase| text.strip_prefix(phrase))
 }
 
-/// `RCPT from NAME[ADDRESS]: 554 5.7.1 <…>: Relay access denied; from=<a> to=<b> proto=… helo=<c>`
+/// Reads `RCPT from NAME[ADDRESS]: 554 5.7.1 <…>: Relay access denied; from=<a> to=<b> helo=<c>`.
 fn reject<'a>(text: &'a str, draft: &mut Draft<'a>) {
-    done("reject", FAILURE, draft);
-    let Some((command, rest)) = cut(text, " from ") else {
+    add_action("reject", FAILURE, draft);
+    let Some((command, rest)) = split_at_first(text, " from ") else {
         return;
     };
-    draft.text("smtp_command", command);
-    client(rest, draft);
-    let Some((_, said)) = cut(rest, "]: ").or_else(|| cut(rest, ": ")) else {
+    draft.add_text("smtp_command", command);
+    add_client(rest, draft);
+    let Some((_, reply)) = split_at_first(rest, "]: ").or_else(|| split_at_first(rest, ": "))
+    else {
         return;
     };
-    let (reason, rest) = cut(said, "; ").unwrap_or((said, ""));
-    draft.text("reason", reason);
-    envelope(rest, draft);
+    let (reason, rest) = split_at_first(reply, "; ").unwrap_or((reply, ""));
+    draft.add_text("reason", reason);
+    add_envelope(rest, draft);
 }
 
-fn envelope<'a>(text: &'a str, draft: &mut Draft<'a>) {
+/// Adds sender, recipient and greeting.
+fn add_envelope<'a>(text: &'a str, draft: &mut Draft<'a>) {
     for (name, open) in [("from", "from=<"), ("to", "to=<"), ("helo", "helo=<")] {
         if let Some(value) = between(text, open, ">").filter(|value| !value.is_empty()) {
-            draft.text(name, value);
+            draft.add_text(name, value);
         }
     }
 }
 
-/// `NAME[ADDRESS], sasl_method=PLAIN, sasl_username=bob`
-fn accepted<'a>(text: &'a str, draft: &mut Draft<'a>) {
-    client(text, draft);
-    match cut(text, ", sasl_username=") {
+/// Reads `NAME[ADDRESS], sasl_method=PLAIN, sasl_username=bob`.
+fn accept<'a>(text: &'a str, draft: &mut Draft<'a>) {
+    add_client(text, draft);
+    match split_at_first(text, ", sasl_username=") {
         Some((_, name)) => {
-            done("login", SUCCESS, draft);
-            user(name.split(", ").next().unwrap_or(name).trim_ascii(), draft);
+            add_action("login", SUCCESS, draft);
+            add_user(name.split(", ").next().unwrap_or(name).trim_ascii(), draft);
             if let Some(method) = between(text, "sasl_method=", ",") {
-                draft.text("method", method);
+                draft.add_text("method", method);
             }
         }
-        None => word("action", "accept", draft),
+        None => draft.add_text("action", "accept"),
     }
 }
 
-/// `to=<a>, relay=mx[192.0.2.1]:25, …, status=sent (250 ok)`
+/// Reads `to=<a>, relay=mx[192.0.2.1]:25, …, status=sent (250 ok)`.
 fn delivery<'a>(text: &'a str, draft: &mut Draft<'a>) {
-    envelope(text, draft);
-    let Some((_, rest)) = cut(text, ", status=") else {
+    add_envelope(text, draft);
+    let Some((_, rest)) = split_at_first(text, ", status=") else {
         return;
     };
     let (status, reason) = first_word(rest);
-    draft.text("status", status);
+    draft.add_text("status", status);
     let outcome = if status == "sent" { SUCCESS } else { FAILURE };
-    done("deliver", outcome, draft);
+    add_action("deliver", outcome, draft);
     if !reason.is_empty() {
-        draft.text("reason", reason);
+        draft.add_text("reason", reason);
     }
 }
 
-/// `NAME[ADDRESS]` or `[ADDRESS]:PORT`; a name of `unknown` is none.
-fn client<'a>(text: &'a str, draft: &mut Draft<'a>) {
+/// Adds `NAME[ADDRESS]` or `[ADDRESS]:PORT`. The name `unknown` means none.
+fn add_client<'a>(text: &'a str, draft: &mut Draft<'a>) {
     let Some((name, rest)) = text.split_once('[') else {
         return;
     };
@@ -181,15 +183,15 @@ fn client<'a>(text: &'a str, draft: &mut Draft<'a>) {
     if name.contains(' ') || !is_address(address) {
         return;
     }
-    source_address(address, draft);
+    add_source_address(address, draft);
     if !matches!(name, "" | "unknown") {
-        draft.text("src_host", name);
+        draft.add_text("src_host", name);
     }
     let port = rest.strip_prefix(':').map(|rest| {
         let end = rest.find(|c: char| !c.is_ascii_digit());
         rest.get(..end.unwrap_or(rest.len())).unwrap_or("")
     });
     if let Some(port) = port.filter(|port| is_port(port)) {
-        draft.number("src_port", port);
+        draft.add_number("src_port", port);
     }
 }

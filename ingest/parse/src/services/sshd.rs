@@ -1,15 +1,15 @@
-//! OpenSSH lines: who tried to come in from where, and how it ended.
+//! OpenSSH: logins and connections, with user, address and outcome.
 //!
-//! User names are the attacker's to choose, so ` from ` inside one must not pass for the address:
-//! an address counts only where what follows it is what sshd itself writes there.
+//! An attacker chooses the user name, and may put ` from ADDRESS` into it. So an address counts only
+//! if the text after it is one that sshd itself writes there.
 
 use super::pam;
-use super::text::{cut, source_address, word};
+use super::text::{add_source_address, split_at_first};
 use crate::draft::Draft;
 
-/// How the text after a line's opening words is laid out.
+/// The layout of a line after its first words.
 #[derive(Clone, Copy)]
-enum Shape {
+enum Layout {
     /// `password for [invalid user ]USER from HOST port N ssh2`
     MethodForUserFrom,
     /// `USER from HOST`
@@ -26,27 +26,29 @@ enum Shape {
     Parenthesis,
 }
 
-use Shape::{AfterFrom, Host, MaybeUserHost, MethodForUserFrom, Parenthesis, User, UserFrom};
+use Layout::{AfterFrom, Host, MaybeUserHost, MethodForUserFrom, Parenthesis, User, UserFrom};
 
-/// What sshd may write after an address. Where the name before it is anyone's to choose, only what
-/// that kind of line has, so that a name cannot bring an address of its own with such words.
-type Ends = &'static [&'static str];
+/// The texts that sshd may write after an address. If a user name precedes the address, these are
+/// only the texts of that kind of line; otherwise a user name could fake an address with them.
+type Terminators = &'static [&'static str];
 
-/// The line ends there.
-const LAST: Ends = &[" [preauth]"];
-/// A key or, in old versions, a remote user follows. A name that holds ` from HOST port N ssh2: `
-/// cannot be told from that; as others do, the first address stands.
-const METHOD: Ends = &[":", " [preauth]", " via "];
-const REASON: Ends = &[":"];
-const REFUSED: Ends = &[" not allowed because"];
-/// For addresses that stand at a place of their own.
-const OPEN: Ends = &[":", " [preauth]", " on ", " to "];
+/// The line ends after the address.
+const LINE_END: Terminators = &[" [preauth]"];
+/// A key or, in old versions, a remote user follows. A user name with ` from HOST port N ssh2: ` in it
+/// is indistinguishable from that; like other tools, Weir takes the first address.
+const AFTER_METHOD: Terminators = &[":", " [preauth]", " via "];
+/// The reason of a disconnect follows.
+const REASON: Terminators = &[":"];
+/// The reason of a refusal follows.
+const NOT_ALLOWED: Terminators = &[" not allowed because"];
+/// No user name precedes the address.
+const UNAMBIGUOUS: Terminators = &[":", " [preauth]", " on ", " to "];
 
 const FAILURE: Option<&str> = Some("failure");
 const SUCCESS: Option<&str> = Some("success");
 
-/// Opening words, action, outcome, layout of the rest. The first that fits is taken.
-const LINES: [(&str, &str, Option<&str>, Shape); 27] = [
+/// First words of a line, action, outcome, and layout of the rest. The first match wins.
+const LINES: [(&str, &str, Option<&str>, Layout); 27] = [
     ("Failed ", "login", FAILURE, MethodForUserFrom),
     ("Accepted ", "login", SUCCESS, MethodForUserFrom),
     ("Postponed ", "login", None, MethodForUserFrom),
@@ -132,63 +134,71 @@ const LINES: [(&str, &str, Option<&str>, Shape); 27] = [
 ];
 
 pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
-    let message = opening(message);
+    let message = strip_prefixes(message);
     if pam::read(message, draft) {
         return;
     }
-    let found = LINES.iter().find_map(|(words, action, outcome, shape)| {
+    let found = LINES.iter().find_map(|(phrase, action, outcome, layout)| {
         Some((
-            message.strip_prefix(words)?,
-            *words,
+            message.strip_prefix(phrase)?,
+            *phrase,
             *action,
             *outcome,
-            *shape,
+            *layout,
         ))
     });
-    let Some((rest, words, action, outcome, shape)) = found else {
+    let Some((rest, phrase, action, outcome, layout)) = found else {
         return;
     };
-    word("action", action, draft);
-    // Who leaves before he is let in was not.
-    let tried = action == "disconnect" && without_standing(rest).len() < rest.len();
-    if let Some(outcome) = outcome.or(FAILURE.filter(|_| tried)) {
-        word("outcome", outcome, draft);
+    draft.add_text("action", action);
+    // A user who disconnects before the login is complete has failed to log in.
+    let is_failed_login = action == "disconnect" && strip_user_state(rest).len() < rest.len();
+    if let Some(outcome) = outcome.or(FAILURE.filter(|_| is_failed_login)) {
+        draft.add_text("outcome", outcome);
     }
-    match shape {
-        MethodForUserFrom => method_for_user(rest, words, draft),
-        UserFrom => user_from(rest, if words == "User " { REFUSED } else { LAST }, draft),
-        Host => host(rest, draft),
-        AfterFrom => far_end(rest, LAST).map_or((), |(_, far)| far.add(draft)),
+    match layout {
+        MethodForUserFrom => add_method_and_user(rest, phrase, draft),
+        UserFrom => {
+            let ends = if phrase == "User " {
+                NOT_ALLOWED
+            } else {
+                LINE_END
+            };
+            add_user_and_source(rest, ends, draft);
+        }
+        Host => add_host(rest, draft),
+        AfterFrom => split_source(rest, LINE_END).map_or((), |(_, source)| source.add(draft)),
         MaybeUserHost => {
-            let ends = if words == "Disconnecting " {
+            let ends = if phrase == "Disconnecting " {
                 REASON
             } else {
-                LAST
+                LINE_END
             };
-            maybe_user_host(rest, ends, draft);
+            add_optional_user_and_host(rest, ends, draft);
         }
-        User => user(rest, draft),
-        Parenthesis => parenthesis(rest, draft),
+        User => add_user(rest, draft),
+        Parenthesis => add_address_in_parentheses(rest, draft),
     }
-    if words.starts_with("ROOT") {
-        draft.text("user", "root");
+    if phrase.starts_with("ROOT") {
+        draft.add_text("user", "root");
     }
 }
 
-/// Takes away what loggers put before sshd's own words: level, Solaris' id, a kernel's clock.
-fn opening(message: &str) -> &str {
-    // Trimmed once, here: what follows an address is looked at many times.
+/// Removes what loggers write in front of the message: a level, a Solaris message id, a kernel's
+/// uptime.
+fn strip_prefixes(message: &str) -> &str {
+    // Trim once here, since the end of the line is compared many times.
     let mut text = message.trim_ascii_end();
-    // Three at most stand before each other.
+    // At most three prefixes follow each other.
     for _ in 0..3 {
-        let rest = text
+        let after_level = text
             .strip_prefix("error: ")
             .or_else(|| text.strip_prefix("fatal: "));
         let bracket = text
             .strip_prefix("kernel:")
             .unwrap_or(text)
             .trim_ascii_start();
-        let clock = bracket.strip_prefix('[').and_then(|inner| {
+        let after_bracket = bracket.strip_prefix('[').and_then(|inner| {
             let close = inner.bytes().take(64).position(|b| b == b']')?;
             Some(
                 inner
@@ -197,7 +207,7 @@ fn opening(message: &str) -> &str {
                     .trim_ascii_start(),
             )
         });
-        match rest.or(clock) {
+        match after_level.or(after_bracket) {
             Some(rest) => text = rest,
             None => break,
         }
@@ -205,62 +215,63 @@ fn opening(message: &str) -> &str {
     text
 }
 
-fn method_for_user<'a>(rest: &'a str, words: &str, draft: &mut Draft<'a>) {
-    let Some((method, rest)) = cut(rest, " for ") else {
+fn add_method_and_user<'a>(rest: &'a str, phrase: &str, draft: &mut Draft<'a>) {
+    let Some((method, rest)) = split_at_first(rest, " for ") else {
         return;
     };
-    if words == "PAM: " {
-        draft.text("method", "pam");
+    if phrase == "PAM: " {
+        draft.add_text("method", "pam");
     } else {
-        draft.text("method", method);
+        draft.add_text("method", method);
     }
-    user_from(rest, METHOD, draft);
+    add_user_and_source(rest, AFTER_METHOD, draft);
 }
 
-fn without_standing(text: &str) -> &str {
+/// Removes the state of a user: `invalid user `, and so on.
+fn strip_user_state(text: &str) -> &str {
     ["invalid user ", "illegal user ", "authenticating user "]
         .iter()
-        .find_map(|words| text.strip_prefix(words))
+        .find_map(|state| text.strip_prefix(state))
         .unwrap_or(text)
 }
 
-fn user_from<'a>(rest: &'a str, ends: Ends, draft: &mut Draft<'a>) {
-    let rest = without_standing(rest);
-    match far_end(rest, ends) {
-        Some((name, far)) => {
-            draft.text("user", name);
-            far.add(draft);
+fn add_user_and_source<'a>(rest: &'a str, ends: Terminators, draft: &mut Draft<'a>) {
+    let rest = strip_user_state(rest);
+    match split_source(rest, ends) {
+        Some((name, source)) => {
+            draft.add_text("user", name);
+            source.add(draft);
         }
-        None => user(rest, draft),
+        None => add_user(rest, draft),
     }
 }
 
-fn user<'a>(rest: &'a str, draft: &mut Draft<'a>) {
+fn add_user<'a>(rest: &'a str, draft: &mut Draft<'a>) {
     let rest = rest.strip_suffix(" [preauth]").unwrap_or(rest);
-    let name = cut(rest, " not allowed because")
+    let name = split_at_first(rest, " not allowed because")
         .map_or(rest, |(name, _)| name)
         .trim_ascii_end();
     if !name.is_empty() {
-        draft.text("user", name);
+        draft.add_text("user", name);
     }
 }
 
-fn host<'a>(rest: &'a str, draft: &mut Draft<'a>) {
-    if let Some(far) = far_at(rest, OPEN) {
-        far.add(draft);
-    } else if let Some((_, far)) = far_end(rest, LAST) {
-        far.add(draft);
+fn add_host<'a>(rest: &'a str, draft: &mut Draft<'a>) {
+    if let Some(source) = source_at(rest, UNAMBIGUOUS) {
+        source.add(draft);
+    } else if let Some((_, source)) = split_source(rest, LINE_END) {
+        source.add(draft);
     }
 }
 
-fn maybe_user_host<'a>(rest: &'a str, ends: Ends, draft: &mut Draft<'a>) {
-    let named = without_standing(rest);
-    if named.len() == rest.len() {
-        return host(rest.strip_prefix("user ").unwrap_or(rest), draft);
+fn add_optional_user_and_host<'a>(rest: &'a str, ends: Terminators, draft: &mut Draft<'a>) {
+    let user_and_host = strip_user_state(rest);
+    if user_and_host.len() == rest.len() {
+        return add_host(rest.strip_prefix("user ").unwrap_or(rest), draft);
     }
-    // The address stands before the last ` port N` that sshd itself wrote.
-    for at in memchr::memmem::find_iter(named.as_bytes(), b" port ") {
-        let Some((before, after)) = named.split_at_checked(at) else {
+    // The address precedes the ` port N` after which the line ends as sshd ends it.
+    for at in memchr::memmem::find_iter(user_and_host.as_bytes(), b" port ") {
+        let Some((before, after)) = user_and_host.split_at_checked(at) else {
             return;
         };
         let Some((port, after)) = port_at(after) else {
@@ -268,8 +279,8 @@ fn maybe_user_host<'a>(rest: &'a str, ends: Ends, draft: &mut Draft<'a>) {
         };
         if is_end(after, ends) {
             let (name, host) = before.rsplit_once(' ').unwrap_or(("", before));
-            draft.text("user", name);
-            return Far {
+            draft.add_text("user", name);
+            return SourceEndpoint {
                 host,
                 port: Some(port),
             }
@@ -278,49 +289,51 @@ fn maybe_user_host<'a>(rest: &'a str, ends: Ends, draft: &mut Draft<'a>) {
     }
 }
 
-fn parenthesis<'a>(rest: &'a str, draft: &mut Draft<'a>) {
+fn add_address_in_parentheses<'a>(rest: &'a str, draft: &mut Draft<'a>) {
     let inner = rest
         .trim_ascii_end()
         .strip_suffix(')')
         .and_then(|text| text.rsplit_once('('));
     match inner {
-        Some((_, address)) => source_address(address, draft),
-        None => host(rest, draft),
+        Some((_, address)) => add_source_address(address, draft),
+        None => add_host(rest, draft),
     }
 }
 
-struct Far<'a> {
+/// The host and port of the client.
+struct SourceEndpoint<'a> {
     host: &'a str,
     port: Option<&'a str>,
 }
 
-impl<'a> Far<'a> {
+impl<'a> SourceEndpoint<'a> {
     fn add(self, draft: &mut Draft<'a>) {
-        source_address(self.host, draft);
+        add_source_address(self.host, draft);
         if let Some(port) = self.port {
-            draft.number("src_port", port);
+            draft.add_number("src_port", port);
         }
     }
 }
 
-/// The first ` from HOST` that ends as sshd ends it, and what stands before it.
-fn far_end(text: &str, ends: Ends) -> Option<(&str, Far<'_>)> {
+/// Splits at the first ` from HOST` that one of `ends` follows. Returns the text in front of it and
+/// the host.
+fn split_source(text: &str, ends: Terminators) -> Option<(&str, SourceEndpoint<'_>)> {
     memchr::memchr_iter(b' ', text.as_bytes()).find_map(|at| {
         let (before, after) = text.split_at_checked(at)?;
-        let far = far_at(after.strip_prefix(" from ")?, ends)?;
-        Some((before, far))
+        let source = source_at(after.strip_prefix(" from ")?, ends)?;
+        Some((before, source))
     })
 }
 
-/// `HOST[ port N][ sshV]`, followed by what sshd writes after it.
-fn far_at(text: &str, ends: Ends) -> Option<Far<'_>> {
+/// Reads `HOST[ port N][ sshV]` if one of `ends` follows.
+fn source_at(text: &str, ends: Terminators) -> Option<SourceEndpoint<'_>> {
     let end = text.find(' ').unwrap_or(text.len());
     let (host, rest) = text.split_at_checked(end)?;
     if host.is_empty() {
         return None;
     }
     if let Some(host) = host.strip_suffix(':').filter(|_| ends.contains(&":")) {
-        return Some(Far { host, port: None });
+        return Some(SourceEndpoint { host, port: None });
     }
     let (port, rest) = match port_at(rest) {
         Some((port, rest)) => (Some(port), rest),
@@ -330,7 +343,7 @@ fn far_at(text: &str, ends: Ends) -> Option<Far<'_>> {
         Some(rest) => rest.trim_start_matches(|c: char| c.is_ascii_digit()),
         None => rest,
     };
-    is_end(rest, ends).then_some(Far { host, port })
+    is_end(rest, ends).then_some(SourceEndpoint { host, port })
 }
 
 fn port_at(text: &str) -> Option<(&str, &str)> {
@@ -345,9 +358,9 @@ fn port_at(text: &str) -> Option<(&str, &str)> {
         .flatten()
 }
 
-fn is_end(rest: &str, ends: Ends) -> bool {
+fn is_end(rest: &str, ends: Terminators) -> bool {
     let ends_with = |end: &&str| match *end {
-        // It is the last that sshd writes: a name may hold it too.
+        // Sshd writes it last; a user name may contain it, too.
         " [preauth]" => rest == " [preauth]",
         end => rest.starts_with(end),
     };

@@ -1,7 +1,7 @@
-//! Su lines: who became whom, or was refused, in the words of the several su programs.
+//! Su: changes of user, and refused ones, in the formats of several su programs.
 
 use super::pam;
-use super::text::{FAILURE, SUCCESS, between, cut, done, first_word};
+use super::text::{FAILURE, SUCCESS, add_action, between, first_word, split_at_first};
 use crate::draft::Draft;
 
 pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
@@ -9,25 +9,39 @@ pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
         return;
     }
     let message = message.trim_ascii();
-    let Some((user, target, outcome, rest)) = change(message) else {
+    let Some(switch) = user_switch(message) else {
         return;
     };
-    done("su", outcome, draft);
-    draft.text("user", user);
-    draft.text("target_user", target);
-    if let Some((_, tty)) = cut(rest, "on ") {
-        draft.text("tty", first_word(tty).0);
+    add_action("su", switch.outcome, draft);
+    draft.add_text("user", switch.user);
+    draft.add_text("target_user", switch.target);
+    if let Some((_, tty)) = split_at_first(switch.rest, "on ") {
+        draft.add_text("tty", first_word(tty).0);
     }
 }
 
-type Change<'a> = (&'a str, &'a str, &'static str, &'a str);
+struct UserSwitch<'a> {
+    user: &'a str,
+    target: &'a str,
+    outcome: &'static str,
+    /// The text after the names, which may have the terminal.
+    rest: &'a str,
+}
 
-fn change(message: &str) -> Option<Change<'_>> {
+fn user_switch(message: &str) -> Option<UserSwitch<'_>> {
+    let switch = |user, target, outcome, rest| {
+        Some(UserSwitch {
+            user,
+            target,
+            outcome,
+            rest,
+        })
+    };
     // `'su root' failed for lonvick on /dev/pts/8`
     if let Some(rest) = message.strip_prefix("'su ") {
-        let (target, rest) = cut(rest, "' failed for ")?;
+        let (target, rest) = split_at_first(rest, "' failed for ")?;
         let (user, rest) = first_word(rest);
-        return Some((user, target, FAILURE, rest));
+        return switch(user, target, FAILURE, rest);
     }
     // util-linux: `FAILED SU (to root) bob on pts/1`, `(to root) bob on pts/1`
     let (outcome, rest) = match message.strip_prefix("FAILED SU ") {
@@ -36,7 +50,7 @@ fn change(message: &str) -> Option<Change<'_>> {
     };
     if let Some((target, rest)) = rest.strip_prefix("(to ").and_then(|r| r.split_once(") ")) {
         let (user, rest) = first_word(rest);
-        return Some((user, target, outcome, rest));
+        return switch(user, target, outcome, rest);
     }
     // shadow: `Successful su for root by bob`
     for (opening, outcome) in [
@@ -44,22 +58,29 @@ fn change(message: &str) -> Option<Change<'_>> {
         ("FAILED su for ", FAILURE),
         ("failed su for ", FAILURE),
     ] {
-        if let Some((target, user)) = message.strip_prefix(opening).and_then(|r| cut(r, " by ")) {
-            return Some((user, target, outcome, ""));
+        if let Some((target, user)) = message
+            .strip_prefix(opening)
+            .and_then(|r| split_at_first(r, " by "))
+        {
+            return switch(user, target, outcome, "");
         }
     }
     // AIX: `failed: ttyq4 changing from ldap to root`
     if let Some(rest) = message.strip_prefix("failed: ") {
         let user = between(rest, " changing from ", " to ")?;
-        return Some((user, cut(rest, " to ")?.1, FAILURE, ""));
+        let target = split_at_first(rest, " to ")?.1;
+        return switch(user, target, FAILURE, "");
     }
     // BSD: `BAD SU ger to fwmaster on /dev/ttyp0`, `dcid to root on /dev/ttyp1`
     let (outcome, rest) = match message.strip_prefix("BAD SU ") {
         Some(rest) => (FAILURE, rest),
         None => (SUCCESS, message),
     };
-    let (user, rest) = cut(rest, " to ")?;
-    let (target, rest) = cut(rest, " on ").map(|(target, _)| (target, rest))?;
+    let (user, rest) = split_at_first(rest, " to ")?;
+    let (target, rest) = split_at_first(rest, " on ").map(|(target, _)| (target, rest))?;
     let is_name = |name: &str| !name.is_empty() && !name.contains(' ');
-    (is_name(user) && is_name(target)).then_some((user, target, outcome, rest))
+    if !is_name(user) || !is_name(target) {
+        return None;
+    }
+    switch(user, target, outcome, rest)
 }

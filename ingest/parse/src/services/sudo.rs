@@ -1,33 +1,33 @@
-//! Sudo lines: who ran what as whom, or was refused.
+//! Sudo: commands that users ran as other users, and refused ones.
 
 use super::pam;
-use super::text::{cut, word};
+use super::text::split_at_first;
 use crate::draft::Draft;
 
 pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
     if pam::read(message, draft) {
-        // A session of sudo is the target's; who asked for it is the user.
-        session(draft);
+        swap_session_users(draft);
         return;
     }
-    let Some((user, rest)) = cut(message.trim_ascii_start(), " : ") else {
+    let Some((user, rest)) = split_at_first(message.trim_ascii_start(), " : ") else {
         return;
     };
-    draft.text("user", user);
-    // The command comes last and may hold anything.
-    let (pairs, command) = match cut(rest, "COMMAND=") {
+    draft.add_text("user", user);
+    // The command comes last and may contain anything.
+    let (pairs, command) = match split_at_first(rest, "COMMAND=") {
         Some((pairs, command)) => (pairs, Some(command)),
         None => (rest, None),
     };
     let mut refusal = None;
     for (n, pair) in pairs.split(" ; ").map(str::trim_ascii).enumerate() {
         match pair.split_once('=') {
-            Some(("TTY", tty)) => draft.text("tty", tty),
-            Some(("PWD", folder)) => draft.text("pwd", folder),
-            Some(("USER", target)) => draft.text("target_user", target),
-            Some(("GROUP", group)) => draft.text("target_group", group),
+            Some(("TTY", tty)) => draft.add_text("tty", tty),
+            Some(("PWD", folder)) => draft.add_text("pwd", folder),
+            Some(("USER", target)) => draft.add_text("target_user", target),
+            Some(("GROUP", group)) => draft.add_text("target_group", group),
             Some(_) => {}
-            // It comes first: a folder's name may hold ` ; ` and anything behind it.
+            // The reason of a refusal comes first. Later texts are parts of a folder name that has
+            // ` ; ` in it.
             None if n > 0 => {}
             None => {
                 let reason = pair.trim_end_matches([' ', ';']);
@@ -36,19 +36,20 @@ pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) {
         }
     }
     if let Some(command) = command {
-        draft.text("command", command);
+        draft.add_text("command", command);
     }
-    word("action", "sudo", draft);
+    draft.add_text("action", "sudo");
     match refusal {
         Some(reason) => {
-            word("outcome", "failure", draft);
-            draft.text("reason", reason);
+            draft.add_text("outcome", "failure");
+            draft.add_text("reason", reason);
         }
-        None => word("outcome", "success", draft),
+        None => draft.add_text("outcome", "success"),
     }
 }
 
-fn session(draft: &mut Draft<'_>) {
+/// Renames the user of a PAM session to `target_user`, and the user who opened it to `user`.
+fn swap_session_users(draft: &mut Draft<'_>) {
     let at = |name: &str| draft.fields.iter().position(|(field, _)| field == name);
     if let (Some(user), Some(by), None) = (at("user"), at("by_user"), at("target_user")) {
         for (at, name) in [(user, "target_user"), (by, "user")] {

@@ -1,18 +1,15 @@
-//! What the readers of services share: cutting text, addresses with ports, and words of our own.
-
-use std::borrow::Cow;
-
-use weir_schema::Value;
+//! Helpers that the readers of services share: splitting text, reading addresses and ports, and
+//! adding common fields.
 
 use crate::draft::Draft;
 
-/// Longest text that is looked at as an address: IPv6 with a zone.
+/// Longest address: IPv6 with a zone.
 const ADDRESS_BYTES_MAX: usize = 64;
 
-/// Adds the far end: `src_ip` where it is written as an address, else `src_host`. IPv4 in IPv6 form
-/// is IPv4.
-pub(crate) fn source_address<'a>(host: &'a str, draft: &mut Draft<'a>) {
-    let plain = plain(host);
+/// Adds the remote host as `src_ip` if it is written as an address, else as `src_host`. IPv4 in IPv6
+/// form becomes IPv4.
+pub(crate) fn add_source_address<'a>(host: &'a str, draft: &mut Draft<'a>) {
+    let plain = plain_address(host);
     if plain.is_empty() || matches!(plain, "?" | "-" | "unknown" | "UNKNOWN") {
         return;
     }
@@ -22,19 +19,20 @@ pub(crate) fn source_address<'a>(host: &'a str, draft: &mut Draft<'a>) {
     } else {
         "src_host"
     };
-    draft.text(name, plain);
+    draft.add_text(name, plain);
 }
 
-/// Adds `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT` as the far end.
-pub(super) fn source_end<'a>(text: &'a str, draft: &mut Draft<'a>) {
+/// Adds `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT` as the remote host and port.
+pub(super) fn add_source_endpoint<'a>(text: &'a str, draft: &mut Draft<'a>) {
     let (host, port) = host_and_port(text);
-    source_address(host, draft);
+    add_source_address(host, draft);
     if let Some(port) = port {
-        draft.number("src_port", port);
+        draft.add_number("src_port", port);
     }
 }
 
-fn plain(host: &str) -> &str {
+/// Removes brackets and the prefix of IPv4 in IPv6 form.
+fn plain_address(host: &str) -> &str {
     let plain = host.trim_start_matches('[').trim_end_matches(']');
     plain
         .strip_prefix("::ffff:")
@@ -42,7 +40,7 @@ fn plain(host: &str) -> &str {
         .unwrap_or(plain)
 }
 
-/// The parts of `ADDRESS:PORT` and `[ADDRESS]:PORT`; an IPv6 address without brackets has no port.
+/// Splits `ADDRESS:PORT` and `[ADDRESS]:PORT`. An IPv6 address without brackets has no port.
 pub(super) fn host_and_port(text: &str) -> (&str, Option<&str>) {
     if let Some((host, rest)) = text.strip_prefix('[').and_then(|t| t.split_once(']')) {
         return (host, rest.strip_prefix(':').filter(|port| is_port(port)));
@@ -64,51 +62,46 @@ pub(super) fn is_port(text: &str) -> bool {
     (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Whether the text is written as an IPv4 or IPv6 address.
+/// Returns whether the text is an IPv4 or IPv6 address.
 pub(super) fn is_address(text: &str) -> bool {
-    let text = plain(text);
+    let text = plain_address(text);
     text.len() <= ADDRESS_BYTES_MAX && text.parse::<std::net::IpAddr>().is_ok()
-}
-
-/// Adds a text of our own words.
-pub(crate) fn word(name: &'static str, value: &'static str, draft: &mut Draft<'_>) {
-    draft.put(name, Value::Text(Cow::Borrowed(value)));
 }
 
 pub(super) const SUCCESS: &str = "success";
 pub(super) const FAILURE: &str = "failure";
 
-/// Adds what was done and how it ended.
-pub(super) fn done(action: &'static str, outcome: &'static str, draft: &mut Draft<'_>) {
-    word("action", action, draft);
-    word("outcome", outcome, draft);
+/// Adds the action and its outcome.
+pub(super) fn add_action(action: &'static str, outcome: &'static str, draft: &mut Draft<'_>) {
+    draft.add_text("action", action);
+    draft.add_text("outcome", outcome);
 }
 
-/// Adds a user, unless the name is one of those that say there is none.
-pub(super) fn user<'a>(name: &'a str, draft: &mut Draft<'a>) {
+/// Adds the user, unless the name is a placeholder for none.
+pub(super) fn add_user<'a>(name: &'a str, draft: &mut Draft<'a>) {
     if !matches!(name, "" | "-" | "?") {
-        draft.text("user", name);
+        draft.add_text("user", name);
     }
 }
 
-/// The text before and after the first `mark`.
-pub(crate) fn cut<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
-    let at = memchr::memmem::find(text.as_bytes(), mark.as_bytes())?;
-    Some((text.get(..at)?, text.get(at + mark.len()..)?))
+/// Splits the text at the first `separator`.
+pub(crate) fn split_at_first<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
+    let at = memchr::memmem::find(text.as_bytes(), separator.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + separator.len()..)?))
 }
 
-/// The text before and after the last `mark`.
-pub(super) fn cut_last<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
-    let at = memchr::memmem::rfind(text.as_bytes(), mark.as_bytes())?;
-    Some((text.get(..at)?, text.get(at + mark.len()..)?))
+/// Splits the text at the last `separator`.
+pub(super) fn split_at_last<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
+    let at = memchr::memmem::rfind(text.as_bytes(), separator.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + separator.len()..)?))
 }
 
-/// What stands between `open` and the first `close` after it.
+/// Returns the text between the first `open` and the first `close` after it.
 pub(super) fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
-    Some(cut(cut(text, open)?.1, close)?.0)
+    Some(split_at_first(split_at_first(text, open)?.1, close)?.0)
 }
 
-/// The first word, and what follows it.
+/// Splits the text after its first word.
 pub(super) fn first_word(text: &str) -> (&str, &str) {
     text.split_once(' ').unwrap_or((text, ""))
 }

@@ -1,14 +1,14 @@
-//! What Cisco's firewalls and routers say of traffic and logins: who, from where to where, and
-//! whether it was let through.
+//! Traffic and logins in the messages of Cisco firewalls and routers: user, source, destination and
+//! outcome.
 
 use super::text::{
-    FAILURE, SUCCESS, between, cut, cut_last, done, first_word, host_and_port, is_address, is_port,
-    word,
+    FAILURE, SUCCESS, add_action, between, first_word, host_and_port, is_address, is_port,
+    split_at_first, split_at_last,
 };
 use crate::draft::Draft;
 
-/// Words that tell what became of it: the first that is found is taken.
-const SAID: [(&str, &str, &str); 21] = [
+/// Phrases with their action and outcome, in order of precedence.
+const PHRASES: [(&str, &str, &str); 21] = [
     ("Login denied", "login", FAILURE),
     ("Login permitted", "login", SUCCESS),
     ("authentication Rejected", "login", FAILURE),
@@ -32,71 +32,85 @@ const SAID: [(&str, &str, &str); 21] = [
     ("Teardown ", "disconnect", SUCCESS),
 ];
 
-/// As much of a message as is looked at for words: what comes later is parameters.
-const SAID_BYTES_MAX: usize = 256;
+/// Most bytes of a message that are searched for phrases. Parameters follow.
+const PHRASE_BYTES_MAX: usize = 256;
 
 /// Reads the text after `%ASA-6-302013: `.
 pub(super) fn read<'a>(id: &str, text: &'a str, draft: &mut Draft<'a>) {
     let start = text
-        .get(..text.floor_char_boundary(SAID_BYTES_MAX))
+        .get(..text.floor_char_boundary(PHRASE_BYTES_MAX))
         .unwrap_or(text);
-    let found = SAID.iter().find(|(words, ..)| cut(start, words).is_some());
+    let found = PHRASES
+        .iter()
+        .find(|(phrase, ..)| split_at_first(start, phrase).is_some());
     if let Some((_, action, outcome)) = found {
-        done(action, outcome, draft);
-    } else if cut(start, "authentication").is_some() && text.trim_ascii_end().ends_with("Succeeded")
-        || start.starts_with("AAA user ") && cut(start, "Successful").is_some()
+        add_action(action, outcome, draft);
+    } else if split_at_first(start, "authentication").is_some()
+        && text.trim_ascii_end().ends_with("Succeeded")
+        || start.starts_with("AAA user ") && split_at_first(start, "Successful").is_some()
     {
-        done("login", SUCCESS, draft);
+        add_action("login", SUCCESS, draft);
     } else if id.ends_with("-111008") || id.ends_with("-111010") || id.ends_with("-111009") {
-        word("action", "command", draft);
+        draft.add_text("action", "command");
         if let Some(command) = between(text, "executed the '", "'")
             .or_else(|| between(text, "executed '", "'"))
-            .or_else(|| cut(text, "executed cmd:").map(|(_, command)| command))
+            .or_else(|| split_at_first(text, "executed cmd:").map(|(_, command)| command))
         {
-            draft.text("command", command);
+            draft.add_text("command", command);
         }
     }
-    ends(text, draft);
-    name(text, draft);
+    add_endpoints(text, draft);
+    add_user(text, draft);
 }
 
-/// The two ends: `from A to B`, `src A dst B`, `for A (…) to B`, `tcp A -> B`.
-fn ends<'a>(text: &'a str, draft: &mut Draft<'a>) {
+/// Adds source and destination: `from A to B`, `src A dst B`, `for A (…) to B`, `tcp A -> B`.
+fn add_endpoints<'a>(text: &'a str, draft: &mut Draft<'a>) {
     for (open, close) in [("src ", " dst "), ("from ", " to "), (" for ", " to ")] {
-        let Some((_, rest)) = cut(text, open) else {
+        let Some((_, rest)) = split_at_first(text, open) else {
             continue;
         };
-        if !end(rest, "src", draft) {
+        if !add_endpoint(rest, Side::Source, draft) {
             continue;
         }
-        if let Some((_, rest)) = cut(rest, close) {
-            end(rest, "dst", draft);
+        if let Some((_, rest)) = split_at_first(rest, close) {
+            add_endpoint(rest, Side::Destination, draft);
         }
         return;
     }
-    if let Some((before, after)) = cut(text, " -> ") {
+    if let Some((before, after)) = split_at_first(text, " -> ") {
         // `tcp 10.0.3.100(50150) (Serial4/3 ) -> 192.0.2.1(443)`
         let mut words = before.rsplit([' ', '[']);
-        if words.by_ref().take(4).any(|word| end(word, "src", draft)) {
-            end(after, "dst", draft);
+        if words
+            .by_ref()
+            .take(4)
+            .any(|word| add_endpoint(word, Side::Source, draft))
+        {
+            add_endpoint(after, Side::Destination, draft);
         }
         return;
     }
-    // After a name that may hold anything: the last is the device's own.
+    // The user name before it may contain anything, so the device wrote the last occurrence.
     let last = ["IP = ", "IP <", "[Source: "]
         .iter()
-        .find_map(|mark| cut_last(text, mark));
+        .find_map(|label| split_at_last(text, label));
     if let Some((_, rest)) = last {
-        end(rest, "src", draft);
+        add_endpoint(rest, Side::Source, draft);
     }
 }
 
-/// `[interface:]ADDRESS[/PORT]` or `ADDRESS(PORT)` at the start of the text.
-fn end<'a>(text: &'a str, side: &str, draft: &mut Draft<'a>) -> bool {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Source,
+    Destination,
+}
+
+/// Adds `[interface:]ADDRESS[/PORT]` or `ADDRESS(PORT)` at the start of the text. Returns false, with
+/// nothing changed, if there is no address.
+fn add_endpoint<'a>(text: &'a str, side: Side, draft: &mut Draft<'a>) -> bool {
     let stop = text.find([' ', ',', ')', ']', ';']).unwrap_or(text.len());
     let word = text.get(..stop).unwrap_or(text);
     let word = match word.split_once(':') {
-        // An interface, unless the colon is an IPv6 address's.
+        // The part before the colon is an interface, unless the word is an IPv6 address.
         Some((_, address)) if !is_address(word.split(['/', '(']).next().unwrap_or(word)) => address,
         _ => word,
     };
@@ -111,19 +125,19 @@ fn end<'a>(text: &'a str, side: &str, draft: &mut Draft<'a>) -> bool {
     if !is_address(address) {
         return false;
     }
-    let (address_name, port_name) = if side == "src" {
+    let (address_name, port_name) = if side == Side::Source {
         ("src_ip", "src_port")
     } else {
         ("dst_ip", "dst_port")
     };
-    draft.text(address_name, address);
+    draft.add_text(address_name, address);
     if is_port(port) {
-        draft.number(port_name, port);
+        draft.add_number(port_name, port);
     }
     true
 }
 
-fn name<'a>(text: &'a str, draft: &mut Draft<'a>) {
+fn add_user<'a>(text: &'a str, draft: &mut Draft<'a>) {
     let quoted = between(text, "user \"", "\"")
         .or_else(|| between(text, "User '", "'"))
         .or_else(|| between(text, "User <", ">"))
@@ -137,11 +151,11 @@ fn name<'a>(text: &'a str, draft: &mut Draft<'a>) {
             "username = ",
         ]
         .iter()
-        .find_map(|mark| cut(text, mark))?;
+        .find_map(|label| split_at_first(text, label))?;
         let name = first_word(rest).0;
         Some(name.trim_end_matches([':', ',']))
     });
     if let Some(name) = found.filter(|name| !name.is_empty()) {
-        draft.text("user", name);
+        draft.add_text("user", name);
     }
 }

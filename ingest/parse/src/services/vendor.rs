@@ -1,4 +1,4 @@
-//! The two line forms that security products share: ArcSight's CEF and QRadar's LEEF.
+//! The two line formats that security products share: ArcSight's CEF and QRadar's LEEF.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use weir_schema::{Problem, Value};
 use crate::FIELDS_MAX;
 use crate::draft::Draft;
 
-/// Reads a CEF or LEEF message; false, with nothing written, where it is neither.
+/// Reads a CEF or LEEF message. Returns false, with nothing changed, for other messages.
 pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
     if let Some(rest) = message.strip_prefix("CEF:") {
         cef(rest, draft)
@@ -32,7 +32,7 @@ fn cef<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
     let mut rest = text;
     let mut parts = [""; 7];
     for part in &mut parts {
-        let Some(end) = unescaped(rest, b'|') else {
+        let Some(end) = find_unescaped(rest, b'|') else {
             return false;
         };
         let (head, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
@@ -40,32 +40,32 @@ fn cef<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
         rest = tail.get(1..).unwrap_or("");
     }
     for (name, part) in CEF_NAMES.into_iter().zip(parts) {
-        draft.put(name, Value::Text(unescape(part, b"|\\")));
+        draft.add(name, Value::Text(unescape(part, b"|\\")));
     }
-    extension(rest, draft);
+    add_extension(rest, draft);
     true
 }
 
-/// `key=value key=value`, where a value may hold spaces: it ends before the last word ahead of the
-/// next plain `=`.
-fn extension<'a>(text: &'a str, draft: &mut Draft<'a>) {
-    let Some(first) = unescaped(text, b'=') else {
+/// Adds `key=value key=value`. A value may contain spaces: it ends before the last word in front of
+/// the next unescaped `=`.
+fn add_extension<'a>(text: &'a str, draft: &mut Draft<'a>) {
+    let Some(first) = find_unescaped(text, b'=') else {
         return;
     };
     let (mut name, tail) = text.split_at_checked(first).unwrap_or((text, ""));
     let mut rest = tail.get(1..).unwrap_or("");
     for n in 0.. {
         if n == FIELDS_MAX {
-            return draft.problem(Problem::TooManyFields);
+            return draft.add_problem(Problem::TooManyFields);
         }
-        let next = unescaped(rest, b'=');
+        let next = find_unescaped(rest, b'=');
         let head = next.and_then(|at| rest.get(..at)).unwrap_or(rest);
         let (value, key) = match next {
             Some(_) => head.rsplit_once(' ').unwrap_or((head, "")),
             None => (head, ""),
         };
         let value = unescape(value.trim_end_matches(' '), b"=\\|");
-        draft.put(name.trim_ascii(), Value::Text(value));
+        draft.add(name.trim_ascii(), Value::Text(value));
         let Some(at) = next else {
             return;
         };
@@ -93,52 +93,52 @@ fn leef<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
     let Some(mut rest) = parts.next() else {
         return false;
     };
-    let mut delimiter = '\t';
+    let mut separator = '\t';
     if header[0].starts_with('2') {
-        // The delimiter stands by itself or in hexadecimal: `^` or `x5E`.
-        if let Some((mark, tail)) = rest.split_once('|').filter(|(mark, _)| mark.len() <= 5) {
-            delimiter = delimiter_of(mark).unwrap_or('\t');
+        // The delimiter is a character or its hexadecimal code: `^` or `x5E`.
+        if let Some((code, tail)) = rest.split_once('|').filter(|(code, _)| code.len() <= 5) {
+            separator = delimiter(code).unwrap_or('\t');
             rest = tail;
         }
     }
     for (name, part) in NAMES.into_iter().zip(header) {
-        draft.text(name, part);
+        draft.add_text(name, part);
     }
-    for (n, pair) in rest.split(delimiter).enumerate() {
+    for (n, pair) in rest.split(separator).enumerate() {
         if n == FIELDS_MAX {
-            draft.problem(Problem::TooManyFields);
+            draft.add_problem(Problem::TooManyFields);
             break;
         }
         if let Some((name, value)) = pair.split_once('=') {
-            draft.text(name.trim_ascii(), value);
+            draft.add_text(name.trim_ascii(), value);
         }
     }
     true
 }
 
-fn delimiter_of(mark: &str) -> Option<char> {
-    let hex = mark.strip_prefix("0x").or_else(|| mark.strip_prefix('x'));
-    if let Some(code) = hex.and_then(|hex| u32::from_str_radix(hex, 16).ok()) {
-        return char::from_u32(code);
+fn delimiter(code: &str) -> Option<char> {
+    let hex = code.strip_prefix("0x").or_else(|| code.strip_prefix('x'));
+    if let Some(number) = hex.and_then(|hex| u32::from_str_radix(hex, 16).ok()) {
+        return char::from_u32(number);
     }
-    mark.chars().next()
+    code.chars().next()
 }
 
-/// Where `mark` first stands without a backslash before it.
-fn unescaped(text: &str, mark: u8) -> Option<usize> {
+/// Returns the position of the first `separator` without a backslash in front of it.
+fn find_unescaped(text: &str, separator: u8) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 0;
     loop {
-        at += memchr::memchr2(mark, b'\\', bytes.get(at..)?)?;
-        if bytes.get(at) == Some(&mark) {
+        at += memchr::memchr2(separator, b'\\', bytes.get(at..)?)?;
+        if bytes.get(at) == Some(&separator) {
             return Some(at);
         }
         at += 2;
     }
 }
 
-/// Takes the backslash from before each of `marks`; `\n` and `\r` are line ends.
-fn unescape<'a>(text: &'a str, marks: &[u8]) -> Cow<'a, str> {
+/// Removes the backslash in front of each of `specials`. `\n` and `\r` become line ends.
+fn unescape<'a>(text: &'a str, specials: &[u8]) -> Cow<'a, str> {
     if memchr::memchr(b'\\', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
@@ -153,7 +153,9 @@ fn unescape<'a>(text: &'a str, marks: &[u8]) -> Cow<'a, str> {
         let plain = match next {
             Some('n') => Some('\n'),
             Some('r') => Some('\r'),
-            Some(m) if m.is_ascii() && marks.iter().any(|mark| char::from(*mark) == m) => Some(m),
+            Some(c) if c.is_ascii() && specials.iter().any(|byte| char::from(*byte) == c) => {
+                Some(c)
+            }
             _ => None,
         };
         match plain {

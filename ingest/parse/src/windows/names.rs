@@ -1,25 +1,25 @@
-//! What each form of a Windows event calls a field, and its name in the flat form.
+//! Tables that map the field names of each Windows form to the names of the flat form.
 
 use std::borrow::Cow;
 
 use weir_schema::Value;
 
-use super::Form;
+use super::WindowsForm;
 
-/// A field's name in the flat form.
-pub(super) enum Name<'a> {
-    /// Windows says it of every event.
+/// The name of a field in the flat form, by the part of the event it belongs to.
+pub(super) enum FlatName<'a> {
+    /// A field of the `System` element, which every Windows event has.
     System(&'static str),
-    /// The event's own data.
+    /// A field of the event data.
     Data(Cow<'a, str>),
-    /// The shipper says it.
-    Own(Cow<'a, str>),
-    /// It says nothing: the XML's namespace, an element without content.
-    Nothing,
+    /// A field that the shipper added.
+    Shipper(Cow<'a, str>),
+    /// A field without information: the XML namespace, or an element without content.
+    Empty,
 }
 
-/// The names that Windows' own part of an event has in the flat form, and `host`, which we give it:
-/// data of these names is called `EventData_<name>`.
+/// The flat names of the `System` element, and `host`, which Weir adds. Event data with one of these
+/// names becomes `EventData_<name>`.
 const SYSTEM: [&str; 19] = [
     "EventID",
     "Channel",
@@ -44,7 +44,7 @@ const SYSTEM: [&str; 19] = [
 
 type Table = [(&'static str, &'static str)];
 
-/// NXLog's names, and those of exports in its style.
+/// Names of NXLog, and of exports in its style.
 const NXLOG: &Table = &[
     ("Hostname", "Computer"),
     ("SourceName", "Provider_Name"),
@@ -57,7 +57,7 @@ const NXLOG: &Table = &[
     ("RelatedActivityID", "Correlation_RelatedActivityID"),
 ];
 
-/// Fluent Bit's names; it leaves the event's own data without any.
+/// Names of Fluent Bit, which sends event data without names.
 const FLUENT_BIT: &Table = &[
     ("ProviderName", "Provider_Name"),
     ("ProviderGuid", "Provider_Guid"),
@@ -69,7 +69,7 @@ const FLUENT_BIT: &Table = &[
     ("StringInserts", "Data"),
 ];
 
-/// Winlogbeat 6 at the top, since 7 under `winlog`.
+/// Names of Winlogbeat: at the top level in version 6, under `winlog` since version 7.
 const BEATS: &Table = &[
     ("@timestamp", "TimeCreated"),
     ("event_id", "EventID"),
@@ -96,7 +96,7 @@ const BEATS: &Table = &[
     ("version", "Version"),
 ];
 
-/// The properties of PowerShell's event record.
+/// Properties of PowerShell's event record.
 const POWERSHELL: &Table = &[
     ("Id", "EventID"),
     ("LogName", "Channel"),
@@ -115,51 +115,58 @@ const POWERSHELL: &Table = &[
 ];
 
 fn look_up(table: &Table, name: &str) -> Option<&'static str> {
-    let found = table.iter().find(|(theirs, _)| *theirs == name);
+    let found = table.iter().find(|(form_name, _)| *form_name == name);
     found.map(|(_, flat)| *flat)
 }
 
-/// The flat name of the field that is called `name` in this form.
-pub(super) fn of<'a>(form: Form, name: Cow<'a, str>, value: &Value<'_>) -> Name<'a> {
+/// Returns the flat name of a field.
+pub(super) fn flat_name<'a>(
+    form: WindowsForm,
+    name: Cow<'a, str>,
+    value: &Value<'_>,
+) -> FlatName<'a> {
     match form {
-        Form::Flat => Name::Own(name),
-        Form::NxLog => listed(NXLOG, name),
-        Form::FluentBit => listed(FLUENT_BIT, name),
-        Form::PowerShell => listed(POWERSHELL, name),
-        Form::Beats => beats(name),
-        Form::Xml => xml(name, value),
+        WindowsForm::Flat => FlatName::Shipper(name),
+        WindowsForm::NxLog => from_table(NXLOG, name),
+        WindowsForm::FluentBit => from_table(FLUENT_BIT, name),
+        WindowsForm::PowerShell => from_table(POWERSHELL, name),
+        WindowsForm::Beats => beats(name),
+        WindowsForm::Xml => xml(name, value),
     }
 }
 
-fn listed<'a>(table: &Table, name: Cow<'a, str>) -> Name<'a> {
+fn from_table<'a>(table: &Table, name: Cow<'a, str>) -> FlatName<'a> {
     match look_up(table, &name) {
-        // Data's own place: what has no names there is a list.
-        Some("Data") => Name::Data(Cow::Borrowed("Data")),
-        Some(flat) => Name::System(flat),
-        None => Name::Own(name),
+        // Data without names becomes one list, `Data`.
+        Some("Data") => FlatName::Data(Cow::Borrowed("Data")),
+        Some(flat) => FlatName::System(flat),
+        None => FlatName::Shipper(name),
     }
 }
 
-fn beats<'a>(name: Cow<'a, str>) -> Name<'a> {
+fn beats<'a>(name: Cow<'a, str>) -> FlatName<'a> {
     let rest = name.strip_prefix("winlog.").unwrap_or(&name);
-    let is_old = rest.len() == name.len();
-    let data_of = ["event_data.", "user_data."];
-    if let Some(data_of) = data_of.iter().find(|start| rest.starts_with(**start)) {
-        let before = name.len() - rest.len() + data_of.len();
-        return data(without(name, before));
+    let is_top_level = rest.len() == name.len();
+    let data_prefixes = ["event_data.", "user_data."];
+    let data_prefix = data_prefixes
+        .iter()
+        .find(|prefix| rest.starts_with(**prefix));
+    if let Some(data_prefix) = data_prefix {
+        let prefix_len = name.len() - rest.len() + data_prefix.len();
+        return data(strip_start(name, prefix_len));
     }
     match look_up(BEATS, rest) {
-        // At the top these are not the process that wrote the event, but the one that it is about.
-        Some(_) if is_old && rest.starts_with("process.") => Name::Own(name),
-        Some(flat) => Name::System(flat),
-        None => Name::Own(name),
+        // At the top level this is the process that the event is about, not the one that wrote it.
+        Some(_) if is_top_level && rest.starts_with("process.") => FlatName::Shipper(name),
+        Some(flat) => FlatName::System(flat),
+        None => FlatName::Shipper(name),
     }
 }
 
-fn xml<'a>(name: Cow<'a, str>, value: &Value<'_>) -> Name<'a> {
+fn xml<'a>(name: Cow<'a, str>, value: &Value<'_>) -> FlatName<'a> {
     let path = plain_path(name.strip_prefix("Event.").unwrap_or(&name));
     if path.contains("xmlns") {
-        return Name::Nothing;
+        return FlatName::Empty;
     }
     let is_empty = *value == Value::Null;
     if let Some(system) = path.strip_prefix("System.") {
@@ -171,29 +178,29 @@ fn xml<'a>(name: Cow<'a, str>, value: &Value<'_>) -> Name<'a> {
             flat => flat,
         };
         return match SYSTEM.iter().find(|known| **known == flat) {
-            Some(_) if is_empty => Name::Nothing,
-            Some(known) => Name::System(known),
-            None if is_empty => Name::Nothing,
-            None => Name::Own(Cow::Owned(flat.to_owned())),
+            Some(_) if is_empty => FlatName::Empty,
+            Some(known) => FlatName::System(known),
+            None if is_empty => FlatName::Empty,
+            None => FlatName::Shipper(Cow::Owned(flat.to_owned())),
         };
     }
     if let Some(name) = path.strip_prefix("EventData.") {
         return data(Cow::Owned(name.to_owned()));
     }
     if let Some(rest) = path.strip_prefix("UserData.") {
-        // One element is between, of a name that the provider chose.
+        // One element, whose name the provider chooses, encloses the data.
         let name = rest.split_once('.').map_or(rest, |(_, name)| name);
         return data(Cow::Owned(name.to_owned()));
     }
     match path.as_ref() {
-        "EventData" | "UserData" if is_empty => Name::Nothing,
-        "RenderingInfo.Message" => Name::Own(Cow::Borrowed("Message")),
-        _ => Name::Own(name),
+        "EventData" | "UserData" if is_empty => FlatName::Empty,
+        "RenderingInfo.Message" => FlatName::Shipper(Cow::Borrowed("Message")),
+        _ => FlatName::Shipper(name),
     }
 }
 
-/// A path without what readers put there to tell attributes and text from elements: `#attributes`,
-/// `@`, `_attributes`, `#text`.
+/// Removes the markers for attributes and text that EVTX readers add to a path: `#attributes`, `@`,
+/// `_attributes`, `#text`.
 fn plain_path(path: &str) -> Cow<'_, str> {
     if !path.contains(['#', '@']) && !path.contains("_attributes") {
         return Cow::Borrowed(path);
@@ -209,25 +216,25 @@ fn plain_path(path: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// The event's own data, by its own name without spaces.
-pub(super) fn data<'a>(name: Cow<'a, str>) -> Name<'a> {
+/// Returns the flat name of event data: its own name without spaces.
+pub(super) fn data<'a>(name: Cow<'a, str>) -> FlatName<'a> {
     let name = if name.contains(' ') {
         Cow::Owned(name.replace(' ', ""))
     } else {
         name
     };
     if SYSTEM.contains(&name.as_ref()) {
-        return Name::Data(Cow::Owned(format!("EventData_{name}")));
+        return FlatName::Data(Cow::Owned(format!("EventData_{name}")));
     }
-    Name::Data(name)
+    FlatName::Data(name)
 }
 
-fn without<'a>(name: Cow<'a, str>, before: usize) -> Cow<'a, str> {
+fn strip_start<'a>(name: Cow<'a, str>, prefix_len: usize) -> Cow<'a, str> {
     match name {
-        Cow::Borrowed(name) => Cow::Borrowed(name.get(before..).unwrap_or(name)),
+        Cow::Borrowed(name) => Cow::Borrowed(name.get(prefix_len..).unwrap_or(name)),
         Cow::Owned(mut name) => {
-            if name.is_char_boundary(before) {
-                name.drain(..before);
+            if name.is_char_boundary(prefix_len) {
+                name.drain(..prefix_len);
             }
             Cow::Owned(name)
         }

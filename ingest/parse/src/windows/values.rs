@@ -1,34 +1,34 @@
-//! What the forms of a Windows event write differently from its XML: lists of data, levels,
-//! keywords, GUIDs.
+//! Converts values that a form writes differently from the XML: lists of data, levels, keywords,
+//! GUIDs.
 
 use std::borrow::Cow;
 
 use weir_schema::Value;
 
-use super::Form;
-use super::names::{self, Name};
+use super::WindowsForm;
+use super::names::{self, FlatName};
 use crate::draft::Draft;
-use crate::json::{Reader, Sink};
+use crate::json::{FieldSink, JsonReader};
 
-/// Keywords of an audit that succeeded, or failed, as the XML writes them.
-const AUDITS: [(&str, &str); 2] = [
+/// The keywords of audits as rendered text, and as the mask in the XML.
+const AUDIT_KEYWORDS: [(&str, &str); 2] = [
     ("Audit Success", "0x8020000000000000"),
     ("Audit Failure", "0x8010000000000000"),
 ];
 
-/// An event has at most so many values.
+/// Most values of one event.
 const PARAMS_MAX: usize = 99;
 
-/// The levels' names, from level 1 on.
+/// Names of the levels, from level 1 on.
 const LEVELS: [&str; 5] = ["critical", "error", "warning", "information", "verbose"];
 
-/// Puts the event's own data; several without a name are one list, `Data`.
-pub(super) fn put<'a>(draft: &mut Draft<'a>, name: Cow<'a, str>, value: Value<'a>) {
+/// Adds a field of event data. Several values without a name become one list, `Data`.
+pub(super) fn add_data<'a>(draft: &mut Draft<'a>, name: Cow<'a, str>, value: Value<'a>) {
     let value = match value {
         Value::List(items) if name == "Data" => {
             let mut unnamed = Vec::new();
             for item in items {
-                element(draft, item, &mut unnamed);
+                add_data_item(draft, item, &mut unnamed);
             }
             match unnamed.len() {
                 0 => return,
@@ -38,28 +38,28 @@ pub(super) fn put<'a>(draft: &mut Draft<'a>, name: Cow<'a, str>, value: Value<'a
         }
         value => value,
     };
-    if draft.is_taken(&name) {
-        draft.put(format!("EventData_{name}"), value);
+    if draft.contains(&name) {
+        draft.add(format!("EventData_{name}"), value);
     } else {
-        draft.put(name, value);
+        draft.add(name, value);
     }
 }
 
-/// An element of a list of data: `{"@Name": "X", "#text": "Y"}` is a field, `{"Value": "Y"}` and
-/// what is no object a value without a name.
-fn element<'a>(draft: &mut Draft<'a>, item: Value<'a>, unnamed: &mut Vec<Value<'a>>) {
+/// Adds an item of a list of data: `{"@Name": "X", "#text": "Y"}` is a field; `{"Value": "Y"}`, or
+/// an item that is not an object, is a value without a name.
+fn add_data_item<'a>(draft: &mut Draft<'a>, item: Value<'a>, unnamed: &mut Vec<Value<'a>>) {
     let Value::Text(Cow::Borrowed(text)) = item else {
         return unnamed.push(item);
     };
-    let mut element = Element::default();
-    if !text.starts_with('{') || Reader::new(text).document(&mut element).is_err() {
+    let mut object = DataObject::default();
+    if !text.starts_with('{') || JsonReader::new(text).document(&mut object).is_err() {
         return unnamed.push(item);
     }
-    let value = element.value.unwrap_or(Value::Text(Cow::Borrowed("")));
-    match element.name {
+    let value = object.value.unwrap_or(Value::Text(Cow::Borrowed("")));
+    match object.name {
         Some(name) => {
-            if let Name::Data(name) = names::data(name) {
-                draft.put(name, value);
+            if let FlatName::Data(name) = names::data(name) {
+                draft.add(name, value);
             }
         }
         None => unnamed.push(value),
@@ -67,12 +67,12 @@ fn element<'a>(draft: &mut Draft<'a>, item: Value<'a>, unnamed: &mut Vec<Value<'
 }
 
 #[derive(Default)]
-struct Element<'a> {
+struct DataObject<'a> {
     name: Option<Cow<'a, str>>,
     value: Option<Value<'a>>,
 }
 
-impl<'a> Sink<'a> for Element<'a> {
+impl<'a> FieldSink<'a> for DataObject<'a> {
     fn text(&mut self, name: &'a str, text: &'a str) {
         self.field(Cow::Borrowed(name), Value::Text(Cow::Borrowed(text)));
     }
@@ -89,36 +89,39 @@ impl<'a> Sink<'a> for Element<'a> {
         }
     }
 
-    fn list_cut(&mut self) {}
+    fn list_truncated(&mut self) {}
 }
 
-/// Writes what the form has in its own way as the XML does, where no doubt is possible.
-pub(super) fn of_form(form: Form, draft: &mut Draft<'_>) {
-    let is_audit = keywords(draft);
+/// Converts values to the notation of the XML where the conversion is unambiguous.
+pub(super) fn normalize(form: WindowsForm, draft: &mut Draft<'_>) {
+    let is_audit = convert_keywords(draft);
     match form {
-        Form::Beats => {
-            level(draft, is_audit);
-            params(draft);
+        WindowsForm::Beats => {
+            convert_level(draft, is_audit);
+            collect_params(draft);
         }
-        Form::Xml => {
+        WindowsForm::Xml => {
             for (_, value) in &mut draft.fields {
-                braces(value);
+                add_guid_braces(value);
             }
         }
-        Form::Flat | Form::NxLog | Form::FluentBit | Form::PowerShell => {}
+        WindowsForm::Flat
+        | WindowsForm::NxLog
+        | WindowsForm::FluentBit
+        | WindowsForm::PowerShell => {}
     }
 }
 
-fn slot<'d, 'a>(draft: &'d mut Draft<'a>, name: &str) -> Option<&'d mut Value<'a>> {
+fn field_mut<'d, 'a>(draft: &'d mut Draft<'a>, name: &str) -> Option<&'d mut Value<'a>> {
     let mut fields = draft.fields.iter_mut();
     let found = fields.find(|(field, _)| field == name);
     found.map(|(_, value)| value)
 }
 
-/// Keywords that are a signed number, or the rendered word of an audit, become the mask in
-/// hexadecimal. Tells whether they are an audit's.
-fn keywords(draft: &mut Draft<'_>) -> bool {
-    let Some(value) = slot(draft, "Keywords") else {
+/// Converts keywords from a signed number, or from the rendered text of an audit, to the mask in
+/// hexadecimal. Returns whether they were the text of an audit.
+fn convert_keywords(draft: &mut Draft<'_>) -> bool {
+    let Some(value) = field_mut(draft, "Keywords") else {
         return false;
     };
     let mask = match value {
@@ -138,16 +141,17 @@ fn keywords(draft: &mut Draft<'_>) -> bool {
         Value::Text(word) => word,
         _ => return false,
     };
-    let Some((_, mask)) = AUDITS.iter().find(|(known, _)| known == word) else {
+    let Some((_, mask)) = AUDIT_KEYWORDS.iter().find(|(known, _)| known == word) else {
         return false;
     };
     *value = Value::Text(Cow::Borrowed(mask));
     true
 }
 
-/// Beats write a level's name. An audit's level is 0, and rendered as information.
-fn level(draft: &mut Draft<'_>, is_audit: bool) {
-    let Some(value) = slot(draft, "Level") else {
+/// Converts the level from its name, which Beats write. The level of an audit is 0, but Beats render
+/// it as information.
+fn convert_level(draft: &mut Draft<'_>, is_audit: bool) {
+    let Some(value) = field_mut(draft, "Level") else {
         return;
     };
     let Value::Text(word) = &*value else {
@@ -162,25 +166,25 @@ fn level(draft: &mut Draft<'_>, is_audit: bool) {
     }
 }
 
-/// Beats number data without a name: `param1` and so on, and do the same where that is its name.
-/// So it gets both.
-fn params(draft: &mut Draft<'_>) {
+/// Collects `param1`, `param2`, ... into the list `Data`. Beats give these names to data without a
+/// name; since some data is really called `param1`, the fields stay as well.
+fn collect_params(draft: &mut Draft<'_>) {
     let mut values = Vec::new();
     for number in 1..=PARAMS_MAX {
-        match slot(draft, &format!("param{number}")) {
+        match field_mut(draft, &format!("param{number}")) {
             Some(value) => values.push(value.clone()),
             None => break,
         }
     }
     match values.len() {
         0 => {}
-        1 => draft.put("Data", values.remove(0)),
-        _ => draft.put("Data", Value::List(values)),
+        1 => draft.add("Data", values.remove(0)),
+        _ => draft.add("Data", Value::List(values)),
     }
 }
 
-/// Readers of EVTX files leave out the braces of GUIDs, which the XML has.
-fn braces(value: &mut Value<'_>) {
+/// Adds the braces of a GUID, which the XML has and EVTX readers omit.
+fn add_guid_braces(value: &mut Value<'_>) {
     const DASHES: [usize; 4] = [8, 13, 18, 23];
     if let Value::Text(text) = value
         && text.len() == 36

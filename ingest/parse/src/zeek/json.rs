@@ -1,14 +1,14 @@
-//! Zeek's records in JSON: which objects are such, and how they read as a tab-separated record would.
+//! Zeek records in JSON: recognizes them and converts values to those of a tab-separated record.
 
 use std::borrow::Cow;
 
 use weir_schema::Value;
 
-use super::{WRITTEN, decimal, trimmed};
+use super::{WRITE_TIME, decimal, trim_zeros};
 use crate::draft::Draft;
-use crate::time::{self, Stamp, Zone};
+use crate::time::{self, Timestamp, Zone};
 
-/// The columns of type `time` in Zeek's own logs. Its JSON may write them as dates.
+/// Columns of type `time` in Zeek's own logs, which its JSON may write as dates.
 const TIMES: [&str; 22] = [
     "ts",
     "from",
@@ -34,15 +34,15 @@ const TIMES: [&str; 22] = [
     "t",
 ];
 
-/// How Zeek names a connection.
+/// Fields that identify a connection.
 const CONNECTION: [&str; 5] = ["uid", "id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"];
 
-/// A log, and fields that only its records have together.
+/// Logs, each with a set of fields that only its records have.
 ///
-/// Zeek's JSON names its log only where it is configured to. A record of a log that is not here is
-/// still known for Zeek's by the connection that it is of.
+/// Zeek's JSON names the log only if it is configured to. A record of a log that is not in this
+/// table is still recognized as Zeek's by the fields of its connection.
 ///
-/// `uid` stands for the connection, `action=SMB::` for what a text begins with.
+/// `uid` stands for all fields of a connection, and `action=SMB::` for a text with that prefix.
 const LOGS: [(&str, &[&str]); 33] = [
     ("conn", &["uid", "conn_state"]),
     ("dns", &["uid", "AA", "rejected"]),
@@ -79,9 +79,9 @@ const LOGS: [(&str, &[&str]); 33] = [
     ("ocsp", &["hashAlgorithm", "serialNumber", "certStatus"]),
 ];
 
-/// Sees whether the fields of a JSON object are a record of Zeek's; if so, writes them as a
-/// tab-separated record would read.
-pub(crate) fn recognise<'a>(draft: &mut Draft<'a>) -> bool {
+/// Recognizes a record of Zeek's, and converts its fields to those of a tab-separated record.
+/// Returns false, with nothing changed, for other objects.
+pub(crate) fn recognize<'a>(draft: &mut Draft<'a>) -> bool {
     if !matches!(
         draft.get("ts"),
         Some(Value::Int(_) | Value::Number(_) | Value::Text(_))
@@ -92,55 +92,58 @@ pub(crate) fn recognise<'a>(draft: &mut Draft<'a>) -> bool {
         Some(Value::Text(Cow::Borrowed(path))) => Some(path),
         _ => None,
     };
-    let Some(path) = path.map(Some).or_else(|| known(draft)) else {
+    let Some(path) = path.map(Some).or_else(|| log_name(draft)) else {
         return false;
     };
-    draft.source.product = Some("zeek");
-    draft.source.service = path;
-    draft.remove(WRITTEN);
+    draft.logsource.product = Some("zeek");
+    draft.logsource.service = path;
+    draft.remove(WRITE_TIME);
     for (name, value) in &mut draft.fields {
         if let Value::Text(text) = value
             && TIMES.contains(&name.as_ref())
-            && let Some(Stamp::At(ns)) = time::iso(text, Zone::UTC)
+            && let Some(Timestamp::At(ns)) = time::iso(text, Zone::UTC)
         {
             let written = format!("{}.{:06}", ns / 1_000_000_000, ns / 1_000 % 1_000_000);
-            *value = Value::Number(Cow::Owned(trimmed(&written).to_owned()));
+            *value = Value::Number(Cow::Owned(trim_zeros(&written).to_owned()));
         }
-        shorten(value);
+        round_floats(value);
     }
     if let Some(path) = path {
-        draft.text("_path", path);
+        draft.add_text("_path", path);
     }
     true
 }
 
-/// The log that the fields are of, `Some(None)` where they are of Zeek and no more is sure.
-fn known(draft: &Draft<'_>) -> Option<Option<&'static str>> {
-    let is_there = |name: &str| draft.get(name).is_some();
-    let of_connection = CONNECTION.into_iter().all(is_there);
-    let has = |wanted: &&str| match wanted.split_once('=') {
-        None if *wanted == "uid" => of_connection,
-        None => is_there(wanted),
+/// Returns the name of the log by its fields; `Some(None)` if the record is Zeek's but the log is
+/// unknown.
+fn log_name(draft: &Draft<'_>) -> Option<Option<&'static str>> {
+    let has_field = |name: &str| draft.get(name).is_some();
+    let has_connection = CONNECTION.into_iter().all(has_field);
+    let matches_record = |wanted: &&str| match wanted.split_once('=') {
+        None if *wanted == "uid" => has_connection,
+        None => has_field(wanted),
         Some((name, start)) => {
             matches!(draft.get(name), Some(Value::Text(text)) if text.starts_with(start))
         }
     };
-    let log = LOGS.iter().find(|(_, fields)| fields.iter().all(has));
+    let log = LOGS
+        .iter()
+        .find(|(_, fields)| fields.iter().all(matches_record));
     match log {
         Some((path, _)) => Some(Some(*path)),
-        None => of_connection.then_some(None),
+        None => has_connection.then_some(None),
     }
 }
 
-/// Floats with the places that a column would show.
-fn shorten(value: &mut Value<'_>) {
+/// Rounds floats to the places that a column has.
+fn round_floats(value: &mut Value<'_>) {
     match value {
         Value::Number(text) if text.contains(['.', 'e', 'E']) => {
-            if let Some(short) = decimal(text).filter(|short| *short != *text) {
-                *text = Cow::Owned(short.into_owned());
+            if let Some(rounded) = decimal(text).filter(|rounded| *rounded != *text) {
+                *text = Cow::Owned(rounded.into_owned());
             }
         }
-        Value::List(values) => values.iter_mut().for_each(shorten),
+        Value::List(values) => values.iter_mut().for_each(round_floats),
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Number(_) | Value::Text(_) => {}
     }
 }

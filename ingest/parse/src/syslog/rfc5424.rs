@@ -1,5 +1,4 @@
-//! RFC 5424 lines: the header through `syslog_loose`, structured data in one linear pass of our
-//! own.
+//! RFC 5424 lines: the header through `syslog_loose`, and structured data in one linear pass here.
 
 use std::borrow::Cow;
 
@@ -7,14 +6,16 @@ use chrono::Utc;
 use syslog_loose::{ProcId, Variant, parse_message_with_year_exact_tz};
 use weir_schema::{Problem, Value};
 
+use super::message;
 use crate::draft::Draft;
-use crate::{Context, syslog, time};
+use crate::{Context, time};
 
-/// Reads what follows the priority; false, with nothing written, where it is no RFC 5424 line.
+/// Reads a line after its priority. Returns false, with nothing changed, for lines that are not RFC
+/// 5424.
 ///
-/// `syslog_loose` backtracks inside structured data, so it sees that only up to the first bracket;
-/// what is in it is read here.
-pub(crate) fn read<'a>(rest: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
+/// `syslog_loose` backtracks inside structured data, so it gets the line only up to the first
+/// closing bracket. This module reads the structured data itself.
+pub(super) fn read<'a>(rest: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
     // Version, time, host, program, process, message id: six words, then structured data.
     let Some(at) = memchr::memchr_iter(b' ', rest.as_bytes())
         .nth(5)
@@ -23,7 +24,7 @@ pub(crate) fn read<'a>(rest: &'a str, context: &Context<'_>, draft: &mut Draft<'
         return false;
     };
     let (head, data) = rest.split_at(at);
-    let shown = match data.as_bytes().first() {
+    let data_len = match data.as_bytes().first() {
         Some(b'-') => 1,
         Some(b'[') => match memchr::memchr(b']', data.as_bytes()) {
             Some(close) => close + 1,
@@ -31,51 +32,52 @@ pub(crate) fn read<'a>(rest: &'a str, context: &Context<'_>, draft: &mut Draft<'
         },
         _ => return false,
     };
-    let Some(header) = rest.get(..head.len() + shown) else {
+    let Some(header) = rest.get(..head.len() + data_len) else {
         return false;
     };
-    // RFC 5424 times carry their year; zero is never asked for.
+    // RFC 5424 times have a year, so the year callback is never called.
     let parsed = parse_message_with_year_exact_tz(header, |_| 0, Some(Utc), Variant::RFC5424);
     let Ok(parsed) = parsed else {
         return false;
     };
     draft.time = parsed
         .timestamp
-        .and_then(|t| time::of_syslog(t, true, context.zone));
+        .and_then(|t| time::from_syslog(t, true, context.zone));
     if let Some(host) = parsed.hostname {
-        draft.text("host", host);
+        draft.add_text("host", host);
     }
     if let Some(program) = parsed.appname {
-        draft.text("program", program);
+        draft.add_text("program", program);
     }
     match parsed.procid {
-        Some(ProcId::PID(pid)) => draft.put("pid", Value::Int(i64::from(pid))),
-        Some(ProcId::Name(name)) => draft.text("pid", name),
+        Some(ProcId::PID(pid)) => draft.add("pid", Value::Int(i64::from(pid))),
+        Some(ProcId::Name(name)) => draft.add_text("pid", name),
         None => {}
     }
     if let Some(msgid) = parsed.msgid {
-        draft.text("msgid", msgid);
+        draft.add_text("msgid", msgid);
     }
-    let message = if let Some(message) = data.strip_prefix('-') {
-        message
+    let text = if let Some(text) = data.strip_prefix('-') {
+        text
     } else {
         elements(data, draft)
     };
-    let message = message.strip_prefix(' ').unwrap_or(message);
-    let message = message.strip_prefix('\u{feff}').unwrap_or(message);
-    // rsyslog's own template for this form leaves the space behind the old form's tag in front.
-    let message = message.trim_start_matches(' ');
-    syslog::body(parsed.appname, message, context, draft);
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // rsyslog's template for RFC 5424 keeps the space that follows the tag in RFC 3164.
+    let text = text.trim_start_matches(' ');
+    message::read(parsed.appname, text, context, draft);
     true
 }
 
-/// Reads elements and gives what follows them; at the first that is malformed, the rest is message.
+/// Reads the elements and returns the rest of the line. From the first malformed element on, the
+/// rest is the message.
 fn elements<'a>(mut data: &'a str, draft: &mut Draft<'a>) -> &'a str {
     while data.starts_with('[') {
         match element(data, draft) {
             Some(rest) => data = rest,
             None => {
-                draft.problem(Problem::Unparsed);
+                draft.add_problem(Problem::Unparsed);
                 return data;
             }
         }
@@ -105,8 +107,8 @@ fn element<'a>(data: &'a str, draft: &mut Draft<'a>) -> Option<&'a str> {
     }
 }
 
-/// Reads up to the closing quote; a backslash escapes `"`, `\` and `]`, and stands for itself
-/// before anything else.
+/// Reads a value up to its closing quote. A backslash escapes `"`, `\` and `]`; before other
+/// characters it is literal.
 fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let bytes = text.as_bytes();
     let mut out = String::new();
@@ -126,7 +128,7 @@ fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
         }
         if matches!(bytes.get(at + 1), Some(b'"' | b'\\' | b']')) {
             out.push_str(text.get(from..at)?);
-            // The escaped byte is ASCII and begins the next stretch.
+            // The escaped byte is ASCII and starts the next part to copy.
             from = at + 1;
             at += 2;
         } else {

@@ -1,0 +1,40 @@
+//! The message of a syslog line: stored as the event's message, and read further if its program or
+//! its form is known.
+
+use std::borrow::Cow;
+
+use super::tag::Tag;
+use crate::draft::Draft;
+use crate::services::{self, cisco, vendor};
+use crate::{Context, inner_event, keyvalue};
+
+/// Adds the fields of a tag and reads the message after it.
+pub(super) fn read_tagged<'a>(
+    tag: &Tag<'a>,
+    message: &'a str,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) {
+    draft.add_text("program", tag.program);
+    if let Some(pid) = tag.pid {
+        draft.add_number("pid", pid);
+    }
+    read(Some(tag.program), message, context, draft);
+}
+
+/// Reads the message of `program`, if the line names one.
+pub(super) fn read<'a>(
+    program: Option<&'a str>,
+    message: &'a str,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) {
+    draft.message = Cow::Borrowed(message);
+    if inner_event::read(draft) {
+        return;
+    }
+    if !cisco::read_message(message, draft) && !vendor::read(message, draft) {
+        services::read_message(program, message, context, draft);
+        keyvalue::read(message, context, draft);
+    }
+}
