@@ -1,158 +1,63 @@
-//! What the web counts.
+//! The metrics of the HTTP server.
 
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use crate::collect::Way;
+use crate::ports::IntakeReceipt;
 
-/// The counters of the web; labels come from closed sets only.
+/// The metrics of the HTTP server; all labels come from closed sets.
 #[derive(Clone)]
 pub struct WebMetrics {
-    /// `weir_http_requests_total{route,status}`: answers begun, by pattern of the route
-    /// (`other` where none matched) and class of the status (`2xx` ...).
+    /// `weir_http_requests_total{route,status}`: answers begun, by route pattern (`other` if none
+    /// matched) and status class (`2xx` ...).
     pub requests: IntCounterVec,
-    /// `weir_stream_subscribers{format}`: open alert streams (`sse`, `ndjson`,
-    /// `flatbuffers`).
+    /// `weir_stream_subscribers{format}`: open alert streams (`sse`, `ndjson`, `flatbuffers`).
     pub subscribers: IntGaugeVec,
-    /// `weir_stream_rows_total{format}`: changes handed to alert streams.
+    /// `weir_stream_rows_total{format}`: changes sent to alert streams.
     pub rows: IntCounterVec,
-    /// `weir_stream_gaps_total{format}`: how often a listener was told that rows had gone which it
-    /// did not have.
+    /// `weir_stream_gaps_total{format}`: gaps reported to clients whose next rows the outbox no
+    /// longer had.
     pub gaps: IntCounterVec,
-    /// `weir_stream_ends_total{format,reason}`: streams and taps that are over.
+    /// `weir_stream_ends_total{format,reason}`: streams and taps that ended.
     pub ends: IntCounterVec,
     /// `weir_http_connections_refused_total`
     pub(crate) connections_refused: IntCounter,
     pub(crate) collect: CollectMetrics,
 }
 
-/// What became of events that came in bodies, by the way they came: `received` is `accepted`, and
-/// `refused` by reason, added up.
-#[derive(Clone)]
-pub(crate) struct CollectMetrics {
-    /// `weir_http_events_received_total{way}`
-    received: IntCounterVec,
-    /// `weir_http_events_accepted_total{way,repeated}`
-    accepted: IntCounterVec,
-    /// `weir_http_events_refused_total{way,reason}`
-    refused: IntCounterVec,
-    /// `weir_http_bodies_refused_total{way,reason}`
-    bodies_refused: IntCounterVec,
-    /// `weir_hec_channels_forgotten_total`
-    pub(crate) channels_forgotten: IntCounter,
-}
-
-impl CollectMetrics {
-    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let received = IntCounterVec::new(
-            Opts::new(
-                "weir_http_events_received_total",
-                "Events found in bodies, by protocol.",
-            ),
-            &["way"],
-        )?;
-        let accepted = IntCounterVec::new(
-            Opts::new(
-                "weir_http_events_accepted_total",
-                "Events of bodies that are durable, by protocol.",
-            ),
-            &["way", "repeated"],
-        )?;
-        let refused = IntCounterVec::new(
-            Opts::new(
-                "weir_http_events_refused_total",
-                "Events of bodies that were not taken in, by protocol and reason.",
-            ),
-            &["way", "reason"],
-        )?;
-        let bodies_refused = IntCounterVec::new(
-            Opts::new(
-                "weir_http_bodies_refused_total",
-                "Bodies of events that were refused whole, by protocol and reason.",
-            ),
-            &["way", "reason"],
-        )?;
-        let channels_forgotten = IntCounter::new(
-            "weir_hec_channels_forgotten_total",
-            "Channels of acknowledgements that were forgotten for newer ones.",
-        )?;
-        for counter in [&received, &accepted, &refused, &bodies_refused] {
-            registry.register(Box::new(counter.clone()))?;
-        }
-        registry.register(Box::new(channels_forgotten.clone()))?;
-        Ok(Self {
-            received,
-            accepted,
-            refused,
-            bodies_refused,
-            channels_forgotten,
-        })
-    }
-
-    pub(crate) fn received(&self, way: Way, events: usize) {
-        let counter = self.received.with_label_values(&[way.name()]);
-        counter.inc_by(events as u64);
-    }
-
-    pub(crate) fn accepted(&self, way: Way, repeated: bool, events: usize) {
-        let repeated = if repeated { "true" } else { "false" };
-        let counter = self.accepted.with_label_values(&[way.name(), repeated]);
-        counter.inc_by(events as u64);
-    }
-
-    pub(crate) fn refused(&self, way: Way, reason: &str, events: usize) {
-        let counter = self.refused.with_label_values(&[way.name(), reason]);
-        counter.inc_by(events as u64);
-    }
-
-    pub(crate) fn body_refused(&self, way: Way, reason: &str) {
-        self.bodies_refused
-            .with_label_values(&[way.name(), reason])
-            .inc();
-    }
-}
-
 impl WebMetrics {
+    /// Creates the metrics and adds them to `registry`.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let requests = IntCounterVec::new(
-            Opts::new(
-                "weir_http_requests_total",
-                "HTTP answers begun, by route and status class.",
-            ),
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register_counters(registry, name, help, labels)
+        };
+        let requests = counters(
+            "weir_http_requests_total",
+            "HTTP answers begun, by route and status class.",
             &["route", "status"],
         )?;
         let subscribers = IntGaugeVec::new(
-            Opts::new(
-                "weir_stream_subscribers",
-                "Alert streams that are open now.",
-            ),
+            Opts::new("weir_stream_subscribers", "Open alert streams."),
             &["format"],
         )?;
-        let rows = IntCounterVec::new(
-            Opts::new("weir_stream_rows_total", "Changes handed to alert streams."),
-            &["format"],
-        )?;
-        registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(subscribers.clone()))?;
-        registry.register(Box::new(rows.clone()))?;
-        let gaps = IntCounterVec::new(
-            Opts::new(
-                "weir_stream_gaps_total",
-                "How often a listener was so far behind that rows had gone.",
-            ),
+        let rows = counters(
+            "weir_stream_rows_total",
+            "Changes sent to alert streams.",
             &["format"],
         )?;
-        let ends = IntCounterVec::new(
-            Opts::new(
-                "weir_stream_ends_total",
-                "Alert streams and taps that are over, by reason.",
-            ),
+        let gaps = counters(
+            "weir_stream_gaps_total",
+            "Gaps reported to clients whose next rows the outbox no longer had.",
+            &["format"],
+        )?;
+        let ends = counters(
+            "weir_stream_ends_total",
+            "Alert streams and taps that ended, by reason.",
             &["format", "reason"],
         )?;
-        registry.register(Box::new(gaps.clone()))?;
-        registry.register(Box::new(ends.clone()))?;
         let connections_refused = IntCounter::new(
             "weir_http_connections_refused_total",
-            "Connections closed at once, as their address had as many as it may.",
+            "Connections closed at once because their address had reached its limit.",
         )?;
         registry.register(Box::new(connections_refused.clone()))?;
         for format in ["sse", "ndjson", "flatbuffers"] {
@@ -171,4 +76,120 @@ impl WebMetrics {
             collect: CollectMetrics::register(registry)?,
         })
     }
+}
+
+/// The protocol of a body; the label `way` of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Events,
+    Hec,
+    Bulk,
+    Otlp,
+    Journald,
+}
+
+impl Protocol {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Hec => "hec",
+            Self::Bulk => "bulk",
+            Self::Otlp => "otlp",
+            Self::Journald => "journald",
+        }
+    }
+}
+
+/// Counts the events and bodies of each protocol.
+///
+/// Events received are always the sum of events accepted and events refused.
+#[derive(Clone)]
+pub(crate) struct CollectMetrics {
+    /// `weir_http_events_received_total{way}`
+    received: IntCounterVec,
+    /// `weir_http_events_accepted_total{way,repeated}`
+    accepted: IntCounterVec,
+    /// `weir_http_events_refused_total{way,reason}`
+    refused: IntCounterVec,
+    /// `weir_http_bodies_refused_total{way,reason}`
+    bodies_refused: IntCounterVec,
+    /// `weir_hec_channels_forgotten_total`
+    pub(crate) channels_forgotten: IntCounter,
+}
+
+impl CollectMetrics {
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register_counters(registry, name, help, labels)
+        };
+        let received = counters(
+            "weir_http_events_received_total",
+            "Events found in bodies, by protocol.",
+            &["way"],
+        )?;
+        let accepted = counters(
+            "weir_http_events_accepted_total",
+            "Events of bodies that are durable, by protocol.",
+            &["way", "repeated"],
+        )?;
+        let refused = counters(
+            "weir_http_events_refused_total",
+            "Events of bodies that were refused, by protocol and reason.",
+            &["way", "reason"],
+        )?;
+        let bodies_refused = counters(
+            "weir_http_bodies_refused_total",
+            "Bodies that were refused as a whole, by protocol and reason.",
+            &["way", "reason"],
+        )?;
+        let channels_forgotten = IntCounter::new(
+            "weir_hec_channels_forgotten_total",
+            "Acknowledgement channels that were evicted for newer ones.",
+        )?;
+        registry.register(Box::new(channels_forgotten.clone()))?;
+        Ok(Self {
+            received,
+            accepted,
+            refused,
+            bodies_refused,
+            channels_forgotten,
+        })
+    }
+
+    /// Counts events found in a body.
+    pub(crate) fn count_received(&self, protocol: Protocol, events: usize) {
+        let counter = self.received.with_label_values(&[protocol.name()]);
+        counter.inc_by(events as u64);
+    }
+
+    /// Counts durable events; `receipt` tells whether an earlier request had journaled them.
+    pub(crate) fn count_accepted(&self, protocol: Protocol, receipt: IntakeReceipt, events: usize) {
+        let repeated = if receipt.repeated { "true" } else { "false" };
+        let labels = [protocol.name(), repeated];
+        let counter = self.accepted.with_label_values(&labels);
+        counter.inc_by(events as u64);
+    }
+
+    /// Counts refused events.
+    pub(crate) fn count_refused(&self, protocol: Protocol, reason: &str, events: usize) {
+        let counter = self.refused.with_label_values(&[protocol.name(), reason]);
+        counter.inc_by(events as u64);
+    }
+
+    /// Counts a body that was refused as a whole.
+    pub(crate) fn count_body_refused(&self, protocol: Protocol, reason: &str) {
+        let labels = [protocol.name(), reason];
+        self.bodies_refused.with_label_values(&labels).inc();
+    }
+}
+
+fn register_counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(counters.clone()))?;
+    Ok(counters)
 }

@@ -1,6 +1,7 @@
-//! Every error that leaves over HTTP: problem details (RFC 9457).
+//! Error answers in the form of problem details (RFC 9457).
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -8,29 +9,29 @@ use serde_json::{Map, Value};
 
 use crate::ports::{IntakeError, PortError};
 
-/// What a client is told that asks again later where nobody knows better.
-const RETRY_AFTER_SECONDS: u64 = 5;
+/// `Retry-After` of answers for which no better value is known.
+pub(crate) const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// An error as a client reads it.
+/// The body of an error answer.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct ProblemDetails {
     status: StatusCode,
-    /// Last part of its `type`; a closed set, listed in `docs/api.md`.
+    /// Last part of the `type` URN; a closed set, listed in `docs/api.md`.
     name: &'static str,
     detail: String,
     retry_after_seconds: Option<u64>,
-    /// Extension members.
-    more: Vec<(String, Value)>,
+    /// Extension members of RFC 9457.
+    extensions: Vec<(String, Value)>,
 }
 
-impl Problem {
+impl ProblemDetails {
     fn new(status: StatusCode, name: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
             name,
             detail: detail.into(),
             retry_after_seconds: None,
-            more: Vec::new(),
+            extensions: Vec::new(),
         }
     }
 
@@ -55,13 +56,13 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
     }
 
-    pub(crate) fn slow_body() -> Self {
+    pub(crate) fn timeout() -> Self {
         let detail = "the body did not arrive in time";
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
     }
 
     pub(crate) fn rule_refused() -> Self {
-        let detail = "the rule's text was refused; `diagnostics` says where and why";
+        let detail = "the rule's text was refused; see `diagnostics` for places and reasons";
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "rule-refused", detail)
     }
 
@@ -70,7 +71,7 @@ impl Problem {
             .retry_after(RETRY_AFTER_SECONDS)
     }
 
-    pub(crate) fn elsewhere(detail: impl Into<String>) -> Self {
+    pub(crate) fn misdirected(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::MISDIRECTED_REQUEST, "elsewhere", detail)
     }
 
@@ -79,12 +80,12 @@ impl Problem {
     }
 
     pub(crate) fn failed() -> Self {
-        let detail = "the server failed; its log says why";
+        let detail = "the server failed; its log has the reason";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", detail)
     }
 
-    /// The problem for a status that the HTTP library answered without a body of ours.
-    pub(crate) fn of_status(status: StatusCode) -> Self {
+    /// The problem for a status that the HTTP library set itself.
+    pub(crate) fn from_status(status: StatusCode) -> Self {
         let name = match status {
             StatusCode::NOT_FOUND => "not-found",
             StatusCode::METHOD_NOT_ALLOWED => "method-not-allowed",
@@ -104,19 +105,19 @@ impl Problem {
     }
 
     /// Adds an extension member.
-    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.push((name.into(), value.into()));
+    pub(crate) fn with_member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.extensions.push((name.into(), value.into()));
         self
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ProblemDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.detail)
     }
 }
 
-impl ResponseError for Problem {
+impl ResponseError for ProblemDetails {
     fn status_code(&self) -> StatusCode {
         self.status
     }
@@ -133,7 +134,7 @@ impl ResponseError for Problem {
         );
         body.insert("status".into(), self.status.as_u16().into());
         body.insert("detail".into(), self.detail.clone().into());
-        body.extend(self.more.clone());
+        body.extend(self.extensions.clone());
         let mut response = HttpResponse::build(self.status);
         response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {
@@ -146,11 +147,17 @@ impl ResponseError for Problem {
     }
 }
 
-impl From<PortError> for Problem {
+/// Rounds a delay up to whole seconds, at least one, as `Retry-After` needs it.
+pub(crate) fn retry_after_seconds(delay: Duration) -> u64 {
+    let fraction = u64::from(delay.subsec_nanos() > 0);
+    delay.as_secs().saturating_add(fraction).max(1)
+}
+
+impl From<PortError> for ProblemDetails {
     fn from(error: PortError) -> Self {
         match error {
             PortError::Unavailable(reason) => Self::unavailable(reason),
-            PortError::Elsewhere(reason) => Self::elsewhere(reason),
+            PortError::Misdirected(reason) => Self::misdirected(reason),
             PortError::Failed(reason) => {
                 tracing::error!(reason, "a request failed");
                 Self::failed()
@@ -159,13 +166,12 @@ impl From<PortError> for Problem {
     }
 }
 
-impl From<IntakeError> for Problem {
+impl From<IntakeError> for ProblemDetails {
     fn from(error: IntakeError) -> Self {
         let detail = error.to_string();
         match error {
             IntakeError::Busy { retry_after } => {
-                let part = u64::from(retry_after.subsec_nanos() > 0);
-                Self::busy(detail, retry_after.as_secs().saturating_add(part).max(1))
+                Self::busy(detail, retry_after_seconds(retry_after))
             }
             IntakeError::Conflict => Self::new(StatusCode::CONFLICT, "conflict", detail),
             IntakeError::Unavailable { .. } => Self::unavailable(detail),
@@ -173,10 +179,10 @@ impl From<IntakeError> for Problem {
     }
 }
 
-/// A port that panicked on a blocking thread: the request fails, nothing else does.
-impl From<actix_web::error::BlockingError> for Problem {
+/// A port panicked on a blocking thread: only this request fails.
+impl From<actix_web::error::BlockingError> for ProblemDetails {
     fn from(_: actix_web::error::BlockingError) -> Self {
-        tracing::error!("a request ended without an answer");
+        tracing::error!("a port panicked while it served a request");
         Self::failed()
     }
 }

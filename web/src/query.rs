@@ -1,20 +1,21 @@
-//! Reads query strings: known names only, each at most once, so that a misspelt filter is an error.
+//! Reads query strings strictly: a misspelt or repeated parameter is an error.
 
 use actix_web::{HttpRequest, web};
 use weir_schema::Level;
 
-use crate::problem::Problem;
+use crate::problem::ProblemDetails;
 
-/// The parameters that may come several times.
+/// Parameters that may occur several times.
 const REPEATABLE: [&str; 2] = ["group", "remove"];
 
-pub(crate) struct Params(Vec<(String, String)>);
+/// The parameters of one request, in the order in which they occur.
+pub(crate) struct QueryParams(Vec<(String, String)>);
 
-impl Params {
-    /// The parameters of a request, all of them in `known`.
-    pub(crate) fn read(request: &HttpRequest, known: &[&str]) -> Result<Self, Problem> {
+impl QueryParams {
+    /// Reads the parameters of a request; every name must be in `known`.
+    pub(crate) fn read(request: &HttpRequest, known: &[&str]) -> Result<Self, ProblemDetails> {
         let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
-            .map_err(|_| Problem::bad_request("the query string cannot be read"))?
+            .map_err(|_| ProblemDetails::bad_request("the query string cannot be read"))?
             .into_inner();
         for (at, (name, _)) in pairs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
@@ -24,11 +25,11 @@ impl Params {
                     known.join(", ")
                 };
                 let detail = format!("unknown parameter {name:?}; known here: {known}");
-                return Err(Problem::bad_request(detail));
+                return Err(ProblemDetails::bad_request(detail));
             }
-            let twice = pairs.iter().take(at).any(|(other, _)| other == name);
-            if twice && !REPEATABLE.contains(&name.as_str()) {
-                return Err(Problem::bad_request(format!(
+            let repeated = pairs.iter().take(at).any(|(other, _)| other == name);
+            if repeated && !REPEATABLE.contains(&name.as_str()) {
+                return Err(ProblemDetails::bad_request(format!(
                     "parameter {name:?} comes twice"
                 )));
             }
@@ -36,37 +37,39 @@ impl Params {
         Ok(Self(pairs))
     }
 
+    /// The value of a parameter that occurs at most once.
     pub(crate) fn one(&self, name: &str) -> Option<&str> {
         let pair = self.0.iter().find(|(other, _)| other == name);
         pair.map(|(_, value)| value.as_str())
     }
 
+    /// All values of a parameter that may be repeated.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let pairs = self.0.iter().filter(move |(other, _)| other == name);
         pairs.map(|(_, value)| value.as_str())
     }
 
-    /// A parameter through its reader; `wanted` says what is expected.
+    /// Parses a parameter with `read`; `expected` describes valid values in the error.
     pub(crate) fn parsed<T>(
         &self,
         name: &str,
-        wanted: &str,
+        expected: &str,
         read: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, Problem> {
+    ) -> Result<Option<T>, ProblemDetails> {
         let Some(text) = self.one(name) else {
             return Ok(None);
         };
         match read(text) {
             Some(value) => Ok(Some(value)),
             None => {
-                let detail = format!("parameter {name:?} is not {wanted}");
-                Err(Problem::bad_request(detail))
+                let detail = format!("parameter {name:?} is not {expected}");
+                Err(ProblemDetails::bad_request(detail))
             }
         }
     }
 
-    /// `level=`: the least level wanted.
-    pub(crate) fn level(&self) -> Result<Option<Level>, Problem> {
+    /// Reads `level=`, the lowest level to include.
+    pub(crate) fn level(&self) -> Result<Option<Level>, ProblemDetails> {
         const LEVELS: [Level; 5] = [
             Level::Informational,
             Level::Low,

@@ -1,10 +1,10 @@
-//! Writes instants as RFC 3339 text.
+//! Formats instants as RFC 3339 text.
 
 use weir_schema::EventTime;
 
-/// `2026-08-01T12:00:00.000000001Z`: always nine digits and UTC.
+/// Formats an instant in UTC with nine decimals: `2026-08-01T12:00:00.000000001Z`.
 ///
-/// Total: the instants of an `i64` of nanoseconds lie in the years 1677 to 2262.
+/// It cannot fail: an `i64` of nanoseconds covers the years 1677 to 2262.
 #[must_use]
 pub fn rfc3339(time: EventTime) -> String {
     let seconds = time.0.div_euclid(1_000_000_000);
@@ -15,12 +15,12 @@ pub fn rfc3339(time: EventTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
 }
 
-/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+/// Returns year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
 ///
-/// Years are taken to start in March, so that the leap day is the last of its year.
+/// Internally a year starts in March, which makes the leap day its last day.
 fn civil(days: i64) -> (i64, i64, i64) {
     const DAYS_OF_ERA: i64 = 146_097; // 400 years
-    let days = days + 719_468; // from 0000-03-01
+    let days = days + 719_468; // counted from 0000-03-01
     let (era, day) = (days.div_euclid(DAYS_OF_ERA), days.rem_euclid(DAYS_OF_ERA));
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instants_are_written_at_every_edge() {
+    fn format_instants_at_calendar_boundaries() {
         for (nanos, text) in [
             (0, "1970-01-01T00:00:00.000000000Z"),
             (-1, "1969-12-31T23:59:59.999999999Z"),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn later_instants_have_later_texts() {
+    fn text_order_is_time_order() {
         let day = 86_400 * 1_000_000_000;
         let days = (i64::MIN / day)..(i64::MAX / day);
         let texts: Vec<_> = days.map(|n| rfc3339(EventTime(n * day))).collect();

@@ -1,4 +1,4 @@
-//! Elasticsearch's bulk requests: pairs of an action and a document, each with its own verdict.
+//! Elasticsearch's bulk requests: pairs of an action and a document, each with its own result.
 
 use std::fmt::Write;
 use std::time::Instant;
@@ -9,118 +9,160 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_schema::Format;
 
-use super::sorter::{EVENT_BYTES_MAX, Sorter, source_name};
-use super::{Refusal, Way, elastic, lines_of, take};
-use crate::events::judge_json;
-use crate::server::State;
+use super::batcher::{EVENT_BYTES_MAX, SourceBatcher};
+use super::elastic;
+use super::ingest::ingest;
+use super::json_check::check_json_object;
+use super::request::source_name;
+use crate::bodies::{BodyError, split_lines};
+use crate::metrics::Protocol;
+use crate::state::AppState;
 
-/// The source of documents whose index says nothing.
+/// The source of documents whose index gives no name.
 const SOURCE: &str = "bulk";
 
-/// Longest index of an address, as with Elasticsearch: each item of the answer says it.
+/// Longest index in a path, as in Elasticsearch; each item of the answer repeats it.
 const INDEX_BYTES_MAX: usize = 255;
 
-/// Longest line of an action; ids have at most 512 bytes.
+/// Longest action line; ids have at most 512 bytes.
 const ACTION_BYTES_MAX: usize = 16 << 10;
 
+/// An action line.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Action {
-    Create(Target),
-    Index(Target),
-    Update(Target),
-    Delete(Target),
+enum BulkAction {
+    Create(BulkTarget),
+    Index(BulkTarget),
+    Update(BulkTarget),
+    Delete(BulkTarget),
 }
 
 #[derive(Deserialize)]
-struct Target {
+struct BulkTarget {
     #[serde(rename = "_index")]
     index: Option<String>,
     #[serde(rename = "_id")]
     id: Option<Value>,
 }
 
-/// What is answered of one action.
-pub(super) struct Item {
-    action: &'static str,
-    index: String,
-    id: String,
-    error: Option<(&'static str, String)>,
-}
+impl BulkAction {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Index(_) => "index",
+            Self::Update(_) => "update",
+            Self::Delete(_) => "delete",
+        }
+    }
 
-/// `POST /_bulk`, `/{index}/_bulk`
-pub(super) async fn bulk(
-    request: HttpRequest,
-    body: web::Payload,
-    state: web::Data<State>,
-) -> HttpResponse {
-    let begun = Instant::now();
-    let index = request.match_info().get("index").map(str::to_owned);
-    let cut = move |body: &[u8], sorter: &mut Sorter| cut(body, index.as_deref(), sorter);
-    match take(Way::Bulk, &request, body, &state, cut).await {
-        Ok(taken) => elastic::respond_text(StatusCode::OK, verdict(&taken.said, begun)),
-        Err(refusal) => elastic::refused(&refusal),
+    /// Whether a document follows the action line.
+    fn has_document(&self) -> bool {
+        match self {
+            Self::Create(_) | Self::Index(_) | Self::Update(_) => true,
+            Self::Delete(_) => false,
+        }
+    }
+
+    fn into_target(self) -> BulkTarget {
+        match self {
+            Self::Create(target)
+            | Self::Index(target)
+            | Self::Update(target)
+            | Self::Delete(target) => target,
+        }
     }
 }
 
-/// Written item by item: as one value a hundred thousand of them would weigh hundreds of MiB.
-fn verdict(items: &[Item], begun: Instant) -> String {
-    let item = |item: &Item| {
-        let said = match &item.error {
-            None => json!({
-                "_index": item.index, "_id": item.id, "_version": 1, "result": "created",
-                "_shards": { "total": 1, "successful": 1, "failed": 0 },
-                "_seq_no": 0, "_primary_term": 1, "status": 201,
-            }),
-            Some((kind, reason)) => json!({
-                "_index": item.index, "_id": item.id, "status": 400,
-                "error": { "type": kind, "reason": reason },
-            }),
-        };
-        json!({ item.action: said })
+/// The result of one action.
+pub(super) struct BulkItem {
+    action: &'static str,
+    index: String,
+    id: String,
+    error: Option<BulkError>,
+}
+
+/// Why an action was refused, in the terms of Elasticsearch.
+struct BulkError {
+    /// An exception type of Elasticsearch.
+    kind: &'static str,
+    /// The metric label.
+    label: &'static str,
+    reason: String,
+}
+
+/// `POST /_bulk`, `/{index}/_bulk`
+pub(super) async fn receive_bulk(
+    request: HttpRequest,
+    body: web::Payload,
+    state: web::Data<AppState>,
+) -> HttpResponse {
+    let begun = Instant::now();
+    let index = request.match_info().get("index").map(str::to_owned);
+    let split = move |body: &[u8], batcher: &mut SourceBatcher| {
+        split_actions(body, index.as_deref(), batcher)
     };
+    match ingest(Protocol::Bulk, &request, body, &state, split).await {
+        Ok(ingested) => {
+            let answer = bulk_json(&ingested.output, begun);
+            elastic::respond_text(StatusCode::OK, answer)
+        }
+        Err(error) => elastic::refused(&error),
+    }
+}
+
+/// Writes the answer item by item: as one JSON value, 100,000 items would take hundreds of MiB.
+fn bulk_json(items: &[BulkItem], begun: Instant) -> String {
     let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let errors = items.iter().any(|item| item.error.is_some());
     let mut text = format!("{{\"took\":{took},\"errors\":{errors},\"items\":[");
-    for (place, said) in items.iter().map(item).enumerate() {
+    for (place, item) in items.iter().map(item_json).enumerate() {
         let comma = if place > 0 { "," } else { "" };
-        let _ = write!(text, "{comma}{said}"); // Writing to a string cannot fail.
+        let _ = write!(text, "{comma}{item}"); // Writing to a string cannot fail.
     }
     text + "]}"
 }
 
-/// Takes each document as a frame, byte for byte. What is no pair of action and document ends the
-/// request as a whole, as with Elasticsearch: nobody could say which lines belong together.
-pub(super) fn cut(
+fn item_json(item: &BulkItem) -> Value {
+    let result = match &item.error {
+        None => json!({
+            "_index": item.index, "_id": item.id, "_version": 1, "result": "created",
+            "_shards": { "total": 1, "successful": 1, "failed": 0 },
+            "_seq_no": 0, "_primary_term": 1, "status": 201,
+        }),
+        Some(error) => json!({
+            "_index": item.index, "_id": item.id, "status": 400,
+            "error": { "type": error.kind, "reason": error.reason },
+        }),
+    };
+    json!({ item.action: result })
+}
+
+/// Adds each document as a frame, byte for byte.
+///
+/// A line that is not an action refuses the whole request, as in Elasticsearch: the pairing of the
+/// lines after it is unknown.
+pub(super) fn split_actions(
     body: &[u8],
     index: Option<&str>,
-    sorter: &mut Sorter,
-) -> Result<Vec<Item>, Refusal> {
+    batcher: &mut SourceBatcher,
+) -> Result<Vec<BulkItem>, BodyError> {
     if index.is_some_and(|index| index.len() > INDEX_BYTES_MAX) {
-        let told = format!("an index here has at most {INDEX_BYTES_MAX} bytes");
-        return Err(Refusal::Malformed(told));
+        let detail = format!("the index has more than {INDEX_BYTES_MAX} bytes");
+        return Err(BodyError::Malformed(detail));
     }
     let mut lines = (1..)
-        .zip(lines_of(body))
+        .zip(split_lines(body))
         .filter(|(_, line)| !line.trim_ascii().is_empty());
     let mut items = Vec::new();
-    let mut all_named = true;
+    let mut all_have_ids = true;
     while let Some((number, line)) = lines.next() {
-        let malformed = |what: &str| {
-            let told = format!("Malformed action/metadata line [{number}]: {what}");
-            Refusal::Malformed(told)
+        let malformed = |reason: &str| {
+            let detail = format!("Malformed action/metadata line [{number}]: {reason}");
+            BodyError::Malformed(detail)
         };
-        if line.len() > ACTION_BYTES_MAX {
-            return Err(malformed("it is too long"));
-        }
-        let action = serde_json::from_slice::<Action>(line);
-        let action = action.map_err(|error| malformed(&error.to_string()))?;
-        let (name, target, has_document) = match action {
-            Action::Create(target) => ("create", target, true),
-            Action::Index(target) => ("index", target, true),
-            Action::Update(target) => ("update", target, true),
-            Action::Delete(target) => ("delete", target, false),
-        };
+        let action = parse_action(line).map_err(|reason| malformed(&reason))?;
+        let (name, has_document) = (action.name(), action.has_document());
+        let target = action.into_target();
         let Some(target_index) = target.index.or_else(|| index.map(str::to_owned)) else {
             return Err(malformed("the index is missing"));
         };
@@ -132,36 +174,42 @@ pub(super) fn cut(
         if has_document && document.is_none() {
             return Err(malformed("no document follows"));
         }
-        all_named &= id.is_some();
+        all_have_ids &= id.is_some();
         let document = document.map(|(_, document)| document).unwrap_or_default();
-        let error = judge(name, document);
-        let id = id.unwrap_or_else(|| made_id(document, items.len()));
+        let error = check_action(name, document);
         match &error {
-            Some((kind, _)) => sorter.refuse(reason(kind))?,
+            Some(error) => batcher.refuse(error.label)?,
             None => {
-                let source = source_of(&target_index);
-                sorter.push(&source, Format::Json, document.to_vec())?;
+                let source = index_source(&target_index);
+                batcher.push(&source, Format::Json, document.to_vec())?;
             }
         }
-        items.push(Item {
+        items.push(BulkItem {
             action: name,
             index: target_index,
-            id,
+            id: id.unwrap_or_else(|| document_id(document, items.len())),
             error,
         });
     }
     if items.is_empty() {
-        return Err(Refusal::Malformed("the body holds no action".to_owned()));
+        return Err(BodyError::Malformed("the body has no action".to_owned()));
     }
-    // Documents with ids of their own are the same documents when they come again.
-    if all_named && sorter.sender.key.is_none() {
-        let key = repeat_key(body, index, sorter.sender.source.as_deref());
-        sorter.sender.key = Some(key);
+    // A repeated document with an id of its own is the same document.
+    if all_have_ids && batcher.sender.key.is_none() {
+        let key = repeat_key(body, index, batcher.sender.source.as_deref());
+        batcher.sender.key = Some(key);
     }
     Ok(items)
 }
 
-/// What two requests have in common that are one and the same: an id names a document of its index.
+fn parse_action(line: &[u8]) -> Result<BulkAction, String> {
+    if line.len() > ACTION_BYTES_MAX {
+        return Err("it is too long".to_owned());
+    }
+    serde_json::from_slice(line).map_err(|error| error.to_string())
+}
+
+/// The idempotency key of a request: equal for two requests with equal documents of the same index.
 fn repeat_key(body: &[u8], index: Option<&str>, source: Option<&str>) -> String {
     let mut hash = blake3::Hasher::new();
     for part in [index, source] {
@@ -175,30 +223,32 @@ fn repeat_key(body: &[u8], index: Option<&str>, source: Option<&str>) -> String 
     format!("_bulk-{:032x}", u128::from_be_bytes(digest))
 }
 
-/// What is wrong with an action, in Elasticsearch's words.
-fn judge(action: &str, document: &[u8]) -> Option<(&'static str, String)> {
+/// Returns why an action is refused, if it is.
+fn check_action(action: &str, document: &[u8]) -> Option<BulkError> {
     if matches!(action, "update" | "delete") {
-        let told = format!("events are facts: they are added by create or index, not by {action}");
-        return Some(("illegal_argument_exception", told));
+        return Some(BulkError {
+            kind: "illegal_argument_exception",
+            label: "unsupported",
+            reason: format!("events never change: use create or index instead of {action}"),
+        });
     }
     if document.len() > EVENT_BYTES_MAX {
-        let told = format!("a document here has at most {EVENT_BYTES_MAX} bytes");
-        return Some(("content_too_long_exception", told));
+        return Some(BulkError {
+            kind: "content_too_long_exception",
+            label: "too_large",
+            reason: format!("the document has more than {EVENT_BYTES_MAX} bytes"),
+        });
     }
-    let error = judge_json(document).err()?;
-    Some(("document_parsing_exception", error))
+    let reason = check_json_object(document).err()?;
+    Some(BulkError {
+        kind: "document_parsing_exception",
+        label: "malformed",
+        reason,
+    })
 }
 
-fn reason(kind: &str) -> &'static str {
-    match kind {
-        "illegal_argument_exception" => "unsupported",
-        "content_too_long_exception" => "too_large",
-        _ => "malformed",
-    }
-}
-
-/// An id of twenty characters, as Elasticsearch makes them: of the document and its place.
-fn made_id(document: &[u8], place: usize) -> String {
+/// Makes an id of twenty characters, as Elasticsearch does, from a document and its place.
+fn document_id(document: &[u8], place: usize) -> String {
     let mut hash = blake3::Hasher::new();
     hash.update(document);
     hash.update(&place.to_le_bytes());
@@ -207,19 +257,19 @@ fn made_id(document: &[u8], place: usize) -> String {
     text
 }
 
-/// The index without the day that many shippers end it with: a source goes on from day to day.
-fn source_of(index: &str) -> String {
-    let day = |text: &str| {
-        let form = |(at, byte): (usize, u8)| match at {
+/// The source of an index: its name without the date suffix that many shippers add each day.
+fn index_source(index: &str) -> String {
+    let is_date = |text: &str| {
+        let fits = |(at, byte): (usize, u8)| match at {
             4 | 7 => byte == b'.' || byte == b'-',
             _ => byte.is_ascii_digit(),
         };
-        text.len() == 10 && text.bytes().enumerate().all(form)
+        text.len() == 10 && text.bytes().enumerate().all(fits)
     };
-    let cut = index.len().checked_sub(11);
-    let parts = cut.and_then(|cut| Some((index.get(..cut)?, index.get(cut..)?)));
+    let suffix = index.len().checked_sub(11);
+    let parts = suffix.and_then(|suffix| Some((index.get(..suffix)?, index.get(suffix..)?)));
     let name = match parts {
-        Some((name, end)) if end.strip_prefix('-').is_some_and(day) => name,
+        Some((name, suffix)) if suffix.strip_prefix('-').is_some_and(is_date) => name,
         _ => index,
     };
     source_name(name, SOURCE)
@@ -228,20 +278,17 @@ fn source_of(index: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collect::sorter::Sender;
+    use crate::collect::request::BodySender;
 
-    fn sorter(source: Option<&str>) -> Sorter {
-        Sorter::new(Sender {
-            tenant: "default".to_owned(),
-            peer: None,
-            received: weir_schema::ReceiveTime(0),
+    fn batcher(source: Option<&str>) -> SourceBatcher {
+        SourceBatcher::new(BodySender {
             source: source.map(str::to_owned),
-            key: None,
+            ..BodySender::sample()
         })
     }
 
     #[test]
-    fn equal_documents_of_another_index_are_other_documents() {
+    fn repeat_keys_differ_by_index_and_source() {
         let body = b"{\"index\":{\"_id\":\"1\"}}\n{\"a\":1}\n";
         let mut keys = std::collections::BTreeSet::new();
         let requests = [
@@ -251,29 +298,29 @@ mod tests {
             (Some("ab"), Some("")),
         ];
         for (index, source) in requests {
-            let key = |mut sorter: Sorter| {
-                cut(body, index, &mut sorter).unwrap();
-                sorter.sender.key
+            let key = |mut batcher: SourceBatcher| {
+                split_actions(body, index, &mut batcher).unwrap();
+                batcher.sender.key
             };
-            assert_eq!(key(sorter(source)), key(sorter(source)));
-            keys.insert(key(sorter(source)));
+            assert_eq!(key(batcher(source)), key(batcher(source)));
+            keys.insert(key(batcher(source)));
         }
         assert_eq!(keys.len(), requests.len());
     }
 
     #[test]
-    fn an_index_that_each_item_would_repeat_is_not_long() {
+    fn refuse_a_long_index() {
         let body = b"{\"index\":{}}\n{}\n";
-        let of = |length| cut(body, Some(&"i".repeat(length)), &mut sorter(None));
-        assert!(of(INDEX_BYTES_MAX).is_ok());
+        let split = |length| split_actions(body, Some(&"i".repeat(length)), &mut batcher(None));
+        assert!(split(INDEX_BYTES_MAX).is_ok());
         assert!(matches!(
-            of(INDEX_BYTES_MAX + 1),
-            Err(Refusal::Malformed(_))
+            split(INDEX_BYTES_MAX + 1),
+            Err(BodyError::Malformed(_))
         ));
     }
 
     #[test]
-    fn an_index_of_each_day_is_one_source() {
+    fn daily_indexes_share_a_source() {
         for (index, source) in [
             ("filebeat-8.17.0-2026.11.22", "filebeat-8.17.0"),
             ("logs-2026-11-22", "logs"),
@@ -284,7 +331,7 @@ mod tests {
             ("größe", "gr__e"),
             ("", "bulk"),
         ] {
-            assert_eq!(source_of(index), source, "{index}");
+            assert_eq!(index_source(index), source, "{index}");
         }
     }
 }

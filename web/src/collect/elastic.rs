@@ -1,26 +1,26 @@
-//! What Elasticsearch's clients ask before they send, answered so that they go on, and its errors.
+//! Elasticsearch's answers: to the probes that clients send first, and to errors.
 //!
-//! Weir has no templates, policies or pipelines: what is put is acknowledged, as shippers insist on
-//! it, and not kept. It is not there afterwards either.
+//! Weir has no templates, policies or pipelines. Shippers insist on creating them, so a write is
+//! acknowledged but not stored, and a later read finds nothing.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::auth::own_words;
-use super::{Refusal, read_small};
-use crate::server::State;
+use super::credentials::protocol_answer;
+use crate::bodies::{BodyError, read_small_body};
+use crate::state::AppState;
 
-/// The version that is claimed: shippers of version 7, 8 and 9 send to it.
+/// The version that Weir claims; shippers of versions 7, 8 and 9 accept it.
 const VERSION: &str = "8.19.0";
 
-/// Official clients send to nothing that does not say this.
+/// Official clients refuse servers without this header.
 const PRODUCT: (&str, &str) = ("X-Elastic-Product", "Elasticsearch");
 
-/// Longest setting that is read over.
+/// Longest setting that is accepted.
 const SETTING_BYTES_MAX: usize = 1 << 20;
 
-/// What shippers put up before they send.
+/// Settings that shippers create before they send.
 pub(super) const SETTINGS: [&str; 6] = [
     "/_index_template/{name}",
     "/_component_template/{name}",
@@ -31,7 +31,7 @@ pub(super) const SETTINGS: [&str; 6] = [
 ];
 
 pub(super) fn respond(status: StatusCode, body: &Value) -> HttpResponse {
-    own_words(
+    protocol_answer(
         HttpResponse::build(status)
             .insert_header(PRODUCT)
             .json(body),
@@ -39,7 +39,7 @@ pub(super) fn respond(status: StatusCode, body: &Value) -> HttpResponse {
 }
 
 pub(super) fn respond_text(status: StatusCode, body: String) -> HttpResponse {
-    own_words(
+    protocol_answer(
         HttpResponse::build(status)
             .insert_header(PRODUCT)
             .content_type(header::ContentType::json())
@@ -103,22 +103,22 @@ pub(super) async fn health() -> HttpResponse {
     )
 }
 
-/// A template, policy, pipeline or data stream is put: read over and acknowledged.
-pub(super) async fn put(
+/// Acknowledges a template, policy, pipeline or data stream without storing it.
+pub(super) async fn acknowledge_setting(
     request: HttpRequest,
     body: web::Payload,
-    state: web::Data<State>,
+    state: web::Data<AppState>,
 ) -> HttpResponse {
-    match read_small(&request, body, &state, SETTING_BYTES_MAX).await {
+    match read_small_body(&request, body, &state.body_slots, SETTING_BYTES_MAX).await {
         Ok(_) => respond(StatusCode::OK, &json!({ "acknowledged": true })),
-        Err(refusal) => refused(&refusal),
+        Err(body_error) => refused(&body_error),
     }
 }
 
-/// A template, policy, pipeline or data stream is asked for: there is none.
-pub(super) async fn absent(request: HttpRequest) -> HttpResponse {
+/// Answers that a template, policy, pipeline or data stream does not exist.
+pub(super) async fn missing_setting(request: HttpRequest) -> HttpResponse {
     let name = request.match_info().get("name").unwrap_or_default();
-    let reason = format!("Weir keeps no templates, policies or pipelines, so none is [{name}]");
+    let reason = format!("Weir stores no templates, policies or pipelines; there is no [{name}]");
     error(
         StatusCode::NOT_FOUND,
         "resource_not_found_exception",
@@ -146,11 +146,12 @@ pub(super) fn unauthorized() -> HttpResponse {
     response
 }
 
-/// A refusal in Elasticsearch's words: 429 where its clients are to try again.
-pub(super) fn refused(refusal: &Refusal) -> HttpResponse {
-    let status = match refusal {
-        refusal if refusal.is_busy() => StatusCode::TOO_MANY_REQUESTS,
-        refusal => refusal.status(),
+/// The answer to a refused body, with status 429 if clients should retry.
+pub(super) fn refused(body_error: &BodyError) -> HttpResponse {
+    let status = if body_error.is_busy() {
+        StatusCode::TOO_MANY_REQUESTS
+    } else {
+        body_error.status()
     };
     let kind = match status {
         StatusCode::TOO_MANY_REQUESTS => "es_rejected_execution_exception",
@@ -161,8 +162,8 @@ pub(super) fn refused(refusal: &Refusal) -> HttpResponse {
         status if status.is_server_error() => "exception",
         _ => "illegal_argument_exception",
     };
-    let mut response = error(status, kind, &refusal.to_string());
-    if let Some(seconds) = refusal.retry_after() {
+    let mut response = error(status, kind, &body_error.to_string());
+    if let Some(seconds) = body_error.retry_after() {
         let seconds = header::HeaderValue::from(seconds);
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }

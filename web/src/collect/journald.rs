@@ -1,5 +1,6 @@
-//! Takes journald's export format in as it streams: `systemd-journal-upload` sends a whole journal,
-//! and what is added to it, as one request.
+//! Accepts journald's export format as a stream.
+//!
+//! `systemd-journal-upload` sends a whole journal, and then every new entry, as one request.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -8,179 +9,184 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use serde::Deserialize;
-use weir_schema::{Batch, ExportFault, Format, JournalExport};
+use weir_schema::{Batch, Format, JournaldExport, JournaldExportError};
 
-use super::sorter::{Sender, Sorter, source_name};
-use super::unpack::Unpack;
-use super::{Refusal, Way, sender};
-use crate::ports::IntakeError;
-use crate::problem::Problem;
-use crate::server::State;
+use super::batcher::SourceBatcher;
+use super::request::{BodySender, receive_time, source_name};
+use crate::bodies::{BodyDecoder, BodyError};
+use crate::metrics::Protocol;
+use crate::ports::{IntakeError, IntakeReceipt};
+use crate::problem::ProblemDetails;
+use crate::state::AppState;
 
 const CONTENT_TYPE: &str = "application/vnd.fdo.journal";
 
-/// The source of entries that name no host.
+/// The source of entries without a host name.
 const SOURCE: &str = "journald";
 
-/// Uploads at once: each is a connection for as long as its sender likes.
-pub(crate) const UPLOADS_MAX: usize = 64;
-
-/// A piece of the body is unpacked in parts, so that what comes of one and waits to be read is
-/// little: gzip makes 1,032 times as much of a part at most.
+/// A chunk of the body is decompressed in parts of so many bytes.
+///
+/// This keeps the decompressed bytes that wait for parsing few: gzip expands a part by 1,032 at most.
 const PART_BYTES: usize = 1 << 10;
 
-/// Bytes unpacked from one part at most.
-const UNPACKED_BYTES_MAX: usize = 2 << 20;
+/// Maximum size of a decompressed part.
+const DECOMPRESSED_BYTES_MAX: usize = 2 << 20;
 
-/// Entries are journaled once there are so many, or so many bytes of them ...
+/// Entries are journaled once so many of them, or so many bytes, are buffered ...
 const FLUSH_EVENTS: usize = 1_000;
 const FLUSH_BYTES: usize = 256 << 10;
 
-/// ... or once nothing has come for so long.
-const FLUSH_WAIT: Duration = Duration::from_millis(100);
+/// ... or once nothing has arrived for so long.
+const FLUSH_DELAY: Duration = Duration::from_millis(100);
 
-/// An upload that follows a journal is silent while nothing happens; after so long it is ended, and
-/// its sender begins again where it was.
-const IDLE_MAX: Duration = Duration::from_secs(15 * 60);
+/// Longest silence of an upload. A journal without new entries is silent; its upload is then ended,
+/// and the sender continues with a new request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// While the journal's queue is full the sender is held back, and so often it is tried again.
-const TRIES: usize = 30;
+/// Retries while the journal's queue is full; the sender waits meanwhile.
+const RETRIES_MAX: usize = 30;
 
 /// `POST /upload`
-pub(super) async fn upload(
+pub(super) async fn receive_upload(
     request: HttpRequest,
     body: web::Payload,
-    state: web::Data<State>,
-) -> Result<HttpResponse, Problem> {
-    match take(&request, body, &state).await {
-        // What systemd's own receiver answers.
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ProblemDetails> {
+    match ingest_upload(&request, body, &state).await {
+        // The answer of systemd's own receiver.
         Ok(()) => Ok(HttpResponse::Accepted()
             .content_type("text/plain")
             .body("OK.\n")),
-        Err(refusal) => {
-            state
-                .metrics
-                .collect
-                .body_refused(Way::Journald, refusal.reason());
-            Err(refusal.into())
+        Err(error) => {
+            let counts = &state.metrics.collect;
+            counts.count_body_refused(Protocol::Journald, error.reason());
+            Err(error.into())
         }
     }
 }
 
-async fn take(request: &HttpRequest, body: web::Payload, state: &State) -> Result<(), Refusal> {
+async fn ingest_upload(
+    request: &HttpRequest,
+    body: web::Payload,
+    state: &AppState,
+) -> Result<(), BodyError> {
     let kind = request.headers().get(header::CONTENT_TYPE);
     if kind.is_none_or(|kind| kind != CONTENT_TYPE) {
-        let wanted = "send `application/vnd.fdo.journal`, as `journalctl -o export` writes it";
-        return Err(Refusal::MediaType(wanted));
+        let hint = "send `application/vnd.fdo.journal`, as `journalctl -o export` writes it";
+        return Err(BodyError::MediaType(hint));
     }
-    let mut upload = Upload {
-        unpack: Unpack::of(request, UNPACKED_BYTES_MAX)?,
-        // A key would name the whole body; each entry has a cursor of its own.
-        sender: Sender {
+    let mut upload = JournalUpload {
+        decoder: BodyDecoder::for_request(request, DECOMPRESSED_BYTES_MAX)?,
+        // An idempotency key would name the whole body; each entry has a cursor of its own.
+        sender: BodySender {
             key: None,
-            ..sender(request, state)?
+            ..BodySender::read(request, state)?
         },
-        export: JournalExport::default(),
-        waiting: None,
-        bytes: 0,
+        export: JournaldExport::default(),
+        buffered: None,
+        buffered_bytes: 0,
         state,
     };
-    let Ok(_place) = state.uploads.try_acquire() else {
-        return Err(Refusal::NoPlace);
+    let Ok(_permit) = state.uploads.try_acquire() else {
+        return Err(BodyError::NoSlot);
     };
     let read = upload.read(body).await;
-    // What came whole before a fault is taken in; its sender begins again behind it or at it.
+    // Entries before a fault are accepted; the sender continues at the fault or behind it.
     let flushed = upload.flush().await;
     read.and(flushed)
 }
 
-struct Upload<'s> {
-    unpack: Unpack,
-    sender: Sender,
-    export: JournalExport,
-    /// Entries that are not yet journaled.
-    waiting: Option<Sorter>,
-    bytes: usize,
-    state: &'s State,
+/// One upload in progress.
+struct JournalUpload<'s> {
+    decoder: BodyDecoder,
+    sender: BodySender,
+    export: JournaldExport,
+    /// Entries that are not journaled yet.
+    buffered: Option<SourceBatcher>,
+    buffered_bytes: usize,
+    state: &'s AppState,
 }
 
-impl Upload<'_> {
-    async fn read(&mut self, body: web::Payload) -> Result<(), Refusal> {
+impl JournalUpload<'_> {
+    async fn read(&mut self, body: web::Payload) -> Result<(), BodyError> {
         let mut body = pin!(body);
         loop {
-            let wait = match self.waiting {
-                Some(_) => FLUSH_WAIT,
-                None => IDLE_MAX,
+            let timeout = match self.buffered {
+                Some(_) => FLUSH_DELAY,
+                None => IDLE_TIMEOUT,
             };
-            let piece = match tokio::time::timeout(wait, body.next()).await {
-                Ok(Some(piece)) => piece.map_err(|_| Refusal::Early)?,
+            let chunk = match tokio::time::timeout(timeout, body.next()).await {
+                Ok(Some(chunk)) => chunk.map_err(|_| BodyError::EndedEarly)?,
                 Ok(None) => break,
-                Err(_) if self.waiting.is_some() => {
+                Err(_) if self.buffered.is_some() => {
                     self.flush().await?;
                     continue;
                 }
-                Err(_) => return Err(Refusal::Slow),
+                Err(_) => return Err(BodyError::Timeout),
             };
-            for part in piece.chunks(PART_BYTES) {
-                self.unpack.push(part)?;
-                self.keep_whole().await?;
+            for part in chunk.chunks(PART_BYTES) {
+                self.decoder.push(part)?;
+                self.buffer_complete_entries().await?;
             }
         }
-        self.unpack.finish()?;
-        self.keep_whole().await?;
+        self.decoder.finish()?;
+        self.buffer_complete_entries().await?;
         if let Some(entry) = self.export.finish().map_err(malformed)? {
-            self.keep(entry).await?;
+            self.buffer(entry).await?;
         }
         Ok(())
     }
 
-    /// Keeps the entries that are whole by now.
-    async fn keep_whole(&mut self) -> Result<(), Refusal> {
-        self.export.push(&self.unpack.take());
+    async fn buffer_complete_entries(&mut self) -> Result<(), BodyError> {
+        self.export.push(&self.decoder.take_output());
         while let Some(entry) = self.export.next_entry().map_err(malformed)? {
-            self.keep(entry).await?;
+            self.buffer(entry).await?;
         }
         Ok(())
     }
 
-    async fn keep(&mut self, entry: Vec<u8>) -> Result<(), Refusal> {
-        let sorter = self
-            .waiting
-            .get_or_insert_with(|| Sorter::new(self.sender.clone()));
-        self.bytes += entry.len();
-        sorter.push(&source(&entry), Format::Json, entry)?;
-        if sorter.events() >= FLUSH_EVENTS || self.bytes >= FLUSH_BYTES {
+    /// Buffers an entry, and journals the buffer once it is full.
+    async fn buffer(&mut self, entry: Vec<u8>) -> Result<(), BodyError> {
+        let batcher = self
+            .buffered
+            .get_or_insert_with(|| SourceBatcher::new(self.sender.clone()));
+        self.buffered_bytes += entry.len();
+        batcher.push(&entry_source(&entry), Format::Json, entry)?;
+        if batcher.events() >= FLUSH_EVENTS || self.buffered_bytes >= FLUSH_BYTES {
             self.flush().await?;
         }
         Ok(())
     }
 
-    /// Journals what waits.
-    async fn flush(&mut self) -> Result<(), Refusal> {
-        let Some(mut sorter) = self.waiting.take() else {
+    /// Journals the buffered entries.
+    async fn flush(&mut self) -> Result<(), BodyError> {
+        let Some(mut batcher) = self.buffered.take() else {
             return Ok(());
         };
-        self.bytes = 0;
-        self.sender.received = crate::events::receive_time();
+        self.buffered_bytes = 0;
+        self.sender.received = receive_time();
         let counts = &self.state.metrics.collect;
-        let events = sorter.events();
-        counts.received(Way::Journald, events);
-        match self.submit(sorter.finish(&[])).await {
+        let events = batcher.events();
+        counts.count_received(Protocol::Journald, events);
+        match self.submit(batcher.finish(&[])).await {
             Ok(()) => {
-                counts.accepted(Way::Journald, false, events);
+                // Without an idempotency key, no batch counts as repeated.
+                let receipt = IntakeReceipt { repeated: false };
+                counts.count_accepted(Protocol::Journald, receipt, events);
                 Ok(())
             }
             Err(error) => {
-                let refusal = Refusal::from(error);
-                counts.refused(Way::Journald, refusal.reason(), events);
-                Err(refusal)
+                let error = BodyError::from(error);
+                counts.count_refused(Protocol::Journald, error.reason(), events);
+                Err(error)
             }
         }
     }
 
+    /// Submits batches; retries while the journal's queue is full.
     async fn submit(&self, batches: Vec<Batch>) -> Result<(), IntakeError> {
         let intake = &self.state.ports.intake;
-        for _ in 0..TRIES {
+        for _ in 0..RETRIES_MAX {
             match intake.submit(batches.clone()).await {
                 Err(IntakeError::Busy { retry_after }) => tokio::time::sleep(retry_after).await,
                 answer => return answer.map(drop),
@@ -190,18 +196,18 @@ impl Upload<'_> {
     }
 }
 
-pub(super) fn malformed(fault: ExportFault) -> Refusal {
-    Refusal::Malformed(fault.to_string())
+pub(super) fn malformed(fault: JournaldExportError) -> BodyError {
+    BodyError::Malformed(fault.to_string())
 }
 
-/// A machine is a source: its clock is its own.
-pub(super) fn source(entry: &[u8]) -> String {
+/// The source of an entry: its host, because each host has a clock of its own.
+pub(super) fn entry_source(entry: &[u8]) -> String {
     #[derive(Deserialize)]
-    struct Host {
+    struct EntryHost {
         #[serde(rename = "_HOSTNAME")]
         name: Option<String>,
     }
-    let host = serde_json::from_slice::<Host>(entry).ok();
+    let host = serde_json::from_slice::<EntryHost>(entry).ok();
     let name = host.and_then(|host| host.name);
     source_name(name.as_deref().unwrap_or_default(), SOURCE)
 }

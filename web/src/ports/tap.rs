@@ -1,19 +1,19 @@
-//! The port to taps: readers of what passes, which nothing waits for.
+//! The port to taps: readers of live data that never delay the pipeline.
 
 use std::time::Duration;
 
 use super::PortError;
 
-/// What a tap listens to.
+/// The pipeline stage that a tap reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TapStage {
-    /// Frames as they are journaled.
+    /// Journaled frames.
     Frames,
-    /// Events, decoded.
+    /// Decoded events.
     Events,
-    /// Events that a rule matches, once a rule.
+    /// Events that match a rule, once for each rule.
     Matches,
-    /// Matches on their way into a correlation, with their groups.
+    /// Matches that enter a correlation, with their groups.
     Facts,
     /// Changes of alerts.
     Alerts,
@@ -28,7 +28,7 @@ impl TapStage {
             "matches" => Self::Matches,
             "facts" => Self::Facts,
             "alerts" => Self::Alerts,
-            _ => return None, // Any other word is no stage.
+            _ => return None, // Free text: every other name is unknown.
         })
     }
 
@@ -44,7 +44,7 @@ impl TapStage {
     }
 }
 
-/// What a tap wants to see. All conditions must hold.
+/// Selects the rows of a tap. All conditions must hold.
 #[derive(Clone, Debug)]
 pub struct TapQuery {
     pub stage: TapStage,
@@ -52,29 +52,30 @@ pub struct TapQuery {
     pub source: Option<String>,
     /// The id of a rule.
     pub rule: Option<String>,
-    /// A field, or a field of an alert's group, by name and exact value.
+    /// Name and exact value of a field; for alerts, of a group field.
     pub field: Option<(String, String)>,
-    /// What the frame, or the alert, has somewhere in it.
+    /// A text that the frame or the alert contains.
     pub text: Option<String>,
     /// A problem by name, or `any`.
     pub problem: Option<String>,
-    /// The tap is done after so many rows.
+    /// Number of rows after which the tap ends.
     pub limit: usize,
 }
 
-/// Opens taps. May block.
+/// Opens taps. Methods may block.
 pub trait Taps: Send + Sync {
+    /// Opens a tap that starts at the present.
     fn open(&self, query: TapQuery) -> Result<Box<dyn Tap>, PortError>;
 }
 
-/// One reader of what passes. It follows at its own pace; what it does not look at is counted.
+/// An open tap. It reads at its own pace and counts the rows that it skips.
 pub trait Tap: Send {
-    /// Rows as NDJSON, a bounded number of them; none where nothing came within `wait`. May block.
+    /// Returns a bounded number of rows as NDJSON, or none if none came within `wait`. May block.
     fn next(&mut self, wait: Duration) -> Result<String, PortError>;
 
-    /// Whether it has as many rows as were asked for.
+    /// Whether the tap has reached its row limit.
     fn is_done(&self) -> bool;
 
-    /// The last row: what was shown, looked at and left out.
+    /// Returns the last row, which counts the rows that were shown, read and skipped.
     fn end(&mut self) -> String;
 }

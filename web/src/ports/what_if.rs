@@ -1,29 +1,29 @@
-//! What the web needs to try changes of rules before they are made.
+//! The port to what-ifs: changes of rules that are tried before they are made.
 
 use weir_schema::{AlertId, AlertState, EventTime, GroupField, Level, RuleId, Span, WhatIfId};
 
-use super::{PortError, PutRule};
+use super::{PortError, RuleUpdateError};
 
-/// Changes of rules to try: removals first, then what is put.
+/// The changes to try: rules are removed first, then added.
 #[derive(Clone, Debug, Default)]
-pub struct WhatIfAsk {
-    /// YAML documents of Sigma; may be empty.
+pub struct WhatIfRequest {
+    /// Sigma rules as YAML documents; may be empty.
     pub text: String,
     pub origin: String,
-    /// Ids of rules.
+    /// Ids of the rules to remove.
     pub remove: Vec<String>,
-    /// How far before the watermark the rules that are put begin; else at it.
+    /// How far before the watermark the added rules start; `None`: at the watermark.
     pub backfill: Option<Span>,
 }
 
-/// One of its changes.
+/// A change that a what-if tries.
 #[derive(Clone, Debug)]
 pub struct WhatIfChange {
     pub removes: bool,
     pub rule: String,
 }
 
-/// How far the past is read again for rules that are new.
+/// The progress of a backfill.
 #[derive(Clone, Copy, Debug)]
 pub struct BackfillInfo {
     pub epoch: u64,
@@ -33,7 +33,7 @@ pub struct BackfillInfo {
     pub events_per_second: f64,
 }
 
-/// A what-if as a listing shows it.
+/// A what-if in a listing.
 #[derive(Clone, Debug)]
 pub struct WhatIfInfo {
     pub id: WhatIfId,
@@ -41,23 +41,25 @@ pub struct WhatIfInfo {
     pub state: &'static str,
     pub changes: Vec<WhatIfChange>,
     pub since: EventTime,
-    /// Whether it began with what correlations hold, without a look at the journal.
+    /// Whether it started from the facts of the correlations instead of the journal.
     pub from_facts: bool,
     pub progress: Option<BackfillInfo>,
     pub gained: usize,
     pub lost: usize,
     pub changed: usize,
-    /// Alerts that would be the same under another version of their rule, and that would not change.
+    /// Alerts that would differ only in the version of their rule.
     pub restated: usize,
+    /// Alerts that would not change.
     pub same: usize,
-    /// Facts that came since, and those among them that were late.
+    /// Facts that arrived since the what-if began.
     pub facts: u64,
+    /// Those of them that were late.
     pub late: u64,
-    /// Facts and alerts beyond a limit: the difference is incomplete.
+    /// Facts and alerts beyond a limit; above 0 the difference is incomplete.
     pub limited: u64,
 }
 
-/// Which alerts of a difference.
+/// How a what-if would change an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhatIfKind {
     Gained,
@@ -82,7 +84,7 @@ impl WhatIfKind {
     }
 }
 
-/// What one side says of an alert.
+/// An alert as one of the two sides has it.
 #[derive(Clone, Debug)]
 pub struct WhatIfSide {
     pub key: AlertId,
@@ -92,7 +94,7 @@ pub struct WhatIfSide {
     pub count: u64,
 }
 
-/// An alert that would not be as it is.
+/// An alert that the what-if would add, remove or change.
 #[derive(Clone, Debug)]
 pub struct WhatIfRow {
     pub kind: WhatIfKind,
@@ -101,39 +103,45 @@ pub struct WhatIfRow {
     pub title: String,
     pub level: Option<Level>,
     pub group: Vec<GroupField>,
+    /// The alert as it is; `None` if it would be gained.
     pub live: Option<WhatIfSide>,
-    pub tried: Option<WhatIfSide>,
+    /// The alert under the changes; `None` if it would be lost.
+    pub shadow: Option<WhatIfSide>,
 }
 
-/// Which alerts of a difference are wanted.
+/// Selects the alerts of a difference.
 #[derive(Clone, Copy, Debug)]
 pub struct WhatIfQuery {
     pub kind: Option<WhatIfKind>,
-    /// Alerts behind this one.
+    /// Only alerts with a greater id.
     pub after: Option<AlertId>,
-    /// At most so many; at least 1.
+    /// Maximum number of alerts, at least 1.
     pub limit: usize,
 }
 
-/// A what-if with a part of its difference, and where the next part starts.
+/// A what-if with one page of its difference.
 #[derive(Clone, Debug)]
 pub struct WhatIfPage {
     pub info: WhatIfInfo,
     pub rows: Vec<WhatIfRow>,
+    /// The `after` of the next page; `None` on the last page.
     pub next: Option<AlertId>,
 }
 
-/// What-ifs. May block. Writes answer once they are in the journal.
-pub trait WhatIfs: Send + Sync {
-    fn begin(&self, ask: &WhatIfAsk) -> Result<WhatIfInfo, PutRule>;
+/// Reads and changes what-ifs. Methods may block; changes return once journaled.
+pub trait WhatIfPort: Send + Sync {
+    /// Starts a what-if.
+    fn begin(&self, request: &WhatIfRequest) -> Result<WhatIfInfo, RuleUpdateError>;
 
+    /// Lists all what-ifs.
     fn list(&self) -> Result<Vec<WhatIfInfo>, PortError>;
 
+    /// Returns a page of a what-if's difference; `None` if there is no such what-if.
     fn get(&self, id: WhatIfId, query: WhatIfQuery) -> Result<Option<WhatIfPage>, PortError>;
 
-    /// Makes its changes; `None` where there is no such what-if. Refused where it does not run.
-    fn promote(&self, id: WhatIfId) -> Result<Option<WhatIfInfo>, PutRule>;
+    /// Makes the changes of a what-if; `None` if there is none. Refused unless it is running.
+    fn promote(&self, id: WhatIfId) -> Result<Option<WhatIfInfo>, RuleUpdateError>;
 
-    /// `false` where there is no such what-if.
+    /// Drops a what-if. Returns `false` if there is no such what-if.
     fn end(&self, id: WhatIfId) -> Result<bool, PortError>;
 }

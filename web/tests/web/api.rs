@@ -7,7 +7,7 @@ use crate::harness::{Memory, Running, TOKEN, change};
 use serde_json::json;
 use weir_schema::{AlertId, AlertState, ChangeKind, Delivery, Format, Level};
 use weir_web::ROUTES;
-use weir_web::ports::{Accepted, IntakeError, Standing};
+use weir_web::ports::{IntakeError, IntakeReceipt, StandingFilter};
 
 const NDJSON: &str = "Content-Type: application/x-ndjson";
 
@@ -154,8 +154,8 @@ fn a_repeated_key_is_handed_on_and_its_answer_told() {
     let memory = Memory::new();
     let server = Running::start(&memory);
     memory.intake.lock().unwrap().extend([
-        Ok(Accepted { repeated: false }),
-        Ok(Accepted { repeated: true }),
+        Ok(IntakeReceipt { repeated: false }),
+        Ok(IntakeReceipt { repeated: true }),
         Err(IntakeError::Conflict),
         Err(IntakeError::Busy {
             retry_after: Duration::from_millis(2_100),
@@ -205,7 +205,7 @@ fn alerts_are_listed_and_explained() {
     let asked = memory.asked.lock().unwrap().remove(0);
     assert_eq!(
         (asked.standing, asked.level_min),
-        (Standing::All, Some(Level::High))
+        (StandingFilter::All, Some(Level::High))
     );
     assert_eq!(
         asked.group,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weir_schema::{Delivery, Format};
 use weir_web::COLLECTOR_ROUTES;
-use weir_web::ports::{IntakeReceipt, IntakeError};
+use weir_web::ports::{IntakeError, IntakeReceipt};
 
 use crate::harness::{Answer, Memory, Running, TOKEN};
 

@@ -31,7 +31,7 @@ fn health(stream: &mut TcpStream) -> Option<String> {
 
 #[test]
 fn connections_of_one_address_are_limited_and_given_back() {
-    let server = Running::with(&Memory::new(), |options| options.connections_of_peer = 3);
+    let server = Running::with(&Memory::new(), |options| options.connections_per_peer = 3);
     let mut held: Vec<TcpStream> = (0..3).map(|_| from(2, &server)).collect();
     for stream in &mut held {
         assert_eq!(health(stream).as_deref(), Some("200"));

@@ -11,11 +11,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::watch;
-use weir_schema::said::OutboxRows;
+use weir_schema::outbox::OutboxRows;
 use weir_schema::*;
-use weir_web::ports::Feed;
+use weir_web::ports::OutboxSignal;
 use weir_web::ports::*;
-use weir_web::{Ports, Token, WebHandle, WebOptions, serve};
+use weir_web::{ApiToken, WebHandle, WebOptions, WebPorts, serve};
 
 pub const TOKEN: &str = "a-token-of-the-tests";
 
@@ -27,7 +27,7 @@ pub struct Memory {
     pub bell: watch::Sender<u64>,
     pub taken: Mutex<Vec<Vec<Batch>>>,
     /// Answers of the intake, in order; then it accepts.
-    pub intake: Mutex<VecDeque<Result<Accepted, IntakeError>>>,
+    pub intake: Mutex<VecDeque<Result<IntakeReceipt, IntakeError>>>,
     pub asked: Mutex<Vec<AlertQuery>>,
     pub rules: Mutex<Vec<RuleInfo>>,
     pub ready: Mutex<Result<(), String>>,
@@ -55,13 +55,13 @@ impl Memory {
 }
 
 impl Alerts for Memory {
-    fn list(&self, query: &AlertQuery) -> Result<Page<AlertRecord>, PortError> {
+    fn list(&self, query: &AlertQuery) -> Result<AlertPage<AlertRecord>, PortError> {
         self.asked.lock().unwrap().push(query.clone());
         let changes = self.changes.lock().unwrap();
         let mut items: Vec<_> = changes.iter().map(|change| change.record.clone()).collect();
         items.truncate(query.limit);
         let next = items.last().map(|record| record.alert);
-        Ok(Page { items, next })
+        Ok(AlertPage { items, next })
     }
 
     fn get(&self, id: AlertId) -> Result<Option<(AlertRecord, Vec<Change>)>, PortError> {
@@ -73,7 +73,7 @@ impl Alerts for Memory {
             .map(|last| (last.record.clone(), of_id.clone())))
     }
 
-    fn explain(&self, id: AlertId) -> Result<Option<Explanation>, PortError> {
+    fn explain(&self, id: AlertId) -> Result<Option<AlertExplanation>, PortError> {
         let Some((record, _)) = self.get(id)? else {
             return Ok(None);
         };
@@ -90,7 +90,7 @@ impl Alerts for Memory {
                 value: Some("root".into()),
             }],
         };
-        Ok(Some(Explanation {
+        Ok(Some(AlertExplanation {
             record,
             condition: "event_count >= 5 within 60s by host".into(),
             rule_text: None,
@@ -123,28 +123,28 @@ impl Alerts for Memory {
     }
 }
 
-impl Feed for Memory {
+impl OutboxSignal for Memory {
     fn subscribe(&self) -> watch::Receiver<u64> {
         self.bell.subscribe()
     }
 }
 
 impl EventIntake for Memory {
-    fn submit(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<Accepted, IntakeError>> {
+    fn submit(&self, batches: Vec<Batch>) -> BoxFuture<'_, Result<IntakeReceipt, IntakeError>> {
         Box::pin(async {
             let answer = self.intake.lock().unwrap().pop_front();
             self.taken.lock().unwrap().push(batches);
-            answer.unwrap_or(Ok(Accepted { repeated: false }))
+            answer.unwrap_or(Ok(IntakeReceipt { repeated: false }))
         })
     }
 }
 
 impl Rules for Memory {
-    fn diagnostics(&self) -> Result<Vec<Diagnostic>, PortError> {
+    fn diagnostics(&self) -> Result<Vec<RuleDiagnostic>, PortError> {
         Ok(Vec::new())
     }
 
-    fn enable(&self, id: &str) -> Result<bool, PutRule> {
+    fn enable(&self, id: &str) -> Result<bool, RuleUpdateError> {
         Ok(self.disable(id)?)
     }
 
@@ -152,9 +152,9 @@ impl Rules for Memory {
         Ok(self.rules.lock().unwrap().clone())
     }
 
-    fn put(&self, text: &str, origin: &str) -> Result<Vec<RuleInfo>, PutRule> {
+    fn add(&self, text: &str, origin: &str) -> Result<Vec<RuleInfo>, RuleUpdateError> {
         let Some(id) = text.strip_prefix("id: ") else {
-            return Err(PutRule::Refused(vec![Diagnostic {
+            return Err(RuleUpdateError::Refused(vec![RuleDiagnostic {
                 origin: "api".into(),
                 line: Some(1),
                 column: None,
@@ -325,9 +325,9 @@ impl Running {
     pub fn with(memory: &Arc<Memory>, adjust: impl FnOnce(&mut WebOptions)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let ports = Ports {
+        let ports = WebPorts {
             alerts: memory.clone(),
-            feed: memory.clone(),
+            outbox_signal: memory.clone(),
             intake: memory.clone(),
             rules: memory.clone(),
             sinks: memory.clone(),
@@ -338,7 +338,7 @@ impl Running {
             health: memory.clone(),
             registry: prometheus::Registry::new(),
         };
-        let mut options = WebOptions::new(Token::of(TOKEN));
+        let mut options = WebOptions::new(ApiToken::of(TOKEN));
         options.heartbeat = Duration::from_millis(50);
         adjust(&mut options);
         let (send, receive) = mpsc::sync_channel(1);

@@ -290,7 +290,7 @@ fn a_reader_that_does_not_read_gives_its_seat_back() {
     memory.commit(rows);
     let server = Running::with(&memory, |options| {
         options.streams_max = 1;
-        options.stall = Duration::from_millis(200);
+        options.stall_timeout = Duration::from_millis(200);
     });
     let stalled = server.stream("/api/v1/stream/alerts?after=0-0&state=all", &[]);
     assert_eq!(server.get("/api/v1/stream/alerts").status, 503);

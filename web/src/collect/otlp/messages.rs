@@ -1,10 +1,12 @@
-//! The messages of OTLP logs, by the field numbers of the public specification (opentelemetry-proto
-//! 1.x: `logs/v1`, `resource/v1`, `common/v1`, `collector/logs/v1`, and `google.rpc.Status`).
+//! The protobuf messages of OTLP logs.
+//!
+//! Field numbers are those of opentelemetry-proto 1.x (`logs/v1`, `resource/v1`, `common/v1`,
+//! `collector/logs/v1`) and of `google.rpc.Status`.
 
 use prost::{Message, Oneof};
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Response {
+pub(super) struct ExportResponse {
     #[prost(message, optional, tag = "1")]
     pub(super) partial_success: Option<PartialSuccess>,
 }
@@ -18,7 +20,7 @@ pub(super) struct PartialSuccess {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Status {
+pub(super) struct RpcStatus {
     #[prost(int32, tag = "1")]
     pub(super) code: i32,
     #[prost(string, tag = "2")]
@@ -26,13 +28,13 @@ pub(super) struct Status {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Resource {
+pub(super) struct ResourceMessage {
     #[prost(message, repeated, tag = "1")]
     pub(super) attributes: Vec<KeyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Scope {
+pub(super) struct ScopeMessage {
     #[prost(string, tag = "1")]
     pub(super) name: String,
     #[prost(string, tag = "2")]
@@ -42,7 +44,7 @@ pub(super) struct Scope {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct LogRecord {
+pub(super) struct LogRecordMessage {
     #[prost(fixed64, tag = "1")]
     pub(super) time_unix_nano: u64,
     #[prost(int32, tag = "2")]

@@ -1,24 +1,25 @@
-//! A log record as a frame: one JSON object, whichever way the record was written.
+//! A log record as a frame: one JSON object, whatever encoding the record had.
 
 use serde_json::{Map, Value, json};
 use weir_schema::{EventTime, Format};
 
-use crate::collect::Refusal;
-use crate::collect::sorter::{EVENT_BYTES_MAX, Sorter, source_name};
+use crate::bodies::BodyError;
+use crate::collect::batcher::{EVENT_BYTES_MAX, SourceBatcher};
+use crate::collect::request::source_name;
 use crate::time::rfc3339;
 
 /// The source of records whose resource names no service.
 const SOURCE: &str = "otlp";
 
-/// Longest resource or scope as it is sent: each record under it carries it.
-pub(super) const SHARED_BYTES_MAX: usize = 64 << 10;
+/// Longest encoded resource or scope: the frame of each of its records repeats it.
+pub(super) const CONTEXT_BYTES_MAX: usize = 64 << 10;
 
-/// Longest record as it is sent.
+/// Longest encoded record.
 pub(super) const RECORD_BYTES_MAX: usize = EVENT_BYTES_MAX;
 
-/// A record, whichever way it was written.
+/// A log record, decoded from protobuf or JSON.
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(super) struct OtlpRecord {
     pub(super) time_unix_nano: u64,
     pub(super) observed_time_unix_nano: u64,
     pub(super) severity_number: i32,
@@ -32,103 +33,104 @@ pub(super) struct Record {
     pub(super) event_name: String,
 }
 
-/// What all records under a resource and a scope share.
+/// The resource and scope of a record.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct RecordContext {
     pub(super) resource: Map<String, Value>,
     pub(super) scope: Map<String, Value>,
 }
 
-impl Shared {
+impl RecordContext {
     fn source(&self) -> String {
         let service = self.resource.get("service.name").and_then(Value::as_str);
         source_name(service.unwrap_or_default(), SOURCE)
     }
 }
 
-/// Records that were not taken in.
+/// The rejected records of a request.
 #[derive(Debug, Default)]
-pub(super) struct Rejected {
+pub(super) struct RejectedRecords {
     pub(super) records: i64,
-    /// Why the first of them was not.
-    pub(super) why: String,
+    /// Why the first of them was rejected.
+    pub(super) first_reason: String,
 }
 
-impl Rejected {
+impl RejectedRecords {
+    /// Counts a rejected record; `label` is for metrics, `reason` for the sender.
     pub(super) fn push(
         &mut self,
-        sorter: &mut Sorter,
-        reason: &'static str,
-        why: &str,
-    ) -> Result<(), Refusal> {
+        batcher: &mut SourceBatcher,
+        label: &'static str,
+        reason: &str,
+    ) -> Result<(), BodyError> {
         if self.records == 0 {
-            self.why = format!("record {}: {why}", sorter.received());
+            self.first_reason = format!("record {}: {reason}", batcher.received());
         }
         self.records += 1;
-        sorter.refuse(reason)
+        batcher.refuse(label)
     }
 }
 
-/// Takes a record in, or rejects it.
-pub(super) fn take(
-    record: Record,
-    shared: &Shared,
-    sorter: &mut Sorter,
-    rejected: &mut Rejected,
-) -> Result<(), Refusal> {
-    let frame = frame(record, shared);
+/// Adds a record as a frame, or rejects it.
+pub(super) fn push_record(
+    record: OtlpRecord,
+    context: &RecordContext,
+    batcher: &mut SourceBatcher,
+    rejected: &mut RejectedRecords,
+) -> Result<(), BodyError> {
+    let frame = frame(record, context);
     if frame.len() > EVENT_BYTES_MAX {
-        sorter.spend(frame.len())?;
-        let why = "with its resource and scope it has more than 1 MiB as JSON";
-        return rejected.push(sorter, "too_large", why);
+        batcher.spend(frame.len())?;
+        let reason = "its frame, with resource and scope, has more than 1 MiB";
+        return rejected.push(batcher, "too_large", reason);
     }
-    sorter.push(&shared.source(), Format::Json, frame)
+    batcher.push(&context.source(), Format::Json, frame)
 }
 
-/// The words of the specification for ranges of severity numbers.
-fn level(number: i32) -> Option<&'static str> {
-    const WORDS: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+/// The specification's name for a range of severity numbers.
+fn severity_name(number: i32) -> Option<&'static str> {
+    const NAMES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
     let range = usize::try_from(number.checked_sub(1)? / 4).ok()?;
-    (number > 0).then(|| WORDS.get(range).copied()).flatten()
+    (number > 0).then(|| NAMES.get(range).copied()).flatten()
 }
 
-/// An instant as text. What no calendar of ours has stays a number, which is read as no time.
-fn instant(nanos: u64) -> Value {
+/// Formats an instant. One beyond the range of [`EventTime`] stays a number, which parsing ignores.
+fn time_text(nanos: u64) -> Value {
     match i64::try_from(nanos) {
         Ok(nanos) => rfc3339(EventTime(nanos)).into(),
         Err(_) => nanos.to_string().into(),
     }
 }
 
-fn frame(record: Record, shared: &Shared) -> Vec<u8> {
+fn frame(record: OtlpRecord, context: &RecordContext) -> Vec<u8> {
     let mut object = Map::new();
-    let mut put = |name: &str, value: Value| {
+    let mut insert = |name: &str, value: Value| {
         object.insert(name.to_owned(), value);
     };
     let observed = record.observed_time_unix_nano;
     let times = [record.time_unix_nano, observed];
     if let Some(time) = times.into_iter().find(|time| *time != 0) {
-        put("time", instant(time));
+        insert("time", time_text(time));
     }
     if observed != 0 {
-        put("observed_time", instant(observed));
+        insert("observed_time", time_text(observed));
     }
-    if let Some(host) = shared.resource.get("host.name") {
-        put("host", host.clone());
+    if let Some(host) = context.resource.get("host.name") {
+        insert("host", host.clone());
     }
-    // The name tells the parser that an application speaks, whose words carry no other event.
-    let level = level(record.severity_number);
+    // `level` marks an application's log for the parser: its message is not parsed as another event.
+    let level = severity_name(record.severity_number);
     if !record.severity_text.is_empty() {
-        put("level", record.severity_text.into());
+        insert("level", record.severity_text.into());
     } else if let Some(level) = level {
-        put("level", level.into());
+        insert("level", level.into());
     }
     if record.severity_number != 0 {
-        put("severity_number", record.severity_number.into());
+        insert("severity_number", record.severity_number.into());
     }
     match record.body {
-        Some(Value::String(text)) => put("message", text.into()),
-        Some(body) => put("body", body),
+        Some(Value::String(text)) => insert("message", text.into()),
+        Some(body) => insert("body", body),
         None => {}
     }
     for (name, text) in [
@@ -137,25 +139,25 @@ fn frame(record: Record, shared: &Shared) -> Vec<u8> {
         ("span_id", record.span_id),
     ] {
         if !text.is_empty() {
-            put(name, text.into());
+            insert(name, text.into());
         }
     }
     if record.flags != 0 {
-        put("flags", record.flags.into());
+        insert("flags", record.flags.into());
     }
     for (name, map) in [
         ("attributes", &record.attributes),
-        ("scope", &shared.scope),
-        ("resource", &shared.resource),
+        ("scope", &context.scope),
+        ("resource", &context.resource),
     ] {
         if !map.is_empty() {
-            put(name, Value::Object(map.clone()));
+            insert(name, Value::Object(map.clone()));
         }
     }
     Value::Object(object).to_string().into_bytes()
 }
 
-/// A number that JSON may not have, as text.
+/// A number as JSON; one that JSON cannot represent becomes a text.
 pub(super) fn double(number: f64) -> Value {
     match serde_json::Number::from_f64(number) {
         Some(number) => Value::Number(number),
@@ -166,10 +168,11 @@ pub(super) fn double(number: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collect::request::BodySender;
 
     #[test]
-    fn severities_have_the_words_of_the_specification() {
-        for (number, word) in [
+    fn name_severities_as_the_specification_does() {
+        for (number, name) in [
             (i32::MIN, None),
             (-4, None),
             (0, None),
@@ -180,56 +183,50 @@ mod tests {
             (25, None),
             (i32::MAX, None),
         ] {
-            assert_eq!(level(number), word, "{number}");
+            assert_eq!(severity_name(number), name, "{number}");
         }
     }
 
     #[test]
-    fn a_record_is_a_frame_with_one_time() {
-        let shared = Shared {
+    fn format_records_as_frames() {
+        let context = RecordContext {
             resource: Map::from_iter([("host.name".to_owned(), json!("web-1"))]),
             scope: Map::new(),
         };
-        let record = Record {
+        let record = OtlpRecord {
             observed_time_unix_nano: 1_500_000_000,
             severity_number: 17,
             body: Some(json!({ "a": 1 })),
-            ..Record::default()
+            ..OtlpRecord::default()
         };
         let text = r#"{"time":"1970-01-01T00:00:01.500000000Z","#.to_owned()
             + r#""observed_time":"1970-01-01T00:00:01.500000000Z","host":"web-1","#
             + r#""level":"ERROR","severity_number":17,"body":{"a":1},"#
             + r#""resource":{"host.name":"web-1"}}"#;
-        assert_eq!(String::from_utf8(frame(record, &shared)).unwrap(), text);
-        let record = Record {
+        assert_eq!(String::from_utf8(frame(record, &context)).unwrap(), text);
+        let record = OtlpRecord {
             time_unix_nano: u64::MAX,
             severity_text: "warn".into(),
             body: Some(json!("text")),
-            ..Record::default()
+            ..OtlpRecord::default()
         };
         let text = r#"{"time":"18446744073709551615","level":"warn","message":"text"}"#;
         assert_eq!(
-            String::from_utf8(frame(record, &Shared::default())).unwrap(),
+            String::from_utf8(frame(record, &RecordContext::default())).unwrap(),
             text
         );
     }
 
     #[test]
-    fn records_that_are_too_long_as_frames_are_not_made_for_ever() {
-        let shared = Shared {
+    fn rejected_frames_count_against_the_byte_limit() {
+        let context = RecordContext {
             resource: Map::from_iter([("a".to_owned(), json!("a".repeat(EVENT_BYTES_MAX)))]),
             scope: Map::new(),
         };
-        let mut sorter = Sorter::new(crate::collect::sorter::Sender {
-            tenant: "default".to_owned(),
-            peer: None,
-            received: weir_schema::ReceiveTime(0),
-            source: None,
-            key: None,
-        });
-        let mut rejected = Rejected::default();
-        let mut take = || take(Record::default(), &shared, &mut sorter, &mut rejected);
-        let made = (0..1_000).take_while(|_| take().is_ok()).count();
-        assert!((1..50).contains(&made), "{made}");
+        let mut batcher = SourceBatcher::new(BodySender::sample());
+        let mut rejected = RejectedRecords::default();
+        let mut push = || push_record(OtlpRecord::default(), &context, &mut batcher, &mut rejected);
+        let pushed = (0..1_000).take_while(|_| push().is_ok()).count();
+        assert!((1..50).contains(&pushed), "{pushed}");
     }
 }

@@ -1,0 +1,134 @@
+//! Routes of rules: list, add, disable, enable, remove.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::rule_update::{
+    backfill_json, diagnostics_json, read_backfill, read_rule_text, update_problem,
+};
+use crate::ports::{PortError, RuleInfo, RuleUpdateError, Rules};
+use crate::problem::ProblemDetails;
+use crate::query::QueryParams;
+use crate::state::AppState;
+use crate::time::rfc3339;
+
+/// Longest rule id.
+const ID_BYTES_MAX: usize = 1_024;
+/// Origin of rules that are added without the parameter `origin`.
+const ORIGIN_DEFAULT: &str = "api";
+const ORIGIN_BYTES_MAX: usize = 256;
+
+/// `GET /api/v1/rules`
+pub(crate) async fn list(
+    request: HttpRequest,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ProblemDetails> {
+    QueryParams::read(&request, &[])?;
+    let rules = state.ports.rules.clone();
+    let read = move || -> Result<_, PortError> {
+        Ok((rules.list()?, rules.diagnostics()?, rules.backfill()))
+    };
+    let (rules, diagnostics, backfill) = web::block(read).await??;
+    let rules: Vec<Value> = rules.iter().map(rule_json).collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "rules": rules,
+        "diagnostics": diagnostics_json(&diagnostics),
+        "diagnostics_count": diagnostics.len(),
+        "backfill": backfill.as_ref().map(backfill_json),
+    })))
+}
+
+/// `PUT /api/v1/rules`
+pub(crate) async fn add(
+    request: HttpRequest,
+    body: web::Payload,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ProblemDetails> {
+    let params = QueryParams::read(&request, &["origin", "backfill"])?;
+    let backfill = read_backfill(&params)?;
+    let origin = params.parsed(
+        "origin",
+        "1 to 256 bytes without control characters",
+        |text| {
+            let fits = !text.is_empty() && text.len() <= ORIGIN_BYTES_MAX;
+            (fits && !text.chars().any(char::is_control)).then(|| text.to_owned())
+        },
+    )?;
+    let origin = origin.unwrap_or_else(|| ORIGIN_DEFAULT.into());
+    let text = read_rule_text(&request, body, &state).await?;
+    let rules = state.ports.rules.clone();
+    let add = move || match backfill {
+        Some(span) => rules.add_with_backfill(&text, &origin, span),
+        None => rules.add(&text, &origin),
+    };
+    let rules = web::block(add).await?.map_err(update_problem)?;
+    let rules: Vec<Value> = rules.iter().map(rule_json).collect();
+    Ok(HttpResponse::Ok().json(json!({ "rules": rules })))
+}
+
+/// `POST /api/v1/rules/{id}/disable`
+pub(crate) async fn disable(
+    request: HttpRequest,
+    id: web::Path<String>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ProblemDetails> {
+    let disable = |rules: &dyn Rules, id: &str| Ok(rules.disable(id)?);
+    change(&request, id.into_inner(), &state, "disabled", disable).await
+}
+
+/// `POST /api/v1/rules/{id}/enable`
+pub(crate) async fn enable(
+    request: HttpRequest,
+    id: web::Path<String>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ProblemDetails> {
+    let enable = |rules: &dyn Rules, id: &str| rules.enable(id);
+    change(&request, id.into_inner(), &state, "enabled", enable).await
+}
+
+/// `DELETE /api/v1/rules/{id}`
+pub(crate) async fn remove(
+    request: HttpRequest,
+    id: web::Path<String>,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ProblemDetails> {
+    let remove = |rules: &dyn Rules, id: &str| Ok(rules.remove(id)?);
+    change(&request, id.into_inner(), &state, "removed", remove).await
+}
+
+/// Changes one rule and answers with `done`, or that there is no such rule.
+async fn change(
+    request: &HttpRequest,
+    id: String,
+    state: &AppState,
+    done: &'static str,
+    apply: impl FnOnce(&dyn Rules, &str) -> Result<bool, RuleUpdateError> + Send + 'static,
+) -> Result<HttpResponse, ProblemDetails> {
+    QueryParams::read(request, &[])?;
+    if id.len() > ID_BYTES_MAX {
+        return Err(ProblemDetails::not_found("no rule has an id that long"));
+    }
+    let (rule, rules) = (id.clone(), state.ports.rules.clone());
+    let applied = web::block(move || apply(rules.as_ref(), &rule)).await?;
+    if applied.map_err(update_problem)? {
+        Ok(HttpResponse::Ok().json(json!({ "rule": id, "done": done })))
+    } else {
+        Err(ProblemDetails::not_found(format!(
+            "no rule has the id {id:?}"
+        )))
+    }
+}
+
+fn rule_json(rule: &RuleInfo) -> Value {
+    json!({
+        "id": &*rule.id,
+        "version": rule.version.to_string(),
+        "title": rule.title,
+        "level": rule.level.name(),
+        "origin": rule.origin,
+        "since": rfc3339(rule.since),
+        "until": rule.until.map(rfc3339),
+        "enabled": rule.until.is_none(),
+        "incomplete": rule.incomplete,
+    })
+}
