@@ -74,7 +74,7 @@ fn texts(bytes: &[u8]) {
     let (path, rest) = bytes.split_at(at.unwrap_or(bytes.len()));
     let path = String::from_utf8_lossy(path);
     let header = rest.get(1..).unwrap_or_default();
-    if let Some(token) = weir_web::door::token(&path, header) {
+    if let Some(token) = weir_web::fuzz::token(&path, header) {
         assert!(token.len() <= header.len());
     }
     if let Some(span) = Span::parse(&path) {

@@ -2,7 +2,7 @@
 
 use weir_parse::{Context, Zone};
 use weir_schema::{Batch, ReceiveTime, Span};
-use weir_web::door::{self, Body};
+use weir_web::fuzz::{self, BodyKind};
 
 use crate::damage;
 
@@ -14,15 +14,15 @@ const BODY_BYTES_MAX: usize = 16 << 20;
 
 const CODINGS: [&str; 3] = ["gzip", "deflate", "zstd"];
 
-const BODIES: [Body; 8] = [
-    Body::HecEvents,
-    Body::HecLines,
-    Body::Bulk,
-    Body::OtlpProtobuf,
-    Body::OtlpJson,
-    Body::Journald,
-    Body::JsonLines,
-    Body::SyslogLines,
+const BODIES: [BodyKind; 8] = [
+    BodyKind::HecEvents,
+    BodyKind::HecLines,
+    BodyKind::Bulk,
+    BodyKind::OtlpProtobuf,
+    BodyKind::OtlpJson,
+    BodyKind::Journald,
+    BodyKind::JsonLines,
+    BodyKind::SyslogLines,
 ];
 
 /// Checks one input. The first byte selects the type of the body, the second the size of the pieces in
@@ -41,19 +41,19 @@ pub fn check(bytes: &[u8]) {
 }
 
 fn compressed_body(coding: &str, length: u8, bytes: &[u8]) {
-    let whole = door::unpack(coding, &[bytes]);
+    let whole = fuzz::decompress(coding, &[bytes]);
     if let Ok(body) = &whole {
         assert!(body.len() <= BODY_BYTES_MAX, "{} bytes", body.len());
     }
     assert_eq!(
         whole.is_ok(),
-        door::unpack(coding, &damage::pieces(bytes, length)).is_ok()
+        fuzz::decompress(coding, &damage::pieces(bytes, length)).is_ok()
     );
 }
 
-fn accepted_body(body: Body, bytes: &[u8]) {
-    let batches = door::cut(body, bytes);
-    assert_eq!(batches, door::cut(body, bytes), "not deterministic");
+fn accepted_body(body: BodyKind, bytes: &[u8]) {
+    let batches = fuzz::split(body, bytes);
+    assert_eq!(batches, fuzz::split(body, bytes), "not deterministic");
     for batch in batches.unwrap_or_default() {
         decode_frames(&batch);
     }
