@@ -1,12 +1,12 @@
-//! Ordinary life: bulk that stays within the budgets of every rule.
+//! Background traffic, which stays within the budgets of every rule.
 
 use rand::Rng;
 
 use crate::company::LENGTH_SECONDS;
-use crate::lines::{BROWSERS, Packet, Request, rfc3164, rfc5424};
+use crate::lines::{BROWSERS, FirewallPacket, WebRequest, rfc3164, rfc5424};
 use crate::random::pick;
 use crate::scenario::DeliveryTransport;
-use crate::script::{AUTOMATION, Method, Script};
+use crate::script::{AUTOMATION, AgentReport, BlockedPacket, CronJob, LoginMethod, Script};
 
 const PAGES: [&str; 8] = [
     "/",
@@ -19,14 +19,23 @@ const PAGES: [&str; 8] = [
     "/health",
 ];
 
-const JOBS: [(&str, &str); 4] = [
-    (
-        "root",
-        "test -x /usr/sbin/anacron || run-parts --report /etc/cron.hourly",
-    ),
-    ("www-data", "/usr/bin/php /srv/shop/cron.php"),
-    ("root", "/usr/lib/sysstat/debian-sa1 1 1"),
-    ("backup", "/usr/local/bin/snapshot --daily /srv"),
+const JOBS: [CronJob<'static>; 4] = [
+    CronJob {
+        user: "root",
+        command: "test -x /usr/sbin/anacron || run-parts --report /etc/cron.hourly",
+    },
+    CronJob {
+        user: "www-data",
+        command: "/usr/bin/php /srv/shop/cron.php",
+    },
+    CronJob {
+        user: "root",
+        command: "/usr/lib/sysstat/debian-sa1 1 1",
+    },
+    CronJob {
+        user: "backup",
+        command: "/usr/local/bin/snapshot --daily /srv",
+    },
 ];
 
 const HARMLESS_COMMANDS: [&str; 5] = [
@@ -37,10 +46,10 @@ const HARMLESS_COMMANDS: [&str; 5] = [
     "/usr/sbin/ss -tlnp",
 ];
 
-/// `lines` lines spread evenly over the scenario.
+/// Writes `lines` lines, spread evenly over the scenario.
 pub(crate) fn write(script: &mut Script<'_>, lines: usize) {
     for n in 0..lines {
-        // A scenario has few enough lines that the product stays far from overflow.
+        // Scenarios have too few lines for an overflow.
         let second = (n as i64).saturating_mul(LENGTH_SECONDS) / lines as i64;
         match script.rng.random_range(0..100_u32) {
             0..=29 => page(script, second),
@@ -57,8 +66,8 @@ pub(crate) fn write(script: &mut Script<'_>, lines: usize) {
     }
 }
 
-/// UDP carries what no rule needs; TCP carries some of it, too.
-fn any_way(script: &mut Script<'_>) -> DeliveryTransport {
+/// Picks UDP or TCP, for a line that no alert depends on.
+fn any_transport(script: &mut Script<'_>) -> DeliveryTransport {
     if script.rng.random_bool(0.4) {
         DeliveryTransport::Udp
     } else {
@@ -85,7 +94,7 @@ fn page(script: &mut Script<'_>, second: i64) {
     let web = &pick(&mut script.rng, &company.web).name;
     let target = *pick(&mut script.rng, &PAGES);
     let agent = *pick(&mut script.rng, &BROWSERS);
-    let mut request = Request {
+    let mut request = WebRequest {
         client: &client,
         method: "GET",
         target,
@@ -113,8 +122,8 @@ fn page(script: &mut Script<'_>, second: i64) {
             &["web_login_failure"],
         );
     } else {
-        let via = any_way(script);
-        script.request(via, second, web, &request, &[]);
+        let transport = any_transport(script);
+        script.request(transport, second, web, &request, &[]);
     }
 }
 
@@ -133,8 +142,8 @@ fn session(script: &mut Script<'_>, second: i64) {
     };
     let tag = format!("sshd[{}]", script.process());
     let line = rfc3164(38, script.time(second), &host, &tag, &text);
-    let via = any_way(script);
-    script.line(via, second, &host, line, Vec::new());
+    let transport = any_transport(script);
+    script.line(transport, second, &host, line, Vec::new());
 }
 
 fn packet(script: &mut Script<'_>, second: i64) {
@@ -149,10 +158,16 @@ fn packet(script: &mut Script<'_>, second: i64) {
     let pair = format!("{source} {}", to.address);
     if script.rng.random_bool(0.4) && script.afford("firewall_block", &pair, 15) {
         let port = *pick(&mut script.rng, &[22, 23, 445, 3389, 8080]);
-        script.blocked(second, &to.name, true, (&source, &to.address), port);
+        let blocked = BlockedPacket {
+            incoming: true,
+            source: &source,
+            destination: &to.address,
+            port,
+        };
+        script.blocked(second, &to.name, &blocked);
         return;
     }
-    let packet = Packet {
+    let packet = FirewallPacket {
         incoming: true,
         source: &source,
         destination: &to.address,
@@ -161,15 +176,15 @@ fn packet(script: &mut Script<'_>, second: i64) {
         id: script.rng.random(),
     };
     let line = script.kernel(second, &to.name, "UFW ALLOW", &packet);
-    let via = any_way(script);
-    script.line(via, second, &to.name, line, Vec::new());
+    let transport = any_transport(script);
+    script.line(transport, second, &to.name, line, Vec::new());
 }
 
 fn job(script: &mut Script<'_>, second: i64) {
     let host = server(script);
     let job = *pick(&mut script.rng, &JOBS);
-    let via = any_way(script);
-    script.cron(via, second, &host, job, &[]);
+    let transport = any_transport(script);
+    script.cron(transport, second, &host, job, &[]);
 }
 
 fn login(script: &mut Script<'_>, second: i64) {
@@ -178,18 +193,19 @@ fn login(script: &mut Script<'_>, second: i64) {
     let (name, address) = (&company.people[user], &company.workstation(user).address);
     let pair = format!("{address} {name}");
     if script.rng.random_bool(0.7) || !script.afford("ssh_login_by_person", &pair, 4) {
-        // Roll-outs log in far more often than any threshold; the rule's filter knows them.
+        // Roll-outs exceed any threshold; the rule filters them.
         let address = &company.applications[1].address;
-        script.ssh_accepted(second, &host, AUTOMATION, address, Method::PublicKey);
+        script.ssh_accepted(second, &host, AUTOMATION, address, LoginMethod::PublicKey);
     } else {
-        script.ssh_accepted(second, &host, name, address, Method::PublicKey);
+        script.ssh_accepted(second, &host, name, address, LoginMethod::PublicKey);
     }
 }
 
 fn refusal(script: &mut Script<'_>, second: i64) {
     let host = server(script);
     if script.rng.random_bool(0.3) {
-        // A person mistypes a password. Those of the cast have their budgets spent.
+        // A person mistypes a password. The people of the intrusion are left out: they have used up
+        // their budgets.
         let user = script.rng.random_range(30..script.company.people.len());
         let name = &script.company.people[user];
         let address = &script.company.workstation(user).address;
@@ -224,7 +240,7 @@ fn command(script: &mut Script<'_>, second: i64) {
     let name = &script.company.people[user];
     let command = *pick(&mut script.rng, &HARMLESS_COMMANDS);
     let pair = format!("{name} {host}");
-    // The person of the near miss refuses no more commands.
+    // Person 60 has near misses, so no more refusals are added.
     if user != 60 && script.rng.random_bool(0.05) && script.afford("sudo_refusal", &pair, 2) {
         script.sudo_refused(second, &host, name, command);
     } else {
@@ -239,21 +255,20 @@ fn process(script: &mut Script<'_>, second: i64) {
         "python3 /srv/shop/worker.py --order {}",
         script.rng.random_range(1_000..99_999)
     );
-    script.report(
-        (second, second),
+    script.report(&AgentReport {
+        second,
+        sent: second,
         host,
-        (
-            "process_creation",
-            "category=process_creation,product=linux",
-        ),
-        &[
+        kind: "process_creation",
+        logsource: "category=process_creation,product=linux",
+        fields: &[
             ("Image", "/usr/bin/python3"),
             ("CommandLine", &order),
             ("ParentImage", "/usr/lib/systemd/systemd"),
             ("User", "shop"),
         ],
-        &[],
-    );
+        members: &[],
+    });
 }
 
 fn service(script: &mut Script<'_>, second: i64) {
@@ -266,8 +281,8 @@ fn service(script: &mut Script<'_>, second: i64) {
         _ => format!("session-{number}.scope: Deactivated successfully."),
     };
     let line = rfc3164(30, script.time(second), &host, "systemd[1]", &text);
-    let via = any_way(script);
-    script.line(via, second, &host, line, Vec::new());
+    let transport = any_transport(script);
+    script.line(transport, second, &host, line, Vec::new());
 }
 
 fn structured(script: &mut Script<'_>, second: i64) {
@@ -289,6 +304,6 @@ fn structured(script: &mut Script<'_>, second: i64) {
         &data,
         &text,
     );
-    let via = any_way(script);
-    script.line(via, second, &host, line, Vec::new());
+    let transport = any_transport(script);
+    script.line(transport, second, &host, line, Vec::new());
 }

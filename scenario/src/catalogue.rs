@@ -1,33 +1,32 @@
-//! The rules of `rules/` that the plan makes alert, in its own words, so that expectations need no
-//! rule engine.
+//! Table of the rules in `rules/` that the generator triggers, so that it needs no rule engine.
 //!
-//! A test compares this table with the YAML, so that neither can change alone.
+//! A test compares the table with the YAML files.
 
 use weir_schema::Span;
 
-/// What a rule asks of the events in its trailing window.
+/// Condition of a rule on the events in its trailing window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// At least so many events that the member matches.
+pub enum RuleCondition {
+    /// At least `at_least` events that the member matches.
     Count { member: &'static str, at_least: u64 },
-    /// An event of each of the two members.
+    /// At least one event of each member.
     Both { members: [&'static str; 2] },
-    /// An event of one member, and none of the other.
+    /// An event of `member`, and none of `missing`.
     Without {
         member: &'static str,
         missing: &'static str,
     },
 }
 
-/// A rule of `rules/` that raises alerts.
+/// A rule in `rules/` that raises alerts.
 #[derive(Clone, Copy, Debug)]
 pub struct AlertingRule {
     pub name: &'static str,
     pub id: &'static str,
     pub title: &'static str,
-    /// Below `rules/`.
+    /// Path below `rules/`.
     pub file: &'static str,
-    pub kind: Kind,
+    pub condition: RuleCondition,
     pub group_by: &'static [&'static str],
     pub timespan: Span,
 }
@@ -38,15 +37,15 @@ pub fn alerting_rule(name: &str) -> Option<&'static AlertingRule> {
     ALERTING_RULES.iter().find(|rule| rule.name == name)
 }
 
-/// Every rule of `rules/` that the plan, or the load, makes raise alerts, by file; all others must
-/// stay silent over them.
+/// The rules that a scenario or a load triggers, in order of file. All other rules must raise
+/// nothing over them.
 pub const ALERTING_RULES: &[AlertingRule] = &[
     AlertingRule {
         name: "account_created_with_rights",
         id: "2fdfe77e-8887-5553-8d46-e23234ea0e77",
         title: "New account becomes administrator at once",
         file: "linux/account_created_with_rights.yml",
-        kind: Kind::Both {
+        condition: RuleCondition::Both {
             members: ["account_created", "account_privileged"],
         },
         group_by: &["host"],
@@ -57,7 +56,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "52dca3a9-7a03-5fdd-a574-4ff0520c95f6",
         title: "cron runs something from a folder that everybody can write",
         file: "linux/cron_from_writable_folder.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "cron_from_writable_folder",
             at_least: 1,
         },
@@ -69,7 +68,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "40f1bdcb-1063-5bdf-8524-9cd118fc4ba0",
         title: "Shell whose input and output are a network connection",
         file: "linux/process_reverse_shell.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "process_reverse_shell",
             at_least: 1,
         },
@@ -81,7 +80,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "492fd241-19f9-5a5a-91d3-b8efb4caa59c",
         title: "SSH login from an address that was guessing accounts",
         file: "linux/ssh_guessed_login.yml",
-        kind: Kind::Both {
+        condition: RuleCondition::Both {
             members: ["ssh_unknown_account", "ssh_login_success"],
         },
         group_by: &["src_ip"],
@@ -92,7 +91,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "63862305-1ef0-5988-a565-583ab5d6130f",
         title: "One account logs in again and again from one host",
         file: "linux/ssh_login_fan_out.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "ssh_login_by_person",
             at_least: 6,
         },
@@ -104,7 +103,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "bb590f8f-cd26-55c2-89eb-25e60f310615",
         title: "SSH passwords are being guessed from one address",
         file: "linux/ssh_password_guessing.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "ssh_login_failure",
             at_least: 10,
         },
@@ -116,7 +115,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "4a042920-0b65-5636-a9dc-2cad2c925e94",
         title: "SSH passwords of one account are being guessed",
         file: "linux/ssh_password_guessing.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "ssh_login_failure",
             at_least: 15,
         },
@@ -128,7 +127,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "92733875-0955-5d0b-93a0-354c0c56fc78",
         title: "Root logs in over SSH with a password",
         file: "linux/ssh_root_password_login.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "ssh_root_password_login",
             at_least: 1,
         },
@@ -140,7 +139,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "847ec698-4f3c-5a86-bb01-587d16bb2e67",
         title: "sudo refuses somebody again and again",
         file: "linux/sudo_denied.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "sudo_refusal",
             at_least: 3,
         },
@@ -152,7 +151,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "0ef553c6-5a72-5c16-a186-c17cdd1189d1",
         title: "Something is downloaded and run as root",
         file: "linux/sudo_download_and_run.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "sudo_download_and_run",
             at_least: 1,
         },
@@ -164,7 +163,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "e3000e10-618f-5bfc-808e-8b03e75fa034",
         title: "Logs are emptied or deleted as root",
         file: "linux/sudo_log_tampering.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "sudo_log_tampering",
             at_least: 1,
         },
@@ -176,7 +175,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "d607a1e4-be81-53e2-9db5-e6f8177ffade",
         title: "Interactive root shell through sudo",
         file: "linux/sudo_root_shell.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "sudo_root_shell",
             at_least: 1,
         },
@@ -188,7 +187,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "ca7daff3-e063-5ac5-81a5-c280d088ae7a",
         title: "What watches or guards a host is switched off",
         file: "linux/sudo_watch_stopped.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "sudo_watch_stopped",
             at_least: 1,
         },
@@ -200,7 +199,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "a2cd55eb-522d-5e3b-95d6-c0d92fd82f4f",
         title: "Maintenance as root without a change ticket",
         file: "linux/sudo_without_change_ticket.yml",
-        kind: Kind::Without {
+        condition: RuleCondition::Without {
             member: "sudo_maintenance",
             missing: "change_ticket",
         },
@@ -212,7 +211,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "3c906af2-760a-5063-8ff9-073a75d74e95",
         title: "A host keeps trying to reach a remote shell",
         file: "network/firewall_denied_egress.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "firewall_block_shell_port",
             at_least: 10,
         },
@@ -224,7 +223,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "12c85538-9b22-5510-bb3e-93d283cf6113",
         title: "Ports of a host are being scanned",
         file: "network/firewall_port_scan.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "firewall_block",
             at_least: 20,
         },
@@ -236,7 +235,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "4cecdd41-548f-5cbf-92e4-7f4b540233af",
         title: "Web logins are being guessed from one address",
         file: "web/web_login_guessing.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "web_login_failure",
             at_least: 10,
         },
@@ -248,7 +247,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "43ab8fd2-24d4-565b-9dc3-e0e1dfe956ad",
         title: "A client looks for pages that do not exist",
         file: "web/web_missing_pages.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "web_missing_page",
             at_least: 20,
         },
@@ -260,7 +259,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "7017aab7-4f31-543d-bd6e-5cb0d724206b",
         title: "Path traversal that was answered",
         file: "web/web_path_traversal.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "web_path_traversal",
             at_least: 1,
         },
@@ -272,7 +271,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "2d78b61e-645b-5879-b3e5-05f550ff824f",
         title: "A known web scanner says its name",
         file: "web/web_scanner_agent.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "web_scanner_agent",
             at_least: 1,
         },
@@ -284,7 +283,7 @@ pub const ALERTING_RULES: &[AlertingRule] = &[
         id: "3313c5d8-8ea2-5ddb-831f-851cf540b1e7",
         title: "Request to a web shell",
         file: "web/web_shell_request.yml",
-        kind: Kind::Count {
+        condition: RuleCondition::Count {
             member: "web_shell_request",
             at_least: 1,
         },

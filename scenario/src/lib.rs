@@ -29,5 +29,6 @@ pub mod order;
 
 pub use company::Company;
 pub use scenario::{
-    AgentRecord, Delivery, DeliveryTransport, ExpectedAlert, ExpectedDetection, Payload, Scenario,
+    AgentRecord, DeliveryPayload, DeliveryTransport, ExpectedAlert, ExpectedDetection,
+    PlannedDelivery, Scenario,
 };

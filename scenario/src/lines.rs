@@ -1,4 +1,4 @@
-//! Log lines in the formats that real daemons write, for a given time.
+//! Formats log lines as real daemons write them.
 
 use chrono::{DateTime, Utc};
 use weir_schema::EventTime;
@@ -15,25 +15,25 @@ fn utc(time: EventTime) -> DateTime<Utc> {
     DateTime::from_timestamp_nanos(time.0)
 }
 
-/// The time of RFC 3164, `Nov  2 07:05:09`: no year, no zone (UTC is meant), whole seconds.
+/// Formats a time as in RFC 3164, `Nov  2 07:05:09`: UTC in whole seconds, without year and zone.
 #[must_use]
 pub fn bsd_time(time: EventTime) -> String {
     utc(time).format("%b %e %H:%M:%S").to_string()
 }
 
-/// RFC 3339 with all nine digits of the second.
+/// Formats a time as in RFC 3339, with nine digits of the second.
 #[must_use]
 pub fn nano_time(time: EventTime) -> String {
     utc(time).format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()
 }
 
-/// A line of RFC 3164. `tag` is the program, with `[pid]` where it has one.
+/// Formats a line of RFC 3164. `tag` is the program, with an optional `[pid]`.
 #[must_use]
 pub fn rfc3164(priority: u8, time: EventTime, host: &str, tag: &str, text: &str) -> Vec<u8> {
     format!("<{priority}>{} {host} {tag}: {text}", bsd_time(time)).into_bytes()
 }
 
-/// A line of RFC 5424, to the microsecond. `data` is the structured data, or `-`.
+/// Formats a line of RFC 5424, in microseconds. `data` is the structured data, or `-`.
 #[must_use]
 pub fn rfc5424(
     priority: u8,
@@ -50,7 +50,7 @@ pub fn rfc5424(
 
 /// One request in the combined format that Apache and nginx share.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub struct WebRequest<'a> {
     pub client: &'a str,
     pub method: &'a str,
     pub target: &'a str,
@@ -59,10 +59,10 @@ pub struct Request<'a> {
     pub agent: &'a str,
 }
 
-/// The text of an access log in the combined format.
+/// Formats an access log line in the combined format.
 #[must_use]
-pub fn access(time: EventTime, request: &Request<'_>) -> String {
-    let Request {
+pub fn access(time: EventTime, request: &WebRequest<'_>) -> String {
+    let WebRequest {
         client,
         method,
         target,
@@ -76,9 +76,9 @@ pub fn access(time: EventTime, request: &Request<'_>) -> String {
     )
 }
 
-/// One packet as the kernel's firewall logs it.
+/// One packet that the firewall logs.
 #[derive(Clone, Copy, Debug)]
-pub struct Packet<'a> {
+pub struct FirewallPacket<'a> {
     pub incoming: bool,
     pub source: &'a str,
     pub destination: &'a str,
@@ -87,11 +87,10 @@ pub struct Packet<'a> {
     pub id: u16,
 }
 
-/// The text that the kernel logs for a packet; `verdict` is the prefix that the firewall's rule
-/// sets.
+/// Formats the kernel log line of a packet. `verdict` is the prefix that the firewall rule sets.
 #[must_use]
-pub fn firewall(uptime: u64, verdict: &str, packet: &Packet<'_>) -> String {
-    let (way, ttl) = if packet.incoming {
+pub fn firewall(uptime: u64, verdict: &str, packet: &FirewallPacket<'_>) -> String {
+    let (interfaces, ttl) = if packet.incoming {
         (
             "IN=eth0 OUT= MAC=52:54:00:1d:0a:02:52:54:00:7e:11:c4:08:00",
             51,
@@ -100,7 +99,7 @@ pub fn firewall(uptime: u64, verdict: &str, packet: &Packet<'_>) -> String {
         ("IN= OUT=eth0", 64)
     };
     format!(
-        "[{}.{:06}] [{verdict}] {way} SRC={} DST={} LEN=60 TOS=0x00 PREC=0x00 TTL={ttl} ID={} DF \
+        "[{}.{:06}] [{verdict}] {interfaces} SRC={} DST={} LEN=60 TOS=0x00 PREC=0x00 TTL={ttl} ID={} DF \
          PROTO=TCP SPT={} DPT={} WINDOW=64240 RES=0x00 SYN URGP=0",
         uptime / 1_000_000,
         uptime % 1_000_000,

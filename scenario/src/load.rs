@@ -1,10 +1,10 @@
 //! An endless load of syslog lines, with alerts planted at a known rate.
 //!
 //! ```text
-//! 6 of 10 lines   web requests and services: read and matched, and no detection wants them
-//! 2 of 10         logins and refusals of users and addresses that never come again: state to forget
+//! 6 of 10 lines   web requests and services: decoded and matched against rules, but no rule matches
+//! 2 of 10         logins and refusals of users and addresses that never repeat: state to forget
 //! 1 of 50         refusals from sixteen addresses that never stop: groups that grow without end
-//! 10 of 5,000     refusals of one planted group, whose tenth completes an alert
+//! 10 of 5,000     refusals of one planted group; the tenth completes an alert
 //! ```
 
 use std::io::Write;
@@ -20,33 +20,33 @@ use crate::random::{Zipf, seeded};
 pub const PLANT_EVERY: u64 = 5_000;
 /// Lines from one event of a planted group to the next.
 const PLANT_STEP: u64 = 100;
-/// What `ssh_password_guessing.yml` asks for ...
+/// Threshold of `ssh_password_guessing.yml` ...
 const THRESHOLD: u64 = 10;
-/// ... within this long.
+/// ... and its timespan.
 const TIMESPAN: Span = Span::seconds(300);
-/// Addresses that never stop.
+/// Addresses that log in again and again.
 const HOT_SOURCES: u32 = 16;
 const HOSTS: u32 = 100;
 
-/// A planted group whose last line has been written: its alert is due.
+/// The alert of a planted group whose last line has been written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Completed {
-    /// Value of `src_ip`, by which the rule groups.
+pub struct PlantedAlert {
+    /// Value of `src_ip`, the group of the rule.
     pub address: String,
-    /// Ordinal of the line that completes it, from 0.
+    /// Index of the line that completes the alert, from 0.
     pub line: u64,
 }
 
-/// Counts the episodes of one hot address; its times come in order.
+/// Counts the episodes of one hot address, from times in order.
 #[derive(Clone, Debug, Default)]
-struct Hot {
+struct HotSource {
     /// The last `THRESHOLD` times, oldest first.
     recent: std::collections::VecDeque<EventTime>,
     last_firing: Option<EventTime>,
 }
 
-impl Hot {
-    /// Whether the event begins an episode.
+impl HotSource {
+    /// Whether the event starts an episode.
     fn raises(&mut self, time: EventTime) -> bool {
         self.recent.push_back(time);
         if self.recent.len() as u64 > THRESHOLD {
@@ -61,14 +61,15 @@ impl Hot {
     }
 }
 
-/// The stream. Its bytes are a function of the seed and of the times and sizes of its chunks.
+/// An endless stream of lines. The bytes depend only on the seed, and on the times and sizes of
+/// the chunks.
 #[derive(Clone, Debug)]
 pub struct LoadStream {
     rng: ChaCha8Rng,
     hosts: Zipf,
     sources: Zipf,
-    hot: Vec<Hot>,
-    /// The greatest time so far, cut to the second, and its text.
+    hot: Vec<HotSource>,
+    /// The latest time so far in whole seconds, and its text.
     second: EventTime,
     stamp: String,
     lines: u64,
@@ -77,7 +78,7 @@ pub struct LoadStream {
 }
 
 impl LoadStream {
-    /// A stream whose first lines are at `start`.
+    /// Makes a stream whose first lines are at `start`.
     #[must_use]
     pub fn new(seed: u64, start: EventTime) -> Self {
         let second = whole_second(start);
@@ -85,7 +86,7 @@ impl LoadStream {
             rng: seeded(seed, 20),
             hosts: Zipf::new(HOSTS, 1.05),
             sources: Zipf::new(HOT_SOURCES, 1.05),
-            hot: vec![Hot::default(); HOT_SOURCES as usize],
+            hot: vec![HotSource::default(); HOT_SOURCES as usize],
             second,
             stamp: bsd_time(second),
             lines: 0,
@@ -100,20 +101,20 @@ impl LoadStream {
         self.lines
     }
 
-    /// Alerts that the lines written so far must have raised. Holds as long as 1,000 lines take
-    /// less than five minutes of event time.
+    /// Alerts that the lines written so far must have raised. This is exact as long as 1,000 lines
+    /// take less than five minutes of event time.
     #[must_use]
     pub const fn alerts(&self) -> u64 {
         self.alerts
     }
 
-    /// Appends `lines` lines of `time`, each ended by LF. Time never goes back.
+    /// Appends `lines` lines of `time`, each with a final LF. `time` must never decrease.
     pub fn chunk(
         &mut self,
         time: EventTime,
         lines: u64,
         bytes: &mut Vec<u8>,
-        completed: &mut Vec<Completed>,
+        completed: &mut Vec<PlantedAlert>,
     ) {
         let second = whole_second(time);
         if second > self.second {
@@ -127,7 +128,7 @@ impl LoadStream {
         }
     }
 
-    fn line(&mut self, bytes: &mut Vec<u8>, completed: &mut Vec<Completed>) {
+    fn line(&mut self, bytes: &mut Vec<u8>, completed: &mut Vec<PlantedAlert>) {
         let place = self.lines % PLANT_EVERY;
         let address = if place.is_multiple_of(PLANT_STEP) && place / PLANT_STEP < THRESHOLD {
             // A group has an address of 100.64.0.0/10, which no other line uses.
@@ -135,7 +136,7 @@ impl LoadStream {
             let address = std::net::Ipv4Addr::from(0x6440_0000 | group);
             if place / PLANT_STEP == THRESHOLD - 1 {
                 self.alerts += 1;
-                completed.push(Completed {
+                completed.push(PlantedAlert {
                     address: address.to_string(),
                     line: self.lines,
                 });
@@ -156,7 +157,7 @@ impl LoadStream {
         let user = self.fresh_user();
         self.head(38, "sshd", bytes);
         let port = self.rng.random_range(32_768..61_000_u16);
-        say(
+        write(
             bytes,
             format_args!("Failed password for u{user} from {address} port {port} ssh2"),
         );
@@ -168,7 +169,7 @@ impl LoadStream {
                 let (user, address) = (self.fresh_user(), self.fresh_address());
                 self.head(38, "sshd", bytes);
                 let port = self.rng.random_range(32_768..61_000_u16);
-                say(
+                write(
                     bytes,
                     format_args!(
                         "Accepted publickey for u{user} from {address} port {port} ssh2: ED25519 \
@@ -180,7 +181,7 @@ impl LoadStream {
                 let client = self.rng.random_range(1..2_000_u32);
                 let size = self.rng.random_range(200..90_000_u32);
                 self.head(190, "nginx", bytes);
-                say(
+                write(
                     bytes,
                     format_args!(
                         "198.18.{}.{} - - [02/Mar/2026:08:00:00 +0000] \"GET /api/orders?page={} \
@@ -195,7 +196,7 @@ impl LoadStream {
             37..=43 => {
                 let session = self.rng.random_range(100..99_999_u32);
                 self.head(30, "systemd", bytes);
-                say(
+                write(
                     bytes,
                     format_args!("session-{session}.scope: Deactivated successfully."),
                 );
@@ -203,7 +204,7 @@ impl LoadStream {
             _ => {
                 let id = self.rng.random::<u16>();
                 self.head(78, "CRON", bytes);
-                say(
+                write(
                     bytes,
                     format_args!("(root) CMD (/usr/lib/sysstat/debian-sa1 {id} 1)"),
                 );
@@ -211,12 +212,12 @@ impl LoadStream {
         }
     }
 
-    /// `<PRI>time host program[pid]: `.
+    /// Writes `<PRI>time host program[pid]: `.
     fn head(&mut self, priority: u8, program: &str, bytes: &mut Vec<u8>) {
         let host = self.hosts.draw(&mut self.rng);
         let process = self.rng.random_range(700..64_000_u32);
         let stamp = &self.stamp;
-        say(
+        write(
             bytes,
             format_args!("<{priority}>{stamp} host-{host:03} {program}[{process}]: "),
         );
@@ -227,7 +228,7 @@ impl LoadStream {
         self.fresh
     }
 
-    /// An address that no line had before: 11.0.0.0 and up, for the first 1.4 billion of them.
+    /// Returns a new address, from 11.0.0.0 on. The first 1.4 billion are unique.
     const fn fresh_address(&mut self) -> std::net::Ipv4Addr {
         self.fresh = self.fresh.wrapping_add(1);
         std::net::Ipv4Addr::from_bits(0x0b00_0000_u32.wrapping_add(self.fresh))
@@ -242,8 +243,10 @@ const fn whole_second(time: EventTime) -> EventTime {
     )
 }
 
-fn say(bytes: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    bytes.write_fmt(text).expect("a vector takes every byte");
+fn write(bytes: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    bytes
+        .write_fmt(text)
+        .expect("a write to a vector cannot fail");
 }
 
 #[cfg(test)]
@@ -254,7 +257,7 @@ mod tests {
 
     const START: EventTime = EventTime(1_772_438_400_000_000_000);
 
-    fn load(seed: u64, seconds: i64, per_second: u64) -> (LoadStream, Vec<u8>, Vec<Completed>) {
+    fn load(seed: u64, seconds: i64, per_second: u64) -> (LoadStream, Vec<u8>, Vec<PlantedAlert>) {
         let (mut bytes, mut completed) = (Vec::new(), Vec::new());
         let mut stream = LoadStream::new(seed, START);
         for second in 0..seconds {
@@ -265,15 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn load_follows_from_the_seed() {
+    fn loads_depend_on_the_seed() {
         assert!(load(1, 3, 20_000).1 == load(1, 3, 20_000).1);
         assert!(load(1, 3, 20_000).1 != load(2, 3, 20_000).1);
     }
 
-    /// Reads the lines as a person would: who was refused how often from where, and when.
+    /// Recounts the alerts from the lines: how often each address was refused, and when.
     #[test]
-    fn the_number_of_alerts_is_what_a_plain_loop_over_the_lines_finds() {
-        // The second case is so slow that hot addresses fall silent for longer than the window.
+    fn alert_counts_match_a_plain_loop_over_the_lines() {
+        // In the second case hot addresses are silent for longer than the window.
         for (seed, seconds, per_second) in [(1, 4, 20_000), (2, 20_000, 5)] {
             let (stream, bytes, completed) = load(seed, seconds, per_second);
             let mut refused: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
@@ -303,8 +306,7 @@ mod tests {
                         .count()
                         >= 10
                 };
-                // Only what had come by then counts; later events of the same second change
-                // nothing.
+                // Only earlier events count; later ones of the same second change nothing.
                 let anchors: Vec<i64> = times.iter().copied().filter(firing).collect();
                 alerts += u64::from(!anchors.is_empty());
                 alerts += anchors

@@ -1,14 +1,14 @@
-//! What comes within a hair of an alert: near misses just outside a rule.
+//! Near misses: events that stay just below the conditions of a rule.
 
 use rand::Rng;
 
 use crate::company::ADMINISTRATORS_CAST;
-use crate::lines::{BROWSERS, Request};
+use crate::lines::{BROWSERS, WebRequest};
 use crate::random::pick;
 use crate::scenario::DeliveryTransport;
-use crate::script::Script;
+use crate::script::{BlockedPacket, Script, Ticket};
 
-/// What comes within a hair of an alert, and one that is an alert by the same hair.
+/// Writes all near misses, and one alert that is just inside its window.
 pub(crate) fn write(script: &mut Script<'_>) {
     passwords(script);
     scans(script);
@@ -21,13 +21,13 @@ fn passwords(script: &mut Script<'_>) {
     let company = script.company;
     let app = |n: usize| company.applications[n].name.as_str();
 
-    // Ten refusals over exactly five minutes: a window is closed at both ends, so this is an alert.
+    // Ten refusals over exactly five minutes. A window includes both ends, so this is an alert.
     let (patient, slower) = ("192.0.2.77", "192.0.2.78");
     let spread = |n: i64| 33 * n + i64::from(n == 9) * 3;
     for n in 0..10 {
         let user = format!("guest{n:02}");
         script.ssh_refused(420 + spread(n), app(3), &user, false, patient);
-        // The same, one second slower at the end: no window holds ten.
+        // The same, but the last one is a second later: no window holds ten.
         let user = format!("visitor{n:02}");
         script.ssh_refused(
             420 + spread(n) + i64::from(n == 9),
@@ -39,7 +39,8 @@ fn passwords(script: &mut Script<'_>) {
     }
     script.expect("ssh_password_guessing", &[patient], 420, 720, 10);
 
-    // Fourteen refusals of one account from fourteen addresses, and the next when the first is out.
+    // Fourteen refusals of one account from fourteen addresses; the next comes when the first has
+    // left the window.
     for n in 0..14 {
         let source = format!("198.51.100.{}", 10 + n);
         script.ssh_refused(200 + 40 * n, app(5), "reporting", true, &source);
@@ -47,13 +48,18 @@ fn passwords(script: &mut Script<'_>) {
     script.ssh_refused(801, app(5), "reporting", true, "198.51.100.99");
 }
 
-/// Nineteen ports, and nineteen missing pages, within a minute; twice, a minute apart.
+/// Nineteen blocked ports and nineteen missing pages within a minute, twice, a minute apart.
 fn scans(script: &mut Script<'_>) {
     let company = script.company;
     for n in (0..19).chain(79..98) {
-        let between = ("198.51.100.200", company.jump.address.as_str());
-        script.blocked(500 + n, &company.jump.name, true, between, 1_000);
-        let request = Request {
+        let packet = BlockedPacket {
+            incoming: true,
+            source: "198.51.100.200",
+            destination: &company.jump.address,
+            port: 1_000,
+        };
+        script.blocked(500 + n, &company.jump.name, &packet);
+        let request = WebRequest {
             client: "198.51.100.201",
             method: "GET",
             target: "/old/catalogue.html",
@@ -72,7 +78,7 @@ fn scans(script: &mut Script<'_>) {
     }
 }
 
-/// Nine web logins refused, then the right password.
+/// Nine refused web logins, then the right password.
 fn web_logins(script: &mut Script<'_>) {
     let company = script.company;
     for n in 0..10 {
@@ -81,7 +87,7 @@ fn web_logins(script: &mut Script<'_>) {
         } else {
             (302, &[])
         };
-        let request = Request {
+        let request = WebRequest {
             client: "198.51.100.202",
             method: "POST",
             target: "/login",
@@ -99,7 +105,7 @@ fn web_logins(script: &mut Script<'_>) {
     }
 }
 
-/// Two commands refused, and a third when the first is out of the window.
+/// Two refused commands, and a third when the first has left the window.
 fn refused_commands(script: &mut Script<'_>) {
     let company = script.company;
     let (host, user) = (&company.applications[6].name, &company.people[60]);
@@ -108,11 +114,11 @@ fn refused_commands(script: &mut Script<'_>) {
     }
 }
 
-/// Maintenance as it should be: each with a ticket, one of them granted exactly ten minutes before.
+/// Maintenance with tickets; one ticket was granted exactly ten minutes before.
 fn tickets(script: &mut Script<'_>) {
     let company = script.company;
     let people = company.people.iter().take(company.administrators);
-    // The cast of the intrusion, and those whose passwords it guesses, are not among them.
+    // The people of the intrusion, and those whose passwords it guesses, are left out.
     for (n, user) in (0_i64..).zip(people.skip(ADMINISTRATORS_CAST + 6)) {
         let granted = 30 + 40 * n;
         let begin = if n == 0 {
@@ -121,7 +127,12 @@ fn tickets(script: &mut Script<'_>) {
             granted + script.rng.random_range(120..480)
         };
         let host = &pick(&mut script.rng, &company.applications).name;
-        script.ticket((granted, granted), user, 48_000 + n.unsigned_abs() as u32);
+        script.ticket(&Ticket {
+            granted,
+            sent: granted,
+            user,
+            number: 48_000 + n.unsigned_abs() as u32,
+        });
         let command = "/usr/bin/systemctl restart shop-api";
         script.sudo(begin, host, user, command, &["sudo_maintenance"]);
     }

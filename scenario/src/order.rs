@@ -1,6 +1,6 @@
-//! The order experiment: groups at, and a hair beside, the edge of their windows, in any order.
+//! The order experiment: groups at the edges of their windows, and just beyond, in any order.
 //!
-//! `w` is the timespan of both rules. Each group has one shape, and the shape says its alerts.
+//! `W` is the timespan of both rules. Each group has one shape, which determines its alerts.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -17,7 +17,7 @@ pub const COUNT_GROUPS: u32 = 1_200;
 pub const TEMPORAL_GROUPS: u32 = 600;
 /// Timespan of both rules.
 pub const TIMESPAN: Span = Span::seconds(60);
-/// Groups begin within this long of the start.
+/// Groups start within this time.
 const SPREAD: Span = Span::seconds(3_600);
 
 const W: i64 = TIMESPAN.0;
@@ -31,11 +31,11 @@ const TEMPORAL_TITLE: &str = "Command without a permit";
 pub enum Arrival {
     InOrder,
     Shuffled,
-    /// Each line comes up to this much after its time.
+    /// Each line arrives up to this long after its time.
     Skewed(Span),
 }
 
-/// The two rules, as one YAML text. Read them with `--logsource product=order --time-field time`.
+/// Both rules as one YAML text, for `--logsource product=order --time-field time`.
 pub const RULES: &str = "\
 title: Refusal
 id: 0f4f5d0e-7f0c-4a43-9d5c-0b1f5b3f7a11
@@ -101,7 +101,7 @@ level: high
 
 /// An alert that must stand at the end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Standing {
+pub struct StandingAlert {
     pub rule: &'static str,
     pub user: String,
     pub first: EventTime,
@@ -109,8 +109,8 @@ pub struct Standing {
     pub count: u64,
 }
 
-impl Standing {
-    /// As `weir replay --final` prints it, but for the key.
+impl StandingAlert {
+    /// The alert as `weir replay --final` prints it, without the key.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let (title, level) = if self.rule == COUNT_ID {
@@ -130,18 +130,19 @@ impl Standing {
     }
 }
 
-/// The lines of the experiment with its answer.
+/// Lines of the experiment, with the expected alerts.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct OrderExperiment {
     seed: u64,
-    /// In order of time.
+    /// Sorted by time.
     lines: Vec<(EventTime, String)>,
-    /// Sorted by rule, group and first.
-    pub standing: Vec<Standing>,
+    /// Sorted by rule, group and first event.
+    pub standing: Vec<StandingAlert>,
 }
 
-impl Order {
-    /// The experiment of a seed, filled up to `lines_min` lines with some that no rule wants.
+impl OrderExperiment {
+    /// Generates the experiment of a seed, with at least `lines_min` lines; no rule matches those
+    /// that are added.
     #[must_use]
     pub fn new(seed: u64, start: EventTime, lines_min: usize) -> Self {
         let mut groups = Groups {
@@ -170,9 +171,9 @@ impl Order {
         }
     }
 
-    /// The lines as they arrive, without their ends.
+    /// Returns the lines in order of arrival, without line ends.
     #[must_use]
-    pub fn arrive(&self, arrival: Arrival) -> Vec<&str> {
+    pub fn lines_in(&self, arrival: Arrival) -> Vec<&str> {
         let mut rng = seeded(self.seed, 31);
         let mut lines: Vec<(EventTime, &str)> = self
             .lines
@@ -182,9 +183,9 @@ impl Order {
         match arrival {
             Arrival::InOrder => {}
             Arrival::Shuffled => lines.shuffle(&mut rng),
-            Arrival::Skewed(most) => {
+            Arrival::Skewed(delay_max) => {
                 for (time, _) in &mut lines {
-                    *time = time.plus(Span(rng.random_range(0..=most.0.max(0))));
+                    *time = time.plus(Span(rng.random_range(0..=delay_max.0.max(0))));
                 }
                 lines.sort_by_key(|(time, _)| *time);
             }
@@ -193,16 +194,29 @@ impl Order {
     }
 }
 
+/// Times relative to a base time, in nanoseconds, and the number of events.
+#[derive(Clone, Copy)]
+struct AlertOffsets {
+    first: i64,
+    last: i64,
+    count: u64,
+}
+
+const fn offsets(first: i64, last: i64, count: u64) -> AlertOffsets {
+    AlertOffsets { first, last, count }
+}
+
+/// The groups written so far.
 struct Groups {
     rng: ChaCha8Rng,
     start: EventTime,
     lines: Vec<(EventTime, String)>,
-    standing: Vec<Standing>,
+    standing: Vec<StandingAlert>,
 }
 
 impl Groups {
     fn write(&mut self, kind: &str, user: &str, time: EventTime) {
-        // The number keeps lines apart; only shapes that want a repeat write a line twice.
+        // The number makes lines unique. Only shapes with a repeat write a line twice.
         let n = self.lines.len();
         let time_text = nano_time(time);
         let line = json!({"time": time_text, "kind": kind, "user": user, "n": n}).to_string();
@@ -213,17 +227,17 @@ impl Groups {
         self.start.plus(Span(self.rng.random_range(0..SPREAD.0)))
     }
 
-    fn stand(&mut self, rule: &'static str, user: &str, base: EventTime, seen: (i64, i64, u64)) {
-        self.standing.push(Standing {
+    fn expect(&mut self, rule: &'static str, user: &str, base: EventTime, alert: AlertOffsets) {
+        self.standing.push(StandingAlert {
             rule,
             user: user.to_owned(),
-            first: base.plus(Span(seen.0)),
-            last: base.plus(Span(seen.1)),
-            count: seen.2,
+            first: base.plus(Span(alert.first)),
+            last: base.plus(Span(alert.last)),
+            count: alert.count,
         });
     }
 
-    /// Five refusals within `W` are an alert. Offsets are from a base time, in nanoseconds.
+    /// Writes a group of the count rule: five refusals within `W` are an alert.
     fn count(&mut self, n: u32) {
         let (user, base) = (format!("c{n:04}"), self.base());
         let mut inside = |events: usize, from: i64, to: i64| -> Vec<i64> {
@@ -231,44 +245,44 @@ impl Groups {
                 .map(|_| self.rng.random_range(from..=to))
                 .collect()
         };
-        // Offsets of the events, and (first, last, count) of each alert.
-        type Shape = (Vec<i64>, Vec<(i64, i64, u64)>);
-        let (offsets, alerts): Shape = match n % 9 {
+        // Offsets of the events, and the alerts.
+        type Shape = (Vec<i64>, Vec<AlertOffsets>);
+        let (events, alerts): Shape = match n % 9 {
             // Too few.
             0 => (inside(4, 0, W), vec![]),
-            // The window is closed at both ends.
-            1 => ([vec![0, W], inside(3, 1, W - 1)].concat(), vec![(0, W, 5)]),
+            // A window includes both ends.
+            1 => (
+                [vec![0, W], inside(3, 1, W - 1)].concat(),
+                vec![offsets(0, W, 5)],
+            ),
             // One nanosecond too far.
             2 => ([vec![0, W + 1], inside(3, 1, W)].concat(), vec![]),
             // Many at once.
             3 => {
-                let offsets = inside(5 + n as usize % 7, 0, W / 2);
-                let (first, last) = (offsets.iter().min(), offsets.iter().max());
-                let alert = (
-                    *first.unwrap_or(&0),
-                    *last.unwrap_or(&0),
-                    offsets.len() as u64,
-                );
-                (offsets, vec![alert])
+                let events = inside(5 + n as usize % 7, 0, W / 2);
+                let (first, last) = (events.iter().min(), events.iter().max());
+                let (first, last) = (*first.unwrap_or(&0), *last.unwrap_or(&0));
+                let alert = offsets(first, last, events.len() as u64);
+                (events, vec![alert])
             }
             // All at one instant.
-            4 => (vec![0; 5], vec![(0, 0, 5)]),
-            // Two that would fire alone, whose firings lie just within a window: one episode.
-            5 => ([vec![0; 5], vec![W; 5]].concat(), vec![(0, W, 10)]),
-            // The same, one nanosecond further apart: two.
+            4 => (vec![0; 5], vec![offsets(0, 0, 5)]),
+            // Two bursts that each fire, just within one window: one episode.
+            5 => ([vec![0; 5], vec![W; 5]].concat(), vec![offsets(0, W, 10)]),
+            // The same, one nanosecond further apart: two episodes.
             6 => {
                 let far = W + 1;
                 (
                     [vec![0; 5], vec![far; 5]].concat(),
-                    vec![(0, 0, 5), (far, far, 5)],
+                    vec![offsets(0, 0, 5), offsets(far, far, 5)],
                 )
             }
-            // One that comes too late to belong.
-            7 => ([vec![0; 5], vec![W + 1]].concat(), vec![(0, 0, 5)]),
-            // Four lines, one of which came twice: equal lines count again.
-            _ => (vec![0, 1, 2, W], vec![(0, W, 5)]),
+            // One event just after the window.
+            7 => ([vec![0; 5], vec![W + 1]].concat(), vec![offsets(0, 0, 5)]),
+            // Four lines, one of them twice: equal lines count again.
+            _ => (vec![0, 1, 2, W], vec![offsets(0, W, 5)]),
         };
-        for offset in &offsets {
+        for offset in &events {
             self.write("refusal", &user, base.plus(Span(*offset)));
         }
         if n % 9 == 8
@@ -277,28 +291,33 @@ impl Groups {
             self.lines.push(last);
         }
         for alert in alerts {
-            self.stand(COUNT_ID, &user, base, alert);
+            self.expect(COUNT_ID, &user, base, alert);
         }
     }
 
-    /// A command at `t` is an alert unless a permit lies in `[t - W, t]`.
+    /// Writes a group of the temporal rule: a command at `t` is an alert unless a permit lies in
+    /// `[t - W, t]`.
     fn temporal(&mut self, n: u32) {
         let (user, base) = (format!("t{n:04}"), self.base());
-        type Shape = (&'static [i64], &'static [i64], &'static [(i64, i64, u64)]);
-        // Offsets of the commands, of the permits, and (first, last, count) of each alert.
+        // Offsets of the commands and of the permits, and the alerts.
+        type Shape = (&'static [i64], &'static [i64], Vec<AlertOffsets>);
         let (commands, permits, alerts): Shape = match n % 8 {
-            0 => (&[0], &[], &[(0, 0, 1)]),
-            // The permit is as old as it may be, then a nanosecond older.
-            1 => (&[0], &[-W], &[]),
-            2 => (&[0], &[-W - 1], &[(0, 0, 1)]),
-            // The permit comes at once, then a nanosecond too late.
-            3 => (&[0], &[0], &[]),
-            4 => (&[0], &[1], &[(0, 0, 1)]),
-            // The first command is permitted; the second is not, and its window holds the first.
-            5 => (&[10, W + 1], &[0], &[(10, W + 1, 2)]),
-            // Two commands are one episode while their firings lie within a window.
-            6 => (&[0, W], &[], &[(0, W, 2)]),
-            _ => (&[0, W + 1], &[], &[(0, 0, 1), (W + 1, W + 1, 1)]),
+            0 => (&[0], &[], vec![offsets(0, 0, 1)]),
+            // The permit is as old as allowed, then a nanosecond older.
+            1 => (&[0], &[-W], vec![]),
+            2 => (&[0], &[-W - 1], vec![offsets(0, 0, 1)]),
+            // The permit comes at the same time, then a nanosecond too late.
+            3 => (&[0], &[0], vec![]),
+            4 => (&[0], &[1], vec![offsets(0, 0, 1)]),
+            // The first command is permitted, the second is not; its window includes the first.
+            5 => (&[10, W + 1], &[0], vec![offsets(10, W + 1, 2)]),
+            // Two commands within a window are one episode.
+            6 => (&[0, W], &[], vec![offsets(0, W, 2)]),
+            _ => (
+                &[0, W + 1],
+                &[],
+                vec![offsets(0, 0, 1), offsets(W + 1, W + 1, 1)],
+            ),
         };
         for (kind, offsets) in [("command", commands), ("permit", permits)] {
             for offset in offsets {
@@ -306,7 +325,7 @@ impl Groups {
             }
         }
         for alert in alerts {
-            self.stand(TEMPORAL_ID, &user, base, *alert);
+            self.expect(TEMPORAL_ID, &user, base, alert);
         }
     }
 }
@@ -318,30 +337,30 @@ mod tests {
     const START: EventTime = EventTime(1_772_438_400_000_000_000);
 
     #[test]
-    fn every_arrival_brings_the_same_lines() {
-        let order = Order::new(9, START, 20_000);
+    fn arrivals_differ_only_in_order() {
+        let order = OrderExperiment::new(9, START, 20_000);
         let sorted = |arrival| {
-            let mut lines = order.arrive(arrival);
+            let mut lines = order.lines_in(arrival);
             lines.sort_unstable();
             lines
         };
-        let in_order = order.arrive(Arrival::InOrder);
+        let in_order = order.lines_in(Arrival::InOrder);
         assert_eq!(in_order.len(), 20_000);
         for arrival in [Arrival::Shuffled, Arrival::Skewed(Span::seconds(300))] {
-            assert_ne!(order.arrive(arrival), in_order);
+            assert_ne!(order.lines_in(arrival), in_order);
             assert_eq!(sorted(arrival), sorted(Arrival::InOrder));
             assert_eq!(
-                order.arrive(arrival),
-                Order::new(9, START, 20_000).arrive(arrival)
+                order.lines_in(arrival),
+                OrderExperiment::new(9, START, 20_000).lines_in(arrival)
             );
         }
     }
 
-    /// Reads the lines back and looks at every window of every user.
+    /// Parses the lines and checks every window of every user.
     #[test]
-    fn what_stands_is_what_plain_loops_over_the_lines_find() {
+    fn expected_alerts_match_plain_loops_over_the_lines() {
         for seed in [1, 9] {
-            let order = Order::new(seed, START, 0);
+            let order = OrderExperiment::new(seed, START, 0);
             let mut users = std::collections::BTreeMap::<String, Vec<(i64, String)>>::new();
             for (time, line) in &order.lines {
                 let line: Value = serde_json::from_str(line).unwrap();
@@ -382,7 +401,7 @@ mod tests {
                         .map(|(at, _)| *at)
                         .filter(|at| episode.iter().any(|t| t - W <= *at && at <= t))
                         .collect();
-                    standing.push(Standing {
+                    standing.push(StandingAlert {
                         rule,
                         user: user.clone(),
                         first: EventTime(inside[0]),

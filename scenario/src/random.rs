@@ -1,9 +1,9 @@
-//! Randomness from one seed: every draw of a generator comes from here, and none from the machine.
+//! Seeded randomness: generators draw only from here, never from the machine.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A seeded stream of draws. `stream` keeps the draws of two purposes apart.
+/// Makes a seeded generator. `stream` keeps the draws of different purposes apart.
 #[must_use]
 pub fn seeded(seed: u64, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -11,16 +11,16 @@ pub fn seeded(seed: u64, stream: u64) -> ChaCha8Rng {
     rng
 }
 
-/// One of `choices`, all alike likely.
+/// Draws one of `choices`, each with the same probability.
 ///
 /// # Panics
-/// Where there is nothing to choose from: callers pass tables that are never empty.
+/// If `choices` is empty; callers pass constant tables.
 #[must_use]
 pub fn pick<'a, T>(rng: &mut impl Rng, choices: &'a [T]) -> &'a T {
     &choices[rng.random_range(0..choices.len())]
 }
 
-/// A bijection of 64-bit words that scatters neighbours (the finalizer of SplitMix64).
+/// Scatters 64-bit words: a bijection, the finalizer of SplitMix64.
 #[must_use]
 pub const fn scatter(word: u64) -> u64 {
     let mut z = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -31,14 +31,15 @@ pub const fn scatter(word: u64) -> u64 {
 
 /// Draws ranks from 0 with probability proportional to `1 / (rank + 1)^exponent`, in constant time.
 ///
-/// Walker's alias method: each column holds its own rank up to a share, and another's beyond it.
+/// It uses Walker's alias method: each column holds its own rank up to a share, and another rank
+/// beyond.
 #[derive(Clone, Debug)]
 pub struct Zipf {
     columns: Vec<(f64, u32)>,
 }
 
 impl Zipf {
-    /// A table over `ranks` ranks, at least one.
+    /// Makes the table for `ranks` ranks, at least one.
     #[must_use]
     pub fn new(ranks: u32, exponent: f64) -> Self {
         let ranks = ranks.max(1);
@@ -61,7 +62,7 @@ impl Zipf {
                 poor.push(long);
             }
         }
-        // What rounding has left over fills its column alone.
+        // Ranks that are left because of rounding fill their own columns.
         for rank in poor.into_iter().chain(rich) {
             columns[rank as usize] = (1.0, rank);
         }
@@ -86,21 +87,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zipf_draws_its_first_rank_as_often_as_its_law_says() {
+    fn zipf_draws_ranks_with_the_expected_frequency() {
         let (ranks, exponent, draws) = (1_000, 1.05, 200_000);
         let zipf = Zipf::new(ranks, exponent);
         let mut rng = seeded(7, 0);
-        let mut seen = vec![0_u32; ranks as usize];
+        let mut drawn = vec![0_u32; ranks as usize];
         for _ in 0..draws {
-            seen[zipf.draw(&mut rng) as usize] += 1;
+            drawn[zipf.draw(&mut rng) as usize] += 1;
         }
         let total: f64 = (1..=ranks).map(|r| f64::from(r).powf(-exponent)).sum();
         for rank in [0_usize, 1, 9] {
-            let wanted = f64::from(draws) * ((rank + 1) as f64).powf(-exponent) / total;
-            let got = f64::from(seen[rank]);
+            let expected = f64::from(draws) * ((rank + 1) as f64).powf(-exponent) / total;
+            let count = f64::from(drawn[rank]);
             assert!(
-                (got - wanted).abs() < 5.0 * wanted.sqrt(),
-                "{rank}: {got} {wanted}"
+                (count - expected).abs() < 5.0 * expected.sqrt(),
+                "{rank}: {count} {expected}"
             );
         }
     }

@@ -1,8 +1,8 @@
-//! A scenario: what is sent when, and which alerts must come of it.
+//! A scenario: planned deliveries, and the alerts that Weir must raise for them.
 
 use weir_schema::{EventTime, Span};
 
-/// How a delivery reaches Weir.
+/// Transport of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryTransport {
     Udp,
@@ -20,71 +20,74 @@ pub struct AgentRecord {
     pub fields: Vec<(String, String)>,
 }
 
-/// What is sent.
+/// Content of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payload {
+pub enum DeliveryPayload {
     /// A line of syslog, without the framing of its transport.
     Line(Vec<u8>),
     Agent(AgentRecord),
 }
 
-/// That an event is one of those a detection looks for, with the fields by which rules group it.
+/// A detection that an event must match, with the fields by which rules group it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedDetection {
-    /// Name of the detection.
+    /// Name of the Sigma rule.
     pub member: &'static str,
     pub fields: Vec<(&'static str, String)>,
 }
 
-/// One event on its way.
+/// One event that a scenario sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// When it is sent, from the start of the scenario, at the pace of event time.
+pub struct PlannedDelivery {
+    /// Send time, relative to the start of the scenario, at the speed of event time.
     pub at: Span,
-    pub via: DeliveryTransport,
-    /// The host that it speaks of; for an agent, the agent's id too.
+    pub transport: DeliveryTransport,
+    /// The host that the event is about; for an agent event also the id of the agent.
     pub host: String,
-    pub payload: Payload,
+    pub payload: DeliveryPayload,
     pub time: EventTime,
-    /// Every detection of `rules/` that it was written to match, and no other.
-    pub marks: Vec<ExpectedDetection>,
-    /// Sent long after its event time.
+    /// All detections of `rules/` that match the event.
+    pub detections: Vec<ExpectedDetection>,
+    /// Whether it is sent long after its event time.
     pub late: bool,
 }
 
-/// An alert that the plan says must be seen.
+/// An alert that a scenario must raise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExpectedAlert {
     pub rule: String,
     pub title: String,
-    /// Fields of the group and their values, in the order in which the rule names them.
+    /// Fields of the group and their values, in the order of the rule.
     pub group: Vec<(String, String)>,
-    /// As it stands at the end, or as it stood when it was withdrawn.
+    /// Times and count at the end, or at the retraction.
     pub first: EventTime,
     pub last: EventTime,
     pub count: u64,
-    /// A late delivery withdraws it: it is raised, and does not stand at the end.
+    /// A late delivery retracts the alert: it is raised, and does not stand at the end.
     pub retracted: bool,
 }
 
-/// Everything that is sent, in order, with the answer.
+/// All deliveries of a scenario, with the expected alerts.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub start: EventTime,
-    /// In order of `at`.
-    pub deliveries: Vec<Delivery>,
-    /// All alerts, sorted; no other may be raised.
+    /// Sorted by `at`.
+    pub deliveries: Vec<PlannedDelivery>,
+    /// All alerts, sorted. No other alert may be raised.
     pub expected: Vec<ExpectedAlert>,
-    /// What happens in plain words, in order of time.
+    /// Descriptions of the events for people, sorted by time.
     pub narration: Vec<(Span, String)>,
-    /// Length of the scenario at the pace of event time.
+    /// Length of the scenario at the speed of event time.
     pub length: Span,
 }
 
 impl Scenario {
-    /// How many deliveries go by a way.
+    /// Number of deliveries over a transport.
     #[must_use]
-    pub fn sent(&self, via: DeliveryTransport) -> usize {
-        self.deliveries.iter().filter(|d| d.via == via).count()
+    pub fn deliveries_over(&self, transport: DeliveryTransport) -> usize {
+        self.deliveries
+            .iter()
+            .filter(|d| d.transport == transport)
+            .count()
     }
 }

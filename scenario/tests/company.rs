@@ -1,99 +1,110 @@
-//! The generated company: its bytes follow from the seed, and its answer from plain loops over its marks.
+//! The generated company: its bytes depend on the seed, and plain loops find the expected alerts.
 
 use std::collections::BTreeMap;
 
-use weir_scenario::catalogue::{ALERTING_RULES, AlertingRule, Kind};
+use weir_scenario::catalogue::{ALERTING_RULES, AlertingRule, RuleCondition};
 use weir_scenario::company::{BACKGROUND_LINES, Company};
-use weir_scenario::{Delivery, DeliveryTransport, ExpectedAlert, Payload, Scenario};
+use weir_scenario::{DeliveryPayload, DeliveryTransport, ExpectedAlert, PlannedDelivery, Scenario};
 use weir_schema::EventTime;
 
-/// 2026-03-02T08:00:00.25Z: the quarter second must be cut away.
+/// 2026-03-02T08:00:00.25Z: the quarter second must be truncated.
 const START: EventTime = EventTime(1_772_438_400_250_000_000);
 
 const SEEDS: [u64; 4] = [1, 2, 42, u64::MAX];
 
-/// One matched event of a group: its time, and which member it is.
-type Seen = (EventTime, usize);
+/// One matched event of a group: its time, and the index of the member that matches it.
+type MemberEvent = (EventTime, usize);
 
-fn members(kind: Kind) -> Vec<&'static str> {
+fn members(kind: RuleCondition) -> Vec<&'static str> {
     match kind {
-        Kind::Count { member, .. } => vec![member],
-        Kind::Both { members } => members.to_vec(),
-        Kind::Without { member, missing } => vec![member, missing],
+        RuleCondition::Count { member, .. } => vec![member],
+        RuleCondition::Both { members } => members.to_vec(),
+        RuleCondition::Without { member, missing } => vec![member, missing],
     }
 }
 
-fn fires(kind: Kind, window: &[Seen]) -> bool {
+fn fires(kind: RuleCondition, window: &[MemberEvent]) -> bool {
     let has = |member: usize| window.iter().any(|(_, m)| *m == member);
     match kind {
-        Kind::Count { at_least, .. } => window.len() as u64 >= at_least,
-        Kind::Both { .. } => has(0) && has(1),
-        Kind::Without { .. } => has(0) && !has(1),
+        RuleCondition::Count { at_least, .. } => window.len() as u64 >= at_least,
+        RuleCondition::Both { .. } => has(0) && has(1),
+        RuleCondition::Without { .. } => has(0) && !has(1),
     }
 }
 
-/// The alerts of a rule, by looking at every window of every group.
-fn alerts(rule: &AlertingRule, deliveries: &[&Delivery]) -> Vec<ExpectedAlert> {
-    let members = members(rule.kind);
-    let mut groups: BTreeMap<Vec<String>, Vec<Seen>> = BTreeMap::new();
+/// The events that the members of a rule match, by group, sorted by time.
+fn groups(
+    rule: &AlertingRule,
+    deliveries: &[&PlannedDelivery],
+) -> BTreeMap<Vec<String>, Vec<MemberEvent>> {
+    let members = members(rule.condition);
+    let mut groups: BTreeMap<Vec<String>, Vec<MemberEvent>> = BTreeMap::new();
     for delivery in deliveries {
-        for mark in &delivery.marks {
-            let Some(member) = members.iter().position(|m| *m == mark.member) else {
+        for detection in &delivery.detections {
+            let Some(member) = members.iter().position(|m| *m == detection.member) else {
                 continue;
             };
             let value = |name: &&str| {
-                let field = mark.fields.iter().find(|(field, _)| field == name);
+                let mut fields = detection.fields.iter();
+                let field = fields.find(|(field, _)| field == name);
                 field
                     .map(|(_, value)| value.clone())
-                    .expect("a mark has the fields of its rules")
+                    .expect("a detection has the fields of its rules")
             };
             let group = rule.group_by.iter().map(value).collect();
-            groups
-                .entry(group)
-                .or_default()
-                .push((delivery.time, member));
+            let events = groups.entry(group).or_default();
+            events.push((delivery.time, member));
         }
     }
-    let mut found = Vec::new();
-    for (group, mut seen) in groups {
-        seen.sort();
-        // Only the second of `Without` is no anchor.
-        let anchor = |seen: &&Seen| seen.1 == 0 || !matches!(rule.kind, Kind::Without { .. });
-        let mut anchors: Vec<EventTime> = seen.iter().filter(anchor).map(|(t, _)| *t).collect();
-        anchors.dedup();
-        let window = |t: EventTime| -> Vec<Seen> {
-            let from = t.minus(rule.timespan);
-            seen.iter()
-                .copied()
-                .filter(|(at, _)| from <= *at && *at <= t)
-                .collect()
-        };
-        anchors.retain(|t| fires(rule.kind, &window(*t)));
-        let mut episodes: Vec<Vec<EventTime>> = Vec::new();
-        for t in anchors {
-            match episodes.last_mut() {
-                Some(episode) if t.minus(rule.timespan) <= *episode.last().unwrap() => {
-                    episode.push(t);
-                }
-                _ => episodes.push(vec![t]),
+    groups.values_mut().for_each(|events| events.sort());
+    groups
+}
+
+/// Finds the episodes of a group: the times at which the rule fires, split at gaps.
+fn episodes(rule: &AlertingRule, events: &[MemberEvent]) -> Vec<Vec<EventTime>> {
+    // The missing member of `Without` is no anchor.
+    let is_without = matches!(rule.condition, RuleCondition::Without { .. });
+    let anchors = events
+        .iter()
+        .filter(|(_, member)| *member == 0 || !is_without);
+    let mut anchors: Vec<EventTime> = anchors.map(|(t, _)| *t).collect();
+    anchors.dedup();
+    let window = |t: EventTime| -> Vec<MemberEvent> {
+        let from = t.minus(rule.timespan);
+        let inside = events.iter().filter(|(at, _)| from <= *at && *at <= t);
+        inside.copied().collect()
+    };
+    anchors.retain(|t| fires(rule.condition, &window(*t)));
+    let mut episodes: Vec<Vec<EventTime>> = Vec::new();
+    for t in anchors {
+        match episodes.last_mut() {
+            Some(episode) if t.minus(rule.timespan) <= *episode.last().unwrap() => {
+                episode.push(t);
             }
+            _ => episodes.push(vec![t]),
         }
-        for episode in episodes {
-            let inside: Vec<&Seen> = seen
-                .iter()
-                .filter(|(at, _)| {
-                    episode
-                        .iter()
-                        .any(|t| t.minus(rule.timespan) <= *at && at <= t)
-                })
-                .collect();
+    }
+    episodes
+}
+
+/// Finds the alerts of a rule by checking every window of every group.
+fn alerts(rule: &AlertingRule, deliveries: &[&PlannedDelivery]) -> Vec<ExpectedAlert> {
+    let mut found = Vec::new();
+    for (group, events) in groups(rule, deliveries) {
+        for episode in episodes(rule, &events) {
+            let in_window = |at: EventTime| {
+                let mut anchors = episode.iter();
+                anchors.any(|t| t.minus(rule.timespan) <= at && at <= *t)
+            };
+            let inside = events.iter().map(|(at, _)| *at);
+            let inside: Vec<EventTime> = inside.filter(|at| in_window(*at)).collect();
             let names = rule.group_by.iter().map(|&name| name.to_owned());
             found.push(ExpectedAlert {
                 rule: rule.id.to_owned(),
                 title: rule.title.to_owned(),
                 group: names.zip(group.clone()).collect(),
-                first: inside.first().unwrap().0,
-                last: inside.last().unwrap().0,
+                first: *inside.first().unwrap(),
+                last: *inside.last().unwrap(),
                 count: inside.len() as u64,
                 retracted: false,
             });
@@ -103,7 +114,7 @@ fn alerts(rule: &AlertingRule, deliveries: &[&Delivery]) -> Vec<ExpectedAlert> {
 }
 
 fn all_alerts(scenario: &Scenario, with_late: bool) -> Vec<ExpectedAlert> {
-    let deliveries: Vec<&Delivery> = scenario
+    let deliveries: Vec<&PlannedDelivery> = scenario
         .deliveries
         .iter()
         .filter(|d| with_late || !d.late)
@@ -117,7 +128,7 @@ fn all_alerts(scenario: &Scenario, with_late: bool) -> Vec<ExpectedAlert> {
 }
 
 #[test]
-fn what_the_plan_expects_is_what_plain_loops_over_its_marks_find() {
+fn expected_alerts_match_plain_loops_over_the_detections() {
     for seed in SEEDS {
         for lines in [0, BACKGROUND_LINES, 10 * BACKGROUND_LINES] {
             let scenario = Company::new(seed).plan_with(START, lines);
@@ -147,18 +158,22 @@ fn what_the_plan_expects_is_what_plain_loops_over_its_marks_find() {
     }
 }
 
-/// Groups of count rules that have events enough, yet raise nothing: their best window lacks one.
+/// Groups of count rules with enough events, but whose best window lacks one.
 fn near_misses(scenario: &Scenario) -> Vec<String> {
     let mut found = Vec::new();
     for rule in ALERTING_RULES {
-        let Kind::Count { at_least, member } = rule.kind else {
+        let RuleCondition::Count { at_least, member } = rule.condition else {
             continue;
         };
         let mut groups: BTreeMap<Vec<&str>, Vec<EventTime>> = BTreeMap::new();
         for delivery in &scenario.deliveries {
-            for mark in delivery.marks.iter().filter(|mark| mark.member == member) {
+            for detection in delivery
+                .detections
+                .iter()
+                .filter(|detection| detection.member == member)
+            {
                 let value = |name: &&str| {
-                    let field = mark.fields.iter().find(|(field, _)| field == name);
+                    let field = detection.fields.iter().find(|(field, _)| field == name);
                     field.map_or("", |(_, value)| value)
                 };
                 let group = rule.group_by.iter().map(value).collect();
@@ -180,7 +195,7 @@ fn near_misses(scenario: &Scenario) -> Vec<String> {
 }
 
 #[test]
-fn near_misses_are_there() {
+fn scenarios_contain_near_misses() {
     for seed in SEEDS {
         let scenario = Company::new(seed).plan(START);
         let found = near_misses(&scenario);
@@ -198,7 +213,7 @@ fn near_misses_are_there() {
 }
 
 #[test]
-fn a_seed_gives_the_same_bytes_and_another_gives_others() {
+fn scenarios_depend_on_the_seed() {
     for seed in SEEDS {
         let (a, b) = (
             Company::new(seed).plan(START),
@@ -214,7 +229,7 @@ fn a_seed_gives_the_same_bytes_and_another_gives_others() {
 }
 
 #[test]
-fn a_scenario_is_as_long_and_as_mixed_as_it_says() {
+fn scenarios_have_the_stated_length_and_mix() {
     let company = Company::new(3);
     assert_eq!((company.hosts().count(), company.people.len()), (100, 100));
     let scenario = company.plan(START);
@@ -226,23 +241,27 @@ fn a_scenario_is_as_long_and_as_mixed_as_it_says() {
         DeliveryTransport::Tcp,
         DeliveryTransport::Agent,
     ] {
-        assert!(scenario.sent(via) > 200, "{via:?}: {}", scenario.sent(via));
+        assert!(
+            scenario.deliveries_over(via) > 200,
+            "{via:?}: {}",
+            scenario.deliveries_over(via)
+        );
     }
     for delivery in &scenario.deliveries {
         assert!(delivery.at <= scenario.length && delivery.time >= scenario.start);
-        // UDP may lose, so no alert rests on it.
+        // UDP may lose datagrams, so no alert depends on it.
         assert!(
-            delivery.via != DeliveryTransport::Udp || delivery.marks.is_empty(),
+            delivery.transport != DeliveryTransport::Udp || delivery.detections.is_empty(),
             "{delivery:?}"
         );
-        if let Payload::Line(line) = &delivery.payload {
+        if let DeliveryPayload::Line(line) = &delivery.payload {
             assert!(line.is_ascii() && !line.contains(&b'\n') && line.starts_with(b"<"));
         }
     }
 }
 
 #[test]
-fn the_catalogue_says_what_the_rules_say() {
+fn the_catalogue_matches_the_rule_files() {
     let rules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
     for rule in ALERTING_RULES {
         let text = std::fs::read_to_string(rules.join(rule.file)).expect(rule.file);
@@ -250,33 +269,35 @@ fn the_catalogue_says_what_the_rules_say() {
             .split("---\n")
             .find(|document| document.contains(&format!("\nname: {}\n", rule.name)))
             .expect(rule.name);
-        let said = |what: String| assert!(document.contains(&what), "{}: {what}", rule.name);
-        said(format!("title: {}\nid: {}\n", rule.title, rule.id));
-        if let Kind::Count {
+        let contains = |text: String| assert!(document.contains(&text), "{}: {text}", rule.name);
+        contains(format!("title: {}\nid: {}\n", rule.title, rule.id));
+        if let RuleCondition::Count {
             member,
             at_least: 1,
-        } = rule.kind
+        } = rule.condition
         {
             assert_eq!((member, rule.group_by), (rule.name, &["host"][..]));
             continue;
         }
-        said(format!("timespan: {}m\n", rule.timespan.0 / 60_000_000_000));
+        contains(format!("timespan: {}m\n", rule.timespan.0 / 60_000_000_000));
         let items = |names: &[&str]| -> String {
             names
                 .iter()
                 .map(|name| format!("        - {name}\n"))
                 .collect()
         };
-        said(format!("    rules:\n{}", items(&members(rule.kind))));
-        said(format!(
+        contains(format!("    rules:\n{}", items(&members(rule.condition))));
+        contains(format!(
             "    group-by:\n{}    timespan",
             items(rule.group_by)
         ));
-        match rule.kind {
-            Kind::Count { at_least, .. } => said(format!("gte: {at_least}\n")),
-            Kind::Both { members: [a, b] } => said(format!("condition: {a} and {b}\n")),
-            Kind::Without { member, missing } => {
-                said(format!("condition: {member} and not {missing}\n"));
+        match rule.condition {
+            RuleCondition::Count { at_least, .. } => contains(format!("gte: {at_least}\n")),
+            RuleCondition::Both { members: [a, b] } => {
+                contains(format!("condition: {a} and {b}\n"))
+            }
+            RuleCondition::Without { member, missing } => {
+                contains(format!("condition: {member} and not {missing}\n"));
             }
         }
     }

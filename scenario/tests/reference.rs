@@ -1,4 +1,4 @@
-//! Plans against the oracle: rules, parser and plain loops over all facts find what the generator expects.
+//! Rules, parser and the reference implementation find the alerts that the generator expects.
 
 mod common;
 
@@ -8,15 +8,15 @@ use weir_detect::{Detections, RuleBook};
 use weir_operators::reference::{PlanStep, Reference};
 use weir_parse::{Context, decode};
 use weir_scenario::Company;
-use weir_scenario::order::{Arrival, Order, RULES};
-use weir_scenario::{Delivery, ExpectedAlert};
+use weir_scenario::order::{Arrival, OrderExperiment, RULES};
+use weir_scenario::{ExpectedAlert, PlannedDelivery};
 use weir_schema::{
     EventId, EventTime, Fact, Format, GroupField, GroupKey, LogSource, PlanId, Position, TenantKey,
 };
 
-use common::{START, book, context, frame, put};
+use common::{START, add, book, context, frame};
 
-/// Facts of frames as the graph would make them, and the groups in words.
+/// Facts of frames as in the graph, with the field values of their groups.
 struct Facts<'b> {
     book: &'b RuleBook,
     facts: Vec<Fact>,
@@ -34,7 +34,7 @@ impl<'b> Facts<'b> {
         }
     }
 
-    fn take(&mut self, frame: &[u8], context: &Context<'_>) {
+    fn add(&mut self, frame: &[u8], context: &Context<'_>) {
         let tenant = TenantKey::of(&[b"default"]);
         let event = decode(frame, context);
         assert_eq!(event.problems, [], "{event:?}");
@@ -60,13 +60,13 @@ impl<'b> Facts<'b> {
         }
     }
 
-    /// What stands once all has come and the watermark has passed everything.
+    /// The standing alerts once all facts have arrived and the watermark is behind them.
     fn standing(&self) -> Vec<ExpectedAlert> {
         let mut reference = Reference::default();
         let plans: Vec<PlanStep> = self.book.plans().cloned().map(PlanStep::Put).collect();
         let clock = (TenantKey::of(&[b"default"]), EventTime::MAX, EventTime::MIN);
         reference.epoch(&plans, &self.facts, &[clock]);
-        let alert = |row: weir_operators::reference::Standing| {
+        let alert = |row: weir_operators::reference::StandingAlert| {
             let plan = self.book.plan(row.plan).expect("the plan is in the book");
             let group = self.groups[&(row.plan, row.group)].iter();
             ExpectedAlert {
@@ -88,32 +88,36 @@ impl<'b> Facts<'b> {
 }
 
 #[test]
-fn the_company_raises_and_keeps_what_its_plan_says() {
+fn the_company_raises_its_expected_alerts() {
     let book = book();
     for seed in [1, 2, 42] {
         let scenario = Company::new(seed).plan(START);
-        let standing = |keep: fn(&Delivery) -> bool| {
+        let standing = |wanted: fn(&PlannedDelivery) -> bool| {
             let mut facts = Facts::new(&book);
-            for delivery in scenario.deliveries.iter().filter(|delivery| keep(delivery)) {
+            for delivery in scenario
+                .deliveries
+                .iter()
+                .filter(|delivery| wanted(delivery))
+            {
                 let (frame, format) = frame(delivery);
-                facts.take(&frame, &context(format));
+                facts.add(&frame, &context(format));
             }
             facts.standing()
         };
-        let expected = |keep: fn(&ExpectedAlert) -> bool| -> Vec<ExpectedAlert> {
-            let kept = scenario
+        let expected = |wanted: fn(&ExpectedAlert) -> bool| -> Vec<ExpectedAlert> {
+            let alerts = scenario
                 .expected
                 .iter()
-                .filter(|alert| keep(alert))
+                .filter(|alert| wanted(alert))
                 .cloned();
-            let mut kept: Vec<_> = kept
+            let mut alerts: Vec<_> = alerts
                 .map(|alert| ExpectedAlert {
                     retracted: false,
                     ..alert
                 })
                 .collect();
-            kept.sort();
-            kept
+            alerts.sort();
+            alerts
         };
         assert_eq!(
             standing(|delivery| !delivery.late),
@@ -129,9 +133,9 @@ fn the_company_raises_and_keeps_what_its_plan_says() {
 }
 
 #[test]
-fn the_order_experiment_ends_as_its_shapes_say() {
+fn the_order_experiment_raises_its_expected_alerts() {
     let mut book = RuleBook::new();
-    put(&mut book, RULES, "order.yml");
+    add(&mut book, RULES, "order.yml");
     let logsource = LogSource {
         product: Some("order".to_owned()),
         ..LogSource::default()
@@ -141,11 +145,11 @@ fn the_order_experiment_ends_as_its_shapes_say() {
         time_field: Some("time"),
         ..context(Format::Json)
     };
-    let order = Order::new(3, START, 0);
+    let order = OrderExperiment::new(3, START, 0);
     let mut facts = Facts::new(&book);
-    for line in order.arrive(Arrival::Shuffled) {
+    for line in order.lines_in(Arrival::Shuffled) {
         let day_later = weir_schema::ReceiveTime(START.0 + 86_400_000_000_000);
-        facts.take(
+        facts.add(
             line.as_bytes(),
             &Context {
                 received: day_later,

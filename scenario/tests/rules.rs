@@ -1,4 +1,4 @@
-//! The rules of `rules/` compile, and match of the generated events exactly what the plan marks.
+//! The built-in rules compile, and match exactly the events that the scenario states.
 
 mod common;
 
@@ -7,28 +7,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_detect::{Detections, RuleBook};
 use weir_parse::decode;
 use weir_scenario::Company;
-use weir_scenario::catalogue::{ALERTING_RULES, Kind};
+use weir_scenario::catalogue::{ALERTING_RULES, RuleCondition};
 use weir_scenario::load::LoadStream;
 use weir_scenario::order;
 use weir_schema::{Bound, Format, MemberCondition, PlanKind, RuleId, TenantKey};
 
-use common::{START, book, context, frame, put};
+use common::{START, add, book, context, frame};
 
-/// Members of rules that stay silent over the plan: they may match what is usual, of which it marks
-/// nothing.
-fn usual(book: &RuleBook) -> BTreeSet<String> {
-    let marked: BTreeSet<&str> = ALERTING_RULES
+/// Members of rules that raise nothing over a scenario. They may match background events, for
+/// which the scenario states no detections.
+fn background_members(book: &RuleBook) -> BTreeSet<String> {
+    let stated: BTreeSet<&str> = ALERTING_RULES
         .iter()
-        .flat_map(|rule| match rule.kind {
-            Kind::Count { member, .. } => vec![member],
-            Kind::Both { members } => members.to_vec(),
-            Kind::Without { member, missing } => vec![member, missing],
+        .flat_map(|rule| match rule.condition {
+            RuleCondition::Count { member, .. } => vec![member],
+            RuleCondition::Both { members } => members.to_vec(),
+            RuleCondition::Without { member, missing } => vec![member, missing],
         })
         .collect();
     let members = book.rules().into_iter();
     let members = members.filter(|rule| !rule.referenced_by.is_empty() && !rule.alerts);
     let names = members.filter_map(|rule| rule.name);
-    names.filter(|name| !marked.contains(&name[..])).collect()
+    names.filter(|name| !stated.contains(&name[..])).collect()
 }
 
 fn names(book: &RuleBook) -> BTreeMap<RuleId, String> {
@@ -39,22 +39,25 @@ fn names(book: &RuleBook) -> BTreeMap<RuleId, String> {
 }
 
 #[test]
-fn rules_compile_to_what_the_catalogue_says() {
+fn rules_compile_to_the_conditions_of_the_catalogue() {
     let book = book();
     let mut rules: BTreeMap<&str, _> = ALERTING_RULES.iter().map(|rule| (rule.id, rule)).collect();
     for plan in book.plans() {
         let Some(rule) = rules.remove(&*plan.rule) else {
-            continue; // That it stays silent is told below.
+            continue; // A test below checks that it raises nothing.
         };
-        let kind = match rule.kind {
-            Kind::Count { at_least, .. } => PlanKind::EventCount {
+        let kind = match rule.condition {
+            RuleCondition::Count { at_least, .. } => PlanKind::EventCount {
                 bounds: vec![Bound::Gte(at_least)],
             },
-            Kind::Both { .. } => PlanKind::Temporal {
+            RuleCondition::Both { .. } => PlanKind::Temporal {
                 members: 2,
-                condition: MemberCondition::All(vec![MemberCondition::Present(0), MemberCondition::Present(1)]),
+                condition: MemberCondition::All(vec![
+                    MemberCondition::Present(0),
+                    MemberCondition::Present(1),
+                ]),
             },
-            Kind::Without { .. } => PlanKind::Temporal {
+            RuleCondition::Without { .. } => PlanKind::Temporal {
                 members: 2,
                 condition: MemberCondition::All(vec![
                     MemberCondition::Present(0),
@@ -76,14 +79,14 @@ fn rules_compile_to_what_the_catalogue_says() {
 #[test]
 fn the_rules_of_the_order_experiment_compile() {
     let mut book = RuleBook::new();
-    put(&mut book, order::RULES, "order.yml");
+    add(&mut book, order::RULES, "order.yml");
     assert_eq!(book.plans().count(), 2);
 }
 
 #[test]
-fn rules_match_what_the_plan_marks_and_nothing_else() {
+fn rules_match_exactly_the_stated_detections() {
     let book = book();
-    let (names, usual) = (names(&book), usual(&book));
+    let (names, background) = (names(&book), background_members(&book));
     let tenant = TenantKey::of(&[b"default"]);
     let mut detected = Detections::default();
     for seed in [1, 2, 42] {
@@ -91,30 +94,34 @@ fn rules_match_what_the_plan_marks_and_nothing_else() {
         for delivery in &scenario.deliveries {
             let (frame, format) = frame(delivery);
             let event = decode(&frame, &context(format));
-            let told = format!("seed {seed}: {}", String::from_utf8_lossy(&frame));
+            let message = format!("seed {seed}: {}", String::from_utf8_lossy(&frame));
             assert_eq!(
                 (event.time, &event.problems[..]),
                 (delivery.time, &[][..]),
-                "{told}"
+                "{message}"
             );
             detected.clear();
             book.detect(&event, tenant, None, &mut detected);
             let mut matched: Vec<&str> = detected.matches.iter().map(|id| &names[id][..]).collect();
-            matched.retain(|name| !usual.contains(*name));
-            let mut marked: Vec<&str> = delivery.marks.iter().map(|mark| mark.member).collect();
+            matched.retain(|name| !background.contains(*name));
+            let mut stated: Vec<&str> = delivery
+                .detections
+                .iter()
+                .map(|detection| detection.member)
+                .collect();
             matched.sort_unstable();
-            marked.sort_unstable();
-            assert_eq!(matched, marked, "{told}\n{event:?}");
-            assert_eq!((detected.ungrouped, detected.capped), (0, 0), "{told}");
+            stated.sort_unstable();
+            assert_eq!(matched, stated, "{message}\n{event:?}");
+            assert_eq!((detected.ungrouped, detected.capped), (0, 0), "{message}");
         }
     }
 }
 
-/// The load's count of alerts rests on this: nothing but its logins and refusals matters to a rule.
+/// The alert count of the load depends on this: rules match only its logins and refusals.
 #[test]
-fn rules_match_of_the_load_only_logins_and_refusals() {
+fn rules_match_only_logins_and_refusals_of_the_load() {
     let book = book();
-    let (names, usual) = (names(&book), usual(&book));
+    let (names, background) = (names(&book), background_members(&book));
     let (mut bytes, mut completed) = (Vec::new(), Vec::new());
     LoadStream::new(5, START).chunk(START, 20_000, &mut bytes, &mut completed);
     let mut matches = BTreeMap::<&str, u32>::new();
@@ -130,7 +137,7 @@ fn rules_match_of_the_load_only_logins_and_refusals() {
             *matches.entry(&names[id]).or_default() += 1;
         }
     }
-    matches.retain(|name, _| !usual.contains(*name));
+    matches.retain(|name, _| !background.contains(*name));
     let found: Vec<&str> = matches.keys().copied().collect();
     assert_eq!(
         found,

@@ -1,11 +1,11 @@
-//! What tests of generated events share: the rules of `rules/`, and how frames are read.
+//! Helpers for tests of generated events: the rules in `rules/`, and frames of deliveries.
 
 use std::path::{Path, PathBuf};
 
 use weir_detect::{RuleBook, check, split_documents};
 use weir_parse::{Context, Zone};
 use weir_scenario::company::LENGTH_SECONDS;
-use weir_scenario::{Delivery, Payload};
+use weir_scenario::{DeliveryPayload, PlannedDelivery};
 use weir_schema::{Control, EventTime, Format, ReceiveTime, Span};
 
 pub const START: EventTime = EventTime(1_772_438_400_000_000_000);
@@ -38,8 +38,8 @@ pub fn context(format: Format) -> Context<'static> {
     }
 }
 
-/// Puts every document of a text, and refuses any remark on it.
-pub fn put(book: &mut RuleBook, text: &str, origin: &str) {
+/// Adds every document of a text; any diagnostic fails the test.
+pub fn add(book: &mut RuleBook, text: &str, origin: &str) {
     for (line, document) in split_documents(text) {
         assert_eq!(check(document, origin), [], "{origin}:{line}");
         let applied = book.apply(&Control::RulePut {
@@ -51,7 +51,8 @@ pub fn put(book: &mut RuleBook, text: &str, origin: &str) {
     }
 }
 
-/// All rules of ours, without a remark on any: those that read others once these are there.
+/// A book with all built-in rules, without diagnostics. Rules that refer to others come after
+/// them.
 pub fn book() -> RuleBook {
     let mut book = RuleBook::new();
     let mut left: Vec<(String, String)> = Vec::new();
@@ -64,31 +65,31 @@ pub fn book() -> RuleBook {
         }
     }
     while !left.is_empty() {
-        let (before, mut remarks) = (left.len(), Vec::new());
+        let (before, mut diagnostics) = (left.len(), Vec::new());
         left.retain(|(origin, document)| {
-            let mut tried = book.clone();
-            let applied = tried.apply(&Control::RulePut {
+            let mut next = book.clone();
+            let applied = next.apply(&Control::RulePut {
                 text: document.clone(),
                 origin: origin.clone(),
                 since: EventTime::MIN,
             });
-            let stays = !applied.diagnostics.is_empty();
-            remarks.extend(applied.diagnostics);
-            if !stays {
-                book = tried;
+            let is_refused = !applied.diagnostics.is_empty();
+            diagnostics.extend(applied.diagnostics);
+            if !is_refused {
+                book = next;
             }
-            stays
+            is_refused
         });
-        assert!(left.len() < before, "{remarks:#?}");
+        assert!(left.len() < before, "{diagnostics:#?}");
     }
     book
 }
 
-/// The frame of a delivery, and how it is read.
-pub fn frame(delivery: &Delivery) -> (Vec<u8>, Format) {
+/// The frame of a delivery, and its format.
+pub fn frame(delivery: &PlannedDelivery) -> (Vec<u8>, Format) {
     match &delivery.payload {
-        Payload::Line(line) => (line.clone(), Format::Syslog),
-        Payload::Agent(record) => {
+        DeliveryPayload::Line(line) => (line.clone(), Format::Syslog),
+        DeliveryPayload::Agent(record) => {
             let fields: Vec<(&str, &str)> = record
                 .fields
                 .iter()

@@ -1,12 +1,12 @@
-//! The parser reads from the generated lines what the plan says of them.
+//! The parser finds in the generated lines the fields that the scenario states.
 
 use weir_parse::{Context, Zone, decode};
-use weir_scenario::Payload;
+use weir_scenario::DeliveryPayload;
 use weir_scenario::company::{Company, LENGTH_SECONDS};
 use weir_scenario::load::LoadStream;
 use weir_schema::{EventTime, Format, ReceiveTime, Span};
 
-/// 2026-12-31T23:50:00Z: the year turns within the scenario.
+/// 2026-12-31T23:50:00Z: the year changes during the scenario.
 const START: EventTime = EventTime(1_798_761_000_000_000_000);
 
 fn context() -> Context<'static> {
@@ -21,40 +21,40 @@ fn context() -> Context<'static> {
 }
 
 #[test]
-fn lines_of_the_company_have_their_time_host_and_fields() {
+fn company_lines_decode_to_their_time_host_and_fields() {
     for seed in [1, 42] {
         let scenario = Company::new(seed).plan(START);
-        let mut marked = 0;
+        let mut checked = 0;
         for delivery in &scenario.deliveries {
-            let Payload::Line(line) = &delivery.payload else {
+            let DeliveryPayload::Line(line) = &delivery.payload else {
                 continue;
             };
             let event = decode(line, &context());
             let text = String::from_utf8_lossy(line);
-            let told = format!("seed {seed}: {text}\n{event:?}");
+            let message = format!("seed {seed}: {text}\n{event:?}");
             assert_eq!(
                 (event.time, &event.problems[..]),
                 (delivery.time, &[][..]),
-                "{told}"
+                "{message}"
             );
             let field = |name: &str| {
                 let value = event.get(name).and_then(weir_schema::Value::as_text);
                 value.map(std::borrow::Cow::into_owned)
             };
-            assert_eq!(field("host").as_ref(), Some(&delivery.host), "{told}");
-            for mark in &delivery.marks {
-                for (name, value) in &mark.fields {
-                    assert_eq!(field(name).as_ref(), Some(value), "{name} of {told}");
+            assert_eq!(field("host").as_ref(), Some(&delivery.host), "{message}");
+            for detection in &delivery.detections {
+                for (name, value) in &detection.fields {
+                    assert_eq!(field(name).as_ref(), Some(value), "{name} of {message}");
                 }
-                marked += 1;
+                checked += 1;
             }
         }
-        assert!(marked > 1_000, "{marked}");
+        assert!(checked > 1_000, "{checked}");
     }
 }
 
 #[test]
-fn lines_of_the_load_are_read_without_problems() {
+fn load_lines_decode_without_problems() {
     let (mut bytes, mut completed) = (Vec::new(), Vec::new());
     LoadStream::new(5, START).chunk(START, 20_000, &mut bytes, &mut completed);
     let mut refused = 0;
