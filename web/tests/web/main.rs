@@ -1,8 +1,8 @@
-//! The server as its clients meet it, over real sockets, in one test binary.
+//! Tests of the HTTP server over real sockets, in one test binary.
 
 mod harness;
 
 mod api;
 mod collect;
-mod crowd;
-mod stream;
+mod connections;
+mod streams;
