@@ -15,7 +15,8 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::watch;
 use weir::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use weir_agent::{AgentClient, AgentIdentity, AgentOptions, encode_event};
-use weir_dataflow::{Emit, EpochReport, Host, HostOptions, Observer, PortFault};
+use weir_dataflow::{EmitOptions, EpochReport, Host, HostOptions, Observer, PortFault};
+use weir_schema::outbox::Cursor;
 use weir_schema::{Change, Delivery, Epoch};
 use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
@@ -535,7 +536,7 @@ fn rebuild(data: &Path, workers: usize, into: &Path) -> (Vec<u8>, Arc<Ledger>) {
     let host = Host::start(
         HostOptions {
             workers,
-            emit: Emit::default(),
+            emit: EmitOptions::default(),
         },
         Box::new(ReadEpochs(journal.cursor(Epoch(1)))),
         Arc::new(ReadFrames(journal)),
@@ -556,7 +557,7 @@ fn rebuild(data: &Path, workers: usize, into: &Path) -> (Vec<u8>, Arc<Ledger>) {
 fn outbox(ledger: &Ledger) -> Vec<Change> {
     let mut all: Vec<Change> = Vec::new();
     loop {
-        let after = all.last().map(|change| (change.epoch, change.ordinal));
+        let after = all.last().map(Cursor::of);
         let page = ledger.outbox(after, usize::MAX).expect("it can be read");
         if page.is_empty() {
             return all;

@@ -43,9 +43,10 @@ fn payload(which: u8, bytes: &[u8]) {
     } else {
         1 << 16
     };
-    let counts = (u32::from(which >> 1) % 16, u32::from(which >> 5));
-    if let Some(entries) = fuzz::decode_payload(bytes, which & 1 == 1, raw, counts) {
-        assert_eq!(entries.len(), counts.0 as usize);
+    let (entries, batches) = (u32::from(which >> 1) % 16, u32::from(which >> 5));
+    let decoded = fuzz::decode_payload(bytes, which & 1 == 1, raw, entries, batches);
+    if let Some(decoded) = decoded {
+        assert_eq!(decoded.len(), entries as usize);
     }
 }
 

@@ -1,12 +1,11 @@
-//! Folders and files with the permissions and the syncing that both stores need.
+//! Creates private folders and files, and syncs folders, for journal and ledger.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Makes a folder, and those above it, for this user alone, since logs hold secrets. Their names
-/// are durable.
+/// Creates a folder and its parents, with durable names, for this user only: logs hold secrets.
 pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     let new: Vec<_> = path
         .ancestors()
@@ -17,10 +16,10 @@ pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
         .mode(0o700)
         .create(path)?;
     for parent in new.iter().filter_map(|folder| folder.parent()) {
-        // The parent of a name alone is the folder where we are, and its path is empty.
-        let here = Path::new(".");
+        // The parent of a bare name has an empty path, which means the current folder.
+        let current = Path::new(".");
         sync_folder(if parent.as_os_str().is_empty() {
-            here
+            current
         } else {
             parent
         })?;
@@ -28,7 +27,7 @@ pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file that must not exist yet, for this user alone.
+/// Creates a file that must not exist yet, for this user only.
 pub(crate) fn create_private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -38,7 +37,7 @@ pub(crate) fn create_private_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Makes the names in a folder durable.
+/// Makes the file names in a folder durable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

@@ -1,4 +1,4 @@
-//! What persists: the journal, which is the truth, and the ledger, an index rebuilt from it.
+//! Persistent storage: the journal, which is the truth, and the ledger, an index rebuilt from it.
 //!
 //! ```text
 //! append ─► pending ─► sync (compress, write, fsync) ─► segments ─► cursor ─► graph
@@ -13,12 +13,12 @@ pub mod ledger;
 pub mod metrics;
 
 #[doc(hidden)]
-pub mod door;
+pub mod fuzz;
 
 mod files;
 
 pub use journal::{
     Journal, JournalError, JournalOptions, JournalReader, JournalWriter, OpenReport,
 };
-pub use ledger::{Ledger, LedgerError, OpenLedger};
+pub use ledger::{Ledger, LedgerError, OpenLedgerError};
 pub use metrics::StoreMetrics;

@@ -1,21 +1,21 @@
-//! The counters of journal and ledger.
+//! Metrics of journal and ledger.
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
 
-/// Handles to the metrics of this crate; clones share their values.
+/// Handles to the metrics of this crate. Clones share their values.
 #[derive(Clone, Debug)]
 pub struct StoreMetrics {
     /// `weir_journal_bytes`: size of all segments.
     pub journal_bytes: IntGauge,
-    /// `weir_journal_fsync_seconds`: how long a group commit waited for the disk.
+    /// `weir_journal_fsync_seconds`: time that group commits waited for the disk.
     pub journal_fsync_seconds: Histogram,
-    /// `weir_journal_torn_tails_total`: unfinished writes that were cut off at start.
+    /// `weir_journal_torn_tails_total`: unfinished writes that were truncated at start.
     pub journal_torn_tails_total: IntCounter,
-    /// `weir_journal_damage_total`: damaged places found at start that had not been found before.
+    /// `weir_journal_damage_total`: damaged parts found at start for the first time.
     pub journal_damage_total: IntCounter,
     /// `weir_state_bytes`: size of the ledger on disk.
     pub state_bytes: IntGauge,
-    /// `weir_state_rebuilds_total`: how often the ledger was set aside and rebuilt.
+    /// `weir_state_rebuilds_total`: rebuilds of the ledger from the journal.
     pub state_rebuilds_total: IntCounter,
 }
 
@@ -26,23 +26,23 @@ impl StoreMetrics {
         let buckets = prometheus::exponential_buckets(0.000_25, 2.0, 15)?;
         let fsync = HistogramOpts::new(
             "weir_journal_fsync_seconds",
-            "How long a group commit waited for the disk.",
+            "Time that group commits waited for the disk.",
         );
         let metrics = Self {
             journal_bytes: IntGauge::new("weir_journal_bytes", "Size of all journal segments.")?,
             journal_fsync_seconds: Histogram::with_opts(fsync.buckets(buckets))?,
             journal_torn_tails_total: IntCounter::new(
                 "weir_journal_torn_tails_total",
-                "Unfinished writes at the end of a segment that were cut off at start.",
+                "Unfinished writes at the end of a segment that were truncated at start.",
             )?,
             journal_damage_total: IntCounter::new(
                 "weir_journal_damage_total",
-                "Damaged places of the journal found at start for the first time.",
+                "Damaged parts of the journal found at start for the first time.",
             )?,
             state_bytes: IntGauge::new("weir_state_bytes", "Size of the ledger on disk.")?,
             state_rebuilds_total: IntCounter::new(
                 "weir_state_rebuilds_total",
-                "How often the ledger was set aside and rebuilt from the journal.",
+                "Rebuilds of the ledger from the journal.",
             )?,
         };
         registry.register(Box::new(metrics.journal_bytes.clone()))?;
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_metrics_are_registered_under_their_names() {
+    fn register_all_metrics() {
         let registry = Registry::new();
         StoreMetrics::register(&registry).unwrap();
         let families = registry.gather();

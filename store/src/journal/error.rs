@@ -1,10 +1,11 @@
-//! What can go wrong with the journal, told apart by what the reader can do about it.
+//! Errors of the journal, by what the operator can do about them.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use weir_schema::{BatchSeq, Epoch};
 
+/// Why the journal could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     #[error(
@@ -13,7 +14,7 @@ pub enum JournalError {
     )]
     InUse { dir: PathBuf },
     #[error(
-        "could not {action} {}: the disk is full; make room, nothing accepted is lost",
+        "could not {action} {}: the disk is full; free some space, no accepted event is lost",
         .path.display()
     )]
     DiskFull {
@@ -23,7 +24,7 @@ pub enum JournalError {
         source: io::Error,
     },
     #[error(
-        "could not {action} {}: no permission there, or the file system is read-only",
+        "could not {action} {}: permission denied, or the file system is read-only",
         .path.display()
     )]
     ReadOnly {
@@ -45,7 +46,7 @@ pub enum JournalError {
         version: u32,
         supported: u32,
     },
-    #[error("an entry of {bytes} bytes is over the limit of {limit}; cut the batch in two")]
+    #[error("an entry of {bytes} bytes is over the limit of {limit}; split the batch")]
     EntryTooLarge { bytes: usize, limit: usize },
     #[error("a batch has {frames} frames; it must have 1 to {limit}")]
     FrameCount { frames: usize, limit: usize },
@@ -58,7 +59,7 @@ pub enum JournalError {
     #[error("could not compress a block")]
     Compress(#[source] io::Error),
     #[error(
-        "{} is damaged at byte {offset}; run `weir verify`, and restart to set the damage aside",
+        "{} is damaged at byte {offset}; run `weir verify`, and restart to quarantine the damage",
         .segment.display()
     )]
     Damaged { segment: PathBuf, offset: u64 },
@@ -82,7 +83,7 @@ impl JournalError {
                 path,
                 source,
             },
-            // All other kinds say no more than their own text does.
+            // For all other kinds the text of the source is enough.
             _ => Self::Disk {
                 action,
                 path,

@@ -1,4 +1,4 @@
-//! The bytes of a segment: its header, the header of a block, and how entries are packed.
+//! The on-disk format of segments: segment header, block header, and packed entries.
 //!
 //! ```text
 //! segment   magic 8 | version 4 | zero 4 | salt 8 | end before it 72 | crc 4
@@ -6,9 +6,9 @@
 //!           | first entry 8 | first batch 8 | sealed 8 | unsealed 8 | received 8
 //!           | payload crc 4 | zero 4 | chain 32 | header crc 4, then the payload
 //! ```
-//! All numbers are little-endian; CRCs are CRC32C. `chain` is the BLAKE3 hash of the chain before
-//! it, the header up to it, and the payload. The salt is random for each segment, so that a sender
-//! cannot write a log line which a search for the next good block would take for one.
+//! All numbers are little-endian; CRCs are CRC32C. `chain` is the BLAKE3 hash of the previous chain,
+//! the header up to `chain`, and the payload. Each segment has a random salt. Without it a sender
+//! could forge a log line that a search for the next valid block takes for a block.
 
 use weir_schema::Entry;
 
@@ -19,20 +19,19 @@ pub(crate) const SEGMENT_HEADER_BYTES: usize = 100;
 pub(crate) const BLOCK_HEADER_BYTES: usize = 116;
 const CHAIN_AT: usize = 80;
 
-/// Most bytes of one encoded entry: a batch of 10,000 frames of 3 KB. One entry must fit one block.
+/// Most bytes of one encoded entry: a batch of 10,000 frames of 3 KB. An entry must fit one block.
 pub const ENTRY_BYTES_MAX: usize = 32 << 20;
-/// Most bytes of a block before compression. Read before anything is allocated for it, so that
-/// a damaged length cannot ask for more memory than this.
+/// Most bytes of a block before compression. Readers check it before they allocate, so a damaged
+/// length cannot claim more memory.
 pub const BLOCK_RAW_BYTES_MAX: usize = 64 << 20;
-/// A block is closed once it holds this much: enough to compress well, little to decode for one
-/// line.
+/// Bytes at which a block is closed: enough to compress well, few to decode for one line.
 pub(crate) const BLOCK_RAW_BYTES_TARGET: usize = 1 << 20;
-/// Payloads below this are not worth a compressor's header.
+/// Smaller payloads are not worth a compressor's header.
 const COMPRESS_BYTES_MIN: usize = 128;
 /// The fastest level: the journal must keep up with the network on a fraction of a core.
 pub(crate) const ZSTD_LEVEL: i32 = 1;
 
-/// Where the journal stands: all that the next block must know of those before it.
+/// The end of the journal: everything that the next block depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct JournalEnd {
     pub next_entry: u64,
@@ -41,7 +40,7 @@ pub(crate) struct JournalEnd {
     pub sealed: u64,
     /// Entries after the last seal.
     pub unsealed: u64,
-    /// The greatest time of receipt so far.
+    /// The greatest time of receipt.
     pub received: i64,
     pub chain: [u8; 32],
 }
@@ -63,9 +62,9 @@ pub(crate) struct SegmentHeader {
     pub before: JournalEnd,
 }
 
-/// Why a segment's header cannot be used.
+/// Why the header of a segment cannot be used.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum BadHeader {
+pub(crate) enum SegmentHeaderError {
     Damaged,
     Version(u32),
 }
@@ -87,9 +86,10 @@ impl SegmentHeader {
         out
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
-        let mut fields = Fields::checked(bytes, SEGMENT_HEADER_BYTES).ok_or(BadHeader::Damaged)?;
-        let read = |fields: &mut Fields<'_>| {
+    pub fn decode(bytes: &[u8]) -> Result<Self, SegmentHeaderError> {
+        let mut fields =
+            FieldReader::checked(bytes, SEGMENT_HEADER_BYTES).ok_or(SegmentHeaderError::Damaged)?;
+        let read = |fields: &mut FieldReader<'_>| {
             if fields.array()? != SEGMENT_MAGIC {
                 return None;
             }
@@ -106,14 +106,14 @@ impl SegmentHeader {
             };
             Some((version, Self { salt, before }))
         };
-        match read(&mut fields).ok_or(BadHeader::Damaged)? {
+        match read(&mut fields).ok_or(SegmentHeaderError::Damaged)? {
             (FORMAT_VERSION, header) => Ok(header),
-            (version, _) => Err(BadHeader::Version(version)),
+            (version, _) => Err(SegmentHeaderError::Version(version)),
         }
     }
 }
 
-/// How a block's payload is packed.
+/// The compression of a block's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
     Plain = 0,
@@ -167,17 +167,17 @@ impl BlockHeader {
         out
     }
 
-    /// Reads a header whose checksum holds and whose lengths are within the limits.
+    /// Decodes a header; `None` if its checksum is wrong or a length exceeds its limit.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         if !bytes.starts_with(&BLOCK_MAGIC) {
             return None;
         }
-        let mut fields = Fields::checked(bytes, BLOCK_HEADER_BYTES)?;
+        let mut fields = FieldReader::checked(bytes, BLOCK_HEADER_BYTES)?;
         fields.u32()?;
         let codec = match fields.u32()? {
             0 => Codec::Plain,
             1 => Codec::Zstd,
-            // A block of a codec that this format version does not have.
+            // This format version has no other codec.
             _ => return None,
         };
         let header = Self {
@@ -212,7 +212,7 @@ impl BlockHeader {
         within.then_some(header)
     }
 
-    /// The chain that this block must carry after one that carries `before`.
+    /// The chain of this block if `before` is the chain of the previous block.
     pub fn link(&self, before: &[u8; 32], payload: &[u8]) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         hasher.update(before);
@@ -221,7 +221,7 @@ impl BlockHeader {
         *hasher.finalize().as_bytes()
     }
 
-    /// Where the journal stands after this block.
+    /// The end of the journal after this block.
     pub fn end(&self) -> JournalEnd {
         JournalEnd {
             next_entry: self.first_entry + u64::from(self.entries),
@@ -243,16 +243,16 @@ impl BlockHeader {
     }
 }
 
-/// Memory for a block that is kept for the next one; what a large one took is given back.
-pub(crate) const ROOM_BYTES_MAX: usize = 4 * BLOCK_RAW_BYTES_TARGET;
+/// Largest buffer that is kept for the next block.
+pub(crate) const BUFFER_BYTES_MAX: usize = 4 * BLOCK_RAW_BYTES_TARGET;
 
-/// Empties memory that is to be used again.
-fn give_up_large(room: &mut Vec<u8>) {
-    room.clear();
-    room.shrink_to(ROOM_BYTES_MAX);
+/// Empties a buffer for reuse, and frees what a large block took.
+fn clear_buffer(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(BUFFER_BYTES_MAX);
 }
 
-/// Packs blocks, and keeps its memory for the next one.
+/// Compresses blocks. Reuses its buffer.
 pub(crate) struct Packer {
     compressor: zstd::bulk::Compressor<'static>,
     packed: Vec<u8>,
@@ -266,12 +266,12 @@ impl Packer {
         })
     }
 
-    /// Packs entries, where that makes them smaller.
+    /// Compresses encoded entries if that makes them smaller.
     pub fn pack<'p>(&'p mut self, raw: &'p [u8]) -> std::io::Result<(Codec, &'p [u8])> {
         if raw.len() < COMPRESS_BYTES_MIN {
             return Ok((Codec::Plain, raw));
         }
-        give_up_large(&mut self.packed);
+        clear_buffer(&mut self.packed);
         self.packed
             .reserve(zstd::zstd_safe::compress_bound(raw.len()));
         self.compressor.compress_to_buffer(raw, &mut self.packed)?;
@@ -283,7 +283,7 @@ impl Packer {
     }
 }
 
-/// Unpacks blocks, and keeps its memory for the next one.
+/// Decompresses blocks. Reuses its buffer.
 #[derive(Default)]
 pub(crate) struct Unpacker {
     decompressor: Option<zstd::bulk::Decompressor<'static>>,
@@ -291,7 +291,7 @@ pub(crate) struct Unpacker {
 }
 
 impl Unpacker {
-    /// What was packed; `None` where it is damaged.
+    /// The encoded entries of a payload; `None` if it is damaged.
     fn raw<'p>(&'p mut self, header: &BlockHeader, payload: &'p [u8]) -> Option<&'p [u8]> {
         let raw_bytes = header.raw_bytes as usize;
         let raw = match header.codec {
@@ -301,7 +301,7 @@ impl Unpacker {
                     Some(decompressor) => decompressor,
                     none => none.insert(zstd::bulk::Decompressor::new().ok()?),
                 };
-                give_up_large(&mut self.raw);
+                clear_buffer(&mut self.raw);
                 self.raw.reserve(raw_bytes);
                 let unpacked = decompressor.decompress_to_buffer(payload, &mut self.raw);
                 unpacked.ok()?;
@@ -312,7 +312,7 @@ impl Unpacker {
     }
 }
 
-/// Reads the entries of a block; `None` where they are not what the header says.
+/// Decodes the entries of a block; `None` if they do not match the header.
 pub(crate) fn unpack(
     unpacker: &mut Unpacker,
     header: &BlockHeader,
@@ -330,15 +330,21 @@ pub(crate) fn unpack(
     (entries.len() == header.entries as usize && batches == header.batches).then_some(entries)
 }
 
-/// The entries of a payload whose header and checksums say what these numbers say.
-pub(crate) fn read_payload(
+/// Decodes the entries of a payload under a valid header with these values. For the fuzzer.
+pub(crate) fn decode_payload(
     payload: &[u8],
-    packed: bool,
+    compressed: bool,
     raw_bytes: u32,
-    (entries, batches): (u32, u32),
+    entries: u32,
+    batches: u32,
 ) -> Option<Vec<Entry>> {
+    let codec = if compressed {
+        Codec::Zstd
+    } else {
+        Codec::Plain
+    };
     let header = BlockHeader {
-        codec: if packed { Codec::Zstd } else { Codec::Plain },
+        codec,
         salt: 0,
         payload_bytes: u32::try_from(payload.len()).ok()?,
         raw_bytes,
@@ -352,16 +358,16 @@ pub(crate) fn read_payload(
         payload_crc: 0,
         chain: [0; 32],
     };
-    // Encoded and decoded, so that the limits of a header hold.
+    // Encode and decode, to enforce the limits of a header.
     let header = BlockHeader::decode(&header.encode())?;
     unpack(&mut Unpacker::default(), &header, payload)
 }
 
-/// Takes fixed-size fields off the front of a header.
-struct Fields<'a>(&'a [u8]);
+/// Reads fixed-size fields from the front of a header.
+struct FieldReader<'a>(&'a [u8]);
 
-impl<'a> Fields<'a> {
-    /// The fields of a header of `bytes_len` bytes that ends in a CRC of the bytes before it.
+impl<'a> FieldReader<'a> {
+    /// Checks a header of `bytes_len` bytes that ends in a CRC of the bytes before it.
     fn checked(bytes: &'a [u8], bytes_len: usize) -> Option<Self> {
         let (fields, crc) = bytes.get(..bytes_len)?.split_last_chunk::<4>()?;
         (crc32c::crc32c(fields) == u32::from_le_bytes(*crc)).then_some(Self(fields))

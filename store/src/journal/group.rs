@@ -1,26 +1,29 @@
-//! Entries on their way to the disk: encoded into blocks, then compressed and chained as a group.
+//! Encodes entries into pending blocks, then compresses and chains the blocks of a group commit.
 
 use weir_schema::Entry;
 
 use super::JournalError;
+use super::entry::NumberedEntry;
 use super::format::{BLOCK_RAW_BYTES_TARGET, BlockHeader, ENTRY_BYTES_MAX, JournalEnd, Packer};
-use super::recent::{RecentBlock, read_entry};
-use super::walk::ReadEntry;
+use super::recent::RecentBlock;
+
+/// Bytes of a frame in memory besides its content.
+const FRAME_OVERHEAD_BYTES: usize = size_of::<usize>();
 
 /// A block that is not written yet.
 pub(crate) struct PendingBlock {
     raw: Vec<u8>,
-    entries: Vec<ReadEntry>,
+    entries: Vec<NumberedEntry>,
     entries_bytes: usize,
     first: JournalEnd,
     after: JournalEnd,
 }
 
 impl PendingBlock {
-    /// An empty block, to be filled from where the journal stands; `room` is memory for it.
-    pub fn new(end: JournalEnd, room: Vec<u8>) -> Self {
+    /// An empty block after the journal's `end`; `buffer` is an empty buffer for its bytes.
+    pub fn new(end: JournalEnd, buffer: Vec<u8>) -> Self {
         Self {
-            raw: room,
+            raw: buffer,
             entries: Vec::new(),
             entries_bytes: 0,
             first: end,
@@ -32,24 +35,24 @@ impl PendingBlock {
         self.raw.len() >= BLOCK_RAW_BYTES_TARGET
     }
 
-    /// What it is to readers, and its memory for another block.
-    pub fn written(self) -> (RecentBlock, Vec<u8>) {
+    /// Converts the block for readers; also returns its empty buffer for another block.
+    pub fn into_recent(self) -> (RecentBlock, Vec<u8>) {
         let block = RecentBlock {
             first_entry: self.first.next_entry,
             first_batch: self.first.next_batch,
             bytes: self.entries_bytes,
             entries: self.entries,
         };
-        let mut room = self.raw;
-        room.clear();
-        (block, room)
+        let mut buffer = self.raw;
+        buffer.clear();
+        (block, buffer)
     }
 
     pub fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
 
-    /// Encodes one more entry, after which the journal stands at `after`; returns its size.
+    /// Encodes one more entry and returns its size. `after` is the journal's end after the entry.
     pub fn push(&mut self, entry: &Entry, after: JournalEnd) -> Result<usize, JournalError> {
         let before = self.raw.len();
         let encoded = postcard::to_io(entry, &mut self.raw).map(|_| ());
@@ -64,9 +67,12 @@ impl PendingBlock {
         };
         match checked {
             Ok(_) => {
-                let (read, bytes) = read_entry(entry, self.after.next_batch);
-                self.entries.push(read);
-                self.entries_bytes += bytes;
+                if let Entry::Batch(batch) = entry {
+                    let frames = &batch.frames;
+                    self.entries_bytes += frames.bytes() + frames.len() * FRAME_OVERHEAD_BYTES;
+                }
+                let numbered = NumberedEntry::new(entry.clone(), self.after.next_batch);
+                self.entries.push(numbered);
                 self.after = after;
             }
             Err(_) => self.raw.truncate(before),
@@ -75,15 +81,15 @@ impl PendingBlock {
     }
 }
 
-/// A group as it goes to the disk.
-pub(crate) struct Group {
+/// The blocks of one group commit, as they are written.
+pub(crate) struct BlockGroup {
     pub bytes: Vec<u8>,
-    /// Each block with its place in `bytes`.
+    /// Header of each block, with the block's offset in `bytes`.
     pub blocks: Vec<(u64, BlockHeader)>,
 }
 
-impl Group {
-    /// Packs blocks for the segment of this salt, as the successors of `chain`.
+impl BlockGroup {
+    /// Packs blocks for the segment with this salt. The first block continues `chain`.
     pub fn encode(
         pending: &[PendingBlock],
         packer: &mut Packer,
@@ -97,7 +103,8 @@ impl Group {
         };
         for block in pending {
             let (codec, payload) = packer.pack(&block.raw).map_err(JournalError::Compress)?;
-            // None of these is over `BLOCK_RAW_BYTES_MAX`, and an entry takes at least one byte.
+            // No cast truncates: sizes are at most `BLOCK_RAW_BYTES_MAX`, and an entry has at least
+            // one byte.
             let mut header = BlockHeader {
                 codec,
                 salt,

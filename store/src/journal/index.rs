@@ -1,36 +1,37 @@
-//! Where the durable blocks are, shared by the writer with all readers.
+//! The index of durable blocks, which the writer shares with all readers.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::format::{BlockHeader, JournalEnd, SEGMENT_HEADER_BYTES};
-use super::recent::Recent;
+use super::recent::RecentBlocks;
+use super::scan::ByteRange;
 
-/// One block in so many bytes is remembered; from it, readers walk from header to header. This
-/// bounds the index to 24 bytes for each 256 KiB of journal: 10 MB for 100 GB.
+/// Distance of marked blocks. From a mark, readers step from header to header. The index thus takes
+/// 24 bytes per 256 KiB of journal: 10 MB for 100 GB.
 const MARK_EVERY_BYTES: u64 = 256 << 10;
 
-/// A block that a search may start at.
+/// A block at which a search may start.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
+pub(crate) struct BlockMark {
     pub offset: u64,
     pub first_batch: u64,
-    /// The last epoch that was sealed before it.
+    /// The last epoch sealed before the block.
     pub sealed_before: u64,
 }
 
-/// A segment that has at least one durable block.
+/// The durable blocks of a segment that has at least one.
 #[derive(Clone, Debug)]
-pub(crate) struct Segment {
+pub(crate) struct SegmentIndex {
     pub path: Arc<PathBuf>,
-    /// Just after the last durable block.
+    /// Offset after the last durable block.
     pub end: u64,
-    pub marks: Vec<Mark>,
-    /// Damaged stretches before `end`, as (offset, length), in order.
-    pub gaps: Vec<(u64, u64)>,
+    pub marks: Vec<BlockMark>,
+    /// Damaged parts before `end`, in order.
+    pub gaps: Vec<ByteRange>,
 }
 
-impl Segment {
+impl SegmentIndex {
     pub fn new(path: PathBuf) -> Self {
         Self {
             path: Arc::new(path),
@@ -40,14 +41,17 @@ impl Segment {
         }
     }
 
-    /// Takes in the next block.
+    /// Adds the next block.
     pub fn push(&mut self, offset: u64, header: &BlockHeader, sealed_before: u64) {
         if offset > self.end {
-            self.gaps.push((self.end, offset - self.end));
+            self.gaps.push(ByteRange {
+                offset: self.end,
+                length: offset - self.end,
+            });
         }
-        let far = |mark: &Mark| offset - mark.offset >= MARK_EVERY_BYTES;
-        if self.marks.last().is_none_or(far) {
-            self.marks.push(Mark {
+        let is_distant = |mark: &BlockMark| offset - mark.offset >= MARK_EVERY_BYTES;
+        if self.marks.last().is_none_or(is_distant) {
+            self.marks.push(BlockMark {
                 offset,
                 first_batch: header.first_batch,
                 sealed_before,
@@ -57,102 +61,107 @@ impl Segment {
     }
 }
 
-/// A place between two blocks.
+/// An offset in a segment, between two blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct SegmentOffset {
+    /// Index of the segment.
     pub segment: usize,
     pub offset: u64,
 }
 
-/// A place where a block starts, and what is needed to read it.
+/// The location of a block.
 #[derive(Clone, Debug)]
-pub(crate) struct BlockPlace {
-    pub place: Place,
+pub(crate) struct BlockLocation {
+    pub start: SegmentOffset,
     pub path: Arc<PathBuf>,
-    /// No block of this segment reaches beyond it.
+    /// Offset after the last block of the segment.
     pub segment_end: u64,
 }
 
 #[derive(Debug)]
-pub(crate) struct Index {
-    pub segments: Vec<Segment>,
+pub(crate) struct JournalIndex {
+    pub segments: Vec<SegmentIndex>,
     pub end: JournalEnd,
-    /// The writer is gone: nothing will follow.
+    /// Whether the writer is gone, so that nothing will follow.
     pub closed: bool,
-    /// No epoch up to it is sealed from now on.
+    /// Later seals have a greater epoch than this.
     pub floor: u64,
-    /// The least number of a seal that is pending.
+    /// The lowest epoch of the pending seals.
     pub sealing: Option<u64>,
-    /// How often readers were woken for a reason of their own.
+    /// How often waiting readers were woken without a new block.
     pub wakes: u64,
 }
 
-impl Index {
-    /// The first block at `place` or after it; `None` at the durable end.
-    pub fn block_at(&self, place: Place) -> Option<BlockPlace> {
-        let mut place = place;
+impl JournalIndex {
+    /// The first block at `start` or after it; `None` at the durable end.
+    pub fn block_at(&self, start: SegmentOffset) -> Option<BlockLocation> {
+        let mut start = start;
         loop {
-            let segment = self.segments.get(place.segment)?;
-            if place.offset == 0 {
-                place.offset = segment.marks.first()?.offset;
+            let segment = self.segments.get(start.segment)?;
+            if start.offset == 0 {
+                start.offset = segment.marks.first()?.offset;
             }
             if let Ok(gap) = segment
                 .gaps
-                .binary_search_by_key(&place.offset, |gap| gap.0)
+                .binary_search_by_key(&start.offset, |gap| gap.offset)
             {
-                place.offset += segment.gaps[gap].1;
+                start.offset += segment.gaps[gap].length;
             }
-            if place.offset < segment.end {
-                return Some(BlockPlace {
-                    place,
+            if start.offset < segment.end {
+                return Some(BlockLocation {
+                    start,
                     path: Arc::clone(&segment.path),
                     segment_end: segment.end,
                 });
             }
-            if place.segment + 1 == self.segments.len() {
+            if start.segment + 1 == self.segments.len() {
                 return None;
             }
-            place = Place {
-                segment: place.segment + 1,
+            start = SegmentOffset {
+                segment: start.segment + 1,
                 offset: 0,
             };
         }
     }
 
     /// The last marked block for which `before` holds; it must hold for a prefix of the marks.
-    pub fn last_mark(&self, before: impl Fn(&Mark) -> bool) -> Option<Place> {
-        self.last_marked(before).map(|(place, _)| place)
+    pub fn last_mark(&self, before: impl Fn(&BlockMark) -> bool) -> Option<SegmentOffset> {
+        self.find_last_mark(before).map(|(start, _)| start)
     }
 
-    /// A block from which all of epoch `from` can be read, and all behind it.
-    pub fn before_epoch(&self, from: u64) -> Option<Place> {
-        // The epoch begins behind the seal of the one before it, whatever its number.
-        let (_, last) = self.last_marked(|mark| mark.sealed_before < from)?;
+    /// A marked block at or before the first entry of epoch `from`.
+    pub fn before_epoch(&self, from: u64) -> Option<SegmentOffset> {
+        // The epoch starts after the previous seal, whose epoch may be any lower number.
+        let (_, last) = self.find_last_mark(|mark| mark.sealed_before < from)?;
         self.last_mark(|mark| mark.sealed_before < last.sealed_before)
     }
 
-    fn last_marked(&self, before: impl Fn(&Mark) -> bool) -> Option<(Place, Mark)> {
-        let holds = |segment: &Segment| segment.marks.first().is_some_and(&before);
+    fn find_last_mark(
+        &self,
+        before: impl Fn(&BlockMark) -> bool,
+    ) -> Option<(SegmentOffset, BlockMark)> {
+        let holds = |segment: &SegmentIndex| segment.marks.first().is_some_and(&before);
         let segment = self.segments.partition_point(holds).checked_sub(1)?;
         let marks = &self.segments[segment].marks;
         let mark = marks.partition_point(&before).checked_sub(1)?;
         let mark = marks[mark];
         let offset = mark.offset;
-        Some((Place { segment, offset }, mark))
+        Some((SegmentOffset { segment, offset }, mark))
     }
 }
 
-/// The index, and a bell that rings when it grows.
-pub(crate) struct Shared {
-    index: Mutex<Index>,
-    recent: Mutex<Recent>,
-    pub grown: Condvar,
+/// The index and the newest blocks, behind locks, with a signal for waiting readers.
+pub(crate) struct SharedIndex {
+    index: Mutex<JournalIndex>,
+    recent: Mutex<RecentBlocks>,
+    /// Notified when the index grows, a reader is to wake, or the writer closes.
+    pub signal: Condvar,
 }
 
-impl Shared {
-    pub fn new(segments: Vec<Segment>, end: JournalEnd, recent_bytes: usize) -> Self {
+impl SharedIndex {
+    pub fn new(segments: Vec<SegmentIndex>, end: JournalEnd, recent_bytes: usize) -> Self {
         Self {
-            index: Mutex::new(Index {
+            index: Mutex::new(JournalIndex {
                 segments,
                 end,
                 closed: false,
@@ -160,19 +169,18 @@ impl Shared {
                 sealing: None,
                 wakes: 0,
             }),
-            recent: Mutex::new(Recent::new(recent_bytes)),
-            grown: Condvar::new(),
+            recent: Mutex::new(RecentBlocks::new(recent_bytes)),
+            signal: Condvar::new(),
         }
     }
 
-    /// The index is whole after every statement that changes it, so a panic elsewhere cannot have
-    /// broken it.
-    pub fn lock(&self) -> MutexGuard<'_, Index> {
+    /// Locks the index. Every statement leaves it consistent, so a poisoned lock is harmless.
+    pub fn lock(&self) -> MutexGuard<'_, JournalIndex> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was written last. As whole as the index, and for the same reason.
-    pub fn recent(&self) -> MutexGuard<'_, Recent> {
+    /// Locks the newest blocks. They are as consistent as the index, so poison is harmless too.
+    pub fn recent(&self) -> MutexGuard<'_, RecentBlocks> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
 //! The journal: one durable, ordered, hash-chained record of everything that was accepted.
 //!
-//! A folder of segment files. A segment is a header and then blocks, each with its own checksums
-//! and the hash of all before it; a block holds one or several entries. What a glossary calls a
-//! *frame* is a line of a log, so the unit on disk is called a *block* here.
+//! A journal is a folder of segment files. A segment has a header and then blocks. Each block has
+//! its own checksums, a hash of everything before it, and one or more entries. The unit on disk is
+//! called a *block* because a *frame* is a line of a log.
 
 mod error;
 mod format;
@@ -11,21 +11,23 @@ mod segment;
 
 mod scan;
 
+mod entry;
+
+mod recent;
+
+mod index;
+
 mod audit;
 
 mod recover;
-
-mod index;
 
 mod group;
 
 mod writer;
 
-mod walk;
+mod block_reader;
 
 mod reader;
-
-mod recent;
 
 mod verify;
 
@@ -33,31 +35,31 @@ mod verify;
 mod tests;
 
 pub use error::JournalError;
-pub(crate) use format::read_payload;
+pub(crate) use format::decode_payload;
 pub use format::{BLOCK_RAW_BYTES_MAX, ENTRY_BYTES_MAX};
 pub use reader::{EpochCursor, JournalReader};
 pub use recover::OpenReport;
 pub use scan::{Damage, DamageKind};
-pub use verify::{VerifyReport, verify, verify_with};
+pub use verify::{VerifyReport, verify, verify_with_progress};
 pub use writer::{JournalWriter, PENDING_BYTES_MAX};
 
 use std::path::Path;
 
 use crate::metrics::StoreMetrics;
 
-/// How a journal is written.
+/// Options of a journal's writer.
 #[derive(Clone, Debug)]
 pub struct JournalOptions {
-    /// A segment that has grown past this is closed and a new one begun.
+    /// Size at which a segment is closed and a new one begun.
     pub segment_bytes: u64,
-    /// Whether `sync` waits for the disk. Off only where the journal is thrown away afterwards.
+    /// Whether `sync` waits for the disk. Turn it off only for a temporary journal.
     pub fsync: bool,
-    /// So many bytes of what was written last stay in memory, for readers that follow closely.
+    /// Bytes of the newest blocks that stay in memory, for readers that follow closely.
     pub recent_bytes: usize,
     pub metrics: Option<StoreMetrics>,
 }
 
-/// A tenth of a second at the greatest speed measured, which is as far as readers are behind then.
+/// A tenth of a second at the highest measured speed, which is how far readers then lag behind.
 const RECENT_BYTES: usize = 32 << 20;
 
 impl Default for JournalOptions {
@@ -76,11 +78,11 @@ impl Default for JournalOptions {
 pub struct Journal;
 
 impl Journal {
-    /// Opens the journal in `dir`, or begins one; there is one writer at a time.
+    /// Opens or creates the journal in `dir`. It allows one writer at a time.
     ///
-    /// Reads all of it once and checks every checksum. An unfinished write at the end is cut off;
-    /// damage elsewhere stays in place, is copied to `quarantine/` and skipped by readers. Both are
-    /// in the report.
+    /// Reads the whole journal once and checks every checksum. Truncates an unfinished write at the
+    /// end. Damage elsewhere stays in place, is copied to `quarantine/`, and readers skip it. The
+    /// report lists both.
     pub fn open(
         dir: &Path,
         options: JournalOptions,
@@ -88,12 +90,12 @@ impl Journal {
         JournalWriter::open_on(dir, options, Box::new(segment::RealDisk))
     }
 
-    /// Keeps writers out of the journal in `dir` for as long as the answer lives.
+    /// Keeps writers out of the journal in `dir` while the lock lives.
     pub fn lock(dir: &Path) -> Result<JournalLock, JournalError> {
         writer::lock(dir).map(JournalLock)
     }
 }
 
-/// Held, nobody writes to the journal.
+/// A lock that keeps writers out of a journal.
 #[derive(Debug)]
 pub struct JournalLock(#[expect(dead_code, reason = "dropping it unlocks")] std::fs::File);

@@ -1,4 +1,4 @@
-//! Reads what is durable: epochs as they are sealed, batches by ordinal, everything in order.
+//! Reads durable entries: sealed epochs as they come, batches by ordinal, or everything in order.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 use weir_schema::{Batch, BatchSeq, Control, Entry, Epoch, SealedEpoch};
 
 use super::JournalError;
-use super::index::Shared;
-use super::walk::{ReadEntry, Walk};
+use super::block_reader::BlockReader;
+use super::entry::NumberedEntry;
+use super::index::SharedIndex;
 
-/// Decoded blocks that are kept for the next look-up: the evidence of one alert, 100 frames, is
-/// seldom spread wider.
-const KEPT_BLOCKS_MAX: usize = 16;
-/// And no more than so many bytes of them, however large their batches are.
-const KEPT_BYTES_MAX: usize = 32 << 20;
+/// Decoded blocks in the look-up cache. The evidence of one alert, 100 frames, rarely needs more.
+const CACHE_BLOCKS_MAX: usize = 16;
+/// Most bytes of these blocks; the newest block always stays.
+const CACHE_BYTES_MAX: usize = 32 << 20;
 
-/// Reads a journal while it is written. Clones share their look-up cache.
+/// Reads a journal, also while it is written. Clones share their look-up cache.
 #[derive(Clone)]
 pub struct JournalReader {
-    shared: Arc<Shared>,
-    kept: Arc<Mutex<VecDeque<KeptBlock>>>,
+    shared: Arc<SharedIndex>,
+    cache: Arc<Mutex<VecDeque<CachedBlock>>>,
 }
 
-struct KeptBlock {
+struct CachedBlock {
     first_batch: u64,
     raw_bytes: usize,
     batches: Vec<Arc<Batch>>,
@@ -36,60 +36,62 @@ impl std::fmt::Debug for JournalReader {
 }
 
 impl JournalReader {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<SharedIndex>) -> Self {
         Self {
             shared,
-            kept: Arc::default(),
+            cache: Arc::default(),
         }
     }
 
     #[cfg(test)]
-    pub(crate) fn shared(&self) -> Arc<Shared> {
+    pub(crate) fn shared(&self) -> Arc<SharedIndex> {
         Arc::clone(&self.shared)
     }
 
-    /// The last durable seal; `Epoch(0)` for none.
+    /// The epoch of the last durable seal; `Epoch(0)` for none.
     #[must_use]
     pub fn last_sealed(&self) -> Epoch {
         Epoch(self.shared.lock().end.sealed)
     }
 
-    /// No epoch up to `epoch` is sealed from now on. True once all that were can be read; until
-    /// then the journal is about to grow, or to give up what is pending.
+    /// Makes all later seals use epochs above `epoch`.
+    ///
+    /// Returns true if readers can read all epochs up to `epoch`. False: such a seal is pending, and
+    /// the writer is about to sync or discard it.
     #[must_use]
-    pub fn promise(&self, epoch: Epoch) -> bool {
+    pub fn raise_floor(&self, epoch: Epoch) -> bool {
         let mut index = self.shared.lock();
         index.floor = index.floor.max(epoch.0);
         index.sealing.is_none_or(|sealing| sealing > epoch.0)
     }
 
-    /// Ends the wait of every cursor, or the next one of those that do not wait.
+    /// Ends the wait of every cursor. A cursor that is not waiting does not wait the next time.
     pub fn wake(&self) {
         self.shared.lock().wakes += 1;
-        self.shared.grown.notify_all();
+        self.shared.signal.notify_all();
     }
 
-    /// A cursor whose first epoch is `from`, or the first one after it that the journal has.
+    /// A cursor that starts at epoch `from`, or at the next one that the journal has.
     #[must_use]
     pub fn cursor(&self, from: Epoch) -> EpochCursor {
         let start = self.shared.lock().before_epoch(from.0);
         EpochCursor {
-            walk: match start {
-                Some(place) => Walk::from(Arc::clone(&self.shared), place),
-                None => Walk::from_start(Arc::clone(&self.shared)),
+            blocks: match start {
+                Some(start) => BlockReader::at(Arc::clone(&self.shared), start),
+                None => BlockReader::from_start(Arc::clone(&self.shared)),
             },
             shared: Arc::clone(&self.shared),
             from,
             open: OpenEpoch::default(),
             ready: VecDeque::new(),
-            woken: 0,
+            wakes_seen: 0,
         }
     }
 
-    /// The batch of this ordinal.
+    /// The batch with this ordinal.
     pub fn batch(&self, seq: BatchSeq) -> Result<Arc<Batch>, JournalError> {
         let recent = self.shared.recent().batch(seq);
-        if let Some(batch) = recent.or_else(|| self.kept_batch(seq)) {
+        if let Some(batch) = recent.or_else(|| self.cached_batch(seq)) {
             return Ok(batch);
         }
         let index = self.shared.lock();
@@ -102,23 +104,23 @@ impl JournalReader {
         let Some(start) = start else {
             return Err(lost);
         };
-        let mut walk = Walk::from(Arc::clone(&self.shared), start);
-        while let Some(block) = walk.block()? {
+        let mut blocks = BlockReader::at(Arc::clone(&self.shared), start);
+        while let Some(block) = blocks.current()? {
             if block.header.first_batch > seq.0 {
                 break;
             }
             if block.header.next_batch() <= seq.0 {
-                walk.skip(&block);
+                blocks.skip(&block);
                 continue;
             }
-            let batches: Vec<_> = walk
-                .take(&block)?
+            let batches: Vec<_> = blocks
+                .read_entries(&block)?
                 .into_iter()
-                .filter_map(batch_of)
+                .filter_map(NumberedEntry::into_batch)
                 .collect();
-            let place = (seq.0 - block.header.first_batch) as usize;
-            let found = batches.get(place).map(|(_, batch)| Arc::clone(batch));
-            self.keep(KeptBlock {
+            let index = (seq.0 - block.header.first_batch) as usize;
+            let found = batches.get(index).map(|(_, batch)| Arc::clone(batch));
+            self.cache_block(CachedBlock {
                 first_batch: block.header.first_batch,
                 raw_bytes: block.header.raw_bytes as usize,
                 batches: batches.into_iter().map(|(_, batch)| batch).collect(),
@@ -132,30 +134,27 @@ impl JournalReader {
     pub fn batches(
         &self,
     ) -> impl Iterator<Item = Result<(BatchSeq, Arc<Batch>), JournalError>> + use<> {
-        self.walk_entries().filter_map(|read| match read {
-            Ok(entry) => batch_of(entry).map(Ok),
+        self.numbered_entries().filter_map(|read| match read {
+            Ok(entry) => entry.into_batch().map(Ok),
             Err(error) => Some(Err(error)),
         })
     }
 
     /// All durable entries in order; ends after an error.
     pub fn entries(&self) -> impl Iterator<Item = Result<Entry, JournalError>> + use<> {
-        self.walk_entries().map(|read| {
-            Ok(match read? {
-                ReadEntry::Batch(_, batch) => Entry::Batch(batch),
-                ReadEntry::Control(control) => Entry::Control(control),
-                ReadEntry::Seal(epoch) => Entry::Seal { epoch },
-            })
-        })
+        self.numbered_entries()
+            .map(|read| read.map(NumberedEntry::into_entry))
     }
 
-    fn walk_entries(&self) -> impl Iterator<Item = Result<ReadEntry, JournalError>> + use<> {
-        let mut walk = Walk::from_start(Arc::clone(&self.shared));
+    fn numbered_entries(
+        &self,
+    ) -> impl Iterator<Item = Result<NumberedEntry, JournalError>> + use<> {
+        let mut blocks = BlockReader::from_start(Arc::clone(&self.shared));
         let mut read = VecDeque::new();
         let mut ended = false;
         std::iter::from_fn(move || {
             while read.is_empty() && !ended {
-                match next_block(&mut walk) {
+                match next_block(&mut blocks) {
                     Ok(Some(entries)) => read.extend(entries),
                     Ok(None) => ended = true,
                     Err(error) => {
@@ -168,46 +167,48 @@ impl JournalReader {
         })
     }
 
-    fn kept_batch(&self, seq: BatchSeq) -> Option<Arc<Batch>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|block| block.get(seq).is_some())?;
-        let block = kept.remove(at)?;
+    fn cached_batch(&self, seq: BatchSeq) -> Option<Arc<Batch>> {
+        let mut cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = cached.iter().position(|block| block.get(seq).is_some())?;
+        let block = cached.remove(at)?;
         let batch = block.get(seq).cloned();
-        kept.push_back(block);
+        cached.push_back(block);
         batch
     }
 
-    fn keep(&self, block: KeptBlock) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|other| other.first_batch != block.first_batch);
-        kept.push_back(block);
-        while kept.len() > KEPT_BLOCKS_MAX
-            || kept.len() > 1 && kept.iter().map(|b| b.raw_bytes).sum::<usize>() > KEPT_BYTES_MAX
+    fn cache_block(&self, block: CachedBlock) {
+        let mut cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.retain(|other| other.first_batch != block.first_batch);
+        cached.push_back(block);
+        while cached.len() > CACHE_BLOCKS_MAX
+            || cached.len() > 1
+                && cached.iter().map(|b| b.raw_bytes).sum::<usize>() > CACHE_BYTES_MAX
         {
-            kept.pop_front();
+            cached.pop_front();
         }
     }
 }
 
-impl KeptBlock {
+impl CachedBlock {
     fn get(&self, seq: BatchSeq) -> Option<&Arc<Batch>> {
-        let place = seq.0.checked_sub(self.first_batch)?;
-        self.batches.get(usize::try_from(place).ok()?)
+        let index = seq.0.checked_sub(self.first_batch)?;
+        self.batches.get(usize::try_from(index).ok()?)
     }
 }
 
 /// Follows the journal, one sealed epoch at a time.
 pub struct EpochCursor {
-    shared: Arc<Shared>,
-    walk: Walk,
+    shared: Arc<SharedIndex>,
+    blocks: BlockReader,
     from: Epoch,
     open: OpenEpoch,
     /// Epochs that the last block closed.
     ready: VecDeque<SealedEpoch>,
-    /// How often it was woken so far.
-    woken: u64,
+    /// The wakes that this cursor has already returned for.
+    wakes_seen: u64,
 }
 
+/// Entries after the last seal.
 #[derive(Default)]
 struct OpenEpoch {
     controls: Vec<Control>,
@@ -221,23 +222,24 @@ impl std::fmt::Debug for EpochCursor {
 }
 
 impl EpochCursor {
-    /// The next epoch whose seal is durable. Waits for it up to `wait`, or until the writer is gone
-    /// or someone wakes it, and then says `None`. After an error, the next call tries the same
-    /// place again.
+    /// The next epoch whose seal is durable.
+    ///
+    /// Waits for it up to `wait`, or until the writer is gone or [`JournalReader::wake`] is called,
+    /// and then returns `None`. After an error, the next call retries the same block.
     pub fn next(&mut self, wait: Duration) -> Result<Option<SealedEpoch>, JournalError> {
         let deadline = Instant::now().checked_add(wait);
         loop {
             if let Some(epoch) = self.ready.pop_front() {
                 return Ok(Some(epoch));
             }
-            match self.walk.block()? {
-                // Of a block that ends within an epoch the end may be wanted.
+            match self.blocks.current()? {
+                // A block that ends within an epoch cannot be skipped: that epoch may be wanted.
                 Some(block) if block.header.sealed < self.from.0 && block.header.unsealed == 0 => {
                     self.open = OpenEpoch::default();
-                    self.walk.skip(&block);
+                    self.blocks.skip(&block);
                 }
                 Some(block) => {
-                    for entry in self.walk.take(&block)? {
+                    for entry in self.blocks.read_entries(&block)? {
                         self.push(entry);
                     }
                 }
@@ -247,23 +249,23 @@ impl EpochCursor {
         }
     }
 
-    /// Whether the writer is gone; what it made durable can still be read.
+    /// Whether the writer is gone. Its durable entries can still be read.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.lock().closed
     }
 
-    fn push(&mut self, entry: ReadEntry) {
+    fn push(&mut self, entry: NumberedEntry) {
         match entry {
-            ReadEntry::Control(control) => self.open.controls.push(control),
-            ReadEntry::Batch(seq, batch) => self.open.batches.push((seq, batch)),
-            ReadEntry::Seal(epoch) => {
+            NumberedEntry::Control(control) => self.open.controls.push(control),
+            NumberedEntry::Batch(seq, batch) => self.open.batches.push((seq, batch)),
+            NumberedEntry::Seal(epoch) => {
                 let open = std::mem::take(&mut self.open);
                 if epoch >= self.from {
                     self.ready.push_back(SealedEpoch {
                         epoch,
                         controls: open.controls,
-                        heard: Vec::new(),
+                        follower_controls: Vec::new(),
                         batches: open.batches,
                     });
                 }
@@ -271,36 +273,29 @@ impl EpochCursor {
         }
     }
 
-    /// Sleeps until there is a block to read; false at the deadline, or where none will follow.
+    /// Waits for a block to read; false at the deadline, when woken, or if none will follow.
     fn wait_for_more(&mut self, deadline: Option<Instant>) -> bool {
         let mut index = self.shared.lock();
         loop {
-            if index.block_at(self.walk.place()).is_some() {
+            if index.block_at(self.blocks.position()).is_some() {
                 return true;
             }
             let left = deadline.map_or(Duration::MAX, |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             });
-            if index.closed || left.is_zero() || index.wakes != self.woken {
-                self.woken = index.wakes;
+            if index.closed || left.is_zero() || index.wakes != self.wakes_seen {
+                self.wakes_seen = index.wakes;
                 return false;
             }
-            let waited = self.shared.grown.wait_timeout(index, left);
+            let waited = self.shared.signal.wait_timeout(index, left);
             index = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
-fn next_block(walk: &mut Walk) -> Result<Option<Vec<ReadEntry>>, JournalError> {
-    match walk.block()? {
-        Some(block) => walk.take(&block).map(Some),
+fn next_block(blocks: &mut BlockReader) -> Result<Option<Vec<NumberedEntry>>, JournalError> {
+    match blocks.current()? {
+        Some(block) => blocks.read_entries(&block).map(Some),
         None => Ok(None),
-    }
-}
-
-fn batch_of(entry: ReadEntry) -> Option<(BatchSeq, Arc<Batch>)> {
-    match entry {
-        ReadEntry::Batch(seq, batch) => Some((seq, batch)),
-        ReadEntry::Control(_) | ReadEntry::Seal(_) => None,
     }
 }

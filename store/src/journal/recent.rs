@@ -1,31 +1,28 @@
-//! The blocks that were written last, as they were appended: whoever follows closely reads no disk.
+//! Caches the newest blocks as they were appended, so that close followers do not read the disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use weir_schema::{Batch, BatchSeq, Entry};
+use weir_schema::{Batch, BatchSeq};
 
-use super::walk::ReadEntry;
-
-/// What a frame takes besides its bytes.
-const FRAME_OVERHEAD_BYTES: usize = size_of::<usize>();
+use super::entry::NumberedEntry;
 
 /// A durable block.
 pub(crate) struct RecentBlock {
     pub first_entry: u64,
     pub first_batch: u64,
     pub bytes: usize,
-    pub entries: Vec<ReadEntry>,
+    pub entries: Vec<NumberedEntry>,
 }
 
-/// As many blocks as may be kept, the newest ones.
-pub(crate) struct Recent {
+/// The newest blocks, up to a limit of bytes.
+pub(crate) struct RecentBlocks {
     bytes_max: usize,
     bytes: usize,
     blocks: VecDeque<RecentBlock>,
 }
 
-impl Recent {
+impl RecentBlocks {
     pub fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
@@ -34,7 +31,7 @@ impl Recent {
         }
     }
 
-    /// Takes the block in that was written after all those here.
+    /// Adds the block that follows all those here, and drops the oldest ones over the limit.
     pub fn push(&mut self, block: RecentBlock) {
         self.bytes += block.bytes;
         self.blocks.push_back(block);
@@ -45,8 +42,8 @@ impl Recent {
         }
     }
 
-    /// The entries of the block that begins with this one.
-    pub fn block(&self, first_entry: u64) -> Option<Vec<ReadEntry>> {
+    /// The entries of the block whose first entry is `first_entry`.
+    pub fn block(&self, first_entry: u64) -> Option<Vec<NumberedEntry>> {
         let at = self
             .blocks
             .binary_search_by_key(&first_entry, |block| block.first_entry);
@@ -59,20 +56,8 @@ impl Recent {
             .partition_point(|block| block.first_batch <= seq.0);
         let block = self.blocks.get(after.checked_sub(1)?)?;
         block.entries.iter().find_map(|entry| match entry {
-            ReadEntry::Batch(ordinal, batch) if *ordinal == seq => Some(Arc::clone(batch)),
+            NumberedEntry::Batch(ordinal, batch) if *ordinal == seq => Some(Arc::clone(batch)),
             _ => None,
         })
-    }
-}
-
-/// What is kept of an entry, the next batch being `next`, and the bytes that it takes.
-pub(crate) fn read_entry(entry: &Entry, next: u64) -> (ReadEntry, usize) {
-    match entry {
-        Entry::Batch(batch) => {
-            let bytes = batch.frames.bytes() + batch.frames.len() * FRAME_OVERHEAD_BYTES;
-            (ReadEntry::Batch(BatchSeq(next), Arc::clone(batch)), bytes)
-        }
-        Entry::Control(control) => (ReadEntry::Control(control.clone()), 0),
-        Entry::Seal { epoch } => (ReadEntry::Seal(*epoch), 0),
     }
 }

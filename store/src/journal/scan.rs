@@ -1,31 +1,32 @@
-//! Reads a segment from end to end: which blocks hold, and which bytes do not.
+//! Scans a segment from start to end into valid blocks and damaged byte ranges.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use super::format::{
-    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BadHeader, BlockHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
+    BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
+    SegmentHeaderError,
 };
 
-/// What is wrong with a part of the journal.
+/// The kind of damage to a part of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DamageKind {
-    /// The header of a segment does not hold; its blocks may.
+    /// The header of a segment is invalid; its blocks may be valid.
     Header,
-    /// Bytes that are no block, before a block that holds or before a later segment.
+    /// Bytes that are no valid block, followed by a valid block or a later segment.
     Block,
-    /// Entries that no segment has, though later ones follow.
+    /// Entries that are in no segment, although later ones are.
     Missing,
-    /// A block holds, but was not written after the one before it: somebody changed the journal.
+    /// A valid block does not continue the hash chain: the journal was modified.
     Chain,
-    /// A block holds, but not the entries that it says.
+    /// A block has a valid checksum, but its entries do not match its header.
     Entries,
-    /// An unfinished write, or damage that cannot be told from one: bytes at the very end that are
-    /// no block.
+    /// Bytes at the very end that are no valid block: an unfinished write, or damage that looks
+    /// like one.
     Torn,
 }
 
-/// A part of the journal that does not hold.
+/// A damaged part of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     pub kind: DamageKind,
@@ -35,17 +36,17 @@ pub struct Damage {
     pub length: u64,
     /// Number of the first entry that may be lost.
     pub first_entry: u64,
-    /// How many entries are lost; `None` where the end of the journal is.
+    /// Number of lost entries; `None` at the end of the journal.
     pub entries_lost: Option<u64>,
-    /// Name of the copy in `quarantine/`, where one could be made.
-    pub set_aside: Option<String>,
-    /// Whether the copy is from an earlier start.
-    pub known: bool,
+    /// Name of the copy in `quarantine/`, if one could be made.
+    pub quarantine_copy: Option<String>,
+    /// Whether the copy was made at an earlier start.
+    pub is_known: bool,
 }
 
 impl std::fmt::Display for Damage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = match self.kind {
+        let kind = match self.kind {
             DamageKind::Header => "damaged header",
             DamageKind::Block => "damaged block",
             DamageKind::Missing => "missing entries",
@@ -54,7 +55,7 @@ impl std::fmt::Display for Damage {
             DamageKind::Torn => "unfinished write",
         };
         let (segment, offset, length) = (&self.segment, self.offset, self.length);
-        write!(f, "{what} in {segment} at byte {offset}, {length} bytes; ")?;
+        write!(f, "{kind} in {segment} at byte {offset}, {length} bytes; ")?;
         match self.entries_lost {
             Some(0) => write!(f, "no entry lost"),
             Some(lost) => write!(f, "{lost} entries lost from number {}", self.first_entry),
@@ -67,42 +68,51 @@ impl std::fmt::Display for Damage {
     }
 }
 
-/// A stretch of a segment.
-#[derive(Debug)]
-pub(crate) enum Found {
-    Block { offset: u64, header: BlockHeader },
-    Bad { offset: u64, length: u64 },
+/// A range of bytes in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ByteRange {
+    pub offset: u64,
+    pub length: u64,
 }
 
-/// A walk over the stretches of one segment.
+/// A valid block, or damaged bytes up to the next one.
+#[derive(Debug)]
+pub(crate) enum SegmentRegion {
+    Block { offset: u64, header: BlockHeader },
+    Damaged(ByteRange),
+}
+
+/// Iterates over the regions of one segment.
 pub(crate) struct SegmentScan<'a> {
     file: &'a File,
     file_bytes: u64,
     at: u64,
-    header: Result<SegmentHeader, BadHeader>,
+    header: Result<SegmentHeader, SegmentHeaderError>,
     salt: Option<u64>,
     /// Blocks that start with an earlier entry are stale.
     next_entry: u64,
-    /// Blocks that reach beyond it were never acknowledged: the next segment holds these numbers.
+    /// First entry of the next segment. Blocks that reach beyond it were never acknowledged.
     limit: u64,
     payload: Vec<u8>,
 }
 
-/// How much a search for the next good block reads at once.
+/// Bytes that a search for the next valid block reads at once.
 const SEARCH_BYTES: usize = 256 << 10;
 const PAGE_BYTES: usize = 4096;
 
 impl<'a> SegmentScan<'a> {
-    /// Scans the segment that is named for entry `next_entry`, up to entry `limit`.
+    /// Scans the segment whose name is entry `next_entry`, up to entry `limit`.
     pub fn new(file: &'a File, next_entry: u64, limit: u64) -> std::io::Result<Self> {
         let file_bytes = file.metadata()?.len();
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         let header = match file.read_exact_at(&mut bytes, 0) {
             Ok(()) => SegmentHeader::decode(&bytes).and_then(|header| {
                 let in_place = header.before.next_entry == next_entry;
-                in_place.then_some(header).ok_or(BadHeader::Damaged)
+                in_place
+                    .then_some(header)
+                    .ok_or(SegmentHeaderError::Damaged)
             }),
-            Err(_) => Err(BadHeader::Damaged),
+            Err(_) => Err(SegmentHeaderError::Damaged),
         };
         Ok(Self {
             file,
@@ -116,7 +126,7 @@ impl<'a> SegmentScan<'a> {
         })
     }
 
-    pub fn header(&self) -> &Result<SegmentHeader, BadHeader> {
+    pub fn header(&self) -> &Result<SegmentHeader, SegmentHeaderError> {
         &self.header
     }
 
@@ -124,13 +134,13 @@ impl<'a> SegmentScan<'a> {
         self.file_bytes
     }
 
-    /// The payload of the block that `next` has just found.
+    /// The payload of the block that `next` returned last.
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// The next stretch; `None` at the end of the file. Bad stretches are never next to each other.
-    pub fn next(&mut self) -> Option<Found> {
+    /// The next region; `None` at the end of the file. Damaged regions are never adjacent.
+    pub fn next(&mut self) -> Option<SegmentRegion> {
         if self.at == 0 && self.header.is_ok() {
             self.at = SEGMENT_HEADER_BYTES as u64;
         }
@@ -144,16 +154,16 @@ impl<'a> SegmentScan<'a> {
             self.at = offset + header.block_bytes();
             self.next_entry = header.end().next_entry;
             self.salt = Some(header.salt);
-            return Some(Found::Block { offset, header });
+            return Some(SegmentRegion::Block { offset, header });
         }
         self.at = self.search(offset + 1);
-        Some(Found::Bad {
+        Some(SegmentRegion::Damaged(ByteRange {
             offset,
             length: self.at - offset,
-        })
+        }))
     }
 
-    /// The block at `offset`, if it holds in every respect but the chain. Its payload is kept.
+    /// The block at `offset`, if it is valid apart from its chain. Reads its payload.
     fn block_at(&mut self, offset: u64) -> Option<BlockHeader> {
         let mut bytes = [0; BLOCK_HEADER_BYTES];
         self.file.read_exact_at(&mut bytes, offset).ok()?;
@@ -165,7 +175,7 @@ impl<'a> SegmentScan<'a> {
         if !in_place {
             return None;
         }
-        // Within the file and the limit of `decode`, so no damaged length asks for more.
+        // The length is within the file and the limit of `decode`, so damage cannot inflate it.
         self.payload.resize(header.payload_bytes as usize, 0);
         self.file
             .read_exact_at(&mut self.payload, offset + BLOCK_HEADER_BYTES as u64)
@@ -173,7 +183,7 @@ impl<'a> SegmentScan<'a> {
         (crc32c::crc32c(&self.payload) == header.payload_crc).then_some(header)
     }
 
-    /// Where the next block that holds starts, at `from` or after it; else the end of the file.
+    /// Offset of the next valid block at or after `from`, or else the end of the file.
     fn search(&mut self, from: u64) -> u64 {
         let (mut from, mut span) = (from, SEARCH_BYTES);
         let mut buffer = vec![0; SEARCH_BYTES];
@@ -181,7 +191,7 @@ impl<'a> SegmentScan<'a> {
             let wanted = (self.file_bytes - from).min(span as u64) as usize;
             let chunk = &mut buffer[..wanted];
             if self.file.read_exact_at(chunk, from).is_err() {
-                // Somewhere in it is a bad sector: go on page by page, and leave out the bad one.
+                // The chunk has a bad sector: continue page by page, and skip the bad page.
                 from += if span == PAGE_BYTES {
                     PAGE_BYTES as u64
                 } else {
@@ -196,7 +206,7 @@ impl<'a> SegmentScan<'a> {
                     return offset;
                 }
             }
-            // A magic may lie across the border of two chunks.
+            // The magic may span two chunks.
             from += wanted.saturating_sub(BLOCK_MAGIC.len() - 1).max(1) as u64;
         }
         self.file_bytes

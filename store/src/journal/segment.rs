@@ -1,4 +1,4 @@
-//! Segment files: their names, and the seam through which they are written.
+//! Segment files: their names, and the trait through which the writer changes the disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,15 +8,15 @@ use super::JournalError;
 use crate::files;
 
 const SUFFIX: &str = ".journal";
-/// Digits of the greatest `u64`, so that names sort as their numbers do.
+/// Digits of the greatest `u64`. With leading zeros, names sort like numbers.
 const DIGITS: usize = 20;
 
-/// A segment's path; it is named for the number of its first entry.
+/// The path of a segment; its name is the number of its first entry.
 pub(crate) fn path(dir: &Path, first_entry: u64) -> PathBuf {
     dir.join(format!("{first_entry:020}{SUFFIX}"))
 }
 
-/// The segments in `dir` by the number of their first entry, in order.
+/// The segments in `dir` with the numbers of their first entries, in order.
 pub(crate) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> {
     let failed = |source| JournalError::disk("list", dir, source);
     let mut segments = Vec::new();
@@ -38,19 +38,21 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> {
 
 /// The calls by which the writer changes the disk; tests make them fail.
 pub(crate) trait Disk: Send {
-    /// Makes a new file; one of this name that is left from a failed attempt is replaced.
+    /// Creates a file; replaces a file that a failed attempt left behind.
     fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>>;
-    /// Opens a file to write on after its first `len` bytes.
+    /// Opens a file to write after its first `len` bytes.
     fn append(&self, path: &Path, len: u64) -> io::Result<Box<dyn SegmentFile>>;
-    /// Makes the names in the folder durable.
+    /// Makes the file names in the folder durable.
     fn sync_folder(&self, dir: &Path) -> io::Result<()>;
 }
 
 /// A segment being written.
 pub(crate) trait SegmentFile: Send {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Returns once what was written is on the disk. After an error nothing is known of it, and
-    /// asking again proves nothing: the kernel may have dropped the pages that it could not write.
+    /// Returns once all written bytes are on the disk.
+    ///
+    /// After an error their state is unknown, and a second call proves nothing: the kernel may have
+    /// dropped the pages that it could not write.
     fn sync(&mut self) -> io::Result<()>;
     fn truncate(&mut self, len: u64) -> io::Result<()>;
 }
@@ -62,7 +64,7 @@ impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {} // It is gone, or never was.
+            _ => {} // The file is gone, or did not exist.
         }
         Ok(Box::new(files::create_private_file(path)?))
     }

@@ -1,15 +1,15 @@
-//! Checks a journal without changing it: every checksum, every entry, the whole hash chain.
+//! Verifies a journal without changing it: every checksum, every entry, the whole hash chain.
 
 use std::path::Path;
 
 use weir_schema::{Entry, Epoch};
 
 use super::JournalError;
-use super::audit::{Audit, Visit};
+use super::audit::{Audit, AuditItem};
 use super::format::{Unpacker, unpack};
 use super::scan::{Damage, DamageKind};
 
-/// What a journal holds, and what of it does not hold.
+/// The contents of a journal, and its damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyReport {
     pub segments: u64,
@@ -25,15 +25,19 @@ pub struct VerifyReport {
     pub last_sealed: Epoch,
     /// Entries after the last seal.
     pub unsealed_entries: u64,
-    /// The hash at the end of the chain. Whoever notes it elsewhere can tell later that nothing
-    /// before it was changed, even by somebody who computed all hashes anew.
+    /// The hash at the end of the chain.
+    ///
+    /// If you store it elsewhere, you can check later that nothing before it was changed, even by
+    /// somebody who recomputed all hashes.
     pub chain: [u8; 32],
     pub damage: Vec<Damage>,
 }
 
 impl VerifyReport {
-    /// Whether everything holds. An unfinished write at the end counts against it; where a server
-    /// is writing to the journal at the same time, that may be its current one.
+    /// Whether the journal is undamaged.
+    ///
+    /// An unfinished write at the end counts as damage. If a server is writing to the journal, that
+    /// may be its current write.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.damage.is_empty()
@@ -42,12 +46,15 @@ impl VerifyReport {
 
 /// Reads and checks the whole journal in `dir`.
 pub fn verify(dir: &Path) -> Result<VerifyReport, JournalError> {
-    verify_with(dir, &mut |_| ())
+    verify_with_progress(dir, &mut |_| ())
 }
 
-/// The same, telling after each block how many bytes of blocks were checked.
-pub fn verify_with(dir: &Path, told: &mut dyn FnMut(u64)) -> Result<VerifyReport, JournalError> {
-    let mut checked = 0;
+/// As [`verify`]; calls `on_progress` after each block with the payload bytes checked so far.
+pub fn verify_with_progress(
+    dir: &Path,
+    on_progress: &mut dyn FnMut(u64),
+) -> Result<VerifyReport, JournalError> {
+    let mut checked_bytes = 0;
     let mut report = VerifyReport {
         segments: 0,
         bytes: 0,
@@ -62,30 +69,30 @@ pub fn verify_with(dir: &Path, told: &mut dyn FnMut(u64)) -> Result<VerifyReport
         chain: [0; 32],
         damage: Vec::new(),
     };
-    // The chain that the next block must follow; unknown after damage.
+    // The chain that the next block must continue; unknown after damage.
     let mut chain = Some([0; 32]);
     let mut unpacker = Unpacker::default();
     let audit = Audit::run(dir, &mut |visit| match visit {
-        Visit::Segment(None) | Visit::Bad => {
+        AuditItem::Segment(None) | AuditItem::Damaged => {
             chain = None;
             None
         }
-        Visit::Segment(Some(header)) => {
-            let broken = chain.is_some_and(|chain| chain != header.before.chain);
+        AuditItem::Segment(Some(header)) => {
+            let is_broken = chain.is_some_and(|chain| chain != header.before.chain);
             chain = Some(header.before.chain);
-            broken.then_some(DamageKind::Chain)
+            is_broken.then_some(DamageKind::Chain)
         }
-        Visit::Block(header, payload) => {
-            let broken = chain.is_some_and(|chain| header.link(&chain, payload) != header.chain);
+        AuditItem::Block(header, payload) => {
+            let is_broken = chain.is_some_and(|chain| header.link(&chain, payload) != header.chain);
             chain = Some(header.chain);
             report.blocks += 1;
-            checked += payload.len() as u64;
-            told(checked);
+            checked_bytes += payload.len() as u64;
+            on_progress(checked_bytes);
             let Some(entries) = unpack(&mut unpacker, header, payload) else {
                 return Some(DamageKind::Entries);
             };
             entries.iter().for_each(|entry| report.count(entry));
-            broken.then_some(DamageKind::Chain)
+            is_broken.then_some(DamageKind::Chain)
         }
     })?;
     report.last_sealed = Epoch(audit.end.sealed);

@@ -1,9 +1,9 @@
 //! Appends entries, and makes them durable in groups.
 //!
-//! `append` encodes into blocks in memory; `sync` compresses them, writes them with one call, waits
-//! for the disk, and only then shows them to readers. When the disk fails, nothing of the group is
-//! shown, the segment is given up, and the group stays pending: the next `sync` writes it to a new
-//! segment.
+//! `append` encodes entries into blocks in memory. `sync` compresses them, writes them with one
+//! call, waits for the disk, and only then publishes them to readers. If the disk fails, the writer
+//! publishes nothing of the group and abandons the segment. The group stays pending, and the next
+//! `sync` writes it to a new segment.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -15,38 +15,39 @@ use std::time::Instant;
 
 use weir_schema::{BatchSeq, Control, Entry, Epoch, Position, ReceiveTime};
 
-use super::format::{JournalEnd, Packer, ROOM_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
-use super::group::{Group, PendingBlock};
-use super::index::{Segment, Shared};
-use super::recover::{AppendTo, OpenReport, recover};
+use super::format::{BUFFER_BYTES_MAX, JournalEnd, Packer, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::group::{BlockGroup, PendingBlock};
+use super::index::{SegmentIndex, SharedIndex};
+use super::recover::{AppendPoint, OpenReport, recover};
 use super::segment::{self, Disk, SegmentFile};
 use super::{JournalError, JournalOptions, JournalReader};
 use crate::files;
 
-/// Most encoded bytes that may wait for a sync. Enough for seconds of a full disk at 100 MB/s and
-/// small against the memory of any machine; at the limit `append` refuses and sources wait.
+/// Most encoded bytes that may wait for a sync; at the limit `append` refuses and sources wait.
+///
+/// The limit is small compared to the memory of any machine. At an intake of 100 MB/s it bridges a
+/// stall of the disk of about 0.6 s.
 pub const PENDING_BYTES_MAX: usize = 64 << 20;
 
-/// Memory of written blocks that is kept for the next ones: as many as a group has when it is fast.
-const ROOMS_MAX: usize = 8;
+/// Most buffers of written blocks that are reused: as many as a group has at full speed.
+const SPARE_BUFFERS_MAX: usize = 8;
 
 /// The one writer of a journal.
 pub struct JournalWriter {
     dir: PathBuf,
     options: JournalOptions,
     disk: Box<dyn Disk>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedIndex>,
     packer: Packer,
-    /// Memory of blocks that were written, for those to come.
-    rooms: Vec<Vec<u8>>,
-    /// Where the journal stands once all that is pending is durable; its chain is that of the
-    /// durable end.
+    /// Empty buffers of written blocks, for new blocks.
+    spare_buffers: Vec<Vec<u8>>,
+    /// The end including pending entries, except for its chain, which is that of the durable end.
     end: JournalEnd,
     pending: Vec<PendingBlock>,
     pending_bytes: usize,
     segment: Option<OpenSegment>,
     bytes: u64,
-    /// Held for as long as the writer lives.
+    /// Keeps other writers out while this one lives.
     _lock: File,
 }
 
@@ -69,7 +70,7 @@ impl std::fmt::Debug for JournalWriter {
 }
 
 impl JournalWriter {
-    /// As [`super::Journal::open`], on a disk of the caller's choice.
+    /// As [`super::Journal::open`], on a given disk.
     pub(crate) fn open_on(
         dir: &Path,
         options: JournalOptions,
@@ -88,11 +89,11 @@ impl JournalWriter {
                 .report
                 .damage
                 .iter()
-                .filter(|damage| !damage.known);
+                .filter(|damage| !damage.is_known);
             metrics.journal_damage_total.inc_by(new.count() as u64);
             metrics
                 .journal_torn_tails_total
-                .inc_by(recovered.report.torn.len() as u64);
+                .inc_by(recovered.report.torn_tails.len() as u64);
             metrics.journal_bytes.set(recovered.bytes.cast_signed());
         }
         let recent_bytes = options.recent_bytes;
@@ -100,9 +101,13 @@ impl JournalWriter {
             dir: dir.to_path_buf(),
             options,
             disk,
-            shared: Arc::new(Shared::new(recovered.segments, recovered.end, recent_bytes)),
+            shared: Arc::new(SharedIndex::new(
+                recovered.segments,
+                recovered.end,
+                recent_bytes,
+            )),
             packer: Packer::new().map_err(JournalError::Compress)?,
-            rooms: Vec::new(),
+            spare_buffers: Vec::new(),
             end: recovered.end,
             pending: Vec::new(),
             pending_bytes: 0,
@@ -113,27 +118,26 @@ impl JournalWriter {
         Ok((writer, recovered.report))
     }
 
-    /// A reader of what is durable; it may be cloned and used on any thread.
+    /// A reader of durable entries. It may be cloned and used on any thread.
     #[must_use]
     pub fn reader(&self) -> JournalReader {
         JournalReader::new(Arc::clone(&self.shared))
     }
 
-    /// The epoch that the next seal closes: behind the last one, and behind what was promised.
+    /// The epoch that the next seal closes: above the last one and [`JournalReader::raise_floor`].
     #[must_use]
     pub fn next_epoch(&self) -> Epoch {
         let floor = self.shared.lock().floor;
         Epoch(self.end.sealed.max(floor).saturating_add(1))
     }
 
-    /// Entries after the last seal, pending ones included.
+    /// Entries after the last seal, including pending ones.
     #[must_use]
     pub fn unsealed_entries(&self) -> u64 {
         self.end.unsealed
     }
 
-    /// The greatest time of receipt in the journal, pending entries included; `None` where there is
-    /// none.
+    /// The greatest time of receipt, including pending entries; `None` if there is none.
     #[must_use]
     pub fn last_received(&self) -> Option<ReceiveTime> {
         (self.end.received > i64::MIN).then_some(ReceiveTime(self.end.received))
@@ -145,14 +149,15 @@ impl JournalWriter {
         self.pending_bytes
     }
 
-    /// Takes an entry in, to be written by the next `sync`. A batch gets its ordinal.
+    /// Appends an entry, which the next `sync` writes. Returns the ordinal of a batch.
     pub fn append(&mut self, entry: &Entry) -> Result<Option<BatchSeq>, JournalError> {
         self.check(entry)?;
         self.push(entry)
     }
 
-    /// Closes the epoch under the next number, with the next `sync`. Until that has succeeded or
-    /// was given up, no promise holds for the number.
+    /// Appends a seal for the next epoch, which the next `sync` writes.
+    ///
+    /// Until the seal is synced or discarded, [`JournalReader::raise_floor`] returns false for it.
     pub fn seal(&mut self) -> Result<Epoch, JournalError> {
         let mut index = self.shared.lock();
         let epoch = Epoch(self.end.sealed.max(index.floor).saturating_add(1));
@@ -186,8 +191,8 @@ impl JournalWriter {
             }
         };
         if self.pending.last().is_none_or(PendingBlock::is_full) {
-            let room = self.rooms.pop().unwrap_or_default();
-            self.pending.push(PendingBlock::new(self.end, room));
+            let buffer = self.spare_buffers.pop().unwrap_or_default();
+            self.pending.push(PendingBlock::new(self.end, buffer));
         }
         if let Some(block) = self.pending.last_mut() {
             match block.push(entry, end) {
@@ -228,18 +233,19 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Makes all pending entries durable and shows them to readers, or does neither. After an error
-    /// they are still pending: call again to try a new segment, or give them up with
-    /// [`Self::discard_pending`].
+    /// Makes all pending entries durable and publishes them to readers, or does neither.
+    ///
+    /// After an error they are still pending: call `sync` again to try a new segment, or
+    /// [`Self::discard_pending`] to discard them.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         if self.pending.is_empty() {
             return Ok(());
         }
         let mut segment = match self.segment.take() {
             Some(segment) if segment.end < self.options.segment_bytes => segment,
-            _ => self.begin_segment()?, // None is open, or it is full.
+            _ => self.begin_segment()?, // No segment is open, or it is full.
         };
-        let group = Group::encode(
+        let group = BlockGroup::encode(
             &self.pending,
             &mut self.packer,
             segment.salt,
@@ -253,25 +259,24 @@ impl JournalWriter {
                 Ok(())
             }
             Err((action, source)) => {
-                // Whatever the disk kept of the group, the next open finds that a later segment
-                // holds these entries.
+                // Leftovers of the group do no harm: the next open finds these entries in a later
+                // segment.
                 if let Err(error) = segment.file.truncate(segment.end) {
-                    tracing::warn!(%error, "could not cut a failed write off the journal");
+                    tracing::warn!(%error, "could not truncate a failed write to the journal");
                 }
                 Err(JournalError::disk(action, &segment.path, source))
             }
         }
     }
 
-    /// Gives up what is pending; its ordinals will be used again. Returns how many entries that
-    /// were.
+    /// Discards all pending entries and returns their number. Their ordinals will be used again.
     pub fn discard_pending(&mut self) -> u64 {
         let mut index = self.shared.lock();
         let durable = index.end;
         index.sealing = None;
         index.wakes += 1;
         drop(index);
-        self.shared.grown.notify_all();
+        self.shared.signal.notify_all();
         let entries = self.end.next_entry - durable.next_entry;
         self.pending.clear();
         self.pending_bytes = 0;
@@ -305,7 +310,7 @@ impl JournalWriter {
     fn write(
         &self,
         segment: &mut OpenSegment,
-        group: &Group,
+        group: &BlockGroup,
     ) -> Result<(), (&'static str, std::io::Error)> {
         let written = segment.file.write_all(&group.bytes);
         written.map_err(|source| ("write to", source))?;
@@ -321,25 +326,26 @@ impl JournalWriter {
         Ok(())
     }
 
-    fn publish(&mut self, segment: &OpenSegment, group: &Group) {
+    fn publish(&mut self, segment: &OpenSegment, group: &BlockGroup) {
         if let Some((_, last)) = group.blocks.last() {
             self.end.chain = last.chain;
         }
         self.bytes += group.bytes.len() as u64;
         let mut recent = self.shared.recent();
         for block in self.pending.drain(..) {
-            let (block, room) = block.written();
+            let (block, buffer) = block.into_recent();
             recent.push(block);
-            if room.capacity() <= ROOM_BYTES_MAX && self.rooms.len() < ROOMS_MAX {
-                self.rooms.push(room);
+            let is_full = self.spare_buffers.len() >= SPARE_BUFFERS_MAX;
+            if buffer.capacity() <= BUFFER_BYTES_MAX && !is_full {
+                self.spare_buffers.push(buffer);
             }
         }
         drop(recent);
         self.pending_bytes = 0;
         let mut index = self.shared.lock();
-        let begun = index.segments.last().map(|last| last.path.as_path());
-        if begun != Some(&segment.path) {
-            index.segments.push(Segment::new(segment.path.clone()));
+        let last_path = index.segments.last().map(|last| last.path.as_path());
+        if last_path != Some(&segment.path) {
+            index.segments.push(SegmentIndex::new(segment.path.clone()));
         }
         let mut sealed_before = index.end.sealed;
         if let Some(last) = index.segments.last_mut() {
@@ -351,7 +357,7 @@ impl JournalWriter {
         index.end = self.end;
         index.sealing = None;
         drop(index);
-        self.shared.grown.notify_all();
+        self.shared.signal.notify_all();
         if let Some(metrics) = &self.options.metrics {
             metrics.journal_bytes.set(self.bytes.cast_signed());
         }
@@ -361,17 +367,17 @@ impl JournalWriter {
 impl Drop for JournalWriter {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
-        self.shared.grown.notify_all();
+        self.shared.signal.notify_all();
     }
 }
 
 impl OpenSegment {
-    fn append(disk: &dyn Disk, last: AppendTo, fsync: bool) -> Result<Self, JournalError> {
+    fn append(disk: &dyn Disk, last: AppendPoint, fsync: bool) -> Result<Self, JournalError> {
         let opened = disk.append(&last.path, last.offset);
         let mut file =
             opened.map_err(|source| JournalError::disk("append to", &last.path, source))?;
         if fsync {
-            // What a killed process had written and not synced is taken as durable from here on.
+            // Makes writes durable that a killed process did not sync: they count from here on.
             let synced = file.sync();
             synced.map_err(|source| JournalError::disk("sync", &last.path, source))?;
         }
@@ -384,7 +390,7 @@ impl OpenSegment {
     }
 }
 
-/// Takes the place of the one writer; it is given back when the file is dropped.
+/// Locks the journal for one writer; dropping the file unlocks it.
 pub(super) fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = dir.join("lock");
     let opened = OpenOptions::new()

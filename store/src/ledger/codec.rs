@@ -1,18 +1,19 @@
-//! Keys and values of the ledger: how they sort, and the envelope that every value wears.
+//! Encodes keys and values of the ledger, with an envelope around each value.
 //!
 //! ```text
 //! m                             -> meta: applied epoch, number and sum of all other pairs
 //! r alert 16                    -> the alert's record
-//! h alert 16 revision 8         -> a kept change
-//! o epoch 8 ordinal 4           -> which change that was: alert 16 revision 8
+//! h alert 16 revision 8         -> a stored change
+//! o epoch 8 ordinal 4           -> the change of an outbox row: alert 16 revision 8
 //! value = format 1 | epoch 8 | crc 4 | body
 //! ```
-//! Numbers in keys are big-endian, so that keys sort as what they name. The CRC covers the key too:
-//! a value under a wrong key does not pass.
+//! Numbers in keys are big-endian, so keys sort like the numbers. The CRC also covers the key, so a
+//! value under a wrong key is invalid.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use weir_schema::{AlertId, Change, Epoch};
+use weir_schema::outbox::Cursor;
+use weir_schema::{AlertId, AlertRecord, Change, Epoch};
 
 pub(crate) const FORMAT: u8 = 1;
 pub(crate) const META_KEY: &[u8] = b"m";
@@ -21,16 +22,16 @@ pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const OUTBOX: u8 = b'o';
 const CRC_AT: usize = 9;
 const BODY_AT: usize = 13;
-/// Bytes of a key of the history without its first.
+/// Bytes of a history key without its first byte.
 pub(crate) const REVISION_BYTES: usize = 24;
 
-/// What the ledger knows of itself.
+/// The ledger's description of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Meta {
     pub applied: Epoch,
-    /// Pairs in the ledger besides this one.
+    /// Number of all other pairs.
     pub pairs: u64,
-    /// The sum of their hashes: a pair that is gone, or is of another time, shows here.
+    /// The sum of their hashes. It reveals a missing or stale pair.
     pub sum: [u64; 2],
 }
 
@@ -74,8 +75,8 @@ pub(crate) fn record_key(alert: AlertId) -> Vec<u8> {
     key(RECORD, &[&alert_bytes(alert)])
 }
 
-/// The key of a change without its first byte: what the outbox points with.
-pub(crate) fn revision(alert: AlertId, revision: u64) -> Vec<u8> {
+/// A history key without its first byte. Outbox rows refer to changes by it.
+pub(crate) fn revision_suffix(alert: AlertId, revision: u64) -> Vec<u8> {
     [&alert_bytes(alert)[..], &revision.to_be_bytes()].concat()
 }
 
@@ -83,17 +84,18 @@ pub(crate) fn history_key(revision: &[u8]) -> Vec<u8> {
     key(HISTORY, &[revision])
 }
 
-/// What all keys of an alert's history start with.
+/// The common prefix of the history keys of an alert.
 pub(crate) fn history_prefix(alert: AlertId) -> Vec<u8> {
     key(HISTORY, &[&alert_bytes(alert)])
 }
 
-pub(crate) fn outbox_key(epoch: Epoch, ordinal: u32) -> Vec<u8> {
-    key(OUTBOX, &[&epoch.0.to_be_bytes(), &ordinal.to_be_bytes()])
+pub(crate) fn outbox_key(row: Cursor) -> Vec<u8> {
+    let (epoch, ordinal) = (row.epoch.0.to_be_bytes(), row.ordinal.to_be_bytes());
+    key(OUTBOX, &[&epoch, &ordinal])
 }
 
-pub(crate) fn revision_of(change: &Change) -> Vec<u8> {
-    revision(change.record.alert, change.record.revision)
+pub(crate) fn change_suffix(change: &Change) -> Vec<u8> {
+    revision_suffix(change.record.alert, change.record.revision)
 }
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -107,41 +109,54 @@ fn alert_bytes(alert: AlertId) -> [u8; 16] {
     bits.to_be_bytes()
 }
 
-/// A value with its envelope.
-pub(crate) fn seal<T: Serialize>(
+/// Encodes a value with its envelope.
+pub(crate) fn encode<T: Serialize>(
     key: &[u8],
     epoch: Epoch,
     body: &T,
 ) -> Result<Vec<u8>, postcard::Error> {
-    Ok(seal_body(key, epoch, &postcard::to_stdvec(body)?))
+    Ok(encode_body(key, epoch, &postcard::to_stdvec(body)?))
 }
 
-/// Encoded bytes with their envelope.
-pub(crate) fn seal_body(key: &[u8], epoch: Epoch, body: &[u8]) -> Vec<u8> {
+/// Wraps an encoded body in its envelope.
+pub(crate) fn encode_body(key: &[u8], epoch: Epoch, body: &[u8]) -> Vec<u8> {
     let mut value = vec![FORMAT];
     value.extend(epoch.0.to_be_bytes());
     value.extend([0; 4]);
     value.extend(body);
     let crc = crc(key, &value).to_be_bytes();
-    value[CRC_AT..BODY_AT].copy_from_slice(&crc); // `value` is at least `BODY_AT` long: see above.
+    value[CRC_AT..BODY_AT].copy_from_slice(&crc); // `value` has at least `BODY_AT` bytes.
     value
 }
 
-/// The body of a value whose checksum holds.
+/// The body of a value; `None` if its checksum is wrong.
 pub(crate) fn body<'v>(key: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
     let (envelope, body) = value.split_at_checked(BODY_AT)?;
     let stored = envelope.last_chunk::<4>()?;
-    let good = envelope.first() == Some(&FORMAT) && crc(key, value).to_be_bytes() == *stored;
-    good.then_some(body)
+    let is_valid = envelope.first() == Some(&FORMAT) && crc(key, value).to_be_bytes() == *stored;
+    is_valid.then_some(body)
 }
 
-/// Reads a value whose checksum holds.
-pub(crate) fn open<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Option<T> {
+/// Decodes a value; `None` if its checksum is wrong.
+pub(crate) fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Option<T> {
     let (read, rest) = postcard::take_from_bytes(body(key, value)?).ok()?;
     rest.is_empty().then_some(read)
 }
 
-/// The checksum over key and value, its own bytes left out.
+/// Whether a pair has a valid checksum and can be decoded.
+pub(crate) fn is_valid_pair(key: &[u8], value: &[u8]) -> bool {
+    match key.first() {
+        Some(&RECORD) => decode::<AlertRecord>(key, value).is_some(),
+        Some(&HISTORY) => decode::<Change>(key, value).is_some(),
+        Some(&OUTBOX) => {
+            decode::<Vec<u8>>(key, value).is_some_and(|revision| revision.len() == REVISION_BYTES)
+        }
+        // The ledger writes no other key.
+        _ => false,
+    }
+}
+
+/// The checksum over key and value, without the bytes of the checksum.
 fn crc(key: &[u8], value: &[u8]) -> u32 {
     let (envelope, body) = value.split_at(BODY_AT.min(value.len()));
     let crc = crc32c::crc32c(&[key.len() as u8]);

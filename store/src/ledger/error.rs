@@ -1,13 +1,13 @@
-//! What can go wrong with the ledger.
+//! Errors of the ledger.
 
 use std::io;
 use std::path::PathBuf;
 
 use weir_schema::{AlertId, Epoch};
 
-/// Why a ledger could not be opened, told apart by what to do about it.
+/// Why a ledger could not be opened, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenLedger {
+pub enum OpenLedgerError {
     #[error(
         "the ledger in {} is in use by another process; stop that or choose another folder",
         .dir.display()
@@ -20,7 +20,7 @@ pub enum OpenLedger {
         source: io::Error,
     },
     #[error(
-        "the ledger in {} is damaged ({reason}); set it aside and rebuild it from the journal",
+        "the ledger in {} is damaged ({reason}); move it away and rebuild it from the journal",
         .dir.display()
     )]
     Damaged { dir: PathBuf, reason: String },
@@ -33,14 +33,12 @@ pub enum LedgerError {
     EpochNotNew { epoch: Epoch, applied: Epoch },
     #[error("the changes of epoch {} are not in order: {reason}", .epoch.0)]
     OutOfOrder { epoch: Epoch, reason: &'static str },
-    #[error("revision {revision} of alert {alert} already says something else")]
+    #[error("revision {revision} of alert {alert} already has other content")]
     RevisionTaken { alert: AlertId, revision: u64 },
-    #[error(
-        "the value of key {key} is damaged; restart to have the ledger rebuilt from the journal"
-    )]
+    #[error("the value of key {key} is damaged; restart to rebuild the ledger from the journal")]
     Damaged { key: String },
     #[error(
-        "the disk of the ledger in {} has {free} bytes left, and {wanted} are wanted; make room",
+        "the disk of the ledger in {} has {free} free bytes of the {wanted} needed; free some space",
         .dir.display()
     )]
     DiskFull {
@@ -56,7 +54,7 @@ pub enum LedgerError {
     Sync(#[source] io::Error),
     #[error("could not write the export")]
     Export(#[source] io::Error),
-    #[error("a commit failed half-way; restart to have the ledger checked")]
+    #[error("a commit failed half-way; restart to check the ledger")]
     Stopped,
 }
 

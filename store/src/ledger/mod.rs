@@ -1,27 +1,28 @@
-//! The ledger: every alert as it stands, every revision of it, and what is owed to the world.
+//! The ledger: the current record of every alert, its history, and the outbox.
 //!
-//! An index in sled that can be rebuilt from the journal at any time. sled does not verify what it
-//! reads and does not fsync what it flushes, so every value carries a checksum, the whole a sum
-//! over all pairs, and a ledger that does not check out is set aside. sled may panic on a damaged
-//! file, in threads of its own: whoever starts runs [`check()`] in a process that may die, see
-//! [`check_in_child`].
-
-mod codec;
-
-mod check;
+//! The ledger is an index in sled that can be rebuilt from the journal at any time. sled does not
+//! verify its reads, and its flush does not fsync. Every value therefore carries a checksum, the
+//! ledger stores a sum over all pairs, and a ledger that fails its check is quarantined. On a damaged
+//! file sled may panic in threads of its own, so callers first run [`check()`] in a child process;
+//! see [`check_in_child`].
 
 mod error;
 
-mod read;
+mod codec;
+
+mod scan;
 
 mod store;
+
+mod read;
+
+mod check;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use check::holds;
-pub use check::{CheckReport, check, check_in_child, set_aside};
-pub(crate) use codec::seal_body;
-pub use error::{LedgerError, OpenLedger};
+pub use check::{CheckReport, check, check_in_child, quarantine};
+pub(crate) use codec::{encode_body, is_valid_pair};
+pub use error::{LedgerError, OpenLedgerError};
 pub use read::PAGE_MAX;
 pub use store::Ledger;

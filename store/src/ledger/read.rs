@@ -1,48 +1,56 @@
-//! Reads the ledger: records, histories, the outbox, and the whole of it for comparison.
+//! Reads the ledger: records, histories, the outbox, and a digest and export of everything.
 
 use std::io::Write;
 use std::ops::Bound;
 
 use serde::de::DeserializeOwned;
-use weir_schema::said::OutboxRows;
-use weir_schema::{AlertId, AlertRecord, Change, Epoch};
+use weir_schema::outbox::{Cursor, OutboxRows};
+use weir_schema::{AlertId, AlertRecord, Change};
 
 use super::codec::{self, HISTORY, META_KEY, Meta, OUTBOX, RECORD};
-use super::{Ledger, LedgerError};
+use super::error::LedgerError;
+use super::store::Ledger;
 
-/// Most rows of one answer; who wants more asks again from the last one. A change with full
-/// evidence takes some 5 KB, so an answer takes no more than 50 MB.
+/// Most rows of one result; for more, read again from the last row.
+///
+/// A change with full evidence takes about 5 KB, so a result takes at most 50 MB.
 pub const PAGE_MAX: usize = 10_000;
 
 type Pair = (sled::IVec, sled::IVec);
 
 impl Ledger {
-    /// An alert as it stands, or as it stood when it was retracted.
+    /// The current record of an alert. After a retraction: the last one before it.
     pub fn record(&self, alert: AlertId) -> Result<Option<AlertRecord>, LedgerError> {
         let key = codec::record_key(alert);
         self.get(&key)
     }
 
-    /// All kept revisions of an alert, in order.
+    /// All stored revisions of an alert, in order.
     pub fn history(&self, alert: AlertId) -> Result<Vec<Change>, LedgerError> {
         let pairs = self.db.scan_prefix(codec::history_prefix(alert));
         pairs.map(decode).collect()
     }
 
-    /// A kept revision of an alert.
+    /// A stored revision of an alert.
     pub fn change(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, LedgerError> {
-        self.get(&codec::history_key(&codec::revision(alert, revision)))
+        self.get(&codec::history_key(&codec::revision_suffix(
+            alert, revision,
+        )))
     }
 
-    /// The newest kept revision of an alert below `revision`.
-    pub fn previous(&self, alert: AlertId, revision: u64) -> Result<Option<Change>, LedgerError> {
+    /// The newest stored revision of an alert below `revision`.
+    pub fn previous_revision(
+        &self,
+        alert: AlertId,
+        revision: u64,
+    ) -> Result<Option<Change>, LedgerError> {
         let start = codec::history_prefix(alert);
-        let end = codec::history_key(&codec::revision(alert, revision));
+        let end = codec::history_key(&codec::revision_suffix(alert, revision));
         let newest = self.db.range(start..end).next_back();
         newest.map(decode).transpose()
     }
 
-    /// Records in order of alert id, those after `after`; at most `limit`, and [`PAGE_MAX`].
+    /// Records after `after`, in order of alert id; at most `limit` and [`PAGE_MAX`].
     pub fn records(
         &self,
         after: Option<AlertId>,
@@ -56,51 +64,43 @@ impl Ledger {
         pairs.take(limit.min(PAGE_MAX)).map(decode).collect()
     }
 
-    /// Changes in the order in which they are owed to the world, those after (epoch, ordinal)
-    /// `after`; at most `limit`, and [`PAGE_MAX`].
-    pub fn outbox(
-        &self,
-        after: Option<(Epoch, u32)>,
-        limit: usize,
-    ) -> Result<Vec<Change>, LedgerError> {
+    /// Outbox rows after `after`, in order; at most `limit` and [`PAGE_MAX`].
+    pub fn outbox(&self, after: Option<Cursor>, limit: usize) -> Result<Vec<Change>, LedgerError> {
         let start = match after {
-            Some((epoch, ordinal)) => Bound::Excluded(codec::outbox_key(epoch, ordinal)),
+            Some(row) => Bound::Excluded(codec::outbox_key(row)),
             None => Bound::Included(vec![OUTBOX]),
         };
         let pairs = self.db.range((start, Bound::Excluded(vec![OUTBOX + 1])));
         let pairs = pairs.take(limit.min(PAGE_MAX));
-        pairs.map(|pair| self.owed(pair)).collect()
+        pairs.map(|pair| self.outbox_change(pair)).collect()
     }
 
-    /// The same, and whether rows between `after` and the first of them have gone.
-    pub fn outbox_rows(
-        &self,
-        after: (Epoch, u32),
-        limit: usize,
-    ) -> Result<OutboxRows, LedgerError> {
+    /// As [`Self::outbox`], and whether rows between `after` and the first row are gone.
+    pub fn outbox_rows(&self, after: Cursor, limit: usize) -> Result<OutboxRows, LedgerError> {
         loop {
             let has_gap = self.has_outbox_gap(after)?;
             let changes = self.outbox(Some(after), limit)?;
-            // Rows that go while others are read may have been among them, or not: read again. A gap
-            // does not close, so this comes to an end.
+            // If a gap appeared during the read, the result may lack rows: read again. A gap never
+            // closes, so the loop ends.
             if has_gap || !self.has_outbox_gap(after)? {
                 return Ok(OutboxRows { changes, has_gap });
             }
         }
     }
 
-    /// The newest changes, the last one first; at most `limit`, and [`PAGE_MAX`].
-    pub fn newest(&self, limit: usize) -> Result<Vec<Change>, LedgerError> {
+    /// The newest changes, the last one first; at most `limit` and [`PAGE_MAX`].
+    pub fn newest_changes(&self, limit: usize) -> Result<Vec<Change>, LedgerError> {
         let pairs = self
             .db
             .scan_prefix([OUTBOX])
             .rev()
             .take(limit.min(PAGE_MAX));
-        pairs.map(|pair| self.owed(pair)).collect()
+        pairs.map(|pair| self.outbox_change(pair)).collect()
     }
 
-    /// A hash over the applied epoch and all keys and bodies in order. Two ledgers with the same
-    /// content have the same, however their files differ.
+    /// A hash over the applied epoch and all keys and bodies, in order.
+    ///
+    /// Ledgers with equal content have equal digests, even if their files differ.
     pub fn digest(&self) -> Result<[u8; 32], LedgerError> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.applied().0.to_le_bytes());
@@ -123,13 +123,13 @@ impl Ledger {
         for pair in self.db.iter() {
             let (key, value) = pair.map_err(LedgerError::Engine)?;
             let damaged = || LedgerError::damaged(&key);
-            let line = line(&key, &value).ok_or_else(damaged)?;
+            let line = format_pair(&key, &value).ok_or_else(damaged)?;
             writeln!(out, "{line}").map_err(LedgerError::Export)?;
         }
         out.flush().map_err(LedgerError::Export)
     }
 
-    fn owed(&self, pair: sled::Result<Pair>) -> Result<Change, LedgerError> {
+    fn outbox_change(&self, pair: sled::Result<Pair>) -> Result<Change, LedgerError> {
         let revision: Vec<u8> = decode(pair)?;
         let key = codec::history_key(&revision);
         self.get(&key)?.ok_or_else(|| LedgerError::damaged(&key))
@@ -139,28 +139,28 @@ impl Ledger {
         let Some(value) = self.db.get(key).map_err(LedgerError::Engine)? else {
             return Ok(None);
         };
-        let read = codec::open(key, &value).ok_or_else(|| LedgerError::damaged(key))?;
+        let read = codec::decode(key, &value).ok_or_else(|| LedgerError::damaged(key))?;
         Ok(Some(read))
     }
 }
 
 fn decode<T: DeserializeOwned>(pair: sled::Result<Pair>) -> Result<T, LedgerError> {
     let (key, value) = pair.map_err(LedgerError::Engine)?;
-    codec::open(&key, &value).ok_or_else(|| LedgerError::damaged(&key))
+    codec::decode(&key, &value).ok_or_else(|| LedgerError::damaged(&key))
 }
 
-/// A pair as text; `None` where it does not hold.
-pub(crate) fn line(key: &[u8], value: &[u8]) -> Option<String> {
+/// A pair as text; `None` if it is invalid.
+pub(crate) fn format_pair(key: &[u8], value: &[u8]) -> Option<String> {
     let (kind, rest) = key.split_first()?;
     let name: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
     Some(match *kind {
         RECORD => format!(
             "record {name} {:?}",
-            codec::open::<AlertRecord>(key, value)?
+            codec::decode::<AlertRecord>(key, value)?
         ),
-        HISTORY => format!("change {name} {:?}", codec::open::<Change>(key, value)?),
+        HISTORY => format!("change {name} {:?}", codec::decode::<Change>(key, value)?),
         OUTBOX => {
-            let revision: Vec<u8> = codec::open(key, value)?;
+            let revision: Vec<u8> = codec::decode(key, value)?;
             if revision.len() != codec::REVISION_BYTES {
                 return None;
             }
@@ -168,9 +168,9 @@ pub(crate) fn line(key: &[u8], value: &[u8]) -> Option<String> {
             format!("owed {name} {revision}")
         }
         _ if key == META_KEY => {
-            format!("applied {}", codec::open::<Meta>(key, value)?.applied.0)
+            format!("applied {}", codec::decode::<Meta>(key, value)?.applied.0)
         }
-        // No other key is ever written.
+        // The ledger writes no other key.
         _ => return None,
     })
 }

@@ -1,4 +1,4 @@
-//! Opens the ledger, and applies epochs to it: each whole or not at all.
+//! Opens the ledger, and applies epochs to it atomically.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,49 +8,49 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use weir_schema::outbox::Cursor;
 use weir_schema::{Commit, Epoch};
 
-use super::check;
 use super::codec::{self, META_KEY, Meta};
-use super::{LedgerError, OpenLedger};
+use super::error::{LedgerError, OpenLedgerError};
+use super::scan::{LedgerScan, scan};
 use crate::files;
 
-/// sled's page cache. It has been seen to grow with the store where it is not capped.
+/// Size of sled's page cache, which otherwise grows with the store.
 const CACHE_BYTES: u64 = 64 << 20;
 
-/// A ledger is said to be in use once its lock was found taken this often, over one second.
+/// Attempts to lock a ledger, over one second, before it counts as in use.
 const LOCK_TRIES: u32 = 20;
 const LOCK_WAIT: Duration = Duration::from_millis(50);
 
-/// Free space on the disk that a commit or a sync must find, beside what it writes: the engine's
-/// buffers and snapshots. sled cannot be used any more once a write of its own has failed, so on a
-/// disk that is nearly full it is not asked to write.
+/// Free disk space that a commit or sync needs besides its own bytes, for sled's buffers and
+/// snapshots. sled is unusable after a failed write, so the ledger does not write to an almost full
+/// disk.
 const FREE_BYTES_MIN: u64 = 4 << 20;
 
-/// How much more than the bytes of a commit the engine may write for it.
+/// Bytes that sled may write per byte of a commit.
 const WRITE_FACTOR: u64 = 4;
 
-/// Rows of the outbox; of more the oldest go, some 70 bytes each. Alerts and their histories
-/// stay. It is a
-/// function of what was committed, as all of the ledger is.
+/// Most rows of the outbox, at about 70 bytes each. A commit drops the oldest rows beyond it, but
+/// never alerts or histories. Like all of the ledger, the outbox depends only on the commits.
 const OUTBOX_ROWS_MAX: u64 = 1 << 22;
 
-/// An open ledger; clones share it. Reads run beside a commit.
+/// An open ledger. Clones share it, and reads run beside a commit.
 #[derive(Clone)]
 pub struct Ledger {
     pub(crate) db: sled::Db,
     dir: Arc<PathBuf>,
     state: Arc<Mutex<State>>,
-    /// Rows may have gone from the outbox.
-    trimmed: Arc<AtomicBool>,
+    /// Whether the outbox may have dropped rows.
+    may_have_gap: Arc<AtomicBool>,
 }
 
 struct State {
     meta: Meta,
     outbox_rows: u64,
     outbox_rows_max: u64,
-    /// A commit failed, and it is not known whether sled has it.
-    stopped: bool,
+    /// A commit failed, and it is unknown whether sled applied it.
+    is_stopped: bool,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -62,46 +62,49 @@ impl std::fmt::Debug for Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger in `dir`, or begins one, and checks every value in it.
+    /// Opens or creates the ledger in `dir`, and checks every value in it.
     ///
-    /// A damaged one may make sled panic; that is why [`super::check_in_child`] comes first.
-    pub fn open(dir: &Path) -> Result<Self, OpenLedger> {
-        Self::open_keeping(dir, OUTBOX_ROWS_MAX)
+    /// A damaged ledger may make sled panic, so call [`super::check_in_child`] first.
+    pub fn open(dir: &Path) -> Result<Self, OpenLedgerError> {
+        Self::open_with_outbox(dir, OUTBOX_ROWS_MAX)
     }
 
-    /// The same with an outbox of another size.
-    pub(crate) fn open_keeping(dir: &Path, outbox_rows_max: u64) -> Result<Self, OpenLedger> {
-        let disk = |source| OpenLedger::Disk {
+    /// As [`Self::open`], with an outbox of another size.
+    pub(crate) fn open_with_outbox(
+        dir: &Path,
+        outbox_rows_max: u64,
+    ) -> Result<Self, OpenLedgerError> {
+        let disk = |source| OpenLedgerError::Disk {
             dir: dir.to_path_buf(),
             source,
         };
         files::create_private_folder(dir).map_err(disk)?;
         let db = open_engine(dir)?;
-        let scanned = check::scan(&db).map_err(|reason| OpenLedger::Damaged {
-            dir: dir.to_path_buf(),
-            reason,
-        });
-        let (meta, outbox_rows) = scanned?;
+        let LedgerScan { meta, outbox_rows } =
+            scan(&db).map_err(|reason| OpenLedgerError::Damaged {
+                dir: dir.to_path_buf(),
+                reason,
+            })?;
         Ok(Self {
             db,
             dir: Arc::new(dir.to_path_buf()),
-            trimmed: Arc::new(AtomicBool::new(outbox_rows >= outbox_rows_max)),
+            may_have_gap: Arc::new(AtomicBool::new(outbox_rows >= outbox_rows_max)),
             state: Arc::new(Mutex::new(State {
                 meta,
                 outbox_rows,
                 outbox_rows_max,
-                stopped: false,
+                is_stopped: false,
             })),
         })
     }
 
-    /// The last epoch that was applied; `Epoch(0)` for none.
+    /// The last applied epoch; `Epoch(0)` for none.
     #[must_use]
     pub fn applied(&self) -> Epoch {
         self.state().meta.applied
     }
 
-    /// Keys in the ledger.
+    /// Number of keys in the ledger.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.state().meta.pairs
@@ -117,12 +120,13 @@ impl Ledger {
         self.db.size_on_disk().map_err(LedgerError::Engine)
     }
 
-    /// Applies an epoch: its changes, the current rows, what the outbox owes, and the epoch itself,
-    /// in one atomic batch. Refuses, changing nothing, an epoch that is not after the last one, and
-    /// a change that would give a kept (alert, revision) other content.
+    /// Applies an epoch in one atomic batch: its changes, records, outbox rows and number.
+    ///
+    /// Refuses an epoch that is not after the last one, and a change that gives a stored (alert,
+    /// revision) other content. A refusal changes nothing.
     pub fn commit(&self, commit: &Commit) -> Result<(), LedgerError> {
         let mut state = self.state();
-        if state.stopped {
+        if state.is_stopped {
             return Err(LedgerError::Stopped);
         }
         let (epoch, applied) = (commit.epoch, state.meta.applied);
@@ -131,7 +135,7 @@ impl Ledger {
         }
         let pairs = pairs(commit)?;
         let bytes = pairs.iter().map(|(key, value)| key.len() + value.len());
-        self.check_room(bytes.sum::<usize>() as u64)?;
+        self.check_free_space(bytes.sum::<usize>() as u64)?;
         let mut meta = state.meta;
         let mut batch = sled::Batch::default();
         for (key, value) in pairs {
@@ -143,39 +147,39 @@ impl Ledger {
                 && let Some(old) = old
                 && codec::body(&key, &old) != codec::body(&key, &value)
             {
-                return Err(taken(commit, &key));
+                return Err(conflict_error(commit, &key));
             }
             meta.add(&key, &value);
             batch.insert(key, value);
         }
         let new_rows = commit.changes.len() as u64;
-        let outbox_rows = self.trim(&state, new_rows, &mut meta, &mut batch)?;
+        let outbox_rows = self.trim_outbox(&state, new_rows, &mut meta, &mut batch)?;
         meta.applied = epoch;
-        let sealed = codec::seal(META_KEY, epoch, &meta).map_err(LedgerError::Encode)?;
+        let sealed = codec::encode(META_KEY, epoch, &meta).map_err(LedgerError::Encode)?;
         batch.insert(META_KEY, sealed);
         if let Err(error) = self.db.apply_batch(batch) {
-            state.stopped = true;
+            state.is_stopped = true;
             return Err(LedgerError::Engine(error));
         }
         (state.meta, state.outbox_rows) = (meta, outbox_rows);
         Ok(())
     }
 
-    /// Takes the oldest rows out of the outbox where `new` ones would make it too long. Returns how
-    /// many there are then.
-    fn trim(
+    /// Drops the oldest outbox rows if `new_rows` more exceed the limit. Returns the new number of
+    /// rows.
+    fn trim_outbox(
         &self,
         state: &State,
-        new: u64,
+        new_rows: u64,
         meta: &mut Meta,
         batch: &mut sled::Batch,
     ) -> Result<u64, LedgerError> {
-        let rows = state.outbox_rows.saturating_add(new);
+        let rows = state.outbox_rows.saturating_add(new_rows);
         let excess = rows.saturating_sub(state.outbox_rows_max);
         let excess = excess.min(state.outbox_rows);
         if excess > 0 {
-            // Before the first one goes.
-            self.trimmed.store(true, Ordering::Release);
+            // Readers must see this before the first row is dropped.
+            self.may_have_gap.store(true, Ordering::Release);
         }
         for pair in self.db.scan_prefix([codec::OUTBOX]).take(excess as usize) {
             let (key, value) = pair.map_err(LedgerError::Engine)?;
@@ -185,32 +189,33 @@ impl Ledger {
         Ok(rows - excess)
     }
 
-    /// Whether rows behind `after` have gone from the outbox, since it has room for so many only.
-    /// Waits for no commit.
-    pub(crate) fn has_outbox_gap(&self, after: (Epoch, u32)) -> Result<bool, LedgerError> {
-        if !self.trimmed.load(Ordering::Acquire) {
+    /// Whether the outbox has dropped rows after `after`. Does not wait for a running commit.
+    pub(crate) fn has_outbox_gap(&self, after: Cursor) -> Result<bool, LedgerError> {
+        if !self.may_have_gap.load(Ordering::Acquire) {
             return Ok(false);
         }
-        let key = codec::outbox_key(after.0, after.1);
+        let key = codec::outbox_key(after);
         let oldest = self.db.scan_prefix([codec::OUTBOX]).next().transpose();
         let oldest = oldest.map_err(LedgerError::Engine)?;
         Ok(oldest.is_some_and(|(oldest, _)| oldest[..] > key[..]))
     }
 
-    /// Makes what was committed durable. Without it nothing is lost, but more is applied again
-    /// after a crash: call it now and then, not for each epoch.
+    /// Makes all commits durable.
+    ///
+    /// Call it now and then, not for each epoch. Without it nothing is lost, but more epochs are
+    /// applied again after a crash.
     pub fn sync(&self) -> Result<(), LedgerError> {
-        self.check_room(0)?;
+        self.check_free_space(0)?;
         self.db.flush().map_err(LedgerError::Engine)?;
-        // sled's flush asks the kernel to start writing, no more.
+        // sled's flush does not fsync.
         File::open(self.dir.join("db"))
             .and_then(|file| file.sync_all())
             .and_then(|()| files::sync_folder(&self.dir))
             .map_err(LedgerError::Sync)
     }
 
-    /// Refuses while the disk has no room for `bytes` more; nothing is changed then.
-    fn check_room(&self, bytes: u64) -> Result<(), LedgerError> {
+    /// Fails if the disk has no space for `bytes` more.
+    fn check_free_space(&self, bytes: u64) -> Result<(), LedgerError> {
         let free = fs2::available_space(&*self.dir).map_err(LedgerError::Sync)?;
         let wanted = FREE_BYTES_MIN.saturating_add(bytes.saturating_mul(WRITE_FACTOR));
         if free < wanted {
@@ -221,7 +226,7 @@ impl Ledger {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked has not changed the state: that is the last thing a commit does.
+        // A commit changes the state last, so a panic has left it unchanged.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -234,78 +239,80 @@ fn pairs(commit: &Commit) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LedgerError> {
     let mut last = None;
     for change in &commit.changes {
         if change.epoch != epoch {
-            return Err(out_of_order("a change is of another epoch"));
+            return Err(out_of_order("a change belongs to another epoch"));
         }
         if last >= Some(change.ordinal) {
-            return Err(out_of_order("ordinals do not rise"));
+            return Err(out_of_order("ordinals do not increase"));
         }
         last = Some(change.ordinal);
-        let revision = codec::revision_of(change);
+        let revision = codec::change_suffix(change);
         let history = codec::history_key(&revision);
-        let value = codec::seal(&history, epoch, change).map_err(LedgerError::Encode)?;
+        let value = codec::encode(&history, epoch, change).map_err(LedgerError::Encode)?;
         if pairs.insert(history, value).is_some() {
             return Err(LedgerError::RevisionTaken {
                 alert: change.record.alert,
                 revision: change.record.revision,
             });
         }
-        let outbox = codec::outbox_key(epoch, change.ordinal);
-        let value = codec::seal(&outbox, epoch, &revision).map_err(LedgerError::Encode)?;
+        let outbox = codec::outbox_key(Cursor::of(change));
+        let value = codec::encode(&outbox, epoch, &revision).map_err(LedgerError::Encode)?;
         pairs.insert(outbox, value);
     }
     for record in &commit.records {
         let key = codec::record_key(record.alert);
-        let value = codec::seal(&key, epoch, record).map_err(LedgerError::Encode)?;
+        let value = codec::encode(&key, epoch, record).map_err(LedgerError::Encode)?;
         if pairs.insert(key, value).is_some() {
-            return Err(out_of_order("a record stands twice"));
+            return Err(out_of_order("a record occurs twice"));
         }
     }
     Ok(pairs)
 }
 
-/// The refusal for a key that holds something else.
-fn taken(commit: &Commit, key: &[u8]) -> LedgerError {
-    let is_it = |change: &&weir_schema::Change| {
-        let revision = codec::revision_of(change);
+/// The error for a key that already has another value.
+fn conflict_error(commit: &Commit, key: &[u8]) -> LedgerError {
+    let has_key = |change: &&weir_schema::Change| {
+        let revision = codec::change_suffix(change);
         codec::history_key(&revision) == key
     };
-    match commit.changes.iter().find(is_it) {
+    match commit.changes.iter().find(has_key) {
         Some(change) => LedgerError::RevisionTaken {
             alert: change.record.alert,
             revision: change.record.revision,
         },
-        None => LedgerError::damaged(key), // An outbox row of an epoch that was never applied.
+        None => LedgerError::damaged(key), // An outbox row of an epoch that was not applied.
     }
 }
 
-/// Opens sled. Its lock outlives a closed ledger for a moment, held by threads that end or a
-/// process that is being born, so a lock that is taken is asked for again.
-fn open_engine(dir: &Path) -> Result<sled::Db, OpenLedger> {
+/// Opens sled, and retries while its lock is taken.
+///
+/// The lock outlives a closed ledger for a moment: threads that are ending, or a process that is
+/// being spawned, may still hold it.
+fn open_engine(dir: &Path) -> Result<sled::Db, OpenLedgerError> {
     let mut tries_left = LOCK_TRIES;
     loop {
         tries_left -= 1;
         let opened = sled::Config::new()
             .path(dir)
             .cache_capacity(CACHE_BYTES)
-            // `sync` flushes; between its calls the journal alone is durable, and that is enough.
+            // `sync` flushes. Between its calls a durable journal is enough.
             .flush_every_ms(None)
             .open();
         match opened.map_err(|error| open_error(dir, error)) {
-            Err(OpenLedger::InUse { .. }) if tries_left > 0 => thread::sleep(LOCK_WAIT),
+            Err(OpenLedgerError::InUse { .. }) if tries_left > 0 => thread::sleep(LOCK_WAIT),
             other => return other,
         }
     }
 }
 
-fn open_error(dir: &Path, error: sled::Error) -> OpenLedger {
+fn open_error(dir: &Path, error: sled::Error) -> OpenLedgerError {
     let dir = dir.to_path_buf();
     match error {
         // sled reports a file lock that another process holds as an error of kind `Other`.
         sled::Error::Io(source) if source.to_string().contains("could not acquire lock") => {
-            OpenLedger::InUse { dir }
+            OpenLedgerError::InUse { dir }
         }
-        sled::Error::Io(source) => OpenLedger::Disk { dir, source },
-        other => OpenLedger::Damaged {
+        sled::Error::Io(source) => OpenLedgerError::Disk { dir, source },
+        other => OpenLedgerError::Damaged {
             dir,
             reason: other.to_string(),
         },

@@ -1,12 +1,8 @@
-//! The ledger under honest use, refused commits, and flipped bits in its files.
+//! Tests of the ledger: commits, refusals, the outbox, and damaged pairs.
 
-use std::env;
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+mod crash;
 
+use weir_schema::outbox::Cursor;
 use weir_schema::{
     AlertId, AlertRecord, AlertState, Cause, Change, ChangeKind, Commit, Epoch, EventId, EventTime,
     Evidence, EvidenceItem, GroupField, Level, Position, RuleVersion,
@@ -63,7 +59,7 @@ fn change(epoch: u64, ordinal: u32, alert: u64, revision: u64) -> Change {
     }
 }
 
-/// Epoch `epoch` raises or revises `alerts`, each at revision `epoch`.
+/// A commit in which `epoch` revises `alerts`, each to revision `epoch`.
 fn commit(epoch: u64, alerts: impl IntoIterator<Item = u64>) -> Commit {
     let changes: Vec<_> = alerts
         .into_iter()
@@ -77,6 +73,13 @@ fn commit(epoch: u64, alerts: impl IntoIterator<Item = u64>) -> Commit {
     }
 }
 
+fn row(epoch: u64, ordinal: u32) -> Cursor {
+    Cursor {
+        epoch: Epoch(epoch),
+        ordinal,
+    }
+}
+
 fn export(ledger: &Ledger) -> String {
     let mut out = Vec::new();
     ledger.export(&mut out).unwrap();
@@ -84,7 +87,7 @@ fn export(ledger: &Ledger) -> String {
 }
 
 #[test]
-fn what_is_committed_is_read_back_after_a_restart() {
+fn read_commits_after_restart() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
     assert_eq!((ledger.applied(), ledger.is_empty()), (Epoch(0), true));
@@ -103,35 +106,33 @@ fn what_is_committed_is_read_back_after_a_restart() {
     assert_eq!(ledger.record(id(99)).unwrap(), None);
     let history = ledger.history(id(4)).unwrap();
     assert_eq!(history, [change(1, 4, 4, 1), change(5, 1, 4, 5)]);
-    for (revision, kept, before) in [
+    for (revision, stored, previous) in [
         (1, Some(0), None),
         (5, Some(1), Some(0)),
         (9, None, Some(1)),
     ] {
-        let of = |place: Option<usize>| place.map(|place| history[place].clone());
+        let change = |index: Option<usize>| index.map(|index| history[index].clone());
         assert_eq!(
             ledger.change(id(4), revision).unwrap(),
-            of(kept),
+            change(stored),
             "{revision}"
         );
         assert_eq!(
-            ledger.previous(id(4), revision).unwrap(),
-            of(before),
+            ledger.previous_revision(id(4), revision).unwrap(),
+            change(previous),
             "{revision}"
         );
     }
-    assert_eq!(ledger.previous(id(99), u64::MAX).unwrap(), None);
+    assert_eq!(ledger.previous_revision(id(99), u64::MAX).unwrap(), None);
 
-    let owed = ledger.outbox(None, 100).unwrap();
+    let rows = ledger.outbox(None, 100).unwrap();
     let expected = [commit(1, 0..10).changes, commit(5, 3..6).changes].concat();
-    assert_eq!(owed, expected);
-    assert_eq!(
-        ledger.outbox(Some((Epoch(1), 8)), 2).unwrap(),
-        expected[9..11]
-    );
-    assert_eq!(ledger.outbox(Some((Epoch(5), 2)), 2).unwrap(), []);
+    assert_eq!(rows, expected);
+    let after = |epoch, ordinal| ledger.outbox(Some(row(epoch, ordinal)), 2).unwrap();
+    assert_eq!(after(1, 8), expected[9..11]);
+    assert_eq!(after(5, 2), []);
     let newest: Vec<_> = expected.iter().rev().take(4).cloned().collect();
-    assert_eq!(ledger.newest(4).unwrap(), newest);
+    assert_eq!(ledger.newest_changes(4).unwrap(), newest);
 
     let all = ledger.records(None, 100).unwrap();
     assert_eq!(all.len(), 10);
@@ -140,14 +141,14 @@ fn what_is_committed_is_read_back_after_a_restart() {
     assert!(ledger.size_bytes().unwrap() > 0);
 }
 
-/// A refused commit leaves the ledger as it was.
-fn check_refused(commit: &Commit, is_right: impl Fn(&LedgerError) -> bool) {
+/// Checks that the ledger refuses a commit and does not change.
+fn check_refused(commit: &Commit, is_expected: impl Fn(&LedgerError) -> bool) {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
     ledger.commit(&self::commit(3, 0..4)).unwrap();
     let before = export(&ledger);
     let error = ledger.commit(commit).unwrap_err();
-    assert!(is_right(&error), "{error:?}");
+    assert!(is_expected(&error), "{error:?}");
     assert_eq!(export(&ledger), before);
     ledger.commit(&self::commit(4, 2..6)).unwrap();
     drop(ledger);
@@ -155,14 +156,14 @@ fn check_refused(commit: &Commit, is_right: impl Fn(&LedgerError) -> bool) {
 }
 
 #[test]
-fn a_commit_that_breaks_a_law_is_refused_whole() {
+fn refuse_invalid_commits() {
     let not_new = |error: &LedgerError| matches!(error, LedgerError::EpochNotNew { .. });
     check_refused(&commit(3, 0..4), not_new);
     check_refused(&commit(2, 7..9), not_new);
 
     let taken = |error: &LedgerError| matches!(error, LedgerError::RevisionTaken { .. });
     let mut again = commit(4, 7..9);
-    again.changes.push(change(4, 2, 1, 3)); // Revision 3 of alert 1 was said in epoch 3.
+    again.changes.push(change(4, 2, 1, 3)); // Epoch 3 committed revision 3 of alert 1.
     check_refused(&again, taken);
     let mut twice = commit(4, 7..9);
     twice.changes.push(change(4, 2, 7, 4));
@@ -181,7 +182,7 @@ fn a_commit_that_breaks_a_law_is_refused_whole() {
 }
 
 #[test]
-fn two_ledgers_fed_alike_export_alike_however_they_were_restarted() {
+fn export_does_not_depend_on_restarts() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let first = Ledger::open(one.path()).unwrap();
     for epoch in 1..40 {
@@ -197,7 +198,7 @@ fn two_ledgers_fed_alike_export_alike_however_they_were_restarted() {
 }
 
 #[test]
-fn a_value_under_another_key_does_not_pass() {
+fn detect_value_under_wrong_key() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
     ledger.commit(&commit(1, 0..2)).unwrap();
@@ -210,11 +211,11 @@ fn a_value_under_another_key_does_not_pass() {
     ));
     drop(ledger);
     let opened = Ledger::open(dir.path());
-    assert!(matches!(opened, Err(OpenLedger::Damaged { .. })));
+    assert!(matches!(opened, Err(OpenLedgerError::Damaged { .. })));
 }
 
 #[test]
-fn a_key_that_is_gone_or_of_another_time_is_noticed() {
+fn detect_missing_and_stale_pairs() {
     for stale in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
@@ -229,14 +230,17 @@ fn a_key_that_is_gone_or_of_another_time_is_noticed() {
         }
         drop(ledger);
         let opened = Ledger::open(dir.path());
-        assert!(matches!(opened, Err(OpenLedger::Damaged { .. })), "{stale}");
+        assert!(
+            matches!(opened, Err(OpenLedgerError::Damaged { .. })),
+            "{stale}"
+        );
     }
 }
 
 #[test]
-fn the_outbox_keeps_the_newest_rows_and_alerts_stay() {
+fn outbox_drops_oldest_rows_only() {
     let dir = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open_keeping(dir.path(), 3).unwrap();
+    let ledger = Ledger::open_with_outbox(dir.path(), 3).unwrap();
     for epoch in 1..=4 {
         ledger
             .commit(&commit(epoch, [epoch * 10, epoch * 10 + 1]))
@@ -246,11 +250,11 @@ fn the_outbox_keeps_the_newest_rows_and_alerts_stay() {
             (epoch as usize * 2).min(3)
         );
     }
-    let places = |ledger: &Ledger| -> Vec<(u64, u32)> {
+    let rows = |ledger: &Ledger| -> Vec<(u64, u32)> {
         let rows = ledger.outbox(None, 10).unwrap();
         rows.iter().map(|row| (row.epoch.0, row.ordinal)).collect()
     };
-    assert_eq!(places(&ledger), [(3, 1), (4, 0), (4, 1)]);
+    assert_eq!(rows(&ledger), [(3, 1), (4, 0), (4, 1)]);
     assert_eq!(
         (
             ledger.history(id(10)).unwrap().len(),
@@ -258,25 +262,21 @@ fn the_outbox_keeps_the_newest_rows_and_alerts_stay() {
         ),
         (1, 8)
     );
-    for (after, is_gap) in [
-        ((Epoch(0), 0), true),
-        ((Epoch(2), 1), true),
-        ((Epoch(3), 1), false),
-    ] {
+    for (after, is_gap) in [(row(0, 0), true), (row(2, 1), true), (row(3, 1), false)] {
         let read = ledger.outbox_rows(after, 10).unwrap();
         assert_eq!(
             (read.has_gap, read.changes.is_empty()),
             (is_gap, false),
-            "{after:?}"
+            "{after}"
         );
     }
-    // It holds after a restart, and goes on as before.
+    // The limit also holds after a restart.
     ledger.sync().unwrap();
     drop(ledger);
-    let ledger = Ledger::open_keeping(dir.path(), 3).unwrap();
+    let ledger = Ledger::open_with_outbox(dir.path(), 3).unwrap();
     ledger.commit(&commit(5, [50])).unwrap();
-    assert_eq!(places(&ledger), [(4, 0), (4, 1), (5, 0)]);
-    // An epoch with more than fit is kept whole: what is new is owed.
+    assert_eq!(rows(&ledger), [(4, 0), (4, 1), (5, 0)]);
+    // An epoch over the limit keeps all its rows: they are not delivered yet.
     ledger.commit(&commit(6, 60..65)).unwrap();
     assert_eq!(ledger.outbox(None, 10).unwrap().len(), 5);
     ledger.commit(&commit(7, [70])).unwrap();
@@ -284,186 +284,25 @@ fn the_outbox_keeps_the_newest_rows_and_alerts_stay() {
 }
 
 #[test]
-fn a_ledger_in_use_is_not_taken_for_damaged() {
+fn open_ledger_in_use_is_not_damage() {
     let dir = tempfile::tempdir().unwrap();
     let _first = Ledger::open(dir.path()).unwrap();
     let second = Ledger::open(dir.path());
     assert!(
-        matches!(second, Err(OpenLedger::InUse { .. })),
+        matches!(second, Err(OpenLedgerError::InUse { .. })),
         "{second:?}"
     );
 }
 
 #[test]
-fn a_ledger_is_set_aside_under_a_name_of_its_own() {
+fn quarantine_under_unique_names() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("ledger");
     for expected in ["ledger-epoch-7", "ledger-epoch-7-1"] {
         drop(Ledger::open(&dir).unwrap());
-        let moved = set_aside(&dir, "epoch/7").unwrap();
+        let moved = quarantine(&dir, "epoch/7").unwrap();
         assert_eq!(moved, parent.path().join("quarantine").join(expected));
         assert!(moved.exists() && !dir.exists());
     }
     assert_eq!(check(&dir).unwrap().keys, 0);
-}
-
-const CHILD_FOLDER: &str = "WEIR_TEST_CHECK_LEDGER";
-
-/// Not a test by itself: the process that checks a ledger for the test below, since sled may take
-/// it down.
-#[test]
-fn child_that_checks_a_ledger() {
-    if let Some(dir) = env::var_os(CHILD_FOLDER) {
-        check(Path::new(&dir)).unwrap();
-    }
-}
-
-fn checked_in_child(dir: &Path, limit_s: u64) -> Result<(), String> {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command
-        .args(["--exact", "ledger::tests::child_that_checks_a_ledger"])
-        .env(CHILD_FOLDER, dir);
-    check_in_child(command, Duration::from_secs(limit_s)).unwrap()
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(file.file_name());
-        if file.file_type().unwrap().is_dir() {
-            copy_folder(&file.path(), &target);
-        } else {
-            fs::copy(file.path(), target).unwrap();
-        }
-    }
-}
-
-/// Flips one bit of some file of the store, half the time in a byte that is not zero.
-fn flip(dir: &Path, seed: u64) -> String {
-    let random = |salt: u64, below: u64| {
-        let hash = EventId::of(&[&seed.to_le_bytes(), &salt.to_le_bytes()]);
-        hash.0[0] % below
-    };
-    let files = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
-    let mut files: Vec<_> = files.filter(|path| path.is_file()).collect();
-    files.sort();
-    // One time in five any file, else the one that holds the data.
-    let path = match random(0, 5) {
-        0 => &files[random(1, files.len() as u64) as usize],
-        _ => files.iter().find(|path| path.ends_with("db")).unwrap(),
-    };
-    let mut bytes = fs::read(path).unwrap();
-    let candidates: Vec<_> = match seed % 2 {
-        0 => (0..bytes.len()).filter(|at| bytes[*at] != 0).collect(),
-        _ => (0..bytes.len()).collect(),
-    };
-    let Some(at) = candidates.get(random(2, candidates.len().max(1) as u64) as usize) else {
-        return format!("seed {seed}: nothing to flip in {}", path.display());
-    };
-    bytes[*at] ^= 1 << random(3, 8);
-    fs::write(path, &bytes).unwrap();
-    format!("seed {seed}: byte {at} of {}", path.display())
-}
-
-#[test]
-fn flipped_bits_are_detected_or_leave_a_ledger_that_some_epoch_had() {
-    const TRIES: u64 = 100;
-    let source = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(source.path()).unwrap();
-    let mut at_epoch = vec![export(&ledger)];
-    for epoch in 1..=30 {
-        ledger
-            .commit(&commit(epoch, epoch % 11..epoch % 11 + 12))
-            .unwrap();
-        at_epoch.push(export(&ledger));
-    }
-    ledger.sync().unwrap();
-    drop(ledger);
-    checked_in_child(source.path(), 60).unwrap();
-
-    let mut detected = 0;
-    for seed in 0..TRIES {
-        let parent = tempfile::tempdir().unwrap();
-        let dir = parent.path().join("ledger");
-        copy_folder(source.path(), &dir);
-        let what = flip(&dir, seed);
-        if checked_in_child(&dir, 10).is_err() {
-            detected += 1;
-            set_aside(&dir, "flipped").unwrap();
-            continue;
-        }
-        let ledger = Ledger::open(&dir).unwrap();
-        let epoch = ledger.applied().0 as usize;
-        assert_eq!(Some(&export(&ledger)), at_epoch.get(epoch), "{what}");
-    }
-    // How much of sled's files is in use depends on when its own threads write. What must hold is
-    // above; this only shows that flips do hit what is in use.
-    assert!(
-        detected >= TRIES / 20,
-        "only {detected} flips touched anything"
-    );
-}
-
-const FEED_FOLDER: &str = "WEIR_TEST_FEED_LEDGER";
-
-/// What the process that is killed commits at `epoch`.
-fn fed(epoch: u64) -> Commit {
-    commit(epoch, epoch % 11..epoch % 11 + 12)
-}
-
-/// Not a test by itself: the process that the test below kills.
-#[test]
-fn child_that_feeds_a_ledger_until_it_is_killed() {
-    let Some(dir) = env::var_os(FEED_FOLDER) else {
-        return;
-    };
-    let ledger = Ledger::open(Path::new(&dir)).unwrap();
-    for epoch in ledger.applied().0 + 1.. {
-        ledger.commit(&fed(epoch)).unwrap();
-        if epoch % 5 == 0 {
-            ledger.sync().unwrap();
-        }
-        println!("applied {epoch}");
-    }
-}
-
-#[test]
-fn a_ledger_whose_process_is_killed_holds_whole_epochs() {
-    let parent = tempfile::tempdir().unwrap();
-    let (dir, twin) = (parent.path().join("ledger"), parent.path().join("twin"));
-    let twin = Ledger::open(&twin).unwrap();
-    let mut before = 0;
-    for (round, lines) in [1, 7, 23, 4, 60, 2, 31, 12, 90, 5].into_iter().enumerate() {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "ledger::tests::child_that_feeds_a_ledger_until_it_is_killed",
-            ])
-            .arg("--nocapture")
-            .env(FEED_FOLDER, &dir)
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap()).lines();
-        let applied = said
-            .map(Result::unwrap)
-            .filter(|line| line.contains("applied"));
-        assert_eq!(applied.take(lines).count(), lines, "round {round}");
-        child.kill().unwrap();
-        child.wait().unwrap();
-
-        checked_in_child(&dir, 60).unwrap();
-        let ledger = Ledger::open(&dir).unwrap();
-        let now = ledger.applied().0;
-        // What was synced is there: all but the last five epochs that the child told of.
-        assert!(
-            now + 5 >= before + lines as u64,
-            "round {round}: {before} to {now}"
-        );
-        for epoch in twin.applied().0 + 1..=now {
-            twin.commit(&fed(epoch)).unwrap();
-        }
-        assert_eq!(export(&ledger), export(&twin), "round {round}");
-        before = now;
-    }
 }
