@@ -14,7 +14,7 @@ use super::BodyError;
 /// exhaust memory reaches many thousands.
 const RATIO_MAX: usize = 250;
 
-/// The ratio does not apply below this decompressed size: so much is always accepted.
+/// Decompressed size up to which the ratio does not apply, because it is always accepted.
 const RATIO_FREE_BYTES: usize = 1 << 20;
 
 /// Largest window of a zstd frame, as a power of two: 8 MiB, the limit of RFC 9659 for HTTP.
@@ -126,7 +126,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Reserves memory for so many decompressed bytes.
+    /// Reserves memory for decompressed bytes.
     pub(super) fn reserve(&mut self, bytes: usize) {
         self.output().bytes.reserve(bytes);
     }

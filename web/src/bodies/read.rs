@@ -13,7 +13,7 @@ use super::{BodyDecoder, BodyError, BodySlots};
 /// Longest event body after decompression.
 pub(crate) const BODY_BYTES_MAX: usize = 16 << 20;
 
-/// A body has to arrive within this time; a slower sender would block others.
+/// Time within which a body has to arrive; a slower sender would block others.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a whole body of at most `bytes_max`, both compressed and decompressed.
@@ -40,8 +40,8 @@ pub(crate) async fn read_body(
                 return Err(BodyError::TooLarge(bytes_max));
             }
             decoder.push(&chunk)?;
-            // A chunk may hold a thousand empty gzip members. Yielding keeps the other connections
-            // of the worker alive, however long decompression takes.
+            // A chunk may hold a thousand empty gzip members. Yielding lets the worker serve its
+            // other connections during a long decompression.
             tokio::task::yield_now().await;
         }
         decoder.finish()?;

@@ -60,8 +60,9 @@ impl BodySlots {
         slot.ok().flatten().ok_or(BodyError::NoSlot)
     }
 
-    /// Waits for a slot for a small body. They are few because decompression takes 8 MiB however
-    /// small the body is.
+    /// Waits for a slot for a small body.
+    ///
+    /// They are few, because decompression takes 8 MiB even for a small body.
     pub(super) async fn acquire_small(&self) -> Result<SemaphorePermit<'_>, BodyError> {
         let slot = tokio::time::timeout(SLOT_TIMEOUT, self.small_bodies.acquire()).await;
         slot.ok().and_then(Result::ok).ok_or(BodyError::NoSlot)

@@ -7,7 +7,7 @@ use weir_schema::{Batch, Delivery, Format, Frames, Transport};
 use super::request::BodySender;
 use crate::bodies::BodyError;
 
-/// Maximum number of events in a body: each costs an allocation, however short it is.
+/// Maximum number of events in a body: each costs an allocation, even a short one.
 pub(super) const EVENTS_MAX: usize = 100_000;
 
 /// Longest event: the journal's limit for one frame.
@@ -21,10 +21,12 @@ const FRAMES_BYTES_MAX: usize = 48 << 20;
 /// Maximum number of sources in a body: each needs at least one batch of its own.
 const SOURCES_MAX: usize = 1_000;
 
-/// A batch ends at so many frames ...
+/// Maximum number of frames in a batch.
 const BATCH_FRAMES_MAX: usize = 10_000;
 
-/// ... or once it has so many bytes. The split depends on the body alone: a repeat has equal parts.
+/// Size at which a batch ends.
+///
+/// Batches depend only on the body: a repeated request has equal parts.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// Builds the batches of one body.

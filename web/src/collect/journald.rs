@@ -24,23 +24,27 @@ const CONTENT_TYPE: &str = "application/vnd.fdo.journal";
 /// The source of entries without a host name.
 const SOURCE: &str = "journald";
 
-/// A chunk of the body is decompressed in parts of so many bytes.
+/// Size of the parts in which a chunk of the body is decompressed.
 ///
-/// This keeps the decompressed bytes that wait for parsing few: gzip expands a part by 1,032 at most.
+/// Small parts keep the decompressed bytes that wait for parsing few: gzip expands a part 1,032-fold
+/// at most.
 const PART_BYTES: usize = 1 << 10;
 
 /// Maximum size of a decompressed part.
 const DECOMPRESSED_BYTES_MAX: usize = 2 << 20;
 
-/// Entries are journaled once so many of them, or so many bytes, are buffered ...
+/// Number of buffered entries at which they are journaled.
 const FLUSH_EVENTS: usize = 1_000;
+/// Size of buffered entries at which they are journaled.
 const FLUSH_BYTES: usize = 256 << 10;
 
-/// ... or once nothing has arrived for so long.
+/// Silence after which buffered entries are journaled.
 const FLUSH_DELAY: Duration = Duration::from_millis(100);
 
-/// Longest silence of an upload. A journal without new entries is silent; its upload is then ended,
-/// and the sender continues with a new request.
+/// Longest silence of an upload.
+///
+/// A journal without new entries is silent. Its upload is then ended, and the sender continues with a
+/// new request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Retries while the journal's queue is full; the sender waits meanwhile.

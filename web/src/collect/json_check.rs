@@ -14,7 +14,8 @@ pub(super) fn check_json_object(line: &[u8]) -> Result<(), String> {
         Ok(JsonShape { is_object: true }) => Ok(()),
         Ok(JsonShape { is_object: false }) => Err("not a JSON object".into()),
         Err(error) => {
-            // The library's texts for syntax errors are fixed and quote no input. Only the column is added.
+            // The library's texts for syntax errors are fixed and quote no input; the answer adds
+            // only the column.
             let reason = error.to_string();
             let reason = reason.split(" at line ").next().unwrap_or_default();
             Err(format!("not JSON at column {}: {reason}", error.column()))

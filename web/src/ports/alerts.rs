@@ -50,7 +50,7 @@ pub struct AlertExplanation {
     pub record: AlertRecord,
     /// The rule's condition on a group, as text: `event_count >= 5 within 60s by host`.
     pub condition: String,
-    /// Text of the rule version that raised the alert; `None` if it is no longer known.
+    /// Text of the rule version that the record names; `None` if it is no longer known.
     pub rule_text: Option<String>,
     /// The events of the record's evidence, in order.
     pub events: Vec<ExplainedEvent>,

@@ -9,7 +9,7 @@ pub enum PortError {
     #[error("not available now: {0}")]
     Unavailable(String),
     /// Another process of the cluster answers this request.
-    #[error("elsewhere: {0}")]
+    #[error("answered by another process: {0}")]
     Misdirected(String),
     /// An internal failure that an operator has to look at.
     #[error("failed: {0}")]

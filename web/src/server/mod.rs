@@ -21,13 +21,13 @@ use crate::ports::WebPorts;
 use crate::state::{AppState, WORKERS_MAX, WebOptions};
 use connections::ConnectionLimiter;
 
-/// A connection has to send the head of its request within this time.
+/// Time within which a connection has to send the head of its request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that is being closed is cut after this time, whatever its peer still sends.
+/// Time after which a closing connection is cut, even if its peer still sends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// An idle connection waits so long for its next request.
+/// Time that an idle connection waits for its next request.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// After a stop, connections that are still open are cut after so many seconds.
+/// Time after a stop at which open connections are cut.
 const STOP_TIMEOUT_SECONDS: u64 = 5;
 /// Connections of one worker; others wait in the listener's backlog.
 const CONNECTIONS_MAX: usize = 512;

@@ -1,7 +1,7 @@
 //! Retains a request's body until its answer is sent, which ends connections with unread bodies.
 //!
-//! The HTTP library reads a chunked body that no handler reads to its end, however long that takes:
-//! any client, even without the token, could occupy a connection forever. If the body still exists
+//! If no handler reads a chunked body, the HTTP library reads it to its end without a time limit. Any
+//! client, even without the token, could then occupy a connection forever. If the body still exists
 //! when the answer is sent, the library closes the connection instead.
 
 use std::cell::RefCell;

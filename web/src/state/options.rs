@@ -6,8 +6,10 @@ use subtle::ConstantTimeEq;
 
 /// HTTP may use two cores; the graph needs the others.
 pub(crate) const WORKERS_MAX: usize = 2;
-/// A connection whose peer reads nothing for so long is closed by the kernel. That frees everything
-/// that the connection uses: the slot of a stream or tap, an answer, its place in the limits.
+/// Time after which the kernel closes a connection whose peer reads nothing.
+///
+/// This frees everything that the connection uses: the slot of a stream, its tap, its answer, and its
+/// place in the limits.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Connections of one address: a quarter of the connections of two workers.
 const CONNECTIONS_PER_PEER_MAX: usize = 256;
@@ -42,9 +44,9 @@ pub struct WebOptions {
     pub workers: usize,
     /// Maximum number of open alert streams. Each costs a connection and one chunk.
     pub streams_max: usize,
-    /// Maximum silence of a stream; then it sends a heartbeat.
+    /// Maximum silence of a stream, after which it sends a heartbeat.
     pub heartbeat: Duration,
-    /// A connection whose peer reads nothing for so long is closed.
+    /// Time after which a connection whose peer reads nothing is closed.
     pub stall_timeout: Duration,
     /// Maximum number of connections of one IPv4 address or IPv6 /64 network; others are closed.
     pub connections_per_peer: usize,

@@ -8,7 +8,7 @@ use crate::bodies::{BodyError, split_lines};
 use crate::collect::batcher::mark_deliveries;
 use crate::collect::json_check::check_json_object;
 
-/// Maximum number of lines in a body: each costs an allocation, however short it is.
+/// Maximum number of lines in a body: each costs an allocation, even a short one.
 const LINES_MAX: usize = 100_000;
 /// Longest line: the journal's limit for one frame.
 const LINE_BYTES_MAX: usize = 1 << 20;
@@ -18,9 +18,11 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 const HEADERS_BYTES_MAX: usize = 32 << 20;
 /// Maximum number of refused lines that an answer lists; others are only counted.
 const ERRORS_MAX: usize = 1_000;
-/// A batch ends at so many frames ...
+/// Maximum number of frames in a batch.
 const BATCH_FRAMES_MAX: usize = 10_000;
-/// ... or once it has so many bytes. The split depends on the body alone: a repeat has equal parts.
+/// Size at which a batch ends.
+///
+/// Batches depend only on the body: a repeated request has equal parts.
 const BATCH_BYTES: usize = 1 << 20;
 
 /// The origin of the lines of a body.

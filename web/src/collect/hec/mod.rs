@@ -1,4 +1,6 @@
 //! Splunk's HTTP Event Collector: events, raw lines, health and acknowledgements.
+//!
+//! An acknowledgement means that the events are durable.
 
 mod envelopes;
 

@@ -1,4 +1,4 @@
-//! A log record as a frame: one JSON object, whatever encoding the record had.
+//! Formats a log record as a frame: one JSON object, the same for both encodings.
 
 use serde_json::{Map, Value, json};
 use weir_schema::{EventTime, Format};
@@ -94,7 +94,8 @@ fn severity_name(number: i32) -> Option<&'static str> {
     (number > 0).then(|| NAMES.get(range).copied()).flatten()
 }
 
-/// Formats an instant. One beyond the range of [`EventTime`] stays a number, which parsing ignores.
+/// Formats an instant. Beyond the range of [`EventTime`] it becomes its number, which is not parsed
+/// as a time.
 fn time_text(nanos: u64) -> Value {
     match i64::try_from(nanos) {
         Ok(nanos) => rfc3339(EventTime(nanos)).into(),
