@@ -1,4 +1,4 @@
-//! Measures how long one core takes for a JSON event, over a file of one object a line:
+//! Measures the time that one core takes to decode a JSON event, over a file of JSON lines:
 //! `cargo run --release -p weir-parse --example json -- <file.jsonl> [rounds]`.
 
 use std::time::Instant;
@@ -11,7 +11,9 @@ const ROUNDS: u32 = 5;
 fn main() -> std::io::Result<()> {
     let mut args = std::env::args().skip(1);
     let Some(file) = args.next() else {
-        return Err(std::io::Error::other("name a file of one object a line"));
+        return Err(std::io::Error::other(
+            "missing argument: a file of JSON lines",
+        ));
     };
     let rounds = args.next().and_then(|text| text.parse().ok());
     let rounds = rounds.unwrap_or(ROUNDS).max(1);
@@ -27,7 +29,7 @@ fn main() -> std::io::Result<()> {
         time_field: None,
         future_tolerance: Span::seconds(300),
     };
-    // The best round is what the machine can do when nothing else wants it.
+    // The best round is the least disturbed by other processes.
     let (mut best, mut fields, mut problems) = (f64::INFINITY, 0, 0);
     for _ in 0..rounds {
         (fields, problems) = (0, 0);

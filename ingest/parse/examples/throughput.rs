@@ -1,4 +1,4 @@
-//! Measures how many lines a second one core decodes, by format: `cargo run --release -p weir-parse
+//! Measures the lines per second that one core decodes, by format: `cargo run --release -p weir-parse
 //! --example throughput`.
 
 use std::time::Instant;
@@ -9,11 +9,12 @@ use weir_schema::{Format, ReceiveTime, Span};
 const LINES: usize = 1_000;
 const ROUNDS: usize = 1_000;
 
+/// Makes [`LINES`] lines from their numbers.
 fn lines(make: impl Fn(usize) -> String) -> Vec<Vec<u8>> {
     (0..LINES).map(|n| make(n).into_bytes()).collect()
 }
 
-fn sets() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+fn line_sets() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let at = |n: usize| format!("{:02}:{:02}:{:02}", n % 24, n % 60, (n * 7) % 60);
     vec![
         (
@@ -83,7 +84,7 @@ fn main() {
         time_field: None,
         future_tolerance: Span::seconds(300),
     };
-    for (name, set) in &sets() {
+    for (name, set) in &line_sets() {
         let start = Instant::now();
         let mut fields = 0;
         for _ in 0..ROUNDS {

@@ -1,5 +1,5 @@
 //! Agent frames: one verified FlatBuffers `AgentEvent`. If it states no time, the line that it
-//! carries is read, too.
+//! carries is read as well.
 
 use std::borrow::Cow;
 

@@ -45,7 +45,7 @@ impl NameFilter {
     }
 }
 
-/// Fewest bytes of text that a JSON field usually takes. The text length divided by it is the
+/// Bytes of text per JSON field; few fields take less. The length of the text divided by this is the
 /// initial capacity for fields, within [`CAPACITY_MIN`] and [`CAPACITY_MAX`].
 const FIELD_BYTES: usize = 24;
 const CAPACITY_MIN: usize = 12;

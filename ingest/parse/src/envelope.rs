@@ -36,7 +36,7 @@ pub(crate) fn open(draft: &mut Draft<'_>, context: &Context<'_>) -> Option<Times
     }
     let line_time = text.and_then(|text| {
         let time = read_line(&text, context, draft);
-        // Keep `event`: other senders than Splunk's write `"event": "login"`, too.
+        // Keep the field: an object with `"event": "login"` need not be meant as an envelope.
         draft.add(EVENT, Value::Text(text));
         time
     });

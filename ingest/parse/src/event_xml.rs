@@ -1,4 +1,4 @@
-//! Windows event XML, which Sysmon for Linux writes, too: reads it into the flat names that Sigma's
+//! Windows event XML, also written by Sysmon for Linux: reads it into the flat names that Sigma's
 //! rules use.
 //!
 //! The reader knows the XML that event logs render: elements, attributes, text, the five entities
@@ -61,7 +61,7 @@ pub(crate) fn read<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
     };
     let is_whole = reader.document().is_some();
     let is_truncated = !is_whole && !reader.rest.contains('>');
-    // `Computer` is near the end of `System`: with it, the other fields of `System` are there, too.
+    // `Computer` is near the end of `System`. Without it the `System` element is incomplete.
     let required = if is_truncated { "Computer" } else { "EventID" };
     if !is_whole && !is_truncated || reader.draft.get(required).is_none() {
         return false;
@@ -205,7 +205,7 @@ impl<'a> XmlReader<'a> {
                 self.data(Cow::Borrowed("Message"), text?);
                 Some(())
             }
-            // `System` has the other rendered values, too.
+            // The other rendered values repeat those of `System`.
             _ => Some(()),
         }
     }

@@ -326,10 +326,10 @@ impl<'a> JsonReader<'a> {
     }
 
     fn escape(&mut self) -> JsonResult<char> {
-        let mark = self.peek().ok_or(JsonError::Malformed)?;
+        let escape = self.peek().ok_or(JsonError::Malformed)?;
         self.at += 1;
-        Ok(match mark {
-            b'"' | b'\\' | b'/' => char::from(mark),
+        Ok(match escape {
+            b'"' | b'\\' | b'/' => char::from(escape),
             b'b' => '\u{8}',
             b'f' => '\u{c}',
             b'n' => '\n',

@@ -117,8 +117,8 @@ fn recognize(
     time.or_else(|| journald::recognize(draft, index, context))
 }
 
-/// Numbers below this, March 1973 as a time, may be durations: fields named `time` hold those, too.
-/// Such a number is the time only if no other field has a later one.
+/// A number below this limit, March 1973 as a time, may be a duration, which some sources also name
+/// `time`. Such a number is the event's time only if no other field has a better one.
 const DURATION_MAX_NS: i64 = 100_000_000 * 1_000_000_000;
 
 fn timestamp(draft: &Draft<'_>, index: &FieldIndex, zone: Zone) -> Option<Timestamp> {

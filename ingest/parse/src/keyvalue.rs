@@ -1,6 +1,6 @@
 //! Messages that consist of `name=value` pairs only, as firewalls and appliances write them.
 //!
-//! Prose contains `a=b`, too, so the form is strict:
+//! Prose also contains `a=b`, so the form is strict:
 //!
 //! - The message has at least [`PAIRS_MIN`] pairs and nothing else.
 //! - One or more spaces, or a comma and a space, separate two pairs.
@@ -121,8 +121,8 @@ fn timestamp(draft: &Draft<'_>, zone: Zone) -> Option<time::Timestamp> {
         Some(Value::Text(text)) => Some(text),
         _ => None,
     };
-    if let Some(stamp) = text("eventtime").and_then(|written| time::epoch(written)) {
-        return Some(stamp);
+    if let Some(time) = text("eventtime").and_then(|written| time::epoch(written)) {
+        return Some(time);
     }
     let offset = text("tz").map_or("", |tz| tz);
     let written = format!("{} {}{offset}", text("date")?, text("time")?);

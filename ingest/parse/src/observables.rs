@@ -19,7 +19,8 @@ use tables::{FieldNaming, ObservableField, ValueForm};
 /// answers or recipients, and the event still has the rest of that list.
 pub const OBSERVABLES_MAX: usize = 64;
 
-/// Longest value of an observable. Windows allows paths of 32 KiB, but nobody pivots on these.
+/// Longest value of an observable. Windows paths end at 32 KiB, but those that people pivot on are
+/// much shorter.
 const VALUE_BYTES_MAX: usize = 4 << 10;
 
 /// Returns the observables of an event in the order of its fields, without duplicates.

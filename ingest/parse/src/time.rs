@@ -41,7 +41,8 @@ impl Timestamp {
     }
 }
 
-/// Returns the time read from the frame, or else the receive time and a problem with the reason.
+/// Returns the time read from the frame, or the receive time if there is none or it is absurd. In
+/// these cases, and if the time is too far in the future, adds a problem.
 pub(crate) fn event_time(
     timestamp: Option<Timestamp>,
     context: &Context<'_>,

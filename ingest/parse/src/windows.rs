@@ -65,7 +65,7 @@ pub(crate) fn recognize(draft: &mut Draft<'_>, index: &mut FieldIndex) -> bool {
     let Some(form) = form(index) else {
         return false;
     };
-    // Other sources have event ids and channels, too, but the ids of Windows are numbers.
+    // Other sources also have event ids and channels, but only ids of Windows are numbers.
     let is_number = |value: &Value<'_>| match value {
         Value::Int(_) => true,
         Value::Text(text) => text.parse::<i64>().is_ok(),
@@ -128,16 +128,16 @@ fn add_or_prefix<'a>(draft: &mut Draft<'a>, name: Cow<'a, str>, value: Value<'a>
 }
 
 /// Returns the time of the event. Windows writes UTC, with or without an offset. NXLog writes local
-/// time; if that has no offset, the time at which the event was passed on is more accurate.
+/// time; if that has no offset, the time of the relay (`@timestamp`) is more accurate.
 pub(crate) fn timestamp(draft: &Draft<'_>, index: &FieldIndex, zone: Zone) -> Option<Timestamp> {
     let read = |field, zone| time::from_value(index.value(draft, field)?, zone);
-    if let Some(stamp) = read(KnownField::TimeCreated, Zone::UTC) {
-        return Some(stamp);
+    if let Some(time) = read(KnownField::TimeCreated, Zone::UTC) {
+        return Some(time);
     }
     if let Some(text) = index.text(draft, KnownField::TimeCreated)
-        && let Some(stamp) = powershell_date(text)
+        && let Some(time) = powershell_date(text)
     {
-        return Some(stamp);
+        return Some(time);
     }
     let local = index.text(draft, KnownField::EventTime);
     local

@@ -1,46 +1,14 @@
 //! Cloud logs in JSON: their log sources, times and fields.
 
+mod common;
+
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 
 use serde_json::Value as Json;
-use weir_parse::{Context, Zone, decode, event_json};
-use weir_schema::{Event, Format, ReceiveTime, Span};
+use weir_parse::{decode, event_json};
+use weir_schema::Format;
 
-fn context() -> Context<'static> {
-    Context {
-        format: Format::Json,
-        // 2027-01-15T08:00:00Z
-        received: ReceiveTime(1_800_000_000_000_000_000),
-        zone: Zone::UTC,
-        logsource: None,
-        time_field: None,
-        future_tolerance: Span::seconds(300),
-    }
-}
-
-fn rows(test: &str, file: &str) -> Option<Vec<Json>> {
-    let folder = match std::env::var_os("WEIR_DATA") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-    };
-    let path = folder.join("cloud").join(file);
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        // Straight to standard error, since libtest hides what a test that passes prints.
-        let absent = format!("SKIPPED: {test}: no {file} in the data folder (WEIR_DATA)\n");
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), absent.as_bytes());
-        return None;
-    };
-    let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    Some(rows.collect())
-}
-
-fn source(event: &Event<'_>) -> String {
-    let source = &event.logsource;
-    [&source.category, &source.product, &source.service]
-        .map(|word| word.clone().unwrap_or_default())
-        .join("/")
-}
+use common::{context, log_source, rows};
 
 fn flatten(path: &str, value: &Json, out: &mut HashMap<String, Json>) {
     if let Json::Object(object) = value {
@@ -53,16 +21,16 @@ fn flatten(path: &str, value: &Json, out: &mut HashMap<String, Json>) {
     }
 }
 
-/// Every record of CloudTrail reads without a problem, and has what it says under Sigma's names.
+/// Every CloudTrail record decodes without a problem and has its fields under Sigma's names.
 #[test]
-fn cloudtrail_is_read_without_a_problem() {
-    let test = "cloudtrail_is_read_without_a_problem";
+fn decode_cloudtrail_without_problems() {
+    let test = "decode_cloudtrail_without_problems";
     for (file, count) in [
         ("stratus_detonations.jsonl", 310),
         ("invictus_aws_cloudtrail.jsonl", 2_900),
         ("otrf_ec2_proxy_s3_exfiltration.jsonl", 103),
     ] {
-        let Some(rows) = rows(test, file) else {
+        let Some(rows) = rows(test, &format!("cloud/{file}")) else {
             return;
         };
         assert_eq!(rows.len(), count, "{file}");
@@ -72,18 +40,18 @@ fn cloudtrail_is_read_without_a_problem() {
                 None => row,
             };
             let text = record.to_string();
-            let event = decode(text.as_bytes(), &context());
+            let event = decode(text.as_bytes(), &context(Format::Json));
             assert_eq!(event.problems, [], "{file}: {text}");
-            assert_eq!(source(&event), "/aws/cloudtrail", "{file}: {text}");
+            assert_eq!(log_source(&event), "/aws/cloudtrail", "{file}: {text}");
             let time = record.get("eventTime").or(record.get("@timestamp"));
             let time = chrono::DateTime::parse_from_rfc3339(time.unwrap().as_str().unwrap());
             assert_eq!(Some(event.time.0), time.unwrap().timestamp_nanos_opt());
-            let own: Json = serde_json::from_str(&event_json(&event)).unwrap();
+            let decoded: Json = serde_json::from_str(&event_json(&event)).unwrap();
             let mut flat = HashMap::new();
             flatten("", &record, &mut flat);
             for (name, value) in flat {
-                let got = &own["fields"][&name];
-                // Objects in lists have no name of their own: they stay text.
+                let got = &decoded["fields"][&name];
+                // Objects in lists are not flattened: they stay text.
                 let is_plain = !value
                     .as_array()
                     .is_some_and(|l| l.iter().any(Json::is_object));
@@ -96,13 +64,13 @@ fn cloudtrail_is_read_without_a_problem() {
     }
 }
 
-/// Kinds of log that name themselves, by the source that a labelled collection gives them: what is
-/// recognised is right, and the rest is left open.
+/// Compares the log sources of other clouds with the labels of a public collection. A recognized log
+/// source must be right; other records may have none.
 #[test]
-fn other_clouds_are_recognised_or_left_open() {
+fn recognize_other_clouds_without_errors() {
     let Some(rows) = rows(
-        "other_clouds_are_recognised_or_left_open",
-        "panther_cases.jsonl",
+        "recognize_other_clouds_without_errors",
+        "cloud/panther_cases.jsonl",
     ) else {
         return;
     };
@@ -120,11 +88,12 @@ fn other_clouds_are_recognised_or_left_open() {
     let mut counts: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for row in &rows {
         let text = row["event"].to_string();
-        let event = decode(text.as_bytes(), &context());
+        let event = decode(text.as_bytes(), &context(Format::Json));
         let types = row["log_types"].as_array().unwrap();
-        let source = source(&event);
-        let fits = |(kind, word, _): &&(&'static str, &str, usize)| {
-            source.starts_with(word) && types.iter().any(|t| t.as_str().unwrap().starts_with(kind))
+        let source = log_source(&event);
+        let fits = |(kind, prefix, _): &&(&'static str, &str, usize)| {
+            source.starts_with(prefix)
+                && types.iter().any(|t| t.as_str().unwrap().starts_with(kind))
         };
         if let Some((kind, _, _)) = known.iter().find(fits) {
             *counts.entry((kind, String::new())).or_default() += 1;

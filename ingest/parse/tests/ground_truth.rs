@@ -1,51 +1,17 @@
-//! What lines from the field must read as: the header vectors, who came from where in OpenSSH
-//! lines, and the share of each service's lines that give what public corpora say of them.
+//! Public test data: header vectors, hosts and users of OpenSSH lines, and the share of each
+//! service's lines that decode as labelled.
 
+mod common;
+#[path = "ground_truth/labels.rs"]
+mod labels;
 #[path = "ground_truth/services.rs"]
 mod services;
 
-use std::path::PathBuf;
-
 use serde_json::Value as Json;
-use weir_parse::{Context, Zone, decode, event_json};
-use weir_schema::{Event, Format, Problem, ReceiveTime, Span, Value};
+use weir_parse::{decode, event_json};
+use weir_schema::{Event, Format, Problem, Value};
 
-/// 2026-03-02T00:00:00Z
-const RECEIVED: ReceiveTime = ReceiveTime(1_772_409_600_000_000_000);
-
-fn context() -> Context<'static> {
-    Context {
-        format: Format::Auto,
-        received: RECEIVED,
-        zone: Zone::UTC,
-        logsource: None,
-        time_field: None,
-        future_tolerance: Span::seconds(300),
-    }
-}
-
-fn folder() -> PathBuf {
-    match std::env::var_os("WEIR_DATA") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-    }
-}
-
-fn rows(test: &str, file: &str) -> Option<Vec<Json>> {
-    let path = folder().join("syslog").join(file);
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        // Straight to standard error, since libtest hides what a test that passes prints.
-        let absent = format!("SKIPPED: {test}: no {file} in the data folder (WEIR_DATA)\n");
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), absent.as_bytes());
-        return None;
-    };
-    let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    Some(rows.collect())
-}
-
-fn text_of(event: &Event<'_>, name: &str) -> Option<String> {
-    event.get(name)?.as_text().map(|text| text.into_owned())
-}
+use common::{context, rows, text};
 
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
@@ -56,69 +22,74 @@ const SEVERITIES: [&str; 8] = [
     "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
 ];
 
-/// What a header vector expects of the event, as (what, expected, got).
+/// Compares an event with a header vector. Returns the differences.
 fn differences(expect: &Json, event: &Event<'_>, line: &str) -> Vec<String> {
-    let mut wrong = Vec::new();
     let format = expect["format"].as_str().unwrap();
+    let mut differences = Vec::new();
     for (key, expected) in expect.as_object().unwrap() {
-        let got = |name: &str| text_of(event, name);
-        let same = match key.as_str() {
+        let is_same = match key.as_str() {
             "format" => match format {
                 "raw" | "invalid" => {
                     event.message == line && event.problems.contains(&Problem::Unparsed)
                 }
-                // The escape of the raw line and its BOM aside, the frame is kept by the journal.
+                // The message may lack escapes and the byte order mark of the line.
                 _ => !event.message.is_empty() || expect["msg"].as_str().is_none_or(str::is_empty),
             },
-            "pri" => match expected.as_u64() {
-                None => got("facility").is_none(),
-                Some(pri) => {
-                    let at = usize::try_from(pri).unwrap();
-                    got("facility").as_deref() == Some(FACILITIES[at / 8])
-                        && got("severity").as_deref() == Some(SEVERITIES[at % 8])
-                }
-            },
-            "facility" => {
-                let at = usize::try_from(expected.as_u64().unwrap()).unwrap();
-                got("facility").as_deref() == Some(FACILITIES[at])
-            }
-            "severity" => {
-                let at = usize::try_from(expected.as_u64().unwrap()).unwrap();
-                got("severity").as_deref() == Some(SEVERITIES[at])
-            }
-            // The version is not an event's business; 1 and others read alike.
+            // Events do not have the version.
             "version" => true,
-            "timestamp" => match expected.as_str() {
-                None => event.problems.contains(&Problem::TimeMissing),
-                Some(time) => time_is(event, time),
-            },
-            "month" => written(event)[5..7].parse::<u64>().unwrap() == expected.as_u64().unwrap(),
-            "day" => written(event)[8..10].parse::<u64>().unwrap() == expected.as_u64().unwrap(),
-            "time" => written(event)[11..].starts_with(expected.as_str().unwrap()),
-            "hostname" => got("host").as_deref() == expected.as_str(),
-            "appname" => got("program").as_deref() == expected.as_str(),
-            "procid" => got("pid").as_deref() == expected.as_str(),
-            "msgid" => got("msgid").as_deref() == expected.as_str(),
-            "seq" => got("seq") == Some(expected.to_string()),
+            "pri" | "facility" | "severity" => priority_is(event, key, expected),
+            "timestamp" | "month" | "day" | "time" => time_part_is(event, key, expected),
+            "hostname" => text(event, "host").as_deref() == expected.as_str(),
+            "appname" => text(event, "program").as_deref() == expected.as_str(),
+            "procid" => text(event, "pid").as_deref() == expected.as_str(),
+            "msgid" => text(event, "msgid").as_deref() == expected.as_str(),
+            "seq" => text(event, "seq") == Some(expected.to_string()),
             "msg" => event.message == expected.as_str().unwrap_or(""),
             "sd" => expected.as_object().unwrap().iter().all(|(id, params)| {
                 let mut params = params.as_object().unwrap().iter();
                 params.all(|(name, value)| field_is(event, &format!("{id}.{name}"), value))
             }),
-            "kv" => all_are(event, expected, |name| name.to_owned()),
+            "kv" => fields_are(event, expected),
             "flags" => field_is(event, "flags", expected),
-            "cef" | "leef" => vendor(event, expected),
-            "audit" => audit(event, expected),
-            "http" => http(event, expected),
-            other => panic!("a key that this test does not know: {other}"),
+            "cef" | "leef" => vendor_is(event, expected),
+            "audit" => audit_is(event, expected),
+            "http" => http_is(event, expected),
+            other => panic!("unknown key of a header vector: {other}"),
         };
-        if !same {
-            wrong.push(format!("{key}: expected {expected}"));
+        if !is_same {
+            differences.push(format!("{key}: expected {expected}"));
         }
     }
-    wrong
+    differences
 }
 
+fn priority_is(event: &Event<'_>, key: &str, expected: &Json) -> bool {
+    let Some(number) = expected.as_u64() else {
+        return text(event, "facility").is_none();
+    };
+    let number = usize::try_from(number).unwrap();
+    let facility_is =
+        |number: usize| text(event, "facility").as_deref() == Some(FACILITIES[number]);
+    let severity_is =
+        |number: usize| text(event, "severity").as_deref() == Some(SEVERITIES[number]);
+    match key {
+        "facility" => facility_is(number),
+        "severity" => severity_is(number),
+        _ => facility_is(number / 8) && severity_is(number % 8),
+    }
+}
+
+fn time_part_is(event: &Event<'_>, key: &str, expected: &Json) -> bool {
+    match (key, expected.as_str()) {
+        ("timestamp", None) => event.problems.contains(&Problem::TimeMissing),
+        ("timestamp", Some(time)) => time_is(event, time),
+        ("month", _) => written(event)[5..7].parse().ok() == expected.as_u64(),
+        ("day", _) => written(event)[8..10].parse().ok() == expected.as_u64(),
+        (_, time) => written(event)[11..].starts_with(time.unwrap()),
+    }
+}
+
+/// Returns the time of an event as it is printed.
 fn written(event: &Event<'_>) -> String {
     let json: Json = serde_json::from_str(&event_json(event)).unwrap();
     assert!(!event.problems.contains(&Problem::TimeMissing), "{json}");
@@ -142,18 +113,18 @@ fn field_is(event: &Event<'_>, name: &str, expected: &Json) -> bool {
     }
 }
 
-fn all_are(event: &Event<'_>, expected: &Json, rename: impl Fn(&str) -> String) -> bool {
+fn fields_are(event: &Event<'_>, expected: &Json) -> bool {
     let mut pairs = expected.as_object().unwrap().iter();
-    pairs.all(|(name, value)| field_is(event, &rename(name), value))
+    pairs.all(|(name, value)| field_is(event, name, value))
 }
 
-fn vendor(event: &Event<'_>, expected: &Json) -> bool {
+fn vendor_is(event: &Event<'_>, expected: &Json) -> bool {
     expected
         .as_object()
         .unwrap()
         .iter()
         .all(|(name, value)| match name.as_str() {
-            "ext" | "attrs" => all_are(event, value, str::to_owned),
+            "ext" | "attrs" => fields_are(event, value),
             "version" if value.is_string() => field_is(event, "leef_version", value),
             "version" => field_is(event, "cef_version", value),
             "severity" => field_is(event, "cef_severity", value),
@@ -161,7 +132,7 @@ fn vendor(event: &Event<'_>, expected: &Json) -> bool {
         })
 }
 
-fn audit(event: &Event<'_>, expected: &Json) -> bool {
+fn audit_is(event: &Event<'_>, expected: &Json) -> bool {
     expected
         .as_object()
         .unwrap()
@@ -176,7 +147,7 @@ fn audit(event: &Event<'_>, expected: &Json) -> bool {
         })
 }
 
-fn http(event: &Event<'_>, expected: &Json) -> bool {
+fn http_is(event: &Event<'_>, expected: &Json) -> bool {
     expected.as_object().unwrap().iter().all(|(name, value)| {
         let sigma = match name.as_str() {
             "client" => "c-ip",
@@ -188,26 +159,26 @@ fn http(event: &Event<'_>, expected: &Json) -> bool {
             "referer" => "cs-referer",
             "user_agent" => "cs-user-agent",
             "timestamp" => return time_is(event, value.as_str().unwrap()),
-            other => panic!("a key that this test does not know: {other}"),
+            other => panic!("unknown key of a header vector: {other}"),
         };
         field_is(event, sigma, value)
     })
 }
 
 #[test]
-fn header_vectors_hold() {
-    let Some(rows) = rows("header_vectors_hold", "header_vectors.jsonl") else {
+fn decode_header_vectors() {
+    let Some(rows) = rows("decode_header_vectors", "syslog/header_vectors.jsonl") else {
         return;
     };
     let mut failures = Vec::new();
     for row in &rows {
         let line = row["line"].as_str().unwrap();
-        let event = decode(line.as_bytes(), &context());
-        let wrong = differences(&row["expect"], &event, line);
-        if !wrong.is_empty() {
+        let event = decode(line.as_bytes(), &context(Format::Auto));
+        let differences = differences(&row["expect"], &event, line);
+        if !differences.is_empty() {
             failures.push(format!(
                 "{line}\n  {}\n  {}",
-                wrong.join("\n  "),
+                differences.join("\n  "),
                 event_json(&event)
             ));
         }
@@ -218,45 +189,44 @@ fn header_vectors_hold() {
 }
 
 #[test]
-fn openssh_lines_give_their_host_and_user() {
+fn extract_host_and_user_of_openssh() {
     let Some(rows) = rows(
-        "openssh_lines_give_their_host_and_user",
-        "fail2ban_cases.jsonl",
+        "extract_host_and_user_of_openssh",
+        "syslog/fail2ban_cases.jsonl",
     ) else {
         return;
     };
-    let (mut hosts, mut users, mut elsewhere) = (0, 0, 0);
+    let (mut hosts, mut users, mut without_host) = (0, 0, 0);
     let mut failures = Vec::new();
     for row in &rows {
         let service = row["service"].as_str().unwrap();
         let line = row["line"].as_str().unwrap();
-        let ours = service.starts_with("sshd") || line.contains("sudo");
-        if !ours || row["expect_match"] != Json::Bool(true) {
+        let is_openssh = service.starts_with("sshd") || line.contains("sudo");
+        if !is_openssh || row["expect_match"] != Json::Bool(true) {
             continue;
         }
-        let event = decode(line.as_bytes(), &context());
-        let source = text_of(&event, "src_ip").or_else(|| text_of(&event, "src_host"));
+        let event = decode(line.as_bytes(), &context(Format::Auto));
+        let source = text(&event, "src_ip").or_else(|| text(&event, "src_host"));
         let mut wrong = event.logsource.service.as_deref() != Some("sshd");
         if let Some(host) = row["expect_host"].as_str() {
-            // Some lines name no host: fail2ban carries it over from an earlier line of the
-            // session.
+            // Some lines name no host. fail2ban takes it from an earlier line of the session.
             if line.contains(host) {
                 hosts += 1;
                 wrong |= source.as_deref() != Some(host);
             } else {
-                elsewhere += 1;
+                without_host += 1;
                 wrong |= source.is_some();
             }
         }
         if let Some(user) = row["expect_user"].as_str() {
             users += 1;
-            wrong |= text_of(&event, "user").as_deref() != Some(user);
+            wrong |= text(&event, "user").as_deref() != Some(user);
         }
         if wrong {
             failures.push(format!("{row}\n  {}", event_json(&event)));
         }
     }
-    println!("checked {hosts} hosts and {users} users; {elsewhere} lines name no host");
+    println!("checked {hosts} hosts and {users} users; {without_host} lines name no host");
     assert!(
         failures.is_empty(),
         "{} wrong:\n{}",

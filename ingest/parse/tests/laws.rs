@@ -1,15 +1,15 @@
-//! What holds for all bytes: no panic, the same answer twice, linear work, and JSON as `serde_json`
-//! accepts it.
+//! Properties of decoding any bytes: no panic, deterministic, linear time, and JSON accepted as by
+//! `serde_json`.
 
 use std::io::BufReader;
 
 use proptest::prelude::*;
 use weir_parse::{Context, Zone, decode, event_json};
-use weir_schema::{Event, Format, Problem, ReceiveTime, Records, Span, Value};
+use weir_schema::{Event, Format, Problem, ReceiveTime, RecordsReader, Span, Value};
 
 const FORMATS: [Format; 4] = [Format::Syslog, Format::Json, Format::Agent, Format::Auto];
 
-/// Real shapes of line, to be cut, mixed and spoilt.
+/// Realistic lines, which the tests truncate, mix and corrupt.
 const LINES: [&str; 20] = [
     "<34>1 2003-10-11T22:14:15.003Z host su 12 ID47 [a@1 k=\"a\\\"b\" k=\"c\"][b@2] \u{feff}'su' \
      failed",
@@ -49,7 +49,7 @@ fn context(format: Format) -> Context<'static> {
     }
 }
 
-/// The laws of every event, whatever it was read from.
+/// Checks the properties of the event of a frame, in every format.
 fn check(frame: &[u8], received: i64) {
     for format in FORMATS {
         let context = Context {
@@ -58,8 +58,12 @@ fn check(frame: &[u8], received: i64) {
         };
         let event = decode(frame, &context);
         assert_eq!(event, decode(frame, &context));
-        let stood = [Problem::TimeMissing, Problem::TimeAbsurd];
-        if event.problems.iter().any(|problem| stood.contains(problem)) {
+        let without_time = [Problem::TimeMissing, Problem::TimeAbsurd];
+        if event
+            .problems
+            .iter()
+            .any(|problem| without_time.contains(problem))
+        {
             assert_eq!(event.time.0, received);
         } else {
             assert!(event.time.0 >= 0, "{event:?}");
@@ -75,7 +79,7 @@ fn check(frame: &[u8], received: i64) {
 }
 
 #[test]
-fn every_beginning_of_a_line_is_an_event() {
+fn decode_every_prefix_of_a_line() {
     for line in LINES {
         for end in 0..=line.len() {
             check(&line.as_bytes()[..end], 1_772_409_600_000_000_000);
@@ -83,7 +87,7 @@ fn every_beginning_of_a_line_is_an_event() {
     }
 }
 
-fn spoilt_line() -> impl Strategy<Value = Vec<u8>> {
+fn corrupted_line() -> impl Strategy<Value = Vec<u8>> {
     let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
     (
         prop::sample::select(LINES.to_vec()),
@@ -135,7 +139,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn any_bytes_are_an_event(
+    fn decode_any_bytes(
         frame in prop::collection::vec(any::<u8>(), 0..200),
         received in any::<i64>(),
     ) {
@@ -143,52 +147,52 @@ proptest! {
     }
 
     #[test]
-    fn any_spoilt_line_is_an_event(frame in spoilt_line()) {
+    fn decode_any_corrupted_line(frame in corrupted_line()) {
         check(&frame, 1_772_409_600_000_000_000);
     }
 
-    /// Whatever a record holds, the cut is where the record ends.
+    /// A record may contain any JSON; the reader still finds its end.
     #[test]
-    fn documents_are_cut_into_what_stands_in_them(
+    fn split_documents_into_their_records(
         texts in prop::collection::vec(json_text(), 0..5),
         (between, tail) in ("[ \n\t]{0,3}", "(,\"a\":\\{\"]}\":\\[\"\\\\\"\"\\]\\}){0,2}"),
-        reads in 1..40usize,
+        buffer_bytes in 1..40usize,
     ) {
         let is_json = |text: &&String| serde_json::from_str::<serde_json::Value>(text).is_ok();
         let texts: Vec<_> = texts.iter().filter(is_json).collect();
         let list = texts.iter().map(|text| format!("{between}{text}{between}"));
         let list = list.collect::<Vec<_>>().join(",");
         let document = format!("{{{between}\"Records\"{between}:[{list}]{tail}}}");
-        let theirs = serde_json::from_str::<serde_json::Value>(&document).unwrap();
-        prop_assert_eq!(theirs["Records"].as_array().unwrap().len(), texts.len());
+        let parsed = serde_json::from_str::<serde_json::Value>(&document).unwrap();
+        prop_assert_eq!(parsed["Records"].as_array().unwrap().len(), texts.len());
         let twice = format!("{document}\n{document}{{");
-        let mut input = BufReader::with_capacity(reads, twice.as_bytes());
-        let (mut records, mut record) = (Records::default(), Vec::new());
+        let mut input = BufReader::with_capacity(buffer_bytes, twice.as_bytes());
+        let (mut records, mut record) = (RecordsReader::default(), Vec::new());
         for text in texts.iter().chain(&texts) {
-            let cut = records.read(&mut input, &mut record, 1 << 20).unwrap();
-            prop_assert_eq!(cut, Some(false));
+            let is_truncated = records.read(&mut input, &mut record, 1 << 20).unwrap();
+            prop_assert_eq!(is_truncated, Some(false));
             prop_assert_eq!(std::str::from_utf8(&record).unwrap(), text.as_str());
         }
         prop_assert_eq!(records.read(&mut input, &mut record, 1 << 20).unwrap(), None);
-        prop_assert_eq!(records.take_held(), b"{");
+        prop_assert_eq!(records.take_unmatched(), b"{");
     }
 
     #[test]
-    fn json_is_accepted_as_serde_json_does(text in json_text()) {
-        let theirs = serde_json::from_str::<serde_json::Value>(&text);
-        let ours = decode(text.as_bytes(), &context(Format::Json));
-        let accepted = !ours.problems.contains(&Problem::Unparsed);
-        // A float too great for theirs is a number for us.
-        let huge = theirs.as_ref().is_err_and(|e| e.to_string().contains("out of range"));
-        prop_assert!(accepted == theirs.is_ok() || huge, "{text}: {theirs:?}");
-        if let (Ok(theirs), true) = (theirs, accepted) {
+    fn json_is_accepted_as_by_serde_json(text in json_text()) {
+        let parsed = serde_json::from_str::<serde_json::Value>(&text);
+        let event = decode(text.as_bytes(), &context(Format::Json));
+        let accepted = !event.problems.contains(&Problem::Unparsed);
+        // `serde_json` rejects a float that is out of range; an event keeps it as written.
+        let is_out_of_range = parsed.as_ref().is_err_and(|e| e.to_string().contains("out of range"));
+        prop_assert!(accepted == parsed.is_ok() || is_out_of_range, "{text}: {parsed:?}");
+        if let (Ok(parsed), true) = (parsed, accepted) {
             let mut flat = Vec::new();
-            flatten("", &theirs, &mut flat);
+            flatten("", &parsed, &mut flat);
             for (name, value) in flat {
-                // Of a key that stands twice both readers keep the last value under its name.
-                let ours = ours.get(&name);
-                let agrees = ours.is_some_and(|ours| same(ours, &value));
-                prop_assert!(agrees, "{text}: {name}: {ours:?}, {value}");
+                // Both readers keep the last value of a duplicate key.
+                let value_read = event.get(&name);
+                let agrees = value_read.is_some_and(|read| same(read, &value));
+                prop_assert!(agrees, "{text}: {name}: {value_read:?}, {value}");
             }
         }
     }
@@ -209,20 +213,20 @@ fn flatten(path: &str, value: &serde_json::Value, out: &mut Vec<(String, serde_j
     }
 }
 
-fn same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
+fn same(value: &Value<'_>, parsed: &serde_json::Value) -> bool {
     use serde_json::Value as Json;
-    match (ours, theirs) {
+    match (value, parsed) {
         (Value::Null, Json::Null) => true,
         (Value::Bool(a), Json::Bool(b)) => a == b,
         (Value::Int(a), Json::Number(b)) => b.as_i64() == Some(*a),
         (Value::Number(a), Json::Number(b)) => {
-            // Their float is off by a last place at times.
+            // The float of `serde_json` may differ in the last place.
             let (a, b) = (a.parse::<f64>().unwrap(), b.as_f64().unwrap());
             a == b || (a - b).abs() <= a.abs() * 1e-14
         }
         (Value::Text(a), Json::String(b)) => a == b,
         (Value::Text(a), Json::Object(_)) => {
-            serde_json::from_str::<Json>(a).ok().as_ref() == Some(theirs)
+            serde_json::from_str::<Json>(a).ok().as_ref() == Some(parsed)
         }
         (Value::List(a), Json::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
@@ -240,7 +244,7 @@ fn problems(event: &Event<'_>) -> Vec<&'static str> {
 }
 
 #[test]
-fn deep_wide_and_long_frames_are_bounded() {
+fn limit_deep_wide_and_long_frames() {
     let deep = format!("{{\"ok\":1,\"a\":{}", "[".repeat(100_000));
     let event = decode(deep.as_bytes(), &context(Format::Json));
     assert_eq!(problems(&event), ["time_missing", "too_deep"]);
@@ -249,7 +253,7 @@ fn deep_wide_and_long_frames_are_bounded() {
     let event = decode(deep.as_bytes(), &context(Format::Auto));
     assert_eq!(problems(&event), ["time_missing", "too_deep"]);
 
-    // Copied for each field, half a mebibyte of path would be a hundred gigabytes.
+    // Copying a path of half a mebibyte for each field would take tens of gigabytes.
     let keys = "\"k\":1,".repeat(70_000);
     let path = format!("{{\"ok\":1,\"{}\":{{{keys}\"z\":1}}}}", "p".repeat(500_000));
     let event = decode(path.as_bytes(), &context(Format::Json));
@@ -265,7 +269,7 @@ fn deep_wide_and_long_frames_are_bounded() {
     let event = decode(list.as_bytes(), &context(Format::Json));
     assert_eq!(problems(&event), ["time_missing", "too_many_fields"]);
 
-    // Names that stand again and again: their lists together are bounded.
+    // Fields that are repeated become lists, which are limited together.
     let names: Vec<_> = (0..5_000).map(|n| format!("k{}=\"\"", n % 7)).collect();
     let data = format!("<13>1 - h a 1 m [x {}] text", names.join(" "));
     let event = decode(data.as_bytes(), &context(Format::Syslog));
@@ -277,9 +281,9 @@ fn deep_wide_and_long_frames_are_bounded() {
     assert_eq!(values.sum::<usize>(), weir_parse::FIELDS_MAX + 7);
 }
 
-/// A mebibyte of each: were any of them read in quadratic time, this test would not end.
+/// A reader that takes quadratic time would not finish here.
 #[test]
-fn lines_of_a_mebibyte_end() {
+fn decode_a_mebibyte_of_each_shape_in_linear_time() {
     let sshd = "<38>Feb 28 14:10:21 h sshd[1]: ";
     let heads = [
         ("", "[a x=\"]"),

@@ -1,32 +1,26 @@
-//! Events as their sources write them, in our own words, with the OCSF class and the observables
-//! that each must give; and the laws of observables, whatever the event.
+//! OCSF classes and observables: of events of each source, of public events, and of random ones.
+
+mod common;
+
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use weir_parse::{Context, OBSERVABLES_MAX, Zone, decode, event_json, observables, ocsf_class};
-use weir_schema::{Event, EventTime, Format, LogSource, ReceiveTime, Span, Value};
+use weir_parse::{OBSERVABLES_MAX, decode, event_json, observables, ocsf_class};
+use weir_schema::{Event, EventTime, Format, LogSource, Value};
 
-fn context() -> Context<'static> {
-    Context {
-        format: Format::Auto,
-        received: ReceiveTime(1_772_409_600_000_000_000),
-        zone: Zone::UTC,
-        logsource: None,
-        time_field: None,
-        future_tolerance: Span::seconds(300),
-    }
-}
+use common::{context, lines};
 
-/// `kind role value`, as documents write them; a hash has its algorithm for its kind.
-fn shown(event: &Event<'_>) -> Vec<String> {
+/// Renders each observable as `kind role value`. The kind of a hash is its algorithm.
+fn rendered_observables(event: &Event<'_>) -> Vec<String> {
     let found = observables(event);
-    let lines = found.iter().map(|found| {
-        let kind = found.algorithm.unwrap_or(found.kind.name());
-        format!("{kind} {} {}", found.role.name(), found.value)
+    let lines = found.iter().map(|observable| {
+        let kind = observable.algorithm.unwrap_or(observable.kind.name());
+        format!("{kind} {} {}", observable.role.name(), observable.value)
     });
     lines.collect()
 }
 
-/// A frame, its class, and all its observables in order.
+/// Frames, the class, and all observables in order.
 const CASES: [(&str, u32, &[&str]); 22] = [
     (
         r#"{"EventID":1,"Channel":"Microsoft-Windows-Sysmon/Operational","Provider_Name":"Microsoft-Windows-Sysmon","Computer":"PC1","Image":"C:\\Windows\\System32\\cmd.exe","User":"CORP\\ann","Hashes":"SHA1=0000000000000000000000000000000000000000,MD5=5746BD7E255DD6A8AFA06F7C42C1BA41,SHA256=DB06C3534964E3FC79D2763144BA53742D7FA250CA336F4A0FE724B75AAFF386,IMPHASH=272245E2988E1E430500B852C4FB5E18","ParentImage":"C:\\Windows\\explorer.exe"}"#,
@@ -241,24 +235,29 @@ const CASES: [(&str, u32, &[&str]); 22] = [
 ];
 
 #[test]
-fn events_give_their_class_and_observables() {
+fn extract_class_and_observables() {
     for (frame, class, expected) in CASES {
-        let event = decode(frame.as_bytes(), &context());
+        let event = decode(frame.as_bytes(), &context(Format::Auto));
         let got = ocsf_class(&event).map(|class| class.uid);
         assert_eq!(got, Some(class), "class of {}", event_json(&event));
-        assert_eq!(shown(&event), expected, "{}", event_json(&event));
+        assert_eq!(
+            rendered_observables(&event),
+            expected,
+            "{}",
+            event_json(&event)
+        );
     }
 }
 
 #[test]
-fn printed_events_show_class_and_observables() {
-    let event = decode(CASES[5].0.as_bytes(), &context());
+fn print_class_and_observables() {
+    let event = decode(CASES[5].0.as_bytes(), &context(Format::Auto));
     let json: serde_json::Value = serde_json::from_str(&event_json(&event)).unwrap();
     assert_eq!(json["class"]["uid"], 1007);
     assert_eq!(json["class"]["name"], "Process Activity");
     let first = &json["observables"][0];
-    let words = ["kind", "role", "value", "field"].map(|name| first[name].as_str().unwrap());
-    assert_eq!(words, ["user", "actor", "ann", "SubjectUserName"]);
+    let parts = ["kind", "role", "value", "field"].map(|name| first[name].as_str().unwrap());
+    assert_eq!(parts, ["user", "actor", "ann", "SubjectUserName"]);
 }
 
 const NAMES: [&str; 14] = [
@@ -306,7 +305,7 @@ fn value() -> impl Strategy<Value = Value<'static>> {
 
 proptest! {
     #[test]
-    fn observables_are_bounded_typed_and_stand_once(
+    fn observables_are_bounded_typed_and_unique(
         source in prop::sample::select(SOURCES.to_vec()),
         fields in prop::collection::vec((prop::sample::select(NAMES.to_vec()), value()), 0..12),
     ) {
@@ -323,16 +322,16 @@ proptest! {
         };
         let found = observables(&event);
         prop_assert!(found.len() <= OBSERVABLES_MAX);
-        for (n, one) in found.iter().enumerate() {
-            prop_assert!(!one.value.is_empty());
-            prop_assert_eq!(one.kind.name() == "hash", one.algorithm.is_some());
-            if one.kind.name() == "ip" {
-                prop_assert!(one.value.parse::<std::net::IpAddr>().is_ok(), "{one:?}");
+        for (n, observable) in found.iter().enumerate() {
+            prop_assert!(!observable.value.is_empty());
+            prop_assert_eq!(observable.kind.name() == "hash", observable.algorithm.is_some());
+            if observable.kind.name() == "ip" {
+                prop_assert!(observable.value.parse::<std::net::IpAddr>().is_ok(), "{observable:?}");
             }
-            prop_assert!(event.get(one.field).is_some());
+            prop_assert!(event.get(observable.field).is_some());
             for other in &found[..n] {
-                let same = (other.kind, other.role, &other.value) == (one.kind, one.role, &one.value);
-                prop_assert!(!same || other.algorithm != one.algorithm, "{one:?} twice");
+                let same = (other.kind, other.role, &other.value) == (observable.kind, observable.role, &observable.value);
+                prop_assert!(!same || other.algorithm != observable.algorithm, "{observable:?} twice");
             }
         }
         let _ = ocsf_class(&event);
@@ -340,25 +339,7 @@ proptest! {
     }
 }
 
-fn data() -> std::path::PathBuf {
-    match std::env::var_os("WEIR_DATA") {
-        Some(folder) => folder.into(),
-        None => std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-    }
-}
-
-fn lines(path: &str) -> Option<Vec<String>> {
-    let bytes = std::fs::read(data().join(path)).ok()?;
-    let bytes = if path.ends_with(".zst") {
-        zstd::decode_all(&bytes[..]).unwrap()
-    } else {
-        bytes
-    };
-    let text = String::from_utf8(bytes).unwrap();
-    Some(text.lines().map(str::to_owned).collect())
-}
-
-/// A file of public events, and how many of a hundred must have a class, and an observable.
+/// Files of public events, and the percentages that must have a class and an observable.
 const PUBLIC: [(&str, usize, usize); 9] = [
     ("windows/evtx_attack_samples.jsonl.zst", 75, 100),
     ("windows/evtx_to_mitre.jsonl.zst", 66, 100),
@@ -372,42 +353,45 @@ const PUBLIC: [(&str, usize, usize); 9] = [
 ];
 
 #[test]
-fn public_events_have_a_class_and_observables() {
-    for (path, classes, with_any) in PUBLIC {
-        let Some(lines) = lines(path) else {
-            let test = "public_events_have_a_class_and_observables";
-            let absent = format!("SKIPPED: {test}: no {path} in the data folder (WEIR_DATA)\n");
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), absent.as_bytes());
+fn public_events_have_class_and_observables() {
+    for (path, class_percent, observable_percent) in PUBLIC {
+        let Some(lines) = lines("public_events_have_class_and_observables", path) else {
             continue;
         };
-        let (mut classed, mut any, mut most) = (0, 0, 0);
-        let mut without: std::collections::BTreeMap<String, usize> = Default::default();
+        let (mut with_class, mut with_observables, mut most) = (0, 0, 0);
+        let mut without_class: BTreeMap<String, usize> = BTreeMap::new();
         for line in &lines {
             let row: serde_json::Value = serde_json::from_str(line).unwrap();
             let frame = row
                 .get("event")
                 .map_or(line.clone(), |event| event.to_string());
-            let event = decode(frame.as_bytes(), &context());
+            let event = decode(frame.as_bytes(), &context(Format::Auto));
             let found = observables(&event).len();
             match ocsf_class(&event) {
-                Some(_) => classed += 1,
+                Some(_) => with_class += 1,
                 None => {
                     let id = format!("{} {}", row["Channel"], row["EventID"]);
-                    *without.entry(id).or_default() += 1;
+                    *without_class.entry(id).or_default() += 1;
                 }
             }
-            any += usize::from(found > 0);
+            with_observables += usize::from(found > 0);
             most = most.max(found);
         }
-        let mut without: Vec<_> = without.into_iter().map(|(id, n)| (n, id)).collect();
-        without.sort_unstable_by(|a, b| b.cmp(a));
-        without.truncate(25);
+        let mut without_class: Vec<_> = without_class.into_iter().map(|(id, n)| (n, id)).collect();
+        without_class.sort_unstable_by(|a, b| b.cmp(a));
+        without_class.truncate(25);
         let events = lines.len();
         println!(
-            "{path}: {events} events, {classed} with a class, {any} with observables, {most} at most"
+            "{path}: {events} events, {with_class} with a class, {with_observables} with observables, {most} at most"
         );
-        println!("  without a class: {without:?}");
-        assert!(classed * 100 >= events * classes, "{path}: {classed}");
-        assert!(any * 100 >= events * with_any, "{path}: {any}");
+        println!("  without a class: {without_class:?}");
+        assert!(
+            with_class * 100 >= events * class_percent,
+            "{path}: {with_class}"
+        );
+        assert!(
+            with_observables * 100 >= events * observable_percent,
+            "{path}: {with_observables}"
+        );
     }
 }

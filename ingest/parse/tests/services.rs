@@ -1,21 +1,14 @@
-//! Lines of services in our own words: what each reader takes from them, and that no name a sender
-//! chooses passes for an address or an outcome.
+//! Lines of services: the fields that each reader extracts, and that no text chosen by a client can
+//! fake an address or an outcome.
 
-use weir_parse::{Context, Zone, decode, event_json};
-use weir_schema::{Format, ReceiveTime, Span};
+mod common;
 
-fn context() -> Context<'static> {
-    Context {
-        format: Format::Auto,
-        received: ReceiveTime(1_772_409_600_000_000_000),
-        zone: Zone::UTC,
-        logsource: None,
-        time_field: None,
-        future_tolerance: Span::seconds(300),
-    }
-}
+use weir_parse::{decode, event_json};
+use weir_schema::Format;
 
-/// Each line, and `name=value` of what it must give; `source` is category, product and service.
+use common::{context, log_source, text};
+
+/// Lines, and `name=value` for fields of their events; `source` is category, product and service.
 const CASES: [(&str, &str); 39] = [
     (
         "Mar  1 10:00:00 h su: FAILED SU (to root) ann on pts/1",
@@ -176,141 +169,146 @@ const CASES: [(&str, &str); 39] = [
 ];
 
 #[test]
-fn lines_of_services_are_read() {
+fn extract_fields_of_services() {
     for (line, expected) in CASES {
-        let event = decode(line.as_bytes(), &context());
+        let event = decode(line.as_bytes(), &context(Format::Auto));
         let json = event_json(&event);
         for pair in expected.split(' ') {
             let (name, value) = pair.split_once('=').unwrap();
-            let source = &event.logsource;
             let got = match name {
-                "source" => [&source.category, &source.product, &source.service]
-                    .map(|word| word.clone().unwrap_or_default())
-                    .join("/"),
+                "source" => log_source(&event),
                 "time" => json.split('"').nth(3).unwrap().to_owned(),
                 "problems" => format!("{:?}", event.problems)
                     .trim_matches(['[', ']'])
                     .to_owned(),
-                name => event
-                    .get(name)
-                    .and_then(|value| Some(value.as_text()?.into_owned()))
-                    .unwrap_or_else(|| panic!("no {name} in {json}")),
+                name => text(&event, name).unwrap_or_else(|| panic!("no {name} in {json}")),
             };
-            // A value with a space is cut by the table; its beginning must hold.
+            // The table cannot express a value with a space, only its first word.
             let holds = got == value || got.starts_with(&format!("{value} "));
             assert!(holds, "{name}: {got}, not {value}, of {json}");
         }
     }
 }
 
-/// What a sender may put into a name, a folder or a header to pass for another, or for nobody.
-#[test]
-fn a_name_brings_no_address_and_no_outcome_of_its_own() {
-    let real = ", client: 192.0.2.4, server: s, request: \"GET /x HTTP/1.1\", host: \"h\"";
-    let nginx = |said: &str, more: &str| format!("nginx: [error] 1#2: *3 {said}{real}{more}");
-    let auth = "] at [t] with [NTLMv2] status [";
-    let smbd = format!(
-        "smbd: Auth: [SMB2,(null)] user [D]\\[x{auth}NT_STATUS_OK] remote host [ipv4:6.6.6.6:1] \
-         y{auth}NT_STATUS_NO_SUCH_USER] workstation [w] remote host [ipv4:192.0.2.4:5] mapped"
-    );
-    let table: [(&str, &[&str], &[&str]); 12] = [
-        (
-            "sshd[1]: Invalid user a from 6.6.6.6 [preauth] from 192.0.2.4 port 22",
-            &["src_ip=192.0.2.4", "user=a from 6.6.6.6 [preauth]"],
-            &[],
-        ),
-        (
-            "sshd[1]: Connection closed by invalid user a 6.6.6.6 port 1 [preauth] 192.0.2.4 port 22 \
-             [preauth]",
-            &["src_ip=192.0.2.4", "src_port=22"],
-            &[],
-        ),
-        (
-            "sudo: ann : TTY=pts/1 ; PWD=/tmp/a ; 3 incorrect ; b ; USER=root ; COMMAND=/bin/ls",
-            &["outcome=success", "command=/bin/ls"],
-            &["reason"],
-        ),
-        (
-            &nginx("x", ", referrer: \"a, client: 6.6.6.6\""),
-            &["src_ip=192.0.2.4"],
-            &[],
-        ),
-        (
-            &nginx("x", ", referrer: \"a\", client: 6.6.6.6, host: \"b\""),
-            &["src_ip=192.0.2.4"],
-            &[],
-        ),
-        (
-            &nginx("open() \"/x, client: 6.6.6.6\" failed", ""),
-            &["src_ip=192.0.2.4"],
-            &[],
-        ),
-        (
-            &nginx("open() \"/x\", client: 6.6.6.6, host: \"\" failed", ""),
-            &["src_ip=192.0.2.4"],
-            &[],
-        ),
-        (
-            &nginx("x", ", referrer: \"a, client: 6.6.6.6\"b\""),
-            &["level=error"],
-            &["src_ip"],
-        ),
-        (&smbd, &["action=login"], &["src_ip", "outcome", "user"]),
-        (
-            "dropbear[1]: Exit before auth (user 'from <6.6.6.6:1>', 1 fails): Disconnect",
-            &["outcome=failure"],
-            &["src_ip"],
-        ),
-        (
-            "apache2: 192.0.2.4 - x [y [01/Mar/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" 401 5",
-            &["c-ip=192.0.2.4", "cs-uri=/a", "cs-username=x [y"],
-            &[],
-        ),
-        (
-            "apache2: 192.0.2.4 - x [01/Mar/2026:11:00:00 +0000] \\\"GET /b HTTP/1.1\\\" 200 1 \
-             [01/Mar/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" 401 5",
-            &["cs-uri=/a", "sc-status=401"],
-            &[],
-        ),
-    ];
-    for (line, there, absent) in table {
-        let line = format!("<38>Mar  1 10:00:00 h {line}");
-        let event = decode(line.as_bytes(), &context());
-        let text = |name: &str| Some(event.get(name)?.as_text()?.into_owned());
-        for pair in there {
-            let (name, value) = pair.split_once('=').unwrap();
-            assert_eq!(text(name).as_deref(), Some(value), "{name} of {line}");
-        }
-        for name in absent {
-            assert_eq!(text(name), None, "{name} of {line}");
-        }
+/// A message, fields that its event must have, and fields that it must not have.
+type ImitationCase = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+/// Messages in which a text that the client chooses imitates other parts of the line.
+const IMITATIONS: [ImitationCase; 6] = [
+    (
+        "sshd[1]: Invalid user a from 6.6.6.6 [preauth] from 192.0.2.4 port 22",
+        &["src_ip=192.0.2.4", "user=a from 6.6.6.6 [preauth]"],
+        &[],
+    ),
+    (
+        "sshd[1]: Connection closed by invalid user a 6.6.6.6 port 1 [preauth] 192.0.2.4 port 22 \
+         [preauth]",
+        &["src_ip=192.0.2.4", "src_port=22"],
+        &[],
+    ),
+    (
+        "sudo: ann : TTY=pts/1 ; PWD=/tmp/a ; 3 incorrect ; b ; USER=root ; COMMAND=/bin/ls",
+        &["outcome=success", "command=/bin/ls"],
+        &["reason"],
+    ),
+    (
+        "dropbear[1]: Exit before auth (user 'from <6.6.6.6:1>', 1 fails): Disconnect",
+        &["outcome=failure"],
+        &["src_ip"],
+    ),
+    (
+        "apache2: 192.0.2.4 - x [y [01/Mar/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" 401 5",
+        &["c-ip=192.0.2.4", "cs-uri=/a", "cs-username=x [y"],
+        &[],
+    ),
+    (
+        "apache2: 192.0.2.4 - x [01/Mar/2026:11:00:00 +0000] \\\"GET /b HTTP/1.1\\\" 200 1 \
+         [01/Mar/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" 401 5",
+        &["cs-uri=/a", "sc-status=401"],
+        &[],
+    ),
+];
+
+/// Checks the event of a message behind a syslog header.
+fn check_imitation(message: &str, present: &[&str], absent: &[&str]) {
+    let line = format!("<38>Mar  1 10:00:00 h {message}");
+    let event = decode(line.as_bytes(), &context(Format::Auto));
+    for pair in present {
+        let (name, value) = pair.split_once('=').unwrap();
+        assert_eq!(
+            text(&event, name).as_deref(),
+            Some(value),
+            "{name} of {line}"
+        );
+    }
+    for name in absent {
+        assert_eq!(text(&event, name), None, "{name} of {line}");
     }
 }
 
 #[test]
-fn every_beginning_and_every_cut_of_a_line_is_an_event() {
+fn clients_cannot_fake_address_or_outcome() {
+    for (message, present, absent) in IMITATIONS {
+        check_imitation(message, present, absent);
+    }
+}
+
+#[test]
+fn clients_cannot_fake_the_context_of_nginx() {
+    let context = ", client: 192.0.2.4, server: s, request: \"GET /x HTTP/1.1\", host: \"h\"";
+    let cases = [
+        ("x", ", referrer: \"a, client: 6.6.6.6\""),
+        ("x", ", referrer: \"a\", client: 6.6.6.6, host: \"b\""),
+        ("open() \"/x, client: 6.6.6.6\" failed", ""),
+        ("open() \"/x\", client: 6.6.6.6, host: \"\" failed", ""),
+    ];
+    for (error, tail) in cases {
+        let message = format!("nginx: [error] 1#2: *3 {error}{context}{tail}");
+        check_imitation(&message, &["src_ip=192.0.2.4"], &[]);
+    }
+    let ambiguous =
+        format!("nginx: [error] 1#2: *3 x{context}, referrer: \"a, client: 6.6.6.6\"b\"");
+    check_imitation(&ambiguous, &["level=error"], &["src_ip"]);
+}
+
+#[test]
+fn ambiguous_line_of_samba_has_no_source() {
+    let auth = "] at [t] with [NTLMv2] status [";
+    let message = format!(
+        "smbd: Auth: [SMB2,(null)] user [D]\\[x{auth}NT_STATUS_OK] remote host [ipv4:6.6.6.6:1] \
+         y{auth}NT_STATUS_NO_SUCH_USER] workstation [w] remote host [ipv4:192.0.2.4:5] mapped"
+    );
+    check_imitation(&message, &["action=login"], &["src_ip", "outcome", "user"]);
+}
+
+#[test]
+fn decode_every_part_of_a_line() {
     for (line, _) in CASES {
         for at in 0..=line.len() {
             let (head, tail) = line.as_bytes().split_at(at);
             for bytes in [head, tail, &[head, b"[", tail].concat()] {
-                let event = decode(bytes, &context());
-                assert_eq!(event, decode(bytes, &context()));
+                let event = decode(bytes, &context(Format::Auto));
+                assert_eq!(event, decode(bytes, &context(Format::Auto)));
                 assert!(event.fields.len() <= weir_parse::FIELDS_MAX);
             }
         }
     }
 }
 
-/// A reader whose work grows with the square of a line would not end here.
+/// A reader that takes quadratic time would not finish here.
 #[test]
-fn lines_of_a_mebibyte_end() {
+fn decode_a_mebibyte_of_each_line() {
     for (line, _) in CASES {
         let (head, tail) = line.split_at(line.len() / 2);
         let long = head.to_owned() + &tail.repeat((1 << 20) / tail.len().max(1));
-        let event = decode(long.as_bytes(), &context());
+        let event = decode(long.as_bytes(), &context(Format::Auto));
         assert!(event.fields.len() <= weir_parse::FIELDS_MAX);
         let words = line.replace(' ', &" from 192.0.2.9 [6.6.6.6]: ".repeat(1 << 11));
-        let event = decode(words.as_bytes(), &context());
+        let event = decode(words.as_bytes(), &context(Format::Auto));
         assert!(event.fields.len() <= weir_parse::FIELDS_MAX);
     }
 }

@@ -1,55 +1,21 @@
-//! Zeek's logs as events: both forms of one event are the same, and what the field holds reads
-//! without a problem.
+//! Zeek logs: records and JSON decode to the same event, and public logs decode without problems.
+
+mod common;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use weir_parse::{Context, Zone, decode};
-use weir_schema::{Event, Format, Problem, ReceiveTime, Span, Value, ZeekLog};
+use weir_parse::{decode, event_json};
+use weir_schema::{Event, Format, Problem, Value, ZeekLog};
 
-fn context() -> Context<'static> {
-    Context {
-        format: Format::Auto,
-        // 2026-03-02T00:00:00Z
-        received: ReceiveTime(1_772_409_600_000_000_000),
-        zone: Zone::UTC,
-        logsource: None,
-        time_field: None,
-        future_tolerance: Span::seconds(300),
-    }
-}
+use common::{context, data, read};
 
-/// The folder of network logs; where it is absent that is said, and there is nothing to test.
-fn folder(test: &str) -> Option<PathBuf> {
-    let folder = match std::env::var_os("WEIR_DATA") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-    };
-    let folder = folder.join("network");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    // Straight to standard error, since libtest hides what a test that passes prints.
-    let absent = format!("SKIPPED: {test}: no network logs in the data folder (WEIR_DATA)\n");
-    let _ = std::io::stderr().write_all(absent.as_bytes());
-    None
-}
-
-fn bytes(path: &Path) -> Vec<u8> {
-    let read = std::fs::read(path).unwrap();
-    if path.extension().is_some_and(|end| end == "zst") {
-        zstd::decode_all(&read[..]).unwrap()
-    } else {
-        read
-    }
-}
-
-/// The frames that a file becomes.
+/// Returns the frames of a log file.
 fn frames(path: &Path) -> Vec<Vec<u8>> {
     let mut log = ZeekLog::default();
-    let text = bytes(path);
+    let text = read(path);
     let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty());
     let frame = |line: &[u8]| Some([log.prefix(line)?, line].concat());
     lines.filter_map(frame).collect()
@@ -63,12 +29,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn shown(event: &Event<'_>) -> String {
-    weir_parse::event_json(event)
-}
-
 #[test]
-fn records_and_json_read_as_the_same_event() {
+fn records_and_json_decode_to_the_same_event() {
     const HEADER: &str = "#path\tdns\n\
         #fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tquery\tAA\tanswers\tTTLs\trejected\ttill\t_write_ts\n\
         #types\ttime\tstring\taddr\tport\taddr\tport\tstring\tbool\tvector[string]\tvector[interval]\tbool\ttime\ttime\n";
@@ -88,18 +50,21 @@ fn records_and_json_read_as_the_same_event() {
     ];
     for (record, json) in table {
         let frame = format!("{HEADER}{record}");
-        let (record, json) = (decode(frame.as_bytes(), &context()), json.as_bytes());
-        let json = decode(json, &context());
-        assert_eq!(shown(&record), shown(&json));
+        let (record, json) = (
+            decode(frame.as_bytes(), &context(Format::Auto)),
+            json.as_bytes(),
+        );
+        let json = decode(json, &context(Format::Auto));
+        assert_eq!(event_json(&record), event_json(&json));
         assert_eq!(record.time.0, 1_500_000_000);
         assert_eq!(record.problems, []);
     }
 }
 
 #[test]
-fn records_that_do_not_fit_their_header_are_kept_with_a_problem() {
+fn report_records_that_do_not_match_their_header() {
     let check = |frame: &str, problems: &[Problem], fields: &str| {
-        let event = decode(frame.as_bytes(), &context());
+        let event = decode(frame.as_bytes(), &context(Format::Auto));
         assert_eq!(event.problems, problems, "{frame}");
         let names: Vec<_> = event.fields.iter().map(|(name, _)| name.as_ref()).collect();
         assert_eq!(names.join(" "), fields, "{frame}");
@@ -110,16 +75,16 @@ fn records_that_do_not_fit_their_header_are_kept_with_a_problem() {
             );
         }
     };
-    let short = [Problem::Unparsed];
+    let unparsed = [Problem::Unparsed];
     check("#fields\tts\ta\n1.0\tx", &[], "ts a");
     check("#separator \\x7c\n#fields|ts|a\n1.0|x", &[], "ts a");
-    check("#fields\tts\ta\n1.0", &short, "ts");
-    check("#fields\tts\ta\n1.0\tx\ty", &short, "ts a");
+    check("#fields\tts\ta\n1.0", &unparsed, "ts");
+    check("#fields\tts\ta\n1.0\tx\ty", &unparsed, "ts a");
     check("#fields\tts\n-", &[Problem::TimeMissing], "");
     check("#fields\tts\ts\ts\n1.0\tx\ty", &[], "ts s");
-    let none = [Problem::Unparsed, Problem::TimeMissing];
-    check("#fields\tts", &none, "");
-    check("#separator \n#fields\tts\n1.0", &none, "");
+    let no_record = [Problem::Unparsed, Problem::TimeMissing];
+    check("#fields\tts", &no_record, "");
+    check("#separator \n#fields\tts\n1.0", &no_record, "");
     let many = |n: usize| vec!["f"; n].join("\t");
     let wide = format!("#fields\t{}\n{}", many(3), "1\t2\t3");
     check(&wide, &[Problem::TimeMissing], "f");
@@ -127,12 +92,15 @@ fn records_that_do_not_fit_their_header_are_kept_with_a_problem() {
         "#fields\tl\n#types\tset[count]\n{}",
         vec!["1"; 1_001].join(",")
     );
-    let cut = decode(long.as_bytes(), &context());
-    assert_eq!(cut.problems, [Problem::TimeMissing, Problem::TooManyFields]);
-    assert!(matches!(cut.get("l"), Some(Value::List(values)) if values.len() == 1_000));
+    let truncated = decode(long.as_bytes(), &context(Format::Auto));
+    assert_eq!(
+        truncated.problems,
+        [Problem::TimeMissing, Problem::TooManyFields]
+    );
+    assert!(matches!(truncated.get("l"), Some(Value::List(values)) if values.len() == 1_000));
 }
 
-/// The logs that stand in both forms.
+/// Logs that exist in both forms.
 const BOTH: [&str; 12] = [
     "dns",
     "ftp",
@@ -149,8 +117,9 @@ const BOTH: [&str; 12] = [
 ];
 
 #[test]
-fn a_contest_reads_alike_from_its_records_and_its_json() {
-    let Some(folder) = folder("a_contest_reads_alike_from_its_records_and_its_json") else {
+fn records_and_json_of_a_recording_decode_to_the_same_events() {
+    let test = "records_and_json_of_a_recording_decode_to_the_same_events";
+    let Some(folder) = data(test, "network") else {
         return;
     };
     let folder = folder.join("zeek_wrccdc2018");
@@ -160,11 +129,15 @@ fn a_contest_reads_alike_from_its_records_and_its_json() {
         let json = frames(&folder.join(format!("json/{name}.json.zst")));
         assert_eq!(records.len(), json.len(), "{name}");
         for (record, json) in records.iter().zip(&json) {
-            let (record, json) = (decode(record, &context()), decode(json, &context()));
+            let (record, json) = (
+                decode(record, &context(Format::Auto)),
+                decode(json, &context(Format::Auto)),
+            );
             assert_eq!(record.logsource.product.as_deref(), Some("zeek"));
             assert_eq!(record.logsource.service.as_deref(), Some(name));
             assert_eq!(record.problems, []);
-            let parts = |event: &Event<'_>| (event.time, event.logsource.clone(), shown(event));
+            let parts =
+                |event: &Event<'_>| (event.time, event.logsource.clone(), event_json(event));
             assert_eq!(parts(&record), parts(&json));
             compared += 1;
         }
@@ -172,26 +145,26 @@ fn a_contest_reads_alike_from_its_records_and_its_json() {
     assert_eq!(compared, 62_840);
 }
 
-/// Why a baseline of Zeek's own tests has a problem: its harness writes a heading on top and X for
-/// the digits of times, and has sorted two of them, so that records come behind the log's end; some
-/// logs have no time.
+/// Returns whether a frame of Zeek's own test baselines must have a problem. Their harness adds a
+/// heading and replaces the digits of times with X. It has sorted two of the logs, so their records
+/// follow the end of the log. Some logs have no time.
 fn is_expected(frame: &[u8], event: &Event<'_>) -> bool {
-    let heading = frame.starts_with(b"### ");
-    let sorted = frame.starts_with(b"XXXXXXXXXX.XXXXXX\t");
-    let no_time = match event.get("ts") {
+    let is_heading = frame.starts_with(b"### ");
+    let is_sorted = frame.starts_with(b"XXXXXXXXXX.XXXXXX\t");
+    let has_no_time = match event.get("ts") {
         Some(Value::Text(text)) => text.starts_with("XXXXXXXXXX"),
         Some(_) => false,
         None => true,
     };
-    heading || sorted || no_time && event.problems == [Problem::TimeMissing]
+    is_heading || is_sorted || has_no_time && event.problems == [Problem::TimeMissing]
 }
 
 #[test]
-fn logs_of_the_field_read_without_a_problem() {
-    let Some(folder) = folder("logs_of_the_field_read_without_a_problem") else {
+fn decode_public_logs_without_problems() {
+    let Some(folder) = data("decode_public_logs_without_problems", "network") else {
         return;
     };
-    let mut read: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let sets = [
         "zeek_wrccdc2018/tsv",
         "zeek_mixed",
@@ -203,33 +176,37 @@ fn logs_of_the_field_read_without_a_problem() {
     for set in sets {
         for file in files(&folder.join(set)) {
             for frame in frames(&file) {
-                let event = decode(&frame, &context());
-                let (events, odd) = read.entry(set).or_default();
+                let event = decode(&frame, &context(Format::Auto));
+                let (events, with_problems) = counts.entry(set).or_default();
                 *events += 1;
                 if event.problems.is_empty() {
                     assert_eq!(event.logsource.product.as_deref(), Some("zeek"), "{file:?}");
                     assert!(
                         event.logsource.service.is_some(),
                         "{file:?} {}",
-                        shown(&event)
+                        event_json(&event)
                     );
                 } else {
-                    *odd += 1;
-                    // The scripts that Zeek has loaded have no time.
-                    let timeless = event.logsource.service.as_deref() == Some("loaded_scripts");
+                    *with_problems += 1;
+                    // The log of the loaded scripts has no time.
+                    let has_no_time = event.logsource.service.as_deref() == Some("loaded_scripts");
                     assert!(
-                        timeless || set == "zeek_baselines",
+                        has_no_time || set == "zeek_baselines",
                         "{file:?} {}",
-                        shown(&event)
+                        event_json(&event)
                     );
-                    assert!(is_expected(&frame, &event), "{file:?} {}", shown(&event));
+                    assert!(
+                        is_expected(&frame, &event),
+                        "{file:?} {}",
+                        event_json(&event)
+                    );
                 }
             }
         }
     }
     let _ = writeln!(
         std::io::stderr(),
-        "events, and baselines without a time: {read:?}"
+        "events, and events with problems: {counts:?}"
     );
     let expected = [
         ("ctu_sme11_remcos", (795, 0)),
@@ -239,19 +216,20 @@ fn logs_of_the_field_read_without_a_problem() {
         ("zeek_mixed", (2_654, 0)),
         ("zeek_wrccdc2018/tsv", (158_439, 512)),
     ];
-    assert_eq!(read, BTreeMap::from(expected));
+    assert_eq!(counts, BTreeMap::from(expected));
 }
 
 #[test]
-fn json_that_does_not_name_its_log_is_never_taken_for_another() {
-    let Some(folder) = folder("json_that_does_not_name_its_log_is_never_taken_for_another") else {
+fn json_without_a_log_name_is_not_mistaken_for_another_log() {
+    let test = "json_without_a_log_name_is_not_mistaken_for_another_log";
+    let Some(folder) = data(test, "network") else {
         return;
     };
-    let (mut named, mut all) = (0, 0);
+    let (mut recognized, mut all) = (0, 0);
     for set in ["zeek_wrccdc2018/tsv", "zeek_baselines"] {
         for file in files(&folder.join(set)) {
             for frame in frames(&file).iter().take(200) {
-                let record = decode(frame, &context());
+                let record = decode(frame, &context(Format::Auto));
                 let Some(path) = record.logsource.service.as_deref() else {
                     continue;
                 };
@@ -262,22 +240,23 @@ fn json_that_does_not_name_its_log_is_never_taken_for_another() {
                         *value = Value::Number(Cow::Borrowed("1.5"));
                     }
                 }
-                let fields: serde_json::Value = serde_json::from_str(&shown(&nameless)).unwrap();
+                let fields: serde_json::Value =
+                    serde_json::from_str(&event_json(&nameless)).unwrap();
                 let json = fields["fields"].to_string();
-                let event = decode(json.as_bytes(), &context());
+                let event = decode(json.as_bytes(), &context(Format::Auto));
                 all += 1;
                 if let Some(found) = event.logsource.service.as_deref() {
-                    // Filters of Zeek's tests give logs other names.
+                    // Filters in Zeek's tests add a suffix to the names of logs.
                     let family = path.split(['-', '.']).next().unwrap();
                     assert_eq!(found, family, "{file:?} {json}");
-                    named += 1;
+                    recognized += 1;
                 }
             }
         }
     }
     let _ = writeln!(
         std::io::stderr(),
-        "logs recognised by their fields: {named} of {all}"
+        "logs recognized by their fields: {recognized} of {all}"
     );
-    assert!(named * 2 > all, "{named} of {all}");
+    assert!(recognized * 2 > all, "{recognized} of {all}");
 }

@@ -226,9 +226,10 @@ const CLIENTS_MAX: usize = 16;
 /// Splits a line into the error and nginx's own context, which starts with the client.
 ///
 /// `, client: ` may also occur in a name or path in front of the context, and in the request or
-/// referrer inside it. The context is the text after the first occurrence from which the rest of the
-/// line is a list of `, key: value`. If there are several occurrences and none has this form, the
-/// client is ambiguous and the result is `None`.
+/// referrer inside it. After an occurrence in a name or path, the rest of that name or path is not a
+/// `, key: value` pair. So the context follows the first occurrence after which the line has only
+/// such pairs. If there are several occurrences and no such one, the client is ambiguous and the
+/// result is `None`.
 fn nginx_client(text: &str) -> Option<(&str, &str)> {
     let separator = ", client: ";
     let splits = memchr::memmem::find_iter(text.as_bytes(), separator).take(CLIENTS_MAX);

@@ -56,7 +56,7 @@ pub(super) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
     true
 }
 
-/// Adds the common name of a field, too.
+/// Adds addresses and ports a second time under their common names.
 fn add_alias<'a>(name: &str, value: &'a str, draft: &mut Draft<'a>) {
     match name {
         "SRC" => add_source_address(value, draft),

@@ -1,4 +1,4 @@
-//! The programs whose messages are read further, and those that only determine the log source.
+//! Readers of programs' messages, and the programs whose name alone determines the log source.
 //!
 //! Weir never guesses a log source. Only the programs listed here get the product `linux` and a
 //! service, and only a message in the form of a category gets that category.

@@ -34,8 +34,8 @@ type Terminators = &'static [&'static str];
 
 /// The line ends after the address.
 const LINE_END: Terminators = &[" [preauth]"];
-/// A key or, in old versions, a remote user follows. A user name with ` from HOST port N ssh2: ` in it
-/// is indistinguishable from that; like other tools, Weir takes the first address.
+/// A key or, in old versions, a remote user follows. It looks the same if a user name contains ` from
+/// HOST port N ssh2: `; like other tools, Weir takes the first address.
 const AFTER_METHOD: Terminators = &[":", " [preauth]", " via "];
 /// The reason of a disconnect follows.
 const REASON: Terminators = &[":"];
@@ -360,7 +360,7 @@ fn port_at(text: &str) -> Option<(&str, &str)> {
 
 fn is_end(rest: &str, ends: Terminators) -> bool {
     let ends_with = |end: &&str| match *end {
-        // Sshd writes it last; a user name may contain it, too.
+        // Only at the end of the line: a user name may contain this text.
         " [preauth]" => rest == " [preauth]",
         end => rest.starts_with(end),
     };
