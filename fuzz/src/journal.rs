@@ -20,7 +20,7 @@ use crate::damage;
 /// If the property of this module is violated.
 pub fn check(bytes: &[u8]) {
     if let [which, edits @ ..] = bytes {
-        segments(*which, edits);
+        check_damaged(*which, edits);
     }
 }
 
@@ -48,10 +48,10 @@ pub fn entries() -> Vec<Entry> {
 }
 
 /// The segments of an undamaged journal, with their names.
-fn sound() -> &'static [(String, Vec<u8>)] {
-    static SOUND: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
-    SOUND.get_or_init(|| {
-        let dir = folder("sound");
+fn undamaged_segments() -> &'static [(String, Vec<u8>)] {
+    static SEGMENTS: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
+    SEGMENTS.get_or_init(|| {
+        let dir = folder("undamaged");
         let (mut writer, _) = Journal::open(&dir, options()).expect("an empty folder opens");
         for entry in entries().iter().chain(&entries()) {
             writer.append(entry).expect("the disk has room");
@@ -97,11 +97,11 @@ fn read_segments(dir: &Path) -> Vec<(String, Vec<u8>)> {
     segments
 }
 
-fn segments(which: u8, edits: &[u8]) {
+fn check_damaged(which: u8, edits: &[u8]) {
     let dir = folder("journal");
-    let sound = sound();
-    let damaged = usize::from(which) % sound.len();
-    for (at, (name, bytes)) in sound.iter().enumerate() {
+    let undamaged = undamaged_segments();
+    let damaged = usize::from(which) % undamaged.len();
+    for (at, (name, bytes)) in undamaged.iter().enumerate() {
         let bytes = match at == damaged {
             true => damage::apply(bytes.clone(), edits),
             false => bytes.clone(),

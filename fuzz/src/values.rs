@@ -20,8 +20,8 @@ pub fn check(bytes: &[u8]) {
     match kind % 4 {
         0 => payload(*which, rest),
         1 => {
-            let sound: Vec<u8> = entries().iter().flat_map(encode).collect();
-            payload(*which, &damage::apply(sound, rest));
+            let valid: Vec<u8> = entries().iter().flat_map(encode).collect();
+            payload(*which, &damage::apply(valid, rest));
         }
         2 => pair(*which, rest),
         _ => {
@@ -54,15 +54,15 @@ fn pair(which: u8, bytes: &[u8]) {
     let key = [*b"rhomx".get(usize::from(which) % 5).unwrap_or(&b'r'); 17];
     let _ = fuzz::accepts(&key, bytes);
     let _ = fuzz::accepts_body(&key, bytes);
-    let sound = if which & 8 == 0 {
+    let valid = if which & 8 == 0 {
         fuzz::encode(&change().record)
     } else {
         fuzz::encode(&change())
     };
-    let sound = sound.expect("a record has an encoding");
+    let valid = valid.expect("a record has an encoding");
     assert!(fuzz::accepts_body(
         if which & 8 == 0 { b"r" } else { b"h" },
-        &sound
+        &valid
     ));
-    let _ = fuzz::accepts_body(&key, &damage::apply(sound, bytes));
+    let _ = fuzz::accepts_body(&key, &damage::apply(valid, bytes));
 }

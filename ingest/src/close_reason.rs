@@ -48,7 +48,7 @@ pub(crate) enum CloseReason {
     /// The sender's certificate is missing or was not accepted.
     CertificateRefused,
     /// The sender did not accept the server's certificate.
-    CertificateDisliked,
+    ServerCertificateRefused,
 }
 
 impl CloseReason {
@@ -65,7 +65,7 @@ impl CloseReason {
         Self::HandshakeCut,
         Self::HandshakeFailed,
         Self::CertificateRefused,
-        Self::CertificateDisliked,
+        Self::ServerCertificateRefused,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -82,7 +82,7 @@ impl CloseReason {
             Self::HandshakeCut => "handshake_cut",
             Self::HandshakeFailed => "handshake_failed",
             Self::CertificateRefused => "certificate_refused",
-            Self::CertificateDisliked => "certificate_disliked",
+            Self::ServerCertificateRefused => "certificate_disliked",
         }
     }
 }

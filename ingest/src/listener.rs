@@ -401,7 +401,7 @@ fn handshake_close_reason(error: &io::Error) -> CloseReason {
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
             | AlertDescription::UnsupportedCertificate,
-        )) => CloseReason::CertificateDisliked,
+        )) => CloseReason::ServerCertificateRefused,
         Some(_) => CloseReason::HandshakeFailed, // No TLS, or no common version or cipher.
         None => CloseReason::HandshakeCut,
     }

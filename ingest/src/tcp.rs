@@ -185,6 +185,7 @@ impl ReadDeadline {
     }
 }
 
+/// One connection of syslog over TCP or TLS.
 pub(crate) struct TcpConnection {
     context: StreamContext,
     pub(crate) buffer: Vec<u8>,

@@ -75,7 +75,7 @@ async fn attack(at: SocketAddr, bytes: &[u8]) {
 }
 
 /// A connection that its sender leaves unfinished.
-struct Unfinished {
+struct UnfinishedConnection {
     name: &'static str,
     protocol: Transport,
     options: TcpOptions,
@@ -86,7 +86,7 @@ struct Unfinished {
     frames: Vec<Vec<u8>>,
 }
 
-impl Unfinished {
+impl UnfinishedConnection {
     fn tcp(
         name: &'static str,
         options: TcpOptions,
@@ -112,7 +112,7 @@ impl Unfinished {
     }
 }
 
-fn unfinished_connections() -> Vec<Unfinished> {
+fn unfinished_connections() -> Vec<UnfinishedConnection> {
     const OPEN: &[u8] = b"1 open 30 relp_version=0\ncommands=syslog\n";
     let silent = TcpOptions {
         first_byte_timeout: SOON,
@@ -131,32 +131,32 @@ fn unfinished_connections() -> Vec<Unfinished> {
     let cut_off: Option<&[u8]> = Some(b"<13>cut off");
     let half_frame = [OPEN, b"2 syslog 90 <13>"].concat();
     vec![
-        Unfinished::tcp("no byte", silent, b"", "silent", None),
-        Unfinished::tcp("half a line", slow, b"<13>cut off", "slow", cut_off),
-        Unfinished::tcp(
+        UnfinishedConnection::tcp("no byte", silent, b"", "silent", None),
+        UnfinishedConnection::tcp("half a line", slow, b"<13>cut off", "slow", cut_off),
+        UnfinishedConnection::tcp(
             "half a counted frame",
             slow,
             b"90 <13>cut off",
             "slow",
             cut_off,
         ),
-        Unfinished::tcp("a line without end", slow, &endless, "slow", truncated),
-        Unfinished::tcp(
+        UnfinishedConnection::tcp("a line without end", slow, &endless, "slow", truncated),
+        UnfinishedConnection::tcp(
             "silence after a line",
             idle,
             b"<13>cut off\n",
             "idle",
             cut_off,
         ),
-        Unfinished::relp("no session", silent, b"1 op", "silent"),
-        Unfinished::relp("half a session", silent, &OPEN[..20], "silent"),
-        Unfinished::relp("half a RELP frame", slow, &half_frame, "slow"),
-        Unfinished::relp("silence in a session", idle, OPEN, "idle"),
+        UnfinishedConnection::relp("no session", silent, b"1 op", "silent"),
+        UnfinishedConnection::relp("half a session", silent, &OPEN[..20], "silent"),
+        UnfinishedConnection::relp("half a RELP frame", slow, &half_frame, "slow"),
+        UnfinishedConnection::relp("silence in a session", idle, OPEN, "idle"),
     ]
 }
 
 /// Runs an unfinished connection beside a regular one, which must not be affected.
-async fn check_unfinished(case: Unfinished) {
+async fn check_unfinished(case: UnfinishedConnection) {
     let name = case.name;
     let parts = start(WriterOptions::default());
     let source = match case.protocol {
