@@ -1,4 +1,4 @@
-//! One connection: hello, then batches out and acknowledgements in until it breaks.
+//! One connection to Weir: a hello, then batches out and acknowledgements in.
 
 use std::io;
 use std::sync::Arc;
@@ -10,23 +10,24 @@ use tokio::time::timeout;
 use weir_schema::agent;
 
 use crate::AgentError;
-use crate::client::{AgentIdentity, Shared, Target};
-use crate::tls::Stream;
+use crate::shared_spool::SharedSpool;
+use crate::target::{AgentIdentity, Target};
+use crate::tls::AgentStream;
 
-/// Longest connecting, and longest wait for the answer to the hello.
+/// Timeout of connecting, and of the reply to the hello.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Largest answer: a refusal's reason is some hundred bytes.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Largest reply. A refusal's reason has a few hundred bytes.
+const REPLY_BYTES_MAX: usize = 64 << 10;
 
-pub(crate) struct Connection {
-    read: ReadHalf<Box<dyn Stream>>,
-    write: WriteHalf<Box<dyn Stream>>,
-    /// Weir has all events of the spool before it.
+pub(crate) struct AgentConnection {
+    read: ReadHalf<Box<dyn AgentStream>>,
+    write: WriteHalf<Box<dyn AgentStream>>,
+    /// Weir has all events of the spool before this number.
     pub next_sequence: u64,
 }
 
-enum Answer {
+enum Reply {
     Ack(u64),
     Refusal(String),
 }
@@ -37,7 +38,7 @@ impl From<io::Error> for AgentError {
     }
 }
 
-impl Connection {
+impl AgentConnection {
     pub async fn open(target: &Target) -> Result<Self, AgentError> {
         let Target {
             address,
@@ -52,11 +53,11 @@ impl Connection {
         let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
         let stream = connecting.map_err(elapsed)?.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        let stream: Box<dyn Stream> = match tls {
+        let stream: Box<dyn AgentStream> = match tls {
             None => Box::new(stream),
             Some(tls) => {
-                let shaken = timeout(CONNECT_TIMEOUT, tls.connect(address, stream)).await;
-                shaken.map_err(elapsed)?.map_err(failed)?
+                let handshake = timeout(CONNECT_TIMEOUT, tls.connect(address, stream)).await;
+                handshake.map_err(elapsed)?.map_err(failed)?
             }
         };
         let (mut read, mut write) = tokio::io::split(stream);
@@ -66,11 +67,11 @@ impl Connection {
             token,
         } = identity;
         let greeting = async {
-            // A refusal may be on its way already; then writing fails, and reading tells why.
+            // If writing fails, Weir may have sent a refusal already, which is the better error.
             let hello = agent::encode_hello(agent, *spool, token);
-            let written = say(&mut write, &hello).await;
-            match read_answer(&mut read).await {
-                Ok(answer) => Ok(answer),
+            let written = write_message(&mut write, &hello).await;
+            match read_reply(&mut read).await {
+                Ok(reply) => Ok(reply),
                 Err(error) => Err(written.map_or_else(AgentError::from, |()| error)),
             }
         };
@@ -78,17 +79,17 @@ impl Connection {
             .await
             .map_err(elapsed)??
         {
-            Answer::Ack(next_sequence) => Ok(Self {
+            Reply::Ack(next_sequence) => Ok(Self {
                 read,
                 write,
                 next_sequence,
             }),
-            Answer::Refusal(reason) => Err(AgentError::Refused(reason)),
+            Reply::Refusal(reason) => Err(AgentError::Refused(reason)),
         }
     }
 
-    /// Runs until the connection ends, and says why.
-    pub async fn run(self, shared: &Shared) -> AgentError {
+    /// Sends and receives until the connection ends. Returns the reason.
+    pub async fn run(self, shared: &SharedSpool) -> AgentError {
         let Self {
             mut read, write, ..
         } = self;
@@ -96,7 +97,7 @@ impl Connection {
             biased;
             error = receive(&mut read, shared) => error,
             error = send(write, shared) => {
-                // Weir closes after a refusal, which says more than a broken pipe.
+                // Weir closes after a refusal, which is a better error than a broken pipe.
                 match timeout(CONNECT_TIMEOUT, receive(&mut read, shared)).await {
                     Ok(refused @ AgentError::Refused(_)) => refused,
                     Ok(_) | Err(_) => error,
@@ -106,48 +107,51 @@ impl Connection {
     }
 }
 
-async fn say(write: &mut WriteHalf<Box<dyn Stream>>, bytes: &[u8]) -> io::Result<()> {
+async fn write_message(
+    write: &mut WriteHalf<Box<dyn AgentStream>>,
+    bytes: &[u8],
+) -> io::Result<()> {
     write.write_all(bytes).await?;
     write.flush().await
 }
 
-async fn send(mut write: WriteHalf<Box<dyn Stream>>, shared: &Shared) -> AgentError {
+async fn send(mut write: WriteHalf<Box<dyn AgentStream>>, shared: &SharedSpool) -> AgentError {
     loop {
         let Some(message) = shared.with_spool(|spool| spool.next_batch()) else {
             shared.wake.notified().await;
             continue;
         };
-        if let Err(error) = say(&mut write, &message).await {
+        if let Err(error) = write_message(&mut write, &message).await {
             return error.into();
         }
     }
 }
 
-async fn receive(read: &mut ReadHalf<Box<dyn Stream>>, shared: &Shared) -> AgentError {
+async fn receive(read: &mut ReadHalf<Box<dyn AgentStream>>, shared: &SharedSpool) -> AgentError {
     loop {
-        match read_answer(read).await {
-            Ok(Answer::Ack(next_sequence)) => shared.acknowledge(next_sequence),
-            Ok(Answer::Refusal(reason)) => return AgentError::Refused(reason),
+        match read_reply(read).await {
+            Ok(Reply::Ack(next_sequence)) => shared.acknowledge(next_sequence),
+            Ok(Reply::Refusal(reason)) => return AgentError::Refused(reason),
             Err(error) => return error,
         }
     }
 }
 
-async fn read_answer(read: &mut ReadHalf<Box<dyn Stream>>) -> Result<Answer, AgentError> {
+async fn read_reply(read: &mut ReadHalf<Box<dyn AgentStream>>) -> Result<Reply, AgentError> {
     let mut prefix = [0; 4];
     read.read_exact(&mut prefix).await?;
     let length = u32::from_le_bytes(prefix) as usize;
-    if length > ANSWER_BYTES_MAX {
+    if length > REPLY_BYTES_MAX {
         return Err(AgentError::Protocol);
     }
     let mut bytes = vec![0; length];
     read.read_exact(&mut bytes).await?;
-    let message = agent::message(&bytes).map_err(|_| AgentError::Protocol)?;
+    let message = agent::decode_message(&bytes).map_err(|_| AgentError::Protocol)?;
     if let Some(ack) = message.body_as_ack() {
-        return Ok(Answer::Ack(ack.next_sequence()));
+        return Ok(Reply::Ack(ack.next_sequence()));
     }
     match message.body_as_refusal() {
-        Some(refusal) => Ok(Answer::Refusal(refusal.reason().to_owned())),
+        Some(refusal) => Ok(Reply::Refusal(refusal.reason().to_owned())),
         None => Err(AgentError::Protocol),
     }
 }

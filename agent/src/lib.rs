@@ -1,4 +1,4 @@
-//! The sender's side of the agent protocol: events out, resumed after a cut until durable.
+//! Client of the agent protocol: sends events, and resumes after a broken connection.
 //!
 //! ```no_run
 //! # async fn send() -> Result<(), weir_agent::AgentError> {
@@ -17,22 +17,27 @@
 //! # }
 //! ```
 //!
-//! **The spool is in memory.** What is pushed and not yet acknowledged dies with the process. Who
-//! must not lose it keeps it on disk, with its sequence numbers, until
-//! [`AgentClient::acknowledged`] has passed them, and after a restart pushes it again, with
-//! [`AgentOptions::first_sequence`] the number of its first event. Weir knows the events by (agent,
-//! spool, sequence) and drops those that it has.
+//! **The spool is in memory.** Events that are pushed and not yet acknowledged are lost with the
+//! process. If you must not lose them, store them on disk with their sequence numbers until
+//! [`AgentClient::acknowledged`] has passed them. After a restart, push them again, and set
+//! [`AgentOptions::first_sequence`] to the number of the first one. Weir identifies events by
+//! (agent, spool, sequence) and drops repeats.
 
 mod client;
 
+mod target;
+
 mod connection;
+
+mod shared_spool;
 
 mod spool;
 
 mod tls;
 
-pub use client::{AgentClient, AgentIdentity, AgentOptions};
+pub use client::{AgentClient, AgentOptions};
 pub use spool::EVENT_BYTES_MAX;
+pub use target::AgentIdentity;
 pub use tls::AgentTls;
 pub use weir_schema::agent::encode_event;
 
@@ -48,27 +53,27 @@ pub enum AgentError {
         #[source]
         source: Arc<io::Error>,
     },
-    #[error("cannot believe any server by these authorities: {0}")]
+    #[error("cannot use the certificate authorities: {0}")]
     Authority(String),
     #[error("the connection to Weir broke")]
     Connection(#[source] Arc<io::Error>),
     #[error("Weir refused the agent: {0}")]
     Refused(String),
-    #[error("Weir answered what is not of the agent protocol")]
+    #[error("Weir's reply violates the agent protocol")]
     Protocol,
     #[error(
-        "Weir expects event {expected} of the spool, and the oldest here is {oldest}; \
-         start a new spool id for what is left"
+        "Weir expects event {expected} of the spool, but the oldest one here is {oldest}; \
+         start a new spool id for the remaining events"
     )]
     Gap { expected: u64, oldest: u64 },
-    #[error("the event has {bytes} bytes, and one has at most {EVENT_BYTES_MAX}")]
+    #[error("the event has {bytes} bytes, over the limit of {EVENT_BYTES_MAX}")]
     EventTooLarge { bytes: usize },
     #[error("the spool has used up its sequence numbers; start a new spool id")]
     SpoolExhausted,
 }
 
 impl AgentError {
-    /// Whether the same spool may be delivered later.
+    /// Whether retrying with the same spool is useless.
     pub(crate) fn is_final(&self) -> bool {
         use weir_schema::agent::refusal::{GAP, UNAVAILABLE};
         match self {

@@ -1,4 +1,4 @@
-//! TLS from the agent's side: whom it believes to be Weir.
+//! TLS of the agent: how it verifies the server.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::AgentError;
 
-/// The authorities that may vouch for the server, and the name it must have.
+/// The trusted certificate authorities, and the expected name of the server.
 #[derive(Clone)]
 pub struct AgentTls {
     connector: TlsConnector,
@@ -27,13 +27,13 @@ impl std::fmt::Debug for AgentTls {
     }
 }
 
-/// A connection, plain or within TLS.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A connection, plain or over TLS.
+pub(crate) trait AgentStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> AgentStream for S {}
 
 impl AgentTls {
-    /// Believes a server whose certificate is of an authority in `file` (PEM), and of no other.
+    /// Trusts only servers whose certificate is issued by an authority in `file` (PEM).
     pub fn from_ca_file(file: &Path) -> Result<Self, AgentError> {
         let bad = |why: String| AgentError::Authority(format!("{}: {why}", file.display()));
         let text = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
@@ -58,10 +58,11 @@ impl AgentTls {
         })
     }
 
-    /// The name that the certificate must have, where it is not the host in the address.
+    /// Sets the name that the certificate must have, if it is not the host of the address.
     pub fn with_name(mut self, name: &str) -> Result<Self, AgentError> {
         let parsed = ServerName::try_from(name.to_owned());
-        let parsed = parsed.map_err(|_| AgentError::Authority(format!("`{name}` is no name")))?;
+        let parsed =
+            parsed.map_err(|_| AgentError::Authority(format!("`{name}` is not a host name")))?;
         self.name = Some(parsed);
         Ok(self)
     }
@@ -70,7 +71,7 @@ impl AgentTls {
         &self,
         address: &str,
         stream: TcpStream,
-    ) -> io::Result<Box<dyn Stream>> {
+    ) -> io::Result<Box<dyn AgentStream>> {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => {
