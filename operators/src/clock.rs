@@ -1,36 +1,36 @@
-//! Watermark and settled line of each tenant, from what its sources were heard to say.
+//! The watermark and the settled line of each tenant, from the event times of its sources.
 //!
-//! `W` = least over live sources of (greatest credible event time) - lateness, never falling;
-//! `A` = `W` - horizon. Both are functions of the journal: "now" is the greatest receive time in it.
+//! The watermark `W` is the least, over the live sources, of (greatest credible event time) -
+//! lateness; it never falls. The settled line is `A` = `W` - horizon. Both are functions of the
+//! journal: "now" is the greatest receive time in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::generic::operator::Operator;
-use weir_schema::{EventTime, ReceiveTime, SourceKey, Span, TenantKey, TimeBounds};
+use weir_schema::{EventTime, ReceiveTime, SourceKey, TenantKey, TimeBounds};
 
-/// Most sources of a tenant that hold the watermark one by one; those beyond share one place.
+use crate::epochs::process_epochs;
+
+/// Most sources of a tenant that hold the watermark one by one; further ones share one place.
 pub const SOURCES_MAX: usize = 65_536;
 
-/// Where a tenant stands in event time at the end of an epoch.
+/// A tenant's position in event time at the end of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Clock {
+pub struct TenantClock {
     pub tenant: TenantKey,
-    /// Up to here we believe to have heard everything.
+    /// The event time up to which all events are believed to have arrived.
     pub watermark: EventTime,
-    /// Events before it change nothing any more.
+    /// The event time before which nothing changes any more.
     pub settled: EventTime,
-    /// Sources that do not hold the watermark, since they have been unheard for too long ...
+    /// Sources that do not hold the watermark because they sent nothing for too long ...
     pub idle: u32,
-    /// ... or are too far behind the furthest.
+    /// ... or because they are too far behind the furthest source.
     pub lagging: u32,
 }
 
-impl Clock {
-    /// Before anything was heard.
+impl TenantClock {
+    /// The clock before any event.
     #[must_use]
     pub const fn start(tenant: TenantKey) -> Self {
         Self {
@@ -43,20 +43,20 @@ impl Clock {
     }
 }
 
-/// What bears on clocks, per epoch. Order among those of one epoch does not matter.
+/// An input of the clocks. The order within an epoch does not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Observation {
     Bounds(TimeBounds),
     /// The journal was written at this time.
     Now(ReceiveTime),
-    /// A source was heard, with the greatest credible event time that it told.
-    Heard {
+    /// A batch of a source, with its greatest credible event time.
+    SourceTime {
         tenant: TenantKey,
         source: SourceKey,
         time: EventTime,
         received: ReceiveTime,
     },
-    /// A source said that it has nothing older to tell. Heard at the time of its epoch.
+    /// A source has nothing older than `time` to send. Received at the time of its epoch.
     Heartbeat {
         tenant: TenantKey,
         source: SourceKey,
@@ -64,77 +64,84 @@ pub enum Observation {
     },
     /// Input ends.
     Finish,
-    /// Whether some plan is about silence, so that it is told how far each source was heard.
-    Tell(bool),
+    /// Whether to report source times from now on: some silence plan exists.
+    ReportSourceTimes(bool),
 }
 
-/// What a clock operator says of an epoch.
+/// An output of the clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Move {
-    Clock(Clock),
-    /// How far a source was heard to tell; where that is asked for.
-    Heard(SourceKey, EventTime),
+pub enum ClockUpdate {
+    Clock(TenantClock),
+    /// The event time up to which a source was observed. Emitted while a silence plan exists.
+    SourceTime(SourceKey, EventTime),
 }
 
-impl Move {
+impl ClockUpdate {
     #[must_use]
-    pub fn clock(self) -> Option<Clock> {
+    pub fn clock(self) -> Option<TenantClock> {
         match self {
             Self::Clock(clock) => Some(clock),
-            Self::Heard(..) => None,
+            Self::SourceTime(..) => None,
         }
     }
 }
 
-/// All clocks. Pure: the operator below feeds it epoch by epoch.
+/// The clocks of all tenants. Pure: [`clocks`] feeds it epoch by epoch.
+///
+/// **Invariant.** Watermarks and settled lines never fall. The order of observations within an epoch
+/// has no effect.
+///
+/// **Cost.** An epoch costs O(log sources) per observation, plus one pass over all sources.
 #[derive(Debug)]
-pub struct Clocks {
+pub struct TenantClocks {
     bounds: TimeBounds,
     now: ReceiveTime,
     finished: bool,
     tenants: BTreeMap<TenantKey, Tenant>,
-    /// Sources that were heard in this epoch; `None` where nobody asks.
-    heard: Option<BTreeSet<(TenantKey, SourceKey)>>,
+    /// The sources observed in this epoch; `None` unless source times are reported.
+    observed: Option<BTreeSet<(TenantKey, SourceKey)>>,
 }
 
 #[derive(Debug)]
 struct Tenant {
-    clock: Clock,
-    sources: BTreeMap<SourceKey, Heard>,
+    clock: TenantClock,
+    sources: BTreeMap<SourceKey, SourcePosition>,
 }
 
+/// The greatest event time and receive time of a source.
 #[derive(Clone, Copy, Debug)]
-struct Heard {
+struct SourcePosition {
     greatest: EventTime,
     received: ReceiveTime,
 }
 
-impl Default for Clocks {
+impl Default for TenantClocks {
     fn default() -> Self {
         Self {
             bounds: TimeBounds::default(),
             now: ReceiveTime::MIN,
             finished: false,
             tenants: BTreeMap::new(),
-            heard: None,
+            observed: None,
         }
     }
 }
 
-impl Clocks {
-    /// Takes an epoch's observations in; returns the clocks that moved, in order of tenant, behind
-    /// what the sources told.
-    pub fn epoch(&mut self, mut observations: Vec<Observation>) -> Vec<Move> {
+impl TenantClocks {
+    /// Processes the observations of an epoch.
+    ///
+    /// Returns the reported source times, then the clocks that moved, in order of tenant.
+    pub fn epoch(&mut self, mut observations: Vec<Observation>) -> Vec<ClockUpdate> {
         observations.sort_unstable();
         let receipts = observations
             .iter()
             .filter_map(|observation| match observation {
                 Observation::Now(now) => Some(*now),
-                Observation::Heard { received, .. } => Some(*received),
+                Observation::SourceTime { received, .. } => Some(*received),
                 Observation::Bounds(_)
                 | Observation::Heartbeat { .. }
                 | Observation::Finish
-                | Observation::Tell(_) => None,
+                | Observation::ReportSourceTimes(_) => None,
             });
         self.now = receipts.fold(self.now, ReceiveTime::max);
         for observation in observations {
@@ -142,14 +149,13 @@ impl Clocks {
                 Observation::Bounds(bounds) => self.bounds = bounds,
                 Observation::Now(_) => {}
                 Observation::Finish => self.finished = true,
-                Observation::Tell(tell) => self.tell(tell),
-                Observation::Heard {
+                Observation::ReportSourceTimes(report) => self.report_source_times(report),
+                Observation::SourceTime {
                     tenant,
                     source,
                     time,
                     received,
-                } => self.hear(tenant, source, time, received),
-                // These come behind all that tells the time.
+                } => self.observe(tenant, source, time, received),
                 Observation::Heartbeat {
                     tenant,
                     source,
@@ -157,60 +163,68 @@ impl Clocks {
                 } => {
                     let credible = self.now.plus(self.bounds.future_tolerance);
                     let time = time.min(EventTime(credible.0));
-                    self.hear(tenant, source, time, self.now);
+                    self.observe(tenant, source, time, self.now);
                 }
             }
         }
         let (bounds, now, finished) = (self.bounds, self.now, self.finished);
-        let mut moves = self.told();
+        let mut updates = self.source_times();
         let moved = |tenant: &mut Tenant| tenant.advance(&bounds, now, finished);
         let clocks = self.tenants.values_mut().filter_map(moved);
-        moves.extend(clocks.map(Move::Clock));
-        moves
+        updates.extend(clocks.map(ClockUpdate::Clock));
+        updates
     }
 
-    /// From now on tells of each source how far it was heard, or no more.
-    fn tell(&mut self, tell: bool) {
+    /// Starts to report source times, with those of all known sources, or stops.
+    fn report_source_times(&mut self, report: bool) {
         let all = |(tenant, known): (&TenantKey, &Tenant)| {
             let tenant = *tenant;
             let sources: Vec<_> = known.sources.keys().map(|key| (tenant, *key)).collect();
             sources
         };
         let known = || self.tenants.iter().flat_map(all).collect();
-        self.heard = tell.then(known);
+        self.observed = report.then(known);
     }
 
-    fn told(&mut self) -> Vec<Move> {
-        let heard = self.heard.as_mut().map(std::mem::take).unwrap_or_default();
-        let found = heard.into_iter().filter_map(|(tenant, source)| {
-            let heard = self.tenants.get(&tenant)?.sources.get(&source)?;
-            Some(Move::Heard(source, heard.greatest))
+    /// The times of the sources observed in this epoch, if they are reported.
+    fn source_times(&mut self) -> Vec<ClockUpdate> {
+        let observed = self.observed.as_mut().map(std::mem::take);
+        let observed = observed.unwrap_or_default();
+        let times = observed.into_iter().filter_map(|(tenant, source)| {
+            let position = self.tenants.get(&tenant)?.sources.get(&source)?;
+            Some(ClockUpdate::SourceTime(source, position.greatest))
         });
-        found.collect()
+        times.collect()
     }
 
-    fn hear(&mut self, key: TenantKey, source: SourceKey, time: EventTime, at: ReceiveTime) {
+    fn observe(&mut self, key: TenantKey, source: SourceKey, time: EventTime, at: ReceiveTime) {
         let tenant = self.tenants.entry(key).or_insert_with(|| Tenant {
-            clock: Clock::start(key),
+            clock: TenantClock::start(key),
             sources: BTreeMap::new(),
         });
         let full = tenant.sources.len() >= SOURCES_MAX && !tenant.sources.contains_key(&source);
         let source = if full { SourceKey(0) } else { source };
-        let heard = tenant.sources.entry(source).or_insert(Heard {
+        let position = tenant.sources.entry(source).or_insert(SourcePosition {
             greatest: time,
             received: at,
         });
-        heard.greatest = heard.greatest.max(time);
-        heard.received = heard.received.max(at);
-        if let Some(heard) = &mut self.heard {
-            heard.insert((key, source));
+        position.greatest = position.greatest.max(time);
+        position.received = position.received.max(at);
+        if let Some(observed) = &mut self.observed {
+            observed.insert((key, source));
         }
     }
 }
 
 impl Tenant {
-    fn advance(&mut self, bounds: &TimeBounds, now: ReceiveTime, finished: bool) -> Option<Clock> {
-        let furthest = self.sources.values().map(|heard| heard.greatest).max()?;
+    /// Moves the clock. Returns it if it changed.
+    fn advance(
+        &mut self,
+        bounds: &TimeBounds,
+        now: ReceiveTime,
+        finished: bool,
+    ) -> Option<TenantClock> {
+        let furthest = self.sources.values().map(|source| source.greatest).max()?;
         let old = self.clock;
         let watermark = if finished {
             Some(furthest)
@@ -222,7 +236,7 @@ impl Tenant {
         };
         if let Some(watermark) = watermark {
             self.clock.watermark = old.watermark.max(watermark);
-            let settled = bounds.horizon.map_or(EventTime::MIN, |horizon: Span| {
+            let settled = bounds.horizon.map_or(EventTime::MIN, |horizon| {
                 self.clock.watermark.minus(horizon)
             });
             self.clock.settled = old.settled.max(settled);
@@ -230,7 +244,7 @@ impl Tenant {
         (self.clock != old).then_some(self.clock)
     }
 
-    /// The least event time that a live source has come to; counts the sources that are not live.
+    /// The least event time of the live sources. Counts the sources that are not live.
     fn slowest(
         &mut self,
         bounds: &TimeBounds,
@@ -239,52 +253,30 @@ impl Tenant {
     ) -> Option<EventTime> {
         let mut slowest: Option<EventTime> = None;
         (self.clock.idle, self.clock.lagging) = (0, 0);
-        for heard in self.sources.values() {
-            if heard.received.plus(bounds.idle) < now {
+        for source in self.sources.values() {
+            if source.received.plus(bounds.idle) < now {
                 self.clock.idle += 1;
-            } else if heard.greatest.plus(bounds.lag_max) < furthest {
+            } else if source.greatest.plus(bounds.lag_max) < furthest {
                 self.clock.lagging += 1;
             } else {
-                slowest = Some(slowest.map_or(heard.greatest, |least| least.min(heard.greatest)));
+                let time = source.greatest;
+                slowest = Some(slowest.map_or(time, |least| least.min(time)));
             }
         }
         slowest
     }
 }
 
-/// What moves, at the epoch at whose end it does. One worker keeps all clocks.
+/// Computes the clock updates at the end of each epoch. One worker keeps all clocks.
+///
+/// See [`TenantClocks`] for what it computes, its invariant and its cost.
 pub fn clocks<'scope>(
     observations: Stream<'scope, u64, Vec<Observation>>,
-) -> Stream<'scope, u64, Vec<Move>> {
-    observations.unary_frontier::<CapacityContainerBuilder<Vec<Move>>, _, _, _>(
-        Exchange::new(|_: &Observation| 0),
-        "Clocks",
-        |_capability, _info| {
-            let mut clocks = Clocks::default();
-            let mut open = BTreeMap::new();
-            move |(input, frontier), output| {
-                input.for_each(|capability, data| {
-                    let Some(capability) = capability.retain_least(0) else {
-                        return;
-                    };
-                    let (_, observations) = open
-                        .entry(*capability.time())
-                        .or_insert_with(|| (capability, Vec::new()));
-                    observations.append(data);
-                });
-                while let Some(entry) = open.first_entry() {
-                    if frontier.less_equal(entry.key()) {
-                        break;
-                    }
-                    let (capability, observations) = entry.remove();
-                    let mut session = output.session(&capability);
-                    for moved in clocks.epoch(observations) {
-                        session.give(moved);
-                    }
-                }
-            }
-        },
-    )
+) -> Stream<'scope, u64, Vec<ClockUpdate>> {
+    let mut clocks = TenantClocks::default();
+    process_epochs(observations, "Clocks", move |_epoch, observations| {
+        clocks.epoch(observations)
+    })
 }
 
 #[cfg(test)]
@@ -293,8 +285,8 @@ mod tests {
 
     const TENANT: TenantKey = TenantKey(1);
 
-    fn heard(source: u64, time_s: i64, received_s: i64) -> Observation {
-        Observation::Heard {
+    fn observed(source: u64, time_s: i64, received_s: i64) -> Observation {
+        Observation::SourceTime {
             tenant: TENANT,
             source: SourceKey(source),
             time: EventTime(time_s * 1_000_000_000),
@@ -314,16 +306,16 @@ mod tests {
         Observation::Now(ReceiveTime(seconds * 1_000_000_000))
     }
 
-    /// Plays epochs; returns the watermark in seconds after each, `None` before the first.
+    /// The watermark in seconds after each epoch; `None` before the first.
     fn watermarks(epochs: &[&[Observation]]) -> Vec<Option<i64>> {
-        let mut clocks = Clocks::default();
+        let mut clocks = TenantClocks::default();
         let mut latest = None;
         let mut play = |epoch: &&[Observation]| {
             let moved = clocks.epoch(epoch.to_vec());
-            let seconds = |clock: Clock| clock.watermark.0.div_euclid(1_000_000_000);
+            let seconds = |clock: TenantClock| clock.watermark.0.div_euclid(1_000_000_000);
             latest = moved
                 .into_iter()
-                .find_map(Move::clock)
+                .find_map(ClockUpdate::clock)
                 .map(seconds)
                 .or(latest);
             latest
@@ -332,50 +324,50 @@ mod tests {
     }
 
     #[test]
-    fn the_watermark_follows_the_slowest_live_source_and_never_falls() {
+    fn watermark_follows_slowest_live_source_and_never_falls() {
         // Lateness 60 s, idle after 300 s, at most 3,600 s behind.
         let cases: &[(&str, &[&[Observation]], &[Option<i64>])] = &[
-            ("one source", &[&[heard(1, 1000, 1000)]], &[Some(940)]),
+            ("one source", &[&[observed(1, 1000, 1000)]], &[Some(940)]),
             (
-                "the slower of two holds it",
-                &[&[heard(1, 1000, 1000), heard(2, 900, 1000)]],
+                "the slower of two sources holds the watermark",
+                &[&[observed(1, 1000, 1000), observed(2, 900, 1000)]],
                 &[Some(840)],
             ),
             (
-                "a new slow source does not turn it back",
-                &[&[heard(1, 1000, 1000)], &[heard(2, 500, 1001)]],
+                "a new slow source does not move the watermark back",
+                &[&[observed(1, 1000, 1000)], &[observed(2, 500, 1001)]],
                 &[Some(940), Some(940)],
             ),
             (
-                "an idle source lets go",
+                "an idle source releases the watermark",
                 &[
-                    &[heard(1, 1000, 1000), heard(2, 900, 1000)],
-                    &[heard(1, 1400, 1400)],
+                    &[observed(1, 1000, 1000), observed(2, 900, 1000)],
+                    &[observed(1, 1400, 1400)],
                 ],
                 &[Some(840), Some(1340)],
             ),
             (
-                "a tick alone lets an idle source go, and moves nothing where all are idle",
+                "a tick releases an idle source; nothing moves while all are idle",
                 &[
-                    &[heard(1, 1000, 1200), heard(2, 900, 1000)],
+                    &[observed(1, 1000, 1200), observed(2, 900, 1000)],
                     &[now(1301)],
                     &[now(9000)],
                 ],
                 &[Some(840), Some(940), Some(940)],
             ),
             (
-                "a heartbeat keeps a quiet source alive",
-                &[&[heard(1, 1000, 1000)], &[now(2000), heartbeat(1, 1990)]],
+                "a heartbeat keeps a quiet source live",
+                &[&[observed(1, 1000, 1000)], &[now(2000), heartbeat(1, 1990)]],
                 &[Some(940), Some(1930)],
             ),
             (
-                "a source too far behind lets go",
-                &[&[heard(1, 10_000, 1000), heard(2, 900, 1000)]],
+                "a source too far behind releases the watermark",
+                &[&[observed(1, 10_000, 1000), observed(2, 900, 1000)]],
                 &[Some(9940)],
             ),
             (
-                "the end of input claims all",
-                &[&[heard(1, 1000, 1000), Observation::Finish]],
+                "the end of input advances to the furthest source",
+                &[&[observed(1, 1000, 1000), Observation::Finish]],
                 &[Some(1000)],
             ),
         ];
@@ -385,31 +377,31 @@ mod tests {
     }
 
     #[test]
-    fn sources_that_do_not_hold_the_watermark_are_counted() {
-        let mut clocks = Clocks::default();
+    fn count_idle_and_lagging_sources() {
+        let mut clocks = TenantClocks::default();
         clocks.epoch(vec![
-            heard(1, 10_000, 1000),
-            heard(2, 900, 1000),
-            heard(3, 9_000, 600),
+            observed(1, 10_000, 1000),
+            observed(2, 900, 1000),
+            observed(3, 9_000, 600),
         ]);
         let moved = clocks.epoch(vec![now(1001)]);
         assert!(moved.is_empty(), "nothing changed: {moved:?}");
         let moved = clocks.epoch(vec![now(1301)]);
-        assert_eq!(moved.len(), 1, "all are idle now");
-        let counts = |moved: &[Move]| {
+        assert_eq!(moved.len(), 1, "all sources are idle now");
+        let counts = |moved: &[ClockUpdate]| {
             let clock = moved.iter().find_map(|moved| moved.clock());
             clock.map(|clock| (clock.idle, clock.lagging))
         };
         assert_eq!(counts(&moved), Some((3, 0)));
-        let moved = clocks.epoch(vec![heard(1, 10_001, 1302), heard(2, 901, 1302)]);
+        let moved = clocks.epoch(vec![observed(1, 10_001, 1302), observed(2, 901, 1302)]);
         assert_eq!(counts(&moved), Some((1, 1)));
     }
 
     #[test]
-    fn the_order_within_an_epoch_does_not_matter() {
+    fn order_within_an_epoch_has_no_effect() {
         let mut epoch = [
-            heard(1, 1000, 1000),
-            heard(2, 900, 990),
+            observed(1, 1000, 1000),
+            observed(2, 900, 990),
             now(1010),
             heartbeat(3, 950),
         ];

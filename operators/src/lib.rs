@@ -1,6 +1,8 @@
-//! The operators of the graph: collections in, collections out. No I/O, no clock, no lock, no actor.
+//! The operators of the graph: collections in, collections out. No I/O, clock, lock or actor.
 
 pub mod decode;
+
+pub mod backfills;
 
 pub mod clock;
 
@@ -8,19 +10,29 @@ pub mod correlate;
 
 pub mod alerts;
 
-pub mod past;
-
 pub mod sources;
+
+pub mod note;
+
+pub mod source_problem;
 
 pub mod texts;
 
 pub mod reference;
 
+mod epochs;
+
 pub use alerts::alerts;
-pub use clock::{Clock, Clocks, Move, clocks};
-pub use correlate::{CorrelateNote, Correlator, Counts, Directive, Tried, correlate};
-pub use decode::{BatchNote, Emit, Note, Reading, Work, decode};
-pub use past::Pasts;
-pub use sources::{SourceNote, Trouble, Troubles, sources};
-pub use texts::Texts;
-pub use weir_detect::{Applied, PlanChange, RuleBook, WHAT_IFS_MAX, WhatIf, bears_on_others};
+pub use backfills::Backfills;
+pub use clock::{ClockUpdate, TenantClock, TenantClocks, clocks};
+pub use correlate::{
+    CorrelateNote, CorrelationCounts, Correlator, Directive, WhatIfOutput, correlate,
+};
+pub use decode::{BatchContext, EmitOptions, Work, decode};
+pub use note::{BatchNote, Note};
+pub use source_problem::{SourceProblem, SourceProblemCounts};
+pub use sources::{SourceNote, sources};
+pub use texts::AlertTexts;
+pub use weir_detect::{
+    BookUpdate, PlanChange, RuleBook, WHAT_IFS_MAX, WhatIf, names_affecting_others,
+};

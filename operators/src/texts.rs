@@ -1,27 +1,29 @@
-//! Text for people: what a plan is called, and what a group's values are, looked up where they are read.
+//! Texts for people: the name of a row's rule and the values of its group, looked up when they are read.
 
-use weir_detect::{Applied, RuleBook};
+use weir_detect::{BookUpdate, RuleBook};
 use weir_schema::{AlertRow, Batch, Control, EvidenceItem, GroupField, Level, RuleId, TimeBounds};
 
-use crate::decode::Reading;
-use crate::sources::Trouble;
+use crate::decode::BatchContext;
+use crate::source_problem::SourceProblem;
 
-/// The rules as they stand, for looking up what a row of the dataflow means.
-pub struct Texts {
+/// The rules in force, from which the texts of alert rows are looked up.
+///
+/// No text travels through the dataflow: rows carry only hashes.
+pub struct AlertTexts {
     book: RuleBook,
     bounds: TimeBounds,
     time_field: Option<String>,
 }
 
-/// What a row's plan is called.
+/// The texts of a row's plan.
 #[derive(Clone, Debug)]
 pub struct PlanText {
     pub rule: RuleId,
-    /// Title and level of the version in force; `None` where the row has an older version.
+    /// Title and level of the version in force; `None` if the row has an older version.
     pub current: Option<(String, Level)>,
 }
 
-impl Texts {
+impl AlertTexts {
     #[must_use]
     pub fn new(time_field: Option<String>) -> Self {
         Self {
@@ -31,21 +33,21 @@ impl Texts {
         }
     }
 
-    /// Follows the journal; diagnostics are the first worker's to report.
-    pub fn apply(&mut self, control: &Control) -> Applied {
+    /// Applies a control entry. The first worker reports its diagnostics, not the caller.
+    pub fn apply(&mut self, control: &Control) -> BookUpdate {
         if let Control::Start { bounds, .. } = control {
             self.bounds = *bounds;
         }
         self.book.apply(control)
     }
 
-    /// What the plan of `row` is called; `None` once it is removed.
+    /// The texts of the plan of `row`; `None` if the plan was removed.
     #[must_use]
     pub fn plan(&self, row: &AlertRow) -> Option<PlanText> {
-        if let Some(trouble) = Trouble::of_plan(row.plan) {
+        if let Some(problem) = SourceProblem::from_plan(row.plan) {
             return Some(PlanText {
-                rule: trouble.rule_id(),
-                current: Some((trouble.title().to_owned(), trouble.level())),
+                rule: problem.rule_id(),
+                current: Some((problem.title().to_owned(), problem.level())),
             });
         }
         let plan = self.book.plan(row.plan)?;
@@ -56,10 +58,10 @@ impl Texts {
         })
     }
 
-    /// The values of the group of `row`, read again from an event that it rests on.
+    /// The values of the group of `row`, decoded again from an event of its evidence.
     #[must_use]
     pub fn group(&self, row: &AlertRow, item: &EvidenceItem, batch: &Batch) -> Vec<GroupField> {
-        if Trouble::of_plan(row.plan).is_some() {
+        if SourceProblem::from_plan(row.plan).is_some() {
             return vec![GroupField {
                 name: "source".to_owned(),
                 value: batch.source.clone(),
@@ -68,8 +70,8 @@ impl Texts {
         let Some(frame) = batch.frames.get(usize::from(item.position.frame())) else {
             return Vec::new();
         };
-        let reading = Reading::of(batch, &self.bounds, self.time_field.as_deref());
-        let event = weir_parse::decode(frame, &reading.context());
+        let frames = BatchContext::of(batch, &self.bounds, self.time_field.as_deref());
+        let event = weir_parse::decode(frame, &frames.context());
         self.book
             .group_fields(row.plan, &event, row.tenant, row.group)
             .unwrap_or_default()

@@ -1,118 +1,124 @@
-//! Which groups to look at when a clock moves: those that can forget, and those that wait for confirmation.
+//! The groups to look at when a clock or a source advances.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_schema::{SourceKey, TenantKey};
+use weir_schema::{EventTime, SourceKey, Span, TenantKey};
 
+use super::condition::WindowCondition;
 use super::group::Group;
-use super::groups::Slot;
-use super::identity::Waits;
-use super::windows::Condition;
+use super::pending::{BlindAlert, PendingAlerts};
+use super::slots::GroupSlot;
 
-/// Queues by event time. A group stands at most once in the first.
+/// Queues of groups by event time.
+///
+/// **Invariant.** A group is at most once in `forget`. In the other queues it may be listed after its
+/// slot was given to another group, so the reader checks what it finds.
+///
+/// **Cost.** O(log queue) to add a group or to find the next one; an advance reads only due groups.
 #[derive(Debug, Default)]
 pub struct Calendar {
-    forget: BTreeMap<(TenantKey, i64), Vec<Slot>>,
-    confirm: BTreeMap<(TenantKey, i64), Vec<Slot>>,
-    /// By the source that is to be heard, and how far.
-    blind: BTreeMap<(SourceKey, i64), BTreeSet<Slot>>,
-    /// The sources above by when their alerts are settled: then nobody waits for them any more.
-    unheard: BTreeMap<(TenantKey, i64), BTreeSet<SourceKey>>,
+    forget: BTreeMap<(TenantKey, EventTime), Vec<GroupSlot>>,
+    confirm: BTreeMap<(TenantKey, EventTime), Vec<GroupSlot>>,
+    /// By source, and the time up to which it must be observed.
+    blind: BTreeMap<(SourceKey, EventTime), BTreeSet<GroupSlot>>,
+    /// The keys of `blind` by the time at which their alerts settle and stop waiting.
+    blind_until: BTreeMap<(TenantKey, EventTime), BTreeSet<SourceKey>>,
 }
 
 impl Calendar {
-    /// Notes when `group` can next forget something, unless that is noted already.
-    pub fn expect(
+    /// Schedules the time at which `group` can next forget something, unless that is done.
+    pub fn schedule(
         &mut self,
         tenant: TenantKey,
-        place: Slot,
+        place: GroupSlot,
         group: &mut Group,
-        condition: &Condition,
+        condition: &WindowCondition,
     ) {
-        if group.expected {
+        if group.scheduled {
             return;
         }
-        let oldest = [group.run.entries().first(), group.others.entries().first()]
+        let anchors = group.anchors.entries().first();
+        let oldest = [anchors, group.negated.entries().first()]
             .into_iter()
             .flatten()
             .map(|entry| entry.time)
             .chain(group.episodes.first().map(|episode| episode.to))
             .min();
         let Some(oldest) = oldest else { return };
-        // Later is harmless, so groups share days of a sixteenth of a window, a second at least.
-        let grain = (condition.timespan / 16).max(1_000_000_000);
-        let due = oldest.saturating_add(condition.timespan);
-        let due = due.saturating_add(grain) / grain * grain;
+        let due = round_up(oldest.plus(condition.timespan), condition.timespan);
         self.forget.entry((tenant, due)).or_default().push(place);
-        group.expected = true;
+        group.scheduled = true;
     }
 
-    /// Notes what the alerts of a group wait for.
-    pub fn wait(&mut self, tenant: TenantKey, waits: Waits, place: Slot) {
-        for anchor in waits.provisional {
+    /// Registers the alerts of a group that are not final.
+    pub fn await_final(&mut self, tenant: TenantKey, pending: PendingAlerts, place: GroupSlot) {
+        for anchor in pending.provisional {
             self.conclude(tenant, anchor, place);
         }
-        for key in waits.blind {
-            self.blind.entry(key).or_default().insert(place);
-            self.unheard
-                .entry((tenant, key.1))
+        for BlindAlert { source, until } in pending.blind {
+            self.blind.entry((source, until)).or_default().insert(place);
+            self.blind_until
+                .entry((tenant, until))
                 .or_default()
-                .insert(key.0);
+                .insert(source);
         }
     }
 
-    /// Notes that a group has an anchor to look at once the watermark has come to it.
-    pub fn conclude(&mut self, tenant: TenantKey, anchor: i64, place: Slot) {
-        once(self.confirm.entry((tenant, anchor)).or_default(), place);
+    /// Registers an anchor of a group to look at once the watermark reaches it.
+    pub fn conclude(&mut self, tenant: TenantKey, anchor: EventTime, place: GroupSlot) {
+        let waiting = self.confirm.entry((tenant, anchor)).or_default();
+        // A group registers at every touch: skip repeats in a row.
+        if waiting.last() != Some(&place) {
+            waiting.push(place);
+        }
     }
 
-    /// Groups with alerts that are blind no more, now that the source has told so much.
-    pub fn heard(&mut self, source: SourceKey, time: i64) -> Vec<Slot> {
-        take(&mut self.blind, source, time)
+    /// Takes the groups with blind alerts whose source was now observed up to `time`.
+    pub fn take_blind(&mut self, source: SourceKey, time: EventTime) -> Vec<GroupSlot> {
+        take_through(&mut self.blind, source, time)
     }
 
-    /// Groups that have an anchor at or before `watermark` to confirm.
-    pub fn confirmed(&mut self, tenant: TenantKey, watermark: i64) -> Vec<Slot> {
-        take(&mut self.confirm, tenant, watermark)
+    /// Takes the groups that have an anchor at or before `watermark` to confirm.
+    pub fn take_confirmable(&mut self, tenant: TenantKey, watermark: EventTime) -> Vec<GroupSlot> {
+        take_through(&mut self.confirm, tenant, watermark)
     }
 
-    /// Groups that can forget something once the settled line has come to `settled`.
-    pub fn due(&mut self, tenant: TenantKey, settled: i64) -> Vec<Slot> {
-        let before = settled.saturating_sub(1);
-        while let Some(entry) = self
-            .unheard
-            .range((tenant, i64::MIN)..=(tenant, before))
-            .next()
-        {
+    /// Takes the groups that can forget something before `settled`; drops settled blind alerts.
+    pub fn take_forgettable(&mut self, tenant: TenantKey, settled: EventTime) -> Vec<GroupSlot> {
+        let before = settled.previous();
+        let open = (tenant, EventTime::MIN)..=(tenant, before);
+        while let Some(entry) = self.blind_until.range(open.clone()).next() {
             let at = *entry.0;
-            for source in self.unheard.remove(&at).unwrap_or_default() {
+            for source in self.blind_until.remove(&at).unwrap_or_default() {
                 self.blind.remove(&(source, at.1));
             }
         }
-        take(&mut self.forget, tenant, before)
+        take_through(&mut self.forget, tenant, before)
     }
 }
 
-/// A group says so at every touch; once in a row is enough.
-fn once(waiting: &mut Vec<Slot>, place: Slot) {
-    if waiting.last() != Some(&place) {
-        waiting.push(place);
-    }
+/// Rounds up to a sixteenth of the timespan, at least a second, so that groups share entries.
+///
+/// Forgetting later is harmless.
+fn round_up(time: EventTime, timespan: Span) -> EventTime {
+    let grain = (timespan.0 / 16).max(Span::SECOND.0);
+    EventTime(time.0.saturating_add(grain) / grain * grain)
 }
 
-fn take<K: Copy + Ord, S: Default + IntoIterator<Item = Slot>>(
-    queue: &mut BTreeMap<(K, i64), S>,
+/// Removes and returns the groups under `key` at or before `time`, each once.
+fn take_through<K: Copy + Ord, S: Default + IntoIterator<Item = GroupSlot>>(
+    queue: &mut BTreeMap<(K, EventTime), S>,
     key: K,
-    up_to: i64,
-) -> Vec<Slot> {
-    let mut keys = Vec::new();
-    while let Some(entry) = queue.range((key, i64::MIN)..=(key, up_to)).next() {
+    time: EventTime,
+) -> Vec<GroupSlot> {
+    let mut places = Vec::new();
+    while let Some(entry) = queue.range((key, EventTime::MIN)..=(key, time)).next() {
         let at = *entry.0;
-        keys.extend(queue.remove(&at).unwrap_or_default());
+        places.extend(queue.remove(&at).unwrap_or_default());
     }
-    keys.sort_unstable();
-    keys.dedup();
-    keys
+    places.sort_unstable();
+    places.dedup();
+    places
 }
 
 #[cfg(test)]
@@ -120,21 +126,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_waits_for_a_source_that_is_never_heard_again() {
+    fn drop_settled_blind_alerts_whose_source_never_returns() {
         let (tenant, source) = (TenantKey(1), SourceKey(7));
         let mut calendar = Calendar::default();
         for time in 0..100 {
-            for place in [Slot::of(1), Slot::of(2), Slot::of(1)] {
-                let blind = vec![(source, time)];
-                let provisional = Vec::new();
-                let waits = Waits { provisional, blind };
-                calendar.wait(tenant, waits, place);
+            for place in [GroupSlot(1), GroupSlot(2), GroupSlot(1)] {
+                let until = EventTime(time);
+                let pending = PendingAlerts {
+                    provisional: Vec::new(),
+                    blind: vec![BlindAlert { source, until }],
+                };
+                calendar.await_final(tenant, pending, place);
             }
-            calendar.due(tenant, time - 9);
+            calendar.take_forgettable(tenant, EventTime(time - 9));
             assert!(calendar.blind.len() <= 10, "{:?}", calendar.blind);
         }
-        assert_eq!(calendar.heard(source, 95), [Slot::of(1), Slot::of(2)]);
-        calendar.due(tenant, 1_000);
-        assert!(calendar.blind.is_empty() && calendar.unheard.is_empty());
+        let due = calendar.take_blind(source, EventTime(95));
+        assert_eq!(due, [GroupSlot(1), GroupSlot(2)]);
+        calendar.take_forgettable(tenant, EventTime(1_000));
+        assert!(calendar.blind.is_empty() && calendar.blind_until.is_empty());
     }
 }

@@ -1,18 +1,19 @@
-//! Episodes: firing anchors that belong together, the alert as which they were said, and what they
-//! become when anchors around them start or stop firing.
+//! Episodes: the firing anchors that belong together, and the alert that was emitted for them.
 
 use std::sync::Arc;
 
-use weir_schema::{AlertId, AlertRow, Epoch, Evidence};
+use weir_schema::{AlertId, AlertRow, Epoch, EventTime, Evidence, Span};
 
-/// The part of an episode before the settled line: what forgetting may not lose.
+use super::range::TimeRange;
+
+/// The part of an episode before the settled line, stored because its events are forgotten.
 #[derive(Clone, Debug)]
-pub struct Summary {
-    /// Time of its first member event.
-    pub first: i64,
+pub struct EpisodeSummary {
+    /// The time of its first member event.
+    pub first: EventTime,
     /// Its last firing anchor before the settled line.
-    pub last: i64,
-    /// Member events in the union of its firing windows up to `last`.
+    pub last: EventTime,
+    /// The number of member events in the union of its firing windows up to `last`.
     pub count: u64,
     pub evidence: Evidence,
 }
@@ -20,78 +21,84 @@ pub struct Summary {
 /// Firing anchors whose gaps are no longer than the timespan.
 #[derive(Clone, Debug)]
 pub struct Episode {
-    /// First and last firing anchor.
-    pub from: i64,
-    pub to: i64,
-    pub summary: Option<Box<Summary>>,
-    pub said: Option<Said>,
-    /// Where its first member event was found last.
+    /// The first and the last firing anchor.
+    pub from: EventTime,
+    pub to: EventTime,
+    pub summary: Option<Box<EpisodeSummary>>,
+    pub alert: Option<EpisodeAlert>,
+    /// The place in the run at which its first member event was found last.
     pub low_hint: usize,
 }
 
-/// The alert as which an episode was said aloud.
+impl Episode {
+    /// The row of this episode that stands downstream.
+    pub fn row(&self) -> Option<&Arc<AlertRow>> {
+        self.alert.as_ref().and_then(|alert| alert.row.as_ref())
+    }
+}
+
+/// The alert of an episode.
 #[derive(Clone, Debug)]
-pub struct Said {
-    /// First firing anchor of the episode when `row` was said.
-    pub from: i64,
-    pub alert: AlertId,
-    /// The anchor whose key `alert` is.
-    pub named: i64,
+pub struct EpisodeAlert {
+    /// The first firing anchor of the episode when `row` was emitted.
+    pub from: EventTime,
+    pub id: AlertId,
+    /// The first firing anchor from which `id` was derived.
+    pub id_anchor: EventTime,
     pub raised: Epoch,
     pub supersedes: Vec<AlertId>,
-    /// The row that stands for it downstream.
+    /// The row that stands downstream.
     pub row: Option<Arc<AlertRow>>,
-    /// Rows of the alerts that it swallowed since `row` was said.
-    pub taken_back: Vec<Arc<AlertRow>>,
+    /// Rows of alerts that this one superseded since `row` was emitted; still to be retracted.
+    pub superseded_rows: Vec<Arc<AlertRow>>,
 }
 
-/// A stretch of firing anchors on the way to becoming an episode.
-pub struct Stretch {
-    pub from: i64,
-    pub to: i64,
-}
-
-/// Joins stretches whose gap is no longer than `w`; they are in order of time.
-pub fn glue(stretches: Vec<Stretch>, w: i64) -> Vec<Stretch> {
-    let mut glued: Vec<Stretch> = Vec::with_capacity(stretches.len());
-    for next in stretches {
-        match glued.last_mut() {
-            Some(last) if next.from.saturating_sub(last.to) <= w => last.to = last.to.max(next.to),
-            _ => glued.push(next),
+/// Merges ranges of firing anchors whose gap is no longer than `timespan`.
+///
+/// The ranges are in order of time.
+pub fn merge_ranges(ranges: Vec<TimeRange>, timespan: Span) -> Vec<TimeRange> {
+    let mut merged: Vec<TimeRange> = Vec::with_capacity(ranges.len());
+    for next in ranges {
+        match merged.last_mut() {
+            Some(last) if next.from.since(last.to) <= timespan => last.to = last.to.max(next.to),
+            _ => merged.push(next),
         }
     }
-    glued
+    merged
 }
 
-/// Gives the alerts of the `old` episodes to the new stretches: to the earliest that overlaps the
-/// old episode, else to the earliest within `w` of it. Of several alerts, the one raised first stays.
-pub fn assign(
-    stretches: Vec<Stretch>,
+/// Makes episodes of `ranges` and passes the alerts of the `old` episodes on to them.
+///
+/// An alert goes to the earliest new episode that overlaps the old one, or else to the earliest
+/// within `timespan` of it. Of several alerts for one episode, the one raised first stays and
+/// supersedes the others. Alerts without a new episode go to `orphaned`.
+pub fn reassign_alerts(
+    ranges: Vec<TimeRange>,
     old: Vec<Episode>,
-    w: i64,
-    gone: &mut Vec<Said>,
+    timespan: Span,
+    orphaned: &mut Vec<EpisodeAlert>,
 ) -> Vec<Episode> {
-    let mut new: Vec<Episode> = stretches
+    let mut new: Vec<Episode> = ranges
         .into_iter()
-        .map(|stretch| Episode {
-            from: stretch.from,
-            to: stretch.to,
+        .map(|range| Episode {
+            from: range.from,
+            to: range.to,
             summary: None,
-            said: None,
+            alert: None,
             low_hint: 0,
         })
         .collect();
     for episode in old {
-        let near = |reach: i64, new: &[Episode]| {
-            new.iter().position(|stretch| {
-                stretch.from.saturating_sub(reach) <= episode.to
-                    && stretch.to.saturating_add(reach) >= episode.from
+        let near = |reach: Span, new: &[Episode]| {
+            new.iter().position(|candidate| {
+                candidate.from.minus(reach) <= episode.to
+                    && candidate.to.plus(reach) >= episode.from
             })
         };
-        let heir = near(0, &new).or_else(|| near(w, &new));
+        let heir = near(Span::ZERO, &new).or_else(|| near(timespan, &new));
         match heir {
             Some(heir) => inherit(&mut new[heir], episode),
-            None => gone.extend(episode.said),
+            None => orphaned.extend(episode.alert),
         }
     }
     new
@@ -101,20 +108,20 @@ fn inherit(heir: &mut Episode, old: Episode) {
     if heir.summary.is_none() {
         heir.summary = old.summary;
     }
-    let Some(old) = old.said else { return };
-    let Some(said) = &mut heir.said else {
-        heir.said = Some(old);
+    let Some(old) = old.alert else { return };
+    let Some(alert) = &mut heir.alert else {
+        heir.alert = Some(old);
         return;
     };
-    // Old episodes come in order of time, so the earlier one stays among those raised together.
-    let swallowed = if old.raised < said.raised {
-        std::mem::replace(said, old)
+    // Old episodes come in order of time, so of alerts raised together the earlier one stays.
+    let superseded = if old.raised < alert.raised {
+        std::mem::replace(alert, old)
     } else {
         old
     };
-    said.supersedes.push(swallowed.alert);
-    said.supersedes.extend(swallowed.supersedes);
-    said.supersedes.sort_unstable();
-    said.taken_back.extend(swallowed.row);
-    said.taken_back.extend(swallowed.taken_back);
+    alert.supersedes.push(superseded.id);
+    alert.supersedes.extend(superseded.supersedes);
+    alert.supersedes.sort_unstable();
+    alert.superseded_rows.extend(superseded.row);
+    alert.superseded_rows.extend(superseded.superseded_rows);
 }

@@ -1,57 +1,57 @@
-//! Planted faults: each is a way to be wrong that the properties must catch. Tests only.
+//! Planted faults: deliberate errors that the property tests must catch. Active in tests only.
 
-/// A way to be wrong.
+/// A deliberate error in the correlator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The window is open at its start.
+pub enum PlantedFault {
+    /// A window excludes an event exactly one timespan before its anchor.
     OpenBound,
-    /// Facts are forgotten behind the settled line, not a window behind it.
+    /// Facts are forgotten up to the settled line, and not up to one timespan before it.
     FactsOnlyToLine,
-    /// The settled part of an episode is not kept.
+    /// The settled part of an episode is not summarized.
     LostSummary,
-    /// What no longer holds is not taken back.
+    /// The row of an episode that no longer fires is not retracted.
     DroppedRetraction,
-    /// Equal frames count once.
+    /// Equal frames at different positions count once.
     MultiplicityIgnored,
     /// An anchor does not see all events of its own time.
     WrongTie,
-    /// A window that is kept misses what comes late.
+    /// A cached window misses late events.
     StaleWindow,
     /// A value that has left the window still counts.
     ValueStays,
-    /// A percentile takes the lower neighbour for what lies between two values.
+    /// A percentile between two values is the lower one.
     NoInterpolation,
-    /// One event stands for two members of an order.
+    /// One event stands for two members of an ordered plan.
     EventTwice,
-    /// What comes at the very end of the wait is too late.
+    /// An answer exactly at the end of the wait is refused as too late.
     AnswerAtTheBound,
-    /// An absence is concluded before the watermark is there.
+    /// An absence is concluded before the watermark passes its window.
     EarlyConclusion,
-    /// What another plan takes back leaves alerts as they are.
+    /// A fact that another plan retracts stays in the group.
     NeverTakenOut,
-    /// A source that is heard again leaves what was blind as it is.
+    /// A blind alert stays blind after its source is observed again.
     StaysBlind,
 }
 
 #[cfg(test)]
 thread_local! {
-    static ACTIVE: std::cell::Cell<Option<Fault>> = const { std::cell::Cell::new(None) };
+    static ACTIVE: std::cell::Cell<Option<PlantedFault>> = const { std::cell::Cell::new(None) };
 }
 
 /// Plants `fault` on this thread until the next call.
 #[cfg(test)]
-pub fn plant(fault: Option<Fault>) {
+pub fn plant(fault: Option<PlantedFault>) {
     ACTIVE.set(fault);
 }
 
-/// Whether `fault` is planted: never, outside of tests.
+/// Whether `fault` is planted. Always false outside tests.
 #[cfg(test)]
-pub fn active(fault: Fault) -> bool {
+pub fn active(fault: PlantedFault) -> bool {
     ACTIVE.get() == Some(fault)
 }
 
-/// Whether `fault` is planted: never, outside of tests.
+/// Whether `fault` is planted. Always false outside tests.
 #[cfg(not(test))]
-pub const fn active(_fault: Fault) -> bool {
+pub const fn active(_fault: PlantedFault) -> bool {
     false
 }

@@ -1,4 +1,4 @@
-//! [`Correlator`] as a timely operator: facts by group, directives to every worker, an epoch at a time.
+//! [`Correlator`] as a timely operator: facts by group, directives to every worker, epoch by epoch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,168 +10,222 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::core::{Concat, Exchange as _, Filter, Map, OkErr};
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Broadcast;
-use weir_schema::{AlertId, AlertRow, Cause, Epoch, Fact, Link, Plan, WhatIfId};
+use weir_schema::{AlertId, AlertRow, Cause, Epoch, Fact, GroupLink, Plan, WhatIfId};
 
-use super::{Correlator, Counts, Directive, Fed, Tried, route};
+use super::correlator::Correlator;
+use super::directive::Directive;
+use super::output::{CorrelationCounts, CorrelatorOutput, WhatIfOutput};
+use super::shard::route;
+use super::stage_update::StageUpdate;
 
-/// Rows as differential updates, and what belongs beside them.
-pub struct Correlated<'scope> {
-    pub rows: Stream<'scope, u64, Vec<(Arc<AlertRow>, u64, isize)>>,
+/// The output streams of the correlation.
+pub struct CorrelateStreams<'scope> {
+    /// Alert rows as differential updates.
+    pub rows: Stream<'scope, u64, Vec<RowUpdate>>,
     pub notes: Stream<'scope, u64, Vec<CorrelateNote>>,
 }
 
-/// What the correlator reports besides rows.
+type RowUpdate = (Arc<AlertRow>, u64, isize);
+
+/// A report of the correlator beside its rows.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum CorrelateNote {
     Retracted(AlertId, Cause),
-    Counts(Counts),
-    WhatIf(WhatIfId, Tried),
-    /// Groups held by this worker and their bytes.
+    Counts(CorrelationCounts),
+    WhatIf(WhatIfId, WhatIfOutput),
+    /// The number of groups on this worker, and their bytes.
     Size(usize, usize),
 }
 
-enum Said {
-    Row((Arc<AlertRow>, u64, isize)),
-    Fed(Fed),
+/// One item of the output of a stage.
+enum StageOutput {
+    Row(RowUpdate),
+    Downstream(StageUpdate),
     Note(CorrelateNote),
 }
 
-/// What comes beside facts.
+/// One item of the input of a stage, beside facts.
 #[derive(Clone)]
-enum Word {
+enum StageInput {
     Directive(Directive),
-    Fed(Fed),
+    Upstream(StageUpdate),
 }
 
 /// How often a worker measures its state, in epochs: the measure visits every group.
 const SIZE_EVERY_EPOCHS: u64 = 1024;
 
-struct Open {
+/// The input of an epoch that is not complete.
+struct OpenEpoch {
     capability: Capability<u64>,
     facts: Vec<Fact>,
-    fed: Vec<Fed>,
+    upstream: Vec<StageUpdate>,
     directives: Vec<Directive>,
 }
 
-/// Correlates facts under `directives`, which are given on one worker and broadcast here.
+/// Correlates facts into alert rows, exactly, in event time.
 ///
-/// Plans that hear others run behind them, stage by stage: `above` has their own facts with their
-/// stages, and `links` the groups that belong together.
+/// `directives` come from one worker and are broadcast here. Plans that read other plans run behind
+/// them, stage by stage: `chain_facts` are their own facts, each with its stage, and `links` map the
+/// groups of one plan to those of the next.
 ///
 /// ```text
-///  facts ─► stage 0 ─┬─ fed ─► stage 1 ─┬─ fed ─► ... ─┬─► rows, notes
-///  above, links ─────┴──────────────────┴──────────────┘
+///  facts ──────────────► stage 0 ─┬─ updates ─► stage 1 ─┬─ updates ─► ... ─┬─► rows, notes
+///  chain_facts, links ────────────┴──────────────────────┴──────────────────┘
 /// ```
+///
+/// **Invariant.** Equal input epochs give equal output epochs on any number of workers.
+///
+/// **Cost.** See [`Correlator`]. Each fact crosses the exchange once.
 pub fn correlate<'scope>(
     facts: Stream<'scope, u64, Vec<Fact>>,
-    above: Stream<'scope, u64, Vec<(u8, Fact)>>,
-    links: Stream<'scope, u64, Vec<Vec<Link>>>,
+    chain_facts: Stream<'scope, u64, Vec<(u8, Fact)>>,
+    links: Stream<'scope, u64, Vec<Vec<GroupLink>>>,
     directives: Stream<'scope, u64, Vec<Directive>>,
-) -> Correlated<'scope> {
-    let mut fed = links.map(Fed::Links);
-    let (mut all, first) = stage(0, facts, fed.clone(), directives.clone());
-    fed = fed.concat(first);
+) -> CorrelateStreams<'scope> {
+    let mut updates = links.map(StageUpdate::Links);
+    let (mut all, first) = correlate_stage(0, facts, updates.clone(), directives.clone());
+    updates = updates.concat(first);
     for number in 1..=Plan::STAGE_MAX {
-        let own = above.clone();
+        let own = chain_facts.clone();
         let own = own.flat_map(move |(stage, fact)| (stage == number).then_some(fact));
-        let (said, further) = stage(number, own, fed.clone(), directives.clone());
-        fed = fed.concat(further);
-        all = Correlated {
-            rows: all.rows.concat(said.rows),
-            notes: all.notes.concat(said.notes),
+        let (streams, further) = correlate_stage(number, own, updates.clone(), directives.clone());
+        updates = updates.concat(further);
+        all = CorrelateStreams {
+            rows: all.rows.concat(streams.rows),
+            notes: all.notes.concat(streams.notes),
         };
     }
     all
 }
 
-/// The plans of one stage; returns what it says, and what it tells the stages behind it.
-fn stage<'scope>(
+/// Runs the plans of one stage. Returns its output, and its updates for later stages.
+fn correlate_stage<'scope>(
     number: u8,
     facts: Stream<'scope, u64, Vec<Fact>>,
-    fed: Stream<'scope, u64, Vec<Fed>>,
+    updates: Stream<'scope, u64, Vec<StageUpdate>>,
     directives: Stream<'scope, u64, Vec<Directive>>,
-) -> (Correlated<'scope>, Stream<'scope, u64, Vec<Fed>>) {
-    let fed = fed.filter(move |fed| fed.stage() == number);
-    let words: Stream<'scope, u64, Vec<Word>> = fed.exchange(Fed::route).map(Word::Fed);
-    let words = words.concat(directives.broadcast().map(Word::Directive));
-    let said = facts.binary_frontier::<_, CapacityContainerBuilder<Vec<Said>>, _, _, _, _>(
-        words,
-        Exchange::new(|fact: &Fact| route(&fact.group)),
-        Pipeline,
-        "Correlate",
-        |_capability, _info| {
-            let mut correlator = Correlator::of_stage(number);
-            let mut open: BTreeMap<u64, Open> = BTreeMap::new();
-            move |(facts, facts_frontier), (words, words_frontier), output| {
-                facts.for_each(|capability, data| {
-                    if let Some(capability) = capability.retain_least(0) {
-                        at(&mut open, capability).facts.append(data);
-                    }
-                });
-                words.for_each(|capability, data| {
-                    if let Some(capability) = capability.retain_least(0) {
-                        let open = at(&mut open, capability);
-                        for word in data.drain(..) {
-                            match word {
-                                Word::Directive(directive) => open.directives.push(directive),
-                                Word::Fed(fed) => open.fed.push(fed),
-                            }
+) -> (
+    CorrelateStreams<'scope>,
+    Stream<'scope, u64, Vec<StageUpdate>>,
+) {
+    let updates = updates.filter(move |update| update.stage() == number);
+    let updates = updates.exchange(StageUpdate::route);
+    let inputs: Stream<'scope, u64, Vec<StageInput>> = updates.map(StageInput::Upstream);
+    let inputs = inputs.concat(directives.broadcast().map(StageInput::Directive));
+    let outputs = facts
+        .binary_frontier::<_, CapacityContainerBuilder<Vec<StageOutput>>, _, _, _, _>(
+            inputs,
+            Exchange::new(|fact: &Fact| route(&fact.group)),
+            Pipeline,
+            "Correlate",
+            |_capability, _info| {
+                let mut correlator = Correlator::for_stage(number);
+                let mut open: BTreeMap<u64, OpenEpoch> = BTreeMap::new();
+                move |(facts, facts_frontier), (inputs, inputs_frontier), output| {
+                    facts.for_each(|capability, data| {
+                        if let Some(capability) = capability.retain_least(0) {
+                            open_epoch(&mut open, capability).facts.append(data);
                         }
-                    }
-                });
-                while let Some(entry) = open.first_entry() {
-                    let epoch = *entry.key();
-                    if facts_frontier.less_equal(&epoch) || words_frontier.less_equal(&epoch) {
-                        break;
-                    }
-                    // Directives come from one worker, so their order is the same on every worker.
-                    let now = entry.remove();
-                    let said =
-                        correlator.epoch_fed(Epoch(epoch), &now.facts, &now.fed, &now.directives);
-                    let mut session = output.session(&now.capability);
-                    for (row, diff) in said.rows {
-                        session.give(Said::Row((row, epoch, diff)));
-                    }
-                    for (alert, cause) in said.retractions {
-                        session.give(Said::Note(CorrelateNote::Retracted(alert, cause)));
-                    }
-                    for (what_if, tried) in said.what_ifs {
-                        session.give(Said::Note(CorrelateNote::WhatIf(what_if, tried)));
-                    }
-                    for fed in said.fed {
-                        session.give(Said::Fed(fed));
-                    }
-                    session.give(Said::Note(CorrelateNote::Counts(said.counts)));
-                    if epoch % SIZE_EVERY_EPOCHS == 0 {
-                        let (groups, bytes) = correlator.size();
-                        if number == 0 || groups > 0 {
-                            session.give(Said::Note(CorrelateNote::Size(groups, bytes)));
+                    });
+                    inputs.for_each(|capability, data| {
+                        if let Some(capability) = capability.retain_least(0) {
+                            let epoch = open_epoch(&mut open, capability);
+                            data.drain(..).for_each(|input| epoch.add(input));
                         }
+                    });
+                    while let Some(entry) = open.first_entry() {
+                        let time = entry.key();
+                        if facts_frontier.less_equal(time) || inputs_frontier.less_equal(time) {
+                            break;
+                        }
+                        let epoch = entry.remove();
+                        let mut session = output.session(&epoch.capability);
+                        run_epoch(&mut correlator, number, &epoch, |item| session.give(item));
                     }
                 }
-            }
-        },
-    );
-    // What is no row is parted again: what is told to stages behind, and notes.
-    #[expect(
-        clippy::result_large_err,
-        reason = "both ways are taken, and none is an error"
-    )]
-    let (rows, rest): (Stream<'scope, u64, Vec<_>>, Stream<'scope, u64, Vec<_>>) =
-        said.ok_err(|said| match said {
-            Said::Row(row) => Ok(row),
-            Said::Fed(fed) => Err(Ok(fed)),
-            Said::Note(note) => Err(Err(note)),
-        });
-    let (fed, notes) = rest.ok_err(|rest| rest);
-    (Correlated { rows, notes }, fed)
+            },
+        );
+    split_outputs(outputs)
 }
 
-fn at(open: &mut BTreeMap<u64, Open>, capability: Capability<u64>) -> &mut Open {
-    open.entry(*capability.time()).or_insert_with(|| Open {
+/// Processes one complete epoch and passes its output to `give`.
+fn run_epoch(
+    correlator: &mut Correlator,
+    stage: u8,
+    input: &OpenEpoch,
+    mut give: impl FnMut(StageOutput),
+) {
+    let epoch = *input.capability.time();
+    // Directives come from one worker, so their order is the same on every worker.
+    let OpenEpoch {
+        facts,
+        upstream,
+        directives,
+        ..
+    } = input;
+    let CorrelatorOutput {
+        rows,
+        retractions,
+        downstream,
+        counts,
+        what_ifs,
+    } = correlator.epoch_in_chain(Epoch(epoch), facts, upstream, directives);
+    for (row, diff) in rows {
+        give(StageOutput::Row((row, epoch, diff)));
+    }
+    for (alert, cause) in retractions {
+        give(StageOutput::Note(CorrelateNote::Retracted(alert, cause)));
+    }
+    for (what_if, output) in what_ifs {
+        give(StageOutput::Note(CorrelateNote::WhatIf(what_if, output)));
+    }
+    for update in downstream {
+        give(StageOutput::Downstream(update));
+    }
+    give(StageOutput::Note(CorrelateNote::Counts(counts)));
+    if epoch % SIZE_EVERY_EPOCHS == 0 {
+        let (groups, bytes) = correlator.size();
+        if stage == 0 || groups > 0 {
+            give(StageOutput::Note(CorrelateNote::Size(groups, bytes)));
+        }
+    }
+}
+
+/// Splits the output of a stage by kind; `Ok` and `Err` are the two sides of timely's `ok_err`.
+#[expect(
+    clippy::result_large_err,
+    reason = "both sides are taken, and neither is an error"
+)]
+fn split_outputs<'scope>(
+    outputs: Stream<'scope, u64, Vec<StageOutput>>,
+) -> (
+    CorrelateStreams<'scope>,
+    Stream<'scope, u64, Vec<StageUpdate>>,
+) {
+    let (rows, rest): (Stream<'scope, u64, Vec<_>>, Stream<'scope, u64, Vec<_>>) =
+        outputs.ok_err(|output| match output {
+            StageOutput::Row(row) => Ok(row),
+            StageOutput::Downstream(update) => Err(Ok(update)),
+            StageOutput::Note(note) => Err(Err(note)),
+        });
+    let (updates, notes) = rest.ok_err(|rest| rest);
+    (CorrelateStreams { rows, notes }, updates)
+}
+
+fn open_epoch(open: &mut BTreeMap<u64, OpenEpoch>, capability: Capability<u64>) -> &mut OpenEpoch {
+    open.entry(*capability.time()).or_insert_with(|| OpenEpoch {
         capability,
         facts: Vec::new(),
-        fed: Vec::new(),
+        upstream: Vec::new(),
         directives: Vec::new(),
     })
+}
+
+impl OpenEpoch {
+    fn add(&mut self, input: StageInput) {
+        match input {
+            StageInput::Directive(directive) => self.directives.push(directive),
+            StageInput::Upstream(update) => self.upstream.push(update),
+        }
+    }
 }

@@ -1,48 +1,52 @@
-//! Events of several members in their order: how late a chain of them can begin.
+//! Ordered members: the latest time at which a sequence of them can have begun.
 
-use weir_schema::Plan;
+use weir_schema::{EventTime, Plan};
 
-use super::fault::{self, Fault};
-use super::run::Entry;
+use super::fault::{self, PlantedFault};
+use super::run::RunEntry;
 
-/// So many of the newest events are looked at first.
+/// The number of newest events that [`OrderedPrefixes::look_back`] reads first.
 const LOOK_BACK: usize = if cfg!(test) { 2 } else { 64 };
 
-/// For each length of a chain of the first members: the latest time at which one that is complete
-/// can have begun.
+/// For each length of a sequence of the first members, the latest time at which a complete one began.
 ///
 /// ```text
 ///   members 1 2 3      events   1:t0   2:t1   1:t2   3:t3   2:t4
-///   after t3           best     [t2,   t0,    t0]       a chain of three begins at t0
-///   after t4                    [t2,   t2,    t0]       one of two begins at t2
+///   after t3           latest   [t2,   t0,    t0]      a sequence of three begins at t0
+///   after t4                    [t2,   t2,    t0]      a sequence of two begins at t2
 /// ```
 ///
-/// A window that begins at or before that time, and ends now, has the chain. Longer chains begin
-/// no later than shorter ones, so one pass in order of time is enough.
+/// **Invariant.** A window that begins at or before the last of these times, and ends now, contains
+/// the whole sequence. Longer sequences begin no later than shorter ones, so one pass in order of
+/// time is enough.
+///
+/// **Cost.** O(members) per event; events of one time are matched to members by augmenting paths.
 #[derive(Clone, Debug)]
-pub struct Chains {
-    best: Vec<Option<i64>>,
+pub struct OrderedPrefixes {
+    latest: Vec<Option<EventTime>>,
 }
 
-impl Chains {
+impl OrderedPrefixes {
     pub fn new(members: usize) -> Self {
         Self {
-            best: vec![None; members],
+            latest: vec![None; members],
         }
     }
 
     pub fn heap_bytes(&self) -> usize {
-        self.best.capacity() * size_of::<Option<i64>>()
+        self.latest.capacity() * size_of::<Option<EventTime>>()
     }
 
-    /// The latest beginning of a whole chain.
-    pub fn begin(&self) -> Option<i64> {
-        self.best.last().copied().flatten()
+    /// The latest time at which a sequence of all members began.
+    pub fn begin(&self) -> Option<EventTime> {
+        self.latest.last().copied().flatten()
     }
 
-    /// Takes the events of a window in that has come before this. The newest of them are enough
-    /// where they have a whole chain: what begins before it is not the latest of any length.
-    pub fn look_back(&mut self, events: &[Entry]) {
+    /// Adds the events of a window, reading backwards only as far as needed.
+    ///
+    /// The newest events suffice where they contain a whole sequence: a sequence of any length that
+    /// begins before them is not the latest.
+    pub fn look_back(&mut self, events: &[RunEntry]) {
         let mut newest = LOOK_BACK;
         loop {
             let start = events.len().saturating_sub(newest);
@@ -52,38 +56,41 @@ impl Chains {
             if start == 0 || self.begin().is_some() {
                 return;
             }
-            self.best.fill(None);
+            self.latest.fill(None);
             newest *= 4;
         }
     }
 
-    /// Takes all events of one time in.
-    pub fn add(&mut self, events: &[Entry]) {
+    /// Adds all events of one time.
+    pub fn add(&mut self, events: &[RunEntry]) {
         match events {
             [] => {}
             [event] => self.add_one(event.time, event.mark.members()),
-            [first, ..] => self.add_tied(first.time, &few(events, self.best.len())),
+            [first, ..] => {
+                let members = distinct_members(events, self.latest.len());
+                self.add_tied(first.time, &members);
+            }
         }
     }
 
-    fn add_one(&mut self, time: i64, members: u64) {
-        // From the longest on, so that the event takes one place only.
-        for place in (0..self.best.len())
+    fn add_one(&mut self, time: EventTime, members: u64) {
+        // Longest first, so that the event takes one place only.
+        for place in (0..self.latest.len())
             .rev()
             .filter(|place| members >> place & 1 == 1)
         {
             let start = match place.checked_sub(1) {
                 None => Some(time),
-                Some(before) => self.best[before],
+                Some(before) => self.latest[before],
             };
-            self.best[place] = self.best[place].max(start);
+            self.latest[place] = self.latest[place].max(start);
         }
     }
 
-    /// Any of them may come first, and each takes one place.
-    fn add_tied(&mut self, time: i64, events: &[u64]) {
-        let before = self.best.clone();
-        for from in 0..self.best.len() {
+    /// Adds events of one time: they may follow in any order, and each takes one place.
+    fn add_tied(&mut self, time: EventTime, events: &[u64]) {
+        let before = self.latest.clone();
+        for from in 0..self.latest.len() {
             let start = match from.checked_sub(1) {
                 None => Some(time),
                 Some(last) => before[last],
@@ -91,54 +98,60 @@ impl Chains {
             if start.is_none() {
                 continue;
             }
-            let end = from + reached(events, from, self.best.len());
+            let end = from + matched_members(events, from, self.latest.len());
             for place in from..end {
-                self.best[place] = self.best[place].max(start);
+                self.latest[place] = self.latest[place].max(start);
             }
         }
     }
 }
 
-/// The members of the events; of equal ones as many as can take places.
-fn few(events: &[Entry], places: usize) -> Vec<u64> {
+/// The member bits of the events. Equal ones are repeated at most `places` times.
+fn distinct_members(events: &[RunEntry], places: usize) -> Vec<u64> {
     let mut members: Vec<u64> = events.iter().map(|event| event.mark.members()).collect();
     members.sort_unstable();
-    let mut kept: Vec<u64> = Vec::new();
-    for one in members {
-        let equal = kept.iter().rev().take_while(|known| **known == one).count();
-        if equal < places {
-            kept.push(one);
+    let mut distinct: Vec<u64> = Vec::new();
+    for bits in members {
+        let equal = distinct.iter().rev().take_while(|known| **known == bits);
+        if equal.count() < places {
+            distinct.push(bits);
         }
     }
-    kept
+    distinct
 }
 
-/// How many members from `from` on can each be given an event of their own.
-fn reached(events: &[u64], from: usize, members: usize) -> usize {
+/// The number of consecutive members from `from` on that can each get an event of their own.
+fn matched_members(events: &[u64], from: usize, members: usize) -> usize {
     let mut taken: Vec<Option<usize>> = vec![None; events.len()];
     for member in from..members {
-        let mut tried = vec![false; events.len()];
-        if fault::active(Fault::EventTwice) {
+        let mut visited = vec![false; events.len()];
+        if fault::active(PlantedFault::EventTwice) {
             if !events.iter().any(|event| event >> member & 1 == 1) {
                 return member - from;
             }
-        } else if !place(member, events, &mut taken, &mut tried) {
+        } else if !match_member(member, events, &mut taken, &mut visited) {
             return member - from;
         }
     }
     members - from
 }
 
-/// Gives the member an event, moving others on where that makes room. As deep as there are
-/// members, at most [`Plan::MEMBERS_MAX`].
-fn place(member: usize, events: &[u64], taken: &mut [Option<usize>], tried: &mut [bool]) -> bool {
+/// Gives the member an event, moving other members to other events where that makes room.
+///
+/// The recursion is as deep as there are members, at most [`Plan::MEMBERS_MAX`].
+fn match_member(
+    member: usize,
+    events: &[u64],
+    taken: &mut [Option<usize>],
+    visited: &mut [bool],
+) -> bool {
     debug_assert!(member < Plan::MEMBERS_MAX, "members are bits");
     for at in 0..events.len() {
-        if events[at] >> member & 1 == 0 || tried[at] {
+        if events[at] >> member & 1 == 0 || visited[at] {
             continue;
         }
-        tried[at] = true;
-        if taken[at].is_none_or(|other| place(other, events, taken, tried)) {
+        visited[at] = true;
+        if taken[at].is_none_or(|other| match_member(other, events, taken, visited)) {
             taken[at] = Some(member);
             return true;
         }

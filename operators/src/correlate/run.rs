@@ -1,30 +1,34 @@
-//! The events of one group in order of time: appended at the end, merged when late, forgotten at the front.
+//! The events of one group in order of time.
+//!
+//! Events are appended at the end, merged into place when they are late, and forgotten from the
+//! front.
 
-use super::fault::{self, Fault};
-use weir_schema::{EventId, EventTime, EvidenceItem, FactValue, Plan, Position};
+use weir_schema::{EventId, EventTime, EvidenceItem, FactValue, Plan, Position, Span};
 
-/// One event of a group, with the members of the plan that it matched, or what it is worth.
+use super::fault::{self, PlantedFault};
+
+/// One event of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
-    pub time: i64,
+pub struct RunEntry {
+    pub time: EventTime,
     pub event: EventId,
     pub position: Position,
-    pub mark: Mark,
+    pub mark: EntryMark,
 }
 
-/// What a plan's condition reads of an event: the members that it matched, a bit each, or a value.
+/// The part of an event that a condition reads: its matched members, one bit each, or its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark(pub [u64; 2]);
+pub struct EntryMark(pub [u64; 2]);
 
-impl std::hash::Hash for Mark {
-    /// A word is enough to tell most marks apart.
+impl std::hash::Hash for EntryMark {
+    /// Hashes one word, which is enough to tell most marks apart.
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         state.write_u64(self.0[0] ^ self.0[1].rotate_left(32));
     }
 }
 
-impl Mark {
-    pub fn member(member: u16) -> Self {
+impl EntryMark {
+    pub fn from_member(member: u16) -> Self {
         Self([1 << (usize::from(member) % Plan::MEMBERS_MAX), 0])
     }
 
@@ -37,39 +41,43 @@ impl Mark {
     }
 }
 
-impl Entry {
+impl RunEntry {
     pub fn item(&self) -> EvidenceItem {
         EvidenceItem {
-            time: EventTime(self.time),
+            time: self.time,
             event: self.event,
             position: self.position,
         }
     }
 
-    /// Whether both are of one delivery, so that they are one entry of several members. What comes
-    /// from other plans is an event of its own each time.
+    /// Whether both belong to one delivery, and so become one entry with several members.
+    ///
+    /// An entry from another plan (`mark.0[1]` is set) is always an event of its own.
     fn is_same_event(&self, other: &Self) -> bool {
-        let own = self.mark.0[1] | other.mark.0[1];
-        own == 0
+        let from_plan = self.mark.0[1] | other.mark.0[1];
+        from_plan == 0
             && self.time == other.time
             && self.event == other.event
-            && (self.position == other.position || fault::active(Fault::MultiplicityIgnored))
+            && (self.position == other.position || fault::active(PlantedFault::MultiplicityIgnored))
     }
 }
 
-/// A run of entries, sorted but for what was appended since the last [`Run::settle`].
+/// The entries of one group, ordered by (time, event, position, mark).
 ///
-/// Entries before `head` are forgotten; the space is given back once they are half of it, so that
-/// forgetting costs O(1) an entry.
+/// **Invariant.** `entries[head..sorted]` is in order; `entries[sorted..]` was pushed since the last
+/// [`EventRun::merge_pushed`] and may be in any order; `entries[..head]` is forgotten.
+///
+/// **Cost.** The space of forgotten entries is reclaimed once they are half of the vector, so
+/// forgetting takes amortized O(1) per entry. Searches gallop from the end where most answers lie.
 #[derive(Debug, Default)]
-pub struct Run {
-    entries: Vec<Entry>,
+pub struct EventRun {
+    entries: Vec<RunEntry>,
     head: usize,
     sorted: usize,
 }
 
-impl Run {
-    /// The same entries, without the space of those that are forgotten.
+impl EventRun {
+    /// Copies the run without its forgotten entries.
     pub fn copy(&self) -> Self {
         Self {
             entries: self.entries().to_vec(),
@@ -78,19 +86,20 @@ impl Run {
         }
     }
 
-    /// Appends an entry in any order; it counts from the next [`Run::settle`] on.
-    pub fn push(&mut self, entry: Entry) {
+    /// Appends an entry in any order. It takes effect at the next [`EventRun::merge_pushed`].
+    pub fn push(&mut self, entry: RunEntry) {
         if self.entries.len() == self.entries.capacity() {
-            // Most groups have one event or a few: grow from one, not from four.
+            // Most groups have one event or a few, so the vector grows from one and not from four.
             let more = self.entries.len().clamp(1, 1 << 16);
             self.entries.reserve_exact(more);
         }
         self.entries.push(entry);
     }
 
-    /// Sorts what was appended into place, joins the members of one delivery, and reports the
-    /// times of the new entries, ascending.
-    pub fn settle(&mut self, times: &mut Vec<i64>) {
+    /// Sorts the pushed entries into place and joins the members of one delivery.
+    ///
+    /// Appends the times of the new entries to `times`, ascending.
+    pub fn merge_pushed(&mut self, times: &mut Vec<EventTime>) {
         let sorted = self.sorted;
         if sorted == self.entries.len() {
             return;
@@ -103,58 +112,59 @@ impl Run {
         let first = self.entries[sorted];
         if sorted > self.head && self.entries[sorted - 1] > first {
             let at = self.head + self.entries[self.head..sorted].partition_point(|e| *e <= first);
-            // Two ascending runs: the stable sort finds and merges them.
+            // The slice is two ascending runs: the stable sort finds and merges them.
             self.entries[at..].sort();
         }
         self.sorted = self.entries.len();
     }
 
     fn join_members(&mut self, from: usize) {
-        let mut kept = from;
+        let mut last = from;
         for next in from + 1..self.entries.len() {
-            if self.entries[kept].is_same_event(&self.entries[next]) {
-                self.entries[kept].mark.0[0] |= self.entries[next].mark.0[0];
+            if self.entries[last].is_same_event(&self.entries[next]) {
+                self.entries[last].mark.0[0] |= self.entries[next].mark.0[0];
             } else {
-                kept += 1;
-                self.entries[kept] = self.entries[next];
+                last += 1;
+                self.entries[last] = self.entries[next];
             }
         }
-        self.entries.truncate(kept + 1);
+        self.entries.truncate(last + 1);
     }
 
-    /// Drops the entries that are no end of a silence longer than `w`, nor can become one: those
-    /// whose neighbours are no further apart than that. Looks at what `from` can have changed.
-    pub fn thin(&mut self, from: i64, w: i64) {
-        let start = self.head + self.before(from);
-        let before = |entries: &[Entry], place: usize| {
-            let earlier = place.checked_sub(1).filter(|earlier| *earlier >= self.head);
-            earlier.map(|earlier| entries[earlier].time)
-        };
-        let mut kept = start;
-        let mut last = before(&self.entries, start);
+    /// Keeps only the entries that bound a silence longer than `timespan`, or may still do so.
+    ///
+    /// An entry is dropped if its neighbours are at most `timespan` apart. Looks only at entries at
+    /// or after `from`; all entries must be sorted.
+    pub fn thin_to_silences(&mut self, from: EventTime, timespan: Span) {
+        let start = self.head + self.count_before(from);
+        let mut retained = start;
+        let mut last = start
+            .checked_sub(1)
+            .filter(|earlier| *earlier >= self.head)
+            .map(|earlier| self.entries[earlier].time);
         let mut next = start;
         while next < self.entries.len() {
             let time = self.entries[next].time;
             let tied = self.entries[next..].iter();
             let end = next + tied.take_while(|entry| entry.time == time).count();
             let after = self.entries.get(end).map(|entry| entry.time);
-            let is_end = match (last, after) {
-                (Some(last), Some(after)) => after.saturating_sub(last) > w,
+            let bounds_silence = match (last, after) {
+                (Some(last), Some(after)) => after.since(last) > timespan,
                 _ => true,
             };
-            if is_end {
-                self.entries.copy_within(next..end, kept);
-                kept += end - next;
+            if bounds_silence {
+                self.entries.copy_within(next..end, retained);
+                retained += end - next;
                 last = Some(time);
             }
             next = end;
         }
-        self.entries.truncate(kept);
-        self.sorted = kept;
+        self.entries.truncate(retained);
+        self.sorted = retained;
     }
 
-    /// Takes an entry out again; it must be settled. Returns whether it was there.
-    pub fn pull(&mut self, entry: &Entry) -> bool {
+    /// Removes an entry; all entries must be sorted. Returns whether it was there.
+    pub fn remove(&mut self, entry: &RunEntry) -> bool {
         let place = self.head + self.entries().partition_point(|known| known < entry);
         let found = self.entries.get(place) == Some(entry);
         if found {
@@ -164,17 +174,17 @@ impl Run {
         found
     }
 
-    /// What was appended since the last [`Run::settle`], in any order.
-    pub fn pushed(&self) -> &[Entry] {
+    /// The entries pushed since the last [`EventRun::merge_pushed`], in any order.
+    pub fn pushed(&self) -> &[RunEntry] {
         &self.entries[self.sorted..]
     }
 
-    /// The entries that are not forgotten, in order of (time, event, position).
-    pub fn entries(&self) -> &[Entry] {
+    /// The entries that are not forgotten.
+    pub fn entries(&self) -> &[RunEntry] {
         &self.entries[self.head..]
     }
 
-    /// How many entries there are, with those appended since the last [`Run::settle`].
+    /// The number of entries, pushed ones included.
     pub fn len_with_pushed(&self) -> usize {
         self.entries.len() - self.head
     }
@@ -183,9 +193,9 @@ impl Run {
         self.head == self.entries.len()
     }
 
-    /// How many entries lie before `time`.
-    pub fn before(&self, time: i64) -> usize {
-        // Most questions are about the newest entries: gallop from the end.
+    /// The number of entries before `time`.
+    pub fn count_before(&self, time: EventTime) -> usize {
+        // Most searches are about the newest entries: gallop from the end.
         let entries = self.entries();
         let mut width = 1;
         while width < entries.len() && entries[entries.len() - width].time >= time {
@@ -195,8 +205,8 @@ impl Run {
         low + entries[low..].partition_point(|entry| entry.time < time)
     }
 
-    /// As [`Self::before`], where the answer is likely still `guess`.
-    pub fn before_near(&self, time: i64, guess: usize) -> usize {
+    /// As [`EventRun::count_before`], in O(1) where the answer is still `guess`.
+    pub fn count_before_near(&self, time: EventTime, guess: usize) -> usize {
         let entries = self.entries();
         let holds = |place: usize, low: bool| match entries.get(place) {
             Some(entry) => (entry.time < time) == low,
@@ -205,20 +215,20 @@ impl Run {
         if guess <= entries.len() && holds(guess, false) && (guess == 0 || holds(guess - 1, true)) {
             return guess;
         }
-        self.before(time)
+        self.count_before(time)
     }
 
-    /// How many entries lie at or before `time`.
-    pub fn up_to(&self, time: i64) -> usize {
-        match time.checked_add(1) {
-            Some(next) => self.before(next),
-            None => self.entries().len(),
+    /// The number of entries at or before `time`.
+    pub fn count_through(&self, time: EventTime) -> usize {
+        if time == EventTime::MAX {
+            return self.entries().len();
         }
+        self.count_before(time.next())
     }
 
-    /// Forgets the entries before `time`; returns how many.
-    pub fn forget_before(&mut self, time: i64) -> usize {
-        // What goes is little beside what stays: gallop from the front.
+    /// Forgets the entries before `time`. Returns their number.
+    pub fn forget_before(&mut self, time: EventTime) -> usize {
+        // Few entries go and many stay: gallop from the front.
         let entries = self.entries();
         let mut width = 1;
         while width < entries.len() && entries[width - 1].time < time {
@@ -239,14 +249,14 @@ impl Run {
     }
 
     /// Drops the entries at or after `time`.
-    pub fn truncate_from(&mut self, time: i64) {
-        let keep = self.head + self.before(time);
+    pub fn truncate_from(&mut self, time: EventTime) {
+        let keep = self.head + self.count_before(time);
         self.entries.truncate(keep);
         self.sorted = keep;
     }
 
-    /// Drops what was appended since the last [`Run::settle`] and is at or after `time`.
-    pub fn drop_pushed_from(&mut self, time: i64) {
+    /// Drops the pushed entries at or after `time`.
+    pub fn drop_pushed_from(&mut self, time: EventTime) {
         let mut place = 0;
         let sorted = self.sorted;
         self.entries.retain(|entry| {
@@ -256,6 +266,15 @@ impl Run {
     }
 
     pub fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>()
+        self.entries.capacity() * size_of::<RunEntry>()
     }
+}
+
+/// The events of one group, as a condition reads them.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupRuns<'r> {
+    /// Events that are anchors and are counted.
+    pub anchors: &'r EventRun,
+    /// Events that only a negation reads.
+    pub negated: &'r EventRun,
 }

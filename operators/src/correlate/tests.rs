@@ -9,18 +9,18 @@ use std::collections::BTreeMap;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
-    AlertId, AlertRow, Bound, Chain, Decimal, Each, EventId, EventTime, Evidence, Fact, FactValue,
-    Feed, GroupKey, Hearer, Level, Link, Member, Plan, PlanId, PlanKind, Position, RuleVersion,
-    SourceKey, Span, Statistic, TenantKey, ValueBound,
+    AlertId, AlertRow, Bound, Chain, Decimal, EventId, EventTime, Evidence, Fact, FactGrain,
+    FactValue, GroupKey, GroupLink, Level, MemberCondition, Membership, Plan, PlanId, PlanKind,
+    PlanOutput, Position, RuleVersion, SourceKey, Span, Statistic, TenantKey, ValueBound,
 };
 
 mod past;
 mod shadows;
 
 use super::fault::{self, Fault};
-use super::{Correlator, Directive, Fed, Output};
-use crate::clock::Clock;
-use crate::reference::{PlanStep, Reference, Standing};
+use super::{Correlator, CorrelatorOutput, Directive, StageUpdate};
+use crate::clock::TenantClock;
+use crate::reference::{PlanStep, Reference, StandingAlert};
 use std::sync::Arc;
 use weir_schema::Epoch;
 
@@ -59,12 +59,12 @@ impl Sut {
         &mut self,
         epoch: Epoch,
         facts: &[(u8, Fact)],
-        links: &[Vec<Link>],
+        links: &[Vec<GroupLink>],
         directives: &[Directive],
-    ) -> Output {
-        let mut said = Output {
-            fed: links.iter().cloned().map(Fed::Links).collect(),
-            ..Output::default()
+    ) -> CorrelatorOutput {
+        let mut said = CorrelatorOutput {
+            fed: links.iter().cloned().map(StageUpdate::Links).collect(),
+            ..CorrelatorOutput::default()
         };
         for (stage, correlator) in (0..).zip(&mut self.stages) {
             let own = facts.iter().filter(|(of, _)| *of == stage);
@@ -79,7 +79,7 @@ impl Sut {
     }
 
     /// Adds the output up; an inconsistent update is a failure by itself.
-    fn add(&mut self, output: Output, removed: &[PlanId]) -> Result<(u32, u32), String> {
+    fn add(&mut self, output: CorrelatorOutput, removed: &[PlanId]) -> Result<(u32, u32), String> {
         let (mut raised, mut retracted) = (0, 0);
         let mut net: BTreeMap<Arc<AlertRow>, isize> = BTreeMap::new();
         for (row, diff) in output.rows {
@@ -104,16 +104,17 @@ impl Sut {
         Ok((raised, retracted))
     }
 
-    fn rows(&self) -> Vec<Standing> {
-        let mut rows: Vec<Standing> = self.standing.values().map(|row| standing(row)).collect();
+    fn rows(&self) -> Vec<StandingAlert> {
+        let mut rows: Vec<StandingAlert> =
+            self.standing.values().map(|row| standing(row)).collect();
         rows.sort();
         rows
     }
 }
 
-fn standing(row: &AlertRow) -> Standing {
+fn standing(row: &AlertRow) -> StandingAlert {
     let Evidence { head, tail } = &row.evidence;
-    Standing {
+    StandingAlert {
         key: row.key,
         plan: row.plan,
         version: row.version,
@@ -142,15 +143,15 @@ fn random_bounds(rng: &mut ChaCha8Rng) -> Vec<Bound> {
     }
 }
 
-fn random_condition(rng: &mut ChaCha8Rng) -> Member {
-    let seen = Member::Seen;
-    let not = |member| Member::Not(Box::new(Member::Seen(member)));
+fn random_condition(rng: &mut ChaCha8Rng) -> MemberCondition {
+    let seen = MemberCondition::Present;
+    let not = |member| MemberCondition::Not(Box::new(MemberCondition::Present(member)));
     match rng.random_range(0..5) {
-        0 => Member::All(vec![seen(0), seen(1)]),
-        1 => Member::All(vec![seen(0), not(1)]),
-        2 => Member::All(vec![seen(0), seen(1), not(2)]),
-        3 => Member::Any(vec![seen(0), Member::All(vec![seen(1), not(2)])]),
-        _ => Member::All(vec![seen(0), Member::Any(vec![seen(1), not(2)])]),
+        0 => MemberCondition::All(vec![seen(0), seen(1)]),
+        1 => MemberCondition::All(vec![seen(0), not(1)]),
+        2 => MemberCondition::All(vec![seen(0), seen(1), not(2)]),
+        3 => MemberCondition::Any(vec![seen(0), MemberCondition::All(vec![seen(1), not(2)])]),
+        _ => MemberCondition::All(vec![seen(0), MemberCondition::Any(vec![seen(1), not(2)])]),
     }
 }
 
@@ -235,7 +236,7 @@ fn random_plan(rng: &mut ChaCha8Rng, id: u64, name: Option<&str>) -> Plan {
         group_by: Vec::new(),
         since: EventTime::MIN,
         until: EventTime::MAX,
-        hearer: Hearer::Alerts,
+        output: PlanOutput::Alerts,
         chain: Chain::default(),
     }
 }
@@ -254,13 +255,13 @@ fn random_chain(rng: &mut ChaCha8Rng, id: u64, depth: u8) -> Vec<(Plan, Vec<u16>
     let (members, each) = match &plan.kind {
         PlanKind::Temporal { members, .. }
         | PlanKind::TemporalOrdered { members }
-        | PlanKind::NotFollowed { members } => (*members, Each::Anchor),
-        _ => (1, Each::Episode),
+        | PlanKind::NotFollowed { members } => (*members, FactGrain::Anchor),
+        _ => (1, FactGrain::Episode),
     };
     let mut chain = Vec::new();
     let mut direct: Vec<u16> = (0..members).collect();
     let heard = rng.random_range(1..=members.min(2));
-    let mut tentative = each == Each::Episode;
+    let mut tentative = each == FactGrain::Episode;
     for place in 0..heard {
         let member = rng.random_range(0..members);
         // Of a count, events may be members beside what other plans say.
@@ -289,17 +290,17 @@ fn random_chain(rng: &mut ChaCha8Rng, id: u64, depth: u8) -> Vec<(Plan, Vec<u16>
         let (last, _) = found.last_mut().expect("a chain has its own plan last");
         tentative |= !last.is_certain();
         plan.chain.stage = plan.chain.stage.max(last.chain.stage + 1);
-        last.hearer = Hearer::Plan(Feed {
+        last.output = PlanOutput::Plan(Membership {
             plan: plan.id,
             stage: 0,
             member,
-            each,
+            grain: each,
         });
         chain.append(&mut found);
     }
     plan.chain.tentative = tentative;
     for (sub, _) in &mut chain {
-        if let Hearer::Plan(feed) = &mut sub.hearer
+        if let PlanOutput::Plan(feed) = &mut sub.output
             && feed.plan == plan.id
         {
             feed.stage = plan.chain.stage;
@@ -310,8 +311,8 @@ fn random_chain(rng: &mut ChaCha8Rng, id: u64, depth: u8) -> Vec<(Plan, Vec<u16>
 }
 
 /// Where a group of a plan belongs that another hears: some of them to one.
-fn link(plan: &Plan, group: GroupKey) -> Link {
-    Link {
+fn link(plan: &Plan, group: GroupKey) -> GroupLink {
+    GroupLink {
         stage: plan.chain.stage,
         plan: plan.id,
         group,
@@ -326,7 +327,7 @@ struct History {
     plans: BTreeMap<PlanId, Plan>,
     /// Members of plans that are of events; all, where it says nothing.
     direct: BTreeMap<PlanId, Vec<u16>>,
-    clock: Clock,
+    clock: TenantClock,
     horizon: i64,
     position: u64,
     version: u64,
@@ -346,7 +347,7 @@ impl History {
             rng,
             plans: BTreeMap::new(),
             direct: BTreeMap::new(),
-            clock: Clock::start(TenantKey(7)),
+            clock: TenantClock::start(TenantKey(7)),
             horizon,
             position: 0,
             version: 1,
@@ -422,7 +423,7 @@ impl History {
                         }
                         // Which members must be seen is part of the plan's shape.
                         PlanKind::Temporal { members, condition } => {
-                            let positive = |condition: &Member| {
+                            let positive = |condition: &MemberCondition| {
                                 let mut marks = vec![false; usize::from(*members)];
                                 condition.mark_positive(&mut marks);
                                 marks
@@ -509,13 +510,13 @@ impl History {
     }
 
     /// Where the groups of facts belong, and those to which they belong.
-    fn links(&self, facts: &[Fact]) -> Vec<Vec<Link>> {
+    fn links(&self, facts: &[Fact]) -> Vec<Vec<GroupLink>> {
         let mut all = Vec::new();
         for fact in facts {
             let mut links = Vec::new();
             let (mut plan, mut group) = (fact.plan, fact.group);
             while let Some(known) = self.plans.get(&plan)
-                && let Hearer::Plan(feed) = known.hearer
+                && let PlanOutput::Plan(feed) = known.output
             {
                 let next = link(known, group);
                 links.push(next);
@@ -541,7 +542,7 @@ impl History {
         heard
     }
 
-    fn advance(&mut self, now: i64) -> Option<Clock> {
+    fn advance(&mut self, now: i64) -> Option<TenantClock> {
         if !self.rng.random_bool(0.5) {
             return None;
         }
@@ -550,7 +551,7 @@ impl History {
         let settled = watermark
             .minus(Span(self.horizon * UNIT))
             .max(self.clock.settled);
-        self.clock = Clock {
+        self.clock = TenantClock {
             watermark,
             settled,
             ..self.clock
@@ -562,7 +563,7 @@ impl History {
 fn directives(
     steps: &[PlanStep],
     heard: &[(SourceKey, EventTime)],
-    clock: Option<Clock>,
+    clock: Option<TenantClock>,
 ) -> Vec<Directive> {
     let plan = |step: &PlanStep| match step {
         PlanStep::Put(plan) => Directive::Put(Arc::new(plan.clone())),
@@ -750,10 +751,10 @@ fn a_tenants_clock_settles_nothing_of_the_tenant_that_has_a_place_given_back() {
     let other = PlanId(2);
     let steps = [Directive::Remove(PLAN), Directive::Put(pair(other))];
     correlator.epoch(Epoch(2), &[fact(other, 2, 2, 100, 2)], &steps);
-    let far = Clock {
+    let far = TenantClock {
         watermark: EventTime(9_000 * UNIT),
         settled: EventTime(8_000 * UNIT),
-        ..Clock::start(TenantKey(1))
+        ..TenantClock::start(TenantKey(1))
     };
     correlator.epoch(Epoch(3), &[], &[Directive::Clock(far)]);
     let output = correlator.epoch(Epoch(4), &[fact(other, 2, 2, 105, 3)], &[]);

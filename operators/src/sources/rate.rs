@@ -1,45 +1,47 @@
-//! How many events a minute come, and how many usually do.
+//! The rate of a source: its events per minute, and their usual number.
 
 use weir_schema::{ReceiveTime, SourceBounds};
 
-/// A day: what a source sends usually is its mean over so many minutes.
+/// The usual number is the mean over this many minutes: a day.
 const USUAL_MINUTES: u64 = 1_440;
 
-/// Minutes after which it is known what is usual.
+/// The number of minutes after which the usual number is known.
 const KNOWN_MINUTES: u64 = 60;
 
 const MINUTE_NS: i64 = 60_000_000_000;
 
-/// Events a minute, and what is usual.
+/// The events of a source per minute of receipt.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Rate {
+pub struct EventRate {
+    /// The current minute, since 1970.
     minute: i64,
     pub in_minute: u64,
-    /// The last minute that is over.
-    pub before: u64,
-    /// Thousandths of an event a minute.
-    usual: u64,
+    /// The events of the last complete minute.
+    pub previous_minute: u64,
+    /// The usual number per minute, in thousandths of an event.
+    usual_thousandths: u64,
+    /// The number of complete minutes, at most [`USUAL_MINUTES`].
     minutes: u64,
 }
 
-impl Rate {
-    /// Ends the minutes before `now`.
+impl EventRate {
+    /// Completes the minutes before `now`.
     pub fn advance(&mut self, now: ReceiveTime, bounds: &SourceBounds) {
         let minute = now.0.div_euclid(MINUTE_NS);
         if minute <= self.minute {
             return;
         }
         let empty = minute.saturating_sub(self.minute).saturating_sub(1);
-        self.end(self.in_minute, bounds);
-        // After a day without any, nothing is usual.
+        self.complete(self.in_minute, bounds);
+        // After a day without events, the usual number is zero.
         let empty = u64::try_from(empty).unwrap_or(0);
         for _ in 0..empty.min(USUAL_MINUTES) {
-            self.end(0, bounds);
+            self.complete(0, bounds);
         }
         (self.minute, self.in_minute) = (minute, 0);
     }
 
-    /// Goes on from `now`, as if the minutes until then had not been.
+    /// Continues at `now`, without completing the minutes before it.
     pub fn skip_to(&mut self, now: ReceiveTime) {
         let minute = now.0.div_euclid(MINUTE_NS);
         if minute > self.minute {
@@ -47,30 +49,32 @@ impl Rate {
         }
     }
 
-    /// A flood counts for no more than what is just none, so that it is not soon what is usual.
-    fn end(&mut self, events: u64, bounds: &SourceBounds) {
-        self.before = events;
+    /// Adds a complete minute to the mean.
+    ///
+    /// A flood counts as the largest number that is not one, so that it does not soon become usual.
+    fn complete(&mut self, events: u64, bounds: &SourceBounds) {
+        self.previous_minute = events;
         self.minutes = self.minutes.saturating_add(1).min(USUAL_MINUTES);
         let mut minute = events.saturating_mul(1_000);
         if bounds.flooding > 0 && self.minutes > KNOWN_MINUTES {
-            let most = self.usual.max(1_000);
+            let most = self.usual_thousandths.max(1_000);
             minute = minute.min(most.saturating_mul(u64::from(bounds.flooding)));
         }
-        self.usual = if minute >= self.usual {
-            self.usual + (minute - self.usual) / self.minutes
+        self.usual_thousandths = if minute >= self.usual_thousandths {
+            self.usual_thousandths + (minute - self.usual_thousandths) / self.minutes
         } else {
-            self.usual - (self.usual - minute) / self.minutes
+            self.usual_thousandths - (self.usual_thousandths - minute) / self.minutes
         };
     }
 
-    /// The most events of a minute that is no flood.
+    /// The most events in a minute that are not a flood.
     pub fn most(&self, bounds: &SourceBounds) -> u64 {
         if bounds.flooding == 0 || self.minutes < KNOWN_MINUTES {
             return u64::MAX;
         }
-        let usual = self.usual / 1_000;
+        let usual = self.usual_thousandths / 1_000;
         usual
             .saturating_mul(u64::from(bounds.flooding))
-            .max(bounds.flooding_least)
+            .max(bounds.flooding_events_min)
     }
 }

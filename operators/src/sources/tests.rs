@@ -10,28 +10,28 @@ const BOUNDS: SourceBounds = SourceBounds {
     silent: Span::seconds(600),
     lagging: Span::seconds(3_600),
     flooding: 10,
-    flooding_least: 100,
+    flooding_events_min: 100,
     clock_skew: Span::seconds(60),
-    patience: Span::seconds(30),
+    duration_min: Span::seconds(30),
 };
 
 /// Plays epochs, and keeps what stands as an outside would: from the rows alone.
 struct Play {
-    sources: Sources,
+    sources: SourceMonitor,
     batches: u64,
     standing: BTreeMap<(Arc<AlertRow>, Level), isize>,
     retracted: Vec<Cause>,
-    troubles: Troubles,
+    troubles: SourceProblemCounts,
 }
 
 impl Play {
     fn begin(bounds: SourceBounds) -> Self {
         let mut play = Self {
-            sources: Sources::default(),
+            sources: SourceMonitor::default(),
             batches: 0,
             standing: BTreeMap::new(),
             retracted: Vec::new(),
-            troubles: Troubles::default(),
+            troubles: SourceProblemCounts::default(),
         };
         play.epoch(vec![SourceNote::Start(at(0)), SourceNote::Bounds(bounds)]);
         play
@@ -40,9 +40,9 @@ impl Play {
     fn epoch(&mut self, notes: Vec<SourceNote>) {
         for said in self.sources.epoch(notes) {
             match said {
-                SourceSaid::Row(row, diff) => *self.standing.entry(row).or_default() += diff,
-                SourceSaid::Retracted(_, cause) => self.retracted.push(cause),
-                SourceSaid::Troubles(troubles) => self.troubles = troubles,
+                SourceOutput::Row(row, diff) => *self.standing.entry(row).or_default() += diff,
+                SourceOutput::Retracted(_, cause) => self.retracted.push(cause),
+                SourceOutput::Troubles(troubles) => self.troubles = troubles,
             }
         }
         self.standing.retain(|_, count| *count != 0);
@@ -63,7 +63,7 @@ impl Play {
         self.epoch(vec![SourceNote::Heard(heard)]);
     }
 
-    fn heard(&mut self, source: u64, now: i64, time: i64, events: u64) -> SourceHeard {
+    fn heard(&mut self, source: u64, now: i64, time: i64, events: u64) -> SourceBatch {
         self.batches += 1;
         let newest = EvidenceItem {
             time: EventTime(time * 1_000_000_000),
@@ -71,7 +71,7 @@ impl Play {
             position: Position::new(BatchSeq(self.batches), 0),
         };
         let skewed = time - now > 60;
-        SourceHeard {
+        SourceBatch {
             tenant: TENANT,
             source: SourceKey(source),
             received: at(now),
@@ -86,7 +86,7 @@ impl Play {
     /// What stands, by rule.
     fn stands(&self) -> Vec<&'static str> {
         let rules = self.standing.keys().map(|(row, _)| {
-            let trouble = Trouble::of_plan(row.plan).expect("a rule of ours");
+            let trouble = SourceProblem::of_plan(row.plan).expect("a rule of ours");
             trouble.name()
         });
         let mut rules: Vec<_> = rules.collect();
@@ -283,7 +283,7 @@ fn the_order_within_an_epoch_does_not_matter() {
     for _ in 0..notes.len() {
         notes.rotate_left(1);
         let mut play = Play::begin(SourceBounds {
-            patience: Span(0),
+            duration_min: Span(0),
             ..BOUNDS
         });
         play.epoch(notes.clone());

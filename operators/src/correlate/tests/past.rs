@@ -305,16 +305,16 @@ fn a_what_if_about_a_plan_that_reads_its_past_waits_with_it() {
         let shadow = Directive::Shadow {
             plan: Arc::new(Plan {
                 id: TRIED,
-                hearer: Hearer::WhatIf(what_if),
+                output: PlanOutput::WhatIf(what_if),
                 ..(*pair(PLAN)).clone()
             }),
             basis,
         };
         // Far behind the settled line that others have by then.
-        let far = Clock {
+        let far = TenantClock {
             watermark: EventTime(9_000 * UNIT),
             settled: EventTime(8_000 * UNIT),
-            ..Clock::start(TenantKey(1))
+            ..TenantClock::start(TenantKey(1))
         };
         let next = correlator.epoch(Epoch(2), &past[10..20], &[Directive::Clock(far)]);
         let tried = correlator.epoch(Epoch(3), &own(&past[20..30]), &[shadow]);

@@ -31,7 +31,7 @@ fn candidate(history: &mut History, plan: &Plan, basis: Basis) -> Plan {
         PlanKind::Value { bounds, .. } => *bounds = random_value_bounds(&mut history.rng),
         PlanKind::Temporal { condition, .. } => {
             let other = random_condition(&mut history.rng);
-            let marks = |condition: &Member| {
+            let marks = |condition: &MemberCondition| {
                 let mut marks = [false; 3];
                 condition.mark_positive(&mut marks);
                 marks
@@ -69,16 +69,16 @@ fn of(
     id: PlanId,
     plan: PlanId,
     settled: &BTreeSet<AlertId>,
-) -> Vec<Standing> {
+) -> Vec<StandingAlert> {
     assert!(rows.values().all(|diff| *diff == 1), "{rows:#?}");
     let mine = rows
         .keys()
         .filter(|row| row.plan == id && !settled.contains(&row.alert));
-    let named = |row: &Arc<AlertRow>| Standing {
+    let named = |row: &Arc<AlertRow>| StandingAlert {
         plan,
         ..standing(row)
     };
-    let mut found: Vec<Standing> = mine.map(named).collect();
+    let mut found: Vec<StandingAlert> = mine.map(named).collect();
     found.sort();
     found
 }
@@ -91,15 +91,15 @@ fn copies(facts: &[Fact], of: PlanId, since: EventTime, id: PlanId) -> Vec<Fact>
     mine.map(|fact| Fact { plan: id, ..*fact }).collect()
 }
 
-fn all(rows: &BTreeMap<Arc<AlertRow>, isize>) -> Vec<Standing> {
-    let mut all: Vec<Standing> = rows.keys().map(|row| standing(row)).collect();
+fn all(rows: &BTreeMap<Arc<AlertRow>, isize>) -> Vec<StandingAlert> {
+    let mut all: Vec<StandingAlert> = rows.keys().map(|row| standing(row)).collect();
     all.sort();
     all
 }
 
 /// What two lists of alerts do not have in common.
-fn apart(a: &[Standing], b: &[Standing]) -> String {
-    let only = |a: &[Standing], b: &[Standing]| {
+fn apart(a: &[StandingAlert], b: &[StandingAlert]) -> String {
+    let only = |a: &[StandingAlert], b: &[StandingAlert]| {
         let only = a.iter().filter(|row| !b.contains(row));
         only.map(|row| format!("{row:?}\n")).collect::<String>()
     };
@@ -157,7 +157,7 @@ fn play_what_if(
             let tried = candidate(&mut history, &plan, basis);
             let shadow = Arc::new(Plan {
                 id: TRIED,
-                hearer: Hearer::WhatIf(WHAT_IF),
+                output: PlanOutput::WhatIf(WHAT_IF),
                 ..tried.clone()
             });
             let shadow = Directive::Shadow {
@@ -226,7 +226,7 @@ fn play_what_if(
             }
             continue;
         }
-        let taken_back = |output: &Output| {
+        let taken_back = |output: &CorrelatorOutput| {
             let mut alerts = output.retractions.clone();
             alerts.sort();
             alerts
@@ -273,7 +273,7 @@ fn a_shadow_that_goes_and_comes_in_one_epoch_is_no_alert() {
     let mut correlator = Correlator::default();
     let shadow = Directive::Shadow {
         plan: Arc::new(Plan {
-            hearer: Hearer::WhatIf(WHAT_IF),
+            output: PlanOutput::WhatIf(WHAT_IF),
             ..(*pair(TRIED)).clone()
         }),
         basis: Basis::Groups(PLAN),
@@ -292,19 +292,19 @@ fn a_shadow_that_goes_and_comes_in_one_epoch_is_no_alert() {
 
 #[test]
 fn which_settled_alerts_a_promotion_answers_for_does_not_depend_on_the_order_of_facts() {
-    let plan = |id: PlanId, version: u64, hearer: Hearer| {
+    let plan = |id: PlanId, version: u64, hearer: PlanOutput| {
         let bounds = vec![Bound::Gte(1)];
         Arc::new(Plan {
             kind: PlanKind::EventCount { bounds },
             version: RuleVersion(version),
-            hearer,
+            output: hearer,
             ..(*pair(id)).clone()
         })
     };
-    let far = Clock {
+    let far = TenantClock {
         watermark: EventTime(9_000 * UNIT),
         settled: EventTime(8_000 * UNIT),
-        ..Clock::start(TenantKey(1))
+        ..TenantClock::start(TenantKey(1))
     };
     let facts: Vec<Fact> = (0..2_500)
         .map(|group| fact(PLAN, 1, group, 100, group))
@@ -312,14 +312,14 @@ fn which_settled_alerts_a_promotion_answers_for_does_not_depend_on_the_order_of_
     let promoted = |facts: &[Fact]| {
         let mut correlator = Correlator::default();
         let shadow = Directive::Shadow {
-            plan: plan(TRIED, 2, Hearer::WhatIf(WHAT_IF)),
+            plan: plan(TRIED, 2, PlanOutput::WhatIf(WHAT_IF)),
             basis: Basis::Groups(PLAN),
         };
-        let put = Directive::Put(plan(PLAN, 1, Hearer::Alerts));
+        let put = Directive::Put(plan(PLAN, 1, PlanOutput::Alerts));
         correlator.epoch(Epoch(1), facts, &[put, shadow]);
         let settled = correlator.epoch(Epoch(2), &[], &[Directive::Clock(far)]);
         assert_eq!(settled.what_ifs[&WHAT_IF].counts.limited, 2 * 500);
-        let plan = plan(PLAN, 2, Hearer::Alerts);
+        let plan = plan(PLAN, 2, PlanOutput::Alerts);
         let adopt = Directive::Adopt { plan, from: TRIED };
         let mut rows = correlator.epoch(Epoch(3), &[], &[adopt]).rows;
         rows.sort();

@@ -1,0 +1,176 @@
+//! The plans whose backfill is incomplete, and the rows of which workers and outputs wait for it.
+//!
+//! A new plan must see the events that came before it. A short backfill comes in the epoch that
+//! installs the plan; a long one comes stepwise, over the epochs that follow, and the output of the
+//! plan is buffered until the last. Every worker and the committer follow the same entries, so all
+//! agree on the plans.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_detect::{PlanChange, RuleBook, WhatIf};
+use weir_schema::{Basis, Control, Epoch, PlanId, WhatIfId};
+
+/// The running what-ifs.
+pub type WhatIfMap = BTreeMap<WhatIfId, Arc<WhatIf>>;
+
+/// The backfills in progress.
+#[derive(Debug, Default)]
+pub struct Backfills {
+    /// By the epoch that installed their plans.
+    by_epoch: BTreeMap<Epoch, PlanBackfill>,
+}
+
+/// The backfill of the plans of one epoch.
+#[derive(Debug, Default)]
+struct PlanBackfill {
+    stepwise: bool,
+    /// Plans that receive its facts.
+    plans: Vec<PlanId>,
+    /// Plans that copy the facts of one of those plans, and wait with it.
+    copies: Vec<PlanId>,
+}
+
+impl Backfills {
+    /// Makes the backfill of `epoch` stepwise. Called before the control entries of the epoch.
+    pub fn begin_stepwise(&mut self, epoch: Epoch) {
+        self.by_epoch.entry(epoch).or_default().stepwise = true;
+    }
+
+    /// Follows a control entry of `epoch` after the rule book applied it.
+    ///
+    /// `before` are the what-ifs before the entry, `changes` the changes that it caused. Returns the
+    /// plans whose output must be buffered from now on.
+    pub fn apply(
+        &mut self,
+        epoch: Epoch,
+        before: &WhatIfMap,
+        book: &RuleBook,
+        control: &Control,
+        changes: &[PlanChange],
+    ) -> Vec<PlanId> {
+        self.by_epoch
+            .retain(|began, backfill| backfill.stepwise || *began >= epoch);
+        let mut new_plans = self.add_shadows(before, book, control);
+        let promoted = promoted_plans(before, control);
+        for change in changes {
+            match change {
+                PlanChange::Put { plan, backfill } => match promoted.get(&plan.id) {
+                    // The shadow has seen the earlier events already.
+                    Some(shadow) => self.rename(*shadow, plan.id),
+                    None if *backfill => new_plans.push(plan.id),
+                    None => {}
+                },
+                PlanChange::Remove(plan) => self.remove(*plan),
+            }
+        }
+        for (id, what_if) in before {
+            if !book.what_ifs().contains_key(id) {
+                for shadow in &what_if.shadows {
+                    self.remove(shadow.plan.id);
+                }
+            }
+        }
+        if new_plans.is_empty() {
+            return new_plans;
+        }
+        let backfill = self.by_epoch.entry(epoch).or_default();
+        backfill.plans.extend(&new_plans);
+        if backfill.stepwise {
+            new_plans
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Adds the shadows of a new what-if. Returns those that read from the journal.
+    fn add_shadows(
+        &mut self,
+        before: &WhatIfMap,
+        book: &RuleBook,
+        control: &Control,
+    ) -> Vec<PlanId> {
+        let mut from_journal = Vec::new();
+        if let Control::WhatIfPut { id, .. } = control
+            && !before.contains_key(id)
+            && let Some(what_if) = book.what_ifs().get(id)
+        {
+            for shadow in &what_if.shadows {
+                let plan = shadow.plan.id;
+                match shadow.basis {
+                    Basis::Journal => from_journal.push(plan),
+                    Basis::Facts(live) => {
+                        if let Some(backfill) = self.backfill_of(live) {
+                            backfill.plans.push(plan);
+                        }
+                    }
+                    Basis::Groups(live) => {
+                        if let Some(backfill) = self.backfill_of(live) {
+                            backfill.copies.push(plan);
+                        }
+                    }
+                }
+            }
+        }
+        from_journal
+    }
+
+    /// The plans that receive the backfill that began with `epoch`.
+    #[must_use]
+    pub fn plans(&self, epoch: Epoch) -> &[PlanId] {
+        self.by_epoch
+            .get(&epoch)
+            .map_or(&[], |backfill| &backfill.plans)
+    }
+
+    /// Ends the backfill that began with `epoch`. Returns the plans whose output was buffered.
+    pub fn finish(&mut self, epoch: Epoch) -> Vec<PlanId> {
+        let backfill = self.by_epoch.remove(&epoch);
+        backfill
+            .filter(|backfill| backfill.stepwise)
+            .map_or_else(Vec::new, |backfill| {
+                [backfill.plans, backfill.copies].concat()
+            })
+    }
+
+    /// All plans whose output is buffered.
+    #[must_use]
+    pub fn buffered_plans(&self) -> BTreeSet<PlanId> {
+        let stepwise = self.by_epoch.values().filter(|backfill| backfill.stepwise);
+        let plans = stepwise.flat_map(|backfill| backfill.plans.iter().chain(&backfill.copies));
+        plans.copied().collect()
+    }
+
+    fn backfill_of(&mut self, plan: PlanId) -> Option<&mut PlanBackfill> {
+        let mut backfills = self.by_epoch.values_mut();
+        backfills.find(|backfill| backfill.plans.contains(&plan) || backfill.copies.contains(&plan))
+    }
+
+    fn rename(&mut self, from: PlanId, to: PlanId) {
+        let backfills = self.by_epoch.values_mut();
+        let plans = backfills.flat_map(|backfill| &mut backfill.plans);
+        plans
+            .filter(|plan| **plan == from)
+            .for_each(|plan| *plan = to);
+    }
+
+    fn remove(&mut self, plan: PlanId) {
+        for backfill in self.by_epoch.values_mut() {
+            backfill.plans.retain(|known| *known != plan);
+            backfill.copies.retain(|known| *known != plan);
+        }
+    }
+}
+
+/// The shadows that a promotion turns into plans, by those plans.
+#[must_use]
+pub fn promoted_plans(before: &WhatIfMap, control: &Control) -> BTreeMap<PlanId, PlanId> {
+    let Control::WhatIfPromote { id } = control else {
+        return BTreeMap::new();
+    };
+    let what_if = before.get(id).into_iter();
+    what_if
+        .flat_map(|what_if| &what_if.shadows)
+        .map(|shadow| (shadow.target, shadow.plan.id))
+        .collect()
+}

@@ -1,0 +1,266 @@
+//! The condition of a plan, prepared for the evaluation of windows.
+//!
+//! An *anchor* is an event at which a window is evaluated: the window trails it by the timespan.
+//! `firing.rs` is the one place that decides which anchors fire.
+
+mod firing;
+mod search;
+mod sweep;
+
+use weir_schema::{Bound, EventTime, Fact, MemberCondition, Plan, PlanKind, Span};
+
+use super::run::{EntryMark, EventRun, RunEntry};
+use super::values::ValueCondition;
+
+/// A plan's condition, prepared for evaluation.
+#[derive(Clone, Debug)]
+pub struct WindowCondition {
+    kind: Kind,
+    /// The length of the trailing window.
+    pub timespan: Span,
+    /// Members whose events are anchors and are counted, one bit each.
+    positive: u64,
+    /// Whether no further event can stop an anchor from firing.
+    pub monotone: bool,
+    /// Whether facts are never retracted, since all of them are events.
+    pub additive: bool,
+    /// Whether no later event can retract an alert.
+    pub certain: bool,
+    /// How long after its event an absence is concluded; zero for other kinds.
+    ///
+    /// The anchor of an absence stands at the end of the wait, so that its window trails like any
+    /// other.
+    ///
+    /// ```text
+    ///   event s ────── timespan ──────► anchor s + delay, concluded once the watermark reaches it
+    ///           ◄───── its window ────►
+    /// ```
+    pub delay: Span,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    AtLeast(usize),
+    Count(Vec<Bound>),
+    Temporal {
+        condition: MemberCondition,
+        members: usize,
+    },
+    Ordered {
+        members: usize,
+    },
+    Valued(ValueCondition),
+    Silence,
+}
+
+impl WindowCondition {
+    pub fn new(plan: &Plan) -> Self {
+        let timespan = plan.timespan.max(Span::ZERO);
+        let KindOfPlan {
+            kind,
+            positive,
+            monotone,
+        } = KindOfPlan::new(&plan.kind);
+        Self {
+            kind,
+            timespan,
+            positive,
+            monotone,
+            additive: plan.chain.stage == 0,
+            certain: monotone && !plan.chain.tentative,
+            delay: if plan.kind.is_absence() {
+                timespan
+            } else {
+                Span::ZERO
+            },
+        }
+    }
+
+    /// Whether it is about missing events: anchors are concluded when the watermark reaches them.
+    pub fn is_absence(&self) -> bool {
+        self.delay > Span::ZERO
+    }
+
+    /// Whether the alert of an anchor depends on later observations of its source.
+    pub fn is_silence(&self) -> bool {
+        matches!(self.kind, Kind::Silence)
+    }
+
+    /// The time at which a fact stands in the run.
+    ///
+    /// A fact that begins an absence stands where the absence is concluded.
+    pub fn time_of(&self, fact: &Fact) -> EventTime {
+        let begins = match self.kind {
+            Kind::Temporal { .. } => fact.member == 0,
+            Kind::AtLeast(_)
+            | Kind::Count(_)
+            | Kind::Ordered { .. }
+            | Kind::Valued(_)
+            | Kind::Silence => true,
+        };
+        let delay = if begins { self.delay } else { Span::ZERO };
+        fact.time.plus(delay)
+    }
+
+    /// The start of the member events of an episode with its first firing anchor at `from`.
+    pub fn members_from(&self, from: EventTime) -> EventTime {
+        if self.is_absence() {
+            from
+        } else {
+            from.minus(self.timespan)
+        }
+    }
+
+    /// The part of a fact that this condition reads.
+    pub fn mark(&self, fact: &Fact) -> EntryMark {
+        match self.kind {
+            Kind::Valued(_) | Kind::Silence => EntryMark(fact.value.0),
+            Kind::AtLeast(_) | Kind::Count(_) | Kind::Temporal { .. } | Kind::Ordered { .. } => {
+                EntryMark::from_member(fact.member)
+            }
+        }
+    }
+
+    /// The run entry of a fact that is an event.
+    pub fn event_entry(&self, fact: &Fact) -> RunEntry {
+        RunEntry {
+            time: self.time_of(fact),
+            event: fact.event,
+            position: fact.position,
+            mark: self.mark(fact),
+        }
+    }
+
+    /// The run entry of a fact that another plan reported.
+    pub fn reported_entry(&self, fact: &Fact) -> RunEntry {
+        let mut entry = self.event_entry(fact);
+        if !matches!(self.kind, Kind::Valued(_)) {
+            entry.mark.0[1] = 1; // It is never the same event as another entry.
+        }
+        entry
+    }
+
+    /// Whether the entry is an anchor and counts. If not, only a negation reads it.
+    pub fn is_anchor(&self, entry: &RunEntry) -> bool {
+        match self.kind {
+            Kind::Temporal { .. } => entry.mark.members() & self.positive != 0,
+            Kind::AtLeast(_)
+            | Kind::Count(_)
+            | Kind::Ordered { .. }
+            | Kind::Valued(_)
+            | Kind::Silence => true,
+        }
+    }
+
+    /// Whether `run` has too few events for any anchor to fire.
+    pub fn is_out_of_reach(&self, run: &EventRun) -> bool {
+        let least = match &self.kind {
+            Kind::AtLeast(n) | Kind::Ordered { members: n } => *n,
+            Kind::Valued(ValueCondition::Distinct(bounds)) => at_least(bounds).unwrap_or(0),
+            Kind::Count(_) | Kind::Temporal { .. } | Kind::Valued(_) | Kind::Silence => 0,
+        };
+        run.len_with_pushed() < least
+    }
+
+    /// The latest anchor that an event at `time`, which is in `run`, can change.
+    pub fn reach(&self, run: &EventRun, time: EventTime) -> EventTime {
+        let reach = time.plus(self.timespan);
+        match self.kind {
+            // The anchor at place i depends on the n - 1 places before it and on nothing else.
+            Kind::AtLeast(n) if self.additive => {
+                let entries = run.entries();
+                let place = run.count_through(time).saturating_add(n.max(1)) - 2;
+                entries
+                    .get(place)
+                    .map_or(reach, |entry| entry.time.min(reach))
+            }
+            Kind::Silence => time,
+            Kind::AtLeast(_)
+            | Kind::Count(_)
+            | Kind::Temporal { .. }
+            | Kind::Ordered { .. }
+            | Kind::Valued(_) => reach,
+        }
+    }
+
+    /// The earliest anchor that an event at `time` can change.
+    pub fn reach_back(&self, time: EventTime) -> EventTime {
+        match self.kind {
+            Kind::Silence => time.minus(self.timespan),
+            Kind::AtLeast(_)
+            | Kind::Count(_)
+            | Kind::Temporal { .. }
+            | Kind::Ordered { .. }
+            | Kind::Valued(_) => time,
+        }
+    }
+}
+
+/// The parts of a condition that follow from the kind of its plan.
+struct KindOfPlan {
+    kind: Kind,
+    positive: u64,
+    monotone: bool,
+}
+
+impl KindOfPlan {
+    fn new(kind: &PlanKind) -> Self {
+        let (kind, positive, monotone) = match kind {
+            PlanKind::EventCount { bounds } => {
+                let least = at_least(bounds);
+                let kind = least.map_or_else(|| Kind::Count(bounds.clone()), Kind::AtLeast);
+                (kind, u64::MAX, least.is_some())
+            }
+            PlanKind::Temporal { members, condition } => {
+                let members = usize::from(*members).min(Plan::MEMBERS_MAX);
+                let mut marks = vec![false; members];
+                condition.mark_positive(&mut marks);
+                let positive = (0..members)
+                    .filter(|i| marks[*i])
+                    .fold(0, |mask, i| mask | 1 << i);
+                let monotone = !condition.has_negation(members);
+                let condition = condition.clone();
+                (Kind::Temporal { condition, members }, positive, monotone)
+            }
+            PlanKind::TemporalOrdered { members } => {
+                let members = usize::from(*members).clamp(1, Plan::MEMBERS_MAX);
+                (Kind::Ordered { members }, u64::MAX, true)
+            }
+            PlanKind::ValueCount { bounds } => {
+                let kind = Kind::Valued(ValueCondition::Distinct(bounds.clone()));
+                (kind, u64::MAX, at_least(bounds).is_some())
+            }
+            // Not monotone: a value below zero lowers the aggregate.
+            PlanKind::Value { statistic, bounds } => {
+                let kind = Kind::Valued(ValueCondition::Statistic(*statistic, bounds.clone()));
+                (kind, u64::MAX, false)
+            }
+            PlanKind::NotFollowed { members } => {
+                let answers = (1..*members).map(MemberCondition::Present).collect();
+                let condition = MemberCondition::Not(Box::new(MemberCondition::Any(answers)));
+                let members = usize::from(*members).clamp(1, Plan::MEMBERS_MAX);
+                (Kind::Temporal { condition, members }, 1, false)
+            }
+            PlanKind::Silence => (Kind::Silence, u64::MAX, false),
+        };
+        Self {
+            kind,
+            positive,
+            monotone,
+        }
+    }
+}
+
+/// The number `n` of bounds that mean "at least n"; `None` for all others.
+fn at_least(bounds: &[Bound]) -> Option<usize> {
+    let mut least = 1;
+    for bound in bounds {
+        let n = match bound {
+            Bound::Gte(n) => *n,
+            Bound::Gt(n) => n.checked_add(1)?,
+            Bound::Lt(_) | Bound::Lte(_) | Bound::Eq(_) | Bound::Neq(_) => return None,
+        };
+        least = least.max(n);
+    }
+    usize::try_from(least).ok()
+}

@@ -1,0 +1,153 @@
+//! Batches: decodes each frame, runs the detector, and collects facts, observations and notes.
+
+use weir_schema::{
+    Batch, BatchSeq, Event, EventId, EventTime, Fact, FactValue, PlanId, Position, Problem,
+    SourceKey, TenantKey,
+};
+
+use super::Decoder;
+use crate::clock::Observation;
+use crate::decode::context::BatchContext;
+use crate::decode::output::DecodeOutput;
+use crate::decode::source_batch::SourceBatchBuilder;
+use crate::note::{BatchNote, Note};
+use crate::sources::SourceNote;
+
+/// The columns that all facts of an event share.
+struct FactOrigin {
+    tenant: TenantKey,
+    source: SourceKey,
+    time: EventTime,
+    event: EventId,
+    position: Position,
+}
+
+impl Decoder {
+    /// Decodes the frames of a batch; for the plans in `only`, if given, and then without reports.
+    pub(super) fn decode_batch(
+        &mut self,
+        seq: BatchSeq,
+        batch: &Batch,
+        only: Option<&[PlanId]>,
+        output: &mut DecodeOutput,
+    ) {
+        let frames = BatchContext::of(batch, &self.bounds, self.emit.time_field.as_deref());
+        let (tenant, source) = (batch.tenant_key(), batch.source_key());
+        let mut note = BatchNote {
+            batch: seq,
+            greatest: EventTime::MIN,
+            events: 0,
+            matches: 0,
+            facts: 0,
+            ungrouped: 0,
+            valueless: 0,
+            problems: [0; Problem::ALL.len()],
+            events_with_problems: 0,
+            source,
+        };
+        let mut summary = SourceBatchBuilder::new(batch, &self.source_bounds);
+        for (place, frame) in batch.frames.iter().enumerate() {
+            let position = Position::new(seq, u16::try_from(place).unwrap_or(u16::MAX));
+            let event = weir_parse::decode(frame, &frames.context());
+            let in_future = event.problems.contains(&Problem::TimeInFuture);
+            note.events += 1;
+            summary.add(place, event.time, in_future);
+            if !in_future {
+                note.greatest = note.greatest.max(event.time);
+            }
+            let (book, detected) = (&self.book, &mut self.detected);
+            self.detector.detect(book, &event, tenant, only, detected);
+            if only.is_none() {
+                self.report(position, &event, &mut note, output);
+            }
+            note.ungrouped += u64::from(self.detected.ungrouped);
+            note.valueless += u64::from(self.detected.valueless);
+            if in_future || self.detected.facts.is_empty() {
+                continue;
+            }
+            note.facts += self.detected.facts.len() as u64;
+            let origin = FactOrigin {
+                tenant,
+                source,
+                time: event.time,
+                event: EventId::for_frame(source, event.time, frame),
+                position,
+            };
+            self.emit_facts(&origin, output);
+            output.links.extend(self.detected.links.drain(..));
+        }
+        if only.is_none() {
+            output.observations.push(observation(batch, &note));
+            let summary = summary.finish(seq, tenant, source);
+            let summary = summary.filter(|_| self.source_bounds.is_on());
+            output.sources.extend(summary.map(SourceNote::Batch));
+            output.notes.push(Note::Batch(note));
+        }
+    }
+
+    /// Emits the facts of the event that was detected last.
+    fn emit_facts(&self, origin: &FactOrigin, output: &mut DecodeOutput) {
+        for draft in &self.detected.facts {
+            let fact = Fact {
+                plan: draft.plan,
+                tenant: origin.tenant,
+                group: draft.group,
+                time: origin.time,
+                event: origin.event,
+                position: origin.position,
+                member: draft.member,
+                value: match self.silences.contains(&draft.plan) {
+                    true => FactValue::from(origin.source),
+                    false => draft.value,
+                },
+            };
+            match self.stages.get(&draft.plan) {
+                Some(stage) => output.chain_facts.push((*stage, fact)),
+                None => output.facts.push(fact),
+            }
+        }
+    }
+
+    /// Counts the matches and problems of an event, and emits the requested notes.
+    fn report(
+        &self,
+        position: Position,
+        event: &Event<'_>,
+        note: &mut BatchNote,
+        output: &mut DecodeOutput,
+    ) {
+        note.matches += self.detected.matches.len() as u64;
+        note.events_with_problems += u64::from(!event.problems.is_empty());
+        for problem in &event.problems {
+            if let Some(place) = Problem::ALL.iter().position(|known| known == problem) {
+                note.problems[place] += 1;
+            }
+            if self.emit.problems {
+                output.notes.push(Note::Problem(position, *problem));
+            }
+        }
+        if self.emit.matches {
+            let matches = self.detected.matches.iter();
+            let notes = matches.map(|rule| Note::Match(position, rule.clone()));
+            output.notes.extend(notes);
+        }
+        if self.emit.events {
+            let json = weir_parse::event_json(event);
+            output.notes.push(Note::Event(position, json));
+        }
+    }
+}
+
+/// The observation of a batch: its source's time, or only its receipt if no time is credible.
+fn observation(batch: &Batch, note: &BatchNote) -> Observation {
+    if note.greatest > EventTime::MIN {
+        Observation::SourceTime {
+            tenant: batch.tenant_key(),
+            source: note.source,
+            time: note.greatest,
+            received: batch.received,
+        }
+    } else {
+        Observation::Now(batch.received)
+    }
+}

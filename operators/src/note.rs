@@ -1,0 +1,41 @@
+//! Notes: reports of the operators that are not alert rows.
+
+use weir_schema::{BatchSeq, EventTime, Position, Problem, RuleId, SourceKey};
+
+use crate::source_problem::SourceProblemCounts;
+
+/// A report of the work, made on the worker that did it.
+#[derive(Clone, Debug)]
+pub enum Note {
+    Batch(BatchNote),
+    /// A rule matched an event. Emitted on request.
+    Match(Position, RuleId),
+    /// A normalized event as JSON. Emitted on request.
+    Event(Position, String),
+    /// A problem with the frame at this position. Emitted on request.
+    Problem(Position, Problem),
+    /// A rule entry was refused, or has a warning. Emitted by the first worker.
+    Diagnostic(String),
+    /// The number of sources with a problem. Emitted when it changes.
+    Sources(SourceProblemCounts),
+}
+
+/// Counts of one batch.
+#[derive(Clone, Debug)]
+pub struct BatchNote {
+    pub batch: BatchSeq,
+    /// The greatest credible event time in it.
+    pub greatest: EventTime,
+    pub events: u64,
+    pub matches: u64,
+    pub facts: u64,
+    /// Facts without a group, because a group-by field was missing.
+    pub ungrouped: u64,
+    /// Facts without the value that their plan computes with.
+    pub valueless: u64,
+    /// By place in [`Problem::ALL`].
+    pub problems: [u64; Problem::ALL.len()],
+    /// Events with at least one problem.
+    pub events_with_problems: u64,
+    pub source: SourceKey,
+}

@@ -1,0 +1,103 @@
+//! Alerts about sources that are silent, lag, flood, or whose clock runs ahead.
+//!
+//! Like all alerts, they are functions of the journal: "now" is the greatest receive time in it, the
+//! bounds are a control entry, and the rate of a source is counted in minutes of receipt. A restart of
+//! the server is not a silence of its sources, because nothing was received meanwhile.
+
+mod monitor;
+mod rate;
+mod source;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use timely::dataflow::Stream;
+use timely::dataflow::operators::core::Map;
+use weir_schema::{
+    AlertId, AlertRow, Cause, EvidenceItem, Level, ReceiveTime, SourceBounds, SourceKey, TenantKey,
+};
+
+use crate::correlate::CorrelateNote;
+use crate::epochs::process_epochs;
+use crate::note::Note;
+use crate::source_problem::SourceProblemCounts;
+pub use monitor::SourceMonitor;
+
+/// An input of the source monitor. The order within an epoch does not matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SourceNote {
+    Bounds(SourceBounds),
+    /// A server started to receive.
+    Start(ReceiveTime),
+    Now(ReceiveTime),
+    /// A source has nothing to send, and is not silent.
+    Heartbeat {
+        tenant: TenantKey,
+        source: SourceKey,
+    },
+    Batch(SourceBatch),
+}
+
+/// A batch of a source, summarized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SourceBatch {
+    pub tenant: TenantKey,
+    pub source: SourceKey,
+    pub received: ReceiveTime,
+    pub events: u64,
+    /// The event of the greatest credible time, or the first event if no time is credible.
+    pub newest: EvidenceItem,
+    pub credible: bool,
+    /// The number of events whose time is after their receipt by more than `clock_skew`.
+    pub skewed: u64,
+    pub first_skewed: Option<EvidenceItem>,
+}
+
+/// One change in the output of the source monitor.
+#[derive(Clone, Debug)]
+pub enum SourceOutput {
+    Row {
+        row: Arc<AlertRow>,
+        level: Level,
+        diff: isize,
+    },
+    Retracted(AlertId, Cause),
+    Counts(SourceProblemCounts),
+}
+
+type RowUpdate = ((Arc<AlertRow>, Level), u64, isize);
+
+/// The output streams of the source monitor.
+pub struct SourceStreams<'scope> {
+    pub rows: Stream<'scope, u64, Vec<RowUpdate>>,
+    pub retractions: Stream<'scope, u64, Vec<CorrelateNote>>,
+    pub notes: Stream<'scope, u64, Vec<Note>>,
+}
+
+/// Raises and retracts alerts about sources, at the end of each epoch. One worker monitors all.
+///
+/// See [`SourceMonitor`] for the invariant and the cost.
+pub fn sources<'scope>(notes: Stream<'scope, u64, Vec<SourceNote>>) -> SourceStreams<'scope> {
+    let mut monitor = SourceMonitor::default();
+    let outputs = process_epochs(notes, "Sources", move |epoch, notes| {
+        let outputs = monitor.epoch(notes).into_iter();
+        outputs.map(|output| (epoch, output)).collect()
+    });
+    SourceStreams {
+        rows: outputs.clone().flat_map(|(epoch, output)| match output {
+            SourceOutput::Row { row, level, diff } => Some(((row, level), epoch, diff)),
+            SourceOutput::Retracted(..) | SourceOutput::Counts(_) => None,
+        }),
+        retractions: outputs.clone().flat_map(|(_, output)| match output {
+            SourceOutput::Retracted(alert, cause) => Some(CorrelateNote::Retracted(alert, cause)),
+            SourceOutput::Row { .. } | SourceOutput::Counts(_) => None,
+        }),
+        notes: outputs.flat_map(|(_, output)| match output {
+            SourceOutput::Counts(counts) => Some(Note::Sources(counts)),
+            SourceOutput::Row { .. } | SourceOutput::Retracted(..) => None,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
