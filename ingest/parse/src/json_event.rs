@@ -90,8 +90,8 @@ pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'
         draft.message = message.unwrap_or_default();
     }
     let time = draft.time;
-    // A recognized event carries no other event. Nor does an application's own log: its message
-    // may quote text that a client sent.
+    // A recognized event carries no other event. The log of an application carries none either:
+    // its message may quote text that a client sent.
     let may_carry = draft.logsource.product.is_none() && !index.has(KnownField::Logger);
     if may_carry && inner_event::read(draft) && configured_time.is_some() {
         draft.time = time;

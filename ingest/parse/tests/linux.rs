@@ -136,7 +136,7 @@ fn decode_every_prefix_and_every_corrupted_byte() {
 fn decode_a_mebibyte_of_each_form_in_linear_time() {
     let xml = "<Event><System><EventID>1</EventID><Computer>c</Computer></System><EventData>";
     let record = "type=EXECVE msg=audit(1.5:9): ";
-    for (start, again) in [
+    for (start, unit) in [
         (xml, "<Data>x</Data>"),
         (xml, "<Data Name='a"),
         (xml, "<a>"),
@@ -158,11 +158,11 @@ fn decode_a_mebibyte_of_each_form_in_linear_time() {
         ("", "#fields\ta\n"),
         ("#fields\ta\n#types\tset[int]\n", "1,"),
     ] {
-        let frame = start.to_owned() + &again.repeat((1 << 20) / again.len());
+        let frame = start.to_owned() + &unit.repeat((1 << 20) / unit.len());
         let event = decode(frame.as_bytes(), &context(Format::Auto));
         assert!(
             event.fields.len() <= weir_parse::FIELDS_MAX,
-            "{start}{again}"
+            "{start}{unit}"
         );
     }
 }

@@ -34,8 +34,8 @@ type Terminators = &'static [&'static str];
 
 /// The line ends after the address.
 const LINE_END: Terminators = &[" [preauth]"];
-/// A key or, in old versions, a remote user follows. It looks the same if a user name contains ` from
-/// HOST port N ssh2: `; like other tools, Weir takes the first address.
+/// A key or, in old versions, a remote user follows. A user name can imitate that with ` from HOST
+/// port N ssh2: `, and the two are indistinguishable. Like other tools, Weir takes the first address.
 const AFTER_METHOD: Terminators = &[":", " [preauth]", " via "];
 /// The reason of a disconnect follows.
 const REASON: Terminators = &[":"];
