@@ -1,35 +1,36 @@
-//! Facts without logs: what the correlation operator is fed when it is measured alone.
+//! Streams of facts without logs, to measure the correlation operator alone.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
-    Bound, Chain, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, PlanOutput, Level, MemberCondition,
-    Plan, PlanId, PlanKind, Position, RuleVersion, Span, Statistic, TenantKey, ValueBound,
+    Bound, Chain, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, Level, MemberCondition,
+    Plan, PlanId, PlanKind, PlanOutput, Position, RuleVersion, Span, Statistic, TenantKey,
+    ValueBound,
 };
 
 use weir_scenario::random::{Zipf, scatter, seeded};
 
-/// Keys that the skewed stream draws from.
+/// Number of keys of the skewed stream.
 pub const KEYS: u32 = 50_000;
-/// How skewed they are: the first of them has some 12 of a hundred facts.
+/// Exponent of their distribution: the first key has some 12 % of the facts.
 pub const EXPONENT: f64 = 1.05;
-/// Facts a second of event time.
+/// Facts per second of event time.
 pub const FACTS_PER_SECOND: i64 = 2_000;
-/// One fact in so many is late ...
+/// One in this many facts is late ...
 pub const LATE_ONE_IN: u32 = 100;
 /// ... by up to this much.
 pub const LATE_MAX: Span = Span::seconds(60);
-/// The rule that judges the stream asks for so many facts ...
+/// Threshold of the rule over the stream ...
 pub const COUNT_AT_LEAST: u64 = 50;
-/// ... within this long.
+/// ... and its timespan.
 pub const TIMESPAN: Span = Span::seconds(300);
 
-/// Facts have so many distinct values ...
+/// Number of distinct values ...
 pub const VALUES: u64 = 1_000;
-/// ... and are of so many rules, where a correlation reads several.
+/// ... and of member rules, for correlations over several.
 pub const MEMBERS: u16 = 3;
 
-/// The correlation types that can be measured, by the names that Sigma gives them.
+/// Names of the correlation types that can be measured, as in Sigma.
 pub const TYPES: [&str; 8] = [
     "event_count",
     "temporal",
@@ -41,14 +42,15 @@ pub const TYPES: [&str; 8] = [
     "value_percentile",
 ];
 
-/// The rule that judges the streams: at least fifty facts in five minutes.
+/// Makes the rule over the streams: at least fifty facts in five minutes.
 #[must_use]
 pub fn count_plan() -> Plan {
     plan("event_count", TIMESPAN)
 }
 
-/// A rule of one of [`TYPES`]: fifty facts or distinct values, all members, or a statistic that a
-/// few groups reach. Any other name is a count.
+/// Makes a rule of one of [`TYPES`]; any other name is a count.
+///
+/// It requires fifty facts or distinct values, all members, or a statistic that few groups reach.
 #[must_use]
 pub fn plan(name: &str, timespan: Span) -> Plan {
     let bounds = vec![Bound::Gte(COUNT_AT_LEAST)];
@@ -86,18 +88,18 @@ pub fn plan(name: &str, timespan: Span) -> Plan {
     }
 }
 
-/// One fact in so many is of the hot key, where there is one.
+/// One in this many facts has the hot key, if there is one.
 pub const HOT_ONE_IN: u32 = 5;
 
 /// How the stream chooses the group of a fact.
 #[derive(Clone, Debug)]
 enum Keys {
     Skewed(Zipf),
-    /// Each fact has a group of its own: what is not forgotten grows for ever.
+    /// Each fact has a new group, so the state grows until facts are forgotten.
     Fresh,
-    /// One key has a fifth of all facts; the others are alike.
+    /// One key has a fifth of all facts; the others are equally frequent.
     Hot,
-    /// In turn: so many groups, all alike.
+    /// This many keys in turn.
     Even(u64),
 }
 
@@ -106,9 +108,9 @@ enum Keys {
 pub struct FactStream {
     rng: ChaCha8Rng,
     keys: Keys,
-    /// Values are numbers, or the hashes of distinct ones.
+    /// Whether values are numbers; else they are hashes.
     valued: bool,
-    /// Each group is of one of them.
+    /// Each group belongs to one of them.
     plans: Vec<PlanId>,
     tenant: TenantKey,
     seed: u64,
@@ -119,7 +121,8 @@ pub struct FactStream {
 }
 
 impl FactStream {
-    /// Skewed keys, [`FACTS_PER_SECOND`], one in a hundred late by up to a minute.
+    /// Makes a stream of skewed keys at [`FACTS_PER_SECOND`], with one in a hundred facts late by up
+    /// to a minute.
     #[must_use]
     pub fn skewed(seed: u64, start: EventTime) -> Self {
         Self {
@@ -136,8 +139,8 @@ impl FactStream {
         }
     }
 
-    /// Keys that never repeat. `per_second` facts of event time make the state that a horizon of
-    /// `h` seconds keeps about `per_second * (h + 300)` facts, however long the stream runs.
+    /// Makes a stream whose keys never repeat. With a horizon of `h` seconds the state is about
+    /// `per_second * (h + 300)` facts, however long the stream runs.
     #[must_use]
     pub fn fresh_keys(seed: u64, start: EventTime, per_second: u32) -> Self {
         Self {
@@ -147,7 +150,7 @@ impl FactStream {
         }
     }
 
-    /// One key has a fifth of all facts.
+    /// Makes a stream in which one key has a fifth of all facts.
     #[must_use]
     pub fn hot_key(seed: u64, start: EventTime) -> Self {
         Self {
@@ -156,7 +159,7 @@ impl FactStream {
         }
     }
 
-    /// So many keys in turn, each as often as every other.
+    /// Makes a stream of `keys` keys in turn.
     #[must_use]
     pub fn even_keys(seed: u64, start: EventTime, keys: u64) -> Self {
         Self {
@@ -165,20 +168,20 @@ impl FactStream {
         }
     }
 
-    /// The same facts, this far apart in event time.
+    /// Sets the distance of facts in event time.
     #[must_use]
     pub fn apart(mut self, step: Span) -> Self {
         self.step = step.0.max(1);
         self
     }
 
-    /// The same stream, for another rule than [`count_plan`].
+    /// Sets another rule than [`count_plan`].
     #[must_use]
     pub fn for_plan(self, plan: &Plan) -> Self {
         self.for_plans(std::slice::from_ref(plan))
     }
 
-    /// The same stream, for other rules than [`count_plan`], of one kind: each group is of one.
+    /// Sets other rules than [`count_plan`], all of one kind. Each group belongs to one of them.
     #[must_use]
     pub fn for_plans(mut self, plans: &[Plan]) -> Self {
         self.plans = plans.iter().map(|plan| plan.id).collect();
@@ -187,14 +190,14 @@ impl FactStream {
         self
     }
 
-    /// The same stream with no fact late.
+    /// Makes no fact late.
     #[must_use]
     pub fn in_order(mut self) -> Self {
         self.late = false;
         self
     }
 
-    /// Appends the next `facts` facts: an epoch.
+    /// Appends the next `facts` facts to an epoch.
     pub fn fill(&mut self, facts: usize, epoch: &mut Vec<Fact>) {
         epoch.reserve(facts);
         epoch.extend(self.by_ref().take(facts));

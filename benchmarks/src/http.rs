@@ -1,4 +1,4 @@
-//! As much of HTTP as a measurement needs: GET with a token, bodies that end or that never do.
+//! A minimal HTTP client: GET with a token, for finite and endless bodies.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Longest header that is read.
+/// Maximum size of a header.
 const HEADER_BYTES_MAX: u64 = 64 << 10;
-/// Longest body of an answer that ends.
+/// Maximum size of a finite body.
 const BODY_BYTES_MAX: u64 = 16 << 20;
 
-/// Asks, and gives the body as it comes. No answer for `patience` is an error.
+/// Sends a GET request and returns the body as a stream. A silence of `timeout` is an error.
 pub fn open(
     server: SocketAddr,
     path: &str,
     token: &str,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 ) -> Result<impl BufRead + Send + use<>> {
     let mut socket = TcpStream::connect(server).context("could not connect to the server")?;
-    socket.set_read_timeout(patience)?;
+    socket.set_read_timeout(timeout)?;
     write!(
         socket,
         "GET {path} HTTP/1.1\r\nHost: {server}\r\nAuthorization: Bearer {token}\r\n\
@@ -60,7 +60,7 @@ pub fn open(
     }))
 }
 
-/// Asks, and gives the whole body.
+/// Sends a GET request and returns the whole body.
 pub fn get(server: SocketAddr, path: &str, token: &str) -> Result<String> {
     let mut body = String::new();
     open(server, path, token, Some(Duration::from_secs(10)))?
@@ -70,11 +70,11 @@ pub fn get(server: SocketAddr, path: &str, token: &str) -> Result<String> {
     Ok(body)
 }
 
-/// A body without its transfer encoding.
+/// Reads a body and decodes its transfer encoding.
 struct Body<R> {
     reader: R,
     chunked: bool,
-    /// Bytes that are left of the chunk.
+    /// Remaining bytes of the chunk.
     left: u64,
     ended: bool,
 }
@@ -93,14 +93,14 @@ impl<R: BufRead> Read for Body<R> {
         }
         let read = self.reader.by_ref().take(self.left).read(buffer)?;
         self.left -= read as u64;
-        // The end of the stream within a chunk ends the body, too.
+        // The body also ends if the stream ends within a chunk.
         self.ended |= read == 0 && !buffer.is_empty();
         Ok(read)
     }
 }
 
 impl<R: BufRead> Body<R> {
-    /// Reads the line before a chunk, and the end of the chunk before it.
+    /// Reads the size line of a chunk, after the end of the previous chunk.
     fn chunk_size(&mut self) -> io::Result<u64> {
         for _ in 0..2 {
             let mut line = String::new();
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn bodies_are_read_with_and_without_chunks() {
-        for (chunked, bytes, wanted) in [
+        for (chunked, bytes, expected) in [
             (false, "plain\n", "plain\n"),
             (
                 true,
@@ -139,7 +139,7 @@ mod tests {
             };
             let mut text = String::new();
             body.read_to_string(&mut text).unwrap();
-            assert_eq!(text, wanted);
+            assert_eq!(text, expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Measuring programs and the fact and login streams that only they need.
+//! Benchmarks, and the fact and login streams that only they need.
 //!
 //! Lines, companies and loads come from `weir-scenario`.
 

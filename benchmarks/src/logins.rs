@@ -1,7 +1,7 @@
-//! Logins as JSON lines, eight correlation rules over them, and what the rules must say, by plain
-//! loops: for measuring correlation beside other engines, in order and out of it.
+//! Logins as JSON lines, correlation rules over them, and the alerts that plain loops find.
 //!
-//! Times are whole seconds, since the other engines count in seconds.
+//! They compare correlation with other engines, for events in order and out of order. Times are
+//! whole seconds, since the other engines count in seconds.
 
 use std::collections::BTreeMap;
 
@@ -14,29 +14,29 @@ use weir_scenario::random::{Zipf, scatter, seeded};
 /// Second 0 of every stream: 2026-01-01, 00:00:00 UTC.
 pub const START: EventTime = EventTime(1_767_225_600_000_000_000);
 
-/// The log source under which the rules look for logins.
+/// Log source of the logins.
 pub const LOGSOURCE: &str = "product=bench,service=login";
 
-/// The users of the experiment on order ...
+/// Number of users in the experiment on order.
 pub const SKEW_USERS: u32 = 2_000;
-/// ... who log in so often, at least and at most, ...
+/// Least and greatest number of logins of a user.
 pub const SKEW_LOGINS: (u32, u32) = (4, 8);
-/// ... within so many seconds.
+/// Logins lie within this many seconds.
 pub const SKEW_SECONDS: i64 = 300;
-/// How late, in seconds, an event comes at most.
+/// Maximum delays of an event, in seconds.
 pub const SKEWS: [i64; 4] = [0, 30, 60, 300];
 
 /// A login that succeeded or failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Login {
     pub user: u32,
-    /// After [`START`].
+    /// Seconds after [`START`].
     pub second: i64,
     pub failed: bool,
-    /// Which address it came from.
+    /// The address, as a number.
     pub source: u32,
     pub bytes: i64,
-    /// What makes the lines of two logins two.
+    /// Makes the line of the login unique.
     pub session: u64,
 }
 
@@ -46,7 +46,7 @@ impl Login {
         START.plus(Span::seconds(self.second))
     }
 
-    /// The name of the user, as rules group by it.
+    /// The name of a user, by which rules group.
     #[must_use]
     pub fn name(user: u32) -> String {
         format!("user-{user:06}")
@@ -75,22 +75,24 @@ impl Login {
     }
 }
 
-/// A correlation type, with what it asks for.
+/// A correlation type with its condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asks {
-    /// So many logins.
+pub enum LoginCondition {
+    /// At least this many logins.
     Count(usize),
-    /// A failed login and one that succeeded.
+    /// A failed and a successful login.
     Both,
-    /// A failed login, and then one that succeeded.
+    /// A failed login, and then a successful one.
     Then,
-    /// Logins from so many addresses.
+    /// Logins from at least this many addresses.
     Sources(usize),
-    /// Of the bytes, at least so much.
+    /// At least this sum of the bytes.
     Sum(i64),
+    /// At least this average of the bytes.
     Average(i64),
+    /// At least this median of the bytes.
     Median(i64),
-    /// The ninetieth.
+    /// At least this 90th percentile of the bytes.
     Percentile(i64),
 }
 
@@ -99,67 +101,67 @@ const RANK: i64 = 90;
 
 /// A correlation rule over logins, by user.
 #[derive(Clone, Copy, Debug)]
-pub struct Rule {
-    pub asks: Asks,
+pub struct LoginRule {
+    pub condition: LoginCondition,
     pub seconds: i64,
 }
 
-/// What the experiment on order asks: each of them of some users, and not of most.
-pub const SKEW_RULES: [Asks; 8] = [
-    Asks::Count(5),
-    Asks::Both,
-    Asks::Then,
-    Asks::Sources(4),
-    Asks::Sum(2_700),
-    Asks::Average(960),
-    Asks::Median(960),
-    Asks::Percentile(980),
+/// Conditions of the experiment on order: each holds for some users, and not for most.
+pub const SKEW_RULES: [LoginCondition; 8] = [
+    LoginCondition::Count(5),
+    LoginCondition::Both,
+    LoginCondition::Then,
+    LoginCondition::Sources(4),
+    LoginCondition::Sum(2_700),
+    LoginCondition::Average(960),
+    LoginCondition::Median(960),
+    LoginCondition::Percentile(980),
 ];
 
 /// An alert that must stand: times are seconds after [`START`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Standing {
+pub struct LoginAlert {
     pub user: u32,
     pub first: i64,
     pub last: i64,
     pub count: u64,
 }
 
-impl Rule {
-    /// The correlation's name in Sigma.
+impl LoginRule {
+    /// The name of the correlation type in Sigma.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        match self.asks {
-            Asks::Count(_) => "event_count",
-            Asks::Both => "temporal",
-            Asks::Then => "temporal_ordered",
-            Asks::Sources(_) => "value_count",
-            Asks::Sum(_) => "value_sum",
-            Asks::Average(_) => "value_avg",
-            Asks::Median(_) => "value_median",
-            Asks::Percentile(_) => "value_percentile",
+        match self.condition {
+            LoginCondition::Count(_) => "event_count",
+            LoginCondition::Both => "temporal",
+            LoginCondition::Then => "temporal_ordered",
+            LoginCondition::Sources(_) => "value_count",
+            LoginCondition::Sum(_) => "value_sum",
+            LoginCondition::Average(_) => "value_avg",
+            LoginCondition::Median(_) => "value_median",
+            LoginCondition::Percentile(_) => "value_percentile",
         }
     }
 
-    /// The documents of the correlation and of the rules that it reads.
+    /// The documents of the correlation and of its member rules.
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
-        let condition = match self.asks {
-            Asks::Count(n) => format!("\n    condition:\n        gte: {n}"),
-            Asks::Both => "\n    condition: failed and passed".to_owned(),
-            Asks::Then => String::new(),
-            Asks::Sources(n) => {
+        let condition = match self.condition {
+            LoginCondition::Count(n) => format!("\n    condition:\n        gte: {n}"),
+            LoginCondition::Both => "\n    condition: failed and passed".to_owned(),
+            LoginCondition::Then => String::new(),
+            LoginCondition::Sources(n) => {
                 format!("\n    condition:\n        field: source_ip\n        gte: {n}")
             }
-            Asks::Sum(n) | Asks::Average(n) | Asks::Median(n) => {
+            LoginCondition::Sum(n) | LoginCondition::Average(n) | LoginCondition::Median(n) => {
                 format!("\n    condition:\n        field: bytes\n        gte: {n}")
             }
-            Asks::Percentile(n) => format!(
+            LoginCondition::Percentile(n) => format!(
                 "\n    condition:\n        field: bytes\n        gte: {n}\n        percentile: {RANK}"
             ),
         };
-        let members: &[&str] = match self.asks {
-            Asks::Both | Asks::Then => &["failed", "passed"],
+        let members: &[&str] = match self.condition {
+            LoginCondition::Both | LoginCondition::Then => &["failed", "passed"],
             _ => &["login"],
         };
         let base = |name: &&str| {
@@ -189,11 +191,11 @@ impl Rule {
         texts
     }
 
-    /// Whether the rule holds of a window that has at least one event; in order of time.
+    /// Whether the rule fires for a window of at least one event, sorted by time.
     fn fires(&self, window: &[Login]) -> bool {
         let mut bytes: Vec<i64> = window.iter().map(|login| login.bytes).collect();
         let len = bytes.len() as i64;
-        // Times the whole of all ranks, so that nothing is divided.
+        // Both sides are multiplied by 100, so nothing is divided.
         let mut percentile = |rank: i64, least: i64| {
             bytes.sort_unstable();
             let place = rank * (len - 1);
@@ -201,10 +203,12 @@ impl Rule {
             let high = (low + 1).min(bytes.len() - 1);
             bytes[low] * (100 - part) + bytes[high] * part >= least * 100
         };
-        match self.asks {
-            Asks::Count(least) => window.len() >= least,
-            Asks::Both => window.iter().any(|a| a.failed) && window.iter().any(|a| !a.failed),
-            Asks::Then => {
+        match self.condition {
+            LoginCondition::Count(least) => window.len() >= least,
+            LoginCondition::Both => {
+                window.iter().any(|a| a.failed) && window.iter().any(|a| !a.failed)
+            }
+            LoginCondition::Then => {
                 let first = window
                     .iter()
                     .filter(|login| login.failed)
@@ -217,22 +221,22 @@ impl Rule {
                     .max();
                 first.zip(last).is_some_and(|(first, last)| first <= last)
             }
-            Asks::Sources(least) => {
+            LoginCondition::Sources(least) => {
                 let mut sources: Vec<u32> = window.iter().map(|login| login.source).collect();
                 sources.sort_unstable();
                 sources.dedup();
                 sources.len() >= least
             }
-            Asks::Sum(least) => bytes.iter().sum::<i64>() >= least,
-            Asks::Average(least) => bytes.iter().sum::<i64>() >= least * len,
-            Asks::Median(least) => percentile(50, least),
-            Asks::Percentile(least) => percentile(RANK, least),
+            LoginCondition::Sum(least) => bytes.iter().sum::<i64>() >= least,
+            LoginCondition::Average(least) => bytes.iter().sum::<i64>() >= least * len,
+            LoginCondition::Median(least) => percentile(50, least),
+            LoginCondition::Percentile(least) => percentile(RANK, least),
         }
     }
 
-    /// The alerts that must stand over `logins`, in whatever order they come: sorted.
+    /// The alerts that must stand over `logins` in any order, sorted.
     #[must_use]
-    pub fn standing(&self, logins: &[Login]) -> Vec<Standing> {
+    pub fn standing(&self, logins: &[Login]) -> Vec<LoginAlert> {
         let mut users: BTreeMap<u32, Vec<Login>> = BTreeMap::new();
         for login in logins {
             users.entry(login.user).or_default().push(*login);
@@ -259,7 +263,7 @@ impl Rule {
             standing.extend(episodes.into_iter().map(|(from, last)| {
                 let events = between(from - self.seconds, last);
                 let (first, count) = (events[0].second, events.len() as u64);
-                Standing {
+                LoginAlert {
                     user,
                     first,
                     last,
@@ -271,7 +275,7 @@ impl Rule {
     }
 }
 
-/// The logins of the experiment on order, as they come when each is late by up to `skew` seconds.
+/// The logins of the experiment on order, in order of arrival, each late by up to `skew` seconds.
 #[must_use]
 pub fn skewed(seed: u64, skew: i64) -> Vec<Login> {
     let mut rng = seeded(seed, 20);
@@ -298,23 +302,24 @@ pub fn skewed(seed: u64, skew: i64) -> Vec<Login> {
     arriving.into_iter().map(|(_, login)| login).collect()
 }
 
-/// What an endless stream of logins is like.
+/// Properties of a stream of logins.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct StreamShape {
     pub users: u32,
-    /// By zipf 1.05, so that of 50,000 users the first has 12 of a hundred logins; else all alike.
+    /// Whether users follow zipf 1.05 (the first of 50,000 then has 12 % of the logins); else all
+    /// are equally frequent.
     pub is_skewed: bool,
     pub per_second: i64,
-    /// Addresses that a user comes from.
+    /// Number of addresses of a user.
     pub sources: u32,
-    /// Whether one in a hundred is late by up to a minute.
+    /// Whether one login in a hundred is late by up to a minute.
     pub is_late: bool,
 }
 
 /// An endless stream of logins in order of arrival.
 #[derive(Clone, Debug)]
 pub struct LoginStream {
-    shape: Shape,
+    shape: StreamShape,
     rng: ChaCha8Rng,
     late: ChaCha8Rng,
     zipf: Zipf,
@@ -324,12 +329,12 @@ pub struct LoginStream {
 
 impl LoginStream {
     #[must_use]
-    pub fn new(seed: u64, shape: Shape) -> Self {
+    pub fn new(seed: u64, shape: StreamShape) -> Self {
         let exponent = if shape.is_skewed { 1.05 } else { 0.0 };
         Self {
             shape,
             rng: seeded(seed, 22),
-            // Of its own, so that the same logins come in order and late.
+            // A stream of its own, so that the logins are the same in order and late.
             late: seeded(seed, 23),
             zipf: Zipf::new(shape.users, exponent),
             sequence: 0,
@@ -365,7 +370,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_logins_come_at_every_skew() {
+    fn skews_change_only_the_order() {
         let sorted = |skew| {
             let mut logins = skewed(7, skew);
             logins.sort_by_key(|login| login.session);
@@ -386,8 +391,8 @@ mod tests {
             bytes: 0,
             session: 0,
         };
-        let rule = Rule {
-            asks: Asks::Count(3),
+        let rule = LoginRule {
+            condition: LoginCondition::Count(3),
             seconds: 60,
         };
         let found = |seconds: &[i64]| {

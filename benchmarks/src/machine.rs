@@ -1,4 +1,4 @@
-//! What the machine says: who it is, what threads cost, how far times lie apart.
+//! Reads the machine: its description, CPU time and memory of processes; computes percentiles.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,11 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// Ticks a second in which Linux counts CPU time for `/proc`, on every architecture that it runs on
-/// today.
+/// Ticks per second in which Linux counts CPU time for `/proc`, today on every architecture.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// CPU seconds of each thread of a process, by thread id, with its name.
+/// Name and CPU seconds of each thread of a process, by thread id.
 pub type Threads = BTreeMap<u32, (String, f64)>;
 
 /// Reads the CPU time of every thread of a process.
@@ -21,7 +20,7 @@ pub fn threads(process: u32) -> Result<Threads> {
     let mut threads = Threads::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("could not read {folder}"))? {
         let path = entry?.path().join("stat");
-        // A thread may have ended since the folder was listed.
+        // The thread may have ended since the folder was listed.
         let Ok(stat) = fs::read_to_string(path) else {
             continue;
         };
@@ -32,7 +31,7 @@ pub fn threads(process: u32) -> Result<Threads> {
     Ok(threads)
 }
 
-/// Reads `id (name) state ...`, where the name may hold anything; fields 14 and 15 are ticks.
+/// Parses `id (name) state ...`. The name may contain anything; fields 14 and 15 are ticks.
 fn thread(stat: &str) -> Option<(u32, String, f64)> {
     let (id, rest) = stat.split_once(" (")?;
     let (name, rest) = rest.rsplit_once(") ")?;
@@ -46,15 +45,16 @@ fn thread(stat: &str) -> Option<(u32, String, f64)> {
     ))
 }
 
-/// CPU seconds of a process, threads that have ended among them.
+/// Reads the CPU seconds of a process, including threads that have ended.
 pub fn cpu_seconds(process: u32) -> Result<f64> {
     let path = format!("/proc/{process}/stat");
     let stat = fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
-    let (_, _, seconds) = thread(&stat).with_context(|| format!("{path} is cut"))?;
+    let (_, _, seconds) = thread(&stat).with_context(|| format!("{path} is incomplete"))?;
     Ok(seconds)
 }
 
-/// CPU seconds of this thread, which the kernel counts in nanoseconds; 0 where it does not tell.
+/// Reads the CPU seconds of this thread, which the kernel counts in nanoseconds; 0 if it does not
+/// report them.
 #[must_use]
 pub fn thread_cpu_seconds() -> f64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
@@ -65,7 +65,7 @@ pub fn thread_cpu_seconds() -> f64 {
     ran.map_or(0.0, |nanoseconds| nanoseconds / 1e9)
 }
 
-/// CPU seconds between two readings, summed over threads of the same name.
+/// CPU seconds between two readings, summed by thread name.
 #[must_use]
 pub fn difference(before: &Threads, after: &Threads) -> BTreeMap<String, f64> {
     let mut spent = BTreeMap::new();
@@ -76,7 +76,7 @@ pub fn difference(before: &Threads, after: &Threads) -> BTreeMap<String, f64> {
     spent
 }
 
-/// The greatest memory that a process has held, resident.
+/// Reads the peak resident memory of a process.
 pub fn memory_peak_bytes(process: u32) -> Result<u64> {
     let path = format!("/proc/{process}/status");
     let status = fs::read_to_string(&path).with_context(|| format!("could not read {path}"))?;
@@ -86,8 +86,7 @@ pub fn memory_peak_bytes(process: u32) -> Result<u64> {
     Ok(kilobytes * 1_024)
 }
 
-/// Processor, cores and kernel of this machine, and how busy it was: others' work spoils a
-/// measurement.
+/// Describes processor, cores, kernel and load of this machine. Other load spoils a measurement.
 #[must_use]
 pub fn describe() -> Value {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -103,7 +102,7 @@ pub fn describe() -> Value {
     })
 }
 
-/// The commit that is checked out, with `+` where files differ from it.
+/// The commit that is checked out, with `+` if files differ from it.
 #[must_use]
 pub fn commit() -> Option<String> {
     let git = |arguments: &[&str]| -> Option<String> {
@@ -120,7 +119,7 @@ pub fn commit() -> Option<String> {
     })
 }
 
-/// The least duration that `percent` of the sorted ones do not pass, in milliseconds.
+/// The smallest of the sorted durations that `percent` of them do not exceed, in milliseconds.
 #[must_use]
 pub fn percentile_ms(sorted: &[Duration], percent: usize) -> Option<f64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
@@ -134,14 +133,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_is_read_whatever_its_name() {
+    fn threads_may_have_any_name() {
         let stat = "77 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0";
         assert_eq!(thread(stat), Some((77, "a) b (c".to_owned(), 3.0)));
         assert_eq!(thread("77 (cut"), None);
     }
 
     #[test]
-    fn percentiles_are_values_that_were_seen() {
+    fn percentiles_are_measured_values() {
         let sorted: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
         let at = |percent| percentile_ms(&sorted, percent).unwrap();
         assert_eq!((at(50), at(99), at(100)), (100.0, 198.0, 200.0));

@@ -1,8 +1,8 @@
-//! What a server's `/metrics` says.
+//! Parses the `/metrics` of a server.
 
 use std::collections::BTreeMap;
 
-/// The sum of a metric over its labels.
+/// Sums a metric over its labels.
 #[must_use]
 pub fn sum(metrics: &str, name: &str) -> f64 {
     samples(metrics)
@@ -11,7 +11,7 @@ pub fn sum(metrics: &str, name: &str) -> f64 {
         .sum()
 }
 
-/// The metrics of ours that have no labels.
+/// The `weir_` metrics without labels.
 #[must_use]
 pub fn unlabelled(metrics: &str) -> BTreeMap<&str, f64> {
     samples(metrics)
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_summed_over_their_labels() {
+    fn metrics_are_summed_over_labels() {
         let text = "# HELP a x\na{b=\"1\"} 2\na{b=\"2\"} 3.5\nab 7\nweir_c 4\n";
         assert_eq!(sum(text, "a"), 5.5);
         assert_eq!(unlabelled(text), BTreeMap::from([("weir_c", 4.0)]));

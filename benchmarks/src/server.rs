@@ -1,4 +1,4 @@
-//! The server under measurement: a child process on loopback, and the stream of its alerts.
+//! Runs the measured server as a child process on loopback, and follows its alerts.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -12,30 +12,30 @@ use crate::{http, machine, metrics};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-/// How long the server may take to be ready, and to end.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// More changes than a run of an hour can have are a fault of the server, and are counted no more.
+/// How long the server may take to start, and to stop.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Changes that are counted: more than a run of an hour can have. More are a bug of the server.
 const CHANGES_MAX: u64 = 10_000_000;
 
-/// How a server is set up, where not by its defaults.
+/// Settings of a server that differ from the defaults.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Setup {
-    /// Workers of its graph.
+pub struct ServerSetup {
+    /// Workers of the graph.
     pub workers: Option<u16>,
-    /// It has no rules, not even those that are built in.
+    /// Disables all rules, also the built-in ones.
     pub without_rules: bool,
 }
 
-/// The state of a server at an instant.
+/// Counters of a server at one instant.
 #[derive(Debug)]
-pub struct Snapshot {
+pub struct ServerSnapshot {
     pub journaled: f64,
     pub threads: machine::Threads,
 }
 
 /// A running server.
 #[derive(Debug)]
-pub struct Server {
+pub struct ServerProcess {
     child: Mutex<Child>,
     process: u32,
     folder: PathBuf,
@@ -45,11 +45,11 @@ pub struct Server {
     token: String,
 }
 
-impl Server {
+impl ServerProcess {
     /// Starts `binary` on a fresh folder below `parent`, and waits until it is ready.
-    pub fn start(binary: &Path, parent: &Path, setup: Setup) -> Result<Self> {
+    pub fn start(binary: &Path, parent: &Path, setup: ServerSetup) -> Result<Self> {
         let folder = parent.join(format!("end-to-end-{}", std::process::id()));
-        ensure!(!folder.exists(), "{} is in the way", folder.display());
+        ensure!(!folder.exists(), "{} already exists", folder.display());
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("could not make {}", folder.display()))?;
         let [tcp, udp, web] = free_ports()?;
@@ -75,12 +75,13 @@ impl Server {
         Ok(server)
     }
 
-    /// How the server is told its folder, doors and workers; all else is its default, fsync too.
+    /// Makes the command line and configuration: folder, listeners, workers. All else is the
+    /// default, including fsync.
     fn command(
         binary: &Path,
         folder: &Path,
         [tcp, udp, web]: [SocketAddr; 3],
-        setup: Setup,
+        setup: ServerSetup,
     ) -> Result<Command> {
         let config = folder.join("weir.toml");
         let mut text = format!(
@@ -107,20 +108,20 @@ impl Server {
 
     fn wait_until_ready(&self) -> Result<()> {
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < TIMEOUT {
             if http::get(self.web, "/readyz", "").is_ok() {
                 return Ok(());
             }
             ensure!(
                 self.is_running()?,
-                "the server ended at once; its last words are above"
+                "the server stopped at once; its output is above"
             );
             std::thread::sleep(Duration::from_millis(50));
         }
-        bail!("the server was not ready within {} s", PATIENCE.as_secs())
+        bail!("the server was not ready within {} s", TIMEOUT.as_secs())
     }
 
-    /// The id of its process.
+    /// The process id.
     #[must_use]
     pub const fn process(&self) -> u32 {
         self.process
@@ -138,8 +139,8 @@ impl Server {
         http::get(self.web, "/metrics", &self.token)
     }
 
-    pub fn snapshot(&self) -> Result<Snapshot> {
-        Ok(Snapshot {
+    pub fn snapshot(&self) -> Result<ServerSnapshot> {
+        Ok(ServerSnapshot {
             journaled: metrics::sum(&self.metrics()?, "weir_events_journaled_total"),
             threads: machine::threads(self.process)?,
         })
@@ -155,7 +156,7 @@ impl Server {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder)? {
                 let entry = entry?;
-                // A file may have been removed since the folder was listed.
+                // The file may have been removed since the folder was listed.
                 match entry.metadata() {
                     Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
                     Ok(metadata) => bytes += metadata.len(),
@@ -166,25 +167,25 @@ impl Server {
         Ok(bytes)
     }
 
-    /// Reads every change of every alert in a thread of its own, from now on.
-    pub fn follow_alerts(&self) -> Result<Follower> {
+    /// Starts a thread that reads every change of every alert.
+    pub fn follow_alerts(&self) -> Result<AlertFollower> {
         let path = "/api/v1/stream/alerts.ndjson?after=0-0&state=all";
         let body = http::open(self.web, path, &self.token, None)?;
-        let follower = Follower::default();
-        let seen = follower.clone();
-        // The thread ends with the server's end of the stream.
+        let follower = AlertFollower::default();
+        let reader = follower.clone();
+        // The thread ends when the server closes the stream.
         std::thread::Builder::new()
             .name("follower".into())
             .spawn(move || {
                 for line in body.lines() {
                     let Ok(line) = line else { break };
-                    seen.note(&line, Instant::now());
+                    reader.note(&line, Instant::now());
                 }
             })?;
         Ok(follower)
     }
 
-    /// Ends the server as an operator would, and removes its folder.
+    /// Stops the server with SIGTERM, and removes its folder.
     pub fn stop(self) -> Result<()> {
         let process = self.process.to_string();
         Command::new("kill")
@@ -193,11 +194,11 @@ impl Server {
             .context("could not run kill")?;
         let began = Instant::now();
         while self.is_running()? {
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > TIMEOUT {
                 self.child().kill()?;
                 bail!(
-                    "the server did not end within {} s of SIGTERM",
-                    PATIENCE.as_secs()
+                    "the server did not stop within {} s of SIGTERM",
+                    TIMEOUT.as_secs()
                 );
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -207,8 +208,8 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    /// Leaves no process behind; the folder stays where a run has failed.
+impl Drop for ServerProcess {
+    /// Kills the process. The folder stays if a run has failed.
     fn drop(&mut self) {
         let mut child = self.child();
         let _ = child.kill();
@@ -216,8 +217,8 @@ impl Drop for Server {
     }
 }
 
-/// Ports that nobody has, of TCP, UDP and TCP. They are given back before the server takes them; on a
-/// busy machine the start may fail.
+/// Finds free ports: TCP, UDP and TCP. They are released before the server binds them, so on a busy
+/// machine the start may fail.
 pub fn free_ports() -> Result<[SocketAddr; 3]> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -225,56 +226,56 @@ pub fn free_ports() -> Result<[SocketAddr; 3]> {
     Ok([a.local_addr()?, datagrams.local_addr()?, b.local_addr()?])
 }
 
-/// What the alert stream has said so far.
+/// Counts the changes in the alert stream.
 #[derive(Clone, Debug, Default)]
-pub struct Follower(Arc<Mutex<Seen>>);
+pub struct AlertFollower(Arc<Mutex<FollowerState>>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct FollowerState {
     changes: u64,
     raised: u64,
     retracted: u64,
-    /// When the first alert of (rule, address) came.
+    /// When the first alert of a rule and address arrived.
     raised_at: HashMap<(String, String), Instant>,
 }
 
-impl Follower {
+impl AlertFollower {
     fn note(&self, line: &str, at: Instant) {
         let Ok(change) = serde_json::from_str::<Value>(line) else {
             return;
         };
-        let mut seen = self.seen();
-        if seen.changes >= CHANGES_MAX {
+        let mut state = self.state();
+        if state.changes >= CHANGES_MAX {
             return;
         }
-        seen.changes += 1;
+        state.changes += 1;
         match change["change"].as_str() {
             Some("raised") => {
-                seen.raised += 1;
+                state.raised += 1;
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                 let key = (text(&change["rule"]), text(&change["group"]["src_ip"]));
-                seen.raised_at.entry(key).or_insert(at);
+                state.raised_at.entry(key).or_insert(at);
             }
-            Some("retracted") => seen.retracted += 1,
-            // Revisions, and what keeps the connection alive.
+            Some("retracted") => state.retracted += 1,
+            // Revisions, and heartbeats.
             _ => {}
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn state(&self) -> MutexGuard<'_, FollowerState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn raised_total(&self) -> u64 {
-        self.seen().raised
+        self.state().raised
     }
 
     pub fn retracted_total(&self) -> u64 {
-        self.seen().retracted
+        self.state().retracted
     }
 
     pub fn raised_at(&self, rule: &str, address: &str) -> Option<Instant> {
         let key = (rule.to_owned(), address.to_owned());
-        self.seen().raised_at.get(&key).copied()
+        self.state().raised_at.get(&key).copied()
     }
 }

@@ -1,27 +1,31 @@
-//! Eight correlation types over logins that come up to five minutes late: no group is false, none
-//! is missed, and every alert has the times and the count that plain loops say.
+//! Correlation of late logins: no group is false or missed, for eight correlation types.
+//!
+//! Logins arrive up to five minutes late. Every alert must match the one that plain loops find.
 
-#[allow(dead_code, reason = "the benchmark asks for more")]
-#[path = "../benches/correlate/ours.rs"]
-mod ours;
+#[allow(dead_code, reason = "only the benchmark uses the rest")]
+#[path = "../benches/correlate/weir.rs"]
+mod weir;
 
 use std::io::Write;
 
-use weir_benchmarks::logins::{Rule, SKEW_RULES, SKEWS, skewed};
+use weir_benchmarks::logins::{LoginRule, SKEW_RULES, SKEWS, skewed};
 
 #[test]
-fn no_order_of_arrival_makes_an_alert_false_or_missed() {
+fn arrival_order_makes_no_alert_false_or_missed() {
     const SEED: u64 = 7;
     for asks in SKEW_RULES {
-        let rule = Rule { asks, seconds: 60 };
+        let rule = LoginRule {
+            condition: asks,
+            seconds: 60,
+        };
         let name = rule.name();
         let expected = rule.standing(&skewed(SEED, 0));
-        let users = |rows: &[weir_benchmarks::logins::Standing]| {
+        let users = |rows: &[weir_benchmarks::logins::LoginAlert]| {
             let mut users: Vec<u32> = rows.iter().map(|row| row.user).collect();
             users.dedup();
             users.len()
         };
-        // A rule that says nothing, or the same of everybody, would show nothing.
+        // A rule that fires for nobody, or for everybody, would prove nothing.
         assert!(
             (50..1_900).contains(&users(&expected)),
             "{name}: {}",
@@ -29,7 +33,7 @@ fn no_order_of_arrival_makes_an_alert_false_or_missed() {
         );
         for skew in SKEWS {
             let logins = skewed(SEED, skew);
-            let outcome = ours::run(&rule.texts(), &ours::batches(&logins, 500)).unwrap();
+            let outcome = weir::run(&rule.texts(), &weir::batches(&logins, 500)).unwrap();
             let standing = outcome.standing(&logins);
             let missed = expected
                 .iter()

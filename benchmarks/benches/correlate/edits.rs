@@ -1,5 +1,6 @@
-//! From one edit to its corrections: a late event, or a changed threshold, through the running graph
-//! with its threads, to the commit that says what changed. Journal and ledger are in memory.
+//! Measures the time from an edit to the commit of its corrections, through the running graph.
+//!
+//! An edit is a late event or a changed threshold. Journal and ledger are in memory.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value as Json, json};
-use weir_benchmarks::logins::{Asks, Login, LoginStream, Rule, START, Shape};
+use weir_benchmarks::logins::{Login, LoginCondition, LoginRule, LoginStream, START, StreamShape};
 use weir_dataflow::{
     EmitOptions, EpochReport, EpochSource, Frames, Host, HostOptions, Ledger, Observer, PortFault,
 };
@@ -17,19 +18,19 @@ use weir_schema::{
     SealedEpoch, TimeBounds,
 };
 
-use crate::ours;
+use crate::weir;
 
 const SEED: u64 = 17;
-/// Rows that an edit changes.
+/// Alerts that an edit changes.
 const ROWS: u32 = 1_000;
-/// Edits of a kind.
+/// Edits of each kind.
 const EDITS: usize = 200;
-/// The fewest logins that a rule about crowds asks for, and what it is edited to.
+/// Threshold of the rule about crowds, before and after an edit.
 const LEAST: [usize; 2] = [5, 6];
-/// Events that the graph holds before the first edit.
+/// Events before the first edit.
 const EVENTS: usize = 500_000;
 
-type Kept = Arc<Mutex<HashMap<BatchSeq, Arc<Batch>>>>;
+type BatchStore = Arc<Mutex<HashMap<BatchSeq, Arc<Batch>>>>;
 
 /// A journal in memory.
 struct Journal(Receiver<SealedEpoch>);
@@ -47,14 +48,14 @@ impl EpochSource for Journal {
     }
 }
 
-struct Batches(Kept);
+struct Batches(BatchStore);
 
 impl Frames for Batches {
     fn batch(&self, seq: BatchSeq) -> Result<Arc<Batch>, PortFault> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let batches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let message = || format!("there is no batch {}", seq.0);
         let missing = || PortFault { message: message() };
-        kept.get(&seq).cloned().ok_or_else(missing)
+        batches.get(&seq).cloned().ok_or_else(missing)
     }
 }
 
@@ -80,13 +81,13 @@ impl Ledger for Alerts {
     }
 }
 
-/// Tells of each epoch how many alerts were raised, revised or retracted in it.
-struct Ear(SyncSender<(Epoch, usize)>);
+/// Sends the number of changed alerts of each epoch.
+struct ChangeCounter(SyncSender<(Epoch, usize)>);
 
-impl Observer for Ear {
+impl Observer for ChangeCounter {
     fn epoch(&mut self, report: &EpochReport<'_>) {
         let changes = report.commit.map_or(0, |commit| commit.records.len());
-        // Nobody listens any more once the benchmark ends.
+        // The receiver is gone once the benchmark ends.
         let _ = self.0.send((report.epoch, changes));
     }
 
@@ -95,15 +96,21 @@ impl Observer for Ear {
     }
 }
 
-/// One epoch is given at a time, and its commit awaited; a what-if's tick may come between.
+/// Capacity of the channels: one epoch at a time is in the graph, and ticks may come between.
 const EPOCHS_WAITING: usize = 64;
 
-/// The running graph, and what it was given.
+/// Duration of one epoch, and the number of alerts it changed.
+struct EpochTiming {
+    milliseconds: f64,
+    changes: usize,
+}
+
+/// The running graph with its inputs.
 struct Graph {
     host: Host,
     journal: SyncSender<SealedEpoch>,
-    said: Receiver<(Epoch, usize)>,
-    kept: Kept,
+    changes: Receiver<(Epoch, usize)>,
+    store: BatchStore,
     epoch: u64,
     batches: u64,
 }
@@ -111,8 +118,8 @@ struct Graph {
 impl Graph {
     fn start() -> Result<Self> {
         let (journal, epochs) = sync_channel(EPOCHS_WAITING);
-        let (ear, said) = sync_channel(EPOCHS_WAITING);
-        let kept = Kept::default();
+        let (sender, changes) = sync_channel(EPOCHS_WAITING);
+        let store = BatchStore::default();
         let options = HostOptions {
             workers: 1,
             emit: EmitOptions::default(),
@@ -120,32 +127,36 @@ impl Graph {
         let host = Host::start(
             options,
             Box::new(Journal(epochs)),
-            Arc::new(Batches(Arc::clone(&kept))),
+            Arc::new(Batches(Arc::clone(&store))),
             Box::new(Alerts {
                 applied: Epoch(0),
                 records: HashMap::new(),
             }),
-            Box::new(Ear(ear)),
+            Box::new(ChangeCounter(sender)),
         )?;
         Ok(Self {
             host,
             journal,
-            said,
-            kept,
+            changes,
+            store,
             epoch: 0,
             batches: 0,
         })
     }
 
-    /// One epoch, through to its commit: how long it took, and how many alerts it changed.
-    fn say(&mut self, controls: Vec<Control>, batch: Option<Arc<Batch>>) -> Result<(f64, usize)> {
+    /// Runs one epoch and waits for its commit.
+    fn run_epoch(
+        &mut self,
+        controls: Vec<Control>,
+        batch: Option<Arc<Batch>>,
+    ) -> Result<EpochTiming> {
         self.epoch += 1;
         let mut batches = Vec::new();
         if let Some(batch) = batch {
             self.batches += 1;
             let seq = BatchSeq::of(0, self.batches);
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.insert(seq, Arc::clone(&batch));
+            let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+            store.insert(seq, Arc::clone(&batch));
             batches.push((seq, batch));
         }
         let epoch = Epoch(self.epoch);
@@ -159,17 +170,20 @@ impl Graph {
         loop {
             let wait = Duration::from_secs(60);
             let (done, changes) = self
-                .said
+                .changes
                 .recv_timeout(wait)
-                .context("the graph is silent")?;
+                .context("the graph committed nothing for 60 s")?;
             if done == epoch {
-                return Ok((began.elapsed().as_secs_f64() * 1e3, changes));
+                return Ok(EpochTiming {
+                    milliseconds: began.elapsed().as_secs_f64() * 1e3,
+                    changes,
+                });
             }
         }
     }
 }
 
-fn put(text: String) -> Control {
+fn add_rule(text: String) -> Control {
     Control::RulePut {
         text,
         origin: "benchmark".to_owned(),
@@ -177,7 +191,7 @@ fn put(text: String) -> Control {
     }
 }
 
-/// A rule over the logins of the users whose names begin with `prefix`, and a correlation of it.
+/// A rule for the logins of users whose names begin with `prefix`, and a correlation of it.
 fn rule(id: u32, prefix: &str, least: usize) -> [String; 2] {
     [
         format!(
@@ -193,7 +207,7 @@ fn rule(id: u32, prefix: &str, least: usize) -> [String; 2] {
     ]
 }
 
-/// A login of one of the few users that the edits are about.
+/// A login of one of the users that the edits affect.
 fn login(prefix: &str, user: usize, second: i64, session: usize) -> String {
     let login = Login {
         user: user as u32,
@@ -213,46 +227,46 @@ pub fn run() -> Result<Json> {
         bounds: TimeBounds::default(),
         received: ReceiveTime(START.0),
     }];
-    let busy = Rule {
-        asks: Asks::Count(50),
+    let busy = LoginRule {
+        condition: LoginCondition::Count(50),
         seconds: 60,
     };
-    controls.extend(busy.texts().into_iter().map(put));
-    controls.extend(rule(0, "crowd", LEAST[0]).map(put));
+    controls.extend(busy.texts().into_iter().map(add_rule));
+    controls.extend(rule(0, "crowd", LEAST[0]).map(add_rule));
     // One selection, and a thousand correlations of it.
     let [watched, _] = rule(1, "watched", 5);
-    controls.push(put(watched));
+    controls.push(add_rule(watched));
     for id in 1..=ROWS {
         let [_, correlation] = rule(id, "watched", 5);
-        controls.push(put(
-            correlation.replace(&format!("watched_{id}\n"), "watched_1\n")
+        controls.push(add_rule(
+            correlation.replace(&format!("watched_{id}\n"), "watched_1\n"),
         ));
     }
-    graph.say(controls, None)?;
+    graph.run_epoch(controls, None)?;
     fill(&mut graph)?;
     println!("\n| edit | alerts changed | p50 | p99 | most |");
     println!("|---|---|---|---|---|");
     let rows = vec![
         measure(&mut graph, "a late event, one rule", |graph, at| {
             let frame = login("crowd", at, 100, 9_000_000 + at);
-            graph.say(Vec::new(), Some(ours::batch_of([frame])))
+            graph.run_epoch(Vec::new(), Some(weir::batch_of([frame])))
         })?,
         measure(&mut graph, "a late event, a thousand rules", |graph, at| {
             let frame = login("watched", at, 100, 9_100_000 + at);
-            graph.say(Vec::new(), Some(ours::batch_of([frame])))
+            graph.run_epoch(Vec::new(), Some(weir::batch_of([frame])))
         })?,
         measure(&mut graph, "a threshold, a thousand groups", |graph, at| {
             let [_, correlation] = rule(0, "crowd", LEAST[(at + 1) % 2]);
-            graph.say(vec![put(correlation)], None)
+            graph.run_epoch(vec![add_rule(correlation)], None)
         })?,
     ];
     graph.host.stop()?;
     Ok(json!({"seed": SEED, "events_before": EVENTS, "rows": rows}))
 }
 
-/// A busy stream, and in it users who lack one login, or have just enough of them.
+/// Sends a busy stream, with users who lack one login, or have just enough.
 fn fill(graph: &mut Graph) -> Result<()> {
-    let shape = Shape {
+    let shape = StreamShape {
         users: 50_000,
         is_skewed: true,
         per_second: 1_000,
@@ -271,27 +285,30 @@ fn fill(graph: &mut Graph) -> Result<()> {
     let busy = LoginStream::new(SEED, shape).take(EVENTS);
     frames.extend(busy.map(|login| login.line()));
     for batch in frames.chunks(1_000) {
-        graph.say(Vec::new(), Some(ours::batch_of(batch)))?;
+        graph.run_epoch(Vec::new(), Some(weir::batch_of(batch)))?;
     }
     Ok(())
 }
 
-/// Makes the edits one by one; a quiet epoch comes before each, as ticks do.
+/// Makes the edits one by one, with an empty epoch before each, as from ticks.
 fn measure(
     graph: &mut Graph,
     name: &str,
-    edit: impl Fn(&mut Graph, usize) -> Result<(f64, usize)>,
+    edit: impl Fn(&mut Graph, usize) -> Result<EpochTiming>,
 ) -> Result<Json> {
-    let (mut took, mut changed) = (Vec::new(), Vec::new());
+    let (mut times, mut changed) = (Vec::new(), Vec::new());
     for at in 0..EDITS {
         let received = ReceiveTime(START.0);
-        graph.say(vec![Control::Tick { received }], None)?;
-        let (milliseconds, changes) = edit(graph, at)?;
-        took.push(milliseconds);
+        graph.run_epoch(vec![Control::Tick { received }], None)?;
+        let EpochTiming {
+            milliseconds,
+            changes,
+        } = edit(graph, at)?;
+        times.push(milliseconds);
         changed.push(changes);
     }
-    took.sort_by(f64::total_cmp);
-    let at = |percent: usize| took[(took.len() * percent).div_ceil(100).max(1) - 1];
+    times.sort_by(f64::total_cmp);
+    let at = |percent: usize| times[(times.len() * percent).div_ceil(100).max(1) - 1];
     let (least, most) = (changed.iter().min(), changed.iter().max());
     let (least, most) = (least.copied().unwrap_or(0), most.copied().unwrap_or(0));
     ensure!(least > 0, "{name}: an edit changed nothing");
@@ -308,6 +325,6 @@ fn measure(
         "p50_ms": at(50),
         "p99_ms": at(99),
         "max_ms": at(100),
-        "ms": took,
+        "ms": times,
     }))
 }

@@ -1,4 +1,4 @@
-//! Correlating alone: events are parsed and matched already, in both engines.
+//! Runs only the correlation of both engines; events are parsed and matched before.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use serde_json::Value as Json;
 use weir_benchmarks::logins::START;
 use weir_benchmarks::machine;
 use weir_detect::{Detections, Detector, RuleBook};
-use weir_operators::{TenantClock, Correlator, Directive};
+use weir_operators::{Correlator, Directive, TenantClock};
 use weir_parse::{Context, Zone};
 use weir_schema::{
     Batch, Control, Epoch, EventId, EventTime, Fact, Format, LogSource, Position, Span,
 };
 
-use crate::race::{self, Rounds, Took};
-use crate::theirs;
+use crate::race::{self, Rounds, Timing};
+use crate::rsigma;
 
-/// The facts of each batch, as the graph would make them, and the plans.
+/// Makes the plans, and the facts of each batch as the graph would.
 fn facts(rules: &[String], batches: &[Arc<Batch>]) -> Result<(Vec<Directive>, Vec<Vec<Fact>>)> {
     let mut book = RuleBook::new();
     for text in rules {
@@ -30,7 +30,7 @@ fn facts(rules: &[String], batches: &[Arc<Batch>]) -> Result<(Vec<Directive>, Ve
     }
     let plans = book
         .plans()
-        .map(|plan| Directive::Put(Arc::new(plan.clone())));
+        .map(|plan| Directive::Install(Arc::new(plan.clone())));
     let plans = plans.collect();
     let (mut detector, mut found) = (Detector::new(), Detections::default());
     let mut all = Vec::new();
@@ -57,7 +57,7 @@ fn facts(rules: &[String], batches: &[Arc<Batch>]) -> Result<(Vec<Directive>, Ve
                 tenant,
                 group: draft.group,
                 time: event.time,
-                event: EventId::of_frame(batch.source_key(), event.time, frame),
+                event: EventId::for_frame(batch.source_key(), event.time, frame),
                 position: Position(position),
                 member: draft.member,
                 value: draft.value,
@@ -68,7 +68,7 @@ fn facts(rules: &[String], batches: &[Arc<Batch>]) -> Result<(Vec<Directive>, Ve
     Ok((plans, all))
 }
 
-fn ours(plans: &[Directive], batches: &[Vec<Fact>]) -> (usize, Took) {
+fn time_weir(plans: &[Directive], batches: &[Vec<Fact>]) -> (usize, Timing) {
     let mut correlator = Correlator::default();
     correlator.epoch(Epoch(1), &[], plans);
     let (mut latest, mut rows) = (START, 0);
@@ -90,16 +90,16 @@ fn ours(plans: &[Directive], batches: &[Vec<Fact>]) -> (usize, Took) {
         let output = correlator.epoch(Epoch(place as u64 + 2), facts, &directives);
         rows += output.rows.len();
     }
-    let took = Took {
+    let timing = Timing {
         cpu_s: machine::thread_cpu_seconds() - cpu,
         wall_s: wall.elapsed().as_secs_f64(),
     };
     std::hint::black_box(rows);
-    (batches.iter().map(Vec::len).sum(), took)
+    (batches.iter().map(Vec::len).sum(), timing)
 }
 
-fn theirs(rules: &[String], batches: &[Arc<Batch>]) -> Result<(usize, Took)> {
-    let mut engine = theirs::load(rules)?;
+fn time_rsigma(rules: &[String], batches: &[Arc<Batch>]) -> Result<(usize, Timing)> {
+    let mut engine = rsigma::load(rules)?;
     let mut events: Vec<Json> = Vec::new();
     for batch in batches {
         for frame in &batch.frames {
@@ -117,20 +117,20 @@ fn theirs(rules: &[String], batches: &[Arc<Batch>]) -> Result<(usize, Took)> {
             .correlate_detections(&JsonEvent::borrow(event), matched)
             .len();
     }
-    let took = Took {
+    let timing = Timing {
         cpu_s: machine::thread_cpu_seconds() - cpu,
         wall_s: wall.elapsed().as_secs_f64(),
     };
     std::hint::black_box(fired);
-    Ok((events.len(), took))
+    Ok((events.len(), timing))
 }
 
-/// Both in turn, over events that are matched already.
+/// Runs both in turn, over events that are already matched.
 pub fn race(rules: &[String], batches: &[Arc<Batch>], rounds: usize) -> Result<[Rounds; 2]> {
     let (plans, facts) = facts(rules, batches)?;
     race::run(
         rounds,
-        || Ok(ours(&plans, &facts)),
-        || theirs(rules, batches),
+        || Ok(time_weir(&plans, &facts)),
+        || time_rsigma(rules, batches),
     )
 }

@@ -1,18 +1,17 @@
-//! How many events a second does Weir correlate on one core, beside the engines that there are, and
-//! what does each make of events that come out of order?
+//! Benchmark of correlation: events per second on one core, and results for late events.
 //!
-//! `cargo bench -p weir-benchmarks --bench correlate` runs all of it; `benchmarks/README.md` says
-//! what is measured and how.
+//! It compares Weir with other engines. `cargo bench -p weir-benchmarks --bench correlate` runs all
+//! parts; `benchmarks/README.md` describes them.
 
 mod edits;
 mod facts;
-mod ours;
 mod peers;
 mod python;
 mod race;
+mod rsigma;
 mod rules;
 mod skew;
-mod theirs;
+mod weir;
 
 use std::path::Path;
 
@@ -23,39 +22,39 @@ use weir_benchmarks::machine;
 
 #[derive(Parser)]
 struct Options {
-    /// Parts to run; all if none is named.
+    /// Parts to run [default: all].
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     /// Rounds of each engine, in turn.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Events of a race, at most.
+    /// Maximum number of events of a comparison.
     #[arg(long, default_value_t = 200_000)]
     events: usize,
-    /// The result is written to benchmarks/runs/NAME.json.
+    /// Writes the result to benchmarks/runs/NAME.json.
     #[arg(long)]
     name: Option<String>,
-    /// Runs one engine alone over a race of events, and prints what it took: to profile it.
+    /// Runs one engine alone, for a profiler, and prints its CPU time.
     #[arg(long, value_enum)]
     alone: Option<peers::Engine>,
-    /// Cargo says that this is a benchmark.
+    /// Set by cargo.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// All types at all skews: false and missed groups.
+    /// False and missed groups of all types at all skews.
     Skew,
-    /// Beside rsigma-eval, from bytes.
+    /// Weir and rsigma-eval, from bytes.
     Rsigma,
-    /// Beside rsigma-eval, over lengths of windows and distinct values.
+    /// Weir and rsigma-eval by window length and number of distinct values.
     Curve,
-    /// Beside bytewax and pathway, from bytes.
+    /// Weir, bytewax and pathway, from bytes.
     Python,
     /// A thousand correlations over two hundred selections.
     Rules,
-    /// From an edit to its corrections, through the graph.
+    /// Time from an edit to its corrections, through the graph.
     Edits,
 }
 

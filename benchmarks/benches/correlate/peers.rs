@@ -1,22 +1,22 @@
-//! Weir beside `rsigma-eval`: the same lines, the same rules, the same alerting users.
+//! Compares Weir with `rsigma-eval`: the same lines and rules give the same alerting users.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value as Json, json};
-use weir_benchmarks::logins::{Asks, Login, LoginStream, Rule, Shape};
+use weir_benchmarks::logins::{Login, LoginCondition, LoginRule, LoginStream, StreamShape};
 use weir_schema::Batch;
 
-use crate::race::{self, Rounds, Took};
-use crate::{ours, theirs};
+use crate::race::{self, Rounds, Timing};
+use crate::{rsigma, weir};
 
 const SEED: u64 = 11;
-/// Lines of a batch, and so events of an epoch.
+/// Lines of a batch, which are the events of an epoch.
 const BATCH: usize = 1_000;
 
-/// Skewed users: the first has 12 of a hundred logins.
-const BUSY: Shape = Shape {
+/// Skewed users: the first has 12 % of all logins.
+const BUSY: StreamShape = StreamShape {
     users: 50_000,
     is_skewed: true,
     per_second: 2_000,
@@ -24,38 +24,38 @@ const BUSY: Shape = Shape {
     is_late: false,
 };
 
-/// An engine that is run alone.
+/// An engine to run alone.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Engine {
     Weir,
     Rsigma,
 }
 
-/// One engine over the counts of [`run`], so that a profile shows it and nothing else.
+/// Runs one engine alone over the count rule of [`run`], for a profiler.
 pub fn alone(engine: Engine, events: usize, rounds: usize) -> Result<Json> {
-    let rule = Rule {
-        asks: Asks::Count(50),
+    let rule = LoginRule {
+        condition: LoginCondition::Count(50),
         seconds: 60,
     };
     let logins: Vec<Login> = LoginStream::new(SEED, BUSY).take(events).collect();
-    let batches = ours::batches(&logins, BATCH);
+    let batches = weir::batches(&logins, BATCH);
     let mut seconds = 0.0;
     for _ in 0..rounds {
         seconds += match engine {
-            Engine::Weir => ours::run_after(&rule.texts(), &batches, 0)?.cpu_s,
-            Engine::Rsigma => theirs::run_after(&rule.texts(), &batches, 0)?.cpu_s,
+            Engine::Weir => weir::run_after(&rule.texts(), &batches, 0)?.cpu_s,
+            Engine::Rsigma => rsigma::run_after(&rule.texts(), &batches, 0)?.cpu_s,
         };
     }
     Ok(json!({"events": events * rounds, "cpu_s": seconds}))
 }
 
-/// What of the stream makes it easier or harder.
+/// Kind of stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stream {
     InOrder,
     OneInTen,
     Late,
-    /// In order, parsed and matched before the clock runs.
+    /// In order; parsing and matching are not measured.
     Matched,
 }
 
@@ -70,15 +70,22 @@ impl Stream {
     }
 }
 
-/// Three types, in order and with one in a hundred late.
+/// Compares three types over all kinds of stream.
 pub fn run(events: usize, rounds: usize) -> Result<Json> {
     println!(
         "\n| type | stream | Weir, events per CPU s | rsigma-eval | ratio | alerting users \
          | theirs: false, missed |\n|---|---|---|---|---|---|---|"
     );
     let mut rows = Vec::new();
-    for asks in [Asks::Count(50), Asks::Then, Asks::Sources(20)] {
-        let rule = Rule { asks, seconds: 60 };
+    for asks in [
+        LoginCondition::Count(50),
+        LoginCondition::Then,
+        LoginCondition::Sources(20),
+    ] {
+        let rule = LoginRule {
+            condition: asks,
+            seconds: 60,
+        };
         for stream in [
             Stream::InOrder,
             Stream::OneInTen,
@@ -91,33 +98,33 @@ pub fn run(events: usize, rounds: usize) -> Result<Json> {
     Ok(json!({"seed": SEED, "epoch": BATCH, "timespan_s": 60, "rows": rows}))
 }
 
-fn one(rule: &Rule, stream: Stream, events: usize, rounds: usize) -> Result<Json> {
+fn one(rule: &LoginRule, stream: Stream, events: usize, rounds: usize) -> Result<Json> {
     let is_late = stream == Stream::Late;
-    let shape = Shape { is_late, ..BUSY };
+    let shape = StreamShape { is_late, ..BUSY };
     let logins: Vec<Login> = LoginStream::new(SEED, shape).take(events).collect();
-    let mut batches = ours::batches(&logins, BATCH);
+    let mut batches = weir::batches(&logins, BATCH);
     if stream == Stream::OneInTen {
-        batches = batches.iter().map(ours::mostly_others).collect();
+        batches = batches.iter().map(weir::mostly_others).collect();
     }
     let expected = match stream {
         Stream::OneInTen => rule.standing(&logins.iter().step_by(10).copied().collect::<Vec<_>>()),
         _ => rule.standing(&logins),
     };
     let users: BTreeSet<String> = expected.iter().map(|row| Login::name(row.user)).collect();
-    let standing = ours::run(&rule.texts(), &batches)?.standing(&logins);
+    let standing = weir::run(&rule.texts(), &batches)?.standing(&logins);
     ensure!(
         standing == expected,
         "{}: an alert differs from the plain loops",
         rule.name()
     );
-    let theirs = theirs::run_after(&rule.texts(), &batches, 0)?.users;
-    let off = [
-        theirs.difference(&users).count(),
-        users.difference(&theirs).count(),
+    let found = rsigma::run_after(&rule.texts(), &batches, 0)?.users;
+    let wrong = [
+        found.difference(&users).count(),
+        users.difference(&found).count(),
     ];
     ensure!(
-        is_late || off == [0, 0],
-        "{}: in order, users differ: {off:?}",
+        is_late || wrong == [0, 0],
+        "{}: in order, users differ: {wrong:?}",
         rule.name()
     );
     let both = match stream {
@@ -132,8 +139,8 @@ fn one(rule: &Rule, stream: Stream, events: usize, rounds: usize) -> Result<Json
         both[0].text(),
         both[1].text(),
         users.len(),
-        off[0],
-        off[1],
+        wrong[0],
+        wrong[1],
     );
     Ok(json!({
         "type": rule.name(),
@@ -144,12 +151,12 @@ fn one(rule: &Rule, stream: Stream, events: usize, rounds: usize) -> Result<Json
         "ratio": {"min": least, "of_medians": ratio, "max": most},
         "alerting_users": users.len(),
         "alerts": expected.len(),
-        "rsigma_eval_false": off[0],
-        "rsigma_eval_missed": off[1],
+        "rsigma_eval_false": wrong[0],
+        "rsigma_eval_missed": wrong[1],
     }))
 }
 
-/// Both in turn; the first `warm` batches fill the windows and do not count.
+/// Runs both in turn. The first `warm` batches fill the windows and do not count.
 pub fn race(
     rules: &[String],
     batches: &[Arc<Batch>],
@@ -159,22 +166,22 @@ pub fn race(
     race::run(
         rounds,
         || {
-            let run = ours::run_after(rules, batches, warm)?;
+            let run = weir::run_after(rules, batches, warm)?;
             let (cpu_s, wall_s) = (run.cpu_s, run.wall_s);
-            Ok((run.events, Took { cpu_s, wall_s }))
+            Ok((run.events, Timing { cpu_s, wall_s }))
         },
         || {
-            let run = theirs::run_after(rules, batches, warm)?;
+            let run = rsigma::run_after(rules, batches, warm)?;
             let (cpu_s, wall_s) = (run.cpu_s, run.wall_s);
-            Ok((run.events, Took { cpu_s, wall_s }))
+            Ok((run.events, Timing { cpu_s, wall_s }))
         },
     )
 }
 
-/// Logins of a user a second, in the curve.
+/// Logins of a user per second, in the curve.
 const PER_USER: i64 = 100;
 
-/// Two users, whose windows hold ever more events and ever more distinct values.
+/// Compares windows of two users with more and more events and distinct values.
 pub fn curve(rounds: usize) -> Result<Json> {
     println!(
         "\n| type | window | events in it | distinct values | Weir, events per CPU s | rsigma-eval | ratio |"
@@ -190,14 +197,17 @@ pub fn curve(rounds: usize) -> Result<Json> {
         for seconds in [1, 10, 60, 300] {
             let in_window = PER_USER * seconds;
             let distinct = i64::from(sources).min(in_window);
-            // Nearly met, so that no engine is done early, and nothing is said.
+            // Just not met, so that no engine can stop early and none raises an alert.
             let asks = match name {
-                "sum" => Asks::Sum(in_window * 600),
-                "percentile" => Asks::Percentile(990),
-                _ => Asks::Sources(i64::from(sources).min(in_window * 2) as usize + 1),
+                "sum" => LoginCondition::Sum(in_window * 600),
+                "percentile" => LoginCondition::Percentile(990),
+                _ => LoginCondition::Sources(i64::from(sources).min(in_window * 2) as usize + 1),
             };
-            let rule = Rule { asks, seconds };
-            let shape = Shape {
+            let rule = LoginRule {
+                condition: asks,
+                seconds,
+            };
+            let shape = StreamShape {
                 users: 2,
                 is_skewed: false,
                 per_second: 2 * PER_USER,
@@ -206,7 +216,7 @@ pub fn curve(rounds: usize) -> Result<Json> {
             };
             let fill = (2 * in_window) as usize + BATCH;
             let logins = LoginStream::new(SEED, shape).take(fill + 8 * BATCH);
-            let batches = ours::batches(&logins.collect::<Vec<_>>(), BATCH);
+            let batches = weir::batches(&logins.collect::<Vec<_>>(), BATCH);
             let both = race(&rule.texts(), &batches, fill.div_ceil(BATCH), rounds)?;
             let ratio = race::ratios(&both)[1];
             println!(

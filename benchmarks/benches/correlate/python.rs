@@ -1,4 +1,4 @@
-//! Weir beside the windows of two stream processors for Python, in an environment that is made here.
+//! Compares Weir with two stream processors for Python, in a virtual environment of its own.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,16 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value as Json, json};
-use weir_benchmarks::logins::{Asks, Login, LoginStream, Rule, SKEWS, Shape, skewed};
+use weir_benchmarks::logins::{
+    Login, LoginCondition, LoginRule, LoginStream, SKEWS, StreamShape, skewed,
+};
 
-use crate::ours;
-use crate::race::{Rounds, Took, ratios};
+use crate::race::{Rounds, Timing, ratios};
+use crate::weir;
 
-/// What is measured, and so pinned.
+/// Packages, pinned because they are measured.
 const PACKAGES: [&str; 2] = ["bytewax==0.21.1", "pathway==0.33.0"];
-/// Not every version of Python has a wheel of both.
+/// Interpreters to try: some versions of Python have no wheel of both.
 const PYTHONS: [&str; 5] = [
     "python3",
     "python3.11",
@@ -24,51 +26,51 @@ const PYTHONS: [&str; 5] = [
 const SEED: u64 = 11;
 const SECONDS: i64 = 60;
 
-/// An engine, and how it is asked.
-struct Way {
+/// An engine with its windows.
+struct PeerSetup {
     engine: &'static str,
     window: &'static str,
-    /// Words for `peers.py`.
-    asked: &'static [&'static str],
-    /// One event in so many is enough to measure it.
+    /// Arguments of `peers.py`.
+    arguments: &'static [&'static str],
+    /// One in this many events is measured.
     share: usize,
 }
 
-const WAYS: [Way; 5] = [
-    Way {
+const SETUPS: [PeerSetup; 5] = [
+    PeerSetup {
         engine: "bytewax",
         window: "one begins every 10 s",
-        asked: &["--hop", "10", "--wait", "60"],
+        arguments: &["--hop", "10", "--wait", "60"],
         share: 2,
     },
-    Way {
+    PeerSetup {
         engine: "bytewax",
         window: "one begins every second",
-        asked: &["--hop", "1", "--wait", "60"],
+        arguments: &["--hop", "1", "--wait", "60"],
         share: 20,
     },
-    Way {
+    PeerSetup {
         engine: "pathway",
         window: "one begins every 10 s",
-        asked: &["--hop", "10", "--wait", "60", "--commit", "1000"],
+        arguments: &["--hop", "10", "--wait", "60", "--commit", "1000"],
         share: 1,
     },
-    Way {
+    PeerSetup {
         engine: "pathway",
         window: "every 10 s, all at once, nothing forgotten",
-        asked: &["--hop", "10"],
+        arguments: &["--hop", "10"],
         share: 1,
     },
-    Way {
+    PeerSetup {
         engine: "pathway",
         window: "one begins every second",
-        asked: &["--hop", "1", "--wait", "60", "--commit", "1000"],
+        arguments: &["--hop", "1", "--wait", "60", "--commit", "1000"],
         share: 4,
     },
 ];
 
-/// How the engines are asked in the experiment on order.
-const SKEW_WAYS: [(&str, &str, &[&str]); 4] = [
+/// Engine, windows and arguments in the experiment on order.
+const SKEW_SETUPS: [(&str, &str, &[&str]); 4] = [
     (
         "bytewax",
         "every 10 s, waits 60 s",
@@ -91,7 +93,7 @@ const SKEW_WAYS: [(&str, &str, &[&str]); 4] = [
     ),
 ];
 
-/// An interpreter with both engines, made where there is none.
+/// Returns an interpreter with both engines, which it installs if needed.
 fn python(folder: &Path) -> Result<PathBuf> {
     for name in PYTHONS {
         let home = folder.join(format!("environment-{name}"));
@@ -106,8 +108,8 @@ fn python(folder: &Path) -> Result<PathBuf> {
         if has(&python) {
             return Ok(python);
         }
-        let made = Command::new(name).args(["-m", "venv"]).arg(&home).status();
-        if !made.is_ok_and(|status| status.success()) {
+        let created = Command::new(name).args(["-m", "venv"]).arg(&home).status();
+        if !created.is_ok_and(|status| status.success()) {
             continue;
         }
         let mut install = Command::new(&python);
@@ -137,11 +139,11 @@ impl Peers {
         engine: &str,
         file: &Path,
         least: usize,
-        asked: &[&str],
-    ) -> Result<(Took, BTreeSet<String>)> {
+        arguments: &[&str],
+    ) -> Result<(Timing, BTreeSet<String>)> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/correlate/peers.py");
         let mut command = Command::new(&self.python);
-        command.arg(script).arg(engine).arg(file).args(asked);
+        command.arg(script).arg(engine).arg(file).args(arguments);
         command.args([
             "--least",
             &least.to_string(),
@@ -149,19 +151,19 @@ impl Peers {
             &SECONDS.to_string(),
         ]);
         let output = command.output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{engine} {asked:?}: {said}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{engine} {arguments:?}: {errors}");
         let text = String::from_utf8(output.stdout)?;
-        let last = text.lines().last().context("the engine said nothing")?;
+        let last = text.lines().last().context("the engine printed nothing")?;
         let found: Json = serde_json::from_str(last)?;
-        let seconds = |name: &str| found[name].as_f64().context("no time was said");
-        let took = Took {
+        let seconds = |name: &str| found[name].as_f64().context("the engine printed no time");
+        let timing = Timing {
             cpu_s: seconds("cpu_s")?,
             wall_s: seconds("wall_s")?,
         };
         let users = found["users"].as_array().into_iter().flatten();
         let users = users.filter_map(|user| Some(user.as_str()?.to_owned()));
-        Ok((took, users.collect()))
+        Ok((timing, users.collect()))
     }
 }
 
@@ -188,11 +190,11 @@ fn speed(peers: &Peers, events: usize, rounds: usize) -> Result<Vec<Json>> {
         "\n| engine | windows | events | events per CPU s | Weir | ratio | their groups: false, missed |"
     );
     println!("|---|---|---|---|---|---|---|");
-    let rule = Rule {
-        asks: Asks::Count(50),
+    let rule = LoginRule {
+        condition: LoginCondition::Count(50),
         seconds: SECONDS,
     };
-    let shape = Shape {
+    let shape = StreamShape {
         users: 50_000,
         is_skewed: true,
         per_second: 500,
@@ -200,88 +202,99 @@ fn speed(peers: &Peers, events: usize, rounds: usize) -> Result<Vec<Json>> {
         is_late: false,
     };
     let mut rows = Vec::new();
-    for way in WAYS {
+    for setup in SETUPS {
         let logins: Vec<Login> = LoginStream::new(SEED, shape)
-            .take(events / way.share)
+            .take(events / setup.share)
             .collect();
-        let file = peers.write("speed.jsonl", &logins)?;
-        let batches = ours::batches(&logins, 1_000);
-        let standing = rule.standing(&logins);
-        let users: BTreeSet<String> = standing.iter().map(|row| Login::name(row.user)).collect();
-        let mut found = BTreeSet::new();
-        let both: [Rounds; 2] = crate::race::run(
-            rounds,
-            || {
-                let outcome = ours::run(&rule.texts(), &batches)?;
-                ensure!(outcome.standing(&logins) == standing, "an alert differs");
-                let ours::Outcome { cpu_s, wall_s, .. } = outcome;
-                Ok((logins.len(), Took { cpu_s, wall_s }))
-            },
-            || {
-                let (took, users) = peers.run(way.engine, &file, 50, way.asked)?;
-                found = users;
-                Ok((logins.len(), took))
-            },
-        )?;
-        let [least, ratio, most] = ratios(&both);
-        let off = [
-            found.difference(&users).count(),
-            users.difference(&found).count(),
-        ];
-        println!(
-            "| {} | {} | {} | {} | {} | **{ratio:.0}** ({least:.0} to {most:.0}) | {}, {} of {} |",
-            way.engine,
-            way.window,
-            logins.len(),
-            both[1].text(),
-            both[0].text(),
-            off[0],
-            off[1],
-            users.len(),
-        );
-        rows.push(json!({
-            "engine": way.engine,
-            "window": way.window,
-            "asked": way.asked,
-            "weir": both[0].json(),
-            "theirs": both[1].json(),
-            "ratio": {"min": least, "of_medians": ratio, "max": most},
-            "groups": users.len(),
-            "false": off[0],
-            "missed": off[1],
-        }));
+        rows.push(compare(peers, &setup, &rule, &logins, rounds)?);
     }
     Ok(rows)
+}
+
+/// Compares the speed of one engine with Weir, and its groups with the plain loops.
+fn compare(
+    peers: &Peers,
+    setup: &PeerSetup,
+    rule: &LoginRule,
+    logins: &[Login],
+    rounds: usize,
+) -> Result<Json> {
+    let file = peers.write("speed.jsonl", logins)?;
+    let batches = weir::batches(logins, 1_000);
+    let standing = rule.standing(logins);
+    let users: BTreeSet<String> = standing.iter().map(|row| Login::name(row.user)).collect();
+    let mut found = BTreeSet::new();
+    let both: [Rounds; 2] = crate::race::run(
+        rounds,
+        || {
+            let outcome = weir::run(&rule.texts(), &batches)?;
+            ensure!(outcome.standing(logins) == standing, "an alert differs");
+            let weir::Outcome { cpu_s, wall_s, .. } = outcome;
+            Ok((logins.len(), Timing { cpu_s, wall_s }))
+        },
+        || {
+            let (timing, users) = peers.run(setup.engine, &file, 50, setup.arguments)?;
+            found = users;
+            Ok((logins.len(), timing))
+        },
+    )?;
+    let [least, ratio, most] = ratios(&both);
+    let wrong = [
+        found.difference(&users).count(),
+        users.difference(&found).count(),
+    ];
+    println!(
+        "| {} | {} | {} | {} | {} | **{ratio:.0}** ({least:.0} to {most:.0}) | {}, {} of {} |",
+        setup.engine,
+        setup.window,
+        logins.len(),
+        both[1].text(),
+        both[0].text(),
+        wrong[0],
+        wrong[1],
+        users.len(),
+    );
+    Ok(json!({
+        "engine": setup.engine,
+        "window": setup.window,
+        "asked": setup.arguments,
+        "weir": both[0].json(),
+        "theirs": both[1].json(),
+        "ratio": {"min": least, "of_medians": ratio, "max": most},
+        "groups": users.len(),
+        "false": wrong[0],
+        "missed": wrong[1],
+    }))
 }
 
 fn skew(peers: &Peers) -> Result<Vec<Json>> {
     println!("\n| engine | windows | 0 s: false, missed | 30 s | 60 s | 300 s |");
     println!("|---|---|---|---|---|---|");
-    let rule = Rule {
-        asks: Asks::Count(5),
+    let rule = LoginRule {
+        condition: LoginCondition::Count(5),
         seconds: SECONDS,
     };
     let standing = rule.standing(&skewed(7, 0));
     let users: BTreeSet<String> = standing.iter().map(|row| Login::name(row.user)).collect();
     let mut rows = Vec::new();
-    for (engine, window, asked) in SKEW_WAYS {
+    for (engine, window, arguments) in SKEW_SETUPS {
         let mut cells = Vec::new();
         for late in SKEWS {
             let file = peers.write("skew.jsonl", &skewed(7, late))?;
-            let (_, found) = peers.run(engine, &file, 5, asked)?;
-            let off = [
+            let (_, found) = peers.run(engine, &file, 5, arguments)?;
+            let wrong = [
                 found.difference(&users).count(),
                 users.difference(&found).count(),
             ];
-            cells.push(format!("{}, {}", off[0], off[1]));
+            cells.push(format!("{}, {}", wrong[0], wrong[1]));
             rows.push(json!({
                 "engine": engine,
                 "window": window,
-                "asked": asked,
+                "asked": arguments,
                 "late_by_s": late,
                 "true_groups": users.len(),
-                "false": off[0],
-                "missed": off[1],
+                "false": wrong[0],
+                "missed": wrong[1],
             }));
         }
         println!("| {engine} | {window} | {} |", cells.join(" | "));

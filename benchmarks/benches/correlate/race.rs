@@ -1,26 +1,30 @@
-//! Rounds of two engines in turn, and what they come to.
+//! Runs two engines in turn, and compares their rates.
 
 use anyhow::Result;
 use serde_json::{Value as Json, json};
 
-/// Seconds that one round took, of the CPU and by the clock on the wall.
+/// CPU time and wall-clock time of one round, in seconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Took {
+pub struct Timing {
     pub cpu_s: f64,
     pub wall_s: f64,
 }
 
-/// What one engine took, round by round.
+/// All rounds of one engine.
 #[derive(Default)]
 pub struct Rounds {
     pub events: usize,
-    took: Vec<Took>,
+    timings: Vec<Timing>,
 }
 
 impl Rounds {
     /// Least, median and greatest events per CPU second.
     pub fn rates(&self) -> [f64; 3] {
-        let mut rates: Vec<f64> = self.took.iter().map(|took| self.rate(took)).collect();
+        let mut rates: Vec<f64> = self
+            .timings
+            .iter()
+            .map(|timing| self.rate(timing))
+            .collect();
         rates.sort_by(f64::total_cmp);
         match rates.len().checked_sub(1) {
             Some(last) => [rates[0], rates[last / 2], rates[last]],
@@ -28,16 +32,16 @@ impl Rounds {
         }
     }
 
-    fn rate(&self, took: &Took) -> f64 {
-        self.events as f64 / took.cpu_s.max(1e-9)
+    fn rate(&self, timing: &Timing) -> f64 {
+        self.events as f64 / timing.cpu_s.max(1e-9)
     }
 
     pub fn json(&self) -> Json {
         let [least, median, most] = self.rates();
         json!({
             "events": self.events,
-            "cpu_seconds": self.took.iter().map(|took| took.cpu_s).collect::<Vec<_>>(),
-            "wall_seconds": self.took.iter().map(|took| took.wall_s).collect::<Vec<_>>(),
+            "cpu_seconds": self.timings.iter().map(|timing| timing.cpu_s).collect::<Vec<_>>(),
+            "wall_seconds": self.timings.iter().map(|timing| timing.wall_s).collect::<Vec<_>>(),
             "events_per_cpu_second": {"min": least, "median": median, "max": most},
         })
     }
@@ -48,30 +52,30 @@ impl Rounds {
     }
 }
 
-/// Rounds of ours and theirs in turn. A round gives the events that were counted and what they took.
+/// Runs Weir and its peer in turn. A round returns the number of events and their timing.
 pub fn run(
     rounds: usize,
-    mut ours: impl FnMut() -> Result<(usize, Took)>,
-    mut theirs: impl FnMut() -> Result<(usize, Took)>,
+    mut weir: impl FnMut() -> Result<(usize, Timing)>,
+    mut peer: impl FnMut() -> Result<(usize, Timing)>,
 ) -> Result<[Rounds; 2]> {
     let mut both = [Rounds::default(), Rounds::default()];
     for _ in 0..rounds.max(1) {
-        for (place, (events, took)) in [ours()?, theirs()?].into_iter().enumerate() {
+        for (place, (events, timing)) in [weir()?, peer()?].into_iter().enumerate() {
             both[place].events = events;
-            both[place].took.push(took);
+            both[place].timings.push(timing);
         }
     }
     Ok(both)
 }
 
-/// Ratio of the medians; least and greatest of a round of ours to the round of theirs after it.
-pub fn ratios([ours, theirs]: &[Rounds; 2]) -> [f64; 3] {
-    let pairs = ours.took.iter().zip(&theirs.took);
-    let ratios = pairs.map(|(a, b)| ours.rate(a) / theirs.rate(b));
+/// Ratio of the medians, between the least and greatest ratio of a round to the peer's next one.
+pub fn ratios([weir, peer]: &[Rounds; 2]) -> [f64; 3] {
+    let pairs = weir.timings.iter().zip(&peer.timings);
+    let ratios = pairs.map(|(a, b)| weir.rate(a) / peer.rate(b));
     let (least, most) = ratios.fold((f64::MAX, 0.0_f64), |(least, most), ratio| {
         (least.min(ratio), most.max(ratio))
     });
-    [least, ours.rates()[1] / theirs.rates()[1].max(1e-9), most]
+    [least, weir.rates()[1] / peer.rates()[1].max(1e-9), most]
 }
 
 pub fn short(rate: f64) -> String {

@@ -1,21 +1,21 @@
-//! A thousand correlations over two hundred selections: what each further rule costs.
+//! Measures a thousand correlations over two hundred selections: the cost of each further rule.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value as Json, json};
-use weir_benchmarks::logins::{LoginStream, Shape};
+use weir_benchmarks::logins::{LoginStream, StreamShape};
 use weir_scenario::random::scatter;
 use weir_schema::Batch;
 
 use crate::race;
-use crate::{ours, peers, theirs};
+use crate::{peers, rsigma, weir};
 
 const SEED: u64 = 13;
 const SELECTIONS: u64 = 200;
 
-/// Rules that read one action each, and five correlations of each of them.
+/// Rules that match one action each, and five correlations of each rule.
 fn texts(selections: u64) -> Vec<String> {
     let mut texts = Vec::new();
     for at in 0..selections {
@@ -73,9 +73,9 @@ fn texts(selections: u64) -> Vec<String> {
     texts
 }
 
-/// Logins with an action each.
+/// Makes logins that have an action each.
 fn batches(events: usize) -> Vec<Arc<Batch>> {
-    let shape = Shape {
+    let shape = StreamShape {
         users: 50_000,
         is_skewed: true,
         per_second: 500,
@@ -92,7 +92,7 @@ fn batches(events: usize) -> Vec<Arc<Batch>> {
         .take(events)
         .map(line)
         .collect();
-    frames.chunks(1_000).map(ours::batch_of).collect()
+    frames.chunks(1_000).map(weir::batch_of).collect()
 }
 
 pub fn run(events: usize, rounds: usize) -> Result<Json> {
@@ -104,12 +104,12 @@ pub fn run(events: usize, rounds: usize) -> Result<Json> {
     let mut rows = Vec::new();
     for selections in [2, 20, SELECTIONS] {
         let texts = texts(selections);
-        let groups = ours::run(&texts, &batches)?.groups();
-        let theirs: BTreeSet<_> = theirs::run_after(&texts, &batches, 0)?.groups;
+        let groups = weir::run(&texts, &batches)?.groups();
+        let rsigma_groups: BTreeSet<_> = rsigma::run_after(&texts, &batches, 0)?.groups;
         ensure!(
-            groups == theirs.len(),
-            "{selections} selections: {groups} groups, and {} of theirs",
-            theirs.len()
+            groups == rsigma_groups.len(),
+            "{selections} selections: Weir has {groups} alerting groups, rsigma-eval {}",
+            rsigma_groups.len()
         );
         let both = peers::race(&texts, &batches, batches.len() / 3, rounds)?;
         let [least, ratio, most] = race::ratios(&both);

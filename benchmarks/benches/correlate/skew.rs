@@ -1,13 +1,14 @@
-//! The experiment on order: eight correlation types over the same logins, in order and up to five
-//! minutes late; which groups are false, and which are missed.
+//! The experiment on order: false and missed groups of eight correlation types.
+//!
+//! All types run over the same logins, in order and up to five minutes late.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value as Json, json};
-use weir_benchmarks::logins::{Login, Rule, SKEW_RULES, SKEWS, skewed};
+use weir_benchmarks::logins::{Login, LoginRule, SKEW_RULES, SKEWS, skewed};
 
-use crate::{ours, theirs};
+use crate::{rsigma, weir};
 
 const SEED: u64 = 7;
 const SECONDS: i64 = 60;
@@ -19,8 +20,8 @@ pub fn run() -> Result<Json> {
     println!("|---|---|---|---|---|");
     let mut rows = Vec::new();
     for asks in SKEW_RULES {
-        let rule = Rule {
-            asks,
+        let rule = LoginRule {
+            condition: asks,
             seconds: SECONDS,
         };
         let expected = rule.standing(&skewed(SEED, 0));
@@ -28,24 +29,24 @@ pub fn run() -> Result<Json> {
         let names: BTreeSet<String> = users.iter().map(|user| Login::name(*user)).collect();
         for skew in SKEWS {
             let logins = skewed(SEED, skew);
-            let batches = ours::batches(&logins, 500);
-            let standing = ours::run(&rule.texts(), &batches)?.standing(&logins);
+            let batches = weir::batches(&logins, 500);
+            let standing = weir::run(&rule.texts(), &batches)?.standing(&logins);
             let found: BTreeSet<u32> = standing.iter().map(|row| row.user).collect();
-            let theirs = theirs::run_after(&rule.texts(), &batches, 0)?.users;
-            let off = [
+            let rsigma_users = rsigma::run_after(&rule.texts(), &batches, 0)?.users;
+            let wrong = [
                 found.difference(&users).count(),
                 users.difference(&found).count(),
-                theirs.difference(&names).count(),
-                names.difference(&theirs).count(),
+                rsigma_users.difference(&names).count(),
+                names.difference(&rsigma_users).count(),
             ];
             println!(
                 "| {} | {} | {skew} s | {}, {} | {}, {} |",
                 rule.name(),
                 users.len(),
-                off[0],
-                off[1],
-                off[2],
-                off[3],
+                wrong[0],
+                wrong[1],
+                wrong[2],
+                wrong[3],
             );
             ensure!(
                 standing == expected,
@@ -57,8 +58,8 @@ pub fn run() -> Result<Json> {
                 "late_by_s": skew,
                 "true_groups": users.len(),
                 "alerts": expected.len(),
-                "weir": {"false": off[0], "missed": off[1]},
-                "rsigma_eval": {"false": off[2], "missed": off[3]},
+                "weir": {"false": wrong[0], "missed": wrong[1]},
+                "rsigma_eval": {"false": wrong[2], "missed": wrong[3]},
             }));
         }
     }

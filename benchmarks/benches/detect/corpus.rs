@@ -1,10 +1,10 @@
-//! The events of the benchmark, as Weir takes them, and with what `rsigma-eval` needs to route them.
+//! The events of the benchmark, as sent to Weir, and with the log source that `rsigma-eval` needs.
 //!
-//! Weir is given what a sender sends, and finds the log source itself. `rsigma-eval` reads the log
-//! source from fields of the event, so it is given them, found before the clock runs: the finest
-//! category of `sigma/logsource_map.windows.json`, and the fields that the map renames under the
-//! rules' names. A word that an event has no value for is `none`, as otherwise every rule that
-//! states such a word would run.
+//! Weir gets the bytes of a sender, and finds the log source itself. `rsigma-eval` reads the log
+//! source from fields of the event, which are added before the measurement: the finest category of
+//! `sigma/logsource_map.windows.json`, and the fields that the map renames, under the names that
+//! rules use. A missing part of the log source is `none`, as otherwise every rule that states such
+//! a part would run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
@@ -17,8 +17,8 @@ use weir_schema::{Event, EventTime, Format, LogSource, ReceiveTime, Span};
 
 use crate::data;
 
-/// Other categories that an event of `registry_event` may be given; `rsigma-eval` knows one an
-/// event, so that rules of this one are put once for each.
+/// Finer categories of `registry_event`. `rsigma-eval` knows one category for each event, so rules
+/// of `registry_event` are added once for each of these.
 pub const REGISTRY_PARTS: [&str; 4] = [
     "registry_add",
     "registry_delete",
@@ -26,11 +26,11 @@ pub const REGISTRY_PARTS: [&str; 4] = [
     "registry_rename",
 ];
 
-/// One event in both forms.
+/// One event in the form for each engine.
 #[derive(Clone, Debug)]
 pub struct Frames {
-    pub ours: Vec<u8>,
-    pub theirs: Vec<u8>,
+    pub weir: Vec<u8>,
+    pub rsigma: Vec<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,15 +41,15 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// How many of the first events only warm up: a third. They come before what is measured, as
-    /// they would in a stream, and no event comes twice.
+    /// Number of the first events that only warm up: a third. As in a stream, they come before the
+    /// measured ones, and no event repeats.
     pub fn warm(&self) -> usize {
         self.events.len() / 3
     }
 
-    /// Mean bytes of an event as Weir takes it.
+    /// Mean bytes of an event, as sent to Weir.
     pub fn mean_bytes(&self) -> usize {
-        let bytes: usize = self.events.iter().map(|event| event.ours.len()).sum();
+        let bytes: usize = self.events.iter().map(|event| event.weir.len()).sum();
         bytes / self.events.len().max(1)
     }
 }
@@ -65,7 +65,7 @@ pub fn context(format: Format) -> Context<'static> {
     }
 }
 
-/// Which log source a Windows event is of.
+/// Finds the log source of Windows events.
 pub struct Sources {
     services: BTreeMap<String, String>,
     categories: Vec<Category>,
@@ -73,7 +73,7 @@ pub struct Sources {
 
 struct Category {
     name: String,
-    /// Lowered: agents write them in any case.
+    /// In lower case: agents write them in any case.
     channels: Vec<String>,
     ids: Vec<Json>,
     kind: Option<String>,
@@ -108,7 +108,7 @@ impl Sources {
                 });
             }
         }
-        // The finer ones first.
+        // The finer categories first.
         categories.sort_by_key(|category| category.name == "registry_event");
         Ok(Self {
             services,
@@ -116,8 +116,8 @@ impl Sources {
         })
     }
 
-    /// The event with product, service, category and renamed fields.
-    fn hinted(&self, text: &str) -> Result<Vec<u8>> {
+    /// Adds product, service, category and renamed fields to the event.
+    fn with_log_source(&self, text: &str) -> Result<Vec<u8>> {
         let event: Map<String, Json> = serde_json::from_str(text)?;
         let channel = event.get("Channel").and_then(Json::as_str);
         let channel = channel.unwrap_or_default().to_lowercase();
@@ -143,31 +143,31 @@ impl Sources {
                 more[name] = value.clone();
             }
         }
-        let mut hinted = more.to_string();
-        hinted.pop();
-        hinted.push(',');
-        hinted.push_str(text.trim_start_matches('{'));
-        Ok(hinted.into_bytes())
+        let mut extended = more.to_string();
+        extended.pop();
+        extended.push(',');
+        extended.push_str(text.trim_start_matches('{'));
+        Ok(extended.into_bytes())
     }
 
     pub fn windows(&self, text: &str) -> Result<Frames> {
         Ok(Frames {
-            ours: text.as_bytes().to_vec(),
-            theirs: self.hinted(text)?,
+            weir: text.as_bytes().to_vec(),
+            rsigma: self.with_log_source(text)?,
         })
     }
 }
 
-/// What names an event of a recording, and the event without that, as it is not part of it.
-fn bare(line: &str) -> Option<(&str, String)> {
+/// Splits a line of a recording into the name of the event and the event itself.
+fn split_name(line: &str) -> Option<(&str, String)> {
     let at = line.find("\"_n\":")?;
     let end = at + line.get(at..)?.find(',')?;
     let rest = line.get(end + 1..)?.trim_start();
     Some((line.get(..end)?, format!("{{{rest}")))
 }
 
-/// Calls `f` with every `step`-th event of a file of recordings, in order; not with those about
-/// which engines are known to differ (`docs/decisions/012-differences-from-rsigma.md`).
+/// Calls `f` with every `step`-th event of a recording, in order. It skips events for which the
+/// engines are known to differ (`docs/decisions/012-differences-from-rsigma.md`).
 pub fn each(file: &str, step: usize, f: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
     let folder = data::folder()?.join("windows");
     let truth = folder.join(file.replace(".jsonl.zst", ".sigma.jsonl"));
@@ -176,13 +176,13 @@ pub fn each(file: &str, step: usize, f: &mut dyn FnMut(&str) -> Result<()>) -> R
         for line in data::lines(&truth)? {
             let line = line?;
             if line.contains("\"disputed\"") {
-                disputed.extend(bare(&line).map(|(name, _)| name.to_owned()));
+                disputed.extend(split_name(&line).map(|(name, _)| name.to_owned()));
             }
         }
     }
     for line in data::lines(&folder.join(file))?.step_by(step) {
         let line = line?;
-        let (name, event) = bare(&line).context("a line without _n")?;
+        let (name, event) = split_name(&line).context("a line without _n")?;
         if !disputed.contains(name) {
             f(&event)?;
         }
@@ -190,15 +190,15 @@ pub fn each(file: &str, step: usize, f: &mut dyn FnMut(&str) -> Result<()>) -> R
     Ok(())
 }
 
-/// Prints every event of a file of recordings. A process of its own does so for one whose memory
-/// is measured: to unpack a recording takes more memory than to judge it.
+/// Prints every event of a recording. It runs in a process of its own, because unpacking takes
+/// more memory than the detection that is measured.
 pub fn print(file: &str) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     each(file, 1, &mut |event| Ok(writeln!(out, "{event}")?))?;
     Ok(out.flush()?)
 }
 
-/// Windows recordings: every `step`-th event of the files, at most `count`.
+/// Makes a corpus of Windows recordings: every `step`-th event of the files, at most `count`.
 pub fn windows(
     name: &str,
     files: &[&str],
@@ -222,7 +222,8 @@ pub fn windows(
     })
 }
 
-/// Lines of the generator's load; `rsigma-eval` is given what Weir's parser makes of them.
+/// Makes a corpus of generated syslog lines. `rsigma-eval` gets the events that Weir's parser
+/// decodes.
 pub fn syslog(count: usize) -> Result<Corpus> {
     let start = EventTime(1_780_000_000_000_000_000);
     let (mut stream, mut bytes) = (LoadStream::new(7, start), Vec::new());
@@ -234,8 +235,8 @@ pub fn syslog(count: usize) -> Result<Corpus> {
     {
         let event = weir_parse::decode(line, &context(Format::Syslog));
         events.push(Frames {
-            ours: line.to_vec(),
-            theirs: parsed(&event)?,
+            weir: line.to_vec(),
+            rsigma: flat_json(&event)?,
         });
     }
     Ok(Corpus {
@@ -245,8 +246,8 @@ pub fn syslog(count: usize) -> Result<Corpus> {
     })
 }
 
-/// A decoded event as flat JSON with its log source.
-fn parsed(event: &Event<'_>) -> Result<Vec<u8>> {
+/// Encodes a decoded event as flat JSON with its log source.
+fn flat_json(event: &Event<'_>) -> Result<Vec<u8>> {
     let mut json: Json = serde_json::from_str(&weir_parse::event_json(event))?;
     let mut flat = match json["fields"].take() {
         Json::Object(fields) => fields,

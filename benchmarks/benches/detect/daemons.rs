@@ -1,10 +1,10 @@
-//! Both as servers: events over HTTP, all rules, until the last one has been judged.
+//! Runs both engines as servers: events over HTTP, all rules, until the last event is judged.
 //!
 //! ```text
 //! posters ──NDJSON, bodies below 0.9 MB──► server ──► its own metrics: events judged, matches
 //! ```
 //!
-//! Weir makes every event durable before it answers; the other one keeps events in memory.
+//! Weir makes every event durable before it answers; rsigma keeps events in memory.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -19,50 +19,50 @@ use weir_benchmarks::{machine, metrics};
 
 use crate::corpus::{Corpus, Frames};
 
-/// Bodies stay below this: the other server cuts off those of more than about a megabyte.
+/// Maximum size of a body: rsigma truncates bodies of more than about a megabyte.
 const BODY_BYTES_MAX: usize = 900_000;
 
-/// Connections that post.
+/// Number of connections.
 const POSTERS: usize = 4;
 
-/// How long a server may take to be ready, to take a body, and to judge the last event.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a server may take to be ready, to accept a body, and to judge the last event.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The programs.
+/// Paths of the two programs.
 pub struct Programs {
     pub weir: PathBuf,
     pub rsigma: PathBuf,
 }
 
-/// What one run took.
-struct Took {
+/// Measurements of one run.
+struct RunResult {
     seconds: f64,
     cpu_seconds: f64,
     matches: f64,
     memory_peak_bytes: u64,
 }
 
-/// Runs both in turn; the medians, and all runs.
+/// Runs both in turn. Returns the medians, and all runs.
 pub fn race(programs: &Programs, rules: &Path, corpus: &Corpus, rounds: usize) -> Result<Json> {
     let bodies = |pick: fn(&Frames) -> &[u8]| pack(corpus.events.iter().map(pick));
-    let ours = bodies(|event| &event.ours);
-    let theirs = bodies(|event| &event.theirs);
+    let weir_bodies = bodies(|event| &event.weir);
+    let rsigma_bodies = bodies(|event| &event.rsigma);
     let events = corpus.events.len();
     let (mut weir, mut rsigma) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        weir.push(one(
-            &mut Server::weir(&programs.weir, rules)?,
-            &ours,
+        weir.push(measure(
+            &mut Daemon::weir(&programs.weir, rules)?,
+            &weir_bodies,
             events,
         )?);
-        rsigma.push(one(
-            &mut Server::rsigma(&programs.rsigma, rules)?,
-            &theirs,
+        rsigma.push(measure(
+            &mut Daemon::rsigma(&programs.rsigma, rules)?,
+            &rsigma_bodies,
             events,
         )?);
     }
-    let (a, b) = (told(&weir, events), told(&rsigma, events));
-    let rate = |told: &Json| told["events_per_second"].as_f64().unwrap_or(f64::NAN);
+    let (a, b) = (summary(&weir, events), summary(&rsigma, events));
+    let rate = |run: &Json| run["events_per_second"].as_f64().unwrap_or(f64::NAN);
     println!(
         "daemons: weir {:.0}/s, rsigma {:.0}/s, ratio {:.1}",
         rate(&a),
@@ -73,8 +73,8 @@ pub fn race(programs: &Programs, rules: &Path, corpus: &Corpus, rounds: usize) -
     Ok(json!({"events": events, "weir": a, "rsigma": b, "ratio": ratio}))
 }
 
-fn told(runs: &[Took], events: usize) -> Json {
-    let median = |of: fn(&Took) -> f64| {
+fn summary(runs: &[RunResult], events: usize) -> Json {
+    let median = |of: fn(&RunResult) -> f64| {
         let mut values: Vec<f64> = runs.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
         values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
@@ -91,7 +91,7 @@ fn told(runs: &[Took], events: usize) -> Json {
     })
 }
 
-/// Lines in bodies, each with its number of lines.
+/// Packs lines into bodies.
 fn pack<'e>(events: impl Iterator<Item = &'e [u8]>) -> Vec<Vec<u8>> {
     let mut bodies: Vec<Vec<u8>> = Vec::new();
     for event in events {
@@ -106,8 +106,8 @@ fn pack<'e>(events: impl Iterator<Item = &'e [u8]>) -> Vec<Vec<u8>> {
     bodies
 }
 
-fn one(server: &mut Server, bodies: &[Vec<u8>], events: usize) -> Result<Took> {
-    let cpu = |server: &Server| -> Result<f64> {
+fn measure(server: &mut Daemon, bodies: &[Vec<u8>], events: usize) -> Result<RunResult> {
+    let cpu = |server: &Daemon| -> Result<f64> {
         let threads = machine::threads(server.child.id())?;
         Ok(threads.values().map(|(_, seconds)| seconds).sum())
     };
@@ -131,17 +131,17 @@ fn one(server: &mut Server, bodies: &[Vec<u8>], events: usize) -> Result<Took> {
         Ok(())
     })?;
     let judged = loop {
-        let told = server.metrics()?;
-        if metrics::sum(&told, server.judged) >= events as f64 {
-            break told;
+        let text = server.metrics()?;
+        if metrics::sum(&text, server.judged) >= events as f64 {
+            break text;
         }
         ensure!(
-            began.elapsed() < PATIENCE,
+            began.elapsed() < TIMEOUT,
             "the server judged too few events"
         );
         std::thread::sleep(Duration::from_millis(5));
     };
-    Ok(Took {
+    Ok(RunResult {
         seconds: began.elapsed().as_secs_f64(),
         cpu_seconds: cpu(server)? - before,
         matches: metrics::sum(&judged, server.matched),
@@ -150,26 +150,26 @@ fn one(server: &mut Server, bodies: &[Vec<u8>], events: usize) -> Result<Took> {
 }
 
 /// A running server.
-struct Server {
+struct Daemon {
     child: Child,
     web: SocketAddr,
     path: &'static str,
     token: String,
-    /// Names of metrics.
+    /// Metrics that count judged events and matches.
     judged: &'static str,
     matched: &'static str,
     folder: PathBuf,
 }
 
-impl Server {
+impl Daemon {
     fn weir(binary: &Path, rules: &Path) -> Result<Self> {
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
         let folder = target.join(format!("daemons-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let web = free_port()?;
         let config = folder.join("weir.toml");
-        // A worker for each of two cores. Recordings are of many days, in no order: nothing is to
-        // be settled while it runs.
+        // A worker for each of two cores. Recordings span many days in no order, so a long horizon
+        // keeps everything unsettled.
         let text = format!(
             "[listen]\nhttp = \"{web}\"\nsyslog_udp = \"off\"\nsyslog_tcp = \"off\"\nagent = \"off\"\n\
              [graph]\nworkers = 2\n[time]\nhorizon = \"3650d\"\n[rules]\nbuiltin = false\npaths = [{:?}]\n",
@@ -217,10 +217,10 @@ impl Server {
         })
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until the server is ready.
     fn wait(&mut self) -> Result<()> {
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < TIMEOUT {
             let status = Connection::open(self).and_then(|mut c| c.get(self, "/readyz"));
             if status.is_ok_and(|(status, _)| status == 200) {
                 return Ok(());
@@ -238,8 +238,8 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    /// Leaves nothing behind.
+impl Drop for Daemon {
+    /// Stops the process and removes its folder.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -249,18 +249,18 @@ impl Drop for Server {
     }
 }
 
-/// As much of HTTP as it takes: a connection that stays open.
+/// A minimal HTTP client with a connection that stays open.
 struct Connection(BufReader<TcpStream>);
 
 impl Connection {
-    fn open(server: &Server) -> Result<Self> {
+    fn open(server: &Daemon) -> Result<Self> {
         let socket = TcpStream::connect(server.web)?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
         Ok(Self(BufReader::new(socket)))
     }
 
-    fn get(&mut self, server: &Server, path: &str) -> Result<(u16, String)> {
+    fn get(&mut self, server: &Daemon, path: &str) -> Result<(u16, String)> {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n",
             server.token
@@ -269,8 +269,8 @@ impl Connection {
         self.answer()
     }
 
-    /// Posts a body until it is taken; a server that is full says so.
-    fn post(&mut self, server: &Server, body: &[u8]) -> Result<()> {
+    /// Posts a body until the server accepts it. A busy server answers 429 or 503.
+    fn post(&mut self, server: &Daemon, body: &[u8]) -> Result<()> {
         let head = format!(
             "POST {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
@@ -285,7 +285,7 @@ impl Connection {
             let (status, text) = self.answer()?;
             match status {
                 200..300 => return Ok(()),
-                429 | 503 if began.elapsed() < PATIENCE => {
+                429 | 503 if began.elapsed() < TIMEOUT => {
                     std::thread::sleep(Duration::from_millis(2));
                 }
                 _ => anyhow::bail!("a body was answered {status}: {text}"),
@@ -340,7 +340,7 @@ impl Connection {
     }
 }
 
-/// A port that nobody has. It is given back before the server takes it.
+/// Finds a free port. It is released before the server binds it.
 fn free_port() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?)

@@ -1,4 +1,4 @@
-//! The data folder, and the public rules in it as both engines are given them.
+//! Reads the data folder, and the public rules in it for both engines.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -14,7 +14,7 @@ pub struct Rule {
     pub text: String,
 }
 
-/// The folder of test data: `WEIR_DATA`, else beside the repository.
+/// The folder of test data: `WEIR_DATA`, or a folder beside the repository.
 pub fn folder() -> Result<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let folder = std::env::var_os("WEIR_DATA").map_or_else(beside, PathBuf::from);
@@ -26,7 +26,7 @@ pub fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Lines of a file, unpacked where its name ends in `.zst`.
+/// Reads the lines of a file, and unpacks it if its name ends in `.zst`.
 pub fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = std::io::Result<String>>>> {
     let file = File::open(path).with_context(|| format!("could not open {}", path.display()))?;
     Ok(if path.extension().is_some_and(|ending| ending == "zst") {
@@ -36,8 +36,8 @@ pub fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = std::io::Result<Stri
     })
 }
 
-/// All rules of folders below `sigma/`, in order of path. Told and left out for both: those that
-/// Weir refuses, such as for a placeholder without a value.
+/// Reads all rules of folders below `sigma/`, in order of path. Rules that Weir refuses, such as
+/// for a placeholder without a value, are reported and left out for both engines.
 pub fn rules(folders: &[&str]) -> Result<Vec<Rule>> {
     let sigma = folder()?.join("sigma");
     let mut files = Vec::new();
@@ -80,8 +80,8 @@ fn rule_files(folder: &Path, out: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// As many rules as asked for: the first of `rules`, then copies of them under other ids whose
-/// texts are other ones of the same length and kind.
+/// Returns `count` rules: the first of `rules`, then copies under other ids with other texts of
+/// the same length and kind.
 pub fn grown(rules: &[Rule], count: usize) -> Result<Vec<Rule>> {
     let mut grown: Vec<Rule> = rules.iter().take(count).cloned().collect();
     let copies = (1_u8..).flat_map(|shift| rules.iter().map(move |rule| (shift, rule)));
@@ -108,14 +108,14 @@ fn altered(rule: &Rule, shift: u8) -> Result<Rule> {
     Ok(Rule { id, text })
 }
 
-/// Moves the letters of texts along the alphabet. Expressions and networks stay, as they would
-/// not be such any more.
+/// Shifts the letters of texts along the alphabet. Expressions and networks stay, as they would
+/// become invalid.
 fn alter(value: &mut Yaml, shift: u8) {
     match value {
         Yaml::String(text) => {
             let letter = |c: char| match c {
-                'a'..='z' => moved(c, b'a', shift),
-                'A'..='Z' => moved(c, b'A', shift),
+                'a'..='z' => shifted(c, b'a', shift),
+                'A'..='Z' => shifted(c, b'A', shift),
                 c => c,
             };
             *text = text.chars().map(letter).collect();
@@ -130,11 +130,11 @@ fn alter(value: &mut Yaml, shift: u8) {
                 }
             }
         }
-        _ => {} // Numbers, truth values and nothing stay as they are.
+        _ => {} // Numbers, booleans and nulls stay.
     }
 }
 
-fn moved(letter: char, first: u8, shift: u8) -> char {
+fn shifted(letter: char, first: u8, shift: u8) -> char {
     let place = (letter as u8 - first + shift) % 26;
     char::from(first + place)
 }

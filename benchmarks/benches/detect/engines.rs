@@ -1,4 +1,4 @@
-//! The two engines behind one face: load rules, take events, count matches.
+//! The two engines with one interface: load rules, decode events, count matches.
 
 use anyhow::{Result, bail};
 use rsigma_eval::{Engine, JsonEvent, LogSourceExtractor};
@@ -11,11 +11,11 @@ use crate::data::Rule;
 
 const TENANT: TenantKey = TenantKey(1);
 
-pub struct Ours {
+pub struct WeirEngine {
     book: RuleBook,
 }
 
-impl Ours {
+impl WeirEngine {
     pub fn load(rules: &[Rule]) -> Result<Self> {
         let mut book = RuleBook::new();
         for rule in rules {
@@ -35,12 +35,12 @@ impl Ours {
         let context = context(corpus.format);
         let events = corpus.events.iter();
         events
-            .map(|event| weir_parse::decode(&event.ours, &context))
+            .map(|event| weir_parse::decode(&event.weir, &context))
             .collect()
     }
 
-    /// A worker that has seen the first events and nothing else: what it remembers of values is
-    /// what a stream would have shown it.
+    /// Makes a worker that has matched only the first events. It remembers the values that a stream
+    /// would have shown it.
     pub fn warm(&self, events: &[Event<'_>]) -> Worker<'_> {
         let mut worker = Worker {
             book: &self.book,
@@ -51,7 +51,7 @@ impl Ours {
         worker
     }
 
-    /// Names of the rules that match each event.
+    /// Ids of the rules that match each event.
     pub fn names(&self, events: &[Event<'_>]) -> Vec<Vec<String>> {
         let (mut detector, mut found) = (Detector::new(), Detections::default());
         let mut names = |event| {
@@ -76,24 +76,24 @@ impl Worker<'_> {
         found.matches.len()
     }
 
-    /// Matches of events that are there already.
+    /// Counts the matches of decoded events.
     pub fn matching(&mut self, events: &[Event<'_>]) -> usize {
         events.iter().map(|event| self.one(event)).sum()
     }
 
-    /// Matches of an event that is bytes still.
+    /// Decodes an event and counts its matches.
     pub fn whole(&mut self, frame: &[u8], format: Format) -> usize {
         self.one(&weir_parse::decode(frame, &context(format)))
     }
 }
 
-pub struct Theirs {
+pub struct RsigmaEngine {
     engine: Engine,
 }
 
-impl Theirs {
-    /// With log-source routing, and else as it comes: on these rules its other filters cost more
-    /// than they save.
+impl RsigmaEngine {
+    /// Loads the rules with log-source routing and otherwise default options. On these rules its
+    /// other filters cost more than they save.
     pub fn load(rules: &[Rule]) -> Result<Self> {
         let mut parsed = Vec::new();
         for rule in rules {
@@ -118,7 +118,7 @@ impl Theirs {
     }
 
     pub fn decode(corpus: &Corpus) -> Result<Vec<Json>> {
-        let read = |event: &crate::corpus::Frames| serde_json::from_slice(&event.theirs);
+        let read = |event: &crate::corpus::Frames| serde_json::from_slice(&event.rsigma);
         Ok(corpus.events.iter().map(read).collect::<Result<_, _>>()?)
     }
 
@@ -127,9 +127,9 @@ impl Theirs {
         events.iter().map(matches).sum()
     }
 
-    /// Matches of an event that is bytes still.
+    /// Decodes an event and counts its matches.
     pub fn whole(&self, frame: &[u8]) -> usize {
-        // What it cannot read it cannot match; the comparison of matches would tell.
+        // An event that cannot be parsed matches nothing; the comparison of matches would show it.
         let event: Json = serde_json::from_slice(frame).unwrap_or_default();
         self.engine.evaluate(&JsonEvent::borrow(&event)).len()
     }

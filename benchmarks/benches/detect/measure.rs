@@ -1,13 +1,13 @@
-//! How long both engines take: CPU time of this thread, in rounds that take turns.
+//! Measures both engines in turn, in CPU time of this thread.
 
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::{Value as Json, json};
 
-/// What one round took.
+/// CPU time and wall-clock time of one round.
 #[derive(Clone, Copy, Debug)]
-pub struct Took {
+pub struct Timing {
     pub cpu_s: f64,
     pub wall_s: f64,
 }
@@ -19,45 +19,47 @@ fn cpu_seconds() -> Result<f64> {
     Ok(ran.parse::<f64>()? / 1e9)
 }
 
-pub fn took(f: impl FnOnce() -> usize) -> Result<(Took, usize)> {
+/// Times `f`, which returns a number of matches.
+pub fn time(f: impl FnOnce() -> usize) -> Result<(Timing, usize)> {
     let (wall, cpu) = (Instant::now(), cpu_seconds()?);
     let matches = f();
-    let took = Took {
+    let timing = Timing {
         cpu_s: cpu_seconds()? - cpu,
         wall_s: wall.elapsed().as_secs_f64(),
     };
-    Ok((took, matches))
+    Ok((timing, matches))
 }
 
-/// Both engines on the same events: rounds, and what they say.
+/// Comparison of both engines over the same events.
 pub struct Race {
     pub name: String,
     pub events: usize,
     pub bytes: usize,
     pub matches: [usize; 2],
-    /// Ours, theirs.
-    pub rounds: [Vec<Took>; 2],
+    /// Rounds of Weir, and of rsigma-eval.
+    pub rounds: [Vec<Timing>; 2],
 }
 
 impl Race {
-    /// `rounds` of each, in turn; what a round needs to be made ready is not measured.
+    /// Runs `rounds` rounds of each engine in turn. The preparation of a round is not measured.
     pub fn run(
         name: impl Into<String>,
-        (events, bytes): (usize, usize),
+        events: usize,
+        bytes: usize,
         rounds: usize,
-        ours: &mut dyn FnMut() -> Result<(Took, usize)>,
-        theirs: &mut dyn FnMut() -> Result<(Took, usize)>,
+        weir: &mut dyn FnMut() -> Result<(Timing, usize)>,
+        rsigma: &mut dyn FnMut() -> Result<(Timing, usize)>,
     ) -> Result<Self> {
         let mut race = Self {
             name: name.into(),
             events,
             bytes,
-            matches: [ours()?.1, theirs()?.1],
+            matches: [weir()?.1, rsigma()?.1],
             rounds: [Vec::new(), Vec::new()],
         };
         for _ in 0..rounds {
-            race.rounds[0].push(ours()?.0);
-            race.rounds[1].push(theirs()?.0);
+            race.rounds[0].push(weir()?.0);
+            race.rounds[1].push(rsigma()?.0);
         }
         println!("{}", race.row());
         Ok(race)
@@ -65,17 +67,18 @@ impl Race {
 
     /// Least, median and greatest events per CPU second.
     fn rates(&self, engine: usize) -> [f64; 3] {
-        let rate = |took: &Took| self.events as f64 / took.cpu_s;
+        let rate = |timing: &Timing| self.events as f64 / timing.cpu_s;
         let mut rates: Vec<f64> = self.rounds[engine].iter().map(rate).collect();
         rates.sort_by(f64::total_cmp);
         let last = rates.len() - 1;
         [rates[0], rates[last / 2], rates[last]]
     }
 
-    /// Ratio of the medians; least and greatest of a round of ours to the round of theirs after it.
+    /// Ratio of the medians, between the least and greatest ratio of a round to the next one of
+    /// rsigma-eval.
     fn ratios(&self) -> [f64; 3] {
-        let [ours, theirs] = &self.rounds;
-        let pairs = ours.iter().zip(theirs).map(|(a, b)| b.cpu_s / a.cpu_s);
+        let [weir, rsigma] = &self.rounds;
+        let pairs = weir.iter().zip(rsigma).map(|(a, b)| b.cpu_s / a.cpu_s);
         let (least, most) = pairs.fold((f64::MAX, 0.0_f64), |(least, most), ratio| {
             (least.min(ratio), most.max(ratio))
         });
@@ -101,8 +104,8 @@ impl Race {
     pub fn json(&self) -> Json {
         let seconds = |engine: usize| {
             let rounds = self.rounds[engine].iter();
-            let cpu: Vec<f64> = rounds.clone().map(|took| took.cpu_s).collect();
-            let wall: Vec<f64> = rounds.map(|took| took.wall_s).collect();
+            let cpu: Vec<f64> = rounds.clone().map(|timing| timing.cpu_s).collect();
+            let wall: Vec<f64> = rounds.map(|timing| timing.wall_s).collect();
             let [least, median, most] = self.rates(engine);
             json!({
                 "cpu_seconds": cpu,

@@ -1,4 +1,4 @@
-//! Events and rules that cost the most: long values, many fields, many matches, only expressions.
+//! Makes the most expensive events and rules: long values, many fields, many matches, expressions.
 
 use anyhow::Result;
 use rand::Rng;
@@ -10,11 +10,11 @@ use yaml_serde::Value as Yaml;
 use crate::corpus::{Corpus, Sources};
 use crate::data::Rule;
 
-/// Field that more rules read than any other.
-const READ: &str = "CommandLine";
+/// The field that most rules read.
+const MOST_READ_FIELD: &str = "CommandLine";
 
-/// About so many bytes are in a corpus, and in one of events that are larger than most: such an event
-/// takes the other engine a second.
+/// Approximate bytes of a corpus, and of a corpus of large events, each of which takes the other
+/// engine a second.
 const CORPUS_BYTES: usize = 4 << 20;
 const LARGE_BYTES: usize = 1 << 20;
 const LARGE_FROM: usize = 64 << 10;
@@ -35,7 +35,7 @@ fn corpus(name: String, sources: &Sources, mut event: impl FnMut(u64) -> Json) -
     })
 }
 
-/// A process that starts, with a command line of its own.
+/// Makes a process creation event with a command line.
 fn process(command: &str) -> Map<String, Json> {
     let event = json!({
         "EventID": 1,
@@ -54,12 +54,12 @@ fn process(command: &str) -> Map<String, Json> {
     });
     match event {
         Json::Object(event) => event,
-        _ => Map::new(), // It is an object, as it stands above.
+        _ => Map::new(), // It is an object, see above.
     }
 }
 
 fn words(random: &mut impl Rng, bytes: usize) -> String {
-    // Without dashes, of which `windash` means something else to the other engine.
+    // Without dashes: the engines differ in the meaning of `windash`.
     const LETTERS: &[u8] = b"etaoinshrdlcumwfgypbvkjxqz0123456789.\\:_";
     let mut text = String::with_capacity(bytes);
     while text.len() < bytes {
@@ -72,7 +72,7 @@ fn words(random: &mut impl Rng, bytes: usize) -> String {
     text
 }
 
-/// Process events whose command line is so long, and new in each.
+/// Makes process events with a new command line of `bytes` bytes each.
 pub fn long_value(bytes: usize, sources: &Sources) -> Result<Corpus> {
     let mut random = seeded(7, 31);
     let name = format!("a value of {bytes} bytes that 900 rules read");
@@ -81,7 +81,7 @@ pub fn long_value(bytes: usize, sources: &Sources) -> Result<Corpus> {
     })
 }
 
-/// Process events with so many more fields that no rule reads, each of a new text.
+/// Makes process events with `count` more fields that no rule reads, each with a new text.
 pub fn more_fields(count: usize, sources: &Sources) -> Result<Corpus> {
     let mut random = seeded(7, 32);
     let name = format!("{count} more fields, new, unread");
@@ -94,7 +94,7 @@ pub fn more_fields(count: usize, sources: &Sources) -> Result<Corpus> {
     })
 }
 
-/// Events whose command line holds what most rules about command lines look for.
+/// Makes events whose command line contains the texts that most rules look for.
 pub fn many_hits(rules: &[Rule], sources: &Sources) -> Result<Corpus> {
     let mut needles = Vec::new();
     for rule in rules {
@@ -103,7 +103,7 @@ pub fn many_hits(rules: &[Rule], sources: &Sources) -> Result<Corpus> {
         if category == Some("process_creation") {
             collect(
                 &yaml["detection"],
-                &|field| field.starts_with(READ) && field.contains("contains"),
+                &|field| field.starts_with(MOST_READ_FIELD) && field.contains("contains"),
                 &mut needles,
             );
         }
@@ -115,7 +115,7 @@ pub fn many_hits(rules: &[Rule], sources: &Sources) -> Result<Corpus> {
     corpus(name, sources, |n| process(&format!("{n} {soup}")).into())
 }
 
-/// Every expression of the rules as a rule of its own, about command lines.
+/// Makes a rule for command lines of every expression in the rules.
 pub fn only_expressions(rules: &[Rule]) -> Result<Vec<Rule>> {
     let mut found = Vec::new();
     for rule in rules {
@@ -135,7 +135,7 @@ pub fn only_expressions(rules: &[Rule]) -> Result<Vec<Rule>> {
             "id": id,
             "logsource": {"product": "windows", "category": "process_creation"},
             "detection": {
-                "selection": {format!("{READ}|re"): expression},
+                "selection": {format!("{MOST_READ_FIELD}|re"): expression},
                 "condition": "selection",
             },
         });
@@ -146,7 +146,7 @@ pub fn only_expressions(rules: &[Rule]) -> Result<Vec<Rule>> {
     Ok(found.iter().enumerate().map(rule).collect())
 }
 
-/// The texts under the fields that are wanted, wherever they stand.
+/// Collects the texts of all wanted fields, at any depth.
 fn collect(value: &Yaml, wanted: &dyn Fn(&str) -> bool, out: &mut Vec<String>) {
     match value {
         Yaml::Sequence(values) => values.iter().for_each(|value| collect(value, wanted, out)),
@@ -161,6 +161,6 @@ fn collect(value: &Yaml, wanted: &dyn Fn(&str) -> bool, out: &mut Vec<String>) {
                 }
             }
         }
-        _ => {} // Not below a field that is wanted.
+        _ => {} // A value outside of the wanted fields.
     }
 }

@@ -1,50 +1,50 @@
-//! `weir-generate`: writes what the generator makes to stdout.
+//! `weir-generate`: writes generated lines to stdout.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use weir_scenario::Company;
 use weir_scenario::load::LoadStream;
-use weir_scenario::order::{Arrival, Order, RULES};
-use weir_scenario::{DeliveryTransport, Payload};
+use weir_scenario::order::{Arrival, OrderExperiment, RULES};
+use weir_scenario::{DeliveryPayload, DeliveryTransport, Scenario};
 use weir_schema::{EventTime, Span};
 
 /// Writes generated log lines; the same arguments give the same bytes.
 #[derive(Debug, Parser)]
 #[command(name = "weir-generate")]
 struct Arguments {
-    /// Everything follows from it.
+    /// Seed of the generator.
     #[arg(long, global = true, default_value_t = 1)]
     seed: u64,
     /// Event time of the first lines, as in RFC 3339.
     #[arg(long, global = true, default_value = "2026-03-02T08:00:00Z")]
     start: chrono::DateTime<chrono::Utc>,
     #[command(subcommand)]
-    what: What,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Twenty minutes of a company, one intrusion among them. Agent events are left out.
+enum Command {
+    /// Twenty minutes of a company, with an intrusion. Agent events are left out.
     Company {
-        /// Lines of background.
+        /// Number of background lines.
         #[arg(long, default_value_t = weir_scenario::company::BACKGROUND_LINES)]
         lines: usize,
     },
     /// The load of the end-to-end benchmark.
     Load {
-        /// Lines in all.
+        /// Number of lines.
         #[arg(long, default_value_t = 1_000_000)]
         lines: u64,
-        /// Lines a second of event time.
+        /// Lines per second of event time.
         #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
         per_second: u64,
     },
     /// JSON lines of the order experiment; for `--logsource product=order --time-field time`.
     Order {
-        /// Lines at least; what the groups do not need is filled up with lines no rule wants.
+        /// Minimum number of lines; lines that no rule matches fill them up.
         #[arg(long, default_value_t = 50_000)]
         lines: usize,
         /// `in`, `shuffled`, or `skewed:SPAN` with a span such as 300s.
@@ -65,7 +65,7 @@ fn arrival(text: &str) -> Result<Arrival, String> {
         None if text == "shuffled" => Ok(Arrival::Shuffled),
         Some(("skewed", span)) => Span::parse(span)
             .map(Arrival::Skewed)
-            .ok_or_else(|| format!("`{span}` is no span; write it as 300s")),
+            .ok_or_else(|| format!("`{span}` is not a span; write it as 300s")),
         _ => Err("orders are in, shuffled and skewed:SPAN".to_owned()),
     }
 }
@@ -73,7 +73,7 @@ fn arrival(text: &str) -> Result<Arrival, String> {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match write(&arguments) {
-        // Who reads our lines may have enough of them.
+        // The reader may stop early.
         Err(error) if is_broken_pipe(&error) => Ok(()),
         result => result,
     }
@@ -88,56 +88,31 @@ fn write(arguments: &Arguments) -> Result<()> {
     let start = arguments.start.timestamp_nanos_opt();
     let start = EventTime(start.context("--start must lie between the years 1678 and 2261")?);
     let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
-    match &arguments.what {
-        What::Company { lines } => {
+    match &arguments.command {
+        Command::Company { lines } => {
             let scenario = Company::new(arguments.seed).plan_with(start, *lines);
-            for delivery in &scenario.deliveries {
-                if let Payload::Line(line) = &delivery.payload {
-                    out.write_all(line)?;
-                    out.write_all(b"\n")?;
-                }
-            }
-            eprintln!(
-                "left out {} agent events",
-                scenario.sent(DeliveryTransport::Agent)
-            );
+            write_company(&mut out, &scenario)?;
         }
-        What::Load { lines, per_second } => {
-            let mut stream = LoadStream::new(arguments.seed, start);
-            let (mut bytes, mut completed) = (Vec::new(), Vec::new());
-            let mut second = 0;
-            while stream.lines() < *lines {
-                let time = start.plus(Span::seconds(second));
-                let left = (*lines - stream.lines()).min(*per_second);
-                stream.chunk(time, left, &mut bytes, &mut completed);
-                out.write_all(&bytes)?;
-                bytes.clear();
-                completed.clear();
-                second += 1;
-            }
-            eprintln!("these lines must raise {} alerts", stream.alerts());
+        Command::Load { lines, per_second } => {
+            let stream = LoadStream::new(arguments.seed, start);
+            write_load(&mut out, stream, start, *lines, *per_second)?;
         }
-        What::Order {
+        Command::Order {
             lines,
             order,
             rules_out,
             expected_out,
         } => {
-            let experiment = Order::new(arguments.seed, start, *lines);
+            let experiment = OrderExperiment::new(arguments.seed, start, *lines);
             if let Some(folder) = rules_out {
-                let file = folder.join("order.yml");
-                std::fs::write(&file, RULES)
-                    .with_context(|| format!("could not write {}", file.display()))?;
+                write_file(&folder.join("order.yml"), RULES)?;
             }
             if let Some(file) = expected_out {
-                let rows = experiment
-                    .standing
-                    .iter()
-                    .map(|row| format!("{}\n", row.to_json()));
-                std::fs::write(file, rows.collect::<String>())
-                    .with_context(|| format!("could not write {}", file.display()))?;
+                let rows = experiment.standing.iter();
+                let rows = rows.map(|row| format!("{}\n", row.to_json()));
+                write_file(file, &rows.collect::<String>())?;
             }
-            for line in experiment.arrive(*order) {
+            for line in experiment.lines_in(*order) {
                 out.write_all(line.as_bytes())?;
                 out.write_all(b"\n")?;
             }
@@ -145,4 +120,42 @@ fn write(arguments: &Arguments) -> Result<()> {
     }
     out.flush()?;
     Ok(())
+}
+
+fn write_company(out: &mut impl Write, scenario: &Scenario) -> Result<()> {
+    for delivery in &scenario.deliveries {
+        if let DeliveryPayload::Line(line) = &delivery.payload {
+            out.write_all(line)?;
+            out.write_all(b"\n")?;
+        }
+    }
+    let agent_events = scenario.deliveries_over(DeliveryTransport::Agent);
+    eprintln!("left out {agent_events} agent events");
+    Ok(())
+}
+
+fn write_load(
+    out: &mut impl Write,
+    mut stream: LoadStream,
+    start: EventTime,
+    lines: u64,
+    per_second: u64,
+) -> Result<()> {
+    let (mut bytes, mut completed) = (Vec::new(), Vec::new());
+    let mut second = 0;
+    while stream.lines() < lines {
+        let time = start.plus(Span::seconds(second));
+        let left = (lines - stream.lines()).min(per_second);
+        stream.chunk(time, left, &mut bytes, &mut completed);
+        out.write_all(&bytes)?;
+        bytes.clear();
+        completed.clear();
+        second += 1;
+    }
+    eprintln!("these lines must raise {} alerts", stream.alerts());
+    Ok(())
+}
+
+fn write_file(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text).with_context(|| format!("could not write {}", file.display()))
 }

@@ -1,10 +1,10 @@
-//! `weir-end-to-end`: how much a whole Weir takes, and how soon it alerts.
+//! `weir-end-to-end`: throughput of a whole Weir, and the time from an event to its alert.
 //!
 //! ```text
 //! LoadStream ──TCP, LF──► weir (child process, fresh folder, fsync on) ──NDJSON──► follower
 //!     │                        │                                                  │
-//!     └ when each planted      └ /metrics, /proc: journaled, CPU by thread,       └ when each planted
-//!       alert became due         peak memory                                        alert came
+//!     └ due time of each       └ /metrics, /proc: journaled, CPU by thread,       └ arrival of each
+//!       planted alert            peak memory                                        planted alert
 //! ```
 
 use std::collections::HashMap;
@@ -16,17 +16,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
-use weir_benchmarks::server::{Follower, Server, Setup, Snapshot};
+use weir_benchmarks::server::{AlertFollower, ServerProcess, ServerSetup, ServerSnapshot};
 use weir_benchmarks::{machine, metrics};
 use weir_scenario::catalogue::alerting_rule;
-use weir_scenario::load::{Completed, LoadStream};
+use weir_scenario::load::{LoadStream, PlantedAlert};
 use weir_schema::EventTime;
 
-/// Lines are sent in steps of so long when a rate is asked for.
+/// Length of a step in which lines are sent, if there is a rate.
 const STEP: Duration = Duration::from_millis(10);
-/// Lines of one step when there is no rate: some 150 kB, which is more than a socket holds.
+/// Lines per step without a rate: some 150 kB, more than the buffer of a socket.
 const STEP_LINES_MAX: u64 = 1_000;
-/// How long what was sent may take to be journaled, and its alerts to come, once sending has ended.
+/// How long journaling and alerts may take after the last line was sent.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 
 /// Measures a whole Weir on this machine.
@@ -36,7 +36,7 @@ struct Arguments {
     /// The server to measure.
     #[arg(long, default_value = "target/release/weir")]
     weir: PathBuf,
-    /// Lines a second; 0: as fast as they are taken.
+    /// Lines per second; 0: as fast as the server accepts them.
     #[arg(long, default_value_t = 60_000)]
     rate: u64,
     /// Length of the measurement, in seconds.
@@ -47,10 +47,10 @@ struct Arguments {
     warm_up: u64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Workers of the server's graph, where not its default.
+    /// Workers of the graph [default: that of the server].
     #[arg(long)]
     workers: Option<u16>,
-    /// Where the server's fresh folder is made, on a disk whose fsync counts.
+    /// Parent of the server's folder, on a disk with a real fsync.
     #[arg(long, default_value = "target")]
     folder: PathBuf,
     /// Name of the run; its result goes to `benchmarks/runs/NAME.json`.
@@ -58,30 +58,30 @@ struct Arguments {
     name: String,
 }
 
-/// A planted alert: when its last line was due to be sent, and whether the measurement had begun.
-struct Due {
+/// When the last line of a planted alert was due, and whether it was measured.
+struct DueAlert {
     at: Instant,
     measured: bool,
 }
 
-/// What was sent.
-struct Sent {
+/// The sent load.
+struct SentLoad {
     stream: LoadStream,
-    due: HashMap<String, Due>,
-    /// The measured part: lines, how long it took, and what `/proc` said at both ends.
+    due: HashMap<String, DueAlert>,
+    /// The measured part: lines, duration, and counters at its start and end.
     lines: u64,
     seconds: f64,
-    before: Snapshot,
-    after: Snapshot,
+    before: ServerSnapshot,
+    after: ServerSnapshot,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let setup = Setup {
+    let setup = ServerSetup {
         workers: arguments.workers,
-        ..Setup::default()
+        ..ServerSetup::default()
     };
-    let server = Server::start(&arguments.weir, &arguments.folder, setup)?;
+    let server = ServerProcess::start(&arguments.weir, &arguments.folder, setup)?;
     let follower = server.follow_alerts()?;
     let sent = send(&arguments, &server)?;
     let drained = drain(&server, &follower, &sent)?;
@@ -92,20 +92,20 @@ fn main() -> Result<()> {
     let text = format!("{result:#}\n");
     std::fs::write(&file, &text).with_context(|| format!("could not write {}", file.display()))?;
     print!("{text}");
-    verdict(&result)
+    check(&result)
 }
 
-/// Sends the load, and takes a snapshot where the measurement begins and ends.
-fn send(arguments: &Arguments, server: &Server) -> Result<Sent> {
+/// Sends the load, with a snapshot at the start and the end of the measurement.
+fn send(arguments: &Arguments, server: &ServerProcess) -> Result<SentLoad> {
     let mut socket = TcpStream::connect(server.tcp).context("could not connect to the server")?;
     socket.set_nodelay(true)?;
     let mut stream = LoadStream::new(arguments.seed, now()?);
-    let (mut bytes, mut completed) = (Vec::new(), Vec::<Completed>::new());
+    let (mut bytes, mut completed) = (Vec::new(), Vec::<PlantedAlert>::new());
     let mut due = HashMap::new();
     let started = Instant::now();
     let warm = Duration::from_secs(arguments.warm_up);
     let end = warm + Duration::from_secs(arguments.seconds);
-    let mut begun: Option<(Snapshot, u64, Instant)> = None;
+    let mut begun: Option<(ServerSnapshot, u64, Instant)> = None;
     loop {
         let elapsed = started.elapsed();
         if begun.is_none() && elapsed >= warm {
@@ -121,14 +121,14 @@ fn send(arguments: &Arguments, server: &Server) -> Result<Sent> {
         stream.chunk(now()?, lines, &mut bytes, &mut completed);
         let before_write = Instant::now();
         for planted in completed.drain(..) {
-            // Where a rate is asked for, a line is due by it, even if the server takes it later:
-            // what waits before the socket waits all the same.
+            // With a rate, a line is due at its time even if the server accepts it later, so that
+            // the wait before the socket counts.
             let at = match arguments.rate {
                 0 => before_write,
                 rate => started + Duration::from_secs_f64(planted.line as f64 / rate as f64),
             };
             let measured = begun.is_some();
-            due.insert(planted.address, Due { at, measured });
+            due.insert(planted.address, DueAlert { at, measured });
         }
         socket
             .write_all(&bytes)
@@ -142,7 +142,7 @@ fn send(arguments: &Arguments, server: &Server) -> Result<Sent> {
     let seconds = began.elapsed().as_secs_f64();
     let after = server.snapshot()?;
     let lines = stream.lines() - lines_before;
-    Ok(Sent {
+    Ok(SentLoad {
         stream,
         due,
         lines,
@@ -152,7 +152,7 @@ fn send(arguments: &Arguments, server: &Server) -> Result<Sent> {
     })
 }
 
-/// Lines that a rate asks for after so long.
+/// Lines that are due after `elapsed` at a rate.
 fn due_lines(rate: u64, elapsed: Duration) -> u64 {
     u64::try_from(u128::from(rate) * elapsed.as_nanos() / 1_000_000_000).unwrap_or(u64::MAX)
 }
@@ -166,9 +166,13 @@ fn now() -> Result<EventTime> {
     ))
 }
 
-/// Waits until all is journaled and every alert has come; says how long that took, or `None` if it
-/// never did.
-fn drain(server: &Server, follower: &Follower, sent: &Sent) -> Result<Option<Duration>> {
+/// Waits until all lines are journaled and all alerts have arrived. Returns how long that took, or
+/// `None` after the limit.
+fn drain(
+    server: &ServerProcess,
+    follower: &AlertFollower,
+    sent: &SentLoad,
+) -> Result<Option<Duration>> {
     let began = Instant::now();
     while began.elapsed() < DRAIN_MAX {
         let journaled = server.snapshot()?.journaled;
@@ -177,7 +181,7 @@ fn drain(server: &Server, follower: &Follower, sent: &Sent) -> Result<Option<Dur
         {
             return Ok(Some(began.elapsed()));
         }
-        ensure!(server.is_running()?, "the server ended by itself");
+        ensure!(server.is_running()?, "the server stopped unexpectedly");
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(None)
@@ -185,9 +189,9 @@ fn drain(server: &Server, follower: &Follower, sent: &Sent) -> Result<Option<Dur
 
 fn report(
     arguments: &Arguments,
-    server: &Server,
-    follower: &Follower,
-    sent: &Sent,
+    server: &ServerProcess,
+    follower: &AlertFollower,
+    sent: &SentLoad,
     drained: Option<Duration>,
 ) -> Result<Value> {
     let rule = alerting_rule("ssh_password_guessing").context("the catalogue lacks its rule")?;
@@ -200,8 +204,8 @@ fn report(
         }
     }
     latencies.sort_unstable();
-    let said = server.metrics()?;
-    let journaled = metrics::sum(&said, "weir_events_journaled_total");
+    let text = server.metrics()?;
+    let journaled = metrics::sum(&text, "weir_events_journaled_total");
     let cpu = machine::difference(&sent.before.threads, &sent.after.threads);
     let cpu_total: f64 = cpu.values().sum();
     Ok(json!({
@@ -233,22 +237,22 @@ fn report(
         "cpu_microseconds_per_event": cpu_total * 1e6 / (sent.lines.max(1) as f64),
         "memory_peak_bytes": server.memory_peak_bytes()?,
         "folder_bytes": server.folder_bytes()?,
-        "metrics": metrics::unlabelled(&said),
+        "metrics": metrics::unlabelled(&text),
     }))
 }
 
-/// A run whose numbers of events or alerts are wrong is no measurement.
-fn verdict(result: &Value) -> Result<()> {
+/// Fails if the counts of events or alerts are wrong.
+fn check(result: &Value) -> Result<()> {
     let number = |name: &str| result[name].as_f64().unwrap_or(f64::NAN);
-    for (found, wanted) in [
+    for (found, expected) in [
         ("events_journaled", "lines_sent"),
         ("alerts_raised", "alerts_expected"),
     ] {
-        if number(found) != number(wanted) {
+        if number(found) != number(expected) {
             bail!(
-                "{found} is {}, but {wanted} is {}",
+                "{found} is {}, but {expected} is {}",
                 number(found),
-                number(wanted)
+                number(expected)
             );
         }
     }
@@ -258,7 +262,7 @@ fn verdict(result: &Value) -> Result<()> {
     );
     ensure!(
         number("planted_alerts_missing") == 0.0,
-        "planted alerts never came"
+        "planted alerts are missing"
     );
     Ok(())
 }

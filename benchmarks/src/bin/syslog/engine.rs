@@ -1,4 +1,4 @@
-//! The engines that take turns, and what is asked of each in the same way.
+//! The engines that take turns, with the same measurements for each.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,66 +6,68 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use weir_benchmarks::server::{Follower, Server, Setup};
+use weir_benchmarks::server::{AlertFollower, ServerProcess, ServerSetup};
 use weir_benchmarks::{machine, metrics};
 
 use crate::kernel;
-use crate::load::Sent;
+use crate::load::SentLoad;
 use crate::rsyslog::Rsyslog;
 
-/// Between two looks at how far an engine is.
-const LOOK: Duration = Duration::from_millis(50);
+/// Interval between two reads of the progress.
+const POLL: Duration = Duration::from_millis(50);
 
-/// An engine that gets no further for so long is done. Longer than a second, after which Weir has
-/// heard from the kernel what it dropped.
-const QUIET: Duration = Duration::from_millis(1_500);
+/// An engine without progress for this long is done. It is more than a second, after which Weir
+/// has read the drops of the kernel.
+const IDLE: Duration = Duration::from_millis(1_500);
 
-/// What is measured.
+/// A measured engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// Journaled, synced, parsed, twenty rules and their alerts.
+    /// Journals, syncs and parses; applies twenty rules.
     Weir,
-    /// Journaled, synced, parsed.
+    /// Journals, syncs and parses.
     WeirWithoutRules,
-    /// Parsed, written as JSON; never synced.
+    /// Parses and writes JSON; never syncs.
     Rsyslog,
 }
 
-/// Programs and the folder in which they have theirs.
-pub struct Places {
+/// Paths of the programs, and the parent of their folders.
+pub struct ProgramPaths {
     pub weir: PathBuf,
     pub rsyslogd: PathBuf,
     pub folder: PathBuf,
 }
 
-pub enum Running {
-    Weir(Server, Follower),
+/// A running engine.
+pub enum RunningEngine {
+    Weir(ServerProcess, AlertFollower),
     Rsyslog(Rsyslog),
 }
 
-/// How far an engine is.
+/// Progress of an engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Progress {
-    /// Lines durable, or bytes written.
+    /// Durable lines, or written bytes.
     kept: f64,
-    /// Lines decoded and judged, of Weir alone.
+    /// Decoded and judged lines; only for Weir.
     judged: f64,
 }
 
-/// What came of a load.
+/// Result of a load.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// From the first byte sent to the last line that was kept, and to the last that was judged.
+    /// Time from the first sent byte to the last kept line, and to the last judged line.
     pub kept_seconds: f64,
     pub judged_seconds: f64,
     pub cpu_seconds: f64,
     pub memory_peak_bytes: u64,
     pub lines: u64,
     pub dropped_by_kernel: u64,
-    /// Of Weir alone: dropped with a reason, alerts raised, what it says that the kernel dropped.
-    pub dropped_by_us: u64,
+    /// Lines that Weir dropped with a reason, and the alerts it raised; only for Weir.
+    pub dropped_by_weir: u64,
     pub alerts: u64,
-    pub kernel_drops_told: Option<u64>,
+    /// Drops of the kernel, as Weir reports them.
+    pub kernel_drops_reported: Option<u64>,
 }
 
 impl Engine {
@@ -77,22 +79,22 @@ impl Engine {
         }
     }
 
-    pub fn start(self, places: &Places) -> Result<Running> {
+    pub fn start(self, paths: &ProgramPaths) -> Result<RunningEngine> {
         if self == Self::Rsyslog {
-            let started = Rsyslog::start(&places.rsyslogd, &places.folder)?;
-            return Ok(Running::Rsyslog(started));
+            let started = Rsyslog::start(&paths.rsyslogd, &paths.folder)?;
+            return Ok(RunningEngine::Rsyslog(started));
         }
-        let setup = Setup {
+        let setup = ServerSetup {
             without_rules: self == Self::WeirWithoutRules,
-            ..Setup::default()
+            ..ServerSetup::default()
         };
-        let server = Server::start(&places.weir, &places.folder, setup)?;
+        let server = ServerProcess::start(&paths.weir, &paths.folder, setup)?;
         let follower = server.follow_alerts()?;
-        Ok(Running::Weir(server, follower))
+        Ok(RunningEngine::Weir(server, follower))
     }
 }
 
-impl Running {
+impl RunningEngine {
     pub fn tcp(&self) -> SocketAddr {
         match self {
             Self::Weir(server, _) => server.tcp,
@@ -117,11 +119,11 @@ impl Running {
     fn progress(&self) -> Result<Progress> {
         Ok(match self {
             Self::Weir(server, _) => {
-                let said = server.metrics()?;
-                let decoded = metrics::sum(&said, "weir_source_decoded_total");
+                let text = server.metrics()?;
+                let decoded = metrics::sum(&text, "weir_source_decoded_total");
                 Progress {
-                    kept: metrics::sum(&said, "weir_events_journaled_total"),
-                    judged: decoded + metrics::sum(&said, "weir_source_problem_events_total"),
+                    kept: metrics::sum(&text, "weir_events_journaled_total"),
+                    judged: decoded + metrics::sum(&text, "weir_source_problem_events_total"),
                 }
             }
             Self::Rsyslog(rsyslog) => Progress {
@@ -131,8 +133,11 @@ impl Running {
         })
     }
 
-    /// Sends a load, waits until nothing more comes of it, and ends the engine.
-    pub fn measure(self, send: impl FnOnce(&Self) -> Result<Sent>) -> Result<(Sent, Outcome)> {
+    /// Sends a load, waits until the engine is done, and stops it.
+    pub fn measure(
+        self,
+        send: impl FnOnce(&Self) -> Result<SentLoad>,
+    ) -> Result<(SentLoad, Outcome)> {
         let before = machine::cpu_seconds(self.process())?;
         let sent = send(&self)?;
         let mut at = Progress::default();
@@ -145,11 +150,11 @@ impl Running {
             if next.judged != at.judged {
                 judged = now;
             }
-            if next == at && now.duration_since(kept.max(judged)) > QUIET {
+            if next == at && now.duration_since(kept.max(judged)) > IDLE {
                 break;
             }
             at = next;
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL);
         }
         let mut outcome = Outcome {
             kept_seconds: kept.duration_since(sent.began).as_secs_f64(),
@@ -161,11 +166,11 @@ impl Running {
         };
         match self {
             Self::Weir(server, follower) => {
-                let said = server.metrics()?;
-                let told = metrics::sum(&said, "weir_udp_kernel_dropped_total");
-                outcome.lines = metrics::sum(&said, "weir_events_journaled_total") as u64;
-                outcome.dropped_by_us = metrics::sum(&said, "weir_events_dropped_total") as u64;
-                outcome.kernel_drops_told = Some(told as u64);
+                let text = server.metrics()?;
+                let reported = metrics::sum(&text, "weir_udp_kernel_dropped_total");
+                outcome.lines = metrics::sum(&text, "weir_events_journaled_total") as u64;
+                outcome.dropped_by_weir = metrics::sum(&text, "weir_events_dropped_total") as u64;
+                outcome.kernel_drops_reported = Some(reported as u64);
                 outcome.alerts = follower.raised_total();
                 server.stop()?;
             }
@@ -176,8 +181,8 @@ impl Running {
 }
 
 impl Outcome {
-    /// As one row of a run.
-    pub fn row(&self, engine: Engine, load: &str, sent: &Sent, before_sockets: u64) -> Value {
+    /// The result as one row of a run.
+    pub fn row(&self, engine: Engine, load: &str, sent: &SentLoad, before_sockets: u64) -> Value {
         let all = self.kept_seconds.max(self.judged_seconds);
         json!({
             "engine": engine.name(),
@@ -188,9 +193,9 @@ impl Outcome {
             "sender_cpu_seconds": sent.cpu_seconds,
             "kept": self.lines,
             "dropped_by_kernel_at_the_socket": self.dropped_by_kernel,
-            "dropped_by_kernel_as_weir_tells": self.kernel_drops_told,
+            "dropped_by_kernel_as_weir_tells": self.kernel_drops_reported,
             "dropped_by_kernel_before_sockets_by_anyone": before_sockets,
-            "dropped_by_weir": self.dropped_by_us,
+            "dropped_by_weir": self.dropped_by_weir,
             "alerts": self.alerts,
             "kept_seconds": self.kept_seconds,
             "all_seconds": all,

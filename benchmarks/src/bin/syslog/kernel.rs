@@ -1,10 +1,10 @@
-//! What the kernel says of datagrams that reached nobody, beside what the engines say.
+//! Reads the datagrams that the kernel dropped, to check the reports of the engines.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
-/// Datagrams dropped at the sockets of UDP that are bound to a port.
+/// Datagrams dropped at the UDP sockets that are bound to a port.
 pub fn dropped_at(port: u16) -> Result<u64> {
     let text = fs::read_to_string("/proc/self/net/udp").context("could not read the sockets")?;
     let suffix = format!(":{port:04X}");
@@ -16,7 +16,7 @@ pub fn dropped_at(port: u16) -> Result<u64> {
     Ok(dropped.sum())
 }
 
-/// Packets of any kind that the machine dropped before they came to a socket, since it began.
+/// Packets of any kind that the machine has dropped before a socket, since it started.
 pub fn dropped_before_sockets() -> u64 {
     let text = fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
     let dropped = text.lines().filter_map(|row| {

@@ -1,4 +1,4 @@
-//! The lines that every engine is sent, and the two ways of sending them.
+//! The lines for every engine, and how they are sent over TCP and UDP.
 
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -9,40 +9,40 @@ use weir_benchmarks::machine;
 use weir_scenario::load::LoadStream;
 use weir_schema::{EventTime, Span};
 
-/// Event time of so many lines is one second.
+/// Lines per second of event time.
 const LINES_PER_SECOND: u64 = 200_000;
 
-/// Lines of one write over TCP: some 100 kB.
+/// Lines per write over TCP: some 100 kB.
 const WRITE_LINES: usize = 1_000;
 
-/// Datagrams are sent in steps of so long.
+/// Length of a step in which datagrams are sent.
 const STEP: Duration = Duration::from_millis(1);
 
-/// What a sender that was held up may send in a step at most, in rates: to make up for a long pause
-/// at once would be a burst that nobody asked for.
+/// How many times its rate a delayed sender may send in a step. Without a limit it would send a
+/// burst after a long pause.
 const CATCH_UP_MAX: u64 = 2;
 
-/// Lines, each ended by LF, made before any clock runs.
-pub struct Lines {
+/// Lines with a final LF, generated before the measurement.
+pub struct LoadLines {
     bytes: Vec<u8>,
-    /// Where each line ends, behind its LF.
+    /// End of each line, behind its LF.
     ends: Vec<usize>,
-    /// Alerts that the built-in rules must raise over the first so many writes' lines.
+    /// Alerts that the built-in rules must raise, by number of writes.
     alerts: Vec<u64>,
 }
 
-/// What was sent, and what it took.
-pub struct Sent {
+/// Result of sending.
+pub struct SentLoad {
     pub lines: u64,
-    /// Datagrams that the sender's own kernel would not take.
+    /// Datagrams that the kernel of the sender refused.
     pub refused: u64,
     pub began: Instant,
     pub took: Duration,
     pub cpu_seconds: f64,
 }
 
-impl Lines {
-    /// So many lines, whose times begin at `start`.
+impl LoadLines {
+    /// Generates `count` lines whose times start at `start`.
     pub fn new(seed: u64, start: EventTime, count: usize) -> Self {
         let mut stream = LoadStream::new(seed, start);
         let (mut bytes, mut completed, mut alerts) = (Vec::new(), Vec::new(), vec![0]);
@@ -64,7 +64,7 @@ impl Lines {
         }
     }
 
-    /// Alerts over the first `lines`, which are whole writes.
+    /// Expected alerts over the first `lines` lines, which are whole writes.
     pub fn alerts(&self, lines: usize) -> u64 {
         let writes = lines.div_ceil(WRITE_LINES);
         self.alerts.get(writes).copied().unwrap_or(0)
@@ -78,8 +78,8 @@ impl Lines {
         &self.bytes[begin..self.ends[index] - 1]
     }
 
-    /// Sends the first `count` lines over one connection, as fast as they are taken.
-    pub fn over_tcp(&self, to: SocketAddr, count: usize) -> Result<Sent> {
+    /// Sends the first `count` lines over one connection, as fast as the engine accepts them.
+    pub fn over_tcp(&self, to: SocketAddr, count: usize) -> Result<SentLoad> {
         let mut socket = TcpStream::connect(to).context("could not connect over TCP")?;
         let (began, cpu) = (Instant::now(), machine::thread_cpu_seconds());
         let mut begin = 0;
@@ -89,7 +89,7 @@ impl Lines {
             written.context("the connection was closed")?;
             begin = end;
         }
-        Ok(Sent {
+        Ok(SentLoad {
             lines: count.min(self.ends.len()) as u64,
             refused: 0,
             began,
@@ -98,8 +98,8 @@ impl Lines {
         })
     }
 
-    /// Sends a line a datagram, `rate` a second for so long.
-    pub fn over_udp(&self, to: SocketAddr, rate: u64, length: Duration) -> Result<Sent> {
+    /// Sends each line as a datagram, `rate` a second for `length`.
+    pub fn over_udp(&self, to: SocketAddr, rate: u64, length: Duration) -> Result<SentLoad> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect(to)?;
         let (began, cpu) = (Instant::now(), machine::thread_cpu_seconds());
@@ -115,7 +115,7 @@ impl Lines {
                 match socket.send(self.line(index)) {
                     Ok(_) => {}
                     Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                        return Err(error).context("nobody listens over UDP");
+                        return Err(error).context("the engine does not listen on UDP");
                     }
                     Err(_) => refused += 1,
                 }
@@ -123,7 +123,7 @@ impl Lines {
             next = until;
             std::thread::sleep(STEP.saturating_sub(step.elapsed()));
         }
-        Ok(Sent {
+        Ok(SentLoad {
             lines: next as u64 - refused,
             refused,
             began,

@@ -1,8 +1,9 @@
-//! `weir-syslog`: syslog over TCP and UDP into Weir and rsyslog, in turns; every line accounted for.
+//! `weir-syslog`: sends syslog over TCP and UDP to Weir and rsyslog in turn, and accounts for every
+//! line.
 //!
 //! ```text
-//! lines, made beforehand ──TCP, as fast as taken──► weir, weir without rules, rsyslog ──► kept
-//!                        ──UDP, at a rate ────────►      (one at a time)              ──► dropped, by whom
+//! generated lines ──TCP, at full speed──► weir, weir without rules, rsyslog ──► kept
+//!                 ──UDP, at a rate ────►      (one at a time)              ──► dropped, by whom
 //! ```
 
 mod engine;
@@ -19,13 +20,13 @@ use serde_json::{Value, json};
 use weir_benchmarks::machine;
 use weir_schema::{EventTime, Span};
 
-use engine::{Engine, Outcome, Places};
-use load::{Lines, Sent};
+use engine::{Engine, Outcome, ProgramPaths};
+use load::{LoadLines, SentLoad};
 
-/// How long before now the first line's event time is: all lines are in the past then.
+/// How far the event time of the first line lies in the past. It keeps all lines in the past.
 const PAST: Span = Span::seconds(30);
 
-/// Rates of datagrams, and for how long: the second is what is promised.
+/// Rates of datagrams, and their duration. The second rate is the documented one.
 const UDP: [(u64, Duration); 2] = [
     (100_000, Duration::from_secs(10)),
     (200_000, Duration::from_secs(20)),
@@ -38,17 +39,17 @@ struct Arguments {
     /// The server to measure.
     #[arg(long, default_value = "target/release/weir")]
     weir: PathBuf,
-    /// The peer.
+    /// The peer to measure.
     #[arg(long, default_value = "/usr/sbin/rsyslogd")]
     rsyslogd: PathBuf,
-    /// Turns of each engine over TCP; over UDP each has one.
+    /// Rounds of each engine over TCP; over UDP there is one.
     #[arg(long, default_value_t = 2)]
     rounds: usize,
-    /// Lines of a turn over TCP.
+    /// Lines of a round over TCP.
     #[arg(long, default_value_t = 3_000_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
     lines: u32,
-    /// Only this: `tcp` or `udp`.
+    /// Measures only `tcp` or `udp`.
     #[arg(long, value_parser = ["tcp", "udp"])]
     only: Option<String>,
     /// Without the peer.
@@ -56,7 +57,7 @@ struct Arguments {
     alone: bool,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where engines have their fresh folders, on a disk whose fsync counts.
+    /// Parent of the engines' folders, on a disk with a real fsync.
     #[arg(long, default_value = "target")]
     folder: PathBuf,
     /// Name of the run; its result goes to `benchmarks/runs/NAME.json`.
@@ -66,34 +67,34 @@ struct Arguments {
 
 struct Bench {
     arguments: Arguments,
-    places: Places,
-    lines: Lines,
+    paths: ProgramPaths,
+    lines: LoadLines,
     rows: Vec<Value>,
-    /// What does not add up.
+    /// Contradictions between the counts.
     faults: Vec<String>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let places = Places {
+    let paths = ProgramPaths {
         weir: arguments.weir.clone(),
         rsyslogd: arguments.rsyslogd.clone(),
         folder: arguments.folder.clone(),
     };
     ensure!(
-        arguments.alone || places.rsyslogd.is_file(),
-        "there is no {}; install rsyslog, or say --alone",
-        places.rsyslogd.display()
+        arguments.alone || paths.rsyslogd.is_file(),
+        "there is no {}; install rsyslog, or use --alone",
+        paths.rsyslogd.display()
     );
     let most = UDP
         .iter()
         .map(|(rate, length)| rate * length.as_secs())
         .max();
     let count = usize::try_from(most.unwrap_or(0))?.max(arguments.lines as usize);
-    let lines = Lines::new(arguments.seed, start()?, count);
+    let lines = LoadLines::new(arguments.seed, start()?, count);
     let mut bench = Bench {
         arguments,
-        places,
+        paths,
         lines,
         rows: Vec::new(),
         faults: Vec::new(),
@@ -119,23 +120,23 @@ impl Bench {
         if wants("tcp") {
             for _ in 0..self.arguments.rounds {
                 for &engine in engines {
-                    self.turn(engine, None)?;
+                    self.round(engine, None)?;
                 }
             }
         }
         if wants("udp") {
             for rate in UDP {
                 for &engine in engines {
-                    self.turn(engine, Some(rate))?;
+                    self.round(engine, Some(rate))?;
                 }
             }
         }
         Ok(())
     }
 
-    fn turn(&mut self, engine: Engine, udp: Option<(u64, Duration)>) -> Result<()> {
+    fn round(&mut self, engine: Engine, udp: Option<(u64, Duration)>) -> Result<()> {
         let before = kernel::dropped_before_sockets();
-        let running = engine.start(&self.places)?;
+        let running = engine.start(&self.paths)?;
         let (sent, outcome) = running.measure(|running| match udp {
             None => self
                 .lines
@@ -149,31 +150,31 @@ impl Bench {
         };
         let row = outcome.row(engine, &load, &sent, before_sockets);
         println!("{}", shown(&row));
-        self.judge(engine, &load, &sent, &outcome, before_sockets);
+        self.check(engine, &load, &sent, &outcome, before_sockets);
         self.rows.push(row);
         Ok(())
     }
 
-    /// Every line must be accounted for, and every alert have come.
-    fn judge(&mut self, engine: Engine, load: &str, sent: &Sent, outcome: &Outcome, lost: u64) {
-        let accounted = outcome.lines + outcome.dropped_by_kernel + outcome.dropped_by_us;
-        let mut fault = |what: String| {
+    /// Checks that every line is accounted for, and that every alert was raised.
+    fn check(&mut self, engine: Engine, load: &str, sent: &SentLoad, outcome: &Outcome, lost: u64) {
+        let accounted = outcome.lines + outcome.dropped_by_kernel + outcome.dropped_by_weir;
+        let mut fault = |text: String| {
             self.faults
-                .push(format!("{}, {load}: {what}", engine.name()));
+                .push(format!("{}, {load}: {text}", engine.name()));
         };
         if accounted > sent.lines || sent.lines - accounted > lost {
             fault(format!("{} sent, {accounted} accounted for", sent.lines));
         }
-        let told = outcome.kernel_drops_told;
-        if told.is_some_and(|told| told != outcome.dropped_by_kernel) {
-            fault(format!("{told:?} said to be dropped by the kernel"));
+        let reported = outcome.kernel_drops_reported;
+        if reported.is_some_and(|reported| reported != outcome.dropped_by_kernel) {
+            fault(format!("Weir reports {reported:?} drops by the kernel"));
         }
-        let whole = outcome.lines == sent.lines && sent.refused == 0;
+        let is_complete = outcome.lines == sent.lines && sent.refused == 0;
         let expected = match engine {
             Engine::Weir => self.lines.alerts(usize::try_from(sent.lines).unwrap_or(0)),
             Engine::WeirWithoutRules | Engine::Rsyslog => 0,
         };
-        if whole && outcome.alerts != expected {
+        if is_complete && outcome.alerts != expected {
             fault(format!("{} alerts, {expected} planned", outcome.alerts));
         }
     }

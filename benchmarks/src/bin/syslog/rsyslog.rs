@@ -1,4 +1,4 @@
-//! The peer: Debian's rsyslog, in the foreground, from TCP or UDP to a file of JSON.
+//! Runs Debian's rsyslog, the peer, in the foreground: from TCP or UDP to a file of JSON.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use weir_benchmarks::server::free_ports;
 
-/// How long it may take to listen, and to end.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long rsyslog may take to listen, and to stop.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running rsyslog.
 pub struct Rsyslog {
@@ -21,8 +21,10 @@ pub struct Rsyslog {
     pub udp: SocketAddr,
 }
 
-/// Queue, batches and buffers of those who run it fast; one worker, as it has two cores with the
-/// sender and its reader. What it says of itself is not for the file.
+/// Makes a configuration with the queue, batches and buffers of fast deployments.
+///
+/// It has one worker, since it shares two cores with the sender and its reader. Its own messages
+/// stay out of the file.
 fn configuration(folder: &Path, tcp: SocketAddr, udp: SocketAddr) -> String {
     let folder = folder.display();
     let fields = [
@@ -59,7 +61,7 @@ fn configuration(folder: &Path, tcp: SocketAddr, udp: SocketAddr) -> String {
 impl Rsyslog {
     pub fn start(program: &Path, parent: &Path) -> Result<Self> {
         let folder = parent.join(format!("rsyslog-{}", std::process::id()));
-        ensure!(!folder.exists(), "{} is in the way", folder.display());
+        ensure!(!folder.exists(), "{} already exists", folder.display());
         std::fs::create_dir_all(&folder)?;
         let folder = folder.canonicalize()?;
         let [tcp, udp, _] = free_ports()?;
@@ -82,8 +84,11 @@ impl Rsyslog {
         };
         let began = Instant::now();
         while std::net::TcpStream::connect(tcp).is_err() {
-            ensure!(rsyslog.child.try_wait()?.is_none(), "rsyslog ended at once");
-            ensure!(began.elapsed() < PATIENCE, "rsyslog does not listen");
+            ensure!(
+                rsyslog.child.try_wait()?.is_none(),
+                "rsyslog stopped at once"
+            );
+            ensure!(began.elapsed() < TIMEOUT, "rsyslog does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(rsyslog)
@@ -97,19 +102,19 @@ impl Rsyslog {
         self.folder.join("out.json")
     }
 
-    /// Bytes that it has written so far.
+    /// Bytes written so far.
     pub fn written(&self) -> u64 {
         std::fs::metadata(self.out()).map_or(0, |data| data.len())
     }
 
-    /// Ends it as an operator would; the lines in its file then.
+    /// Stops it with SIGTERM. Returns the number of lines in its file.
     pub fn stop(mut self) -> Result<u64> {
         let process = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &process]).status()?;
         let began = Instant::now();
         while self.child.try_wait()?.is_none() {
-            if began.elapsed() > PATIENCE {
-                bail!("rsyslog does not end");
+            if began.elapsed() > TIMEOUT {
+                bail!("rsyslog does not stop");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -131,7 +136,7 @@ impl Rsyslog {
 }
 
 impl Drop for Rsyslog {
-    /// Leaves no process behind.
+    /// Kills the process.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

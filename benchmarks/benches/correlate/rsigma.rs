@@ -1,4 +1,4 @@
-//! `rsigma-eval` from bytes to alerts: its correlation engine on this thread.
+//! Runs `rsigma-eval` from bytes to alerts: its correlation engine, on this thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,19 +10,21 @@ use serde_json::Value as Json;
 use weir_benchmarks::machine;
 use weir_schema::Batch;
 
-/// What a run came to.
+/// Result of a run.
 pub struct Outcome {
-    /// The users it fired for.
+    /// Users for which it fired.
     pub users: BTreeSet<String>,
-    /// The same, with the rule that fired.
+    /// The same, with the id of the rule.
     pub groups: BTreeSet<(String, String)>,
     pub events: usize,
     pub cpu_s: f64,
     pub wall_s: f64,
 }
 
-/// An engine with the rules in it. Its limit on groups, at which it drops the stalest, is lifted;
-/// else it is as it comes, and an alert holds no events.
+/// Makes an engine with the rules.
+///
+/// Its limit on groups, at which it drops the stalest, is lifted. All else is its default, and
+/// alerts hold no events.
 pub fn load(rules: &[String]) -> Result<CorrelationEngine> {
     let mut engine = CorrelationEngine::new(CorrelationConfig {
         max_state_entries: usize::MAX,
@@ -35,7 +37,7 @@ pub fn load(rules: &[String]) -> Result<CorrelationEngine> {
     Ok(engine)
 }
 
-/// Runs rules over batches; the time of the first `warm` batches is not counted.
+/// Runs rules over batches; the first `warm` batches do not count.
 pub fn run_after(rules: &[String], batches: &[Arc<Batch>], warm: usize) -> Result<Outcome> {
     let mut engine = load(rules)?;
     let mut fired: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
