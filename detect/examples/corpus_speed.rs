@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use weir_detect::{Detected, Detector, RuleBook, split_documents};
+use weir_detect::{Detections, Detector, RuleBook, split_documents};
 use weir_parse::{Context, Zone, decode};
 use weir_schema::{Control, Event, EventTime, Format, ReceiveTime, Span, TenantKey};
 
@@ -60,7 +60,7 @@ fn main() -> std::io::Result<()> {
     agree(&book, &decoded, sample);
     for round in 0..ROUNDS {
         let mut detector = Detector::new();
-        let mut out = Detected::default();
+        let mut out = Detections::default();
         let (mut matches, mut facts) = (0, 0);
         let start = Instant::now();
         // Scopes are compiled when the first event needs them.
@@ -88,7 +88,7 @@ fn agree(book: &RuleBook, events: &[Event<'_>], sample: usize) {
         return;
     }
     let mut detector = Detector::new();
-    let (mut plain, mut fast) = (Detected::default(), Detected::default());
+    let (mut plain, mut fast) = (Detections::default(), Detections::default());
     let step = (events.len() / sample).max(1);
     for (at, event) in events.iter().enumerate().step_by(step) {
         book.detect(event, TenantKey(1), None, &mut plain);

@@ -1,238 +1,161 @@
-//! What-ifs: what changes of rules would do to the plans that run, worked out beside them.
+//! What-ifs: the effect of rule changes on the running plans, computed beside them.
 //!
-//! The changes are made to a copy of the rules. What is then another plan runs as a *shadow*: under
-//! an id of its own, so that it never meets the plan that it would replace, and heard by the what-if
-//! alone. Whoever changes a rule that the changes bear on ends the what-if: what it told would no
-//! longer be what its promotion does.
+//! The changes are applied to a copy of the rules. Each plan that would be new or different runs
+//! as a *shadow plan*. It has an id of its own, so it never collides with the plan that it would
+//! replace, and its results go to the what-if alone. If someone changes a rule that the changes
+//! depend on, the what-if ends, because its results would no longer predict its promotion.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 use std::sync::Arc;
 
-use weir_schema::{Basis, EventTime, Hearer, Plan, PlanId, PlanKind, RuleChange, RuleId, WhatIfId};
+use weir_schema::{
+    Basis, EventTime, Plan, PlanId, PlanKind, PlanOutput, RuleChange, RuleId, WhatIfId,
+};
 
-use crate::book::{Applied, PlanChange, RuleBook};
-use crate::diagnostic::{Diagnostic, Refusal};
-use crate::document::Body;
-use crate::live::{LivePlan, Source};
-use crate::plans::Catalog;
+use crate::book::catalog::Catalog;
+use crate::book::change::PlanChange;
+use crate::book::live::{LivePlan, PlanSource};
 
-/// More what-ifs at a time are refused: each holds the facts of its plans once more.
+/// Maximum number of what-ifs at a time. Each holds the facts of its plans once more.
 pub const WHAT_IFS_MAX: usize = 128;
 
-/// More changes in one what-if are refused.
+/// Maximum number of changes in one what-if.
 pub const WHAT_IF_CHANGES_MAX: usize = 64;
 
-/// A what-if that would change more plans is refused: a filter for all rules is tried on some first.
+/// Maximum number of plans that a what-if changes. Try a filter for all rules on some rules first.
 pub const SHADOWS_MAX: usize = 1_024;
 
-/// Where what is wrong with a what-if itself is said to be.
+/// The origin of diagnostics about a what-if itself.
 pub const WHAT_IF_ORIGIN: &str = "what-if";
 
-/// Changes of rules, and what they would do.
+/// Rule changes, and their effect on the running plans.
 #[derive(Clone, Debug)]
 pub struct WhatIf {
-    /// Where the rules that it puts begin.
+    /// The start of the rules that it adds.
     pub since: EventTime,
     pub changes: Vec<RuleChange>,
-    /// What they would do to the plans that run, all together.
+    /// The combined effect of the changes on the running plans.
     pub net: Vec<PlanChange>,
-    /// The plans that would be new or other than they are.
-    pub shadows: Vec<Shadow>,
-    /// Rules of which a change ends the what-if.
-    bears_on: BTreeSet<RuleId>,
-    /// Whether some plan of it hears others, or is heard by them.
+    /// The plans that would be new or different.
+    pub shadows: Vec<ShadowPlan>,
+    /// Rules whose change ends the what-if.
+    depends_on: BTreeSet<RuleId>,
+    /// Whether one of its plans reads other plans, or is read by one.
     chained: bool,
 }
 
-/// A plan as it would be.
+/// A plan as it would be after the changes.
 #[derive(Clone, Debug)]
-pub struct Shadow {
-    /// The plan that it is promoted to; it runs, unless it would be new.
-    pub of: PlanId,
-    /// Under an id of its own.
+pub struct ShadowPlan {
+    /// The plan that it becomes when it is promoted. That plan runs already, unless it is new.
+    pub target: PlanId,
+    /// The plan, under an id of its own.
     pub plan: Plan,
     pub basis: Basis,
     pub(crate) live: Arc<LivePlan>,
 }
 
-impl Shadow {
-    /// Whether it hears other plans, or is heard by one.
+impl ShadowPlan {
+    /// Whether it reads other plans, or is read by one.
     fn is_chained(&self) -> bool {
-        self.plan.chain.stage > 0 || self.live.onward.is_some()
+        self.plan.chain.stage > 0 || self.live.downstream.is_some()
     }
 }
 
 impl WhatIf {
-    /// Whether events of the past have to be read again for it.
+    pub(crate) fn new(
+        since: EventTime,
+        changes: &[RuleChange],
+        depends_on: BTreeSet<RuleId>,
+    ) -> Self {
+        Self {
+            since,
+            changes: changes.to_vec(),
+            net: Vec::new(),
+            shadows: Vec::new(),
+            depends_on,
+            chained: false,
+        }
+    }
+
+    /// Whether past events must be read again for it.
     #[must_use]
     pub fn needs_journal(&self) -> bool {
         let mut shadows = self.shadows.iter();
         shadows.any(|shadow| shadow.basis == Basis::Journal)
     }
 
-    /// The plans that run whose alerts it may change.
-    pub fn touched(&self) -> impl Iterator<Item = PlanId> {
-        self.net.iter().map(|change| match change {
-            PlanChange::Put { plan, .. } => plan.id,
-            PlanChange::Remove(plan) => *plan,
-        })
+    /// The running plans whose alerts may change.
+    pub fn affected_plans(&self) -> impl Iterator<Item = PlanId> {
+        self.net.iter().map(PlanChange::plan_id)
     }
 
-    pub(crate) fn bears_on_any(&self, rules: &BTreeSet<RuleId>) -> bool {
-        self.bears_on.iter().any(|rule| rules.contains(rule))
-    }
-}
-
-impl RuleBook {
-    /// Works out what changes would do, as a what-if of this id has it.
-    #[must_use]
-    pub fn what_if_of(
-        &self,
-        id: WhatIfId,
-        since: EventTime,
-        changes: &[RuleChange],
-    ) -> (WhatIf, Vec<Diagnostic>) {
-        let mut tried = self.without_what_ifs();
-        let mut mentioned = BTreeSet::new();
-        let mut bears_on = BTreeSet::new();
-        let mut diagnostics = Vec::new();
-        for change in changes {
-            let applied = tried.apply(&change.control(since));
-            mentioned.extend(applied.changes.iter().map(|change| match change {
-                PlanChange::Put { plan, .. } => plan.id,
-                PlanChange::Remove(plan) => *plan,
-            }));
-            bears_on.extend(applied.touched);
-            diagnostics.extend(applied.diagnostics);
-        }
-        let words: Vec<RuleId> = bears_on
-            .iter()
-            .flat_map(|rule| read_by(tried.catalog(), rule))
-            .collect();
-        bears_on.extend(words);
-        let (before, after) = (self.catalog(), tried.catalog());
-        let (now, then) = (plans(before, &mentioned), plans(after, &mentioned));
-        let mut found = WhatIf {
-            since,
-            changes: changes.to_vec(),
-            net: Vec::new(),
-            shadows: Vec::new(),
-            bears_on,
-            chained: false,
-        };
-        for plan in mentioned {
-            found.compare(id, plan, (now.get(&plan), then.get(&plan)), before);
-        }
-        // As one change has it: removals first.
-        found
-            .net
-            .sort_by_key(|change| matches!(change, PlanChange::Put { .. }));
-        (found, diagnostics)
+    pub(crate) fn depends_on_any(&self, rules: &BTreeSet<RuleId>) -> bool {
+        self.depends_on.iter().any(|rule| rules.contains(rule))
     }
 
-    pub(crate) fn put_what_if(
-        &mut self,
-        id: WhatIfId,
-        (since, changes): (EventTime, &[RuleChange]),
-        from_journal: bool,
-    ) -> Applied {
-        let known = self.what_ifs();
-        let refuse = |message: String| Applied {
-            diagnostics: vec![Refusal::new(message).into_diagnostic_at(WHAT_IF_ORIGIN, None, true)],
-            ..Applied::default()
-        };
-        if known.contains_key(&id) {
-            return refuse(format!("there is a what-if {id} already"));
-        }
-        if known.len() >= WHAT_IFS_MAX {
-            return refuse(format!("more than {WHAT_IFS_MAX} what-ifs; drop some"));
-        }
-        if changes.is_empty() || changes.len() > WHAT_IF_CHANGES_MAX {
-            return refuse(format!(
-                "a what-if is of 1 to {WHAT_IF_CHANGES_MAX} changes"
-            ));
-        }
-        let (what_if, diagnostics) = self.what_if_of(id, since, changes);
-        if what_if.shadows.len() > SHADOWS_MAX {
-            let plans = what_if.shadows.len();
-            return refuse(format!(
+    /// Refuses a what-if that is too large, or not supported.
+    pub(crate) fn check(&self, from_journal: bool) -> Result<(), String> {
+        if self.shadows.len() > SHADOWS_MAX {
+            let plans = self.shadows.len();
+            return Err(format!(
                 "it would change {plans} plans, and {SHADOWS_MAX} are the most"
             ));
         }
-        if what_if.shadows.iter().any(Shadow::is_chained) {
+        if self.shadows.iter().any(ShadowPlan::is_chained) {
             let message = "it would change a correlation that reads, or is read by, another one";
-            return refuse(format!(
+            return Err(format!(
                 "{message}: what-ifs of these are not supported yet"
             ));
         }
-        if what_if.chained {
-            let told = "it changes correlations that read correlations, which cannot be tried yet";
-            return refuse(told.to_owned());
+        if self.chained {
+            let message =
+                "it changes correlations that read correlations, which cannot be tried yet";
+            return Err(message.to_owned());
         }
-        if what_if.needs_journal() && !from_journal {
-            return refuse("what it asks for is not held: it needs the journal".to_owned());
+        if self.needs_journal() && !from_journal {
+            return Err("what it asks for is not held: it needs the journal".to_owned());
         }
-        self.what_ifs_mut().insert(id, Arc::new(what_if));
-        Applied {
-            diagnostics,
-            ..Applied::default()
-        }
+        Ok(())
     }
 
-    /// Makes the changes of a what-if. Refused where they would no longer do what it told.
-    pub(crate) fn promote_what_if(&mut self, id: WhatIfId) -> Applied {
-        let refuse = |message: &str| Applied {
-            diagnostics: vec![Refusal::new(message).into_diagnostic_at(WHAT_IF_ORIGIN, None, true)],
-            ..Applied::default()
-        };
-        let Some(what_if) = self.what_ifs_mut().remove(&id) else {
-            return refuse("there is no such what-if");
-        };
-        let (again, _) = self.what_if_of(id, what_if.since, &what_if.changes);
-        if again.net != what_if.net {
-            return refuse("rules that the what-if bears on have changed beneath it");
-        }
-        let mut made = Applied {
-            changes: what_if.net.clone(),
-            ..Applied::default()
-        };
-        for change in &what_if.changes {
-            let applied = self.apply(&change.control(what_if.since));
-            made.diagnostics.extend(applied.diagnostics);
-            made.touched.extend(applied.touched);
-        }
-        made
-    }
-
-    /// A plan of a what-if.
-    pub(crate) fn shadow(&self, plan: PlanId) -> Option<&Shadow> {
-        let mut shadows = self.what_ifs().values().flat_map(|one| &one.shadows);
-        shadows.find(|shadow| shadow.plan.id == plan)
-    }
-}
-
-impl WhatIf {
-    /// Takes note of what becomes of one plan.
-    fn compare(
+    /// Compares these plans before and after the changes.
+    pub(crate) fn compare(
         &mut self,
         id: WhatIfId,
-        plan: PlanId,
-        (now, then): (Option<&Arc<LivePlan>>, Option<&Arc<LivePlan>>),
-        catalog: &Catalog,
+        plans: &BTreeSet<PlanId>,
+        before: &Catalog,
+        after: &Catalog,
     ) {
-        let Some(then) = then else {
-            if now.is_some() {
-                self.net.push(PlanChange::Remove(plan));
+        let (now, then) = (plans_by_id(before, plans), plans_by_id(after, plans));
+        for plan in plans {
+            match (now.get(plan), then.get(plan)) {
+                (None, None) => {}
+                (Some(_), None) => self.net.push(PlanChange::Remove(*plan)),
+                (now, Some(then)) => self.compare_plan(id, now, then, before),
             }
-            return;
-        };
+        }
+        // Removals come first, as within one change.
+        self.net
+            .sort_by_key(|change| matches!(change, PlanChange::Put { .. }));
+    }
+
+    /// Records how one plan changes. `now` is the running plan, unless it would be new.
+    fn compare_plan(
+        &mut self,
+        id: WhatIfId,
+        now: Option<&Arc<LivePlan>>,
+        then: &LivePlan,
+        before: &Catalog,
+    ) {
+        let plan = then.plan.id;
         let grows = now.is_some_and(|now| now.plan.until < then.plan.until);
         let basis = match now {
             Some(now) if now.plan == then.plan => return,
             Some(_) if grows => Basis::Journal,
             Some(_) => Basis::Groups(plan),
-            None => basis(catalog, then),
+            None => basis(before, then),
         };
         if grows {
             self.net.push(PlanChange::Remove(plan));
@@ -241,13 +164,13 @@ impl WhatIf {
             plan: then.plan.clone(),
             backfill: grows || now.is_none(),
         });
-        let heard = matches!(then.plan.hearer, Hearer::Plan(_));
-        self.chained |= then.plan.chain.stage > 0 || heard;
-        let mut live = LivePlan::clone(then);
+        let is_member = matches!(then.plan.output, PlanOutput::Plan(_));
+        self.chained |= then.plan.chain.stage > 0 || is_member;
+        let mut live = then.clone();
         live.plan.id = PlanId::of(&[b"what-if", &id.0.to_le_bytes(), &plan.0.to_le_bytes()]);
-        live.plan.hearer = Hearer::WhatIf(id);
-        self.shadows.push(Shadow {
-            of: plan,
+        live.plan.output = PlanOutput::WhatIf(id);
+        self.shadows.push(ShadowPlan {
+            target: plan,
             plan: live.plan.clone(),
             basis,
             live: Arc::new(live),
@@ -255,56 +178,46 @@ impl WhatIf {
     }
 }
 
-/// The members that versions of a rule read, by the words that they use.
-fn read_by(catalog: &Catalog, rule: &RuleId) -> Vec<RuleId> {
-    let entry = catalog.rules.get(rule);
-    let puts = entry.into_iter().flat_map(|entry| &entry.puts);
-    let members = puts.flat_map(|put| match &put.document.body {
-        Body::Correlation(correlation) => correlation.members.as_slice(),
-        Body::Rule(..) | Body::Filter(_) => &[],
-    });
-    members.map(|member| member.as_str().into()).collect()
-}
-
-fn plans(catalog: &Catalog, wanted: &BTreeSet<PlanId>) -> BTreeMap<PlanId, Arc<LivePlan>> {
+fn plans_by_id(catalog: &Catalog, wanted: &BTreeSet<PlanId>) -> BTreeMap<PlanId, Arc<LivePlan>> {
     let all = catalog.rules.values().flat_map(|entry| &entry.plans);
     let found = all.filter(|live| wanted.contains(&live.plan.id));
     found.map(|live| (live.plan.id, Arc::clone(live))).collect()
 }
 
-/// A plan that runs and has all facts that this one would have, if there is any.
+/// The source of the facts of a new plan: a running plan that has all of them, else the journal.
 fn basis(catalog: &Catalog, wanted: &LivePlan) -> Basis {
     let all = catalog.rules.values().flat_map(|entry| &entry.plans);
-    let mut same = all.filter(|live| same_facts(live, wanted));
+    let mut same = all.filter(|live| has_facts_of(live, wanted));
     same.next()
         .map_or(Basis::Journal, |live| Basis::Facts(live.plan.id))
 }
 
-fn same_facts(held: &LivePlan, wanted: &LivePlan) -> bool {
-    let same = |(a, b): (&Source, &Source)| {
+/// Whether a running plan has all facts that the wanted plan would have.
+fn has_facts_of(running: &LivePlan, wanted: &LivePlan) -> bool {
+    let same = |(a, b): (&PlanSource, &PlanSource)| {
         a.detection.shape == b.detection.shape && a.group_by == b.group_by && a.values == b.values
     };
-    let (a, b) = (&held.plan, &wanted.plan);
-    // What a plan holds that hears others are not only events.
+    let (a, b) = (&running.plan, &wanted.plan);
+    // A plan that reads other plans has facts that do not come from events.
     (a.chain.stage, b.chain.stage) == (0, 0)
         && a.since <= b.since
         && a.until >= b.until
         && a.group_by == b.group_by
-        && held.lenient == wanted.lenient
-        && same_marks(&a.kind, &b.kind)
-        && held.sources.len() == wanted.sources.len()
-        && held.sources.iter().zip(&wanted.sources).all(same)
+        && running.lenient == wanted.lenient
+        && read_facts_alike(&a.kind, &b.kind)
+        && running.sources.len() == wanted.sources.len()
+        && running.sources.iter().zip(&wanted.sources).all(same)
 }
 
-/// Whether plans of these kinds read the same of a fact.
-fn same_marks(a: &PlanKind, b: &PlanKind) -> bool {
-    let in_order = |kind: &PlanKind| {
+/// Whether plans of these kinds use the same parts of a fact.
+fn read_facts_alike(a: &PlanKind, b: &PlanKind) -> bool {
+    let over_members = |kind: &PlanKind| {
         matches!(
             kind,
             PlanKind::Temporal { .. } | PlanKind::TemporalOrdered { .. }
         )
     };
-    // Facts of an absence are held by the end of their window, which is of the plan.
+    // The facts of an absence are stored by the end of its window, which depends on the plan.
     let same = discriminant(a) == discriminant(b) && !a.is_absence();
-    same || in_order(a) && in_order(b)
+    same || over_members(a) && over_members(b)
 }

@@ -343,7 +343,7 @@ fn limits_are_counted_and_told() {
         (COUNT.replace("5m", "-5m"), "timespan"),
         (COUNT.replace("[a]", "[x, x]"), "lists `x` twice"),
     ] {
-        let placed = (0..200).map(|n| weir_detect::Placed::Text(format!("v{n}")));
+        let placed = (0..200).map(|n| weir_detect::PlaceholderValue::Text(format!("v{n}")));
         let placed: Vec<_> = placed.collect();
         let placeholders = ["a", "b"].map(|name| (name.to_owned(), placed.clone()));
         let found = weir_detect::check_with(&text, "x.yml", &placeholders.into());

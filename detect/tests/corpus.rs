@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use weir_detect::{
-    Diagnostic, Placed, Placeholders, RuleBook, Settings, check, check_with, split_documents,
+    Diagnostic, PlaceholderValue, Placeholders, RuleBook, Settings, check, check_with,
+    split_documents,
 };
 use weir_schema::{Control, EventTime};
 
@@ -93,7 +94,7 @@ fn placeholders(text: &str) -> Placeholders {
     });
     let value = |name: &str| {
         let address = name.to_lowercase().contains("ip");
-        Placed::Text(if address { "10.0.0.0/8" } else { "value*" }.to_owned())
+        PlaceholderValue::Text(if address { "10.0.0.0/8" } else { "value*" }.to_owned())
     };
     names
         .map(|name| (name.to_owned(), vec![value(name)]))

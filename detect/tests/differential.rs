@@ -56,7 +56,7 @@ impl Ours {
     fn matches(&mut self, event: &Json) -> bool {
         let event = common::event("-/test/-", event, 1);
         let plain = common::detect(&self.book, &event);
-        let mut fast = weir_detect::Detected::default();
+        let mut fast = weir_detect::Detections::default();
         self.detector
             .detect(&self.book, &event, common::TENANT, None, &mut fast);
         assert_eq!(plain.matches, fast.matches, "{event:?}");

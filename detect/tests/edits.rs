@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use common::{plans, put, short};
 use proptest::prelude::*;
 use serde_json::json;
-use weir_detect::{Detected, PlanChange, RuleBook, VERSIONS_MAX};
+use weir_detect::{Detections, PlanChange, RuleBook, VERSIONS_MAX};
 use weir_schema::{Basis, Control, EventTime, Plan, PlanId, RuleChange, WhatIfId};
 
 fn rule(id: &str, pattern: &str, rest: &str) -> String {
@@ -336,9 +336,9 @@ fn facts_are_of_plans_that_see_the_event() {
             let named = book.group_fields(fact.plan, &event, common::TENANT, fact.group);
             assert!(named.is_some());
         }
-        let mut only = Detected::default();
+        let mut only = Detections::default();
         for plan in book.plans() {
-            let mut found = Detected::default();
+            let mut found = Detections::default();
             book.detect(&event, common::TENANT, Some(&[plan.id]), &mut found);
             only.facts.append(&mut found.facts);
         }
@@ -515,7 +515,7 @@ fn a_what_if_begins_with_the_facts_of_events_alone() {
             text: count("e", "a", "gte: 2", ""),
             origin: "test.yml".to_owned(),
         };
-        let (tried, _) = book.what_if_of(WhatIfId(1), EventTime(9), &[change]);
+        let (tried, _) = book.compute_what_if(WhatIfId(1), EventTime(9), &[change]);
         let mut bases = tried.shadows.iter().map(|shadow| shadow.basis);
         bases.next().expect("a plan is new")
     };

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use weir_detect::{Detected, Detector, Placeholders, RuleBook, Settings};
+use weir_detect::{Detections, Detector, Placeholders, RuleBook, Settings};
 use weir_schema::{Control, Event, EventTime, LogSource, Value};
 
 /// Names of fields: few, so that rules share them; one that rules rename, one that routes.
@@ -225,7 +225,7 @@ proptest! {
     ) {
         let mut book = RuleBook::new();
         let mut detector = Detector::new();
-        let (mut plain, mut fast) = (Detected::default(), Detected::default());
+        let (mut plain, mut fast) = (Detections::default(), Detections::default());
         for (at, rule) in rules.iter().enumerate() {
             put(&mut book, at, rule);
         }
@@ -262,7 +262,7 @@ fn the_cases_are_of_every_kind() {
         admitted += 1;
         for _ in 0..5 {
             let event = event().new_tree(&mut runner).expect("an event").current();
-            let mut found = Detected::default();
+            let mut found = Detections::default();
             book.detect(&event, common::TENANT, None, &mut found);
             asked += 1;
             matched += found.matches.len();
@@ -323,7 +323,7 @@ fn shortcuts_keep_the_meaning() {
         assert!(put(&mut book, at, &rule), "{clause}");
     }
     let mut detector = Detector::new();
-    let (mut plain, mut fast) = (Detected::default(), Detected::default());
+    let (mut plain, mut fast) = (Detections::default(), Detections::default());
     // Twice, so that what was remembered is asked.
     for value in cases.iter().chain(&cases).flat_map(|(_, values)| values) {
         let event = Event {
@@ -388,7 +388,7 @@ fn mappings_change_what_the_engine_knows() {
             since: EventTime::MIN,
         });
         assert_eq!(applied.diagnostics, Vec::new());
-        let (mut plain, mut fast) = (Detected::default(), Detected::default());
+        let (mut plain, mut fast) = (Detections::default(), Detections::default());
         book.detect(&event, common::TENANT, None, &mut plain);
         detector.detect(&book, &event, common::TENANT, None, &mut fast);
         let names: Vec<&str> = fast.matches.iter().map(|rule| &**rule).collect();

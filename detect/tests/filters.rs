@@ -4,7 +4,7 @@ mod common;
 
 use common::{detect, event, put, short};
 use serde_json::json;
-use weir_detect::{Placed, RuleBook, RuleKind, Settings};
+use weir_detect::{PlaceholderValue, RuleBook, RuleKind, Settings};
 use weir_schema::{Control, EventTime};
 
 fn rule(id: &str, detection: &str) -> String {
@@ -25,8 +25,8 @@ const NOT_ADMIN: &str = "sel: {user|startswith: adm_}, condition: not sel";
 
 fn settings(placeholders: &[(&str, &[&str])], since: i64) -> Control {
     let placed = |value: &&str| match value.parse() {
-        Ok(n) => Placed::Int(n),
-        Err(_) => Placed::Text((*value).to_owned()),
+        Ok(n) => PlaceholderValue::Int(n),
+        Err(_) => PlaceholderValue::Text((*value).to_owned()),
     };
     let settings = Settings {
         placeholders: placeholders
@@ -319,7 +319,11 @@ fn what_bears_on_others_is_known_by_its_text() {
         ("{id: c, \"correlation\": {}}".to_owned(), &["c"]),
         ("correlation: [".to_owned(), &[]),
     ] {
-        assert_eq!(weir_detect::bears_on_others(&text), expected, "{text}");
+        assert_eq!(
+            weir_detect::names_affecting_others(&text),
+            expected,
+            "{text}"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 use weir_detect::{RuleBook, check, split_documents};
-use weir_schema::{FactValue, Hearer, Plan, PlanKind};
+use weir_schema::{FactValue, Plan, PlanKind, PlanOutput};
 
 fn lines(test: &str, file: &str) -> Vec<Json> {
     let Some(path) = common::data(test, file) else {
@@ -79,7 +79,7 @@ fn first_alert(book: &RuleBook, case: &Json) -> Option<usize> {
             if !fires(plan, facts) {
                 continue;
             }
-            if let Hearer::Plan(feed) = plan.hearer {
+            if let PlanOutput::Plan(feed) = plan.output {
                 let links = detected.links.iter().flatten();
                 let link = links
                     .into_iter()

@@ -1,80 +1,92 @@
-//! Layouts: the names of an event's fields in order, which repeat from event to event.
+//! Layouts: the field names of an event in order. Most events share one of a few layouts.
 
 use std::collections::HashMap;
 
 use weir_schema::Event;
 
-/// More layouts, or more bytes of them, are begun anew: whoever makes up names should not fill
-/// memory.
+/// Maximum number of layouts. Beyond it, or beyond the bytes below, all are cleared, so a sender
+/// of made-up names cannot fill the memory.
 const LAYOUTS_MAX: usize = 4_096;
+
+/// Maximum size of all layouts.
 const LAYOUT_BYTES_MAX: usize = 16 << 20;
 
-/// Layouts of one hash that are told apart by their names; of more the oldest is forgotten.
-const ALIKE_MAX: usize = 4;
+/// Maximum number of layouts with one hash. The oldest is dropped first.
+const SAME_HASH_MAX: usize = 4;
 
+/// The index of a layout, valid for one generation of [`Layouts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LayoutId(u32);
 
+/// The layout of an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventLayout<'a> {
+    pub layouts: &'a Layouts,
+    pub id: LayoutId,
+}
+
 impl LayoutId {
-    fn place(self) -> usize {
+    fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// What is worked out for a layout once, by whoever reads events of it.
+/// A value for each layout, computed once.
 #[derive(Debug)]
 pub(crate) struct ByLayout<T> {
-    known: Vec<Option<T>>,
+    values: Vec<Option<T>>,
     generation: u32,
 }
 
 impl<T> Default for ByLayout<T> {
     fn default() -> Self {
         Self {
-            known: Vec::new(),
+            values: Vec::new(),
             generation: 0,
         }
     }
 }
 
 impl<T> ByLayout<T> {
-    /// What is known of the layout; `learn` finds it out of the names where it is new.
-    pub(crate) fn of(
+    /// The value for the layout. `compute` derives it from the field names.
+    pub(crate) fn get_or_compute(
         &mut self,
-        (layouts, layout): (&Layouts, LayoutId),
-        learn: impl FnOnce(&[Box<str>]) -> T,
+        layout: EventLayout<'_>,
+        compute: impl FnOnce(&[Box<str>]) -> T,
     ) -> &T {
+        let layouts = layout.layouts;
         if self.generation != layouts.generation() {
             self.generation = layouts.generation();
-            self.known.clear();
+            self.values.clear();
         }
-        let at = layout.place();
-        if self.known.len() <= at {
-            self.known.resize_with(at + 1, || None);
+        let at = layout.id.index();
+        if self.values.len() <= at {
+            self.values.resize_with(at + 1, || None);
         }
-        self.known[at].get_or_insert_with(|| learn(layouts.names(layout)))
+        self.values[at].get_or_insert_with(|| compute(layouts.names(layout.id)))
     }
 }
 
-/// A name of up to sixteen bytes, whole: its first and last eight, which may be the same ones. Of a
-/// longer name these tell most.
+/// The first and last eight bytes of a name, which may overlap, and its length.
+///
+/// Equal keys mean equal names up to sixteen bytes. Longer names must be compared as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark {
+struct NameKey {
     first: u64,
     last: u64,
     length: u64,
 }
 
-/// Longer names are compared by themselves.
-const MARKED_BYTES_MAX: usize = 16;
+/// Maximum length of a name that its key determines.
+const KEYED_BYTES_MAX: usize = 16;
 
-impl Mark {
+impl NameKey {
     fn of(name: &[u8]) -> Self {
         let (first, last) = match (name.first_chunk(), name.last_chunk()) {
             (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
             _ => {
                 let fold = |word: u64, byte: &u8| word << 8 | u64::from(*byte);
-                (name.iter().fold(0, fold), 0) // Fewer than eight.
+                (name.iter().fold(0, fold), 0) // Fewer than eight bytes.
             }
         };
         Self {
@@ -92,53 +104,55 @@ impl Mark {
 
 #[derive(Debug)]
 struct Layout {
-    marks: Vec<Mark>,
+    keys: Vec<NameKey>,
     names: Vec<Box<str>>,
-    /// Places of names that their marks do not tell whole.
+    /// Indexes of the names that are longer than a key.
     long: Vec<usize>,
 }
 
+/// All layouts, found by the names of an event.
 #[derive(Debug, Default)]
 pub(crate) struct Layouts {
     layouts: Vec<Layout>,
     by_hash: HashMap<u64, Vec<u32>, foldhash::fast::FixedState>,
     generation: u32,
     bytes: usize,
-    marks: Vec<Mark>,
+    keys: Vec<NameKey>,
 }
 
 impl Layouts {
-    /// Ids of another generation mean nothing.
+    /// Ids are valid within one generation.
     fn generation(&self) -> u32 {
         self.generation
     }
 
     fn names(&self, id: LayoutId) -> &[Box<str>] {
-        let layout = self.layouts.get(id.place());
+        let layout = self.layouts.get(id.index());
         layout.map_or(&[], |layout| layout.names.as_slice())
     }
 
-    pub(crate) fn of(&mut self, event: &Event<'_>) -> LayoutId {
-        self.marks.clear();
+    /// The layout of the event; adds it if it is new.
+    pub(crate) fn find_or_add(&mut self, event: &Event<'_>) -> LayoutId {
+        self.keys.clear();
         let mut hash = 0;
         for (name, _) in &event.fields {
-            let mark = Mark::of(name.as_bytes());
-            hash = mark.mix(hash);
-            self.marks.push(mark);
+            let key = NameKey::of(name.as_bytes());
+            hash = key.mix(hash);
+            self.keys.push(key);
         }
-        let alike = self.by_hash.get(&hash);
-        for id in alike.into_iter().flatten() {
+        let same_hash = self.by_hash.get(&hash);
+        for id in same_hash.into_iter().flatten() {
             let layout = self.layouts.get(*id as usize);
-            if layout.is_some_and(|layout| layout.is(&self.marks, event)) {
+            if layout.is_some_and(|layout| layout.matches(&self.keys, event)) {
                 return LayoutId(*id);
             }
         }
         let names = event.fields.iter();
         let bytes = names
-            .map(|(name, _)| size_of::<(Mark, Box<str>)>() + name.len())
+            .map(|(name, _)| size_of::<(NameKey, Box<str>)>() + name.len())
             .sum::<usize>();
-        let full = self.bytes + bytes > LAYOUT_BYTES_MAX;
-        if full || self.layouts.len() >= LAYOUTS_MAX {
+        let is_full = self.bytes + bytes > LAYOUT_BYTES_MAX;
+        if is_full || self.layouts.len() >= LAYOUTS_MAX {
             self.layouts.clear();
             self.by_hash.clear();
             self.bytes = 0;
@@ -154,28 +168,28 @@ impl Layouts {
         let long = names
             .iter()
             .enumerate()
-            .filter(|(_, name)| name.len() > MARKED_BYTES_MAX);
+            .filter(|(_, name)| name.len() > KEYED_BYTES_MAX);
         self.layouts.push(Layout {
-            marks: self.marks.clone(),
+            keys: self.keys.clone(),
             long: long.map(|(place, _)| place).collect(),
             names,
         });
-        let alike = self.by_hash.entry(hash).or_default();
-        if alike.len() >= ALIKE_MAX {
-            alike.remove(0);
+        let same_hash = self.by_hash.entry(hash).or_default();
+        if same_hash.len() >= SAME_HASH_MAX {
+            same_hash.remove(0);
         }
-        alike.push(id);
+        same_hash.push(id);
         LayoutId(id)
     }
 }
 
 impl Layout {
-    fn is(&self, marks: &[Mark], event: &Event<'_>) -> bool {
+    fn matches(&self, keys: &[NameKey], event: &Event<'_>) -> bool {
         let same = |place: &usize| match (self.names.get(*place), event.fields.get(*place)) {
             (Some(known), Some((name, _))) => **known == **name,
-            _ => false, // Places are those of this layout.
+            _ => false, // The event has fewer fields.
         };
-        self.marks == marks && self.long.iter().all(same)
+        self.keys == keys && self.long.iter().all(same)
     }
 }
 
@@ -185,7 +199,7 @@ mod tests {
     use std::borrow::Cow;
     use weir_schema::{EventTime, LogSource, Value};
 
-    /// Names that are made up fill no memory, and what is told of a layout is of that event.
+    /// Made-up names do not fill the memory, and the names of a layout are those of its event.
     #[test]
     fn layouts_are_bounded() {
         let mut layouts = Layouts::default();
@@ -199,8 +213,8 @@ mod tests {
                 message: Cow::Borrowed(""),
                 problems: Vec::new(),
             };
-            let id = layouts.of(&event);
-            assert_eq!(id, layouts.of(&event));
+            let id = layouts.find_or_add(&event);
+            assert_eq!(id, layouts.find_or_add(&event));
             assert_eq!(&*layouts.names(id)[7], &*event.fields[7].0);
             assert!(layouts.bytes <= LAYOUT_BYTES_MAX);
             generations.push(layouts.generation());

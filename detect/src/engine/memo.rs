@@ -1,71 +1,77 @@
-//! Verdicts by value, for as long as there is room: most values in logs have been seen before.
+//! A bounded memo of values: most values in logs repeat.
 
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 
-/// What a memo holds.
+/// The limits of a memo.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Longer values are looked at anew.
+pub(crate) struct MemoLimits {
+    /// Maximum length of a value that is remembered.
     pub value_bytes: usize,
-    /// When the values take more, the memo begins anew; below 4 GiB.
+    /// Maximum size of all values; then the memo is cleared. Below 4 GiB.
     pub arena_bytes: usize,
 }
 
-/// Slots of a new memo; a power of two.
+/// Number of slots of a new memo. A power of two.
 const SLOTS_MIN: usize = 64;
 
-/// Of so many lookups at least one in [`HITS_MIN_SHARE`] must have been remembered, else the next
-/// [`REST`] values are not looked up: remembering them would only cost.
-const TRIAL: u32 = 4096;
-const HITS_MIN_SHARE: u32 = 8;
-const REST: u32 = 65_536;
+/// Number of lookups after which the share of hits is checked.
+const TRIAL_LOOKUPS: u32 = 4096;
 
-/// What a memo says of a value.
+/// The minimum share of hits is one in this number. Below it the memo pauses.
+const HITS_MIN_SHARE: u32 = 8;
+
+/// Number of values that a pause skips, since remembering them costs more than it saves.
+const PAUSE_VALUES: u32 = 65_536;
+
+/// The result of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Remembered {
-    Verdict(u32),
-    /// Not known; [`Memo::keep`] with this mark remembers it.
+pub(crate) enum MemoLookup {
+    Known(u32),
+    /// Not known. Pass this hash to [`Memo::insert`].
     Unknown(u64),
-    /// Not known, and not to be remembered.
-    Unkept,
+    /// Not known, and not to be inserted.
+    Uncached,
 }
 
-/// A slot is empty where `at` is 0; the arena begins with a byte that is no entry.
+/// A slot is empty if `at` is 0. The arena starts with an unused byte, so no entry is at 0.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     tag: u32,
     at: u32,
 }
 
-/// Open addressing over an arena of entries, each verdict, length and bytes.
+/// A map from values to numbers: open addressing over an arena of entries.
+///
+/// An entry is the number, the length and the bytes of a value.
 #[derive(Debug)]
 pub(crate) struct Memo {
-    limits: Limits,
+    limits: MemoLimits,
     slots: Vec<Slot>,
     arena: Vec<u8>,
     entries: usize,
     hasher: RandomState,
     lookups: u32,
     hits: u32,
-    resting: u32,
+    pause: u32,
 }
 
+/// Length of an entry's number and length.
 const HEAD: usize = 8;
 
 impl Memo {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: MemoLimits) -> Self {
         Self {
             limits,
             slots: Vec::new(),
             arena: vec![0],
             entries: 0,
-            // Its seed bears on speed alone, and keeps senders from choosing values that collide.
+            // The random seed keeps senders from choosing values that collide. It affects speed only.
             hasher: RandomState::default(),
             lookups: 0,
             hits: 0,
-            resting: 0,
+            pause: 0,
         }
     }
 
@@ -73,18 +79,18 @@ impl Memo {
         self.arena.capacity() + self.slots.capacity() * size_of::<Slot>()
     }
 
-    pub(crate) fn get(&mut self, value: &[u8]) -> Remembered {
+    pub(crate) fn get(&mut self, value: &[u8]) -> MemoLookup {
         if value.len() > self.limits.value_bytes {
-            return Remembered::Unkept;
+            return MemoLookup::Uncached;
         }
-        if self.resting > 0 {
-            self.resting -= 1;
-            return Remembered::Unkept;
+        if self.pause > 0 {
+            self.pause -= 1;
+            return MemoLookup::Uncached;
         }
         self.lookups += 1;
-        if self.lookups == TRIAL {
-            self.resting = if self.hits < TRIAL / HITS_MIN_SHARE {
-                REST
+        if self.lookups == TRIAL_LOOKUPS {
+            self.pause = if self.hits < TRIAL_LOOKUPS / HITS_MIN_SHARE {
+                PAUSE_VALUES
             } else {
                 0
             };
@@ -92,11 +98,11 @@ impl Memo {
         }
         let hash = self.hasher.hash_one(value);
         match self.find(hash, value) {
-            Some(verdict) => {
+            Some(number) => {
                 self.hits += 1;
-                Remembered::Verdict(verdict)
+                MemoLookup::Known(number)
             }
-            None => Remembered::Unknown(hash),
+            None => MemoLookup::Unknown(hash),
         }
     }
 
@@ -111,39 +117,40 @@ impl Memo {
             }
             if slot.tag == tag {
                 let entry = self.arena.get(slot.at as usize..)?;
-                let (verdict, rest) = entry.split_first_chunk::<4>()?;
+                let (number, rest) = entry.split_first_chunk::<4>()?;
                 let (length, rest) = rest.split_first_chunk::<4>()?;
                 let length = u32::from_le_bytes(*length) as usize;
                 if length == value.len() && rest.get(..length) == Some(value) {
-                    return Some(u32::from_le_bytes(*verdict));
+                    return Some(u32::from_le_bytes(*number));
                 }
             }
             place = (place + 1) & mask;
         }
     }
 
-    /// Remembers the verdict of a value that [`Memo::get`] did not know. False where there was no
-    /// room: then it is empty, and what its verdicts stand for may go.
-    pub(crate) fn keep(&mut self, hash: u64, value: &[u8], verdict: u32) -> bool {
+    /// Inserts a value that [`Memo::get`] did not know.
+    ///
+    /// Returns false if there was no room. Then the memo is cleared, and its numbers are unused.
+    pub(crate) fn insert(&mut self, hash: u64, value: &[u8], number: u32) -> bool {
         if self.arena.len() + HEAD + value.len() > self.limits.arena_bytes {
-            self.forget();
+            self.clear();
             return false;
         }
-        // At most half of the slots are taken, so that a search ends soon, and ends.
+        // At most half of the slots are in use, so every search ends, and soon.
         if self.entries * 2 >= self.slots.len() {
             self.grow();
         }
-        let at = self.arena.len() as u32; // Below 4 GiB, as the limit is.
-        self.arena.extend_from_slice(&verdict.to_le_bytes());
+        let at = self.arena.len() as u32; // The limit is below 4 GiB.
+        self.arena.extend_from_slice(&number.to_le_bytes());
         self.arena
             .extend_from_slice(&(value.len() as u32).to_le_bytes());
         self.arena.extend_from_slice(value);
-        self.insert(hash, at);
+        self.fill_slot(hash, at);
         self.entries += 1;
         true
     }
 
-    fn insert(&mut self, hash: u64, at: u32) {
+    fn fill_slot(&mut self, hash: u64, at: u32) {
         let mask = self.slots.len() - 1;
         let mut place = hash as usize & mask;
         while self.slots[place].at != 0 {
@@ -161,11 +168,11 @@ impl Memo {
             let length = entry[4..HEAD].iter().rev();
             let length = length.fold(0usize, |n, byte| n << 8 | usize::from(*byte));
             let hash = self.hasher.hash_one(&entry[HEAD..HEAD + length]);
-            self.insert(hash, slot.at);
+            self.fill_slot(hash, slot.at);
         }
     }
 
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.slots = Vec::new();
         self.arena = vec![0];
         self.entries = 0;
@@ -177,40 +184,39 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: MemoLimits = MemoLimits {
         value_bytes: 1_024,
         arena_bytes: 1 << 20,
     };
 
     proptest! {
-        /// What is remembered is what was kept, whatever else was.
         #[test]
-        fn a_memo_is_a_map(values in proptest::collection::vec(".{0,12}", 1..600)) {
+        fn a_memo_returns_what_was_inserted(values in proptest::collection::vec(".{0,12}", 1..600)) {
             let mut memo = Memo::new(LIMITS);
             let mut known = std::collections::HashMap::new();
-            for (verdict, value) in (0..).zip(&values) {
+            for (number, value) in (0..).zip(&values) {
                 let value = value.as_bytes();
                 match memo.get(value) {
-                    Remembered::Verdict(found) => prop_assert_eq!(Some(&found), known.get(value)),
-                    Remembered::Unknown(hash) => {
+                    MemoLookup::Known(found) => prop_assert_eq!(Some(&found), known.get(value)),
+                    MemoLookup::Unknown(hash) => {
                         prop_assert!(!known.contains_key(value));
-                        prop_assert!(memo.keep(hash, value, verdict));
-                        known.insert(value, verdict);
+                        prop_assert!(memo.insert(hash, value, number));
+                        known.insert(value, number);
                     }
-                    Remembered::Unkept => prop_assert!(false, "nothing is too long here"),
+                    MemoLookup::Uncached => prop_assert!(false, "no value is too long here"),
                 }
             }
         }
     }
 
     #[test]
-    fn a_full_memo_begins_anew() {
+    fn a_full_memo_is_cleared() {
         let mut memo = Memo::new(LIMITS);
         let mut full = 0;
         for n in 0..5_000u32 {
             let value = format!("{n:0>1000}");
-            if let Remembered::Unknown(hash) = memo.get(value.as_bytes()) {
-                full += u32::from(!memo.keep(hash, value.as_bytes(), n));
+            if let MemoLookup::Unknown(hash) = memo.get(value.as_bytes()) {
+                full += u32::from(!memo.insert(hash, value.as_bytes(), n));
             }
             assert!(memo.bytes() <= 4 * LIMITS.arena_bytes);
         }

@@ -1,69 +1,87 @@
-//! Detection at speed: what [`crate::RuleBook::detect`] says by plain loops, with memory of what
-//! values have shown before.
+//! The detection engine: the results of [`crate::RuleBook::detect`], computed faster.
 //!
 //! ```text
-//! event ─► layout ─► routes: which log sources is it? ─► scope: the rules of these, compiled
-//!                                                          each value ─► atoms that it answers
-//!                                                          atoms ─► rules worth evaluating ─► matches
+//! event ─► layout ─► router: which log sources is it? ─► scope: the rules of these, compiled
+//!                                                          each value ─► atoms that it passes
+//!                                                          atoms ─► rules to evaluate ─► matches
 //! ```
 //!
-//! An *atom* is a question that rules share: whether a value passes one of some tests. A value's
-//! verdict (its atoms) is found in one pass, and remembered. A rule is evaluated only when an atom
-//! was answered without which it cannot match. Nothing here bears on what matches, only on how
-//! fast that is known; `tests/engine.rs` holds it against the plain loops.
+//! An *atom* is a test that rules share: whether a value passes one of some tests. One pass over a
+//! value finds all of its atoms, and a memo remembers them. A rule is evaluated only if an atom
+//! passed without which it cannot match. The engine never changes what matches, only how fast it is
+//! found; `tests/engine.rs` compares it with the plain loops.
+
+mod hits;
+mod memo;
+
+mod lines;
+
+mod needles;
+mod prefilter;
 
 mod field;
+
+mod answers;
+
 mod layout;
-mod lines;
-mod memo;
-mod needles;
+
 mod program;
-mod router;
+
 mod scope;
-mod sieve;
+
+mod router;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use weir_schema::{Event, PlanId, TenantKey};
 
-use crate::book::RuleBook;
-use crate::index::{Detected, Index, Match};
+use crate::book::index::{DetectionIndex, DetectionMatch, Detections};
+use crate::book::rule_book::RuleBook;
 
-use field::Scratch;
-use layout::Layouts;
+use field::FieldScratch;
+use layout::{EventLayout, Layouts};
 use program::Instance;
-use router::Router;
-use scope::Scope;
+use router::{AdmittedReadings, RouteLookup, Router};
+use scope::RuleScope;
 
-/// What all memos may take together; when they take more they begin anew.
+/// Maximum size of all memos. Beyond it they are cleared.
 const MEMO_BYTES_MAX: usize = 32 << 20;
 
-/// Events between two looks at what the memos take.
+/// Number of events between two checks of the size of the memos.
 const MEMO_CHECK_EVENTS: u32 = 4_096;
 
-/// More routes are found anew: whoever makes up log sources should not fill memory.
+/// Maximum number of routes. Beyond it all are cleared, so a sender of made-up log sources cannot
+/// fill the memory.
 const ROUTES_MAX: usize = 4_096;
 
-/// More scopes are compiled anew when they are needed again. Real logs have about a hundred.
+/// Maximum number of compiled scopes. Beyond it all are cleared. Real logs have about a hundred.
 const SCOPES_MAX: usize = 512;
 
-/// A worker's way to run a rule book over events. It holds no state that bears on results.
+/// Runs the rules of a rule book over events, for one worker. No state of it affects results.
 #[derive(Debug, Default)]
 pub struct Detector {
-    index: Option<Arc<Index>>,
+    index: Option<Arc<DetectionIndex>>,
     layouts: Layouts,
     router: Router,
-    scopes: Vec<Scope>,
-    /// By scope: whether an event of the current rules needed it.
+    scopes: Vec<RuleScope>,
+    /// For each scope: whether an event has needed it under the current rules.
     used: Vec<bool>,
-    /// Scopes by the keys of their instances.
-    known: HashMap<Vec<(usize, usize)>, usize>,
-    /// By route: the scope, and the watch of each of its instances.
-    routes: Vec<(usize, Vec<u32>)>,
-    scratch: Scratch,
-    found: Vec<Match>,
+    /// Index into `scopes`, by the keys of the instances.
+    scope_index: HashMap<Vec<(usize, usize)>, usize>,
+    routes: Vec<RouteRules>,
+    scratch: FieldScratch,
+    found: Vec<DetectionMatch>,
     events: u32,
+}
+
+/// The rules for the events of one route.
+#[derive(Debug)]
+struct RouteRules {
+    /// Index into the scopes.
+    scope: usize,
+    /// For each instance of the scope, its index into [`DetectionIndex::detections`].
+    detections: Vec<u32>,
 }
 
 impl Detector {
@@ -72,55 +90,60 @@ impl Detector {
         Self::default()
     }
 
-    /// Matches and facts of the event; with `only`, facts of those plans alone, and no matches.
+    /// Finds matches and facts of the event. With `only`, finds facts of those plans alone.
     pub fn detect(
         &mut self,
         book: &RuleBook,
         event: &Event<'_>,
         tenant: TenantKey,
         only: Option<&[PlanId]>,
-        out: &mut Detected,
+        out: &mut Detections,
     ) {
         out.clear();
-        self.follow(book);
+        self.update_rules(book);
         let Some(index) = self.index.clone() else {
-            return; // It was just set.
+            return; // Unreachable: it has just been set.
         };
-        self.bound();
-        let layout = self.layouts.of(event);
-        let place = match self
-            .router
-            .find(event, (&self.layouts, layout), &mut self.scratch)
-        {
-            Ok(place) => place,
-            Err(admitted) => self.route(&index, &admitted),
+        self.limit_memos();
+        let id = self.layouts.find_or_add(event);
+        let layout = EventLayout {
+            layouts: &self.layouts,
+            id,
         };
-        let Some((scope, watches)) = self.routes.get(place) else {
-            return; // Places are those of this table.
+        let route = match self.router.find(event, layout, &mut self.scratch) {
+            RouteLookup::Known(route) => route,
+            RouteLookup::New(admitted) => self.add_route(&index, &admitted),
         };
-        let Some(scope) = self.scopes.get_mut(*scope) else {
-            return; // As above.
+        let Some(route) = self.routes.get(route) else {
+            return; // Unreachable: the router only has indexes of these routes.
+        };
+        let Some(scope) = self.scopes.get_mut(route.scope) else {
+            return; // Unreachable: routes only have indexes of these scopes.
         };
         let found = &mut self.found;
         let mut matched = Vec::new();
-        scope.run(event, (&self.layouts, layout), &mut self.scratch, |at| {
-            matched.push(at)
-        });
+        let layout = EventLayout {
+            layouts: &self.layouts,
+            id,
+        };
+        scope.run(event, layout, &mut self.scratch, |at| matched.push(at));
         for at in matched {
             let instance = scope.instances().get(at as usize);
-            if let (Some(watch), Some(instance)) = (watches.get(at as usize), instance) {
-                let renames = instance.renames.clone();
-                let watch = *watch;
-                found.push(Match { watch, renames });
+            let detection = route.detections.get(at as usize);
+            if let (Some(detection), Some(instance)) = (detection, instance) {
+                found.push(DetectionMatch {
+                    detection: *detection,
+                    renames: instance.renames.clone(),
+                });
             }
         }
         if !found.is_empty() {
-            index.conclude(found, event, (tenant, only), out);
+            index.collect_facts(found, event, tenant, only, out);
         }
     }
 
-    /// Takes the rules as they are now; scopes whose rules have not changed stay.
-    fn follow(&mut self, book: &RuleBook) {
+    /// Takes over the current rules. Scopes whose rules have not changed stay.
+    fn update_rules(&mut self, book: &RuleBook) {
         let index = book.index();
         if self
             .index
@@ -132,78 +155,80 @@ impl Detector {
         self.router = Router::new(&index.routes);
         self.routes.clear();
         self.index = Some(index.clone());
-        // What neither the rules before nor these have needed since is of rules that are gone.
+        // Drop the scopes that no event needed under the previous rules: their rules may be gone.
         let used = std::mem::take(&mut self.used);
         let scopes = std::mem::take(&mut self.scopes).into_iter().zip(used);
         self.scopes = scopes
             .filter_map(|(scope, used)| used.then_some(scope))
             .collect();
         self.used = vec![false; self.scopes.len()];
-        let keys = self.scopes.iter().map(Scope::key);
-        self.known = keys.zip(0..).collect();
+        let keys = self.scopes.iter().map(RuleScope::key);
+        self.scope_index = keys.zip(0..).collect();
     }
 
-    fn bound(&mut self) {
+    /// Clears the memos of all scopes if they are too large.
+    fn limit_memos(&mut self) {
         self.events += 1;
         if self.events < MEMO_CHECK_EVENTS {
             return;
         }
         self.events = 0;
-        let bytes: usize = self.scopes.iter().map(Scope::memo_bytes).sum();
+        let bytes: usize = self.scopes.iter().map(RuleScope::memo_bytes).sum();
         if bytes > MEMO_BYTES_MAX {
-            self.scopes.iter_mut().for_each(Scope::forget);
+            self.scopes.iter_mut().for_each(RuleScope::clear_memos);
         }
     }
 
-    /// Makes the entry of a route that is new: the rules of the readings that it admits.
-    fn route(&mut self, index: &Index, admitted: &router::Admitted) -> usize {
+    /// Adds a route with the rules of the admitted readings, and returns its index.
+    fn add_route(&mut self, index: &DetectionIndex, admitted: &AdmittedReadings) -> usize {
         let mut instances = Vec::new();
-        let mut watches = Vec::new();
-        for (route, reading) in &admitted.readings {
-            let Some(route) = index.routes.get(*route as usize) else {
-                continue; // The router was made of these routes.
+        let mut detections = Vec::new();
+        for id in &admitted.readings {
+            let Some(route) = index.routes.get(id.route as usize) else {
+                continue; // Unreachable: the router is built from these routes.
             };
-            let reading = route.readings.get(*reading as usize);
+            let reading = route.readings.get(id.reading as usize);
             let renames = reading.and_then(|reading| reading.renames());
-            for &watch in &route.watches {
-                if let Some(found) = index.watches.get(watch as usize) {
+            for &at in &route.detections {
+                if let Some(indexed) = index.detections.get(at as usize) {
                     instances.push(Instance {
-                        detection: found.detection.clone(),
+                        detection: indexed.detection.clone(),
                         renames: renames.cloned(),
                     });
-                    watches.push(watch);
+                    detections.push(at);
                 }
             }
         }
         let key: Vec<_> = instances.iter().map(Instance::key).collect();
-        let scope = match self.known.get(&key) {
+        let scope = match self.scope_index.get(&key) {
             Some(scope) => *scope,
-            None => self.scope(key, instances),
+            None => self.add_scope(key, instances),
         };
         if let Some(used) = self.used.get_mut(scope) {
             *used = true;
         }
         if self.routes.len() >= ROUTES_MAX {
             self.routes.clear();
-            self.router.forget();
+            self.router.clear_routes();
         }
-        self.routes.push((scope, watches));
-        let place = self.routes.len() - 1;
-        self.router.keep(admitted, place);
-        place
+        self.routes.push(RouteRules { scope, detections });
+        let route = self.routes.len() - 1;
+        self.router.insert(admitted, route);
+        route
     }
 
-    fn scope(&mut self, key: Vec<(usize, usize)>, instances: Vec<Instance>) -> usize {
+    /// Compiles a scope of these rules, and returns its index.
+    fn add_scope(&mut self, key: Vec<(usize, usize)>, instances: Vec<Instance>) -> usize {
         if self.scopes.len() >= SCOPES_MAX {
             self.scopes.clear();
             self.used.clear();
-            self.known.clear();
+            self.scope_index.clear();
             self.routes.clear();
-            self.router.forget();
+            self.router.clear_routes();
         }
-        self.scopes.push(Scope::new(instances));
+        self.scopes.push(RuleScope::new(instances));
         self.used.push(true);
-        self.known.insert(key, self.scopes.len() - 1);
+        self.scope_index.insert(key, self.scopes.len() - 1);
         self.scopes.len() - 1
     }
 }

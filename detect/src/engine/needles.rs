@@ -1,21 +1,21 @@
-//! Texts without which a regular expression cannot match, for one search that serves all of them.
+//! Finds texts that every match of a regular expression contains, for a search of many at once.
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-/// Shorter texts are in most values, and tell nothing.
+/// Minimum length of such a text. Shorter ones are in most values.
 const BYTES_MIN: usize = 3;
 
-/// More alternatives cost more to search for than the expression does.
+/// Maximum number of alternatives. Searching for more costs more than the expression.
 const ALTERNATIVES_MAX: usize = 64;
 
-/// Expressions deeper than the compiler of rules admits do not come here; this is its limit.
+/// Maximum depth of an expression; the limit of the compiler of rules.
 const DEPTH_MAX: u32 = 64;
 
-/// Texts in ASCII lower case of which an ASCII text that matches holds at least one, in any case.
+/// Returns texts in ASCII lower case: an ASCII text that matches contains one of them, in any case.
 ///
-/// `None` where none are known. The expression's flags do not matter: it is read as one that
-/// disregards case, which can only match more.
+/// `None` if there are none. The expression's flags do not matter: it is read as
+/// case-insensitive, which can only match more.
 pub(crate) fn required(expression: &str) -> Option<Vec<Vec<u8>>> {
     let mut parser = ParserBuilder::new()
         .case_insensitive(true)
@@ -36,7 +36,7 @@ fn required_of(hir: &Hir) -> Option<Vec<Vec<u8>>> {
         HirKind::Repetition(repetition) if repetition.min > 0 => required_of(&repetition.sub),
         HirKind::Repetition(_) => None,
         HirKind::Capture(capture) => required_of(&capture.sub),
-        HirKind::Concat(parts) => of_sequence(parts),
+        HirKind::Concat(parts) => required_of_sequence(parts),
         HirKind::Alternation(parts) => {
             let mut all = Vec::new();
             for part in parts {
@@ -47,8 +47,8 @@ fn required_of(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-/// The best of the runs of letters, and of what the other parts require.
-fn of_sequence(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
+/// The longest texts among the runs of letters and the required texts of the other parts.
+fn required_of_sequence(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
     let mut best: Option<Vec<Vec<u8>>> = None;
     let mut offer = |texts: Vec<Vec<u8>>| {
         let better = |known: &Vec<Vec<u8>>| shortest(&texts) > shortest(known);
@@ -59,7 +59,7 @@ fn of_sequence(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
     let mut run = Vec::new();
     for part in parts {
         match part.kind() {
-            HirKind::Empty | HirKind::Look(_) => {} // Between two letters there is still nothing.
+            HirKind::Empty | HirKind::Look(_) => {} // They separate no letters.
             _ => match letters(part) {
                 Some(mut more) => run.append(&mut more),
                 None => {
@@ -75,7 +75,7 @@ fn of_sequence(parts: &[Hir]) -> Option<Vec<Vec<u8>>> {
     best
 }
 
-/// The text that `hir` stands for, in ASCII lower case, where it is one text but for case.
+/// The text that `hir` matches, in ASCII lower case, if it is a single text except for case.
 fn letters(hir: &Hir) -> Option<Vec<u8>> {
     match hir.kind() {
         HirKind::Literal(literal) => literal.0.is_ascii().then(|| literal.0.to_ascii_lowercase()),
@@ -89,11 +89,13 @@ fn letters(hir: &Hir) -> Option<Vec<u8>> {
             let ranges = ranges.map(|r| (u32::from(r.start()), u32::from(r.end())));
             one_letter(ranges).map(|letter| vec![letter])
         }
-        _ => None, // Anything else may be many texts.
+        _ => None, // All others can match several texts.
     }
 }
 
-/// The one ASCII letter, but for case, of the ranges; what is beyond ASCII is in no ASCII text.
+/// The ASCII letter of the ranges, if they have a single one except for case.
+///
+/// Characters outside ASCII are ignored: they are in no ASCII text.
 fn one_letter(ranges: impl Iterator<Item = (u32, u32)>) -> Option<u8> {
     let mut found = None;
     for (start, end) in ranges {
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_expressions_require() {
+    fn find_the_required_texts_of_expressions() {
         for (expression, expected) in [
             ("Invoke-(?:Foo|Bar)baz", Some(vec!["invoke-"])),
             ("(?:abc|defg)+", Some(vec!["abc", "defg"])),

@@ -1,15 +1,17 @@
-//! Rules of one scope as questions that they share: atoms by field, and an expression for each rule.
+//! Compiles the rules of one scope to shared atoms by field, and a condition over them for each.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::document::Detection;
-use crate::engine::field::{Atom, FieldBuilder};
-use crate::matcher::{Clause, Expr, MESSAGE, Renames};
-use crate::pattern::Outline;
-use crate::test::Test;
+use crate::engine::field::FieldBuilder;
+use crate::engine::hits::Atom;
+use crate::sigma::detection::Detection;
+use crate::sigma::matcher::{Clause, Expr};
+use crate::sigma::pattern::PatternOutline;
+use crate::sigma::value_test::ValueTest;
+use crate::sigma::view::{MESSAGE, Renames};
 
-/// A detection as the rules of one reading have it.
+/// A detection under the field names of one reading.
 #[derive(Clone, Debug)]
 pub(crate) struct Instance {
     pub detection: Arc<Detection>,
@@ -17,7 +19,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Equal keys are the same detection under the same names, while both are held.
+    /// Equal keys mean the same detection and names, as long as both instances are alive.
     pub(crate) fn key(&self) -> (usize, usize) {
         let renames = self.renames.as_ref();
         let renames = renames.map_or(0, |renames| Arc::as_ptr(renames) as usize);
@@ -25,56 +27,75 @@ impl Instance {
     }
 }
 
-/// A rule's condition over atoms.
+/// The condition of a rule, over atoms.
 #[derive(Debug)]
-pub(crate) enum Node {
+pub(crate) enum ConditionNode {
     Atom(Atom),
-    /// The clause at this place of [`Program::direct`], which asks more than one value can tell.
+    /// Index into [`Program::direct`]: a clause that depends on more than one value.
     Direct(u32),
-    /// The selection at this place of [`Rule::selections`].
+    /// Index into [`CompiledRule::selections`].
     Selection(usize),
-    Not(Box<Node>),
-    All(Vec<Node>),
-    Any(Vec<Node>),
-    AtLeast(usize, Vec<Node>),
+    Not(Box<ConditionNode>),
+    All(Vec<ConditionNode>),
+    Any(Vec<ConditionNode>),
+    AtLeast(usize, Vec<ConditionNode>),
 }
 
+/// A rule over atoms.
 #[derive(Debug)]
-pub(crate) struct Rule {
-    pub selections: Vec<Node>,
-    pub condition: Node,
+pub(crate) struct CompiledRule {
+    pub selections: Vec<ConditionNode>,
+    pub condition: ConditionNode,
 }
 
-/// Where an atom's question is put.
+/// The values that an atom tests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Place {
+pub(crate) enum AtomTarget {
     Field(String),
     /// The message and the text of every field.
     Everywhere,
 }
 
-/// What the rules of a scope come to.
-#[derive(Debug, Default)]
-pub(crate) struct Program {
-    pub rules: Vec<Rule>,
-    /// A clause, and the instance whose names it uses.
-    pub direct: Vec<(Clause, u32)>,
-    pub places: Vec<(Place, FieldBuilder)>,
-    pub atoms: u32,
-    /// By atom: the rules that cannot match unless one of their atoms is answered.
-    pub triggers: Vec<Vec<u32>>,
-    /// Rules that no atom foretells.
-    pub always: Vec<u32>,
-    costs: Vec<f32>,
-    /// What a clause asks, as it is written: place, modifiers, values, and of these which are numbers.
-    known: HashMap<(Place, String, Vec<String>, Vec<bool>), Atom>,
-    by_place: HashMap<Place, usize>,
+/// A clause as it is written, to share one atom among equal clauses.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ClauseKey {
+    target: AtomTarget,
+    modifiers: String,
+    patterns: Vec<String>,
+    /// Which of the patterns are numbers: `12` and `"12"` are written alike, but the number also
+    /// matches the text `12.0`.
+    numbers: Vec<bool>,
 }
 
-/// Rough odds that a test holds for a value, to choose the rarest of what a rule needs.
+/// Atoms of which at least one must pass, and the odds that one does.
+struct Triggers {
+    odds: f32,
+    atoms: Vec<Atom>,
+}
+
+/// The compiled rules of a scope.
+#[derive(Debug, Default)]
+pub(crate) struct Program {
+    pub rules: Vec<CompiledRule>,
+    /// A clause, and the instance whose names it uses.
+    pub direct: Vec<(Clause, u32)>,
+    pub targets: Vec<(AtomTarget, FieldBuilder)>,
+    pub atoms: u32,
+    /// For each atom, the rules that it triggers. A rule can match only if a trigger of it passes.
+    pub triggers: Vec<Vec<u32>>,
+    /// Rules without a trigger. They are evaluated for every event.
+    pub always: Vec<u32>,
+    /// For each atom, the estimated odds that it passes.
+    odds: Vec<f32>,
+    atom_by_clause: HashMap<ClauseKey, Atom>,
+    /// Index into `targets`.
+    target_index: HashMap<AtomTarget, usize>,
+}
+
+/// Estimated odds that a test passes, to choose the rarest triggers of a rule.
 const ODDS_OTHER: f32 = 0.3;
 const ODDS_REGEX: f32 = 0.05;
-const ODDS_FOREIGN: f32 = 0.001;
+const ODDS_NON_ASCII: f32 = 0.001;
 
 impl Program {
     pub(crate) fn new(instances: &[Instance]) -> Self {
@@ -85,16 +106,16 @@ impl Program {
             let selections = matcher.selections.iter();
             let selections = selections.map(|(_, expr)| compile(expr)).collect();
             let condition = compile(&matcher.condition);
-            program.rules.push(Rule {
+            program.rules.push(CompiledRule {
                 selections,
                 condition,
             });
         }
         program.triggers = vec![Vec::new(); program.atoms as usize];
         for (at, rule) in (0..).zip(&program.rules) {
-            match needed(&rule.condition, true, rule, &program.costs) {
-                Some((_, atoms)) => {
-                    for atom in atoms {
+            match triggers(&rule.condition, true, rule, &program.odds) {
+                Some(found) => {
+                    for atom in found.atoms {
                         if let Some(rules) = program.triggers.get_mut(atom as usize) {
                             rules.push(at);
                         }
@@ -109,8 +130,8 @@ impl Program {
         program
     }
 
-    fn node(&mut self, expr: &Expr, instance: u32, renames: Option<&Renames>) -> Node {
-        let mut all = |parts: &[Expr]| -> Vec<Node> {
+    fn node(&mut self, expr: &Expr, instance: u32, renames: Option<&Renames>) -> ConditionNode {
+        let mut all = |parts: &[Expr]| -> Vec<ConditionNode> {
             let parts = parts.iter();
             parts
                 .map(|part| self.node(part, instance, renames))
@@ -118,87 +139,99 @@ impl Program {
         };
         match expr {
             Expr::Clause(clause) => self.clause(clause, instance, renames),
-            Expr::Selection(at) => Node::Selection(*at),
-            Expr::Not(inner) => Node::Not(Box::new(self.node(inner, instance, renames))),
-            Expr::All(parts) => Node::All(all(parts)),
-            Expr::Any(parts) => Node::Any(all(parts)),
-            Expr::AtLeast(least, parts) => Node::AtLeast(*least, all(parts)),
+            Expr::Selection(at) => ConditionNode::Selection(*at),
+            Expr::Not(inner) => ConditionNode::Not(Box::new(self.node(inner, instance, renames))),
+            Expr::All(parts) => ConditionNode::All(all(parts)),
+            Expr::Any(parts) => ConditionNode::Any(all(parts)),
+            Expr::AtLeast(least, parts) => ConditionNode::AtLeast(*least, all(parts)),
         }
     }
 
-    fn clause(&mut self, clause: &Clause, instance: u32, renames: Option<&Renames>) -> Node {
-        if !clause.tests.iter().all(FieldBuilder::can_ask) {
-            let at = self.direct.len() as u32; // As many as there are clauses.
+    fn clause(
+        &mut self,
+        clause: &Clause,
+        instance: u32,
+        renames: Option<&Renames>,
+    ) -> ConditionNode {
+        if !clause.tests.iter().all(FieldBuilder::supports) {
+            let at = self.direct.len() as u32; // One for each clause at most.
             self.direct.push((clause.clone(), instance));
-            return Node::Direct(at);
+            return ConditionNode::Direct(at);
         }
-        let place = match &clause.field {
-            None => Place::Everywhere,
+        let target = match &clause.field {
+            None => AtomTarget::Everywhere,
             Some(field) => {
                 let renamed = renames.and_then(|renames| renames.get(field));
-                Place::Field(renamed.unwrap_or(field).clone())
+                AtomTarget::Field(renamed.unwrap_or(field).clone())
             }
         };
         let node = if clause.all {
             let tests = clause.tests.iter();
-            let atoms = tests.map(|test| Node::Atom(self.atom(&place, std::slice::from_ref(test))));
-            Node::All(atoms.collect())
+            let atoms = tests.map(|test| {
+                ConditionNode::Atom(self.add_atom(&target, std::slice::from_ref(test)))
+            });
+            ConditionNode::All(atoms.collect())
         } else {
-            // `12` and `"12"` are written alike, and the number is in the text `12.0`, too.
-            let numbers = clause.tests.iter().map(is_number).collect();
-            let (modifiers, patterns) = (clause.modifiers.clone(), clause.patterns.clone());
-            let key = (place, modifiers, patterns, numbers);
-            let known = self.known.get(&key).copied();
-            Node::Atom(known.unwrap_or_else(|| {
-                let atom = self.atom(&key.0, &clause.tests);
-                self.known.insert(key, atom);
+            let key = ClauseKey {
+                target,
+                modifiers: clause.modifiers.clone(),
+                patterns: clause.patterns.clone(),
+                numbers: clause.tests.iter().map(is_number).collect(),
+            };
+            let known = self.atom_by_clause.get(&key).copied();
+            ConditionNode::Atom(known.unwrap_or_else(|| {
+                let atom = self.add_atom(&key.target, &clause.tests);
+                self.atom_by_clause.insert(key, atom);
                 atom
             }))
         };
         if clause.negated {
-            Node::Not(Box::new(node))
+            ConditionNode::Not(Box::new(node))
         } else {
             node
         }
     }
 
-    /// A new atom: one of the tests holds.
-    fn atom(&mut self, place: &Place, tests: &[Test]) -> Atom {
+    /// Adds an atom that passes if one of the tests does.
+    fn add_atom(&mut self, target: &AtomTarget, tests: &[ValueTest]) -> Atom {
         let atom = self.atoms;
         self.atoms += 1;
-        let at = *self.by_place.entry(place.clone()).or_insert_with(|| {
-            self.places.push((place.clone(), FieldBuilder::default()));
-            self.places.len() - 1
+        let at = *self.target_index.entry(target.clone()).or_insert_with(|| {
+            self.targets.push((target.clone(), FieldBuilder::default()));
+            self.targets.len() - 1
         });
-        if let Some((_, builder)) = self.places.get_mut(at) {
-            tests.iter().for_each(|test| builder.ask(test, atom));
+        if let Some((_, builder)) = self.targets.get_mut(at) {
+            tests.iter().for_each(|test| builder.add(test, atom));
         }
-        self.costs.push(tests.iter().map(odds).sum());
+        self.odds.push(tests.iter().map(odds).sum());
         atom
     }
 }
 
-/// The field whose value an event's message stands for, where it has none of that name.
-pub(crate) fn is_message(place: &Place) -> bool {
-    matches!(place, Place::Field(name) if name == MESSAGE)
+/// Whether the target is the field that the event's message stands for.
+pub(crate) fn is_message(target: &AtomTarget) -> bool {
+    matches!(target, AtomTarget::Field(name) if name == MESSAGE)
 }
 
-pub(crate) fn is_number(test: &Test) -> bool {
-    matches!(test, Test::Number(_))
+pub(crate) fn is_number(test: &ValueTest) -> bool {
+    matches!(test, ValueTest::Number(_))
 }
 
-fn odds(test: &Test) -> f32 {
+/// The estimated odds that the test passes.
+fn odds(test: &ValueTest) -> f32 {
     match test {
-        Test::Text(pattern) => match pattern.outline() {
-            Some(Outline::Whole(text)) => 0.2 / (text.len() as f32 + 1.0),
-            Some(Outline::Start(text) | Outline::End(text)) => 2.0 / square(text),
-            Some(Outline::Within(text) | Outline::Part(text)) => 1.0 / square(text),
-            Some(Outline::Dashed(_, texts)) => texts.iter().map(|text| 1.0 / square(text)).sum(),
-            Some(Outline::Foreign) => ODDS_FOREIGN,
+        ValueTest::Text(pattern) => match pattern.outline() {
+            Some(PatternOutline::Whole(text)) => 0.2 / (text.len() as f32 + 1.0),
+            Some(PatternOutline::Start(text) | PatternOutline::End(text)) => 2.0 / square(text),
+            Some(PatternOutline::Anywhere(text) | PatternOutline::Part(text)) => 1.0 / square(text),
+            Some(PatternOutline::Dashed(_, texts)) => {
+                texts.iter().map(|text| 1.0 / square(text)).sum()
+            }
+            Some(PatternOutline::NonAscii) => ODDS_NON_ASCII,
             None => ODDS_OTHER,
         },
-        Test::Regex(_) => ODDS_REGEX,
-        Test::Any(tests) => tests.iter().map(odds).sum(),
+        ValueTest::Regex(_) => ODDS_REGEX,
+        ValueTest::Any(tests) => tests.iter().map(odds).sum(),
         _ => ODDS_OTHER,
     }
 }
@@ -208,51 +241,62 @@ fn square(text: &[u8]) -> f32 {
     length * length
 }
 
-/// Atoms of which one at least must be answered for the node to be as `wanted`, and their odds.
-fn needed(node: &Node, wanted: bool, rule: &Rule, costs: &[f32]) -> Option<(f32, Vec<Atom>)> {
-    let each = |parts: &[Node]| -> Vec<Option<(f32, Vec<Atom>)>> {
+/// The rarest triggers of the node: atoms of which one must pass for it to be `wanted`.
+fn triggers(
+    node: &ConditionNode,
+    wanted: bool,
+    rule: &CompiledRule,
+    odds: &[f32],
+) -> Option<Triggers> {
+    let each = |parts: &[ConditionNode]| -> Vec<Option<Triggers>> {
         let parts = parts.iter();
         parts
-            .map(|part| needed(part, wanted, rule, costs))
+            .map(|part| triggers(part, wanted, rule, odds))
             .collect()
     };
     match node {
-        Node::Atom(atom) if wanted => {
-            let cost = costs.get(*atom as usize).copied();
-            Some((cost.unwrap_or(1.0), vec![*atom]))
+        ConditionNode::Atom(atom) if wanted => {
+            let odds = odds.get(*atom as usize).copied();
+            Some(Triggers {
+                odds: odds.unwrap_or(1.0),
+                atoms: vec![*atom],
+            })
         }
-        Node::Atom(_) | Node::Direct(_) => None,
-        Node::Selection(at) => needed(rule.selections.get(*at)?, wanted, rule, costs),
-        Node::Not(inner) => needed(inner, !wanted, rule, costs),
-        Node::All(parts) if wanted => rarest(each(parts)),
-        Node::Any(parts) if !wanted => rarest(each(parts)),
-        Node::All(parts) | Node::Any(parts) => together(each(parts)),
-        Node::AtLeast(least, parts) if wanted => {
-            // One of any group that is too large to be left out as a whole.
+        ConditionNode::Atom(_) | ConditionNode::Direct(_) => None,
+        ConditionNode::Selection(at) => triggers(rule.selections.get(*at)?, wanted, rule, odds),
+        ConditionNode::Not(inner) => triggers(inner, !wanted, rule, odds),
+        ConditionNode::All(parts) if wanted => rarest(each(parts)),
+        ConditionNode::Any(parts) if !wanted => rarest(each(parts)),
+        ConditionNode::All(parts) | ConditionNode::Any(parts) => union(each(parts)),
+        ConditionNode::AtLeast(least, parts) if wanted => {
+            // One part must hold of any group that is too large to be left out as a whole.
             let mut found: Vec<_> = each(parts).into_iter().flatten().collect();
             let group = (parts.len() + 1).checked_sub((*least).max(1))?;
             if found.len() < group {
                 return None;
             }
-            found.sort_by(|a, b| a.0.total_cmp(&b.0));
+            found.sort_by(|a, b| a.odds.total_cmp(&b.odds));
             found.truncate(group);
-            together(found.into_iter().map(Some).collect())
+            union(found.into_iter().map(Some).collect())
         }
-        Node::AtLeast(..) => None,
+        ConditionNode::AtLeast(..) => None,
     }
 }
 
-fn rarest(parts: Vec<Option<(f32, Vec<Atom>)>>) -> Option<(f32, Vec<Atom>)> {
+fn rarest(parts: Vec<Option<Triggers>>) -> Option<Triggers> {
     let known = parts.into_iter().flatten();
-    known.min_by(|a, b| a.0.total_cmp(&b.0))
+    known.min_by(|a, b| a.odds.total_cmp(&b.odds))
 }
 
-fn together(parts: Vec<Option<(f32, Vec<Atom>)>>) -> Option<(f32, Vec<Atom>)> {
-    let mut all = (0.0, Vec::new());
+fn union(parts: Vec<Option<Triggers>>) -> Option<Triggers> {
+    let mut all = Triggers {
+        odds: 0.0,
+        atoms: Vec::new(),
+    };
     for part in parts {
-        let (cost, mut atoms) = part?;
-        all.0 += cost;
-        all.1.append(&mut atoms);
+        let mut part = part?;
+        all.odds += part.odds;
+        all.atoms.append(&mut part.atoms);
     }
-    (!all.1.is_empty()).then_some(all)
+    (!all.atoms.is_empty()).then_some(all)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence};
 use serde_json::Value as Json;
-use weir_detect::{Applied, Detected, PlanChange, RuleBook};
+use weir_detect::{BookUpdate, Detections, PlanChange, RuleBook};
 use weir_schema::{Control, Event, EventTime, LogSource, TenantKey, Value};
 
 /// Keeps failing seeds beside the tests.
@@ -72,7 +72,7 @@ pub fn event(logsource: &str, fields: &Json, seconds: i64) -> Event<'static> {
     }
 }
 
-pub fn put(book: &mut RuleBook, text: &str, since: i64) -> Applied {
+pub fn put(book: &mut RuleBook, text: &str, since: i64) -> BookUpdate {
     book.apply(&Control::RulePut {
         text: text.to_owned(),
         origin: "test.yml".to_owned(),
@@ -80,8 +80,8 @@ pub fn put(book: &mut RuleBook, text: &str, since: i64) -> Applied {
     })
 }
 
-pub fn detect(book: &RuleBook, event: &Event<'_>) -> Detected {
-    let mut detected = Detected::default();
+pub fn detect(book: &RuleBook, event: &Event<'_>) -> Detections {
+    let mut detected = Detections::default();
     book.detect(event, TENANT, None, &mut detected);
     detected
 }

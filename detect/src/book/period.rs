@@ -1,0 +1,20 @@
+//! A period of event time.
+
+use weir_schema::EventTime;
+
+/// The event times from `since` up to, but not including, `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Period {
+    pub since: EventTime,
+    pub until: EventTime,
+}
+
+impl Period {
+    pub(crate) fn contains(self, time: EventTime) -> bool {
+        self.since <= time && time < self.until
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.since >= self.until
+    }
+}

@@ -1,0 +1,44 @@
+//! The bounds of a count, such as `gte: 10`.
+
+use weir_schema::Bound;
+
+use crate::sigma::issue::{Issue, SigmaResult};
+use crate::sigma::yaml::YamlNode;
+
+/// Reads the bounds, sorted, from the tree: the parser reads a negative number as a large one.
+pub(super) fn bounds(node: &YamlNode) -> SigmaResult<Vec<Bound>> {
+    let YamlNode::Map(entries) = node else {
+        return Err(Issue::new("`condition` is no mapping of bounds")
+            .hint("such as `gte: 10`")
+            .key("condition"));
+    };
+    let read = |(key, value): &(String, YamlNode)| {
+        let read = bound(key, value);
+        read.map_err(|issue| issue.key(key).key("condition"))
+    };
+    let mut bounds = entries.iter().map(read).collect::<SigmaResult<Vec<_>>>()?;
+    bounds.sort();
+    Ok(bounds)
+}
+
+fn bound(key: &str, value: &YamlNode) -> SigmaResult<Bound> {
+    let kind = match key {
+        "gt" => Bound::Gt,
+        "gte" => Bound::Gte,
+        "lt" => Bound::Lt,
+        "lte" => Bound::Lte,
+        "eq" => Bound::Eq,
+        "neq" => Bound::Neq,
+        _ => {
+            let message = format!("`{key}` does not belong in this condition");
+            return Err(Issue::new(message).hint("gt, gte, lt, lte, eq and neq do"));
+        }
+    };
+    let count = match value {
+        YamlNode::Int(n) => u64::try_from(*n).ok(),
+        _ => None, // NeedleHits apart no further: it is not a count.
+    };
+    count
+        .map(kind)
+        .ok_or_else(|| Issue::new(format!("`{key}` needs a whole number from 0")).nth(0))
+}
