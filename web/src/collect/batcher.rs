@@ -70,7 +70,7 @@ impl SourceBatcher {
         format: Format,
         frame: Vec<u8>,
     ) -> Result<(), BodyError> {
-        self.spend(frame.len())?;
+        self.count_bytes(frame.len())?;
         self.check_event_limit()?;
         let source = self.sender.source.as_deref().unwrap_or(source);
         let open = self.open_batch(source.to_owned(), format)?;
@@ -86,7 +86,7 @@ impl SourceBatcher {
     /// Counts the bytes of a frame against the limit.
     ///
     /// Bytes of refused events count too, because building the frame is the cost.
-    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), BodyError> {
+    pub(super) fn count_bytes(&mut self, bytes: usize) -> Result<(), BodyError> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes <= FRAMES_BYTES_MAX {
             return Ok(());

@@ -80,7 +80,7 @@ pub(super) fn push_record(
 ) -> Result<(), BodyError> {
     let frame = frame(record, context);
     if frame.len() > EVENT_BYTES_MAX {
-        batcher.spend(frame.len())?;
+        batcher.count_bytes(frame.len())?;
         let reason = "its frame, with resource and scope, has more than 1 MiB";
         return rejected.push(batcher, "too_large", reason);
     }
