@@ -96,7 +96,7 @@ pub enum LoginCondition {
     Percentile(i64),
 }
 
-/// The rank of [`Asks::Percentile`].
+/// The rank of [`LoginCondition::Percentile`].
 const RANK: i64 = 90;
 
 /// A correlation rule over logins, by user.

@@ -13,9 +13,9 @@ use weir_benchmarks::logins::{LoginRule, SKEW_RULES, SKEWS, skewed};
 #[test]
 fn arrival_order_makes_no_alert_false_or_missed() {
     const SEED: u64 = 7;
-    for asks in SKEW_RULES {
+    for condition in SKEW_RULES {
         let rule = LoginRule {
-            condition: asks,
+            condition,
             seconds: 60,
         };
         let name = rule.name();

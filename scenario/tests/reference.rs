@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use weir_detect::{Detections, RuleBook};
-use weir_operators::reference::{PlanStep, Reference};
+use weir_operators::reference::{PlanStep, Reference, ReferenceClock};
 use weir_parse::{Context, decode};
 use weir_scenario::Company;
 use weir_scenario::order::{Arrival, OrderExperiment, RULES};
@@ -63,8 +63,12 @@ impl<'b> Facts<'b> {
     /// The standing alerts once all facts have arrived and the watermark is behind them.
     fn standing(&self) -> Vec<ExpectedAlert> {
         let mut reference = Reference::default();
-        let plans: Vec<PlanStep> = self.book.plans().cloned().map(PlanStep::Put).collect();
-        let clock = (TenantKey::of(&[b"default"]), EventTime::MAX, EventTime::MIN);
+        let plans: Vec<PlanStep> = self.book.plans().cloned().map(PlanStep::Install).collect();
+        let clock = ReferenceClock {
+            tenant: TenantKey::of(&[b"default"]),
+            watermark: EventTime::MAX,
+            settled: EventTime::MIN,
+        };
         reference.epoch(&plans, &self.facts, &[clock]);
         let alert = |row: weir_operators::reference::StandingAlert| {
             let plan = self.book.plan(row.plan).expect("the plan is in the book");

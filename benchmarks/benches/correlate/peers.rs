@@ -77,13 +77,13 @@ pub fn run(events: usize, rounds: usize) -> Result<Json> {
          | theirs: false, missed |\n|---|---|---|---|---|---|---|"
     );
     let mut rows = Vec::new();
-    for asks in [
+    for condition in [
         LoginCondition::Count(50),
         LoginCondition::Then,
         LoginCondition::Sources(20),
     ] {
         let rule = LoginRule {
-            condition: asks,
+            condition,
             seconds: 60,
         };
         for stream in [
@@ -195,51 +195,52 @@ pub fn curve(rounds: usize) -> Result<Json> {
         ("percentile", 0),
     ] {
         for seconds in [1, 10, 60, 300] {
-            let in_window = PER_USER * seconds;
-            let distinct = i64::from(sources).min(in_window);
-            // Just not met, so that no engine can stop early and none raises an alert.
-            let asks = match name {
-                "sum" => LoginCondition::Sum(in_window * 600),
-                "percentile" => LoginCondition::Percentile(990),
-                _ => LoginCondition::Sources(i64::from(sources).min(in_window * 2) as usize + 1),
-            };
-            let rule = LoginRule {
-                condition: asks,
-                seconds,
-            };
-            let shape = StreamShape {
-                users: 2,
-                is_skewed: false,
-                per_second: 2 * PER_USER,
-                sources,
-                is_late: false,
-            };
-            let fill = (2 * in_window) as usize + BATCH;
-            let logins = LoginStream::new(SEED, shape).take(fill + 8 * BATCH);
-            let batches = weir::batches(&logins.collect::<Vec<_>>(), BATCH);
-            let both = race(&rule.texts(), &batches, fill.div_ceil(BATCH), rounds)?;
-            let ratio = race::ratios(&both)[1];
-            println!(
-                "| {} | {seconds} s | {in_window} | {} | {} | {} | **{ratio:.1}** |",
-                rule.name(),
-                if sources == 0 {
-                    "-".to_owned()
-                } else {
-                    distinct.to_string()
-                },
-                both[0].text(),
-                both[1].text(),
-            );
-            rows.push(json!({
-                "type": rule.name(),
-                "timespan_s": seconds,
-                "events_in_window": in_window,
-                "distinct_values": distinct,
-                "weir": both[0].json(),
-                "rsigma_eval": both[1].json(),
-                "ratio": ratio,
-            }));
+            rows.push(curve_row(name, sources, seconds, rounds)?);
         }
     }
     Ok(json!({"seed": SEED, "epoch": BATCH, "users": 2, "rows": rows}))
+}
+
+fn curve_row(name: &str, sources: u32, seconds: i64, rounds: usize) -> Result<Json> {
+    let in_window = PER_USER * seconds;
+    let distinct = i64::from(sources).min(in_window);
+    // Just not met, so that no engine can stop early and none raises an alert.
+    let condition = match name {
+        "sum" => LoginCondition::Sum(in_window * 600),
+        "percentile" => LoginCondition::Percentile(990),
+        _ => LoginCondition::Sources(i64::from(sources).min(in_window * 2) as usize + 1),
+    };
+    let rule = LoginRule { condition, seconds };
+    let shape = StreamShape {
+        users: 2,
+        is_skewed: false,
+        per_second: 2 * PER_USER,
+        sources,
+        is_late: false,
+    };
+    let fill = (2 * in_window) as usize + BATCH;
+    let logins = LoginStream::new(SEED, shape).take(fill + 8 * BATCH);
+    let batches = weir::batches(&logins.collect::<Vec<_>>(), BATCH);
+    let both = race(&rule.texts(), &batches, fill.div_ceil(BATCH), rounds)?;
+    let ratio = race::ratios(&both)[1];
+    println!(
+        "| {} | {seconds} s | {in_window} | {} | {} | {} | **{ratio:.1}** |",
+        rule.name(),
+        if sources == 0 {
+            "-".to_owned()
+        } else {
+            distinct.to_string()
+        },
+        both[0].text(),
+        both[1].text(),
+    );
+    Ok(json!({
+        "type": rule.name(),
+        "timespan_s": seconds,
+        "events_in_window": in_window,
+        "distinct_values": distinct,
+        "weir": both[0].json(),
+        "rsigma_eval": both[1].json(),
+        "ratio": ratio,
+    }))
 }

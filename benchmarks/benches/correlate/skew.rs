@@ -19,9 +19,9 @@ pub fn run() -> Result<Json> {
     );
     println!("|---|---|---|---|---|");
     let mut rows = Vec::new();
-    for asks in SKEW_RULES {
+    for condition in SKEW_RULES {
         let rule = LoginRule {
-            condition: asks,
+            condition,
             seconds: SECONDS,
         };
         let expected = rule.standing(&skewed(SEED, 0));

@@ -118,16 +118,10 @@ fn main() -> Result<()> {
             alone_runs.push(one);
         }
     }
-    let mut daemons = Json::Null;
-    if let Some(rsigma) = options.rsigma.as_ref().filter(|_| runs(Part::Daemons)) {
-        let programs = daemons::Programs {
-            weir: options.weir.clone(),
-            rsigma: rsigma.clone(),
-        };
-        let corpus = corpus::windows("recordings", &[RECORDINGS], 1, options.events, &sources)?;
-        let rules = data::folder()?.join("sigma/rules");
-        daemons = daemons::race(&programs, &rules, &corpus, options.rounds)?;
-    }
+    let daemons = match &options.rsigma {
+        Some(rsigma) if runs(Part::Daemons) => daemons_part(&options, rsigma, &sources)?,
+        _ => Json::Null,
+    };
     let Some(name) = &options.name else {
         return Ok(());
     };
@@ -146,6 +140,16 @@ fn main() -> Result<()> {
     let file = runs.join(format!("{name}.json"));
     std::fs::write(&file, format!("{run:#}\n"))
         .with_context(|| format!("could not write {}", file.display()))
+}
+
+fn daemons_part(options: &Options, rsigma: &Path, sources: &Sources) -> Result<Json> {
+    let programs = daemons::Programs {
+        weir: options.weir.clone(),
+        rsigma: rsigma.to_owned(),
+    };
+    let corpus = corpus::windows("recordings", &[RECORDINGS], 1, options.events, sources)?;
+    let rules = data::folder()?.join("sigma/rules");
+    daemons::race(&programs, &rules, &corpus, options.rounds)
 }
 
 fn main_part(options: &Options, rules: &[Rule], sources: &Sources) -> Result<Vec<Race>> {
