@@ -51,13 +51,11 @@ impl Correlator {
             return;
         }
         let clock = clock_of(&self.clocks, record.tenant);
-        let newest = || newest_cause(&record.group, &plan.condition, &clock);
-        let cause = chain_cause.unwrap_or_else(newest);
+        let cause =
+            chain_cause.unwrap_or_else(|| newest_cause(&record.group, &plan.condition, &clock));
         let evaluation = plan.evaluation(&clock);
-        let buffers = &mut self.buffers;
-        let changed = record
-            .group
-            .merge_and_evaluate(evaluation, orphaned, buffers);
+        let group = &mut record.group;
+        let changed = group.merge_and_evaluate(evaluation, orphaned, &mut self.buffers);
         if let Some(range) = changed {
             let downstream = &mut output.downstream;
             report_anchors(plan, record, range, evaluation, cause, downstream);

@@ -2,7 +2,7 @@
 
 use weir_schema::{
     AlertId, AlertState, EventId, EventTime, Fact, FactGrain, GroupKey, GroupLink, Membership,
-    Plan, PlanKind, Position, SourceKey, TenantKey,
+    Plan, PlanKind, SourceKey, TenantKey,
 };
 
 use super::conditions::{fires, is_certain, positive_members};
