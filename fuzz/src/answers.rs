@@ -1,8 +1,8 @@
 //! Checks that answers of consumers and servers, and credentials of senders, are read or refused.
 
 use serde_json::Value;
-use weir::scrape::Scrape;
-use weir::tap::door as tap;
+use weir::verbs::scrape::Scrape;
+use weir::verbs::tap::fuzz as tap;
 use weir_schema::Span;
 
 /// Most characters of an answer that an error message repeats.
@@ -40,7 +40,7 @@ fn server(bytes: &[u8]) {
     if let Some((_, body)) = tap::answer(bytes) {
         assert!(body.len() <= bytes.len());
     }
-    let (chunks, _) = tap::stream(bytes);
+    let (chunks, _) = tap::chunks(bytes);
     assert!(chunks.iter().map(Vec::len).sum::<usize>() <= bytes.len());
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use weir::replay::door::lines;
+use weir::verbs::input::fuzz::lines;
 
 /// Longest line, with the header of a Zeek log before it.
 const LINE_BYTES_MAX: usize = (1 << 20) + weir_schema::ZEEK_HEADER_BYTES_MAX;
@@ -84,6 +84,6 @@ fn record(xml: &[u8]) -> Vec<u8> {
 }
 
 fn lines_to_send(bytes: &[u8]) {
-    let lines = weir::send::door::lines(bytes.to_vec()).expect("memory can be read");
+    let lines = weir::verbs::send::fuzz::lines(bytes.to_vec()).expect("memory can be read");
     assert!(lines.iter().all(|line| line.len() <= LINE_BYTES_MAX));
 }
