@@ -1,18 +1,19 @@
-//! The `weir` binary: reads what was typed, and exits as the verb says.
+//! The `weir` binary: parses the command line, runs the verb and exits with its code.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use weir::cli;
+use weir::verbs::cli::{self, Cli};
+use weir::{exit, log};
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    cli::start_log(cli.is_quiet());
+    let cli = Cli::parse();
+    log::start(cli.is_quiet());
     match cli::dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("weir: {error:#}");
-            cli::exit_code(&error)
+            exit::exit_code(&error)
         }
     }
 }

@@ -1,41 +1,44 @@
-//! How far something long has come: a bar on a terminal, a line now and then in a log.
+//! Progress of long work: a bar on a terminal, or a line in the log every few seconds.
 
 use std::io::{IsTerminal, Stderr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often it is told: to a person who watches, and to a log.
-const WATCHED: Duration = Duration::from_millis(200);
-const LOGGED: Duration = Duration::from_secs(5);
+/// Pause between two updates of the bar.
+const BAR_EVERY: Duration = Duration::from_millis(200);
 
-/// Characters of a bar.
+/// Pause between two lines of the log.
+const LOG_EVERY: Duration = Duration::from_secs(5);
+
+/// Width of the bar, in characters.
 const WIDTH: u64 = 24;
 
-/// Whether a line on the terminal waits to be written over; there is one terminal.
-static OPEN: AtomicBool = AtomicBool::new(false);
+/// Whether the bar is on the terminal, and must be erased before other text; there is one terminal.
+static BAR_SHOWN: AtomicBool = AtomicBool::new(false);
 
-/// Tells how far it is, now and then, on standard error.
+/// Reports progress on standard error.
 pub struct Progress {
     quiet: bool,
     terminal: bool,
-    /// Where there is no terminal, it is told in the log.
+    /// Without a terminal, reports to the log instead of standard error.
     log: bool,
     next: Instant,
 }
 
-/// Standard error, for a line that may meet a bar.
-pub fn behind_bar() -> Stderr {
-    close();
+/// Standard error, with the bar erased, for other text.
+pub fn stderr_after_bar() -> Stderr {
+    erase_bar();
     std::io::stderr()
 }
 
-fn close() {
-    if OPEN.swap(false, Ordering::Relaxed) {
+fn erase_bar() {
+    if BAR_SHOWN.swap(false, Ordering::Relaxed) {
         eprint!("\r\x1b[K");
     }
 }
 
 impl Progress {
+    /// For a verb; with `quiet` it reports nothing.
     #[must_use]
     pub fn new(quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
@@ -43,58 +46,58 @@ impl Progress {
             quiet,
             terminal,
             log: false,
-            next: Instant::now() + if terminal { WATCHED } else { LOGGED },
+            next: Instant::now() + if terminal { BAR_EVERY } else { LOG_EVERY },
         }
     }
 
-    /// That of a server, which has a log: quiet where that is.
+    /// For a server, which has a log: quiet if the log is.
     #[must_use]
-    pub fn of_server() -> Self {
+    pub fn for_server() -> Self {
         Self {
             log: true,
             ..Self::new(!tracing::enabled!(tracing::Level::INFO))
         }
     }
 
-    /// Says something once; a quiet one does not.
-    pub fn say(&mut self, text: &str) {
+    /// Prints a line, unless quiet.
+    pub fn note(&mut self, text: &str) {
         if !self.quiet {
-            close();
+            erase_bar();
             eprintln!("weir: {text}");
         }
     }
 
-    /// Done so much of so much; `what` says it in words.
-    pub fn tell(&mut self, done: u64, all: u64, what: impl FnOnce() -> String) {
+    /// Reports that `done` of `all` is done, if an update is due; `text` describes it.
+    pub fn report(&mut self, done: u64, all: u64, text: impl FnOnce() -> String) {
         if self.quiet || Instant::now() < self.next {
             return;
         }
         if self.terminal {
-            self.next = Instant::now() + WATCHED;
-            OPEN.store(true, Ordering::Relaxed);
-            eprint!("\r\x1b[K{} {}", bar(done, all), what());
+            self.next = Instant::now() + BAR_EVERY;
+            BAR_SHOWN.store(true, Ordering::Relaxed);
+            eprint!("\r\x1b[K{} {}", bar(done, all), text());
             return;
         }
-        self.next = Instant::now() + LOGGED;
+        self.next = Instant::now() + LOG_EVERY;
         match self.log {
-            true => tracing::info!(done, all, "{}", what()),
-            false => eprintln!("weir: {}", what()),
+            true => tracing::info!(done, all, "{}", text()),
+            false => eprintln!("weir: {}", text()),
         }
     }
 
-    /// It is over; what stood in the bar's place is told.
-    pub fn end(&mut self, what: impl FnOnce() -> String) {
-        if OPEN.load(Ordering::Relaxed) {
-            close();
-            eprintln!("weir: {}", what());
+    /// Replaces the bar, if it is shown, by a final line.
+    pub fn end(&mut self, text: impl FnOnce() -> String) {
+        if BAR_SHOWN.load(Ordering::Relaxed) {
+            erase_bar();
+            eprintln!("weir: {}", text());
         }
     }
 }
 
 impl Drop for Progress {
-    /// What is said next, be it an error, begins on a line of its own.
+    /// Erases the bar, so that the next text begins on its own line.
     fn drop(&mut self) {
-        close();
+        erase_bar();
     }
 }
 
@@ -116,7 +119,7 @@ fn bar(done: u64, all: u64) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_bar_is_as_full_as_what_is_done() {
+    fn the_bar_shows_the_share_that_is_done() {
         for (done, all, expected) in [
             (0, 0, "[........................]   0 %"),
             (1, 2, "[############............]  50 %"),

@@ -513,8 +513,8 @@ fn a_data_folder_is_not_taken_for_another_process_of_the_cluster() {
     };
     // As a server by itself it would miss the events of the other; as the other, too.
     let one = Site::new(1, RULES);
-    refused(site.data(0), &one.configs[0], "is of process 0 of 2");
-    refused(site.data(1), &site.configs[0], "is of process 1 of 2");
+    refused(site.data(0), &one.configs[0], "belongs to process 0 of 2");
+    refused(site.data(1), &site.configs[0], "belongs to process 1 of 2");
     one.start().into_iter().for_each(Weir::stop);
     refused(one.data(0), &site.configs[1], "a server by itself");
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::watch;
-use weir::adapters::{ReadEpochs, ReadFrames, WriteLedger};
+use weir::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use weir_agent::{AgentClient, AgentIdentity, AgentOptions, encode_event};
 use weir_dataflow::{EmitOptions, EpochReport, Host, HostOptions, Observer, PortFault};
 use weir_schema::outbox::Cursor;

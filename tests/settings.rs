@@ -5,9 +5,9 @@ use std::process::{Command, Output};
 
 use prometheus::Registry;
 use weir::config::Config;
-use weir::opening::open_journal;
-use weir::rule_desk::Document;
-use weir_detect::{Placed, Settings};
+use weir::server::opening::open_journal;
+use weir_detect::{PlaceholderValue, Settings};
+use weir_manage::RuleDocument;
 use weir_schema::{Control, Entry, EventTime, ReceiveTime};
 use weir_store::StoreMetrics;
 
@@ -98,9 +98,9 @@ fn a_replay_takes_placeholders_and_log_sources() {
 /// The settings in the journal of a server that was started in this folder with these values.
 fn started(folder: &Path, admins: &[&str], now: i64) -> Vec<(Settings, EventTime)> {
     let mut config = Config::default();
-    let admins: Vec<Placed> = admins
+    let admins: Vec<PlaceholderValue> = admins
         .iter()
-        .map(|a| Placed::Text((*a).to_owned()))
+        .map(|a| PlaceholderValue::Text((*a).to_owned()))
         .collect();
     if !admins.is_empty() {
         config
@@ -108,13 +108,13 @@ fn started(folder: &Path, admins: &[&str], now: i64) -> Vec<(Settings, EventTime
             .placeholders
             .insert("Admins".to_owned(), admins);
     }
-    let rules = [Document {
+    let rules = [RuleDocument {
         origin: "rule.yml:1".to_owned(),
         text: RULE.to_owned(),
     }];
     let metrics = StoreMetrics::register(&Registry::new()).unwrap();
     let opened = open_journal(folder, &config, &rules, &metrics, ReceiveTime(now)).unwrap();
-    let known = opened.desk.book().settings().placeholders.clone();
+    let known = opened.registry.book().settings().placeholders.clone();
     assert_eq!(known, config.detection.placeholders);
     let entries = opened.writer.reader();
     let entries = entries.entries().map(|entry| entry.unwrap());

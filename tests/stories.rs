@@ -10,11 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::TryRngCore;
-use weir::adapters::{ReadEpochs, ReadFrames, WriteLedger};
-use weir::tell::graph::{GraphSystem, open_journal};
-use weir::tell::oracle::ReferenceSystem;
-use weir::tell::{Page, pages, told};
-use weir_dataflow::{Emit, EpochReport, EpochSource, Host, HostOptions, Observer, PortFault};
+use weir::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
+use weir::verbs::test::graph::{GraphSystem, open_journal};
+use weir::verbs::test::oracle::ReferenceSystem;
+use weir::verbs::test::{StoryFile, StoryVerdict, read_stories, run_story};
+use weir_dataflow::{
+    EmitOptions, EpochReport, EpochSource, Host, HostOptions, Observer, PortFault,
+};
 use weir_schema::{Epoch, SealedEpoch};
 use weir_store::ledger::Ledger;
 use weir_story::{
@@ -28,10 +30,10 @@ const MORE_WAYS: usize = 2;
 /// Stories told at a time: most of a telling is waiting for threads to hand work over.
 const AT_A_TIME: usize = 6;
 
-fn project() -> Vec<Page> {
+fn project() -> Vec<StoryFile> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let rules = root.join("rules");
-    pages(&[root.join("stories"), rules.clone()], &rules).expect("all stories can be read")
+    read_stories(&[root.join("stories"), rules.clone()], &rules).expect("all stories can be read")
 }
 
 fn seed() -> u64 {
@@ -76,8 +78,12 @@ fn every_story_is_true() {
         }
     }
     each(&pages, |page| {
-        let told = told(page, &ways).expect("a folder for the story");
-        told.map_err(|failure| format!("{failure}\n  again with WEIR_SEED={seed}"))
+        match run_story(page, &ways).expect("a folder for the story") {
+            StoryVerdict::True => Ok(()),
+            StoryVerdict::Untrue(differences) => {
+                Err(format!("{differences}\n  again with WEIR_SEED={seed}"))
+            }
+        }
     });
 }
 
@@ -112,7 +118,7 @@ fn rebuilt(folder: &Path, workers: usize, stops: &[Epoch]) -> Vec<u8> {
         let host = Host::start(
             HostOptions {
                 workers,
-                emit: Emit::default(),
+                emit: EmitOptions::default(),
             },
             Box::new(UpTo(ReadEpochs(reader.cursor(Epoch(1))), stop)),
             Arc::new(ReadFrames(reader.clone())),
@@ -263,9 +269,9 @@ fn the_verb_says_what_is_untrue_and_what_it_cannot_read() {
         std::fs::write(&path, text).expect("the story is written");
         path
     };
-    let tell = |path: &Path, update: &str| {
+    let run = |path: &Path, update: &str| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_weir"))
-            .args(["--quiet", "tell", "--seed", "1", "--rules"])
+            .args(["--quiet", "test", "--seed", "1", "--rules"])
             .arg(root.join("stories/rules"))
             .arg(path)
             .env("UPDATE_EXPECT", update)
@@ -280,18 +286,18 @@ fn the_verb_says_what_is_untrue_and_what_it_cannot_read() {
                 \x20   ---- 10:01:00\n";
     let effect = "+ alert  usb_storage  host=a  low  by it";
     let untrue = story("untrue.md", text);
-    let (code, out, _) = tell(&untrue, "");
+    let (code, out, _) = run(&untrue, "");
     assert_eq!(code, Some(1), "{out}");
     assert!(out.contains("untrue.md:4") && out.contains(effect), "{out}");
 
-    let (code, out, err) = tell(&untrue, "1");
+    let (code, out, err) = run(&untrue, "1");
     assert_eq!(code, Some(0), "{out}{err}");
-    let (code, out, _) = tell(&untrue, "");
+    let (code, out, _) = run(&untrue, "");
     assert_eq!(code, Some(0), "{out}");
     let rewritten = std::fs::read_to_string(&untrue).expect("the story is there");
     assert_eq!(rewritten, format!("{text}    {effect}\n"));
 
-    let (code, _, err) = tell(&story("unread.md", "    10:00:00 nonsense\n"), "");
+    let (code, _, err) = run(&story("unread.md", "    10:00:00 nonsense\n"), "");
     assert_eq!(code, Some(65), "{err}");
     assert!(err.contains("unread.md:1"), "{err}");
 }

@@ -397,9 +397,13 @@ fn every_verb_that_asks_a_server_speaks_https_with_whom_it_believes() {
         (
             url.clone(),
             Some(other.file.as_path()),
-            "of an authority that is not known here",
+            "the authority of its certificate is not known here",
         ),
-        (url.clone(), None, "of an authority that is not known here"),
+        (
+            url.clone(),
+            None,
+            "the authority of its certificate is not known here",
+        ),
         (
             at("https", "127.0.0.1", &weir),
             believed,

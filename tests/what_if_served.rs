@@ -374,7 +374,7 @@ fn weir_what_if_prints_what_would_be_and_promotes_it() {
     let expected = [
         String::new(),
         row("+ gained ", 3, ""),
-        "put many: 1 gained, 0 lost, 3 changed, 0 as they are".to_owned(),
+        "put many: 1 gained, 0 lost, 3 changed, 0 unchanged".to_owned(),
         row("~ changed", 4, &was(4)),
         row("~ changed", 5, &was(5)),
         row("~ changed", 6, &was(6)),
@@ -398,7 +398,7 @@ fn weir_what_if_prints_what_would_be_and_promotes_it() {
         ]
     );
     let (code, out, _) = site.run(&["what-if", "--promote", id]);
-    let done = format!("promoted {id}: 1 gained, 0 lost, 3 changed, 0 as they are\n");
+    let done = format!("promoted {id}: 1 gained, 0 lost, 3 changed, 0 unchanged\n");
     assert_eq!((code, out), (Some(0), done));
     until("it is done", || (site.alerts().len() == 4).then_some(()));
 
@@ -470,7 +470,7 @@ fn a_rule_that_is_added_with_a_backfill_sees_the_past_and_lives_on() {
     assert_eq!(lines.next(), Some(added));
     assert_eq!(
         lines.next(),
-        Some("the past was read again, and the rules live on")
+        Some("the backfill is complete, and the rules follow new events")
     );
     assert_eq!(lines.next(), None);
     // They stand by the time it says so.
@@ -486,14 +486,14 @@ fn a_rule_that_is_added_with_a_backfill_sees_the_past_and_lives_on() {
     let (code, out, _) = site.run(&["rules", "disable", "looks"]);
     assert_eq!(
         (code, out.as_str()),
-        (Some(0), "looks: disabled; what it said stands\n")
+        (Some(0), "looks: disabled; its alerts stand\n")
     );
     let (code, out, _) = site.run(&["rules", "enable", "looks"]);
     assert_eq!((code, out.as_str()), (Some(0), "looks: enabled\n"));
     let (code, out, _) = site.run(&["rules", "remove", "looks"]);
     assert_eq!(
         (code, out.as_str()),
-        (Some(0), "looks: removed, with all that it said\n")
+        (Some(0), "looks: removed, and its alerts retracted\n")
     );
     until("it is gone", || (site.alerts().len() == 3).then_some(()));
     for (args, code, says) in [
@@ -559,7 +559,7 @@ fn a_what_if_over_files_needs_no_server() {
     let (code, out, _) = run(&args);
     assert_eq!(code, Some(0), "{out}");
     assert!(
-        out.ends_with("remove root: 0 gained, 1 lost, 0 changed, 0 as they are\n"),
+        out.ends_with("remove root: 0 gained, 1 lost, 0 changed, 0 unchanged\n"),
         "{out}"
     );
     let (code, _, err) = run(&["what-if", "--rules", &none, "--candidate", &candidate]);

@@ -1,42 +1,44 @@
-//! `[cluster]`: which process this is, of several that make one graph.
+//! `[cluster]`: this process, among several that run one graph.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use weir_schema::BatchSeq;
 
-/// Several processes that make one graph; see `docs/operations-cluster.md`.
+/// A cluster of processes that run one graph; see `docs/operations-cluster.md`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClusterConfig {
-    /// Number of this process, from 0, which leads; default 0.
+    /// Number of this process, from 0; process 0 leads. Default 0.
     pub process: usize,
-    /// `host:port` of each process, in order, for what they tell each other; default none: one process.
+    /// `host:port` of each process, in order, at which the others connect; default none: one process.
     pub addresses: Vec<String>,
-    /// File with the secret that all processes share, at least 32 characters; readable by its owner alone.
+    /// File with the secret that all processes share, at least 32 characters; only its owner may be
+    /// able to read it.
     pub secret_file: Option<PathBuf>,
 }
 
 impl ClusterConfig {
-    /// Whether this process is one of several.
+    /// Whether this process is part of a cluster.
     #[must_use]
     pub fn is_on(&self) -> bool {
         !self.addresses.is_empty()
     }
 
-    /// Whether another process leads.
+    /// Whether another process leads the cluster.
     #[must_use]
     pub fn follows(&self) -> bool {
         self.is_on() && self.process > 0
     }
 
-    /// What is wrong with the values, all of it.
+    /// All problems of the values.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let processes = self.addresses.len();
         if !self.is_on() {
             if self.process > 0 || self.secret_file.is_some() {
-                problems.push("cluster.addresses: name those of all processes".to_owned());
+                problems
+                    .push("cluster.addresses: is missing; list those of all processes".to_owned());
             }
             return problems;
         }
@@ -58,11 +60,11 @@ impl ClusterConfig {
         };
         for address in self.addresses.iter().filter(|address| !port(address)) {
             problems.push(format!(
-                "cluster.addresses: `{address}` must be as `10.0.0.1:9514`"
+                "cluster.addresses: `{address}` is not like `10.0.0.1:9514`"
             ));
         }
         if self.secret_file.is_none() {
-            let hint = "write 32 random characters to a file that all processes have";
+            let hint = "write 32 random characters to a file on every machine";
             problems.push(format!("cluster.secret_file: is missing; {hint}"));
         }
         problems
@@ -74,8 +76,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_problem_is_told_and_no_section_is_one_process() {
-        let told = |text: &str| {
+    fn every_problem_is_reported_and_no_section_means_one_process() {
+        let count = |text: &str| {
             let config: ClusterConfig = toml::from_str(text).expect("it is TOML");
             config.problems().len()
         };
@@ -87,10 +89,10 @@ mod tests {
             ("process = 2\naddresses = ['a', 'b:0']", 4),
         ];
         for (text, problems) in cases {
-            assert_eq!(told(text), problems, "{text}");
+            assert_eq!(count(text), problems, "{text}");
         }
         let good = format!("{secret}process = 1\naddresses = ['a:1', '[::1]:2']");
-        assert_eq!(told(&good), 0);
-        assert_eq!(told(&format!("{secret}addresses = ['a:1']")), 1);
+        assert_eq!(count(&good), 0);
+        assert_eq!(count(&format!("{secret}addresses = ['a:1']")), 1);
     }
 }

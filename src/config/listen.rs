@@ -1,103 +1,62 @@
-//! `[connections]`: how many connections senders may hold, and how long they may leave things unfinished.
+//! `[listen]`: the addresses that the server listens on.
+
+use std::net::SocketAddr;
 
 use serde::Deserialize;
-use weir_ingest::{AgentOptions, ConnectionLimits, TcpOptions};
 
-use super::Duration;
-
-/// Limits of syslog over TCP, TLS and RELP, each on its own; agents have `per_peer_max` and
-/// `handshake` of them.
+/// Addresses to listen on; `"off"` disables a listener. By default all are loopback addresses.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct ConnectionsConfig {
-    /// Connections beyond it are closed at once and counted; default 1024.
-    pub max: usize,
-    /// As many of one address, or of one IPv6 network of 64 bits; default 256.
-    pub per_peer_max: usize,
-    /// A handshake of TLS must be done within it; default `10s`.
-    pub handshake: Duration,
-    /// The first byte must come within it, or over RELP the session be opened; default `60s`.
-    pub first_byte: Duration,
-    /// A frame must be whole so long after its first byte; default `60s`, `0s` for ever.
-    pub frame_age_max: Duration,
-    /// A connection silent for so long is closed; default `0s`: never.
-    pub idle: Duration,
+pub struct ListenConfig {
+    /// Syslog over UDP; default `127.0.0.1:5514`.
+    pub syslog_udp: ListenAddress,
+    /// Syslog over TCP; default `127.0.0.1:5514`.
+    pub syslog_tcp: ListenAddress,
+    /// Syslog over TLS; default `127.0.0.1:6514` with a `tls.certificate`, else `off`.
+    pub syslog_tls: Option<ListenAddress>,
+    /// Syslog over RELP; default `off`.
+    pub relp: ListenAddress,
+    /// The agent protocol; default `127.0.0.1:7514`.
+    pub agent: ListenAddress,
+    /// API, streams and metrics; default `127.0.0.1:8514`.
+    pub http: ListenAddress,
 }
 
-impl Default for ConnectionsConfig {
+impl Default for ListenConfig {
     fn default() -> Self {
-        let TcpOptions {
-            connections,
-            first_byte_timeout,
-            frame_age_max,
-            idle_timeout,
-            ..
-        } = TcpOptions::default();
-        let of = |time: std::time::Duration| {
-            let nanoseconds = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-            Duration(weir_schema::Span(nanoseconds))
-        };
+        let local = |port| ListenAddress(Some(SocketAddr::from(([127, 0, 0, 1], port))));
         Self {
-            max: connections.connections_max,
-            per_peer_max: connections.per_peer_max,
-            handshake: of(connections.handshake_timeout),
-            first_byte: of(first_byte_timeout),
-            frame_age_max: of(frame_age_max.unwrap_or_default()),
-            idle: of(idle_timeout.unwrap_or_default()),
+            syslog_udp: local(5514),
+            syslog_tcp: local(5514),
+            syslog_tls: None,
+            relp: ListenAddress(None),
+            agent: local(7514),
+            http: local(8514),
         }
     }
 }
 
-impl ConnectionsConfig {
-    /// What is wrong with the values.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        // More than a process may open by the default of most systems, with others' room left.
-        for (key, value) in [("max", self.max), ("per_peer_max", self.per_peer_max)] {
-            if !(1..=65_536).contains(&value) {
-                problems.push(format!("connections.{key}: must be 1 to 65536"));
-            }
-        }
-        for (key, value) in [
-            ("handshake", self.handshake),
-            ("first_byte", self.first_byte),
-        ] {
-            if value.0.0 <= 0 {
-                problems.push(format!("connections.{key}: must be more than 0s"));
-            }
-        }
-        problems
-    }
+/// An address to listen on; `None` is `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAddress(pub Option<SocketAddr>);
 
-    fn limits(&self) -> ConnectionLimits {
-        ConnectionLimits {
-            connections_max: self.max,
-            per_peer_max: self.per_peer_max,
-            handshake_timeout: self.handshake.std(),
-        }
-    }
+impl std::str::FromStr for ListenAddress {
+    type Err = String;
 
-    /// Of syslog over connections.
-    pub fn of_syslog(&self) -> TcpOptions {
-        let some = |time: Duration| Some(time.std()).filter(|time| !time.is_zero());
-        TcpOptions {
-            connections: self.limits(),
-            first_byte_timeout: self.first_byte.std(),
-            frame_age_max: some(self.frame_age_max),
-            idle_timeout: some(self.idle),
-            ..TcpOptions::default()
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self(None));
         }
+        text.parse()
+            .map(|address| Self(Some(address)))
+            .map_err(|_| format!("`{text}` is not an address; write `127.0.0.1:5514`, or `off`"))
     }
+}
 
-    /// Of agents.
-    pub fn of_agents(&self) -> AgentOptions {
-        let default = AgentOptions::default();
-        AgentOptions {
-            connections: ConnectionLimits {
-                connections_max: default.connections.connections_max,
-                ..self.limits()
-            },
-            ..default
-        }
+impl<'de> Deserialize<'de> for ListenAddress {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }

@@ -1,53 +1,53 @@
-//! `[tls]`: what the server shows, whose certificates senders may show, and which doors it is for.
+//! `[tls]`: the server's certificate, the authorities of senders, and which listeners use TLS.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use weir_ingest::{ServeTls, TlsFiles, TlsServer};
+use weir_ingest::{ServeTlsError, TlsFiles, TlsServer};
 
-/// Certificates. Syslog over TLS is served where there is one; other doors where they are told so.
+/// Certificates. With one, syslog over TLS is served; other listeners use TLS if configured.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsConfig {
-    /// PEM file: the server's certificate, then those between it and its authority; default none.
+    /// PEM file: the server's certificate, then its intermediate certificates; default none.
     pub certificate: Option<PathBuf>,
-    /// PEM file: its private key, without passphrase.
+    /// PEM file: the private key of `certificate`, without passphrase.
     pub key: Option<PathBuf>,
     /// PEM file: the authorities of senders' certificates, for syslog over TLS and RELP; default
-    /// none, and then none is asked for.
+    /// none: senders are asked for no certificate.
     pub client_ca: Option<PathBuf>,
-    /// `required`, or `requested`: then a sender without a certificate is taken; default `required`.
+    /// `required`, or `requested`, which also accepts senders without one; default `required`.
     pub client_certificates: Option<ClientCertificates>,
-    /// Whether RELP is spoken within TLS; default false.
+    /// Whether RELP uses TLS; default false.
     pub relp: bool,
-    /// Whether agents speak within TLS; default false.
+    /// Whether the agent protocol uses TLS; default false.
     pub agent: bool,
-    /// Whether HTTP is served within TLS; default false.
+    /// Whether HTTP uses TLS; default false.
     pub http: bool,
 }
 
-/// What happens to a sender without a certificate.
+/// Whether a sender needs a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientCertificates {
-    /// It is refused.
+    /// A sender without one is refused.
     Required,
-    /// It is taken, and known by its address.
+    /// A sender without one is accepted, and identified by its address.
     Requested,
 }
 
 impl TlsConfig {
-    /// What is wrong with the values.
+    /// All problems of the values.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        let mut say = |what: &str| problems.push(format!("tls.{what}"));
+        let mut report = |problem: &str| problems.push(format!("tls.{problem}"));
         match (&self.certificate, &self.key) {
-            (Some(_), None) => say("key: is missing; tls.certificate needs its private key"),
-            (None, Some(_)) => say("certificate: is missing; tls.key is of no use without it"),
+            (Some(_), None) => report("key: is missing; tls.certificate needs its private key"),
+            (None, Some(_)) => report("certificate: is missing; tls.key needs it"),
             (Some(_), Some(_)) | (None, None) => {}
         }
         if self.client_certificates.is_some() && self.client_ca.is_none() {
-            say("client_certificates: needs tls.client_ca, else none is asked for");
+            report("client_certificates: needs tls.client_ca, else senders are asked for none");
         }
         if self.certificate.is_none() {
             let wanted = [
@@ -55,18 +55,18 @@ impl TlsConfig {
                 ("agent", self.agent),
                 ("http", self.http),
             ];
-            for (door, _) in wanted.iter().filter(|(_, wanted)| *wanted) {
-                say(&format!("{door}: needs tls.certificate and tls.key"));
+            for (listener, _) in wanted.iter().filter(|(_, wanted)| *wanted) {
+                report(&format!("{listener}: needs tls.certificate and tls.key"));
             }
             if self.client_ca.is_some() {
-                say("client_ca: needs tls.certificate and tls.key");
+                report("client_ca: needs tls.certificate and tls.key");
             }
         }
         problems
     }
 
-    /// Reads the files; `None` where none are named.
-    pub fn load(&self) -> Result<Option<TlsServer>, ServeTls> {
+    /// Reads the files; `None` if no certificate is configured.
+    pub fn load(&self) -> Result<Option<TlsServer>, ServeTlsError> {
         let (Some(certificate), Some(key)) = (&self.certificate, &self.key) else {
             return Ok(None);
         };

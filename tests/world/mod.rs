@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use rand::prelude::*;
 use rand::rngs::StdRng;
-use weir::adapters::{ReadEpochs, ReadFrames, WriteLedger};
-use weir::tell::graph::open_journal;
-use weir_dataflow::{Emit, EpochReport, Host, HostOptions, Observer, PortFault};
+use weir::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
+use weir::verbs::test::graph::open_journal;
+use weir_dataflow::{EmitOptions, EpochReport, Host, HostOptions, Observer, PortFault};
 use weir_schema::{
     AlertId, AlertRecord, Batch, Change, Control, Entry, Epoch, EventTime, Format, ReceiveTime,
     Span, TimeBounds, Transport,
@@ -109,7 +109,7 @@ impl World {
         let ledger = Arc::new(Ledger::open(&self.folder.path().join("ledger")).expect("a ledger"));
         let options = HostOptions {
             workers: self.workers,
-            emit: Emit::default(),
+            emit: EmitOptions::default(),
         };
         let host = Host::start_in_steps_of(
             self.past_events,

@@ -1,0 +1,67 @@
+//! The ports of rule management: the intake as its journal, the graph's status as its progress.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use weir_dataflow::{Status, WhatIfState};
+use weir_ingest::{Intake, ReceiveClock, SystemClock};
+use weir_manage::{AppendFailed, ControlJournal, EditClock, GraphProgress, WhatIfStage};
+use weir_schema::{Control, Epoch, EventTime, ReceiveTime, WhatIfId};
+
+/// The intake, as edits of rules append to the journal through it.
+pub struct EditJournal(pub Intake);
+
+impl ControlJournal for EditJournal {
+    fn append(&self, controls: Vec<Control>) -> BoxFuture<'_, Result<(), AppendFailed>> {
+        async move {
+            let appended = self.0.control(controls).await;
+            let failed = |error: weir_ingest::SubmitError| AppendFailed {
+                message: error.to_string(),
+            };
+            appended.map(drop).map_err(failed)
+        }
+        .boxed()
+    }
+}
+
+/// The graph's status, as edits of rules wait for it.
+pub struct EditProgress(pub Arc<Status>);
+
+impl GraphProgress for EditProgress {
+    fn wait_for(&self, epoch: Epoch, limit: Duration) -> bool {
+        self.0.wait_for(epoch, limit)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.0.failed() || self.0.is_stopping()
+    }
+
+    fn watermark(&self) -> Option<EventTime> {
+        let clocks = self.0.clocks();
+        clocks.iter().map(|clock| clock.watermark).min()
+    }
+
+    fn greatest(&self) -> Option<EventTime> {
+        self.0.greatest()
+    }
+
+    fn what_if(&self, id: WhatIfId) -> Option<WhatIfStage> {
+        let state = self.0.what_ifs().report(id)?.state;
+        Some(match state {
+            WhatIfState::Deriving => WhatIfStage::Deriving,
+            WhatIfState::Running => WhatIfStage::Running,
+            other => WhatIfStage::Ended(other.name()),
+        })
+    }
+}
+
+/// The system's clock, as what-ifs are named by it.
+pub struct SystemEditClock;
+
+impl EditClock for SystemEditClock {
+    fn now(&self) -> ReceiveTime {
+        SystemClock.now()
+    }
+}

@@ -1,0 +1,279 @@
+//! Adapters: each implements a port of one crate with another crate, and does nothing more.
+
+pub mod manage;
+pub mod rules;
+pub mod what_ifs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use weir_dataflow::{EpochSource, Frames, PortFault, Status};
+use weir_ingest::{FaultKind, Intake, JournalFault, JournalPort, SubmitError};
+use weir_schema::outbox::OutboxRows;
+use weir_schema::{
+    AlertId, AlertRecord, Batch, BatchSeq, Change, Commit, Entry, Epoch, SealedEpoch,
+};
+use weir_store::journal::{EpochCursor, JournalError, JournalReader, JournalWriter};
+use weir_store::ledger::Ledger;
+use weir_web::ports::{
+    AlertExplanation, AlertPage, AlertQuery, Alerts, Cursor, EventIntake, Health, IntakeError,
+    IntakeReceipt, OutboxSignal, PortError, StandingFilter,
+};
+
+use crate::config::Config;
+use crate::server::explain::Explainer;
+use crate::text::with_causes;
+
+/// The journal, as ingest writes it.
+pub struct WriteJournal(pub JournalWriter);
+
+impl JournalPort for WriteJournal {
+    fn append(&mut self, entry: &Entry) -> Result<(), JournalFault> {
+        let appended = match entry {
+            // The journal numbers the epoch: other processes of the cluster may be ahead.
+            Entry::Seal { .. } => self.0.seal().map(drop),
+            Entry::Batch(_) | Entry::Control(_) => self.0.append(entry).map(drop),
+        };
+        appended.map_err(|error| {
+            self.0.discard_pending();
+            journal_fault(&error)
+        })
+    }
+
+    fn sync(&mut self) -> Result<(), JournalFault> {
+        self.0.sync().map_err(|error| {
+            self.0.discard_pending();
+            journal_fault(&error)
+        })
+    }
+
+    fn next_epoch(&self) -> Epoch {
+        self.0.next_epoch()
+    }
+}
+
+fn journal_fault(error: &JournalError) -> JournalFault {
+    let kind = match error {
+        JournalError::DiskFull { .. } => FaultKind::Full,
+        JournalError::ReadOnly { .. } => FaultKind::ReadOnly,
+        // The message describes all others.
+        _ => FaultKind::Io,
+    };
+    JournalFault {
+        kind,
+        message: with_causes(error),
+    }
+}
+
+fn fault(error: &dyn std::error::Error) -> PortFault {
+    PortFault {
+        message: with_causes(error),
+    }
+}
+
+/// The epochs of the journal, as the graph reads them.
+pub struct ReadEpochs(pub EpochCursor);
+
+impl EpochSource for ReadEpochs {
+    fn next(&mut self, wait: Duration) -> Result<Option<SealedEpoch>, PortFault> {
+        self.0.next(wait).map_err(|error| fault(&error))
+    }
+}
+
+/// The journal's batches, by their sequence number.
+pub struct ReadFrames(pub JournalReader);
+
+impl Frames for ReadFrames {
+    fn batch(&self, seq: BatchSeq) -> Result<Arc<Batch>, PortFault> {
+        self.0.batch(seq).map_err(|error| fault(&error))
+    }
+}
+
+/// The ledger, as the graph commits to it.
+pub struct WriteLedger(pub Arc<Ledger>);
+
+impl weir_dataflow::Ledger for WriteLedger {
+    fn applied(&self) -> Epoch {
+        self.0.applied()
+    }
+
+    fn record(&self, alert: AlertId) -> Result<Option<AlertRecord>, PortFault> {
+        self.0.record(alert).map_err(|error| fault(&error))
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<(), PortFault> {
+        self.0.commit(commit).map_err(|error| fault(&error))
+    }
+}
+
+/// The ledger, as the API reads it.
+pub struct ReadAlerts {
+    pub ledger: Arc<Ledger>,
+    pub explainer: Arc<Explainer>,
+}
+
+/// Records read from the ledger at a time by a filtered listing.
+const LIST_STEP: usize = 512;
+
+/// Most records that one listing examines; then it returns a partial page and a cursor.
+const LIST_EXAMINED_MAX: usize = 50_000;
+
+fn failed(error: &dyn std::error::Error) -> PortError {
+    PortError::Failed(with_causes(error))
+}
+
+impl Alerts for ReadAlerts {
+    fn list(&self, query: &AlertQuery) -> Result<AlertPage, PortError> {
+        let mut items = Vec::new();
+        let mut after = query.after;
+        for _ in 0..LIST_EXAMINED_MAX / LIST_STEP {
+            let step = self.ledger.records(after, LIST_STEP);
+            let step = step.map_err(|error| failed(&error))?;
+            let end = step.len() < LIST_STEP;
+            for record in step {
+                after = Some(record.alert);
+                if matches(query, &record) {
+                    items.push(record);
+                    if items.len() == query.limit {
+                        return Ok(AlertPage { items, next: after });
+                    }
+                }
+            }
+            if end {
+                after = None;
+                break;
+            }
+        }
+        Ok(AlertPage { items, next: after })
+    }
+
+    fn get(&self, id: AlertId) -> Result<Option<(AlertRecord, Vec<Change>)>, PortError> {
+        let record = self.ledger.record(id).map_err(|error| failed(&error))?;
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        let history = self.ledger.history(id).map_err(|error| failed(&error))?;
+        Ok(Some((record, history)))
+    }
+
+    fn explain(&self, id: AlertId) -> Result<Option<AlertExplanation>, PortError> {
+        let record = self.ledger.record(id).map_err(|error| failed(&error))?;
+        Ok(record.map(|record| self.explainer.explain(record)))
+    }
+
+    fn previous(&self, id: AlertId, revision: u64) -> Result<Option<Change>, PortError> {
+        let previous = self.ledger.previous_revision(id, revision);
+        previous.map_err(|error| failed(&error))
+    }
+
+    fn outbox(&self, after: Cursor, limit: usize) -> Result<OutboxRows, PortError> {
+        let rows = self.ledger.outbox_rows(after, limit);
+        rows.map_err(|error| failed(&error))
+    }
+
+    fn latest(&self) -> Result<Cursor, PortError> {
+        let newest = self
+            .ledger
+            .newest_changes(1)
+            .map_err(|error| failed(&error))?;
+        Ok(newest.first().map_or(Cursor::START, Cursor::of))
+    }
+}
+
+fn matches(query: &AlertQuery, record: &AlertRecord) -> bool {
+    let standing = match query.standing {
+        StandingFilter::Standing => record.standing,
+        StandingFilter::Retracted => !record.standing,
+        StandingFilter::All => true,
+    };
+    let group = query.group.iter().all(|(name, value)| {
+        let is = |field: &weir_schema::GroupField| field.name == *name && field.value == *value;
+        record.group.iter().any(is)
+    });
+    standing
+        && group
+        && query.level_min.is_none_or(|level| record.level >= level)
+        && query
+            .rule
+            .as_deref()
+            .is_none_or(|rule| *record.rule == *rule)
+        && query
+            .tenant
+            .as_deref()
+            .is_none_or(|tenant| record.tenant == tenant)
+}
+
+/// The signal that wakes streams and sinks after a commit with changes.
+pub struct CommitSignal(pub Arc<watch::Sender<u64>>);
+
+impl OutboxSignal for CommitSignal {
+    fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+}
+
+/// The intake, as events over HTTP enter it.
+pub struct HttpIntake {
+    pub intake: Intake,
+    /// Provides tenant, zone and log source of each source.
+    pub config: Config,
+}
+
+impl EventIntake for HttpIntake {
+    fn submit(&self, mut batches: Vec<Batch>) -> BoxFuture<'_, Result<IntakeReceipt, IntakeError>> {
+        for batch in &mut batches {
+            if let Some(source) = self.config.http_source(&batch.source) {
+                batch.tenant.clone_from(&source.tenant);
+                batch.zone.clone_from(&source.zone);
+                batch.logsource.clone_from(&source.logsource);
+            }
+        }
+        async move {
+            let accepted = self.intake.submit(batches).await.map_err(intake_error)?;
+            Ok(IntakeReceipt {
+                repeated: accepted.events == 0 && accepted.duplicates > 0,
+            })
+        }
+        .boxed()
+    }
+}
+
+/// When a sender should retry after the intake was full.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+
+fn intake_error(error: SubmitError) -> IntakeError {
+    match error {
+        SubmitError::Busy => IntakeError::Busy {
+            retry_after: BUSY_RETRY,
+        },
+        SubmitError::Conflict => IntakeError::Conflict,
+        other => IntakeError::Unavailable {
+            reason: other.to_string(),
+        },
+    }
+}
+
+/// Readiness: the graph runs, and has applied what the journal held at the start.
+pub struct Readiness {
+    pub status: Arc<Status>,
+    pub caught_up_at: Epoch,
+}
+
+impl Health for Readiness {
+    fn ready(&self) -> Result<(), String> {
+        if self.status.failed() {
+            return Err("the graph has stopped; see the log".to_owned());
+        }
+        if self.status.held_up() {
+            return Err("the ledger takes nothing; see the log".to_owned());
+        }
+        let (done, wanted) = (self.status.epoch().0, self.caught_up_at.0);
+        if done < wanted {
+            return Err(format!("replaying the journal: epoch {done} of {wanted}"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,32 @@
+//! The server: its parts in flow order, and the adapters that join the crates to one another.
+
+pub mod topology;
+
+pub mod opening;
+
+pub mod ledger;
+
+pub mod adapters;
+
+pub mod listeners;
+
+pub mod observers;
+pub mod printer;
+
+pub mod sinks;
+
+pub mod taps;
+
+pub mod explain;
+
+pub mod backfill;
+
+pub mod cluster;
+pub mod elsewhere;
+
+pub mod metrics;
+pub mod what_if_metrics;
+
+pub mod notify;
+pub mod signals;
+pub mod token;

@@ -1,0 +1,251 @@
+//! Opens the journal of earlier runs, learns from it, and appends the entries that begin this run.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use weir_dataflow::{Member, Status};
+use weir_ingest::Deliveries;
+use weir_manage::{RequestedRules, RuleDocument, RuleRegistry, log_outcome, settings};
+use weir_schema::{Control, Entry, Epoch, EventTime, ReceiveTime};
+use weir_store::StoreMetrics;
+use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
+
+use crate::config::Config;
+use crate::progress::Progress;
+use crate::server::sinks::SinkPositions;
+
+/// Pause between two reports of a replay's progress.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
+
+/// A journal in which this run has begun, and what it holds.
+pub struct OpenedJournal {
+    pub writer: JournalWriter,
+    pub registry: Arc<RuleRegistry>,
+    pub deliveries: Deliveries,
+    pub positions: SinkPositions,
+    /// The last epoch of earlier runs.
+    pub last_sealed: Epoch,
+    /// The epoch that begins this run.
+    pub begun: Epoch,
+}
+
+/// A journal of earlier runs, read to its end, in which this run has not begun.
+pub struct RecoveredJournal {
+    writer: JournalWriter,
+    report: OpenReport,
+    registry: Arc<RuleRegistry>,
+    deliveries: Deliveries,
+    positions: SinkPositions,
+}
+
+/// Opens the journal below `dir`, and begins a run of a server by itself.
+pub fn open_journal(
+    dir: &Path,
+    config: &Config,
+    rules: &[RuleDocument],
+    metrics: &StoreMetrics,
+    now: ReceiveTime,
+) -> Result<OpenedJournal> {
+    recover_journal(dir, config, metrics)?.begin(config, rules, None, now)
+}
+
+/// Opens the journal below `dir`, and reads it: rules, deliveries and positions of sinks.
+pub fn recover_journal(
+    dir: &Path,
+    config: &Config,
+    metrics: &StoreMetrics,
+) -> Result<RecoveredJournal> {
+    let options = JournalOptions {
+        segment_bytes: config.journal.segment_mib << 20,
+        fsync: config.journal.fsync,
+        metrics: Some(metrics.clone()),
+        ..JournalOptions::default()
+    };
+    let (writer, report) = Journal::open(&dir.join("journal"), options)?;
+    log_repairs(&report);
+    let journal = writer.reader();
+    let registry = Arc::new(RuleRegistry::default());
+    let mut deliveries = Deliveries::new();
+    let mut positions = SinkPositions::default();
+    let (mut progress, all) = (Progress::for_server(), report.last_sealed.0);
+    for entry in journal.entries() {
+        match entry.context("cannot read the journal")? {
+            Entry::Batch(batch) => deliveries.observe(&batch),
+            Entry::Control(control) => {
+                positions.follow(&control);
+                drop(registry.follow(&control));
+            }
+            Entry::Seal { epoch } => progress.report(epoch.0, all, || {
+                format!("reading the journal: epoch {} of {all}", epoch.0)
+            }),
+        }
+    }
+    drop(progress);
+    Ok(RecoveredJournal {
+        writer,
+        report,
+        registry,
+        deliveries,
+        positions,
+    })
+}
+
+impl RecoveredJournal {
+    /// The last epoch of the journal.
+    pub fn last_sealed(&self) -> Epoch {
+        self.report.last_sealed
+    }
+
+    /// Appends the entries that begin this run. In a cluster, its epochs follow those of all journals.
+    pub fn begin(
+        self,
+        config: &Config,
+        rules: &[RuleDocument],
+        member: Option<&Member>,
+        now: ReceiveTime,
+    ) -> Result<OpenedJournal> {
+        let Self {
+            mut writer,
+            report,
+            registry,
+            deliveries,
+            positions,
+        } = self;
+        let journal = writer.reader();
+        let greatest = member.map_or(Epoch(0), Member::greatest);
+        // Nothing is being appended yet, so the promise cannot fail.
+        let _ = journal.raise_floor(greatest);
+        if config.cluster.follows() {
+            seal_open(&mut writer)?;
+            writer.sync().context("cannot write the journal")?;
+        } else {
+            let first_start = report.last_sealed == Epoch(0) && report.unsealed_entries == 0;
+            let run = FirstEntries::of(config, &registry, first_start, now)?;
+            // Later changes of the rules need the watermark: see `weir_manage::RuleFollower`.
+            let first_rules = first_start.then_some(rules);
+            run.append(&mut writer, &registry, first_rules)?;
+        }
+        Ok(OpenedJournal {
+            writer,
+            registry,
+            deliveries,
+            positions,
+            last_sealed: report.last_sealed.max(greatest),
+            begun: journal.last_sealed().max(greatest),
+        })
+    }
+}
+
+/// Seals the epoch that an abrupt end left open.
+fn seal_open(writer: &mut JournalWriter) -> Result<()> {
+    if writer.unsealed_entries() > 0 {
+        writer.seal()?;
+    }
+    Ok(())
+}
+
+/// The control entries that begin a run, before its rules.
+struct FirstEntries {
+    start: Control,
+    self_alerts: Control,
+    /// `None` if the journal has these settings already.
+    settings: Option<Control>,
+}
+
+impl FirstEntries {
+    fn of(
+        config: &Config,
+        registry: &RuleRegistry,
+        first_start: bool,
+        now: ReceiveTime,
+    ) -> Result<Self> {
+        // The first settings apply to all events; later ones only to later events.
+        let since = if first_start {
+            EventTime::MIN
+        } else {
+            EventTime(now.0)
+        };
+        let wanted = settings::load(
+            &config.detection.placeholders,
+            &config.detection.log_sources,
+        )?;
+        Ok(Self {
+            start: Control::Start {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                bounds: config.bounds(),
+                received: now,
+            },
+            self_alerts: Control::SelfAlerts(config.self_alerts.bounds()),
+            settings: settings::change(&registry.book(), &wanted, since)?,
+        })
+    }
+
+    /// Appends the entries and the first rules, seals them as one epoch, and makes it durable.
+    fn append(
+        self,
+        writer: &mut JournalWriter,
+        registry: &RuleRegistry,
+        first_rules: Option<&[RuleDocument]>,
+    ) -> Result<()> {
+        seal_open(writer)?;
+        writer.append(&Entry::Control(self.start))?;
+        writer.append(&Entry::Control(self.self_alerts))?;
+        if let Some(control) = self.settings {
+            writer.append(&Entry::Control(control.clone()))?;
+            for diagnostic in registry.follow(&control) {
+                tracing::warn!(%diagnostic, "the settings of detection stop a rule");
+            }
+        }
+        if let Some(rules) = first_rules {
+            let requested = RequestedRules::from_documents(rules.to_vec());
+            let changes = registry.changes(&requested, EventTime::MIN, EventTime::MAX);
+            for control in &changes.controls {
+                writer.append(&Entry::Control(control.clone()))?;
+            }
+            log_outcome(&registry.adopt(changes), 0);
+        }
+        writer.seal()?;
+        writer.sync().context("cannot write the journal")?;
+        Ok(())
+    }
+}
+
+/// Reports the progress of the replay until the graph has applied the epoch that begins this run.
+pub fn report_replay(status: &Arc<Status>, begun: Epoch) {
+    let status = Arc::clone(status);
+    actix_rt::spawn(async move {
+        let mut progress = Progress::for_server();
+        while status.epoch() < begun {
+            actix_rt::time::sleep(REPORT_EVERY).await;
+            if status.failed() || status.is_stopping() {
+                return;
+            }
+            let (done, all) = (status.epoch().0, begun.0);
+            progress.report(done, all, || {
+                format!("replaying the journal: epoch {done} of {all}")
+            });
+        }
+        drop(progress);
+        tracing::info!(
+            epoch = begun.0,
+            "ready: the graph has applied what the journal held at the start"
+        );
+    });
+}
+
+fn log_repairs(report: &OpenReport) {
+    for torn in &report.torn_tails {
+        tracing::warn!(
+            ?torn,
+            "an unfinished write at the end of the journal was cut off"
+        );
+    }
+    for damage in &report.damage {
+        tracing::error!(
+            ?damage,
+            "the journal is damaged; a copy is in its quarantine folder"
+        );
+    }
+}

@@ -1,0 +1,521 @@
+//! The topology, on one page: every part in flow order, with the queue in front of it.
+//!
+//! ```text
+//!  syslog UDP ──[drops past the writer's room]──┐
+//!  TCP, TLS, RELP ──[4,000 lines a connection]──┤  2,048 submissions, 64 MiB
+//!  agents ──────[8 batches a connection]────────┼══════════════════════════► journal writer ─► journal
+//!  HTTP ────────[8 bodies]──────────────────────┘                                              │
+//!                                                                                      epochs from disk
+//!  SSE, API ◄── ledger ◄── committer ◄──[8 epochs]── timely workers ◄──[8 epochs]── feeder ◄───┘
+//! ```
+//!
+//! Every queue is bounded. Between journal and graph the disk is the queue: a slow graph delays
+//! alerts, never acknowledgements.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_rt::Arbiter;
+use anyhow::{Context, Result};
+use prometheus::Registry;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use weir_dataflow::{EmitOptions, Frames, Host, HostOptions, Member, Status};
+use weir_ingest::{
+    CommitOptions, IngestMetrics, IngestWriter, Intake, ReceiveClock, SourceHandle, SystemClock,
+    TlsServer, WriterOptions,
+};
+use weir_manage::{RuleDocument, RuleEditor, RuleFollower, RuleRegistry};
+use weir_respond::Responders;
+use weir_schema::Epoch;
+use weir_store::StoreMetrics;
+use weir_store::journal::JournalReader;
+use weir_store::ledger::Ledger;
+use weir_web::{WebHandle, WebPorts};
+
+use crate::config::Config;
+use crate::server::adapters::manage::{EditJournal, EditProgress, SystemEditClock};
+use crate::server::adapters::rules::EditRules;
+use crate::server::adapters::{
+    CommitSignal, HttpIntake, ReadAlerts, ReadEpochs, ReadFrames, Readiness, WriteJournal,
+    WriteLedger,
+};
+use crate::server::cluster::JournalPace;
+use crate::server::elsewhere::Elsewhere;
+use crate::server::explain::Explainer;
+use crate::server::ledger::{open_ledger, sync_regularly};
+use crate::server::listeners::{self, ListenerParts, OpenListeners};
+use crate::server::metrics::GraphMetrics;
+use crate::server::observers::EpochObserver;
+use crate::server::opening::{OpenedJournal, recover_journal, report_replay};
+use crate::server::printer::LinePrinter;
+use crate::server::sinks::{self, ManageSinks, SinkLinks, SinkPositions};
+use crate::server::taps::JournalTaps;
+use crate::server::what_if_metrics::WhatIfMetrics;
+use crate::server::{backfill, cluster, token};
+
+/// Addresses of a running server; `None` for a listener that is off.
+#[derive(Clone, Debug)]
+pub struct ServerAddresses {
+    pub udp: Option<SocketAddr>,
+    pub tcp: Option<SocketAddr>,
+    pub tls: Option<SocketAddr>,
+    pub relp: Option<SocketAddr>,
+    pub agent: Option<SocketAddr>,
+    pub http: Option<SocketAddr>,
+}
+
+/// A running server.
+pub struct Server {
+    pub addresses: ServerAddresses,
+    pub token: String,
+    pub status: Arc<Status>,
+    pub ledger: Arc<Ledger>,
+    pub journal: JournalReader,
+    sources: Vec<SourceHandle>,
+    web: Option<WebHandle>,
+    intake: Intake,
+    host: Host,
+    commits: Arc<watch::Sender<u64>>,
+    responders: Arc<Responders>,
+}
+
+/// Starts every part in flow order, from sources' journal to sinks, and then opens the listeners.
+///
+/// Needs an actix system.
+pub async fn start(
+    config: &Config,
+    rules: Vec<RuleDocument>,
+    printer: Option<LinePrinter>,
+) -> Result<Server> {
+    let dir = config.data_dir.clone();
+    let dir = dir.unwrap_or_else(|| PathBuf::from("weir-data"));
+    let tls = listeners::load_tls(config)?;
+    let token = token::load_or_create(&dir)?;
+    let base = Base::new(config)?;
+
+    // Every source submits to one journal writer.
+    let (mut journal, member) = start_journal(config, &dir, &rules, &base)?;
+
+    // The graph replays the journal and then follows it, into the ledger.
+    let graph = start_graph(config, &dir, &journal, member, printer, &base)?;
+
+    // The sinks follow the ledger.
+    let responders = start_sinks(config, &mut journal, &graph, &base)?;
+
+    // Background tasks sync the ledger, follow rule files and speed up backfills.
+    start_tasks(config, rules, &journal, &graph, &base);
+
+    // Syslog and agents enter through listeners; people and tools through HTTP.
+    let open = open_listeners(config, &token, &journal, tls.as_ref(), &base)?;
+    let ports = web_ports(config, &journal, &graph, &responders, &base);
+    let tls = tls.filter(|_| config.tls.http);
+    let web = config.listen.http.0;
+    let web = web
+        .map(|at| {
+            let per_peer_max = config.connections.per_peer_max;
+            listeners::serve_http(at, ports, &token, tls, per_peer_max)
+        })
+        .transpose()?;
+    let (http, web) = web.unzip();
+
+    Ok(Server {
+        addresses: addresses(&open, http),
+        token,
+        status: graph.status,
+        ledger: graph.ledger,
+        journal: journal.reader,
+        sources: open.into_handles(),
+        web,
+        intake: journal.intake,
+        host: graph.host,
+        commits: graph.commits,
+        responders,
+    })
+}
+
+/// The parts that all others use: the clock, and the metrics with their registry.
+struct Base {
+    clock: Arc<dyn ReceiveClock>,
+    registry: Registry,
+    store_metrics: StoreMetrics,
+    ingest_metrics: IngestMetrics,
+}
+
+impl Base {
+    fn new(config: &Config) -> Result<Self> {
+        let registry = Registry::new();
+        let store_metrics = StoreMetrics::register(&registry)?;
+        let ingest_metrics = IngestMetrics::register(&registry)?;
+        for source in &config.source {
+            ingest_metrics
+                .balance()
+                .register_source(&source.tenant, &source.name);
+        }
+        Ok(Self {
+            clock: Arc::new(SystemClock),
+            registry,
+            store_metrics,
+            ingest_metrics,
+        })
+    }
+}
+
+/// The journal of a running server, with its writer.
+struct RunningJournal {
+    intake: Intake,
+    reader: JournalReader,
+    registry: Arc<RuleRegistry>,
+    positions: SinkPositions,
+    /// The last epoch of earlier runs.
+    last_sealed: Epoch,
+    /// The epoch that begins this run.
+    begun: Epoch,
+}
+
+/// Recovers the journal, joins the cluster if there is one, and starts the writer.
+fn start_journal(
+    config: &Config,
+    dir: &Path,
+    rules: &[RuleDocument],
+    base: &Base,
+) -> Result<(RunningJournal, Option<Member>)> {
+    let recovered = recover_journal(dir, config, &base.store_metrics)?;
+    let member = cluster::join(config, dir, recovered.last_sealed())?;
+    let OpenedJournal {
+        writer,
+        registry,
+        deliveries,
+        positions,
+        last_sealed,
+        begun,
+    } = recovered.begin(config, rules, member.as_ref(), base.clock.now())?;
+    let reader = writer.reader();
+    let intake = IngestWriter::start(
+        WriteJournal(writer),
+        writer_options(config),
+        base.ingest_metrics.clone(),
+        deliveries,
+        Arc::clone(&base.clock),
+    )?;
+    let journal = RunningJournal {
+        intake,
+        reader,
+        registry,
+        positions,
+        last_sealed,
+        begun,
+    };
+    Ok((journal, member))
+}
+
+fn writer_options(config: &Config) -> WriterOptions {
+    WriterOptions {
+        commit: CommitOptions {
+            commit_delay: config.journal.commit_delay.to_std(),
+            epoch_events_max: config.journal.epoch_events_max,
+            epoch_delay: config.journal.epoch_delay.to_std(),
+            ..CommitOptions::default()
+        },
+        ..WriterOptions::default()
+    }
+}
+
+/// The graph of a running server, with the ledger that it commits to.
+struct RunningGraph {
+    host: Host,
+    status: Arc<Status>,
+    ledger: Arc<Ledger>,
+    frames: Arc<dyn Frames>,
+    /// Counts commits with changes; wakes streams and sinks.
+    commits: Arc<watch::Sender<u64>>,
+}
+
+fn start_graph(
+    config: &Config,
+    dir: &Path,
+    journal: &RunningJournal,
+    mut member: Option<Member>,
+    printer: Option<LinePrinter>,
+    base: &Base,
+) -> Result<RunningGraph> {
+    let sealed = journal.last_sealed;
+    let ledger = open_ledger(&dir.join("ledger"), &base.store_metrics, sealed)?;
+    let ledger = Arc::new(ledger);
+    let frames: Arc<dyn Frames> = Arc::new(ReadFrames(journal.reader.clone()));
+    let frames = match &mut member {
+        Some(member) => member.frames(frames)?,
+        None => frames,
+    };
+    let commits = Arc::new(watch::Sender::new(0));
+    let observer = Box::new(EpochObserver {
+        metrics: GraphMetrics::register(&base.registry)?,
+        frames: Arc::clone(&frames),
+        clock: Arc::clone(&base.clock),
+        commits: Arc::clone(&commits),
+        printer,
+        balance: base.ingest_metrics.balance().clone(),
+        begun: journal.begun,
+        clocks: BTreeMap::new(),
+        registry: Arc::clone(&journal.registry),
+    });
+    let options = HostOptions {
+        workers: config.graph.workers,
+        emit: EmitOptions::default(),
+    };
+    let source = Box::new(ReadEpochs(journal.reader.cursor(Epoch(1))));
+    let writer = Box::new(WriteLedger(Arc::clone(&ledger)));
+    let read = Arc::clone(&frames);
+    let host = match member {
+        Some(member) => {
+            let pace = Arc::new(JournalPace(journal.reader.clone()));
+            Host::start_in(member, options, (source, pace), read, writer, observer)
+        }
+        None => Host::start(options, source, read, writer, observer),
+    }?;
+    let status = host.status();
+    WhatIfMetrics::register(&base.registry, Arc::clone(&status))?;
+    Ok(RunningGraph {
+        host,
+        status,
+        ledger,
+        frames,
+        commits,
+    })
+}
+
+fn start_sinks(
+    config: &Config,
+    journal: &mut RunningJournal,
+    graph: &RunningGraph,
+    base: &Base,
+) -> Result<Arc<Responders>> {
+    let positions = std::mem::take(&mut journal.positions);
+    let links = SinkLinks {
+        ledger: &graph.ledger,
+        intake: &journal.intake,
+        rules: &journal.registry,
+        status: &graph.status,
+        begun: journal.begun,
+        news: graph.commits.subscribe(),
+        registry: &base.registry,
+    };
+    sinks::start(config, positions, &links)
+}
+
+fn start_tasks(
+    config: &Config,
+    rules: Vec<RuleDocument>,
+    journal: &RunningJournal,
+    graph: &RunningGraph,
+    base: &Base,
+) {
+    sync_regularly(&graph.ledger, &base.store_metrics);
+    report_replay(&graph.status, journal.begun);
+    if !config.cluster.follows() {
+        let follower = RuleFollower {
+            journal: Arc::new(EditJournal(journal.intake.clone())),
+            registry: Arc::clone(&journal.registry),
+            graph: Arc::new(EditProgress(Arc::clone(&graph.status))),
+            begun: journal.begun,
+            initial: rules,
+            paths: config.rules.paths.clone(),
+        };
+        actix_rt::spawn(follower.follow());
+    }
+    if !config.cluster.is_on() {
+        actix_rt::spawn(backfill::tick_during_backfills(
+            Arc::clone(&graph.status),
+            journal.reader.clone(),
+            journal.intake.clone(),
+            Arc::clone(&base.clock),
+        ));
+    }
+}
+
+fn open_listeners(
+    config: &Config,
+    token: &str,
+    journal: &RunningJournal,
+    tls: Option<&TlsServer>,
+    base: &Base,
+) -> Result<OpenListeners> {
+    let parts = ListenerParts {
+        config,
+        thread: Arbiter::new().handle(),
+        intake: journal.intake.clone(),
+        sources: Arc::new(config.sources()),
+        tls: tls.cloned(),
+        clock: Arc::clone(&base.clock),
+        metrics: base.ingest_metrics.clone(),
+    };
+    parts.open(token)
+}
+
+fn web_ports(
+    config: &Config,
+    journal: &RunningJournal,
+    graph: &RunningGraph,
+    responders: &Arc<Responders>,
+    base: &Base,
+) -> WebPorts {
+    let mut ports = WebPorts {
+        alerts: Arc::new(ReadAlerts {
+            ledger: Arc::clone(&graph.ledger),
+            explainer: Arc::new(Explainer {
+                frames: Arc::clone(&graph.frames),
+                rules: Arc::clone(&journal.registry),
+                bounds: config.bounds(),
+            }),
+        }),
+        outbox_signal: Arc::new(CommitSignal(Arc::clone(&graph.commits))),
+        sinks: Arc::new(ManageSinks {
+            responders: Arc::clone(responders),
+            runtime: Handle::current(),
+        }),
+        finding: sinks::finding_writer(&journal.registry),
+        intake: Arc::new(HttpIntake {
+            intake: journal.intake.clone(),
+            config: config.clone(),
+        }),
+        rules: Arc::new(edit_rules(config, journal, graph)),
+        taps: Arc::new(JournalTaps {
+            journal: journal.reader.clone(),
+            ledger: Arc::clone(&graph.ledger),
+            rules: Arc::clone(&journal.registry),
+            bounds: config.bounds(),
+            open: Arc::default(),
+        }),
+        health: Arc::new(Readiness {
+            status: Arc::clone(&graph.status),
+            caught_up_at: journal.begun,
+        }),
+        registry: base.registry.clone(),
+    };
+    if config.cluster.follows() {
+        let elsewhere = Elsewhere::from_config(config);
+        (ports.alerts, ports.rules) = (elsewhere.clone(), elsewhere);
+    }
+    ports
+}
+
+fn edit_rules(config: &Config, journal: &RunningJournal, graph: &RunningGraph) -> EditRules {
+    EditRules {
+        editor: RuleEditor {
+            registry: Arc::clone(&journal.registry),
+            journal: Arc::new(EditJournal(journal.intake.clone())),
+            graph: Arc::new(EditProgress(Arc::clone(&graph.status))),
+            clock: Arc::new(SystemEditClock),
+            caught_up_at: journal.begun,
+            runtime: Handle::current(),
+        },
+        registry: Arc::clone(&journal.registry),
+        status: Arc::clone(&graph.status),
+        frames: Arc::clone(&graph.frames),
+        bounds: config.bounds(),
+    }
+}
+
+fn addresses(open: &OpenListeners, http: Option<SocketAddr>) -> ServerAddresses {
+    let address = |source: &Option<SourceHandle>| source.as_ref().map(|s| s.local_address);
+    ServerAddresses {
+        udp: address(&open.udp),
+        tcp: address(&open.tcp),
+        tls: address(&open.tls),
+        relp: address(&open.relp),
+        agent: address(&open.agent),
+        http,
+    }
+}
+
+impl Server {
+    /// Stops in flow order: listeners, sinks, journal, graph, streams. Every accepted event is
+    /// journaled and applied before.
+    pub async fn stop(self) -> Result<()> {
+        for source in &self.sources {
+            source.stop().await;
+        }
+        // Sinks stop before the writer, so that their positions are journaled.
+        let _ = actix_rt::task::spawn_blocking(move || self.responders.stop()).await;
+        let journaled = self.intake.stop().await;
+        let last = self.journal.last_sealed();
+        let status = Arc::clone(&self.status);
+        let caught_up = move || status.wait_for(last, Duration::from_secs(10));
+        let _ = actix_rt::task::spawn_blocking(caught_up).await;
+        let host = self.host;
+        let stopped = actix_rt::task::spawn_blocking(move || host.stop()).await;
+        let synced = self.ledger.sync();
+        drop(self.commits);
+        if let Some(web) = &self.web {
+            web.stop().await;
+        }
+        journaled.context("the last events could not be journaled")?;
+        stopped.context("the graph did not stop")??;
+        synced.context("the ledger could not be synced")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_manage::wait_until_applied;
+    use weir_web::ports::{PortError, RuleUpdateError, Rules};
+
+    use super::*;
+    use crate::config::ListenAddress;
+
+    /// An epoch that no run reaches.
+    const NEVER: Epoch = Epoch(u64::MAX);
+
+    #[test]
+    fn a_stop_before_the_graph_caught_up_ends_the_wait_for_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut config = Config {
+            data_dir: Some(folder.path().join("data")),
+            ..Config::default()
+        };
+        let listen = &mut config.listen;
+        for address in [
+            &mut listen.syslog_udp,
+            &mut listen.syslog_tcp,
+            &mut listen.agent,
+            &mut listen.http,
+        ] {
+            *address = ListenAddress(None);
+        }
+        actix_rt::System::new().block_on(async move {
+            let server = start(&config, Vec::new(), None)
+                .await
+                .expect("a server starts");
+            let status = Arc::clone(&server.status);
+            let graph = Arc::new(EditProgress(Arc::clone(&status)));
+            let registry = Arc::<RuleRegistry>::default();
+            let rules = EditRules {
+                editor: RuleEditor {
+                    registry: Arc::clone(&registry),
+                    journal: Arc::new(EditJournal(server.intake.clone())),
+                    graph: graph.clone(),
+                    clock: Arc::new(SystemEditClock),
+                    caught_up_at: NEVER,
+                    runtime: Handle::current(),
+                },
+                registry,
+                status,
+                frames: Arc::new(ReadFrames(server.journal.clone())),
+                bounds: config.bounds(),
+            };
+            server.stop().await.expect("it stops");
+            assert!(!wait_until_applied(&*graph, NEVER));
+            // A rule cannot be added either, as nobody knows where it would begin.
+            let add = actix_rt::task::spawn_blocking(move || rules.add("title: a", "api"));
+            let answer = add.await.expect("it answers");
+            let unavailable = matches!(
+                answer,
+                Err(RuleUpdateError::Port(PortError::Unavailable(_)))
+            );
+            assert!(unavailable, "{answer:?}");
+        });
+    }
+}

@@ -1,0 +1,226 @@
+//! `weir send`: sends lines of files or standard input over the agent protocol until they are durable.
+//!
+//! A line is identified by agent, spool and number. Every run uses a new spool, so a file that is
+//! sent twice is stored twice. With `--spool N` a run continues that spool, and its first line has
+//! the number `--from`. Weir does not store again the lines that it has.
+
+#[doc(hidden)]
+pub mod fuzz;
+mod lines;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+use weir_agent::{AgentClient, AgentError, AgentIdentity, AgentOptions, AgentTls, encode_event};
+
+use crate::exit::Failure;
+use crate::server::token;
+use lines::{ChangedLines, LINE_BYTES_MAX, SendInput, SendLine};
+
+/// Send lines to a server over the agent protocol, and waits until they are durable there.
+#[derive(Debug, clap::Args)]
+pub struct SendArgs {
+    /// Address of the server's agent port.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7514")]
+    to: String,
+    /// Name of the sender: 1 to 255 printable characters without space.
+    #[arg(long, value_name = "NAME", default_value = "weir-send")]
+    agent: String,
+    /// File with the server's token [default: `token` in the data folder].
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The server's data folder, for its token.
+    #[arg(long, value_name = "DIR", default_value = "weir-data")]
+    data_dir: PathBuf,
+    /// Continue a spool of an earlier run; lines that are stored already are not stored again.
+    #[arg(long, value_name = "N")]
+    spool: Option<u64>,
+    /// Number of the first line in the spool, from 0.
+    #[arg(long, value_name = "NUMBER", requires = "spool", default_value_t = 0)]
+    from: u64,
+    /// Seconds without an acknowledgement after which to give up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    patience: u64,
+    /// Use TLS, and trust a server whose certificate is of an authority in this PEM file.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Name that the server's certificate must have [default: the host of `--to`].
+    #[arg(long, value_name = "NAME", requires = "ca")]
+    server_name: Option<String>,
+    /// Files to send; none, or `-`, is standard input.
+    files: Vec<PathBuf>,
+}
+
+/// Sends the lines, and prints how many were acknowledged.
+pub fn send(args: &SendArgs) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut input = Vec::new();
+    let stdin = [PathBuf::from("-")];
+    let files = if args.files.is_empty() {
+        &stdin[..]
+    } else {
+        &args.files
+    };
+    for file in files {
+        input.push(SendInput::open(file)?);
+    }
+    let sent = runtime.block_on(deliver(args, input));
+    // Standard input may never end; its reader must not keep the process alive.
+    runtime.shutdown_background();
+    sent
+}
+
+async fn deliver(args: &SendArgs, input: Vec<SendInput>) -> Result<ExitCode> {
+    let path = args.token_file.clone();
+    let path = path.unwrap_or_else(|| args.data_dir.join("token"));
+    let token = token::read(&path).context(
+        "the server's token is needed, which its first start created; name it with --token-file",
+    )?;
+    let spool = args.spool.map_or_else(|| OsRng.try_next_u64(), Ok);
+    let spool = spool.context("the system gave no random number for a spool")?;
+    let identity = AgentIdentity {
+        agent: args.agent.clone(),
+        spool,
+        token,
+    };
+    let options = AgentOptions {
+        first_sequence: Some(args.from),
+        ..AgentOptions::default()
+    };
+    let client = match &args.ca {
+        None => AgentClient::connect_with(&args.to, identity, options).await,
+        Some(ca) => {
+            let tls = agent_tls(args, ca)?;
+            AgentClient::connect_tls(&args.to, identity, options, tls).await
+        }
+    };
+    let client = client.map_err(|error| send_error(&args.to, error))?;
+    let sender = LineSender {
+        args,
+        client,
+        spool,
+    };
+    let mut changed = ChangedLines::default();
+    let result = sender.send_all(input, &mut changed).await;
+    let acknowledged = sender.client.acknowledged();
+    let lines = acknowledged.saturating_sub(args.from);
+    println!("{lines} lines acknowledged");
+    eprintln!(
+        "agent {}, spool {spool}, next line {acknowledged}; to send the rest, or to make sure, \
+         run the same command with --spool {spool} --from {}",
+        args.agent, args.from
+    );
+    if changed.cut > 0 {
+        eprintln!(
+            "{} lines were longer than {LINE_BYTES_MAX} bytes and were cut",
+            changed.cut
+        );
+    }
+    if changed.not_utf8 > 0 {
+        eprintln!(
+            "{} lines were not UTF-8; their invalid bytes were replaced by U+FFFD",
+            changed.not_utf8
+        );
+    }
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// The TLS options: the trusted authorities, and the name of the server.
+fn agent_tls(args: &SendArgs, ca: &Path) -> Result<AgentTls> {
+    // Reports an unreadable file with the same error as every other file.
+    let readable = File::open(ca).with_context(|| format!("cannot read {}", ca.display()));
+    drop(readable?);
+    let tls = AgentTls::from_ca_file(ca).map_err(|error| send_error(&args.to, error))?;
+    Ok(match &args.server_name {
+        Some(name) => tls.with_name(name)?,
+        None => tls,
+    })
+}
+
+/// Sends lines over one connection.
+struct LineSender<'a> {
+    args: &'a SendArgs,
+    client: AgentClient,
+    spool: u64,
+}
+
+impl LineSender<'_> {
+    async fn send_all(&self, input: Vec<SendInput>, changed: &mut ChangedLines) -> Result<()> {
+        for mut lines in input {
+            loop {
+                // On its own thread, since reading standard input may block.
+                let read = tokio::task::spawn_blocking(move || {
+                    let next = lines.next_lines();
+                    (lines, next)
+                });
+                let (back, next) = read.await.context("reading ended in a panic")?;
+                lines = back;
+                let next = next.with_context(|| format!("cannot read {}", lines.name))?;
+                if next.is_empty() {
+                    break;
+                }
+                for line in next {
+                    self.push(&line, changed).await?;
+                }
+            }
+        }
+        self.with_progress(self.client.flush()).await
+    }
+
+    async fn push(&self, line: &SendLine, changed: &mut ChangedLines) -> Result<()> {
+        let event = encode_event(0, None, None, &[], Some(&line.text(changed)));
+        self.with_progress(self.client.push(event)).await.map(drop)
+    }
+
+    /// Waits for as long as acknowledgements arrive.
+    async fn with_progress<T>(
+        &self,
+        wait: impl Future<Output = Result<T, AgentError>>,
+    ) -> Result<T> {
+        let mut wait = pin!(wait);
+        let limit = Duration::from_secs(self.args.patience.clamp(1, 86_400));
+        let mut before = self.client.acknowledged();
+        loop {
+            match tokio::time::timeout(limit, wait.as_mut()).await {
+                Ok(done) => return done.map_err(|error| send_error(&self.args.to, error)),
+                Err(_) => {
+                    let now = self.client.acknowledged();
+                    if now == before {
+                        let (to, spool) = (&self.args.to, self.spool);
+                        let seconds = limit.as_secs();
+                        return Err(Failure::Unreachable(format!(
+                            "{to} has acknowledged nothing for {seconds} s; lines from {now} of spool \
+                             {spool} on may not be stored"
+                        ))
+                        .into());
+                    }
+                    before = now;
+                }
+            }
+        }
+    }
+}
+
+/// An error of the protocol, with its exit code.
+fn send_error(to: &str, error: AgentError) -> anyhow::Error {
+    match &error {
+        AgentError::Connect { source, .. } => Failure::Unreachable(format!(
+            "no server answers at {to} ({source}); is it running, and is this its agent port?"
+        ))
+        .into(),
+        AgentError::Refused(reason) if reason.starts_with("unauthorized") => Failure::Denied(
+            format!("{to} does not accept the token; is it the token of that server?"),
+        )
+        .into(),
+        AgentError::Authority(_) => Failure::BadData(error.to_string()).into(),
+        _ => error.into(),
+    }
+}

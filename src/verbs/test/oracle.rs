@@ -1,0 +1,461 @@
+//! Runs stories on the oracle: plain loops over all events, nothing incremental.
+//!
+//! It shares only the parser and the rule matcher with the graph. Watermark, windows, episodes and
+//! ids of alerts are computed here and in `weir_operators::reference`, from all events, after every
+//! delivery.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_detect::{Detections, PlanChange, RuleBook};
+use weir_operators::BatchContext;
+use weir_operators::reference::{PlanStep, Reference, ReferenceClock, StandingAlert};
+use weir_schema::{
+    AlertId, AlertRecord, AlertState, Batch, BatchSeq, Cause, Change, ChangeKind, Commit, Control,
+    Epoch, EventId, EventTime, Evidence, EvidenceItem, Fact, FactValue, GroupField, GroupKey, Plan,
+    PlanId, PlanKind, PlanOutput, Position, Problem, ReceiveTime, RuleVersion, Span, TenantKey,
+    TimeBounds, journal::source_key,
+};
+use weir_story::{Delivery, SaidProblem, Settled, System, batches, full_name};
+
+use crate::verbs::test::rows::rows;
+use crate::verbs::test::watermark::OracleWatermark;
+
+/// The oracle as a system.
+#[derive(Default)]
+pub struct ReferenceSystem {
+    bounds: TimeBounds,
+    book: RuleBook,
+    reference: Reference,
+    epoch: u64,
+    batches: Vec<Arc<Batch>>,
+    watermark: OracleWatermark,
+    /// The names of tenants.
+    tenants: BTreeMap<TenantKey, String>,
+    /// Every version of every plan so far.
+    plans: BTreeMap<(PlanId, RuleVersion), Plan>,
+    groups: BTreeMap<(PlanId, GroupKey), Vec<GroupField>>,
+    facts: Vec<Fact>,
+    alerts: Vec<OracleAlert>,
+    /// The last revision of every alert so far, and the epoch that first raised it.
+    revisions: BTreeMap<AlertId, (u64, Epoch)>,
+    settled: Settled,
+    refused: Vec<String>,
+}
+
+/// A standing alert.
+struct OracleAlert {
+    standing: StandingAlert,
+    /// Its first firing anchor.
+    from: EventTime,
+    record: AlertRecord,
+}
+
+impl ReferenceSystem {
+    /// Applies one epoch, and compares its alerts with those before.
+    fn epoch(&mut self, steps: &[PlanStep], facts: &[Fact]) {
+        self.epoch += 1;
+        let horizon = self.bounds.horizon;
+        let reached = self.watermark.watermarks(&self.bounds).into_iter();
+        let clocks = reached.map(|(tenant, watermark)| {
+            let settled = horizon.map_or(EventTime::MIN, |horizon| watermark.minus(horizon));
+            ReferenceClock {
+                tenant: TenantKey::of(&[tenant.as_bytes()]),
+                watermark,
+                settled,
+            }
+        });
+        let clocks: Vec<_> = clocks.collect();
+        self.facts.extend(facts);
+        for (tenant, source, time) in self.watermark.greatest_times() {
+            self.reference
+                .observe_source(source_key(tenant, source), time);
+        }
+        self.reference.epoch(steps, facts, &clocks);
+        self.commit();
+    }
+
+    /// Decodes a batch, and adds its facts; with `only`, for those plans alone.
+    fn read(&mut self, seq: usize, only: Option<&[PlanId]>, facts: &mut Vec<Fact>) {
+        let batch = Arc::clone(&self.batches[seq]);
+        let reading = BatchContext::of(&batch, &self.bounds, None);
+        let (tenant, source) = (batch.tenant_key(), batch.source_key());
+        self.tenants.insert(tenant, batch.tenant.clone());
+        for (place, frame) in batch.frames.iter().enumerate() {
+            let event = weir_parse::decode(frame, &reading.context());
+            let id = EventId::for_frame(source, event.time, frame);
+            let future = event.problems.contains(&Problem::TimeInFuture);
+            if only.is_none() {
+                let problem = |problem: &Problem| SaidProblem {
+                    source: full_name(&batch.tenant, &batch.source),
+                    problem: *problem,
+                    event: id,
+                };
+                self.settled
+                    .problems
+                    .extend(event.problems.iter().map(problem));
+                let time = if future { EventTime::MIN } else { event.time };
+                self.watermark.tick(batch.received);
+                if !future {
+                    let (tenant, source) = (&batch.tenant, &batch.source);
+                    self.watermark.observe(tenant, source, time, batch.received);
+                }
+            }
+            if future {
+                continue;
+            }
+            let mut detected = Detections::default();
+            self.book.detect(&event, tenant, only, &mut detected);
+            for link in detected.links.iter().flatten() {
+                self.reference.link(*link);
+                let plan = self.book.plan(link.plan);
+                if let Some(PlanOutput::Plan(feed)) = plan.map(|plan| plan.output) {
+                    let fields = self.book.group_fields(feed.plan, &event, tenant, link.to);
+                    let key = (feed.plan, link.to);
+                    self.groups.insert(key, fields.unwrap_or_default());
+                }
+            }
+            for draft in detected.facts {
+                let (plan, group) = (draft.plan, draft.group);
+                let fields = self.book.group_fields(plan, &event, tenant, group);
+                self.groups
+                    .insert((plan, group), fields.unwrap_or_default());
+                facts.push(Fact {
+                    plan,
+                    tenant,
+                    group,
+                    time: event.time,
+                    event: id,
+                    // A story has at most 100,000 events, and a batch fewer than 65,536.
+                    position: Position::new(BatchSeq(seq as u64), place as u16),
+                    member: draft.member,
+                    value: match self.book.plan(plan).map(|plan| &plan.kind) {
+                        Some(PlanKind::Silence) => FactValue::from(source),
+                        _ => draft.value,
+                    },
+                });
+            }
+        }
+    }
+
+    /// Applies a control entry to the rules, and adds the steps of their plans.
+    fn rules(&mut self, control: &Control, steps: &mut Vec<PlanStep>, new: &mut Vec<PlanId>) {
+        let applied = self.book.apply(control);
+        let refused = applied.diagnostics.iter().filter(|one| one.refused);
+        self.refused.extend(refused.map(ToString::to_string));
+        for change in applied.changes {
+            match change {
+                PlanChange::Put { plan, backfill } => {
+                    if backfill {
+                        new.push(plan.id);
+                    }
+                    let version = (plan.id, plan.version);
+                    self.plans.insert(version, plan.clone());
+                    steps.push(PlanStep::Install(plan));
+                }
+                PlanChange::Remove(plan) => steps.push(PlanStep::Remove(plan)),
+            }
+        }
+    }
+
+    /// Compares the standing alerts with those before, and adds the commit.
+    fn commit(&mut self) {
+        let mut standing: BTreeMap<_, Vec<StandingAlert>> = BTreeMap::new();
+        for row in self.reference.standing() {
+            standing.entry((row.plan, row.group)).or_default().push(row);
+        }
+        let mut earlier: BTreeMap<_, Vec<OracleAlert>> = BTreeMap::new();
+        for alert in std::mem::take(&mut self.alerts) {
+            let row = &alert.standing;
+            earlier
+                .entry((row.plan, row.group))
+                .or_default()
+                .push(alert);
+        }
+        let before = earlier.values().flatten();
+        let before: BTreeMap<AlertId, AlertRecord> = before
+            .map(|alert| (alert.record.alert, alert.record.clone()))
+            .collect();
+        let mut superseded = BTreeMap::new();
+        for (key, rows) in standing {
+            let before = earlier.remove(&key).unwrap_or_default();
+            self.group(rows, before, &mut superseded);
+        }
+        let commit = self.differences(&before, &superseded);
+        if !commit.changes.is_empty() || !commit.records.is_empty() {
+            self.settled.commits.push(commit);
+        }
+    }
+
+    /// Assigns each alert of a group to the episode that continues it, and notes which alerts are
+    /// superseded by which.
+    fn group(
+        &mut self,
+        rows: Vec<StandingAlert>,
+        mut before: Vec<OracleAlert>,
+        superseded: &mut BTreeMap<AlertId, AlertId>,
+    ) {
+        let mut episodes: Vec<(EventTime, StandingAlert, Vec<OracleAlert>)> = rows
+            .into_iter()
+            .map(|row| (self.first_firing(&row), row, Vec::new()))
+            .collect();
+        episodes.sort_by_key(|(from, ..)| *from);
+        before.sort_by_key(|alert| alert.from);
+        for alert in before {
+            let w = self.timespan(&alert.standing);
+            let meets = |reach: Span| {
+                episodes.iter().position(|(from, row, _)| {
+                    from.minus(reach) <= alert.standing.last && row.last.plus(reach) >= alert.from
+                })
+            };
+            if let Some(place) = meets(Span(0)).or_else(|| meets(w)) {
+                episodes[place].2.push(alert);
+            }
+        }
+        let mut taken: BTreeSet<AlertId> = episodes
+            .iter()
+            .flat_map(|(_, _, earlier)| earlier.iter().map(|alert| alert.record.alert))
+            .collect();
+        for (from, row, mut earlier) in episodes {
+            // The alert that was raised first continues; of several in one epoch, the earlier one.
+            earlier.sort_by_key(|alert| (alert.record.raised, alert.from));
+            let mut earlier = earlier.into_iter();
+            let continued = earlier.next();
+            let mut id = continued
+                .as_ref()
+                .map_or(row.key, |alert| alert.record.alert);
+            while continued.is_none() && !taken.insert(id) {
+                id = AlertId::of(&[&id.0[0].to_le_bytes(), &id.0[1].to_le_bytes()]);
+            }
+            let supersedes = continued.map_or_else(Vec::new, |alert| alert.record.supersedes);
+            let mut record = self.record(&row, id, supersedes);
+            for alert in earlier {
+                record.supersedes.push(alert.record.alert);
+                superseded.insert(alert.record.alert, id);
+            }
+            self.alerts.push(OracleAlert {
+                standing: row,
+                from,
+                record,
+            });
+        }
+    }
+
+    /// The changes of the alerts since `before`. The oracle does not derive causes: all are the same.
+    fn differences(
+        &mut self,
+        before: &BTreeMap<AlertId, AlertRecord>,
+        superseded: &BTreeMap<AlertId, AlertId>,
+    ) -> Commit {
+        let mut commit = Commit {
+            epoch: Epoch(self.epoch),
+            changes: Vec::new(),
+            records: Vec::new(),
+        };
+        for alert in &mut self.alerts {
+            let record = &mut alert.record;
+            let old = before.get(&record.alert);
+            let merged = superseded.iter().filter(|(_, by)| **by == record.alert);
+            let merged: Vec<AlertId> = merged.map(|(alert, _)| *alert).collect();
+            let kind = match old {
+                None => Some(ChangeKind::Raised),
+                Some(old)
+                    if revised_columns(old) != revised_columns(record) || !merged.is_empty() =>
+                {
+                    Some(ChangeKind::Revised)
+                }
+                Some(_) => None,
+            };
+            if let Some(kind) = kind {
+                record.revision += 1;
+                commit
+                    .changes
+                    .push(change(kind, commit.epoch, record, merged));
+            }
+            if old != Some(record) {
+                commit.records.push(record.clone());
+            }
+        }
+        let stands: BTreeSet<AlertId> = self.alerts.iter().map(|a| a.record.alert).collect();
+        for (id, old) in before.iter().filter(|(id, _)| !stands.contains(id)) {
+            let mut record = old.clone();
+            record.standing = false;
+            match superseded.get(id) {
+                Some(by) => record.state = AlertState::SupersededBy(*by),
+                None => {
+                    record.revision += 1;
+                    let gone = change(ChangeKind::Retracted, commit.epoch, &record, Vec::new());
+                    commit.changes.push(gone);
+                }
+            }
+            commit.records.push(record);
+        }
+        commit.changes.sort_by_key(|change| change.record.alert);
+        for (ordinal, change) in (0..).zip(&mut commit.changes) {
+            change.ordinal = ordinal;
+            let record = &change.record;
+            let last = (record.revision, record.raised);
+            self.revisions.insert(record.alert, last);
+        }
+        commit.records.sort_by_key(|record| record.alert);
+        commit
+    }
+
+    fn timespan(&self, row: &StandingAlert) -> Span {
+        let plan = self.plans.get(&(row.plan, row.version));
+        plan.map_or(Span(0), |plan| plan.timespan)
+    }
+
+    /// The first firing anchor of an episode: the event time that its key names.
+    fn first_firing(&self, row: &StandingAlert) -> EventTime {
+        let rule = self
+            .plans
+            .get(&(row.plan, row.version))
+            .map(|plan| &plan.rule);
+        let named = |time: EventTime| {
+            let key = rule.map(|rule| AlertId::for_episode(row.tenant, rule, &row.group, time));
+            key == Some(row.key)
+        };
+        // The anchors of a correlation of correlations are events of its members.
+        let chained = self.plans.get(&(row.plan, row.version));
+        let chained = chained.is_some_and(|plan| plan.chain.stage > 0);
+        let times = self
+            .facts
+            .iter()
+            .filter(|fact| chained || fact.group == row.group);
+        let found = times.map(|fact| fact.time).find(|time| named(*time));
+        found.unwrap_or(row.first)
+    }
+
+    fn record(&self, row: &StandingAlert, alert: AlertId, supersedes: Vec<AlertId>) -> AlertRecord {
+        let plan = self.plans.get(&(row.plan, row.version));
+        let item = |event: &EventId| {
+            let facts = self.facts.iter().filter(|fact| fact.event == *event);
+            let earliest = facts.min_by_key(|fact| fact.position);
+            earliest.map(|fact| EvidenceItem {
+                time: fact.time,
+                event: *event,
+                position: fact.position,
+            })
+        };
+        let items: Vec<EvidenceItem> = row.evidence.iter().filter_map(item).collect();
+        let (head, tail) = items.split_at(items.len().min(Evidence::ITEMS_MAX));
+        let known = self.revisions.get(&alert).copied();
+        let (revision, raised) = known.unwrap_or((0, Epoch(self.epoch)));
+        AlertRecord {
+            alert,
+            key: row.key,
+            revision,
+            standing: true,
+            raised,
+            rule: plan.map_or_else(|| "".into(), |plan| Arc::clone(&plan.rule)),
+            version: row.version,
+            title: plan.map_or_else(String::new, |plan| plan.title.clone()),
+            level: plan.map_or(weir_schema::Level::Informational, |plan| plan.level),
+            tenant: self.tenants.get(&row.tenant).cloned().unwrap_or_default(),
+            group: self
+                .groups
+                .get(&(row.plan, row.group))
+                .cloned()
+                .unwrap_or_default(),
+            state: row.state,
+            first: row.first,
+            last: row.last,
+            count: row.count,
+            limited: false,
+            supersedes,
+            evidence: Evidence {
+                head: head.to_vec(),
+                tail: tail.to_vec(),
+            },
+            cause: Cause::RuleRemoved,
+        }
+    }
+}
+
+/// The columns whose change is a revision.
+fn revised_columns(record: &AlertRecord) -> impl PartialEq + use<> {
+    let count = record.count.checked_ilog2();
+    (
+        record.key,
+        record.state,
+        record.level,
+        record.version,
+        count,
+    )
+}
+
+fn change(
+    kind: ChangeKind,
+    epoch: Epoch,
+    record: &AlertRecord,
+    supersedes: Vec<AlertId>,
+) -> Change {
+    Change {
+        kind,
+        epoch,
+        ordinal: 0,
+        supersedes,
+        record: record.clone(),
+    }
+}
+
+impl System for ReferenceSystem {
+    fn deliver(&mut self, events: &[Delivery]) {
+        let mut facts = Vec::new();
+        for batch in batches(events) {
+            self.batches.push(Arc::new(batch));
+            self.read(self.batches.len() - 1, None, &mut facts);
+        }
+        self.epoch(&[], &facts);
+    }
+
+    fn control(&mut self, controls: Vec<Control>) {
+        let (mut steps, mut new, mut facts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut heartbeats = Vec::new();
+        for control in &controls {
+            self.rules(control, &mut steps, &mut new);
+            match control {
+                Control::Start {
+                    bounds, received, ..
+                } => {
+                    self.bounds = *bounds;
+                    self.watermark.tick(*received);
+                }
+                Control::Tick { received } => self.watermark.tick(*received),
+                Control::Heartbeat {
+                    tenant,
+                    source,
+                    time,
+                } => heartbeats.push((tenant, source, *time)),
+                _ => {}
+            }
+        }
+        for (tenant, source, time) in heartbeats {
+            let now = self.watermark.now.unwrap_or(ReceiveTime::MIN);
+            self.watermark.observe(tenant, source, time, now);
+        }
+        if !new.is_empty() {
+            for seq in 0..self.batches.len() {
+                self.read(seq, Some(&new), &mut facts);
+            }
+        }
+        self.epoch(&steps, &facts);
+    }
+
+    fn settle(&mut self) -> Settled {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// Does nothing: the oracle has no state that a restart could lose.
+    fn restart(&mut self) {}
+
+    fn diagnostics(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.refused)
+    }
+
+    fn ask(&mut self, query: &str) -> Vec<String> {
+        let standing = self.alerts.iter().map(|alert| alert.record.clone());
+        rows(query, standing.collect())
+    }
+}

@@ -1,0 +1,268 @@
+//! `weir verify`: checks journal and ledger, and whether the ledger follows from the journal.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use weir_dataflow::{
+    EmitOptions, EpochReport, EpochSource, Host, HostOptions, Observer, PortFault,
+};
+use weir_schema::{Epoch, SealedEpoch};
+use weir_store::journal::{self, Journal, JournalError, JournalOptions, VerifyReport};
+use weir_store::ledger::{self, Ledger};
+
+use crate::exit::{BAD_DATA, Failure};
+use crate::progress::Progress;
+use crate::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
+use crate::server::cluster::recorded_place;
+use crate::server::ledger::{CHECK_LIMIT, check_command};
+
+/// Check journal and ledger of a folder on which no server runs. Changes nothing.
+#[derive(Debug, clap::Args)]
+pub struct VerifyArgs {
+    /// Folder of journal and ledger.
+    #[arg(long, value_name = "DIR", default_value = "weir-data")]
+    data_dir: PathBuf,
+    /// Derive the ledger from the journal too, and compare the two byte by byte.
+    #[arg(long)]
+    ledger: bool,
+    /// Number of timely workers for --ledger; results do not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    workers: usize,
+}
+
+/// Verifies; exits with 65 if something is damaged, with 1 if the ledger does not follow.
+pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
+    let folder = args.data_dir.join("journal");
+    if !folder.is_dir() {
+        let dir = args.data_dir.display();
+        let message = format!("{dir} holds no journal; name a data folder with --data-dir");
+        return Err(Failure::Usage(message).into());
+    }
+    let lock = match Journal::lock(&folder) {
+        Ok(lock) => Some(lock),
+        // No server can run on a read-only folder.
+        Err(JournalError::ReadOnly { .. }) => None,
+        Err(JournalError::InUse { .. }) => bail!(
+            "a server runs on {}; stop it first, since its journal and ledger change during the check",
+            args.data_dir.display()
+        ),
+        Err(error) => return Err(error.into()),
+    };
+    let report = check_journal(&folder)?;
+    print_journal(&report);
+    // In a cluster, the ledger follows from the journals of all processes.
+    let place = recorded_place(&args.data_dir)?;
+    let sealed = place.map_or(report.last_sealed, |_| Epoch(u64::MAX));
+    let checked = check_ledger(&args.data_dir.join("ledger"), sealed)?;
+    let mut code = ExitCode::SUCCESS;
+    if args.ledger {
+        match &checked {
+            CheckedLedger::Sound(_) if !report.is_sound() => {
+                println!("ledger: not compared, since the journal is damaged");
+            }
+            CheckedLedger::Sound(_) if place.is_some() => {
+                println!(
+                    "ledger: not compared, since it follows from the journals of all processes"
+                );
+            }
+            CheckedLedger::Sound(ledger) => {
+                drop(lock);
+                if !follows_from_journal(args, &folder, ledger)? {
+                    code = ExitCode::FAILURE;
+                }
+            }
+            CheckedLedger::Missing | CheckedLedger::Bad => println!("ledger: not compared"),
+        }
+    }
+    if !report.is_sound() || matches!(checked, CheckedLedger::Bad) {
+        return Ok(ExitCode::from(BAD_DATA));
+    }
+    Ok(code)
+}
+
+/// Checks the journal, and reports the progress.
+fn check_journal(folder: &Path) -> Result<VerifyReport> {
+    let mut all = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let data = entry?.metadata()?;
+        all += if data.is_file() { data.len() } else { 0 };
+    }
+    let mut progress = Progress::new(false);
+    let report = journal::verify_with_progress(folder, &mut |checked| {
+        progress.report(checked, all, || {
+            format!(
+                "checking the journal: {} of {} MiB",
+                checked >> 20,
+                all >> 20
+            )
+        });
+    });
+    Ok(report?)
+}
+
+fn print_journal(report: &VerifyReport) {
+    println!(
+        "journal: {} segments, {} bytes, {} blocks, {} entries: {} batches with {} frames, \
+         {} control entries, {} seals",
+        report.segments,
+        report.bytes,
+        report.blocks,
+        report.entries,
+        report.batches,
+        report.frames,
+        report.controls,
+        report.seals
+    );
+    println!(
+        "journal: last sealed epoch {}, {} entries after it",
+        report.last_sealed.0, report.unsealed_entries
+    );
+    println!("journal: chain {}", hex(&report.chain));
+    for damage in &report.damage {
+        println!("journal: DAMAGED: {damage}");
+    }
+    if report.is_sound() {
+        println!("journal: every checksum and every hash holds");
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The result of the check of a ledger.
+enum CheckedLedger {
+    Missing,
+    Bad,
+    Sound(Ledger),
+}
+
+/// Checks the ledger, first in its own process.
+fn check_ledger(dir: &Path, sealed: Epoch) -> Result<CheckedLedger> {
+    if !dir.exists() {
+        println!("ledger: none; the next start derives it from the journal");
+        return Ok(CheckedLedger::Missing);
+    }
+    let checked = ledger::check_in_child(check_command(dir)?, CHECK_LIMIT)?;
+    if let Err(reason) = checked {
+        println!("ledger: DAMAGED: {reason}; the next start sets it aside and derives it anew");
+        return Ok(CheckedLedger::Bad);
+    }
+    let ledger = Ledger::open(dir)?;
+    let applied = ledger.applied();
+    println!("ledger: {} keys, applied epoch {}", ledger.len(), applied.0);
+    println!("ledger: digest {}", hex(&ledger.digest()?));
+    if applied > sealed {
+        println!(
+            "ledger: AHEAD: the journal ends at epoch {}; the next start derives the ledger anew",
+            sealed.0
+        );
+        return Ok(CheckedLedger::Bad);
+    }
+    println!("ledger: every checksum holds");
+    Ok(CheckedLedger::Sound(ledger))
+}
+
+/// Derives a ledger from the journal, up to the epoch that `ledger` has applied, and compares the two.
+fn follows_from_journal(args: &VerifyArgs, journal: &Path, ledger: &Ledger) -> Result<bool> {
+    let scratch = tempfile::tempdir().context("cannot create a temporary folder")?;
+    // Opening a sound journal does not change it.
+    let (writer, _) = Journal::open(journal, JournalOptions::default())?;
+    let reader = writer.reader();
+    let derived = Arc::new(Ledger::open(&scratch.path().join("ledger"))?);
+    let until = ledger.applied();
+    let source = FirstEpochs {
+        source: ReadEpochs(reader.cursor(Epoch(1))),
+        left: until.0,
+    };
+    let host = Host::start(
+        HostOptions {
+            workers: args.workers.clamp(1, 64),
+            emit: EmitOptions::default(),
+        },
+        Box::new(source),
+        Arc::new(ReadFrames(reader)),
+        Box::new(WriteLedger(Arc::clone(&derived))),
+        Box::new(IgnoreEpochs),
+    )?;
+    let status = host.status();
+    let mut progress = Progress::new(false);
+    while !status.wait_for(until, Duration::from_millis(200)) && !status.failed() {
+        let (done, all) = (status.epoch().0, until.0);
+        progress.report(done, all, || {
+            format!("deriving the ledger: epoch {done} of {all}")
+        });
+    }
+    drop(progress);
+    host.stop()?;
+    drop(writer);
+    let files = [scratch.path().join("kept"), scratch.path().join("derived")];
+    for (ledger, file) in [ledger, &*derived].into_iter().zip(&files) {
+        ledger.export(&mut BufWriter::new(File::create(file)?))?;
+    }
+    let [kept, derived] = files;
+    match first_difference(&kept, &derived)? {
+        None => {
+            println!("ledger: equal, byte for byte, to one derived anew from the journal");
+            Ok(true)
+        }
+        Some(line) => {
+            println!("ledger: DIFFERS from one derived anew from the journal, first in row {line}");
+            Ok(false)
+        }
+    }
+}
+
+/// Number of the first line in which two files differ, from 1.
+fn first_difference(a: &Path, b: &Path) -> std::io::Result<Option<u64>> {
+    let mut a = BufReader::new(File::open(a)?);
+    let mut b = BufReader::new(File::open(b)?);
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for number in 1.. {
+        left.clear();
+        right.clear();
+        let ended = a.read_until(b'\n', &mut left)? == 0;
+        b.read_until(b'\n', &mut right)?;
+        if left != right {
+            return Ok(Some(number));
+        }
+        if ended {
+            return Ok(None);
+        }
+    }
+    Ok(None)
+}
+
+/// A source that ends after the first `left` epochs.
+struct FirstEpochs {
+    source: ReadEpochs,
+    left: u64,
+}
+
+impl EpochSource for FirstEpochs {
+    fn next(&mut self, wait: Duration) -> Result<Option<SealedEpoch>, PortFault> {
+        if self.left == 0 {
+            std::thread::sleep(wait);
+            return Ok(None);
+        }
+        let next = self.source.next(wait)?;
+        self.left -= u64::from(next.is_some());
+        Ok(next)
+    }
+}
+
+/// An observer that ignores epochs: the ledger is only derived to be compared.
+struct IgnoreEpochs;
+
+impl Observer for IgnoreEpochs {
+    fn epoch(&mut self, _: &EpochReport<'_>) {}
+
+    fn fault(&mut self, fault: &PortFault) {
+        tracing::error!(%fault, "cannot write the ledger; retrying");
+    }
+}
