@@ -1,4 +1,4 @@
-//! Rust source as the tidy test sees it: without comments, with its strings set apart.
+//! Rust source as text: comments blanked, strings collected, functions measured.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,11 @@ pub struct Source {
     /// From the root of the workspace, with `/`.
     pub path: String,
     pub text: String,
-    /// The text with comments and the insides of strings blanked; offsets and lines are the same.
+    /// The text with comments and the insides of strings blanked; offsets and lines stay.
     pub code: String,
-    /// `code` without what is compiled for tests alone.
+    /// `code` with everything blanked that is compiled for tests alone.
     pub shipped: String,
-    /// Offset of the opening quote, and what stands between the quotes.
+    /// Offset of the opening quote, and the text between the quotes.
     pub strings: Vec<(usize, String)>,
 }
 
@@ -20,13 +20,9 @@ impl Source {
         let text = std::fs::read_to_string(path).expect("a source file is readable text");
         let path = shown(root, path);
         let (code, strings) = blank(&text);
-        let is_test = path
-            .split('/')
-            .any(|part| part == "tests" || part == "tests.rs");
-        let shipped = if is_test {
-            code.chars()
-                .map(|c| if c == '\n' { c } else { ' ' })
-                .collect()
+        let shipped = if is_test(&path) {
+            let blanked = code.chars().map(|c| if c == '\n' { c } else { ' ' });
+            blanked.collect()
         } else {
             without_tests(&code)
         };
@@ -43,33 +39,52 @@ impl Source {
         self.path.starts_with("schema/src/generated/")
     }
 
+    /// Whether the whole file is compiled for tests or benchmarks alone.
+    pub fn is_test(&self) -> bool {
+        is_test(&self.path)
+    }
+
     /// `path:line` of an offset.
     pub fn place(&self, offset: usize) -> String {
         let line = self.code[..offset].matches('\n').count() + 1;
         format!("{}:{line}", self.path)
     }
 
-    /// Name, offset and lines of every function that ships.
-    pub fn functions(&self) -> Vec<(String, usize, usize)> {
+    /// Every function, tests included.
+    pub fn functions(&self) -> Vec<Function> {
         let mut found = Vec::new();
-        let words = words(&self.shipped);
-        for pair in words.windows(2) {
-            let [(at, "fn"), (_, name)] = pair else {
+        for pair in words(&self.code).windows(2) {
+            let [(offset, "fn"), (_, name)] = pair else {
                 continue;
             };
-            let rest = &self.shipped[*at..];
-            let Some(open) = rest
+            let rest = &self.code[*offset..];
+            let open = rest
                 .find(['{', ';'])
-                .filter(|open| rest[*open..].starts_with('{'))
-            else {
-                continue;
+                .filter(|open| rest[*open..].starts_with('{'));
+            let Some(open) = open else {
+                continue; // A declaration without a body.
             };
             let end = closing(rest, open);
-            let lines = rest[..end].matches('\n').count() + 1;
-            found.push(((*name).to_owned(), *at, lines));
+            found.push(Function {
+                name: (*name).to_owned(),
+                offset: *offset,
+                lines: rest[..end].matches('\n').count() + 1,
+            });
         }
         found
     }
+}
+
+/// A function with a body.
+pub struct Function {
+    pub name: String,
+    pub offset: usize,
+    pub lines: usize,
+}
+
+fn is_test(path: &str) -> bool {
+    let folders = ["tests", "tests.rs", "benches"];
+    path.split('/').any(|part| folders.contains(&part))
 }
 
 /// A path from the root, with `/`.
@@ -78,7 +93,7 @@ pub fn shown(root: &Path, path: &Path) -> String {
     inner.to_string_lossy().replace('\\', "/")
 }
 
-/// All files below `dir` that are ours: no build output, no data, no repository of git.
+/// All files below `dir`, without build output, data folders and git's own.
 pub fn files(dir: &Path, found: &mut Vec<PathBuf>) {
     const NOT_OURS: [&str; 4] = ["target", ".git", "weir-data", "node_modules"];
     let entries = std::fs::read_dir(dir).expect("a folder of the workspace can be read");
@@ -125,7 +140,7 @@ fn closing(code: &str, open: usize) -> usize {
     code.len()
 }
 
-/// Blanks the items that `#[cfg(test)]` stands before.
+/// Blanks the items behind `#[cfg(test)]`.
 fn without_tests(code: &str) -> String {
     let mut shipped = code.to_owned();
     while let Some(at) = shipped.find("#[cfg(test)]") {
@@ -143,7 +158,7 @@ fn without_tests(code: &str) -> String {
     shipped
 }
 
-/// Blanks comments and the insides of strings and characters, and gives the strings.
+/// Blanks comments and the insides of strings and characters; returns the strings.
 fn blank(text: &str) -> (String, Vec<(usize, String)>) {
     let bytes = text.as_bytes();
     let mut code = bytes.to_vec();
@@ -186,7 +201,7 @@ fn blank(text: &str) -> (String, Vec<(usize, String)>) {
         }
         at = end;
     }
-    // What is not ASCII outside strings and comments is whole, and what was blanked is ASCII.
+    // Only whole characters were blanked, each byte to a space.
     (
         String::from_utf8(code).expect("whole characters were blanked"),
         strings,
@@ -213,7 +228,7 @@ fn comment(rest: &[u8]) -> usize {
     rest.len()
 }
 
-/// How many `#` open the raw string here, if one does.
+/// The number of `#` before the quote, if a raw string opens here.
 fn raw(rest: &[u8]) -> Option<usize> {
     let rest = rest
         .strip_prefix(b"b")
