@@ -27,6 +27,7 @@ pub(crate) struct AgentConnection {
     pub next_sequence: u64,
 }
 
+/// A message from Weir.
 enum Reply {
     Ack(u64),
     Refusal(String),

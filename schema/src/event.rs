@@ -56,7 +56,8 @@ pub struct LogSource {
 pub enum Problem {
     /// The frame does not match its format; all of it becomes the message.
     Unparsed,
-    /// The frame is not valid UTF-8; the message shows replacement characters, the frame keeps its bytes.
+    /// The frame is not valid UTF-8. The message has replacement characters; the frame keeps its
+    /// bytes.
     InvalidUtf8,
     /// The frame was cut at the limit of its transport.
     Truncated,

@@ -141,7 +141,7 @@ pub enum Delivery {
     },
 }
 
-/// A closed epoch as the graph reads it: control entries first, then batches, each in journal order.
+/// A closed epoch as the graph reads it: control entries, then batches, each in journal order.
 #[derive(Clone, Debug)]
 pub struct SealedEpoch {
     pub epoch: Epoch,

@@ -25,6 +25,7 @@ pub fn is_object(text: &str) -> bool {
     scanner.at == text.len()
 }
 
+/// A position in JSON text.
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,

@@ -1,9 +1,9 @@
 //! The filter of alert streams: which changes a consumer receives, and as which kind.
 //!
 //! A consumer with a filter receives an alert as `raised` when the alert first passes the filter,
-//! whatever happened before. From then on it receives every change of that alert, until the alert is
-//! retracted, or superseded by another alert, whose change says so. It receives nothing about an
-//! alert that it never received as `raised`.
+//! whatever happened before. From then on it receives every change of that alert, until the alert
+//! is retracted, or superseded by another alert, whose change lists it. It receives nothing about
+//! an alert that it never received as `raised`.
 //!
 //! All this depends only on the stored changes, not on the connection. A resumed stream, or a sink,
 //! therefore continues as if it had never been interrupted.
@@ -421,8 +421,8 @@ mod tests {
                     Some(ChangeKind::Revised) => prop_assert!(received.contains(&alert)),
                     Some(ChangeKind::Retracted) => prop_assert!(received.remove(&alert)),
                     None => {
-                        let supersedes = change.supersedes.iter().any(|other| received.contains(other));
-                        prop_assert!(!supersedes, "superseded without a change");
+                        let is_lost = change.supersedes.iter().any(|other| received.contains(other));
+                        prop_assert!(!is_lost, "superseded without a change");
                     }
                 }
                 received.retain(|other| !change.supersedes.contains(other));

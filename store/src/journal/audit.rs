@@ -67,6 +67,7 @@ const NOWHERE: ByteRange = ByteRange {
     length: 0,
 };
 
+/// The running audit of one segment.
 struct SegmentAudit {
     segment: AuditedSegment,
     /// The journal's end after the last valid block so far.

@@ -6,9 +6,9 @@
 //!           | first entry 8 | first batch 8 | sealed 8 | unsealed 8 | received 8
 //!           | payload crc 4 | zero 4 | chain 32 | header crc 4, then the payload
 //! ```
-//! All numbers are little-endian; CRCs are CRC32C. `chain` is the BLAKE3 hash of the previous chain,
-//! the header up to `chain`, and the payload. Each segment has a random salt. Without it a sender
-//! could forge a log line that a search for the next valid block takes for a block.
+//! All numbers are little-endian; CRCs are CRC32C. `chain` is the BLAKE3 hash of the previous
+//! chain, the header up to `chain`, and the payload. Each segment has a random salt. Without it a
+//! sender could forge a log line that a search for the next valid block takes for a block.
 
 use weir_schema::Entry;
 
@@ -56,9 +56,11 @@ impl JournalEnd {
     };
 }
 
+/// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub salt: u64,
+    /// The end of the journal before this segment.
     pub before: JournalEnd,
 }
 
@@ -120,6 +122,7 @@ pub(crate) enum Codec {
     Zstd = 1,
 }
 
+/// The header of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockHeader {
     pub codec: Codec,

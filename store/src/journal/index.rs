@@ -7,7 +7,7 @@ use super::format::{BlockHeader, JournalEnd, SEGMENT_HEADER_BYTES};
 use super::recent::RecentBlocks;
 use super::scan::ByteRange;
 
-/// Distance of marked blocks. From a mark, readers step from header to header. The index thus takes
+/// Distance of marked blocks. From a mark, readers step from header to header. The index takes
 /// 24 bytes per 256 KiB of journal: 10 MB for 100 GB.
 const MARK_EVERY_BYTES: u64 = 256 << 10;
 
@@ -78,6 +78,7 @@ pub(crate) struct BlockLocation {
     pub segment_end: u64,
 }
 
+/// The index of all segments, and the state of the writer.
 #[derive(Debug)]
 pub(crate) struct JournalIndex {
     pub segments: Vec<SegmentIndex>,

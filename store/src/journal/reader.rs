@@ -23,6 +23,7 @@ pub struct JournalReader {
     cache: Arc<Mutex<VecDeque<CachedBlock>>>,
 }
 
+/// The batches of a decoded block.
 struct CachedBlock {
     first_batch: u64,
     raw_bytes: usize,
@@ -56,8 +57,8 @@ impl JournalReader {
 
     /// Makes all later seals use epochs above `epoch`.
     ///
-    /// Returns true if readers can read all epochs up to `epoch`. False: such a seal is pending, and
-    /// the writer is about to sync or discard it.
+    /// Returns true if readers can read all epochs up to `epoch`. False: such a seal is pending,
+    /// and the writer is about to sync or discard it.
     #[must_use]
     pub fn raise_floor(&self, epoch: Epoch) -> bool {
         let mut index = self.shared.lock();

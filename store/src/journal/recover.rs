@@ -45,6 +45,7 @@ pub(crate) struct RecoveredJournal {
     pub report: OpenReport,
 }
 
+/// The place in a segment where the writer continues.
 pub(crate) struct AppendPoint {
     pub path: PathBuf,
     pub salt: u64,
@@ -154,7 +155,7 @@ fn quarantine(dir: &Path, segment: &SegmentIndex, damage: &mut Damage) {
     match copied {
         Ok(()) => damage.quarantine_copy = Some(name),
         Err(error) => {
-            tracing::warn!(%error, name, "could not copy a damaged part of the journal to quarantine");
+            tracing::warn!(%error, name, "could not quarantine a damaged part of the journal");
         }
     }
 }

@@ -51,6 +51,7 @@ pub struct JournalWriter {
     _lock: File,
 }
 
+/// The segment to which the writer appends.
 struct OpenSegment {
     path: PathBuf,
     file: Box<dyn SegmentFile>,

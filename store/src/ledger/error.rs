@@ -38,7 +38,7 @@ pub enum LedgerError {
     #[error("the value of key {key} is damaged; restart to rebuild the ledger from the journal")]
     Damaged { key: String },
     #[error(
-        "the disk of the ledger in {} has {free} free bytes of the {wanted} needed; free some space",
+        "the disk of the ledger in {} has {free} of {wanted} needed bytes; free some space",
         .dir.display()
     )]
     DiskFull {

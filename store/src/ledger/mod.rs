@@ -2,9 +2,9 @@
 //!
 //! The ledger is an index in sled that can be rebuilt from the journal at any time. sled does not
 //! verify its reads, and its flush does not fsync. Every value therefore carries a checksum, the
-//! ledger stores a sum over all pairs, and a ledger that fails its check is quarantined. On a damaged
-//! file sled may panic in threads of its own, so callers first run [`check()`] in a child process;
-//! see [`check_in_child`].
+//! ledger stores a sum over all pairs, and a ledger that fails its check is quarantined. On a
+//! damaged file sled may panic in threads of its own, so callers first run [`check()`] in a child
+//! process; see [`check_in_child`].
 
 mod error;
 
