@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""One process with two workers beside two processes with one each: the same events, the same rules.
+"""Compares one process with two workers and two processes with one each, under the same rules.
 
     python3 benchmarks/cluster.py target/release/weir > benchmarks/runs/cluster.jsonl
 
-From the first event sent to the last one judged, and what CPU time that took. Each way runs thrice, in
-turns; every run is a line of JSON. Nothing but the standard library is needed.
+It measures the time from the first sent event to the last judged one, and the CPU time. Each setup runs
+three times, in turn; every run is a line of JSON. It needs only the standard library.
 """
 import json, os, random, re, socket, subprocess, sys, tempfile, threading, time, urllib.request
 
@@ -43,7 +43,7 @@ def free_port():
 
 
 def bodies():
-    """By sender: bodies of JSON lines, in order of time."""
+    """Returns for each sender its bodies of JSON lines, in order of time."""
     chance = random.Random(7)
     lines = [[] for _ in range(SENDERS)]
     for n in range(EVENTS):
@@ -51,7 +51,7 @@ def bodies():
         stamp = "2026-01-01T%02d:%02d:%02d.%03dZ" % (ms // 3_600_000, ms // 60_000 % 60, ms // 1000 % 60, ms % 1000)
         kind, user = chance.choice("accddddddd"), chance.randrange(USERS)
         lines[n % SENDERS].append('{"timestamp":"%s","kind":"%s","user":"u%d","n":%d}' % (stamp, kind, user, n))
-    return [["\n".join(of[at:at + BODY]).encode() for at in range(0, len(of), BODY)] for of in lines]
+    return [["\n".join(own[at:at + BODY]).encode() for at in range(0, len(own), BODY)] for own in lines]
 
 
 class Server:
@@ -62,7 +62,7 @@ class Server:
         text += '[listen]\nsyslog_udp = "off"\nsyslog_tcp = "off"\nagent = "off"\nhttp = "127.0.0.1:0"\n'
         for sender in range(SENDERS):
             text += f'[[source]]\nname = "s{sender}"\ntransport = "http"\nlogsource = "product=shop"\n'
-        config, self.log, self.data = (f"{folder}/{process}.{what}" for what in ("toml", "log", "data"))
+        config, self.log, self.data = (f"{folder}/{process}.{suffix}" for suffix in ("toml", "log", "data"))
         with open(config, "w") as out:
             out.write(text)
         command = [binary, "--config", config, "--data-dir", self.data]
@@ -76,14 +76,14 @@ class Server:
             time.sleep(0.02)
         self.http, self.token = found[1], open(f"{self.data}/token").read().strip()
 
-    def ask(self, method, path, body=None):
+    def request(self, method, path, body=None):
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/x-ndjson"}
-        asked = urllib.request.Request(f"http://{self.http}{path}", data=body, method=method, headers=headers)
-        with urllib.request.urlopen(asked, timeout=60) as answer:
+        request = urllib.request.Request(f"http://{self.http}{path}", data=body, method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read().decode()
 
     def metric(self, name):
-        found = re.search(rf"(?m)^{name} (\S+)$", self.ask("GET", "/metrics"))
+        found = re.search(rf"(?m)^{name} (\S+)$", self.request("GET", "/metrics"))
         return float(found[1])
 
     def cpu_seconds(self):
@@ -106,7 +106,7 @@ def run(binary, load, processes, workers):
 
         def send(sender):
             for body in load[sender]:
-                servers[sender % processes].ask("POST", f"/api/v1/events?source=s{sender}", body)
+                servers[sender % processes].request("POST", f"/api/v1/events?source=s{sender}", body)
 
         threads = [threading.Thread(target=send, args=(sender,)) for sender in range(SENDERS)]
         for thread in threads:
@@ -118,7 +118,7 @@ def run(binary, load, processes, workers):
             time.sleep(0.01)
         judged = time.monotonic() - begun
         cpu = sum(server.cpu_seconds() for server in servers) - before
-        alerts = len(json.loads(servers[0].ask("GET", "/api/v1/alerts?limit=1000"))["alerts"])
+        alerts = len(json.loads(servers[0].request("GET", "/api/v1/alerts?limit=1000"))["alerts"])
         epochs = servers[0].metric("weir_epoch")
         for server in servers:
             server.child.terminate()

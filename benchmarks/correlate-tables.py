@@ -20,7 +20,7 @@ def main():
         runs = [json.loads(line) for line in lines]
     types = list(dict.fromkeys(run["type"] for run in runs))
 
-    def those(**wanted):
+    def matching(**wanted):
         return [run for run in runs if all(run[key] == value for key, value in wanted.items())]
 
     print("\nMillions of facts per CPU second, skewed keys, 1 % late, windows of 300 s:\n")
@@ -28,8 +28,8 @@ def main():
     print("|---|---|---|---|---|")
     for name in types:
         plain = {"type": name, "timespan_s": 300, "stream": "skewed", "horizon_s": None}
-        small, large = those(epoch=1000, **plain), those(epoch=10000, **plain)
-        hot = those(type=name, stream="hot")
+        small, large = matching(epoch=1000, **plain), matching(epoch=10000, **plain)
+        hot = matching(type=name, stream="hot")
         if not (small and large and hot):
             continue
         late = median(run["epoch_ms_p99"] for run in small)
@@ -41,14 +41,14 @@ def main():
     for name in types:
         cells = []
         for seconds in (60, 600, 3600, 604800):
-            found = those(type=name, timespan_s=seconds)
+            found = matching(type=name, timespan_s=seconds)
             cells.append(span(found) if found else "")
         if any(cells):
             print(f"| {name} | {' | '.join(cells)} |")
 
     print("\n| groups | facts | bytes a group | bytes a fact | resident bytes a fact | facts per CPU s |")
     print("|---|---|---|---|---|---|")
-    for run in those(stream="even"):
+    for run in matching(stream="even"):
         state, facts = run["state"], run["state"]["facts"]
         resident = (state["rss_kib"] - run["rss_kib_before"]) * 1024
         print(

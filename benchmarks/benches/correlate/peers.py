@@ -1,11 +1,11 @@
-"""Windowed counts by user in bytewax and pathway, over the lines of a file; prints one line of JSON.
+"""Counts logins by user in windows of bytewax or pathway, over a file; prints one line of JSON.
 
     peers.py bytewax|pathway FILE --least N --seconds S --hop S [--wait S] [--commit N]
 
-Windows are as long as Weir's, closed at both ends over whole seconds, and one begins every --hop
-seconds: both engines offer no window that trails each event, but for pathway's intervals_over, which
-took nine gigabytes for twelve thousand events. Time runs from the first line read to the last result; what importing and building
-takes is left out.
+Windows are as long as Weir's, include both ends in whole seconds, and start every --hop seconds.
+Neither engine has a window that trails each event, except for pathway's intervals_over, which needed
+nine gigabytes for twelve thousand events. The measurement starts with the first line and ends with
+the last result; imports and graph construction are left out.
 """
 
 import argparse
