@@ -7,9 +7,9 @@ use weir_manage::settings::SettingsError;
 
 use crate::config::BadConfig;
 
-/// A failure whose kind cannot be read from its cause.
+/// An error whose exit code cannot be read from its cause.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum ExitError {
     #[error("{0}")]
     Usage(String),
     #[error("{0}")]
@@ -24,7 +24,7 @@ pub enum Failure {
     Lost(String),
 }
 
-impl Failure {
+impl ExitError {
     const fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
@@ -49,8 +49,8 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         if cause.is::<BadConfig>() {
             return ExitCode::from(BAD_CONFIG);
         }
-        if let Some(failure) = cause.downcast_ref::<Failure>() {
-            return ExitCode::from(failure.code());
+        if let Some(error) = cause.downcast_ref::<ExitError>() {
+            return ExitCode::from(error.code());
         }
         match cause.downcast_ref::<SettingsError>() {
             None | Some(SettingsError::ReadLogSources { .. }) => {} // Its source tells the kind.

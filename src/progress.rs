@@ -1,4 +1,4 @@
-//! Progress of long work: a bar on a terminal, or a line in the log every few seconds.
+//! ProgressReporter of long work: a bar on a terminal, or a line in the log every few seconds.
 
 use std::io::{IsTerminal, Stderr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ const WIDTH: u64 = 24;
 static BAR_SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// Reports progress on standard error.
-pub struct Progress {
+pub struct ProgressReporter {
     quiet: bool,
     terminal: bool,
     /// Without a terminal, reports to the log instead of standard error.
@@ -37,7 +37,7 @@ fn erase_bar() {
     }
 }
 
-impl Progress {
+impl ProgressReporter {
     /// For a verb; with `quiet` it reports nothing.
     #[must_use]
     pub fn new(quiet: bool) -> Self {
@@ -94,7 +94,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressReporter {
     /// Erases the bar, so that the next text begins on its own line.
     fn drop(&mut self) {
         erase_bar();

@@ -7,7 +7,7 @@ use weir_detect::{Diagnostic, RuleBook};
 use weir_schema::{Control, EventTime, RuleVersion};
 
 use crate::active::ActiveRules;
-use crate::document::RuleDocument;
+use crate::document::RuleText;
 use crate::load::{self, RuleCandidate};
 use crate::origin::{file_of, is_manual};
 
@@ -15,7 +15,7 @@ use crate::origin::{file_of, is_manual};
 #[derive(Clone, Debug, Default)]
 pub struct RequestedRules {
     /// In order of precedence: of two with one id, the first is used.
-    pub documents: Vec<RuleDocument>,
+    pub documents: Vec<RuleText>,
     /// Diagnostics of files that could not be read.
     pub diagnostics: Vec<Diagnostic>,
     /// Files and folders that could not be read: rules from them stay active.
@@ -24,7 +24,7 @@ pub struct RequestedRules {
 
 impl RequestedRules {
     /// Requests these documents, all of which could be read.
-    pub fn from_documents(documents: Vec<RuleDocument>) -> Self {
+    pub fn from_documents(documents: Vec<RuleText>) -> Self {
         Self {
             documents,
             ..Self::default()
@@ -43,7 +43,7 @@ pub struct RuleChanges {
     /// Ids of the added texts, which save parsing them again.
     ids: Vec<(RuleVersion, String)>,
     suspects: BTreeSet<String>,
-    overridden: BTreeMap<String, RuleDocument>,
+    overridden: BTreeMap<String, RuleText>,
     /// New origins of rules whose text only moved, by id.
     moved: BTreeMap<String, String>,
 }
@@ -198,7 +198,7 @@ impl ActiveRules {
     }
 }
 
-fn overridden_by_hand(document: &RuleDocument, runs: bool) -> Diagnostic {
+fn overridden_by_hand(document: &RuleText, runs: bool) -> Diagnostic {
     let (message, hint) = if runs {
         (
             "another text of this rule was added over the API, and is active",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use weir_detect::Diagnostic;
 use weir_schema::{Control, Epoch, EventTime, Span};
 
-use crate::document::RuleDocument;
+use crate::document::RuleText;
 use crate::load::{deduplicate, load};
 use crate::origin::{API_ORIGIN, api_origin};
 use crate::ports::{ControlJournal, EditClock, GraphProgress, since_now, until_now};
@@ -60,7 +60,7 @@ impl RuleEditor {
     ) -> Result<Vec<String>, RuleEditError> {
         self.wait_until_caught_up()?;
         let lock = self.lock()?;
-        let documents = RuleDocument::split(text, API_ORIGIN);
+        let documents = RuleText::split(text, API_ORIGIN);
         if documents.is_empty() {
             // An empty text is a mistake of the client, not an edit without effect.
             return Err(RuleEditError::Refused(vec![Diagnostic {
@@ -173,7 +173,7 @@ impl RuleEditor {
     fn add_documents(
         &self,
         lock: EditLock,
-        documents: &[RuleDocument],
+        documents: &[RuleText],
         origin: Option<&str>,
         since: EventTime,
     ) -> Result<Vec<String>, RuleEditError> {
@@ -197,7 +197,7 @@ impl RuleEditor {
 }
 
 /// Retains the diagnostics of these documents; others were there before the edit.
-pub fn retain_of(diagnostics: &mut Vec<Diagnostic>, documents: &[RuleDocument]) {
+pub fn retain_of(diagnostics: &mut Vec<Diagnostic>, documents: &[RuleText]) {
     diagnostics.retain(|one| {
         let mut documents = documents.iter();
         documents.any(|document| document.origin == one.origin)

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use weir_detect::Diagnostic;
 
 use crate::compare::RequestedRules;
-use crate::document::RuleDocument;
+use crate::document::RuleText;
 use crate::files::{self, FileStamp, RuleListing};
 
 /// Rule files and folders, as they were when they last stopped changing.
 pub struct RuleFolders {
     paths: Vec<PathBuf>,
     /// Documents that are requested besides those of files.
-    base: Vec<RuleDocument>,
+    base: Vec<RuleText>,
     /// The previous listing.
     previous: Option<RuleListing>,
     /// The files that were read, with their documents.
@@ -30,13 +30,13 @@ pub struct RuleFolders {
 struct ReadFile {
     /// `None` if the file could not be read: it is read again.
     stamp: Option<FileStamp>,
-    documents: Vec<RuleDocument>,
+    documents: Vec<RuleText>,
     /// Why the file could not be read. Its rules stay active.
     error: Option<Diagnostic>,
 }
 
 impl RuleFolders {
-    pub fn new(paths: Vec<PathBuf>, base: Vec<RuleDocument>) -> Self {
+    pub fn new(paths: Vec<PathBuf>, base: Vec<RuleText>) -> Self {
         Self {
             paths,
             base,
@@ -176,7 +176,7 @@ impl RuleFolders {
     }
 
     /// All documents, in the order of the listing; those of unlisted files and the base come last.
-    fn documents(&self, now: &RuleListing) -> Vec<RuleDocument> {
+    fn documents(&self, now: &RuleListing) -> Vec<RuleText> {
         let listed: BTreeSet<&PathBuf> = now.files.iter().map(|(path, _)| path).collect();
         let unlisted = self.read.keys().filter(|path| !listed.contains(path));
         let order = now.files.iter().map(|(path, _)| path).chain(unlisted);

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_detect::{Diagnostic, RuleBook};
 use weir_schema::{Control, EventTime, RuleVersion};
 
-use crate::document::RuleDocument;
+use crate::document::RuleText;
 
 /// A document whose id no earlier document of the same load has.
 #[derive(Clone, Debug)]
 pub struct RuleCandidate {
-    pub document: RuleDocument,
+    pub document: RuleText,
     /// `None` if the text is too broken to have an id.
     pub id: Option<String>,
     pub version: RuleVersion,
@@ -20,10 +20,10 @@ pub struct RuleCandidate {
 ///
 /// `known_id` gives the ids of texts that need not be parsed again.
 pub fn deduplicate(
-    documents: &[RuleDocument],
+    documents: &[RuleText],
     known_id: impl Fn(RuleVersion) -> Option<String>,
 ) -> (Vec<RuleCandidate>, Vec<Diagnostic>) {
-    let mut first: BTreeMap<String, &RuleDocument> = BTreeMap::new();
+    let mut first: BTreeMap<String, &RuleText> = BTreeMap::new();
     let (mut candidates, mut diagnostics) = (Vec::new(), Vec::new());
     for document in documents {
         let version = RuleVersion::of(&[document.text.as_bytes()]);
@@ -44,7 +44,7 @@ pub fn deduplicate(
     (candidates, diagnostics)
 }
 
-fn duplicate_id(id: &str, document: &RuleDocument, before: &RuleDocument) -> Diagnostic {
+fn duplicate_id(id: &str, document: &RuleText, before: &RuleText) -> Diagnostic {
     // People may replace a built-in rule by one of the same id, so that is no error.
     let builtin = document.origin.starts_with("builtin:");
     let (message, hint) = if builtin {
@@ -171,17 +171,17 @@ pub fn source_position(diagnostic: &Diagnostic) -> SourcePosition {
 mod tests {
     use super::*;
 
-    fn document(origin: &str, id: &str, more: &str) -> RuleDocument {
+    fn document(origin: &str, id: &str, more: &str) -> RuleText {
         let body = "logsource:\n  product: linux\ndetection:\n  selection:\n    user: root\n  \
                     condition: selection\n";
-        RuleDocument {
+        RuleText {
             origin: origin.to_owned(),
             text: format!("title: {id}\nid: {id}\n{body}{more}"),
         }
     }
 
-    fn correlation(origin: &str, id: &str, reads: &str) -> RuleDocument {
-        RuleDocument {
+    fn correlation(origin: &str, id: &str, reads: &str) -> RuleText {
+        RuleText {
             origin: origin.to_owned(),
             text: format!(
                 "title: {id}\nid: {id}\ncorrelation:\n  type: event_count\n  rules:\n    - {reads}\n  \
@@ -191,7 +191,7 @@ mod tests {
     }
 
     /// Loads documents into an empty book. Returns accepted ids, refused ids, and diagnostics.
-    fn load_new(documents: &[RuleDocument]) -> (Vec<String>, Vec<String>, Vec<String>) {
+    fn load_new(documents: &[RuleText]) -> (Vec<String>, Vec<String>, Vec<String>) {
         let (candidates, mut diagnostics) = deduplicate(documents, |_| None);
         let outcome = load(&mut RuleBook::new(), candidates, EventTime::MIN);
         diagnostics.extend(outcome.diagnostics);

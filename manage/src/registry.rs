@@ -9,7 +9,7 @@ use weir_schema::{Control, EventTime, RuleId, RuleVersion};
 
 use crate::active::ActiveRules;
 use crate::compare::{RequestedRules, RuleChanges};
-use crate::document::RuleDocument;
+use crate::document::RuleText;
 use crate::origin::{API_ORIGIN, is_manual};
 use crate::ports::{AppendFailed, ControlJournal};
 
@@ -39,7 +39,7 @@ pub enum ResumeAction {
     UnknownRule,
     AlreadyActive,
     /// Add this document: the file's text, else the text that ran last.
-    Add(RuleDocument),
+    Add(RuleText),
 }
 
 impl RuleRegistry {
@@ -126,7 +126,7 @@ impl RuleRegistry {
         let version = version.or_else(|| active.latest_version(rule));
         let take_over = version.filter(|_| !manual).and_then(|version| {
             let text = active.texts.get(&(rule.to_owned(), version))?;
-            let document = RuleDocument {
+            let document = RuleText {
                 origin: API_ORIGIN.to_owned(),
                 text: text.clone(),
             };
@@ -151,7 +151,7 @@ impl RuleRegistry {
         let last = active.stopped.get(rule).and_then(Option::as_ref);
         let document = last.and_then(|last| {
             let text = active.texts.get(&(rule.to_owned(), last.version))?;
-            Some(RuleDocument {
+            Some(RuleText {
                 origin: last.origin.clone(),
                 text: text.clone(),
             })
@@ -224,12 +224,12 @@ mod tests {
     fn a_rule_that_its_file_stopped_can_be_stopped_by_hand() {
         let text = "title: one\nid: one\nlogsource: {product: linux}\n\
                     detection: {selection: {user: root}, condition: selection}\n";
-        let file = RuleDocument {
+        let file = RuleText {
             origin: "a.yml:1".to_owned(),
             text: text.to_owned(),
         };
         let registry = RuleRegistry::default();
-        let follow = |documents: &[RuleDocument]| {
+        let follow = |documents: &[RuleText]| {
             let requested = RequestedRules::from_documents(documents.to_vec());
             let changes = registry.changes(&requested, EventTime(5), EventTime(9));
             let written = changes.controls.len();

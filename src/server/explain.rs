@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_dataflow::Frames;
+use weir_dataflow::BatchReader;
 use weir_detect::RuleBook;
 use weir_manage::RuleRegistry;
 use weir_operators::{BatchContext, SourceProblem};
@@ -14,7 +14,7 @@ use weir_web::ports::{AlertExplanation, ExplainedEvent, MatchedClause};
 
 /// Looks up the rule and the events of an alert.
 pub struct Explainer {
-    pub frames: Arc<dyn Frames>,
+    pub frames: Arc<dyn BatchReader>,
     pub rules: Arc<RuleRegistry>,
     pub bounds: TimeBounds,
 }

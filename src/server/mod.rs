@@ -2,11 +2,14 @@
 
 pub mod topology;
 
+pub mod parts;
+
 pub mod opening;
 
 pub mod ledger;
 
 pub mod adapters;
+pub mod web_ports;
 
 pub mod listeners;
 

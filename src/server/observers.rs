@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use weir_dataflow::{EpochReport, Frames, Note, Observer, PortFault, TenantClock};
+use weir_dataflow::{EpochReport, BatchReader, Note, Observer, PortFault, TenantClock};
 use weir_ingest::{Balance, DecodeOutcome, ReceiveClock};
 use weir_manage::RuleRegistry;
 use weir_schema::{Cause, Change, Epoch, ReceiveTime, TenantKey};
@@ -15,7 +15,7 @@ use crate::server::printer::{LinePrinter, change_line};
 /// The observer of a running server.
 pub struct EpochObserver {
     pub metrics: GraphMetrics,
-    pub frames: Arc<dyn Frames>,
+    pub frames: Arc<dyn BatchReader>,
     pub clock: Arc<dyn ReceiveClock>,
     /// Counts commits with changes; wakes streams and sinks.
     pub commits: Arc<watch::Sender<u64>>,

@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use weir_dataflow::{Member, Status};
 use weir_ingest::Deliveries;
-use weir_manage::{RequestedRules, RuleDocument, RuleRegistry, log_outcome, settings};
+use weir_manage::{RequestedRules, RuleRegistry, RuleText, log_outcome, settings};
 use weir_schema::{Control, Entry, Epoch, EventTime, ReceiveTime};
 use weir_store::StoreMetrics;
 use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
 
 use crate::config::Config;
-use crate::progress::Progress;
+use crate::progress::ProgressReporter;
 use crate::server::sinks::SinkPositions;
 
 /// Pause between two reports of a replay's progress.
@@ -32,7 +32,7 @@ pub struct OpenedJournal {
 }
 
 /// A journal of earlier runs, read to its end, in which this run has not begun.
-pub struct RecoveredJournal {
+pub struct JournalBeforeRun {
     writer: JournalWriter,
     report: OpenReport,
     registry: Arc<RuleRegistry>,
@@ -44,7 +44,7 @@ pub struct RecoveredJournal {
 pub fn open_journal(
     dir: &Path,
     config: &Config,
-    rules: &[RuleDocument],
+    rules: &[RuleText],
     metrics: &StoreMetrics,
     now: ReceiveTime,
 ) -> Result<OpenedJournal> {
@@ -56,7 +56,7 @@ pub fn recover_journal(
     dir: &Path,
     config: &Config,
     metrics: &StoreMetrics,
-) -> Result<RecoveredJournal> {
+) -> Result<JournalBeforeRun> {
     let options = JournalOptions {
         segment_bytes: config.journal.segment_mib << 20,
         fsync: config.journal.fsync,
@@ -69,7 +69,7 @@ pub fn recover_journal(
     let registry = Arc::new(RuleRegistry::default());
     let mut deliveries = Deliveries::new();
     let mut positions = SinkPositions::default();
-    let (mut progress, all) = (Progress::for_server(), report.last_sealed.0);
+    let (mut progress, all) = (ProgressReporter::for_server(), report.last_sealed.0);
     for entry in journal.entries() {
         match entry.context("cannot read the journal")? {
             Entry::Batch(batch) => deliveries.observe(&batch),
@@ -83,7 +83,7 @@ pub fn recover_journal(
         }
     }
     drop(progress);
-    Ok(RecoveredJournal {
+    Ok(JournalBeforeRun {
         writer,
         report,
         registry,
@@ -92,7 +92,7 @@ pub fn recover_journal(
     })
 }
 
-impl RecoveredJournal {
+impl JournalBeforeRun {
     /// The last epoch of the journal.
     pub fn last_sealed(&self) -> Epoch {
         self.report.last_sealed
@@ -102,7 +102,7 @@ impl RecoveredJournal {
     pub fn begin(
         self,
         config: &Config,
-        rules: &[RuleDocument],
+        rules: &[RuleText],
         member: Option<&Member>,
         now: ReceiveTime,
     ) -> Result<OpenedJournal> {
@@ -187,7 +187,7 @@ impl FirstEntries {
         self,
         writer: &mut JournalWriter,
         registry: &RuleRegistry,
-        first_rules: Option<&[RuleDocument]>,
+        first_rules: Option<&[RuleText]>,
     ) -> Result<()> {
         seal_open(writer)?;
         writer.append(&Entry::Control(self.start))?;
@@ -216,7 +216,7 @@ impl FirstEntries {
 pub fn report_replay(status: &Arc<Status>, begun: Epoch) {
     let status = Arc::clone(status);
     actix_rt::spawn(async move {
-        let mut progress = Progress::for_server();
+        let mut progress = ProgressReporter::for_server();
         while status.epoch() < begun {
             actix_rt::time::sleep(REPORT_EVERY).await;
             if status.failed() || status.is_stopping() {

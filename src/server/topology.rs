@@ -20,40 +20,29 @@ use std::time::Duration;
 
 use actix_rt::Arbiter;
 use anyhow::{Context, Result};
-use prometheus::Registry;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
-use weir_dataflow::{EmitOptions, Frames, Host, HostOptions, Member, Status};
-use weir_ingest::{
-    CommitOptions, IngestMetrics, IngestWriter, Intake, ReceiveClock, SourceHandle, SystemClock,
-    TlsServer, WriterOptions,
-};
-use weir_manage::{RuleDocument, RuleEditor, RuleFollower, RuleRegistry};
+use weir_dataflow::{EmitOptions, BatchReader, Host, HostOptions, Member, Status};
+use weir_ingest::{CommitOptions, IngestWriter, Intake, SourceHandle, TlsServer, WriterOptions};
+use weir_manage::{RuleFollower, RuleText};
 use weir_respond::Responders;
 use weir_schema::Epoch;
-use weir_store::StoreMetrics;
 use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
-use weir_web::{WebHandle, WebPorts};
+use weir_web::WebHandle;
 
 use crate::config::Config;
-use crate::server::adapters::manage::{EditJournal, EditProgress, SystemEditClock};
-use crate::server::adapters::rules::EditRules;
-use crate::server::adapters::{
-    CommitSignal, HttpIntake, ReadAlerts, ReadEpochs, ReadFrames, Readiness, WriteJournal,
-    WriteLedger,
-};
+use crate::server::adapters::manage::{EditJournal, EditProgress};
+use crate::server::adapters::{ReadEpochs, ReadFrames, WriteJournal, WriteLedger};
 use crate::server::cluster::JournalPace;
-use crate::server::elsewhere::Elsewhere;
-use crate::server::explain::Explainer;
 use crate::server::ledger::{open_ledger, sync_regularly};
 use crate::server::listeners::{self, ListenerParts, OpenListeners};
 use crate::server::metrics::GraphMetrics;
 use crate::server::observers::EpochObserver;
 use crate::server::opening::{OpenedJournal, recover_journal, report_replay};
+use crate::server::parts::{RunningGraph, RunningJournal, ServerBase};
 use crate::server::printer::LinePrinter;
-use crate::server::sinks::{self, ManageSinks, SinkLinks, SinkPositions};
-use crate::server::taps::JournalTaps;
+use crate::server::sinks::{self, SinkLinks};
+use crate::server::web_ports::web_ports;
 use crate::server::what_if_metrics::WhatIfMetrics;
 use crate::server::{backfill, cluster, token};
 
@@ -88,14 +77,14 @@ pub struct Server {
 /// Needs an actix system.
 pub async fn start(
     config: &Config,
-    rules: Vec<RuleDocument>,
+    rules: Vec<RuleText>,
     printer: Option<LinePrinter>,
 ) -> Result<Server> {
     let dir = config.data_dir.clone();
     let dir = dir.unwrap_or_else(|| PathBuf::from("weir-data"));
     let tls = listeners::load_tls(config)?;
     let token = token::load_or_create(&dir)?;
-    let base = Base::new(config)?;
+    let base = ServerBase::new(config)?;
 
     // Every source submits to one journal writer.
     let (mut journal, member) = start_journal(config, &dir, &rules, &base)?;
@@ -137,51 +126,12 @@ pub async fn start(
     })
 }
 
-/// The parts that all others use: the clock, and the metrics with their registry.
-struct Base {
-    clock: Arc<dyn ReceiveClock>,
-    registry: Registry,
-    store_metrics: StoreMetrics,
-    ingest_metrics: IngestMetrics,
-}
-
-impl Base {
-    fn new(config: &Config) -> Result<Self> {
-        let registry = Registry::new();
-        let store_metrics = StoreMetrics::register(&registry)?;
-        let ingest_metrics = IngestMetrics::register(&registry)?;
-        for source in &config.source {
-            ingest_metrics
-                .balance()
-                .register_source(&source.tenant, &source.name);
-        }
-        Ok(Self {
-            clock: Arc::new(SystemClock),
-            registry,
-            store_metrics,
-            ingest_metrics,
-        })
-    }
-}
-
-/// The journal of a running server, with its writer.
-struct RunningJournal {
-    intake: Intake,
-    reader: JournalReader,
-    registry: Arc<RuleRegistry>,
-    positions: SinkPositions,
-    /// The last epoch of earlier runs.
-    last_sealed: Epoch,
-    /// The epoch that begins this run.
-    begun: Epoch,
-}
-
 /// Recovers the journal, joins the cluster if there is one, and starts the writer.
 fn start_journal(
     config: &Config,
     dir: &Path,
-    rules: &[RuleDocument],
-    base: &Base,
+    rules: &[RuleText],
+    base: &ServerBase,
 ) -> Result<(RunningJournal, Option<Member>)> {
     let recovered = recover_journal(dir, config, &base.store_metrics)?;
     let member = cluster::join(config, dir, recovered.last_sealed())?;
@@ -224,28 +174,18 @@ fn writer_options(config: &Config) -> WriterOptions {
     }
 }
 
-/// The graph of a running server, with the ledger that it commits to.
-struct RunningGraph {
-    host: Host,
-    status: Arc<Status>,
-    ledger: Arc<Ledger>,
-    frames: Arc<dyn Frames>,
-    /// Counts commits with changes; wakes streams and sinks.
-    commits: Arc<watch::Sender<u64>>,
-}
-
 fn start_graph(
     config: &Config,
     dir: &Path,
     journal: &RunningJournal,
     mut member: Option<Member>,
     printer: Option<LinePrinter>,
-    base: &Base,
+    base: &ServerBase,
 ) -> Result<RunningGraph> {
     let sealed = journal.last_sealed;
     let ledger = open_ledger(&dir.join("ledger"), &base.store_metrics, sealed)?;
     let ledger = Arc::new(ledger);
-    let frames: Arc<dyn Frames> = Arc::new(ReadFrames(journal.reader.clone()));
+    let frames: Arc<dyn BatchReader> = Arc::new(ReadFrames(journal.reader.clone()));
     let frames = match &mut member {
         Some(member) => member.frames(frames)?,
         None => frames,
@@ -291,7 +231,7 @@ fn start_sinks(
     config: &Config,
     journal: &mut RunningJournal,
     graph: &RunningGraph,
-    base: &Base,
+    base: &ServerBase,
 ) -> Result<Arc<Responders>> {
     let positions = std::mem::take(&mut journal.positions);
     let links = SinkLinks {
@@ -308,10 +248,10 @@ fn start_sinks(
 
 fn start_tasks(
     config: &Config,
-    rules: Vec<RuleDocument>,
+    rules: Vec<RuleText>,
     journal: &RunningJournal,
     graph: &RunningGraph,
-    base: &Base,
+    base: &ServerBase,
 ) {
     sync_regularly(&graph.ledger, &base.store_metrics);
     report_replay(&graph.status, journal.begun);
@@ -341,7 +281,7 @@ fn open_listeners(
     token: &str,
     journal: &RunningJournal,
     tls: Option<&TlsServer>,
-    base: &Base,
+    base: &ServerBase,
 ) -> Result<OpenListeners> {
     let parts = ListenerParts {
         config,
@@ -353,70 +293,6 @@ fn open_listeners(
         metrics: base.ingest_metrics.clone(),
     };
     parts.open(token)
-}
-
-fn web_ports(
-    config: &Config,
-    journal: &RunningJournal,
-    graph: &RunningGraph,
-    responders: &Arc<Responders>,
-    base: &Base,
-) -> WebPorts {
-    let mut ports = WebPorts {
-        alerts: Arc::new(ReadAlerts {
-            ledger: Arc::clone(&graph.ledger),
-            explainer: Arc::new(Explainer {
-                frames: Arc::clone(&graph.frames),
-                rules: Arc::clone(&journal.registry),
-                bounds: config.bounds(),
-            }),
-        }),
-        outbox_signal: Arc::new(CommitSignal(Arc::clone(&graph.commits))),
-        sinks: Arc::new(ManageSinks {
-            responders: Arc::clone(responders),
-            runtime: Handle::current(),
-        }),
-        finding: sinks::finding_writer(&journal.registry),
-        intake: Arc::new(HttpIntake {
-            intake: journal.intake.clone(),
-            config: config.clone(),
-        }),
-        rules: Arc::new(edit_rules(config, journal, graph)),
-        taps: Arc::new(JournalTaps {
-            journal: journal.reader.clone(),
-            ledger: Arc::clone(&graph.ledger),
-            rules: Arc::clone(&journal.registry),
-            bounds: config.bounds(),
-            open: Arc::default(),
-        }),
-        health: Arc::new(Readiness {
-            status: Arc::clone(&graph.status),
-            caught_up_at: journal.begun,
-        }),
-        registry: base.registry.clone(),
-    };
-    if config.cluster.follows() {
-        let elsewhere = Elsewhere::from_config(config);
-        (ports.alerts, ports.rules) = (elsewhere.clone(), elsewhere);
-    }
-    ports
-}
-
-fn edit_rules(config: &Config, journal: &RunningJournal, graph: &RunningGraph) -> EditRules {
-    EditRules {
-        editor: RuleEditor {
-            registry: Arc::clone(&journal.registry),
-            journal: Arc::new(EditJournal(journal.intake.clone())),
-            graph: Arc::new(EditProgress(Arc::clone(&graph.status))),
-            clock: Arc::new(SystemEditClock),
-            caught_up_at: journal.begun,
-            runtime: Handle::current(),
-        },
-        registry: Arc::clone(&journal.registry),
-        status: Arc::clone(&graph.status),
-        frames: Arc::clone(&graph.frames),
-        bounds: config.bounds(),
-    }
 }
 
 fn addresses(open: &OpenListeners, http: Option<SocketAddr>) -> ServerAddresses {
@@ -460,11 +336,14 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    use weir_manage::wait_until_applied;
+    use tokio::runtime::Handle;
+    use weir_manage::{RuleEditor, RuleRegistry, wait_until_applied};
     use weir_web::ports::{PortError, RuleUpdateError, Rules};
 
     use super::*;
     use crate::config::ListenAddress;
+    use crate::server::adapters::manage::SystemEditClock;
+    use crate::server::adapters::rules::EditRules;
 
     /// An epoch that no run reaches.
     const NEVER: Epoch = Epoch(u64::MAX);

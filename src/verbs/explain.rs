@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use weir_schema::agent;
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::ServerAccessArgs;
 
@@ -29,7 +29,7 @@ pub fn explain(args: &ExplainArgs) -> Result<ExitCode> {
             "`{}` is not the id of an alert; it has only hexadecimal digits",
             printable(&args.alert)
         );
-        return Err(Failure::Usage(message).into());
+        return Err(ExitError::Usage(message).into());
     }
     let client = args.server.client()?;
     let get = |path: &str| -> Result<Value> {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::ServerUrlArgs;
 
@@ -27,7 +27,7 @@ pub fn health(args: &HealthArgs) -> Result<ExitCode> {
     if answer.status != 200 {
         let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let why = body["detail"].as_str().unwrap_or(&text);
-        return Err(Failure::Unreachable(printable(why)).into());
+        return Err(ExitError::Unreachable(printable(why)).into());
     }
     println!("{}", printable(&text));
     Ok(ExitCode::SUCCESS)

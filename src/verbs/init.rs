@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 
 /// The file with all keys; a test compares its values with the defaults of the code.
 const EXAMPLE: &str = include_str!("../../examples/weir.toml");
@@ -31,7 +31,7 @@ pub fn init(args: &InitArgs) -> Result<ExitCode> {
     let mut created = match created {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let message = format!("{} exists; name another file", file.display());
-            return Err(Failure::Usage(message).into());
+            return Err(ExitError::Usage(message).into());
         }
         created => created.with_context(|| format!("cannot create {}", file.display()))?,
     };

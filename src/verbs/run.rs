@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use weir_manage::RuleDocument;
+use weir_manage::RuleText;
 
 use crate::builtin;
 use crate::config::{BadConfig, Config, ListenAddress};
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::server::notify::Notifier;
 use crate::server::printer::LinePrinter;
 use crate::server::signals::stop_requested;
@@ -74,7 +74,7 @@ pub fn run(file: Option<&Path>, overrides: &ServerOverrides) -> Result<ExitCode>
         notifier.stopping();
         server.stop().await?;
         match lost {
-            Some(lost) => Err(Failure::Lost(lost).into()),
+            Some(lost) => Err(ExitError::Lost(lost).into()),
             None => Ok(ExitCode::SUCCESS),
         }
     })
@@ -109,7 +109,7 @@ fn load(file: Option<&Path>, overrides: &ServerOverrides) -> Result<Config> {
 /// used.
 ///
 /// A folder that cannot be read ends the start: a server without its rules would raise no alert.
-fn configured_rules(config: &Config) -> Result<Vec<RuleDocument>> {
+fn configured_rules(config: &Config) -> Result<Vec<RuleText>> {
     let found = weir_manage::read_all(&config.rules.paths);
     if let Some(error) = found.errors.first() {
         return Err(anyhow::Error::msg(error.to_string()));

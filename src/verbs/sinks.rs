@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 use weir_schema::AlertId;
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::{HttpAnswer, ServerAccessArgs};
 
@@ -51,7 +51,7 @@ pub fn sinks(args: &SinksArgs) -> Result<ExitCode> {
         SinksVerb::Resend { sink, alert } => {
             let mut path = format!("/api/v1/sinks/{}/resend", checked_name(sink)?);
             if let Some(alert) = alert {
-                let bad = || Failure::Usage("an alert id is 32 hexadecimal digits".to_owned());
+                let bad = || ExitError::Usage("an alert id is 32 hexadecimal digits".to_owned());
                 let alert = AlertId::parse(alert).ok_or_else(bad)?;
                 path.push_str(&format!("?alert={alert}"));
             }
@@ -79,7 +79,7 @@ fn checked_name(sink: &str) -> Result<&str> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     if sink.is_empty() || !sink.bytes().all(fits) {
         let message = format!("`{}` is not the name of a sink", printable(sink));
-        return Err(Failure::Usage(message).into());
+        return Err(ExitError::Usage(message).into());
     }
     Ok(sink)
 }

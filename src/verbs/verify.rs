@@ -15,8 +15,8 @@ use weir_schema::{Epoch, SealedEpoch};
 use weir_store::journal::{self, Journal, JournalError, JournalOptions, VerifyReport};
 use weir_store::ledger::{self, Ledger};
 
-use crate::exit::{BAD_DATA, Failure};
-use crate::progress::Progress;
+use crate::exit::{BAD_DATA, ExitError};
+use crate::progress::ProgressReporter;
 use crate::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use crate::server::cluster::recorded_place;
 use crate::server::ledger::{CHECK_LIMIT, check_command};
@@ -41,7 +41,7 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     if !folder.is_dir() {
         let dir = args.data_dir.display();
         let message = format!("{dir} holds no journal; name a data folder with --data-dir");
-        return Err(Failure::Usage(message).into());
+        return Err(ExitError::Usage(message).into());
     }
     let lock = match Journal::lock(&folder) {
         Ok(lock) => Some(lock),
@@ -92,7 +92,7 @@ fn check_journal(folder: &Path) -> Result<VerifyReport> {
         let data = entry?.metadata()?;
         all += if data.is_file() { data.len() } else { 0 };
     }
-    let mut progress = Progress::new(false);
+    let mut progress = ProgressReporter::new(false);
     let report = journal::verify_with_progress(folder, &mut |checked| {
         progress.report(checked, all, || {
             format!(
@@ -191,7 +191,7 @@ fn follows_from_journal(args: &VerifyArgs, journal: &Path, ledger: &Ledger) -> R
         Box::new(IgnoreEpochs),
     )?;
     let status = host.status();
-    let mut progress = Progress::new(false);
+    let mut progress = ProgressReporter::new(false);
     while !status.wait_for(until, Duration::from_millis(200)) && !status.failed() {
         let (done, all) = (status.epoch().0, until.0);
         progress.report(done, all, || {

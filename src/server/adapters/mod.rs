@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use weir_dataflow::{EpochSource, Frames, PortFault, Status};
+use weir_dataflow::{EpochSource, BatchReader, PortFault, Status};
 use weir_ingest::{FaultKind, Intake, JournalFault, JournalPort, SubmitError};
 use weir_schema::outbox::OutboxRows;
 use weir_schema::{
@@ -86,7 +86,7 @@ impl EpochSource for ReadEpochs {
 /// The journal's batches, by their sequence number.
 pub struct ReadFrames(pub JournalReader);
 
-impl Frames for ReadFrames {
+impl BatchReader for ReadFrames {
     fn batch(&self, seq: BatchSeq) -> Result<Arc<Batch>, PortFault> {
         self.0.batch(seq).map_err(|error| fault(&error))
     }

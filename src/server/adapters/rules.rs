@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_dataflow::{Backfill, Frames, Status};
+use weir_dataflow::{Backfill, BatchReader, Status};
 use weir_manage::{
     EditUnavailable, RegisteredRule, RuleEditError, RuleEditor, RuleRegistry, source_position,
 };
@@ -17,7 +17,7 @@ pub struct EditRules {
     pub registry: Arc<RuleRegistry>,
     pub status: Arc<Status>,
     /// For the group values of alerts that only a what-if has.
-    pub frames: Arc<dyn Frames>,
+    pub frames: Arc<dyn BatchReader>,
     pub bounds: TimeBounds,
 }
 

@@ -1,6 +1,6 @@
 //! What-ifs, as the API starts, lists, promotes and ends them.
 
-use weir_dataflow::{Differing, Frames, WhatIfReport, WhatIfState};
+use weir_dataflow::{Differing, BatchReader, WhatIfReport, WhatIfState};
 use weir_detect::{RuleBook, WhatIf};
 use weir_manage::RequestedWhatIf;
 use weir_operators::BatchContext;
@@ -147,7 +147,7 @@ fn kind(one: &Differing) -> WhatIfKind {
 /// Where the texts of an alert that only a what-if has can be looked up.
 pub struct RowTexts<'t> {
     pub book: &'t RuleBook,
-    pub frames: &'t dyn Frames,
+    pub frames: &'t dyn BatchReader,
     pub bounds: &'t TimeBounds,
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::text::printable;
 
 /// An answer, read to its end.
@@ -48,7 +48,7 @@ impl HttpAnswer {
         }
         let text = lines.join("\n  ");
         if status == 422 {
-            return Err(Failure::BadData(text).into());
+            return Err(ExitError::BadData(text).into());
         }
         bail!("the server answered {status}: {text}")
     }

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use url::{Position, Url};
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::server::token;
 use crate::text::printable;
 use answer::parse_status;
@@ -153,7 +153,7 @@ impl ApiClient {
     fn send(&self, method: &str, path: &str, body: &[u8]) -> Result<ClientStream> {
         let url = &self.url[..Position::BeforePath];
         let socket = self.connect().map_err(|error| {
-            Failure::Unreachable(format!(
+            ExitError::Unreachable(format!(
                 "no server answers at {url} ({error}); start one with `weir`, or name another \
                  with --url"
             ))
@@ -195,7 +195,7 @@ impl ApiClient {
     fn lost(&self, error: &std::io::Error) -> anyhow::Error {
         let url = &self.url[..Position::BeforePath];
         let hint = self.tls_hint();
-        Failure::Unreachable(format!("{url} does not answer ({error}){hint}")).into()
+        ExitError::Unreachable(format!("{url} does not answer ({error}){hint}")).into()
     }
 
     /// The error for bytes that are not an answer.
@@ -211,7 +211,7 @@ impl ApiClient {
                 self.tls_hint()
             ),
         };
-        Failure::Unreachable(message).into()
+        ExitError::Unreachable(message).into()
     }
 
     /// A hint for plain HTTP: a TLS server answers it with silence, or ends the connection.
@@ -275,7 +275,7 @@ fn server_url(text: &str) -> Result<Url> {
     };
     let url = Url::parse(text).ok().filter(fits);
     Ok(url.ok_or_else(|| {
-        Failure::Usage(format!(
+        ExitError::Usage(format!(
             "`{}` is not the address of a server; write `http://127.0.0.1:8514`, or \
              `https://HOST:PORT`",
             printable(text)
@@ -289,7 +289,7 @@ fn check_token(status: u16) -> Result<()> {
         return Ok(());
     }
     let message = "the server does not accept the token; does the data folder belong to it?";
-    Err(Failure::Denied(message.to_owned()).into())
+    Err(ExitError::Denied(message.to_owned()).into())
 }
 
 /// Text, percent-encoded as a part of a path or a query.

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use url::{Host, Position, Url};
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 
 /// A configuration that trusts the authorities in `ca`, or by default those of the machine.
 pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>> {
@@ -32,7 +32,7 @@ pub fn authorities_from_file(file: &Path) -> Result<RootCertStore> {
     let name = file.display();
     let text = std::fs::read(file).with_context(|| format!("cannot read {name}"))?;
     let mut roots = RootCertStore::empty();
-    let bad = |why: &dyn std::fmt::Display| Failure::BadData(format!("{name}: {why}"));
+    let bad = |why: &dyn std::fmt::Display| ExitError::BadData(format!("{name}: {why}"));
     for authority in CertificateDer::pem_slice_iter(&text) {
         let authority = authority.map_err(|error| bad(&error))?;
         roots.add(authority).map_err(|error| bad(&error))?;
@@ -50,7 +50,7 @@ fn machine_authorities() -> Result<RootCertStore> {
     if roots.is_empty() {
         let message = "this machine has no certificates of authorities (package ca-certificates); \
                     name a file of them with --ca";
-        return Err(Failure::Io(message.to_owned()).into());
+        return Err(ExitError::Io(message.to_owned()).into());
     }
     Ok(roots)
 }
@@ -80,7 +80,7 @@ pub fn handshake(
             Some(cause) => reason(cause),
             None => format!("it ended the handshake ({error}); does it speak TLS?"),
         };
-        return Err(Failure::Unreachable(format!("{at} is not trusted: {why}")).into());
+        return Err(ExitError::Unreachable(format!("{at} is not trusted: {why}")).into());
     }
     Ok(StreamOwned::new(session, socket))
 }

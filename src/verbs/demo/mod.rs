@@ -21,7 +21,7 @@ use weir_schema::{EventTime, Span};
 
 use crate::builtin;
 use crate::config::{Config, HumanDuration, ListenAddress, ListenConfig};
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::server::printer::LinePrinter;
 use crate::server::signals::stop_requested;
 use crate::server::topology::{self, Server};
@@ -58,7 +58,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let speed = args.speed.unwrap_or(if args.once { 120.0 } else { 60.0 });
     if !SPEEDS.contains(&speed) {
         let message = format!("--speed must be {} to {}", SPEEDS.start(), SPEEDS.end());
-        return Err(Failure::Usage(message).into());
+        return Err(ExitError::Usage(message).into());
     }
     let scratch = tempfile::Builder::new().prefix("weir-demo-").tempdir();
     let scratch = scratch.context("cannot create a temporary folder")?;
@@ -87,7 +87,17 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 /// How a demo ended.
 struct DemoOutcome {
     code: ExitCode,
+    /// One line of JSON, for `--once`.
     summary: Option<String>,
+}
+
+impl DemoOutcome {
+    const fn without_summary(code: ExitCode) -> Self {
+        Self {
+            code,
+            summary: None,
+        }
+    }
 }
 
 /// Plays the scenario, and prints what happens and how it ended.
@@ -98,14 +108,7 @@ async fn play(
     folder: &Path,
     mut printer: LinePrinter,
 ) -> Result<DemoOutcome> {
-    let real = HumanDuration(Span(
-        (Span::seconds(LENGTH_SECONDS).0 as f64 / speed) as i64,
-    ));
-    let now = SystemClock.now().0;
-    let start = now
-        .saturating_add(real.0.0)
-        .saturating_sub(Span::seconds(LENGTH_SECONDS).0);
-    let scenario = Company::new(args.seed).plan(EventTime(start));
+    let scenario = plan(args.seed, speed);
     printer.print(opening(args.seed, &scenario, speed));
     let mut player = Player::connect(server).await?;
     let played = tokio::select! {
@@ -117,13 +120,7 @@ async fn play(
         Some(Err(error)) if args.once => printer.print(format!("weir: {error:#}")),
         Some(Err(error)) => return Err(error),
         None if args.once => bail!("stopped before the story ended"),
-        None => {
-            let code = ExitCode::SUCCESS;
-            return Ok(DemoOutcome {
-                code,
-                summary: None,
-            });
-        }
+        None => return Ok(DemoOutcome::without_summary(ExitCode::SUCCESS)),
     }
     let (sent, journaled) = (player.sent, player.counter.now());
     let result = DemoResult::compare(&server.ledger, &scenario.expected)?;
@@ -148,10 +145,17 @@ async fn play(
     if stays {
         stop_requested().await?;
     }
-    Ok(DemoOutcome {
-        code,
-        summary: None,
-    })
+    Ok(DemoOutcome::without_summary(code))
+}
+
+/// The scenario, whose last event is about now if it is played at `speed`.
+fn plan(seed: u64, speed: f64) -> Scenario {
+    let real = Span((Span::seconds(LENGTH_SECONDS).0 as f64 / speed) as i64);
+    let now = SystemClock.now().0;
+    let start = now
+        .saturating_add(real.0)
+        .saturating_sub(Span::seconds(LENGTH_SECONDS).0);
+    Company::new(seed).plan(EventTime(start))
 }
 
 /// The configuration: the default addresses if they are free and `--once` is not given, else others.

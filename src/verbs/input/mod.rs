@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use weir_schema::{RecordsReader, ZeekLog};
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use entries::{EntryFormat, LogEntries, NextEntry};
 
 /// Longest line; longer ones are cut and reported. The journal has the same limit over HTTP.
@@ -178,7 +178,7 @@ impl InputLines {
     fn failed(&self, error: io::Error) -> anyhow::Error {
         let place = format!("after line {} of {}", self.number, self.name);
         if error.raw_os_error().is_none() {
-            Failure::BadData(format!("cannot unpack the input {place}: {error}")).into()
+            ExitError::BadData(format!("cannot unpack the input {place}: {error}")).into()
         } else {
             anyhow::Error::new(error).context(format!("cannot read on {place}"))
         }

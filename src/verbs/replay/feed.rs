@@ -9,7 +9,7 @@ use weir_store::journal::{JournalError, JournalReader, JournalWriter};
 
 use super::places::BatchLines;
 use super::print::ReplayState;
-use crate::progress::Progress;
+use crate::progress::ProgressReporter;
 use crate::verbs::input::InputLine;
 
 /// The tenant of a server without configuration, so that a replay gives alerts the same keys.
@@ -62,7 +62,7 @@ pub struct JournalFeed {
     status: Arc<Status>,
     state: Arc<ReplayState>,
     options: FeedOptions,
-    progress: Progress,
+    progress: ProgressReporter,
     frames: Frames,
     numbers: Vec<u64>,
     batch_bytes: usize,
@@ -83,7 +83,7 @@ impl JournalFeed {
         status: Arc<Status>,
         state: Arc<ReplayState>,
         options: FeedOptions,
-        progress: Progress,
+        progress: ProgressReporter,
     ) -> Self {
         Self {
             format: options.format,

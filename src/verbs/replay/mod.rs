@@ -29,8 +29,8 @@ use anyhow::Result;
 use weir_ingest::{ReceiveClock, SystemClock};
 use weir_schema::{EventTime, Format, ReceiveTime, Span};
 
-use crate::exit::{BAD_DATA, Failure};
-use crate::progress::Progress;
+use crate::exit::{BAD_DATA, ExitError};
+use crate::progress::ProgressReporter;
 use crate::verbs::input;
 
 const AFTER_HELP: &str = "\
@@ -136,12 +136,12 @@ fn received(text: &str) -> Result<Received, String> {
 pub fn replay(args: &ReplayArgs, quiet: bool) -> Result<ExitCode> {
     if args.output != Output::Alerts && (args.only_final || args.evidence) {
         let message = "--final and --evidence go with --output alerts";
-        return Err(Failure::Usage(message.to_owned()).into());
+        return Err(ExitError::Usage(message.to_owned()).into());
     }
     args.files
         .iter()
         .try_for_each(|file| input::check_exists(file))?;
-    let mut progress = Progress::new(quiet);
+    let mut progress = ProgressReporter::new(quiet);
     let rules = ReplayRules::read(&args.rules, args.placeholders.as_deref())?;
     let received = match args.received {
         Received::At(time) => time,

@@ -10,7 +10,7 @@ use weir_schema::{Control, EventTime, RuleId};
 
 use crate::builtin;
 use crate::config::Config;
-use crate::exit::Failure;
+use crate::exit::ExitError;
 
 /// The rules to replay under.
 pub struct ReplayRules {
@@ -29,7 +29,7 @@ impl ReplayRules {
         for path in paths {
             let unreadable = || format!("cannot read the rules in {}", path.display());
             std::fs::metadata(path).with_context(unreadable)?;
-            let read = read_path(path).map_err(|error| Failure::Io(error.to_string()))?;
+            let read = read_path(path).map_err(|error| ExitError::Io(error.to_string()))?;
             if read.is_empty() {
                 eprintln!("weir: there are no rules in {}", path.display());
             }

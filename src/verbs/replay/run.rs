@@ -13,7 +13,7 @@ use weir_store::journal::{Journal, JournalOptions, JournalReader, JournalWriter}
 use super::feed::{FeedOptions, FeedStep, JournalFeed, WRITE_BYTES};
 use super::print::{MemoryLedger, Output, PrintOptions, ReplayPrinter, ReplayState, print_final};
 use super::rules::ReplayRules;
-use crate::progress::Progress;
+use crate::progress::ProgressReporter;
 use crate::server::adapters::{ReadEpochs, ReadFrames};
 use crate::server::signals::stop_requested;
 use crate::verbs::input::InputLines;
@@ -60,7 +60,7 @@ impl Replay {
         prefix: &str,
         options: &ReplayOptions,
         rules: &ReplayRules,
-        progress: Progress,
+        progress: ProgressReporter,
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix(prefix).tempdir();
         let folder = folder.context("cannot create a temporary folder for the journal")?;

@@ -19,7 +19,7 @@ use rand::TryRngCore;
 use rand::rngs::OsRng;
 use weir_agent::{AgentClient, AgentError, AgentIdentity, AgentOptions, AgentTls, encode_event};
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::server::token;
 use lines::{ChangedLines, LINE_BYTES_MAX, SendInput, SendLine};
 
@@ -196,7 +196,7 @@ impl LineSender<'_> {
                     if now == before {
                         let (to, spool) = (&self.args.to, self.spool);
                         let seconds = limit.as_secs();
-                        return Err(Failure::Unreachable(format!(
+                        return Err(ExitError::Unreachable(format!(
                             "{to} has acknowledged nothing for {seconds} s; lines from {now} of spool \
                              {spool} on may not be stored"
                         ))
@@ -212,15 +212,15 @@ impl LineSender<'_> {
 /// An error of the protocol, with its exit code.
 fn send_error(to: &str, error: AgentError) -> anyhow::Error {
     match &error {
-        AgentError::Connect { source, .. } => Failure::Unreachable(format!(
+        AgentError::Connect { source, .. } => ExitError::Unreachable(format!(
             "no server answers at {to} ({source}); is it running, and is this its agent port?"
         ))
         .into(),
-        AgentError::Refused(reason) if reason.starts_with("unauthorized") => Failure::Denied(
+        AgentError::Refused(reason) if reason.starts_with("unauthorized") => ExitError::Denied(
             format!("{to} does not accept the token; is it the token of that server?"),
         )
         .into(),
-        AgentError::Authority(_) => Failure::BadData(error.to_string()).into(),
+        AgentError::Authority(_) => ExitError::BadData(error.to_string()).into(),
         _ => error.into(),
     }
 }

@@ -10,12 +10,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use weir_detect::Diagnostic;
 use weir_ingest::{ReceiveClock, SystemClock};
-use weir_manage::{RuleDocument, deduplicate, load, read_all};
+use weir_manage::{RuleText, deduplicate, load, read_all};
 use weir_schema::{Batch, BatchSeq, EventTime, Format, Frames, TimeBounds, Transport};
 use weir_web::ports::{TapQuery, TapStage};
 
 use crate::builtin;
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::server::taps::rows::TapRows;
 use crate::verbs::client::{ServerAccessArgs, encoded};
 use crate::verbs::diagnostics::diagnostic_line;
@@ -113,7 +113,7 @@ fn path(args: &TapArgs) -> String {
 fn tap_files(args: &TapArgs) -> Result<()> {
     if args.stage == TapStage::Alerts {
         let message = "only a running server has alerts; `weir replay` shows those of files";
-        return Err(Failure::Usage(message.to_owned()).into());
+        return Err(ExitError::Usage(message.to_owned()).into());
     }
     let mut book = weir_detect::RuleBook::new();
     let documents = match args.rules.is_empty() {
@@ -155,7 +155,7 @@ fn tap_files(args: &TapArgs) -> Result<()> {
 fn report_refused(diagnostics: &[Diagnostic]) -> Result<()> {
     match diagnostics.iter().filter(|one| one.refused).count() {
         0 => Ok(()),
-        refused => Err(Failure::BadData(format!("{refused} rules cannot be used")).into()),
+        refused => Err(ExitError::BadData(format!("{refused} rules cannot be used")).into()),
     }
 }
 
@@ -173,10 +173,10 @@ fn query(args: &TapArgs) -> TapQuery {
 }
 
 /// Reads rule files, all of which must be readable.
-fn read_rules(paths: &[PathBuf]) -> Result<Vec<RuleDocument>> {
+fn read_rules(paths: &[PathBuf]) -> Result<Vec<RuleText>> {
     let found = read_all(paths);
     match found.errors.first() {
-        Some(error) => Err(Failure::Io(error.to_string()).into()),
+        Some(error) => Err(ExitError::Io(error.to_string()).into()),
         None => Ok(found.documents),
     }
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 
 use anyhow::{Context, Result, bail};
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::ApiClient;
 
@@ -24,8 +24,8 @@ pub fn follow(client: &ApiClient, path: &str) -> Result<()> {
         // The body is only printed, so a part of it is enough.
         let _ = stream.take(HEAD_BYTES_MAX).read_to_string(&mut body);
         return Err(match status {
-            503 => Failure::Unreachable(printable(&body)),
-            400 => Failure::Usage(printable(&body)),
+            503 => ExitError::Unreachable(printable(&body)),
+            400 => ExitError::Usage(printable(&body)),
             status => bail!("the server answered {status}: {}", printable(&body)),
         }
         .into());

@@ -16,7 +16,7 @@ use rand::TryRngCore;
 use rand::rngs::OsRng;
 use weir_story::{Story, System, Way, What, rewrite, run, ways_full, ways_quick};
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::text::printable;
 use graph::GraphSystem;
 use oracle::ReferenceSystem;
@@ -147,7 +147,7 @@ fn update(file: &StoryFile) -> Result<()> {
     };
     let mut system = GraphSystem::new(way.workers)?;
     let results = run(&file.story, &file.shelf, &mut system, &way);
-    let results = results.map_err(|failure| Failure::BadData(failure.to_string()))?;
+    let results = results.map_err(|failure| ExitError::BadData(failure.to_string()))?;
     let text = rewrite(&file.text, &file.story, &results);
     if text == file.text {
         println!("unchanged  {name}");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use weir_story::{Shelf, Story, parse};
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::text::printable;
 
 /// Deepest level of folders in which stories are looked for; a loop of links ends here.
@@ -38,17 +38,17 @@ fn read(path: PathBuf, rules: &Path) -> Result<StoryFile> {
     let size = std::fs::metadata(&path).with_context(|| format!("cannot read {name}"))?;
     if size.len() > weir_story::STORY_BYTES_MAX as u64 {
         let most = weir_story::STORY_BYTES_MAX;
-        return Err(Failure::BadData(format!("{name} is larger than {most} bytes")).into());
+        return Err(ExitError::BadData(format!("{name} is larger than {most} bytes")).into());
     }
     let text = std::fs::read(&path).with_context(|| format!("cannot read {name}"))?;
     let text = String::from_utf8(text)
-        .map_err(|_| Failure::BadData(format!("{name} is not UTF-8 text")))?;
+        .map_err(|_| ExitError::BadData(format!("{name} is not UTF-8 text")))?;
     let story = parse(&text, &name).map_err(|errors| {
         let lines = errors.iter().map(|error| {
             let message = printable(&error.message);
             format!("{name}:{}: {message}", error.line)
         });
-        Failure::BadData(lines.collect::<Vec<_>>().join("\n"))
+        ExitError::BadData(lines.collect::<Vec<_>>().join("\n"))
     })?;
     let shelf = Shelf::beside(&path, rules);
     Ok(StoryFile {
@@ -68,7 +68,7 @@ fn find(path: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<()> {
     }
     if depth > DEPTH_MAX {
         let name = printable(&path.display().to_string());
-        return Err(Failure::BadData(format!("{name} lies too deep")).into());
+        return Err(ExitError::BadData(format!("{name} lies too deep")).into());
     }
     for entry in std::fs::read_dir(path).with_context(unreadable)? {
         let inner = entry.with_context(unreadable)?.path();

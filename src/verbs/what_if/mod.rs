@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::{ApiClient, ServerAccessArgs, backfill_progress, encoded};
 use crate::verbs::input::read_rule_texts;
@@ -131,7 +131,7 @@ fn print_difference(difference: &Value, json: bool) {
 fn start(args: &WhatIfArgs, client: &WhatIfClient) -> Result<String> {
     if args.files.is_empty() && args.remove.is_empty() {
         let message = "name rules to try, or one to remove with --remove";
-        return Err(Failure::Usage(message.to_owned()).into());
+        return Err(ExitError::Usage(message.to_owned()).into());
     }
     let text = read_rule_texts(&args.files)?;
     let remove = args.remove.iter();
@@ -196,5 +196,5 @@ fn path(id: &str) -> Result<String> {
         "`{}` is not the id of a what-if; it has 16 hexadecimal digits",
         printable(id)
     );
-    Err(Failure::Usage(message).into())
+    Err(ExitError::Usage(message).into())
 }

@@ -10,8 +10,8 @@ use weir_manage::{members_first, read_path};
 use weir_schema::{Control, EventTime, Format, RuleChange, TimeBounds, WhatIfId};
 use weir_web::what_if_json;
 
-use crate::exit::Failure;
-use crate::progress::Progress;
+use crate::exit::ExitError;
+use crate::progress::ProgressReporter;
 use crate::server::adapters::ReadFrames;
 use crate::server::adapters::what_ifs::{RowTexts, info};
 use crate::verbs::input;
@@ -32,7 +32,7 @@ pub struct OfflineWhatIf {
 pub fn replay_what_if(args: &OfflineWhatIf, quiet: bool) -> Result<Value> {
     if args.files.is_empty() {
         let message = "name files of events; without --rules and --candidate a server is asked";
-        return Err(Failure::Usage(message.to_owned()).into());
+        return Err(ExitError::Usage(message.to_owned()).into());
     }
     args.files
         .iter()
@@ -50,7 +50,7 @@ pub fn replay_what_if(args: &OfflineWhatIf, quiet: bool) -> Result<Value> {
     };
     let mut diagnostics = book.apply(&what_if).diagnostics.into_iter();
     if let Some(refused) = diagnostics.find(|one| one.refused) {
-        return Err(Failure::BadData(in_file(refused).to_string()).into());
+        return Err(ExitError::BadData(in_file(refused).to_string()).into());
     }
     rules.controls.push(what_if);
     run(args, &rules, &book, quiet)
@@ -60,13 +60,13 @@ fn changes(args: &OfflineWhatIf, book: &RuleBook) -> Result<Vec<RuleChange>> {
     let mut changes = Vec::new();
     for rule in &args.remove {
         if !book.rules().iter().any(|known| *known.id == **rule) {
-            return Err(Failure::BadData(format!("no rule has the id {rule}")).into());
+            return Err(ExitError::BadData(format!("no rule has the id {rule}")).into());
         }
         changes.push(RuleChange::Remove { rule: rule.clone() });
     }
     let mut documents = Vec::new();
     for path in &args.candidates {
-        let read = read_path(path).map_err(|error| Failure::Io(error.to_string()))?;
+        let read = read_path(path).map_err(|error| ExitError::Io(error.to_string()))?;
         documents.extend(read);
     }
     let documents = members_first(documents).into_iter();
@@ -93,7 +93,12 @@ fn run(args: &OfflineWhatIf, rules: &ReplayRules, book: &RuleBook, quiet: bool) 
         epoch_events: 10_000,
         workers: 1,
     };
-    let replay = Replay::start("weir-what-if-", &options, rules, Progress::new(quiet))?;
+    let replay = Replay::start(
+        "weir-what-if-",
+        &options,
+        rules,
+        ProgressReporter::new(quiet),
+    )?;
     let finished = replay.finish(&options.files)?;
     let what_ifs = finished.status.what_ifs();
     let what_if = book.what_ifs().get(&ID).cloned();

@@ -1,0 +1,230 @@
+//! Runs stories on the oracle: plain loops over all events, nothing incremental.
+//!
+//! It shares only the parser and the rule matcher with the graph. Watermark, windows, episodes and
+//! ids of alerts are computed here and in `weir_operators::reference`, from all events, after every
+//! delivery.
+
+mod alerts;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_detect::{Detections, PlanChange, RuleBook};
+use weir_operators::BatchContext;
+use weir_operators::reference::{PlanStep, Reference, ReferenceClock, StandingAlert};
+use weir_schema::{
+    AlertId, AlertRecord, Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, Fact,
+    FactValue, GroupField, GroupKey, Plan, PlanId, PlanKind, PlanOutput, Position, Problem,
+    ReceiveTime, RuleVersion, TenantKey, TimeBounds, journal::source_key,
+};
+use weir_story::{Delivery, SaidProblem, Settled, System, batches, full_name};
+
+use crate::verbs::test::rows::rows;
+use crate::verbs::test::watermark::OracleWatermark;
+
+/// The oracle as a system.
+#[derive(Default)]
+pub struct ReferenceSystem {
+    bounds: TimeBounds,
+    book: RuleBook,
+    reference: Reference,
+    epoch: u64,
+    batches: Vec<Arc<Batch>>,
+    watermark: OracleWatermark,
+    /// The names of tenants.
+    tenants: BTreeMap<TenantKey, String>,
+    /// Every version of every plan so far.
+    plans: BTreeMap<(PlanId, RuleVersion), Plan>,
+    groups: BTreeMap<(PlanId, GroupKey), Vec<GroupField>>,
+    facts: Vec<Fact>,
+    alerts: Vec<OracleAlert>,
+    /// The last revision of every alert so far, and the epoch that first raised it.
+    revisions: BTreeMap<AlertId, (u64, Epoch)>,
+    settled: Settled,
+    refused: Vec<String>,
+}
+
+/// A standing alert.
+struct OracleAlert {
+    standing: StandingAlert,
+    /// Its first firing anchor.
+    from: EventTime,
+    record: AlertRecord,
+}
+
+impl ReferenceSystem {
+    /// Applies one epoch, and compares its alerts with those before.
+    fn epoch(&mut self, steps: &[PlanStep], facts: &[Fact]) {
+        self.epoch += 1;
+        let horizon = self.bounds.horizon;
+        let reached = self.watermark.watermarks(&self.bounds).into_iter();
+        let clocks = reached.map(|(tenant, watermark)| {
+            let settled = horizon.map_or(EventTime::MIN, |horizon| watermark.minus(horizon));
+            ReferenceClock {
+                tenant: TenantKey::of(&[tenant.as_bytes()]),
+                watermark,
+                settled,
+            }
+        });
+        let clocks: Vec<_> = clocks.collect();
+        self.facts.extend(facts);
+        for (tenant, source, time) in self.watermark.greatest_times() {
+            self.reference
+                .observe_source(source_key(tenant, source), time);
+        }
+        self.reference.epoch(steps, facts, &clocks);
+        self.commit();
+    }
+
+    /// Decodes a batch, and adds its facts; with `only`, for those plans alone.
+    fn read(&mut self, seq: usize, only: Option<&[PlanId]>, facts: &mut Vec<Fact>) {
+        let batch = Arc::clone(&self.batches[seq]);
+        let context = BatchContext::of(&batch, &self.bounds, None);
+        let tenant = batch.tenant_key();
+        self.tenants.insert(tenant, batch.tenant.clone());
+        for (place, frame) in batch.frames.iter().enumerate() {
+            let event = weir_parse::decode(frame, &context.context());
+            let id = EventId::for_frame(batch.source_key(), event.time, frame);
+            if only.is_none() {
+                self.observe(&batch, &event, id);
+            }
+            if event.problems.contains(&Problem::TimeInFuture) {
+                continue;
+            }
+            let mut detected = Detections::default();
+            self.book.detect(&event, tenant, only, &mut detected);
+            self.link(&event, tenant, &detected);
+            for draft in detected.facts {
+                let (plan, group) = (draft.plan, draft.group);
+                let fields = self.book.group_fields(plan, &event, tenant, group);
+                self.groups
+                    .insert((plan, group), fields.unwrap_or_default());
+                facts.push(Fact {
+                    plan,
+                    tenant,
+                    group,
+                    time: event.time,
+                    event: id,
+                    // A story has at most 100,000 events, and a batch fewer than 65,536.
+                    position: Position::new(BatchSeq(seq as u64), place as u16),
+                    member: draft.member,
+                    value: match self.book.plan(plan).map(|plan| &plan.kind) {
+                        Some(PlanKind::Silence) => FactValue::from(batch.source_key()),
+                        _ => draft.value, // Only silence counts sources.
+                    },
+                });
+            }
+        }
+    }
+
+    /// Adds the problems of a new event, and advances the watermark by it.
+    fn observe(&mut self, batch: &Batch, event: &Event<'_>, id: EventId) {
+        let problem = |problem: &Problem| SaidProblem {
+            source: full_name(&batch.tenant, &batch.source),
+            problem: *problem,
+            event: id,
+        };
+        self.settled
+            .problems
+            .extend(event.problems.iter().map(problem));
+        self.watermark.tick(batch.received);
+        if !event.problems.contains(&Problem::TimeInFuture) {
+            let (tenant, source) = (&batch.tenant, &batch.source);
+            self.watermark
+                .observe(tenant, source, event.time, batch.received);
+        }
+    }
+
+    /// Adds the links from groups of members to groups of the correlations that read them.
+    fn link(&mut self, event: &Event<'_>, tenant: TenantKey, detected: &Detections) {
+        for link in detected.links.iter().flatten() {
+            self.reference.link(*link);
+            let plan = self.book.plan(link.plan);
+            if let Some(PlanOutput::Plan(feed)) = plan.map(|plan| plan.output) {
+                let fields = self.book.group_fields(feed.plan, event, tenant, link.to);
+                let key = (feed.plan, link.to);
+                self.groups.insert(key, fields.unwrap_or_default());
+            }
+        }
+    }
+
+    /// Applies a control entry to the rules, and adds the steps of their plans.
+    fn rules(&mut self, control: &Control, steps: &mut Vec<PlanStep>, new: &mut Vec<PlanId>) {
+        let applied = self.book.apply(control);
+        let refused = applied.diagnostics.iter().filter(|one| one.refused);
+        self.refused.extend(refused.map(ToString::to_string));
+        for change in applied.changes {
+            match change {
+                PlanChange::Put { plan, backfill } => {
+                    if backfill {
+                        new.push(plan.id);
+                    }
+                    let version = (plan.id, plan.version);
+                    self.plans.insert(version, plan.clone());
+                    steps.push(PlanStep::Install(plan));
+                }
+                PlanChange::Remove(plan) => steps.push(PlanStep::Remove(plan)),
+            }
+        }
+    }
+}
+
+impl System for ReferenceSystem {
+    fn deliver(&mut self, events: &[Delivery]) {
+        let mut facts = Vec::new();
+        for batch in batches(events) {
+            self.batches.push(Arc::new(batch));
+            self.read(self.batches.len() - 1, None, &mut facts);
+        }
+        self.epoch(&[], &facts);
+    }
+
+    fn control(&mut self, controls: Vec<Control>) {
+        let (mut steps, mut new, mut facts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut heartbeats = Vec::new();
+        for control in &controls {
+            self.rules(control, &mut steps, &mut new);
+            match control {
+                Control::Start {
+                    bounds, received, ..
+                } => {
+                    self.bounds = *bounds;
+                    self.watermark.tick(*received);
+                }
+                Control::Tick { received } => self.watermark.tick(*received),
+                Control::Heartbeat {
+                    tenant,
+                    source,
+                    time,
+                } => heartbeats.push((tenant, source, *time)),
+                _ => {}
+            }
+        }
+        for (tenant, source, time) in heartbeats {
+            let now = self.watermark.now.unwrap_or(ReceiveTime::MIN);
+            self.watermark.observe(tenant, source, time, now);
+        }
+        if !new.is_empty() {
+            for seq in 0..self.batches.len() {
+                self.read(seq, Some(&new), &mut facts);
+            }
+        }
+        self.epoch(&steps, &facts);
+    }
+
+    fn settle(&mut self) -> Settled {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// Does nothing: the oracle has no state that a restart could lose.
+    fn restart(&mut self) {}
+
+    fn diagnostics(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.refused)
+    }
+
+    fn ask(&mut self, query: &str) -> Vec<String> {
+        let standing = self.alerts.iter().map(|alert| alert.record.clone());
+        rows(query, standing.collect())
+    }
+}
