@@ -81,11 +81,11 @@ fn what_cannot_be_meant_is_refused_with_a_reason() {
         // Rules that refer to nothing, to themselves, to what is no detection.
         (
             "rules: [nobody]",
-            "waits for rule `nobody`, which is not there",
+            "waits for rule `nobody`, which does not exist",
         ),
         (
             "rules: [one, nobody]",
-            "waits for rule `nobody`, which is not there",
+            "waits for rule `nobody`, which does not exist",
         ),
         ("rules: [me]", "`me`"),
         (
@@ -105,12 +105,12 @@ fn what_cannot_be_meant_is_refused_with_a_reason() {
         ("-rules", "rules"),
         (&many, "more than 64 rules"),
         // Timespans of nothing, of less, of more than can be kept.
-        ("timespan: 0s", "`0s` is no usable timespan"),
+        ("timespan: 0s", "`0s` is not a usable timespan"),
         ("timespan: -5m", "timespan"),
         ("timespan: 1.5h", "timespan"),
         ("timespan: soon", "timespan"),
-        ("timespan: 100y", "`100y` is no usable timespan"),
-        ("timespan: 367d", "`367d` is no usable timespan"),
+        ("timespan: 100y", "`100y` is not a usable timespan"),
+        ("timespan: 367d", "`367d` is not a usable timespan"),
         ("timespan: 99999999999999999999d", "timespan"),
         ("-timespan", "time"),
         ("timespan: 5m\ntimeframe: 5m", "time"),
@@ -170,7 +170,7 @@ fn what_cannot_be_meant_is_refused_with_a_reason() {
         ("group-by: [user]\nwindow: session", "window"),
         (
             "group-by: [user]\nuser: root",
-            "`user` is not known in a correlation",
+            "unknown key `user` in a correlation",
         ),
     ];
     let mut wrong = Vec::new();

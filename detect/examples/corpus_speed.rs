@@ -1,4 +1,4 @@
-//! How long detection takes for recorded events, and whether engine and plain loops agree.
+//! Measures detection on recorded events, and compares the engine with the plain loops.
 //!
 //! `cargo run --release -p weir-detect --example corpus_speed -- RULES EVENTS.jsonl [SAMPLE]`
 
@@ -9,16 +9,16 @@ use weir_detect::{Detections, Detector, RuleBook, split_documents};
 use weir_parse::{Context, Zone, decode};
 use weir_schema::{Control, Event, EventTime, Format, ReceiveTime, Span, TenantKey};
 
-/// Rounds over the events; the fastest is printed, as the rest is noise.
+/// Number of rounds over the events. Read the fastest one; the others have noise.
 const ROUNDS: usize = 5;
 
-/// One event in so many is run before the clock starts.
+/// One in this number of events runs before the clock starts.
 const WARM_STEP: usize = 50;
 
 fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let (Some(rules), Some(events)) = (arguments.next(), arguments.next()) else {
-        eprintln!("give a folder of rules and a file of events");
+        eprintln!("usage: corpus_speed RULES EVENTS.jsonl [SAMPLE]");
         return Ok(());
     };
     let sample = arguments
@@ -34,9 +34,18 @@ fn main() -> std::io::Result<()> {
         start.elapsed()
     );
     let start = Instant::now();
-    let index = book.plans().count();
-    println!("{index} plans, indexed in {:.1?}", start.elapsed());
+    let plans = book.plans().count();
+    println!("{plans} plans, indexed in {:.1?}", start.elapsed());
     let text = std::fs::read_to_string(&events)?;
+    let decoded = decode_all(&text);
+    compare(&book, &decoded, sample);
+    for round in 0..ROUNDS {
+        run_round(&book, &decoded, round);
+    }
+    Ok(())
+}
+
+fn decode_all(text: &str) -> Vec<Event<'_>> {
     let frames: Vec<&str> = text.lines().collect();
     let context = Context {
         format: Format::Auto,
@@ -57,33 +66,33 @@ fn main() -> std::io::Result<()> {
         frames.len(),
         text.len() >> 20
     );
-    agree(&book, &decoded, sample);
-    for round in 0..ROUNDS {
-        let mut detector = Detector::new();
-        let mut out = Detections::default();
-        let (mut matches, mut facts) = (0, 0);
-        let start = Instant::now();
-        // Scopes are compiled when the first event needs them.
-        for event in decoded.iter().step_by(WARM_STEP) {
-            detector.detect(&book, event, TenantKey(1), None, &mut out);
-        }
-        let warm = start.elapsed();
-        let start = Instant::now();
-        for event in &decoded {
-            detector.detect(&book, event, TenantKey(1), None, &mut out);
-            matches += out.matches.len();
-            facts += out.facts.len();
-        }
-        let each = start.elapsed().as_secs_f64() * 1e9 / decoded.len() as f64;
-        println!(
-            "round {round}: warm {warm:.1?}, {each:.0} ns/event, {matches} matches, {facts} facts"
-        );
-    }
-    Ok(())
+    decoded
 }
 
-/// Holds the engine against the plain loops for some of the events.
-fn agree(book: &RuleBook, events: &[Event<'_>], sample: usize) {
+fn run_round(book: &RuleBook, events: &[Event<'_>], round: usize) {
+    let mut detector = Detector::new();
+    let mut out = Detections::default();
+    let (mut matches, mut facts) = (0, 0);
+    let start = Instant::now();
+    // The first event that needs a scope compiles it.
+    for event in events.iter().step_by(WARM_STEP) {
+        detector.detect(book, event, TenantKey(1), None, &mut out);
+    }
+    let warm = start.elapsed();
+    let start = Instant::now();
+    for event in events {
+        detector.detect(book, event, TenantKey(1), None, &mut out);
+        matches += out.matches.len();
+        facts += out.facts.len();
+    }
+    let each = start.elapsed().as_secs_f64() * 1e9 / events.len() as f64;
+    println!(
+        "round {round}: warm {warm:.1?}, {each:.0} ns/event, {matches} matches, {facts} facts"
+    );
+}
+
+/// Compares the engine with the plain loops for about `sample` of the events.
+fn compare(book: &RuleBook, events: &[Event<'_>], sample: usize) {
     if sample == 0 {
         return;
     }
@@ -111,12 +120,12 @@ fn load(book: &mut RuleBook, folder: &Path) -> std::io::Result<()> {
             load(book, &path)?;
         } else if path.extension().is_some_and(|extension| extension == "yml") {
             for (_, text) in split_documents(&std::fs::read_to_string(&path)?) {
-                let applied = book.apply(&Control::RulePut {
+                let update = book.apply(&Control::RulePut {
                     text: text.to_owned(),
                     origin: path.display().to_string(),
                     since: EventTime::MIN,
                 });
-                applied
+                update
                     .diagnostics
                     .iter()
                     .for_each(|found| eprintln!("{found}"));

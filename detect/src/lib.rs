@@ -25,7 +25,7 @@
 //! - `neq` is the negation of the same clause without it, so it holds for an absent field.
 //! - A field that is present without a value exists (`exists: true`), and is `null`.
 //! - A rule with the status `unsupported` is refused: its author states that it cannot be used.
-//! - Letters compare without regard to case; see `sigma/pattern.rs`.
+//! - Letters compare without regard to case; see `sigma/pattern/mod.rs`.
 
 mod sigma;
 

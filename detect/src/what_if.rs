@@ -1,4 +1,4 @@
-//! What-ifs: the effect of rule changes on the running plans, computed beside them.
+//! The effect of rule changes on the running plans, computed beside them.
 //!
 //! The changes are applied to a copy of the rules. Each plan that would be new or different runs
 //! as a *shadow plan*. It has an id of its own, so it never collides with the plan that it would
@@ -100,7 +100,7 @@ impl WhatIf {
         if self.shadows.len() > SHADOWS_MAX {
             let plans = self.shadows.len();
             return Err(format!(
-                "it would change {plans} plans, and {SHADOWS_MAX} are the most"
+                "it would change {plans} plans; the maximum is {SHADOWS_MAX}"
             ));
         }
         if self.shadows.iter().any(ShadowPlan::is_chained) {
@@ -115,7 +115,7 @@ impl WhatIf {
             return Err(message.to_owned());
         }
         if self.needs_journal() && !from_journal {
-            return Err("what it asks for is not held: it needs the journal".to_owned());
+            return Err("its past events are not in memory: it needs the journal".to_owned());
         }
         Ok(())
     }

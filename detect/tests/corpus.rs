@@ -1,4 +1,4 @@
-//! The public rules: all are read, nearly all compile, and what cannot be is refused for a reason.
+//! The public rules: nearly all compile, and the others are refused for a known reason.
 
 mod common;
 
@@ -48,11 +48,11 @@ fn documents(test: &str, part: &str) -> Vec<Document> {
     found.iter().flat_map(read).collect()
 }
 
-/// Each refusal says where; returns the first.
+/// Checks that each diagnostic has a place, and returns the first refusal.
 fn refusal(found: Vec<Diagnostic>) -> Option<Diagnostic> {
     for diagnostic in &found {
-        let placed = diagnostic.line.is_some() && diagnostic.column.is_some();
-        assert!(placed, "without a place: {diagnostic}");
+        let has_place = diagnostic.line.is_some() && diagnostic.column.is_some();
+        assert!(has_place, "without a place: {diagnostic}");
     }
     found.into_iter().find(|diagnostic| diagnostic.refused)
 }
@@ -75,9 +75,9 @@ fn nearly_all_public_rules_compile() {
     }
     eprintln!("{} of {all} public rules compile", all - refused.len());
     refused.iter().for_each(|refusal| eprintln!("  {refusal}"));
-    // Of all that are there, one in a hundred may be beyond us.
+    // At most one rule in a hundred may be refused.
     assert!(refused.len() * 100 <= all, "{} of {all}", refused.len());
-    // Whatever it is, it is no fault of form.
+    // None of them is refused for its form.
     let known = ["has no value", "takes too much memory", "look-around"];
     let others = refused
         .iter()
@@ -85,7 +85,7 @@ fn nearly_all_public_rules_compile() {
     assert_eq!(others.collect::<Vec<_>>(), [""; 0]);
 }
 
-/// The names in `%name%` of a text.
+/// Placeholders for each `%name%` in a text, with a value.
 fn placeholders(text: &str) -> Placeholders {
     let names = text.split('%').skip(1).step_by(2);
     let names = names.filter(|name| {
@@ -102,7 +102,7 @@ fn placeholders(text: &str) -> Placeholders {
 }
 
 #[test]
-fn rules_with_placeholders_compile_once_these_have_values() {
+fn compile_rules_with_placeholders_that_have_values() {
     for document in documents("rules_with_placeholders_compile", "rules-placeholder") {
         let refused = refusal(check(&document.text, &document.file)).unwrap();
         assert!(refused.message.contains("has no value"), "{refused}");
@@ -116,7 +116,7 @@ fn rules_with_placeholders_compile_once_these_have_values() {
         }
         let refused = refusal(check_with(&document.text, &document.file, &names));
         assert_eq!(refused, None, "{}", document.file);
-        // And in a book, as a server has them.
+        // The same in a rule book, as a server has it.
         let mut book = RuleBook::new();
         let settings = Settings {
             placeholders: names,
@@ -126,26 +126,26 @@ fn rules_with_placeholders_compile_once_these_have_values() {
             text: settings.text().unwrap(),
             since: EventTime::MIN,
         });
-        let applied = common::put(&mut book, &document.text, i64::MIN);
-        assert_eq!(applied.changes.len(), 1, "{}: {applied:?}", document.file);
+        let update = common::add(&mut book, &document.text, i64::MIN);
+        assert_eq!(update.changes.len(), 1, "{}: {update:?}", document.file);
     }
 }
 
-/// Why a rule of another age is refused, in a word.
+/// The class of the reason for which an old rule is refused.
 fn class(refusal: &Diagnostic) -> &'static str {
     let classes = [
-        ("status says", "status: unsupported"),
+        ("says that it cannot be used", "status: unsupported"),
         ("`action` documents", "action documents"),
         ("old Sigma", "counting in the condition, or timeframe"),
         ("does not parse", "counting in the condition, or timeframe"),
         ("neither `detection`", "part of an action document"),
         ("no `title`", "part of an action document"),
         ("has no `condition`", "part of an action document"),
-        ("as in Sigma 1", "date of Sigma 1"),
+        ("format of Sigma 1", "date of Sigma 1"),
         ("no modifier", "unknown modifier"),
         ("not valid YAML", "not YAML"),
-        ("stands twice", "not YAML"),
-        ("no selection is meant", "condition without its selections"),
+        ("duplicate key", "not YAML"),
+        ("no selection matches", "condition without its selections"),
         ("the condition names", "condition without its selections"),
         ("no `logsource`", "no log source"),
         ("not supported yet", "not supported yet"),
@@ -156,7 +156,7 @@ fn class(refusal: &Diagnostic) -> &'static str {
 }
 
 #[test]
-fn rules_of_another_age_are_refused_by_class() {
+fn refuse_old_rules_by_class() {
     let mut table: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let mut files: BTreeMap<String, bool> = BTreeMap::new();
     for document in documents("rules_of_another_age_are_refused", "unsupported") {
@@ -172,25 +172,23 @@ fn rules_of_another_age_are_refused_by_class() {
         rows.iter().for_each(|row| eprintln!("  {row}"));
     }
     let whole: Vec<_> = files.iter().filter(|(_, refused)| !**refused).collect();
-    assert_eq!(whole, [], "files of which nothing is refused");
+    assert_eq!(whole, [], "files without a refusal");
     assert!(!table.contains_key("other"), "{:?}", table.get("other"));
-    // Without what their authors say of them most are refused all the same, for what they are.
+    // Most are still refused if their status and their Sigma version are replaced.
     let mut without = BTreeMap::new();
     for document in documents("rules_of_another_age_are_refused", "unsupported") {
         let text = document.text.replace("status: unsupported", "status: test");
         let text = text.replace("title:", "sigma-version: 1\ntitle:");
         let found = refusal(check(&text, &document.file));
-        let class = found
-            .as_ref()
-            .map_or("nothing but its status and date", class);
+        let class = found.as_ref().map_or("only its status and date", class);
         *without.entry(class).or_insert(0) += 1;
     }
-    eprintln!("but for status and date: {without:#?}");
+    eprintln!("apart from status and date: {without:#?}");
     assert!(!without.contains_key("other"), "{without:?}");
 }
 
 #[test]
-fn one_bad_document_stops_no_other() {
+fn a_bad_document_does_not_stop_others() {
     let good = |id: &str| {
         format!(
             "title: {id}\nid: {id}\nlogsource: {{}}\ndetection: {{s: {{a: b}}, condition: s}}\n"
@@ -206,7 +204,7 @@ fn one_bad_document_stops_no_other() {
     let mut book = RuleBook::new();
     let mut refused = Vec::new();
     for (line, text) in split_documents(&file) {
-        let diagnostics = common::put(&mut book, text, 0).diagnostics;
+        let diagnostics = common::add(&mut book, text, 0).diagnostics;
         refused.extend(diagnostics.iter().map(|d| (line, d.line, d.column)));
     }
     let rules: Vec<String> = book
@@ -219,7 +217,7 @@ fn one_bad_document_stops_no_other() {
 }
 
 #[test]
-fn public_correlations_are_read_or_refused_by_their_type() {
+fn compile_public_correlations_of_supported_types() {
     for document in documents("public_correlations_are_read", "correlation_examples") {
         if let Some(refusal) = refusal(check(&document.text, &document.file)) {
             let named = refusal.message.starts_with("correlation type `");

@@ -1,16 +1,17 @@
-//! Another engine's opinion: random rules, made of the parts of the public ones, on random events,
-//! by Weir and by `rsigma-eval`.
+//! Compares Weir with another engine, `rsigma-eval`, on random rules and events.
 //!
-//! Where the two disagree, the clause and value on which they do must be of a kind that
-//! [`differences::TABLE`] explains by the specification. `WEIR_DIFFERENTIAL=N` tries so many rules.
+//! The rules are made of parts of public rules. If the engines disagree, [`differences::TABLE`]
+//! must explain the clause and the value by the specification. `WEIR_DIFFERENTIAL=N` tries N rules.
 
 mod common;
 #[path = "differential/differences.rs"]
 mod differences;
-#[path = "differential/plain.rs"]
-mod plain;
 #[path = "differential/random.rs"]
 mod random;
+#[path = "differential/reference.rs"]
+mod reference;
+#[path = "differential/values.rs"]
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,35 +25,36 @@ use weir_detect::{Detector, RuleBook};
 use differences::{Difference, Leaf, REFUSALS, TABLE};
 use random::{Item, Pool, Rule};
 
-/// Rules of a run of the test command, and events of each.
+/// Default number of rules, and number of events for each.
 const RULES: u64 = 4_000;
 const EVENTS: usize = 16;
 
-/// Seeds of the rules are this one and those after it.
+/// The seed of the first rule. The others have the seeds after it.
 const SEED: u64 = 20_260_801;
 
-/// Why an engine does not take a rule.
+/// The reason for which an engine refuses a rule.
 type Refusal = String;
 
-struct Ours {
+/// Weir, with one rule.
+struct Weir {
     book: RuleBook,
     detector: Detector,
 }
 
-fn ours(rule: &Json) -> Result<Ours, Refusal> {
+fn weir(rule: &Json) -> Result<Weir, Refusal> {
     let mut book = RuleBook::new();
-    let applied = common::put(&mut book, &rule.to_string(), i64::MIN);
-    match applied.diagnostics.iter().find(|found| found.refused) {
+    let update = common::add(&mut book, &rule.to_string(), i64::MIN);
+    match update.diagnostics.iter().find(|found| found.refused) {
         Some(refusal) => Err(refusal.message.clone()),
-        None => Ok(Ours {
+        None => Ok(Weir {
             book,
             detector: Detector::new(),
         }),
     }
 }
 
-impl Ours {
-    /// Plain loops and the fast way must agree first.
+impl Weir {
+    /// Also checks that the plain loops and the engine agree.
     fn matches(&mut self, event: &Json) -> bool {
         let event = common::event("-/test/-", event, 1);
         let plain = common::detect(&self.book, &event);
@@ -64,7 +66,7 @@ impl Ours {
     }
 }
 
-fn theirs(rule: &Json) -> Result<Engine, Refusal> {
+fn rsigma(rule: &Json) -> Result<Engine, Refusal> {
     let parsed = rsigma_parser::parse_sigma_yaml(&rule.to_string()).map_err(|e| e.to_string())?;
     if let Some(error) = parsed.errors.first() {
         return Err(error.to_string());
@@ -76,11 +78,11 @@ fn theirs(rule: &Json) -> Result<Engine, Refusal> {
     }
 }
 
-fn their_match(engine: &Engine, event: &Json) -> bool {
+fn rsigma_matches(engine: &Engine, event: &Json) -> bool {
     !engine.evaluate(&JsonEvent::borrow(event)).is_empty()
 }
 
-/// What both say of one clause, in a rule of its own; nothing where one does not take it.
+/// The answers of both for a rule with this clause alone. `None` if one of them refuses it.
 fn both(leaf: &Leaf) -> Option<(bool, bool)> {
     let item = Item {
         field: leaf.field.then(|| "f".to_owned()),
@@ -88,11 +90,14 @@ fn both(leaf: &Leaf) -> Option<(bool, bool)> {
         values: leaf.values.clone(),
     };
     let rule = Rule::of(item).json();
-    let (mut ours, theirs) = (ours(&rule).ok()?, theirs(&rule).ok()?);
-    Some((ours.matches(&leaf.event), their_match(&theirs, &leaf.event)))
+    let (mut ours, theirs) = (weir(&rule).ok()?, rsigma(&rule).ok()?);
+    Some((
+        ours.matches(&leaf.event),
+        rsigma_matches(&theirs, &leaf.event),
+    ))
 }
 
-/// The clauses of a rule with the part of the event that each reads.
+/// The clauses of a rule, each with the part of the event that it reads.
 fn leaves(rule: &Rule, whole: &Json) -> Vec<Leaf> {
     let mut leaves = Vec::new();
     for item in rule.items() {
@@ -112,7 +117,7 @@ fn leaves(rule: &Rule, whole: &Json) -> Vec<Leaf> {
                 event
             }
         };
-        // One value at a time first, which tells more; then all of them.
+        // First each value alone, which is more specific, then all of them.
         let each = item.values.iter().map(std::slice::from_ref);
         for values in each.chain([item.values.as_slice()]) {
             leaves.push(Leaf {
@@ -131,40 +136,43 @@ struct Tally {
     rules: u64,
     events: u64,
     matches: u64,
-    /// By kind of difference.
+    /// Number of explained differences by kind.
     explained: BTreeMap<&'static str, u64>,
-    faults: Vec<String>,
+    failures: Vec<String>,
 }
 
 impl Tally {
-    fn refusal(&mut self, seed: u64, told: &[Option<String>]) {
-        for told in told.iter().flatten() {
-            match REFUSALS.iter().find(|kind| told.contains(kind.told)) {
+    fn add_refusals(&mut self, seed: u64, messages: &[Option<String>]) {
+        for message in messages.iter().flatten() {
+            match REFUSALS.iter().find(|kind| message.contains(kind.message)) {
                 Some(kind) => *self.explained.entry(kind.name).or_default() += 1,
-                None => self.faults.push(format!("seed {seed}: refused: {told}")),
+                None => self
+                    .failures
+                    .push(format!("seed {seed}: refused: {message}")),
             }
         }
     }
 
-    fn disagreement(&mut self, seed: u64, rule: &Rule, event: &Json, ours: bool) {
+    fn add_disagreement(&mut self, seed: u64, rule: &Rule, event: &Json, ours: bool) {
         let mut kinds = Vec::new();
         for leaf in leaves(rule, event) {
             let Some((ours, theirs)) = both(&leaf) else {
                 continue;
             };
             if ours != theirs {
-                let said = ours != leaf.is_negated();
+                let unnegated = ours != leaf.is_negated();
                 let fits = |kind: &&Difference| {
-                    (kind.applies)(&leaf) && kind.ours.is_none_or(|ours| ours == said)
+                    (kind.applies)(&leaf) && kind.ours.is_none_or(|ours| ours == unnegated)
                 };
                 let kind = TABLE.iter().find(fits);
-                let wrong = plain::says(&leaf).is_some_and(|said| said != ours);
+                let wrong = reference::matches(&leaf).is_some_and(|expected| expected != ours);
                 let kind = kind.filter(|_| !wrong);
                 match kind {
                     Some(kind) => kinds.push(kind.name),
                     None => {
-                        let told = format!("seed {seed}: weir {ours}, rsigma {theirs}: {leaf:?}");
-                        self.faults.push(told);
+                        let message =
+                            format!("seed {seed}: weir {ours}, rsigma {theirs}: {leaf:?}");
+                        self.failures.push(message);
                         return;
                     }
                 }
@@ -172,8 +180,8 @@ impl Tally {
         }
         if kinds.is_empty() {
             let rule = rule.json();
-            let told = format!("seed {seed}: weir says {ours}: {rule} on {event}");
-            self.faults.push(told);
+            let message = format!("seed {seed}: weir {ours}: {rule} on {event}");
+            self.failures.push(message);
         }
         for kind in kinds {
             *self.explained.entry(kind).or_default() += 1;
@@ -187,21 +195,21 @@ fn run(pool: &Pool, rules: u64) -> Tally {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let rule = Rule::random(&mut random, pool);
         let json = rule.json();
-        let (mut ours, theirs) = match (ours(&json), theirs(&json)) {
+        let (mut ours, theirs) = match (weir(&json), rsigma(&json)) {
             (Ok(ours), Ok(theirs)) => (ours, theirs),
             (ours, theirs) => {
-                tally.refusal(seed, &[ours.err(), theirs.err()]);
+                tally.add_refusals(seed, &[ours.err(), theirs.err()]);
                 continue;
             }
         };
         tally.rules += 1;
         for _ in 0..EVENTS {
             let event = rule.event(&mut random);
-            let (a, b) = (ours.matches(&event), their_match(&theirs, &event));
+            let (a, b) = (ours.matches(&event), rsigma_matches(&theirs, &event));
             tally.events += 1;
             tally.matches += u64::from(a);
             if a != b {
-                tally.disagreement(seed, &rule, &event, a);
+                tally.add_disagreement(seed, &rule, &event, a);
             }
         }
     }
@@ -209,11 +217,11 @@ fn run(pool: &Pool, rules: u64) -> Tally {
 }
 
 #[test]
-fn both_engines_agree_or_the_specification_says_why_not() {
-    let test = "both_engines_agree_or_the_specification_says_why_not";
+fn engines_agree_or_the_difference_is_documented() {
+    let test = "engines_agree_or_the_difference_is_documented";
     let pool = match common::data(test, "sigma/rules") {
-        Some(folder) => Pool::of_folder(&folder),
-        None => Pool::own(),
+        Some(folder) => Pool::from_folder(&folder),
+        None => Pool::built_in(),
     };
     let rules = std::env::var("WEIR_DIFFERENTIAL").ok();
     let rules = rules.map_or(RULES, |text| text.parse().expect("a number of rules"));
@@ -222,32 +230,38 @@ fn both_engines_agree_or_the_specification_says_why_not() {
         "{} rules, {} events, {} matches; explained: {:#?}",
         tally.rules, tally.events, tally.matches, tally.explained
     );
-    let (shown, all) = (tally.faults.iter().take(20), tally.faults.len());
+    let (shown, all) = (tally.failures.iter().take(20), tally.failures.len());
     let shown: Vec<&str> = shown.map(String::as_str).collect();
     assert!(all == 0, "{all} disagreements:\n{}", shown.join("\n"));
-    // Rules that never match, or that neither takes, would show nothing.
+    // Rules that are refused or never match would test nothing.
     assert!(tally.rules * 2 > rules, "most rules are refused");
-    assert!(tally.matches * 20 > tally.events, "hardly anything matches");
+    assert!(tally.matches * 20 > tally.events, "too few events match");
 }
 
 #[test]
-fn the_differences_are_as_the_table_tells() {
+fn documented_differences_still_exist() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = page.join("../docs/decisions/012-differences-from-rsigma.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let told = |name: &str| assert!(page.contains(&format!("| {name} |")), "no {name}");
-    REFUSALS.iter().for_each(|kind| told(kind.name));
+    let check_page = |name: &str| {
+        assert!(page.contains(&format!("| {name} |")), "no {name}");
+    };
+    REFUSALS.iter().for_each(|kind| check_page(kind.name));
     for kind in TABLE {
-        told(kind.name);
+        check_page(kind.name);
         let leaf = (kind.example)();
         assert!((kind.applies)(&leaf), "{}: {leaf:?}", kind.name);
         let Some((ours, theirs)) = both(&leaf) else {
             panic!("{}: refused", kind.name);
         };
         assert_ne!(ours, theirs, "{}", kind.name);
-        let said = plain::says(&leaf);
-        assert!(said.is_none_or(|said| said == ours), "{}", kind.name);
-        let said = ours != leaf.is_negated();
-        assert!(kind.ours.is_none_or(|ours| ours == said), "{}", kind.name);
+        let expected = reference::matches(&leaf);
+        assert!(expected.is_none_or(|it| it == ours), "{}", kind.name);
+        let unnegated = ours != leaf.is_negated();
+        assert!(
+            kind.ours.is_none_or(|ours| ours == unnegated),
+            "{}",
+            kind.name
+        );
     }
 }

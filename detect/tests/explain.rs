@@ -1,9 +1,9 @@
-//! What an explanation says: leaves with field, value and pattern; what failed; which way of the
-//! log source the event met or missed.
+//! Explanations: the clauses with field, value and pattern, the ones that failed, and the reading of
+//! the log source that the event met or missed.
 
 mod common;
 
-use common::{event, put};
+use common::{add, event};
 use serde_json::json;
 use weir_detect::{ClauseExplanation, RuleBook};
 
@@ -26,10 +26,10 @@ fn line(clause: &ClauseExplanation) -> String {
     )
 }
 
-#[test]
-fn explanations_name_what_decided() {
-    let mut book = RuleBook::new();
-    assert_eq!(put(&mut book, RULE, i64::MIN).diagnostics, []);
+/// Fields of an event, whether the rule matches, and the decisive clauses.
+type Case = (serde_json::Value, bool, Vec<&'static str>);
+
+fn cases() -> Vec<Case> {
     let sysmon = json!({"Channel": "Microsoft-Windows-Sysmon/Operational", "EventID": 1,
         "Image": "C:\\cmd.exe", "CommandLine": "a b evil", "User": "z"});
     let with = |key: &str, value: serde_json::Value| {
@@ -39,7 +39,7 @@ fn explanations_name_what_decided() {
     };
     let security = json!({"Channel": "Security", "EventID": 4688,
         "NewProcessName": "C:\\sh.exe", "CommandLine": "ab bad"});
-    for (fields, matched, expected) in [
+    vec![
         (
             sysmon.clone(),
             true,
@@ -87,7 +87,14 @@ fn explanations_name_what_decided() {
                 "logsource 3.EventID \"2\" met []",
             ],
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn explanations_name_the_decisive_clauses() {
+    let mut book = RuleBook::new();
+    assert_eq!(add(&mut book, RULE, i64::MIN).diagnostics, []);
+    for (fields, matched, expected) in cases() {
         let event = event("-/windows/-", &fields, 1);
         let explanation = book.explain("t", &event).unwrap();
         let found: Vec<String> = explanation.decisive().map(line).collect();

@@ -1,8 +1,8 @@
-//! Filters and placeholders: which rules they bear on, when, and what an explanation says of them.
+//! Filters and placeholders: the rules that they change, from what time on, and explanations.
 
 mod common;
 
-use common::{detect, event, put, short};
+use common::{add, detect, event, short};
 use serde_json::json;
 use weir_detect::{PlaceholderValue, RuleBook, RuleKind, Settings};
 use weir_schema::{Control, EventTime};
@@ -24,14 +24,14 @@ fn filter(id: &str, rules: &str, logsource: &str, body: &str) -> String {
 const NOT_ADMIN: &str = "sel: {user|startswith: adm_}, condition: not sel";
 
 fn settings(placeholders: &[(&str, &[&str])], since: i64) -> Control {
-    let placed = |value: &&str| match value.parse() {
+    let value = |value: &&str| match value.parse() {
         Ok(n) => PlaceholderValue::Int(n),
         Err(_) => PlaceholderValue::Text((*value).to_owned()),
     };
     let settings = Settings {
         placeholders: placeholders
             .iter()
-            .map(|(name, values)| ((*name).to_owned(), values.iter().map(placed).collect()))
+            .map(|(name, values)| ((*name).to_owned(), values.iter().map(value).collect()))
             .collect(),
         log_sources: Vec::new(),
     };
@@ -49,7 +49,7 @@ fn matches(book: &RuleBook, user: &str, time: i64) -> Vec<String> {
 }
 
 #[test]
-fn a_filter_is_for_the_rules_that_it_names_in_its_log_source() {
+fn filters_apply_to_listed_rules_of_their_log_source() {
     for (rules, logsource, expected) in [
         ("any", "category: test, product: p", true),
         ("any", "category: test", true),
@@ -61,7 +61,7 @@ fn a_filter_is_for_the_rules_that_it_names_in_its_log_source() {
         ("any", "category: test, service: s", false),
     ] {
         let mut book = RuleBook::new();
-        // In either order.
+        // The order of the two does not matter.
         for order in [true, false] {
             let rule = rule("a", "sel: {cmd: x}");
             let filter = filter("f", rules, logsource, NOT_ADMIN);
@@ -70,8 +70,8 @@ fn a_filter_is_for_the_rules_that_it_names_in_its_log_source() {
             } else {
                 (&filter, &rule)
             };
-            put(&mut book, first, i64::MIN);
-            put(&mut book, second, i64::MIN);
+            add(&mut book, first, i64::MIN);
+            add(&mut book, second, i64::MIN);
             assert_eq!(matches(&book, "joe", 5), ["a"], "{rules} {logsource}");
             let excluded = matches(&book, "adm_joe", 5).is_empty();
             assert_eq!(excluded, expected, "{rules} {logsource} {order}");
@@ -86,7 +86,7 @@ fn a_filter_is_for_the_rules_that_it_names_in_its_log_source() {
 }
 
 #[test]
-fn a_filter_changes_its_rules_from_its_time_on() {
+fn filters_change_rules_from_their_time_on() {
     let mut book = RuleBook::new();
     let a = rule("a", "sel: {cmd: x}");
     let f = filter("f", "any", "category: test", NOT_ADMIN);
@@ -126,10 +126,10 @@ fn a_filter_changes_its_rules_from_its_time_on() {
         ),
     ] {
         let before = book.clone();
-        let applied = book.apply(&control);
-        assert_eq!(applied.diagnostics, [], "{control:?}");
-        assert_eq!(short(&before, &applied.changes), expected, "{control:?}");
-        if applied.changes.len() == 2 && expected == ["~a[20,30)", "+a[30,..)"] {
+        let update = book.apply(&control);
+        assert_eq!(update.diagnostics, [], "{control:?}");
+        assert_eq!(short(&before, &update.changes), expected, "{control:?}");
+        if update.changes.len() == 2 && expected == ["~a[20,30)", "+a[30,..)"] {
             for (user, time, matched) in [
                 ("adm_x", 5, true),
                 ("adm_x", 15, false),
@@ -148,10 +148,10 @@ fn a_filter_changes_its_rules_from_its_time_on() {
 }
 
 #[test]
-fn an_explanation_names_the_filter() {
+fn explanations_name_the_filter() {
     let mut book = RuleBook::new();
-    put(&mut book, &rule("a", "sel: {cmd: x}"), i64::MIN);
-    put(
+    add(&mut book, &rule("a", "sel: {cmd: x}"), i64::MIN);
+    add(
         &mut book,
         &filter("f", "[a]", "category: test", NOT_ADMIN),
         i64::MIN,
@@ -164,9 +164,9 @@ fn an_explanation_names_the_filter() {
 }
 
 #[test]
-fn filters_that_do_not_what_they_seem_to_are_told() {
+fn report_filters_without_the_intended_effect() {
     let mut book = RuleBook::new();
-    put(&mut book, &rule("a", "sel: {cmd: x}"), i64::MIN);
+    add(&mut book, &rule("a", "sel: {cmd: x}"), i64::MIN);
     for (text, refused, expected) in [
         (
             filter("f", "[a]", "", "sel: {user: x}, condition: sel"),
@@ -193,12 +193,20 @@ fn filters_that_do_not_what_they_seem_to_are_told() {
             true,
             "`filter` has no `condition`",
         ),
-        (filter("i", "5", "", NOT_ADMIN), true, "`rules` is no list"),
-        (filter("i", "[]", "", NOT_ADMIN), true, "`rules` is no list"),
+        (
+            filter("i", "5", "", NOT_ADMIN),
+            true,
+            "`rules` is not a list",
+        ),
+        (
+            filter("i", "[]", "", NOT_ADMIN),
+            true,
+            "`rules` is not a list",
+        ),
         (
             filter("i", "any", "", NOT_ADMIN).replace("rules: any, ", ""),
             true,
-            "does not say for which `rules`",
+            "does not state its `rules`",
         ),
         (
             filter("i", "any", "", NOT_ADMIN).replace("logsource: {}\n", ""),
@@ -206,9 +214,9 @@ fn filters_that_do_not_what_they_seem_to_are_told() {
             "no `logsource`",
         ),
     ] {
-        let applied = put(&mut book, &text, i64::MIN);
-        let [found] = applied.diagnostics.as_slice() else {
-            panic!("{text}: {applied:?}");
+        let update = add(&mut book, &text, i64::MIN);
+        let [found] = update.diagnostics.as_slice() else {
+            panic!("{text}: {update:?}");
         };
         assert!(found.message.contains(expected), "{found}");
         assert_eq!(found.refused, refused, "{found}");
@@ -217,7 +225,7 @@ fn filters_that_do_not_what_they_seem_to_are_told() {
 }
 
 #[test]
-fn placeholders_have_the_values_of_configuration() {
+fn placeholders_have_the_values_of_the_settings() {
     let event = |user| event("test/p/-", &json!({"cmd": "x", "user": user}), 1);
     for (clause, values, yes, no) in [
         ("user|expand: '%A%'", &["root", "adm*"][..], "ADMIN", "joe"),
@@ -238,12 +246,12 @@ fn placeholders_have_the_values_of_configuration() {
     ] {
         let mut book = RuleBook::new();
         book.apply(&settings(&[("A", values)], i64::MIN));
-        let applied = put(
+        let update = add(
             &mut book,
             &rule("a", &format!("sel: {{{clause}}}")),
             i64::MIN,
         );
-        assert_eq!(applied.diagnostics, [], "{clause}");
+        assert_eq!(update.diagnostics, [], "{clause}");
         for (user, expected) in [(yes, true), (no, false)] {
             let found = book.explain("a", &event(user)).unwrap().matched;
             assert_eq!(found, expected, "{clause}: {user}");
@@ -252,10 +260,10 @@ fn placeholders_have_the_values_of_configuration() {
 }
 
 #[test]
-fn changed_values_are_another_version_of_the_rules_that_use_them() {
+fn changed_placeholders_make_another_version() {
     let mut book = RuleBook::new();
     let using = rule("a", "sel: {user|expand: '%A%'}");
-    let refused = put(&mut book, &using, 0);
+    let refused = add(&mut book, &using, 0);
     let [diagnostic] = refused.diagnostics.as_slice() else {
         panic!("{refused:?}");
     };
@@ -267,7 +275,7 @@ fn changed_values_are_another_version_of_the_rules_that_use_them() {
             .unwrap()
             .contains("[detection.placeholders]")
     );
-    put(&mut book, &rule("b", "sel: {cmd: y}"), 0);
+    add(&mut book, &rule("b", "sel: {cmd: y}"), 0);
     let put_a = Control::RulePut {
         text: using,
         origin: "test.yml".to_owned(),
@@ -287,9 +295,9 @@ fn changed_values_are_another_version_of_the_rules_that_use_them() {
         (settings(&[("A", &["y"])], 40), &["+a[40,..)"], 0),
     ] {
         let before = book.clone();
-        let applied = book.apply(&control);
-        assert_eq!(short(&before, &applied.changes), expected, "{control:?}");
-        assert_eq!(applied.diagnostics.len(), refused, "{applied:?}");
+        let update = book.apply(&control);
+        assert_eq!(short(&before, &update.changes), expected, "{control:?}");
+        assert_eq!(update.diagnostics.len(), refused, "{update:?}");
     }
     for (user, time, matched) in [
         ("x", 6, true),
@@ -306,7 +314,7 @@ fn changed_values_are_another_version_of_the_rules_that_use_them() {
 }
 
 #[test]
-fn what_bears_on_others_is_known_by_its_text() {
+fn find_the_names_of_correlations_and_filters() {
     let filter = filter("f", "any", "", NOT_ADMIN);
     for (text, expected) in [
         (rule("a", "filter_x: {cmd: x}, sel: {cmd: x}"), &[][..]),
@@ -328,22 +336,22 @@ fn what_bears_on_others_is_known_by_its_text() {
 }
 
 #[test]
-fn a_filter_may_use_placeholders() {
+fn filters_may_use_placeholders() {
     let mut book = RuleBook::new();
-    put(&mut book, &rule("a", "sel: {cmd: x}"), i64::MIN);
+    add(&mut book, &rule("a", "sel: {cmd: x}"), i64::MIN);
     book.apply(&settings(&[("A", &["root"])], i64::MIN));
     let body = "sel: {user|expand: '%A%'}, condition: not sel";
-    let applied = put(&mut book, &filter("f", "any", "", body), i64::MIN);
-    assert_eq!(applied.diagnostics, []);
+    let update = add(&mut book, &filter("f", "any", "", body), i64::MIN);
+    assert_eq!(update.diagnostics, []);
     assert_eq!(matches(&book, "root", 5), [""; 0]);
     let before = book.clone();
-    let applied = book.apply(&settings(&[("A", &["toor"])], 10));
+    let update = book.apply(&settings(&[("A", &["toor"])], 10));
     let expected = ["~a[-9223372036854775808,10)", "+a[10,..)"];
-    assert_eq!(short(&before, &applied.changes), expected);
+    assert_eq!(short(&before, &update.changes), expected);
     assert_eq!(matches(&book, "root", 15), ["a"]);
     assert_eq!(matches(&book, "toor", 15), [""; 0]);
-    // Without a value the filter stops, and says so; its rule goes on.
-    let applied = book.apply(&settings(&[], 20));
-    assert_eq!(applied.diagnostics.len(), 1);
+    // Without a value the filter stops with a diagnostic; its rule goes on.
+    let update = book.apply(&settings(&[], 20));
+    assert_eq!(update.diagnostics.len(), 1);
     assert_eq!(matches(&book, "toor", 25), ["a"]);
 }

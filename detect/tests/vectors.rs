@@ -1,4 +1,4 @@
-//! The specification's cases: values, modifiers, conditions; and correlations that must compile.
+//! The test vectors of the specification, and rules that must compile.
 
 mod common;
 
@@ -19,16 +19,19 @@ fn lines(test: &str, file: &str) -> Vec<Json> {
 }
 
 #[test]
-fn detection_vectors_hold() {
+fn pass_the_detection_vectors() {
     let mut wrong = Vec::new();
-    for case in lines("detection_vectors_hold", "sigma/vectors/detection.jsonl") {
+    for case in lines(
+        "pass_the_detection_vectors",
+        "sigma/vectors/detection.jsonl",
+    ) {
         let mut book = RuleBook::new();
-        // JSON is YAML.
-        let applied = common::put(&mut book, &case["rule"].to_string(), i64::MIN);
-        if !applied.diagnostics.is_empty() {
+        // JSON is valid YAML.
+        let update = common::add(&mut book, &case["rule"].to_string(), i64::MIN);
+        if !update.diagnostics.is_empty() {
             wrong.push(format!(
                 "{}: refused: {:?}",
-                case["name"], applied.diagnostics
+                case["name"], update.diagnostics
             ));
             continue;
         }
@@ -58,7 +61,7 @@ fn detection_vectors_hold() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Counts facts in the plainest way, and finds the first event at which the title's plan fires.
+/// Returns the first event at which the plan with the title fires, by counting facts.
 fn first_alert(book: &RuleBook, case: &Json) -> Option<usize> {
     let title = case["alert_title"].as_str().unwrap();
     let mut seen: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -70,7 +73,7 @@ fn first_alert(book: &RuleBook, case: &Json) -> Option<usize> {
         let mut next: Vec<_> = facts
             .map(|fact| (fact.plan, fact.group, fact.member, fact.value))
             .collect();
-        // What fires and is heard by another plan is a fact of that one.
+        // A member's plan that fires makes a fact of the plan that reads it.
         while let Some((plan, group, member, value)) = next.pop() {
             let plan = book.plan(plan).unwrap();
             let facts = seen.entry((plan.id, group)).or_default();
@@ -79,13 +82,13 @@ fn first_alert(book: &RuleBook, case: &Json) -> Option<usize> {
             if !fires(plan, facts) {
                 continue;
             }
-            if let PlanOutput::Plan(feed) = plan.output {
+            if let PlanOutput::Plan(membership) = plan.output {
                 let links = detected.links.iter().flatten();
                 let link = links
                     .into_iter()
                     .find(|l| (l.plan, l.group) == (plan.id, group));
-                let link = link.expect("a group that is heard has a link");
-                next.push((feed.plan, link.to, feed.member, link.value));
+                let link = link.expect("a group of a member's plan has a link");
+                next.push((membership.plan, link.to, membership.member, link.value));
             } else if plan.title == title {
                 return Some(at);
             }
@@ -104,7 +107,7 @@ fn fires(plan: &Plan, facts: &[(i64, u16, FactValue)]) -> bool {
             condition.holds(&|member| facts.iter().any(|(_, m, _)| *m == member))
         }
         PlanKind::TemporalOrdered { members } => {
-            // In the vectors no event is of two rules, and times only rise.
+            // In the vectors no event matches two rules, and times only increase.
             let mut next = 0;
             for (_, member, _) in facts.iter() {
                 next += u16::from(*member == next);
@@ -116,30 +119,33 @@ fn fires(plan: &Plan, facts: &[(i64, u16, FactValue)]) -> bool {
             bounds.iter().all(|bound| bound.holds(values.len() as u64))
         }
         PlanKind::Value { .. } | PlanKind::NotFollowed { .. } | PlanKind::Silence => {
-            panic!("no vector is about numbers or absence")
+            panic!("no vector has numbers or absence")
         }
     }
 }
 
 #[test]
-fn all_correlation_vectors_hold() {
-    let mut held = 0;
+fn pass_all_correlation_vectors() {
+    let mut passed = 0;
     for case in lines(
-        "all_correlation_vectors_hold",
+        "pass_all_correlation_vectors",
         "sigma/vectors/correlation.jsonl",
     ) {
         let mut book = RuleBook::new();
         for (_, text) in split_documents(case["rules_yaml"].as_str().unwrap()) {
-            let diagnostics = common::put(&mut book, text, i64::MIN).diagnostics;
+            let diagnostics = common::add(&mut book, text, i64::MIN).diagnostics;
             assert!(diagnostics.is_empty(), "{}: {diagnostics:#?}", case["name"]);
         }
         let expected = case["expect_first_alert_at_event"].as_u64();
         let found = first_alert(&book, &case).map(|at| at as u64);
         assert_eq!(found, expected, "{}", case["name"]);
-        held += 1;
+        passed += 1;
     }
-    eprintln!("correlation vectors: {held} hold");
-    assert!(held == 0 || held >= 28, "absent, or all: {held}");
+    eprintln!("correlation vectors: {passed} pass");
+    assert!(
+        passed == 0 || passed >= 28,
+        "{passed} vectors, not 0 or all"
+    );
 }
 
 fn rule_files(folder: &std::path::Path, out: &mut Vec<std::path::PathBuf>) {
@@ -157,7 +163,7 @@ fn rule_files(folder: &std::path::Path, out: &mut Vec<std::path::PathBuf>) {
     }
 }
 
-/// Returns documents, and the reasons of those that are refused.
+/// Returns the number of documents, and the reasons for refusals.
 fn compile_all(folder: &std::path::Path) -> (usize, BTreeMap<String, usize>) {
     let mut files = Vec::new();
     rule_files(folder, &mut files);
@@ -176,7 +182,7 @@ fn compile_all(folder: &std::path::Path) -> (usize, BTreeMap<String, usize>) {
 }
 
 #[test]
-fn public_rules_compile() {
+fn compile_public_rules() {
     let mut all = BTreeMap::new();
     for part in [
         "rules",
@@ -184,7 +190,7 @@ fn public_rules_compile() {
         "rules-threat-hunting",
         "correlation_examples",
     ] {
-        let Some(folder) = common::data("public_rules_compile", &format!("sigma/{part}")) else {
+        let Some(folder) = common::data("compile_public_rules", &format!("sigma/{part}")) else {
             return;
         };
         let (documents, reasons) = compile_all(&folder);
@@ -203,16 +209,15 @@ fn public_rules_compile() {
 }
 
 #[test]
-fn old_forms_are_refused_with_a_reason() {
-    let Some(folder) = common::data("old_forms_are_refused_with_a_reason", "sigma/unsupported")
-    else {
+fn refuse_old_forms_with_a_reason() {
+    let Some(folder) = common::data("refuse_old_forms_with_a_reason", "sigma/unsupported") else {
         return;
     };
     let mut files = Vec::new();
     rule_files(&folder, &mut files);
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
-        // A few are good Sigma of another status, and are there for reasons of their own.
+        // A few files are valid Sigma with another status.
         if !text.contains("status: unsupported") {
             continue;
         }
@@ -226,7 +231,7 @@ fn old_forms_are_refused_with_a_reason() {
 }
 
 #[test]
-fn our_own_rules_compile() {
+fn compile_our_rules() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
     let (documents, reasons) = compile_all(&folder);
     assert!(documents > 0 && reasons.is_empty(), "{reasons:#?}");

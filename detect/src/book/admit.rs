@@ -37,8 +37,8 @@ pub(crate) fn admit(
         RuleBody::Correlation(correlation) => check_members(catalog, document, correlation),
         RuleBody::Filter(filter) => check_filter(catalog, document, filter),
         RuleBody::Rule(..) if catalog.filters_of(document).len() > RULE_FILTERS_MAX => {
-            let message = format!("more than {RULE_FILTERS_MAX} filters are for this rule");
-            Err(Issue::new(message).hint("join some of them"))
+            let message = format!("more than {RULE_FILTERS_MAX} filters apply to this rule");
+            Err(Issue::new(message).hint("merge some of them"))
         }
         RuleBody::Rule(..) => Ok(()),
     }
@@ -112,7 +112,7 @@ fn check_filter(catalog: &Catalog, document: &RuleDocument, filter: &Filter) -> 
     match full {
         Some(title) => {
             let message = format!("`{title}` has {RULE_FILTERS_MAX} filters already");
-            Err(Issue::new(message).hint("join some of them"))
+            Err(Issue::new(message).hint("merge some of them"))
         }
         None => Ok(()),
     }
@@ -129,12 +129,12 @@ pub(crate) fn ineffective_references(catalog: &Catalog, document: &RuleDocument)
             .resolve(reference)
             .and_then(|id| catalog.rules.get(id));
         let reason = match entry.and_then(RuleEntry::current) {
-            None => "there is no such rule (yet)",
+            None => "there is no such rule yet",
             Some(rule) if rule.document.is_filtered_by(filter) => continue,
             Some(rule) if matches!(rule.document.body, RuleBody::Rule(..)) => {
-                "its log source is none that the filter's contains"
+                "its log source is not included in the filter's"
             }
-            Some(_) => "it is no rule that matches events by itself",
+            Some(_) => "it does not match events by itself",
         };
         let remark = Issue::new(format!(
             "the filter does nothing for `{reference}`: {reason}"

@@ -36,8 +36,10 @@ pub(crate) fn resolve<'a>(
         let found = catalog.resolve(reference);
         match found.and_then(|found| catalog.rules.get_key_value(found)) {
             None => issues.push(
-                Issue::new(format!("waits for rule `{reference}`, which is not there"))
-                    .hint("the correlation starts when a rule of this id or name is added"),
+                Issue::new(format!(
+                    "waits for rule `{reference}`, which does not exist"
+                ))
+                .hint("the correlation starts when a rule of this id or name is added"),
             ),
             Some((member, _)) if **member == *of.id => issues.push(circular(reference)),
             Some((member, _)) if catalog.filters.contains(member) => {
@@ -93,7 +95,7 @@ pub(crate) fn check(
         let message = format!("`{reference}` is not grouped by `{field}`");
         return Some(
             Issue::new(message)
-                .hint("what is asked of a correlation must be among the fields of its `group-by`"),
+                .hint("fields that are read from a correlation must be in its `group-by`"),
         );
     }
     let inner = NamedCorrelation {
@@ -103,7 +105,7 @@ pub(crate) fn check(
     match depth(catalog, inner, &[outer.id], rules) {
         Err(issue) => Some(issue),
         Ok(depth) if depth >= Plan::STAGE_MAX => Some(
-            Issue::new(format!("`{reference}` is a chain that is too long")).hint(format!(
+            Issue::new(format!("`{reference}` makes the chain too long")).hint(format!(
                 "a chain has at most {} correlations",
                 Plan::STAGE_MAX + 1
             )),
@@ -135,7 +137,7 @@ pub(crate) fn incompatibility(outer: &Correlation, inner: &Correlation) -> Optio
     match (&outer.kind, &inner.kind) {
         (_, PlanKind::Silence) => Some("a silence cannot be a member: it may be blind"),
         (PlanKind::Value { .. } | PlanKind::Silence, _) => {
-            Some("a correlation has no number, and no source that could fall silent")
+            Some("a correlation has neither numbers nor a source that could fall silent")
         }
         _ => None,
     }

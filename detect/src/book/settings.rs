@@ -37,7 +37,7 @@ impl Settings {
         if text.len() > SETTINGS_BYTES_MAX {
             let bytes = text.len();
             return Err(format!(
-                "the settings have {bytes} bytes, over {SETTINGS_BYTES_MAX}"
+                "the settings have {bytes} bytes, more than {SETTINGS_BYTES_MAX}"
             ));
         }
         let read: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -52,7 +52,7 @@ impl Settings {
         if text.len() > SETTINGS_BYTES_MAX {
             let bytes = text.len();
             return Err(format!(
-                "the settings have {bytes} bytes, over {SETTINGS_BYTES_MAX}"
+                "the settings have {bytes} bytes, more than {SETTINGS_BYTES_MAX}"
             ));
         }
         Ok(text)
@@ -67,7 +67,7 @@ impl Settings {
             let plain = !name.is_empty() && name.bytes().all(is_name_byte);
             if !plain || name.len() > NAME_BYTES_MAX {
                 return Err(format!(
-                    "`{name}` is no name of a placeholder: letters, digits and `_-.`"
+                    "`{name}` is not a name of a placeholder: use letters, digits and `_-.`"
                 ));
             }
             if values.is_empty() || values.len() > VALUES_MAX {

@@ -1,4 +1,4 @@
-//! What-ifs of the rule book: tries changes on a copy, and promotes them.
+//! Adds what-ifs to the rule book: tries changes on a copy, and promotes them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -57,9 +57,7 @@ impl RuleBook {
             return refused(format!("more than {WHAT_IFS_MAX} what-ifs; drop some"));
         }
         if changes.is_empty() || changes.len() > WHAT_IF_CHANGES_MAX {
-            return refused(format!(
-                "a what-if is of 1 to {WHAT_IF_CHANGES_MAX} changes"
-            ));
+            return refused(format!("a what-if has 1 to {WHAT_IF_CHANGES_MAX} changes"));
         }
         let (what_if, diagnostics) = self.compute_what_if(id, since, changes);
         if let Err(message) = what_if.check(from_journal) {
@@ -79,7 +77,7 @@ impl RuleBook {
         };
         let (again, _) = self.compute_what_if(id, what_if.since, &what_if.changes);
         if again.net != what_if.net {
-            let message = "rules that the what-if bears on have changed beneath it";
+            let message = "rules that the what-if depends on have changed";
             return refused(message.to_owned());
         }
         let mut total = BookUpdate {

@@ -20,7 +20,7 @@ const LIMITS: MemoLimits = MemoLimits {
 /// and memo are cleared.
 const ANSWERS_MAX: usize = 65_536;
 
-/// Maximum size of the answers. That of one long text may have thousands of atoms.
+/// Maximum size of the answers. One long text may pass thousands of atoms.
 const ANSWER_BYTES_MAX: usize = 2 << 20;
 
 /// The answer for one value.

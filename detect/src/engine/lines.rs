@@ -16,7 +16,7 @@ const LIMITS: MemoLimits = MemoLimits {
 /// Maximum number of distinct hits. Beyond it, or beyond the bytes below, the memo is cleared.
 const HITS_MAX: usize = 65_536;
 
-/// Maximum size of the hits. Those of one long line may be thousands.
+/// Maximum size of the hits. One long line may have thousands.
 const HITS_BYTES_MAX: usize = 2 << 20;
 
 /// Needle hits by line.

@@ -202,8 +202,8 @@ impl RuleScope {
             ConditionNode::All(parts) => parts.iter().all(|part| self.holds(part, rule, event)),
             ConditionNode::Any(parts) => parts.iter().any(|part| self.holds(part, rule, event)),
             ConditionNode::AtLeast(least, parts) => {
-                let held = parts.iter().filter(|part| self.holds(part, rule, event));
-                held.take(*least).count() == *least
+                let passed = parts.iter().filter(|part| self.holds(part, rule, event));
+                passed.take(*least).count() == *least
             }
         }
     }

@@ -17,14 +17,14 @@ const CONDITIONS_MAX: usize = 64;
 pub(crate) fn check(node: &YamlNode) -> SigmaResult<&'static str> {
     if node.get("action").is_some() {
         return Err(Issue::new(
-            "`action` documents (global, repeat, reset) are no part of Sigma 2",
+            "`action` documents (global, repeat, reset) are not part of Sigma 2",
         )
         .hint("write each rule in full")
         .key("action"));
     }
     if node.get("status").and_then(YamlNode::text) == Some("unsupported") {
         return Err(
-            Issue::new("its status says that it cannot be used as it is")
+            Issue::new("its status `unsupported` says that it cannot be used")
                 .hint("repair the rule, then give it another status")
                 .key("status"),
         );
@@ -78,9 +78,11 @@ fn dates(node: &YamlNode) -> SigmaResult<()> {
         let date = node.get(key).and_then(YamlNode::text).unwrap_or_default();
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if date.split_once('/').is_some_and(|(year, _)| digits(year)) {
-            return Err(Issue::new(format!("`{date}` is a date as in Sigma 1"))
-                .hint("check the rule, then write YYYY-MM-DD, or add `sigma-version: 1`")
-                .key(key));
+            return Err(
+                Issue::new(format!("`{date}` has the date format of Sigma 1"))
+                    .hint("check the rule, then write YYYY-MM-DD, or add `sigma-version: 1`")
+                    .key(key),
+            );
         }
     }
     Ok(())
@@ -89,7 +91,7 @@ fn dates(node: &YamlNode) -> SigmaResult<()> {
 /// Checks the selections and the condition of a rule or filter.
 fn selections(section: &YamlNode, kind: &str) -> SigmaResult<()> {
     let YamlNode::Map(entries) = section else {
-        return Err(Issue::new(format!("`{kind}` is no mapping")));
+        return Err(Issue::new(format!("`{kind}` is not a mapping")));
     };
     if entries.len() > SELECTIONS_MAX {
         return Err(Issue::new(format!("more than {SELECTIONS_MAX} selections")));
@@ -112,7 +114,7 @@ fn selections(section: &YamlNode, kind: &str) -> SigmaResult<()> {
 fn conditions(node: &YamlNode) -> SigmaResult<()> {
     let texts = node
         .texts()
-        .ok_or_else(|| Issue::new("`condition` is no text or list of texts"))?;
+        .ok_or_else(|| Issue::new("`condition` is not text or a list of texts"))?;
     if texts.len() > CONDITIONS_MAX {
         return Err(Issue::new(format!("more than {CONDITIONS_MAX} conditions")));
     }
@@ -140,10 +142,10 @@ fn modifiers(key: &str) -> SigmaResult<()> {
     if key == "." || key.starts_with(".|") {
         return Err(Issue::unsupported("the element of an array, `.`"));
     }
-    for word in key.split('|').skip(1) {
-        if word.parse::<Modifier>().is_err() {
-            let issue = Issue::new(format!("there is no modifier `{word}`"));
-            return Err(if word == "not" {
+    for name in key.split('|').skip(1) {
+        if name.parse::<Modifier>().is_err() {
+            let issue = Issue::new(format!("there is no modifier `{name}`"));
+            return Err(if name == "not" {
                 issue.hint("write `not` in the condition, or `neq` here")
             } else {
                 issue.hint("they are listed in docs/sigma.md")
@@ -164,18 +166,18 @@ fn values(node: &YamlNode) -> SigmaResult<()> {
 
 fn value(node: &YamlNode) -> SigmaResult<()> {
     match node {
-        YamlNode::Number(text) if is_inexact(text) => {
-            Err(Issue::new(format!("the number {text} cannot be kept exactly")).hint("quote it"))
-        }
+        YamlNode::Number(text) if is_inexact(text) => Err(Issue::new(format!(
+            "the number {text} cannot be represented exactly"
+        ))
+        .hint("quote it")),
         node if node.is_scalar() => Ok(()),
-        _ => Err(
-            Issue::new("a field's value is a list or mapping within another")
-                .hint("a field has one value or a flat list of them"),
-        ),
+        _ => Err(Issue::new("a field's value has a nested list or mapping")
+            .hint("a field has one value or a flat list of them")),
     }
 }
 
-/// Whether the parser would round the number: it stores what does not fit an `i64` as a float.
+/// Whether the parser would round the number. What does not fit an `i64` becomes a float of 53
+/// bits, about 15 digits.
 fn is_inexact(text: &str) -> bool {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     digits > 15 || crate::sigma::number::Number::parse(text).is_none()
@@ -187,14 +189,14 @@ fn logsource(node: &YamlNode) -> SigmaResult<()> {
             .hint("name category, product or service; `logsource: {}` means every event"));
     };
     let YamlNode::Map(entries) = logsource else {
-        return Err(Issue::new("`logsource` is no mapping").key("logsource"));
+        return Err(Issue::new("`logsource` is not a mapping").key("logsource"));
     };
     entries.iter().try_for_each(|(key, value)| {
         let checked = match (key.as_str(), value) {
             ("definition", _) => Ok(()), // A description for people.
             ("category" | "product" | "service", YamlNode::Text(_)) => Ok(()),
             ("category" | "product" | "service", _) => {
-                Err(Issue::new(format!("`{key}` is no text")))
+                Err(Issue::new(format!("`{key}` is not text")))
             }
             _ => Err(Issue::unsupported(format!("`{key}` in `logsource`"))),
         };

@@ -100,14 +100,14 @@ fn test(
             Network::parse(&text)
                 .map(ValueTest::Network)
                 .ok_or_else(|| {
-                    Issue::new(format!("`{text}` is no network"))
+                    Issue::new(format!("`{text}` is not a network"))
                         .hint("write its first address and a length, such as 10.0.0.0/8")
                 })
         }
         Some(Modifier::Exists) => match value {
             SigmaValue::Bool(wanted) => Ok(ValueTest::Exists(*wanted)),
             other => Err(Issue::new(format!(
-                "`exists` is true or false, not `{other}`"
+                "`exists` must be true or false, not `{other}`"
             ))),
         },
         Some(Modifier::FieldRef) => Ok(ValueTest::Field(FieldTest {
@@ -129,7 +129,7 @@ fn date(set: &ModifierSet, part: DatePart, value: &SigmaValue) -> SigmaResult<Va
     match number.filter(|number| comparison.is_some() || range.contains(number)) {
         Some(number) => Ok(ValueTest::Date(part, comparison, number)),
         None => Err(
-            Issue::new(format!("`{text}` is no such part of a date")).hint(format!(
+            Issue::new(format!("`{text}` is not valid for this part of a date")).hint(format!(
                 "a whole number of {} to {}",
                 range.start(),
                 range.end()
@@ -140,7 +140,8 @@ fn date(set: &ModifierSet, part: DatePart, value: &SigmaValue) -> SigmaResult<Va
 
 fn compare(comparison: Comparison, value: &SigmaValue) -> SigmaResult<ValueTest> {
     let text = plain(value, "comparison")?;
-    let bound = Number::parse(&text).ok_or_else(|| Issue::new(format!("`{text}` is no number")))?;
+    let bound =
+        Number::parse(&text).ok_or_else(|| Issue::new(format!("`{text}` is not a number")))?;
     Ok(ValueTest::Compare(comparison, bound))
 }
 
@@ -149,7 +150,7 @@ fn regex(set: &ModifierSet, value: &SigmaValue, regex_bytes: &mut usize) -> Sigm
         SigmaValue::String(text) => text.original.clone(),
         SigmaValue::Integer(_) | SigmaValue::Float(_) => value.to_string(),
         SigmaValue::Bool(_) | SigmaValue::Null => {
-            return Err(Issue::new(format!("`{value}` is no regular expression")));
+            return Err(Issue::new(format!("`{value}` is not a regular expression")));
         }
     };
     let flag = |modifier| set.regex_flags.contains(&modifier);
@@ -192,7 +193,7 @@ fn text(set: &ModifierSet, value: &SigmaValue, keyword: bool) -> SigmaResult<Val
         SigmaValue::Null if as_is => return Ok(ValueTest::Null),
         SigmaValue::Null => {
             return Err(Issue::new(
-                "`null` does not go with modifiers of text, nor keywords",
+                "`null` cannot be combined with text modifiers or keywords",
             ));
         }
         SigmaValue::Integer(n) if as_is => return Ok(ValueTest::Number(Number::Int(*n))),
@@ -200,7 +201,7 @@ fn text(set: &ModifierSet, value: &SigmaValue, keyword: bool) -> SigmaResult<Val
             let number = Number::parse(&value.to_string());
             return number
                 .map(ValueTest::Number)
-                .ok_or_else(|| Issue::new(format!("`{value}` is no number")).hint("quote it"));
+                .ok_or_else(|| Issue::new(format!("`{value}` is not a number")).hint("quote it"));
         }
         // All other values are compared as text.
         SigmaValue::String(_)
@@ -269,9 +270,9 @@ fn plain(value: &SigmaValue, reader: &str) -> SigmaResult<String> {
     match value {
         SigmaValue::String(text) => text.as_plain().ok_or_else(|| {
             Issue::new(format!(
-                "`{text}` has wildcards, which {reader} cannot read"
+                "`{text}` has wildcards, which {reader} does not support"
             ))
-            .hint("escape them with a backslash if they are meant as such")
+            .hint("escape them with a backslash to match them literally")
         }),
         SigmaValue::Null => Err(Issue::new(format!("{reader} needs a value, not null"))),
         SigmaValue::Integer(_) | SigmaValue::Float(_) | SigmaValue::Bool(_) => {

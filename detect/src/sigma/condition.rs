@@ -56,7 +56,7 @@ fn syntax_issue(text: &str, error: &SigmaParserError) -> Issue {
         .find_map(|line| line.trim().strip_prefix("= "))
         .unwrap_or_else(|| reason.lines().next().unwrap_or_default());
     let place = error.location().map_or(String::new(), |place| {
-        format!(" at its character {}", place.col)
+        format!(" at character {}", place.col)
     });
     let issue = Issue::new(format!("condition `{text}` does not parse{place}: {short}"));
     if text.contains('|') {
@@ -74,7 +74,7 @@ pub(crate) fn compile(
     if let Some(timeframe) = &detections.timeframe {
         return Err(
             Issue::new(format!("`timeframe: {timeframe}` in a detection"))
-                .hint("it is old Sigma; write a correlation rule instead")
+                .hint("this is old Sigma; write a correlation rule instead")
                 .key("timeframe"),
         );
     }
@@ -176,7 +176,9 @@ impl Lowering<'_> {
             ConditionExpr::Identifier(name) => {
                 let at = self.names.iter().position(|known| *known == name);
                 let at = at.ok_or_else(|| {
-                    Issue::new(format!("the condition names `{name}`, which is not there"))
+                    Issue::new(format!(
+                        "the condition names `{name}`, which does not exist"
+                    ))
                 })?;
                 self.count(1)?;
                 Ok(Expr::Selection(at))
@@ -204,9 +206,7 @@ impl Lowering<'_> {
             .collect();
         self.count(chosen.len())?;
         if chosen.is_empty() {
-            return Err(Issue::new(format!(
-                "no selection is meant by `of {pattern}`"
-            )));
+            return Err(Issue::new(format!("no selection matches `of {pattern}`")));
         }
         match quantifier {
             Quantifier::Any => Ok(Expr::Any(chosen)),
@@ -226,7 +226,7 @@ impl Lowering<'_> {
     fn count(&mut self, references: usize) -> SigmaResult<()> {
         self.references = self.references.saturating_add(references);
         if self.references > REFERENCES_MAX {
-            let message = format!("the condition stands for more than {REFERENCES_MAX} selections");
+            let message = format!("the condition expands to more than {REFERENCES_MAX} selections");
             return Err(Issue::new(message));
         }
         Ok(())
@@ -269,7 +269,7 @@ pub(crate) fn lower_members(
                 Issue::new(format!(
                     "the condition names `{name}`, which `rules` does not list"
                 ))
-                .hint("write the same word in both")
+                .hint("write the same id or name in both")
             }),
         ConditionExpr::Selector { .. } => {
             Err(Issue::unsupported("`of` in the condition of a correlation"))

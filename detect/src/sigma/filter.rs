@@ -68,7 +68,7 @@ pub(crate) fn compile(
 fn rules(section: &YamlNode) -> SigmaResult<Option<BTreeSet<String>>> {
     let hint = "list ids or names of rules, or write `rules: any`";
     let Some(node) = section.get("rules") else {
-        return Err(Issue::new("the filter does not say for which `rules` it is").hint(hint));
+        return Err(Issue::new("the filter does not state its `rules`").hint(hint));
     };
     if node
         .text()
@@ -81,7 +81,7 @@ fn rules(section: &YamlNode) -> SigmaResult<Option<BTreeSet<String>>> {
             Ok(Some(texts.into_iter().collect()))
         }
         _ => {
-            let message = format!("`rules` is no list of 1 to {RULES_LISTED_MAX} rules");
+            let message = format!("`rules` is not a list of 1 to {RULES_LISTED_MAX} rules");
             Err(Issue::new(message).hint(hint).key("rules"))
         }
     }
@@ -101,7 +101,7 @@ impl Filter {
     pub(crate) fn remark(&self) -> Option<Issue> {
         (!self.excludes).then(|| {
             Issue::new("its rules match only where this condition holds")
-                .hint("to leave out what it describes, write `condition: not selection`")
+                .hint("to exclude the events that it describes, write `condition: not selection`")
                 .key("condition")
                 .key("filter")
         })

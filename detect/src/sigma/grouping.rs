@@ -26,9 +26,9 @@ pub(crate) fn grouping(node: &YamlNode) -> SigmaResult<Grouping> {
         (Some(fields), None) => Some(fields),
         (None, Some(YamlNode::Map(entries))) => match entries.as_slice() {
             [(key, fields)] if key == "group-by" => Some(fields),
-            _ => return Err(Issue::new("`weir` knows `group-by` alone").key("weir")),
+            _ => return Err(Issue::new("the only key of `weir` is `group-by`").key("weir")),
         },
-        (None, Some(_)) => return Err(Issue::new("`weir` is no mapping").key("weir")),
+        (None, Some(_)) => return Err(Issue::new("`weir` is not a mapping").key("weir")),
         (None, None) => None,
     };
     let fields = match given {
@@ -45,7 +45,7 @@ pub(crate) fn grouping(node: &YamlNode) -> SigmaResult<Grouping> {
 pub(crate) fn group_fields(node: &YamlNode) -> SigmaResult<Vec<String>> {
     let fields = node
         .texts()
-        .ok_or_else(|| Issue::new("`group-by` is no list of field names"))?;
+        .ok_or_else(|| Issue::new("`group-by` is not a list of field names"))?;
     if fields.len() > GROUP_FIELDS_MAX {
         let message = format!("more than {GROUP_FIELDS_MAX} fields to group by");
         return Err(Issue::new(message));

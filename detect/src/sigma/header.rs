@@ -18,7 +18,7 @@ pub(crate) fn id_of(node: &YamlNode) -> SigmaResult<RuleId> {
             return Ok(text.into());
         }
     }
-    Err(Issue::new("the rule has neither `id`, `name` nor `title`"))
+    Err(Issue::new("the rule has no `id`, `name` or `title`"))
 }
 
 /// The text of an optional key.
@@ -33,7 +33,7 @@ pub(crate) fn name_at(node: &YamlNode, key: &str) -> SigmaResult<Option<String>>
             let message = format!("`{key}` is longer than {NAME_BYTES_MAX} bytes");
             Err(Issue::new(message).key(key))
         }
-        Some(_) => Err(Issue::new(format!("`{key}` is no text"))
+        Some(_) => Err(Issue::new(format!("`{key}` is not text"))
             .hint("quote it")
             .key(key)),
     }

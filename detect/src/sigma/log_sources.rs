@@ -211,7 +211,7 @@ impl SourceReading {
 fn read(text: &str) -> SigmaResult<Vec<SourceEntry>> {
     let node = yaml::read(text)?;
     let YamlNode::Map(keys) = &node else {
-        return Err(Issue::new("a mapping of log sources is no mapping"));
+        return Err(Issue::new("a file of log sources is not a YAML mapping"));
     };
     if let Some((key, _)) = keys.iter().find(|(k, _)| k != "product" && k != "sources") {
         return Err(Issue::new(format!("unknown key `{key}`"))
@@ -223,7 +223,7 @@ fn read(text: &str) -> SigmaResult<Vec<SourceEntry>> {
         .map(|node| text_at(node, "product"))
         .transpose()?;
     let Some(YamlNode::List(list)) = node.get("sources") else {
-        return Err(Issue::new("`sources` is no list").key("sources"));
+        return Err(Issue::new("`sources` is not a list").key("sources"));
     };
     list.iter()
         .map(|node| entry(node, product.as_deref()))
@@ -232,7 +232,7 @@ fn read(text: &str) -> SigmaResult<Vec<SourceEntry>> {
 
 fn entry(node: &YamlNode, product: Option<&str>) -> SigmaResult<SourceEntry> {
     let YamlNode::Map(keys) = node else {
-        return Err(Issue::new("an entry of `sources` is no mapping").key("sources"));
+        return Err(Issue::new("an entry of `sources` is not a mapping").key("sources"));
     };
     let mut entry = SourceEntry {
         logsource: LogSource {
@@ -252,7 +252,7 @@ fn entry(node: &YamlNode, product: Option<&str>) -> SigmaResult<SourceEntry> {
             "provides" => {
                 entry.provides = value
                     .texts()
-                    .ok_or_else(|| Issue::new("`provides` is no list of names").key(key))?;
+                    .ok_or_else(|| Issue::new("`provides` is not a list of names").key(key))?;
             }
             _ => {
                 return Err(Issue::new(format!("unknown key `{key}`"))
@@ -264,11 +264,13 @@ fn entry(node: &YamlNode, product: Option<&str>) -> SigmaResult<SourceEntry> {
     match (&entry.logsource.category, &entry.logsource.service) {
         (Some(_), None) | (None, Some(_)) => {}
         _ => {
-            return Err(Issue::new("an entry is of one category or of one service"));
+            return Err(Issue::new("an entry needs one category or one service"));
         }
     }
     if entry.conditions.is_empty() {
-        return Err(Issue::new("an entry without `where` would be every event"));
+        return Err(Issue::new(
+            "an entry without `where` would match every event",
+        ));
     }
     Ok(entry)
 }
@@ -276,12 +278,12 @@ fn entry(node: &YamlNode, product: Option<&str>) -> SigmaResult<SourceEntry> {
 fn text_at(node: &YamlNode, key: &str) -> SigmaResult<String> {
     let text = node.text().filter(|text| !text.is_empty());
     text.map(str::to_owned)
-        .ok_or_else(|| Issue::new(format!("`{key}` is no text")).key(key))
+        .ok_or_else(|| Issue::new(format!("`{key}` is not text")).key(key))
 }
 
 fn renames(node: &YamlNode) -> SigmaResult<BTreeMap<String, String>> {
     let YamlNode::Map(entries) = node else {
-        return Err(Issue::new("`fields` is no mapping of names").key("fields"));
+        return Err(Issue::new("`fields` is not a mapping of names").key("fields"));
     };
     let pairs = entries
         .iter()
@@ -291,7 +293,7 @@ fn renames(node: &YamlNode) -> SigmaResult<BTreeMap<String, String>> {
 
 fn conditions(node: &YamlNode) -> SigmaResult<Vec<SourceCondition>> {
     let YamlNode::Map(entries) = node else {
-        return Err(Issue::new("`where` is no mapping of fields to values").key("where"));
+        return Err(Issue::new("`where` is not a mapping of fields to values").key("where"));
     };
     entries
         .iter()
@@ -345,7 +347,7 @@ mod tests {
     #[test]
     fn report_a_bad_mapping_and_use_the_others() {
         for (text, message) in [
-            ("sources: 3", "`sources` is no list"),
+            ("sources: 3", "`sources` is not a list"),
             ("sources:\n  - category: a\n", "without `where`"),
             (
                 "sources:\n  - where: {a: 1}\n",

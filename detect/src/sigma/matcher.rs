@@ -95,8 +95,8 @@ impl Matcher {
             Expr::All(parts) => parts.iter().all(|part| self.holds(part, view)),
             Expr::Any(parts) => parts.iter().any(|part| self.holds(part, view)),
             Expr::AtLeast(least, parts) => {
-                let held = parts.iter().filter(|part| self.holds(part, view));
-                held.take(*least).count() == *least
+                let passed = parts.iter().filter(|part| self.holds(part, view));
+                passed.take(*least).count() == *least
             }
         }
     }

@@ -49,9 +49,12 @@ impl ModifierSet {
             | Modifier::Utf16
             | Modifier::Utf16be => {
                 if self.place.is_some() || self.windash {
-                    let message = format!("`{}` stands behind a wildcard", name(modifier));
+                    let message = format!(
+                        "`{}` comes after a modifier that adds wildcards",
+                        name(modifier)
+                    );
                     return Err(Issue::new(message)
-                        .hint("write it in front, as in `wide|base64offset|contains`"));
+                        .hint("write it first, as in `wide|base64offset|contains`"));
                 }
                 self.encodings.push(modifier);
             }
@@ -115,7 +118,7 @@ impl ModifierSet {
             let alone = !text_only && self.place.is_none() && !self.cased && !keyword;
             if !alone || !self.kind.is_none_or(compares) {
                 return Err(Issue::new("a part of a date is compared as a number")
-                    .hint("with gt, gte, lt, lte, neq, or nothing but the number"));
+                    .hint("use gt, gte, lt, lte, neq, or the number alone"));
             }
         }
         let Some(kind) = self.kind else {
@@ -126,18 +129,25 @@ impl ModifierSet {
         }
         let is_field = kind == Modifier::FieldRef;
         if text_only || (!is_field && (self.place.is_some() || self.cased)) {
-            let message = format!("`{}` does not go with modifiers of text", name(kind));
+            let message = format!("`{}` cannot be combined with text modifiers", name(kind));
             return Err(Issue::new(message));
         }
         if kind == Modifier::Exists && (self.all || self.neq) {
-            return Err(Issue::new("`exists` stands alone").hint("write true or false"));
+            return Err(
+                Issue::new("`exists` cannot be combined with `all` or `neq`")
+                    .hint("write true or false"),
+            );
         }
         Ok(())
     }
 }
 
 fn conflict(a: Modifier, b: Modifier) -> Issue {
-    Issue::new(format!("`{}` does not go with `{}`", name(a), name(b)))
+    Issue::new(format!(
+        "`{}` cannot be combined with `{}`",
+        name(a),
+        name(b)
+    ))
 }
 
 pub(crate) fn comparison(modifier: Modifier) -> Option<Comparison> {

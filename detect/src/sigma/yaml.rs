@@ -107,7 +107,7 @@ pub(crate) fn read(text: &str) -> SigmaResult<YamlNode> {
     }
     let brackets = text.bytes().filter(|b| matches!(b, b'[' | b'{')).count();
     if brackets > BRACKETS_MAX {
-        let message = format!("{brackets} brackets and braces are opened, over {BRACKETS_MAX}");
+        let message = format!("{brackets} opening brackets and braces, more than {BRACKETS_MAX}");
         return Err(Issue::new(message).hint("write lists and mappings one entry a line"));
     }
     // Without aliases no document has more nodes and text than this. The budget keeps aliases from
@@ -232,13 +232,15 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut names = std::collections::BTreeSet::new();
         while let Some(key) = access.next_key_seed(self.nested()?)? {
             let YamlNode::Text(key) = key else {
-                return Err(A::Error::custom("a key is not a text; quote it"));
+                return Err(A::Error::custom("a key is not text; quote it"));
             };
             if key == "<<" {
-                return Err(A::Error::custom("a merge key, `<<`; write its entries out"));
+                return Err(A::Error::custom(
+                    "merge keys (`<<`) are not supported; write out the entries",
+                ));
             }
             if !names.insert(key.clone()) {
-                return Err(A::Error::custom(format!("the key `{key}` stands twice")));
+                return Err(A::Error::custom(format!("duplicate key `{key}`")));
             }
             entries.push((key, access.next_value_seed(self.nested()?)?));
         }

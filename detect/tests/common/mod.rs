@@ -1,5 +1,8 @@
-//! What the tests share: events from JSON, rule entries, and the folder of test data.
-#![allow(dead_code)] // Each test file uses its part.
+//! Helpers of the tests: events from JSON, rule entries, and the folder of test data.
+#![allow(dead_code)] // Each test file uses a part of it.
+
+pub mod documents;
+pub mod entries;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -9,7 +12,7 @@ use serde_json::Value as Json;
 use weir_detect::{BookUpdate, Detections, PlanChange, RuleBook};
 use weir_schema::{Control, Event, EventTime, LogSource, TenantKey, Value};
 
-/// Keeps failing seeds beside the tests.
+/// Stores failing seeds beside the tests.
 pub fn proptest_config() -> ProptestConfig {
     ProptestConfig {
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
@@ -19,7 +22,7 @@ pub fn proptest_config() -> ProptestConfig {
 
 pub const TENANT: TenantKey = TenantKey(7);
 
-/// The data folder, or `None` after saying on stderr that `test` is skipped.
+/// The path of a file of test data. If it is absent, prints that `test` is skipped.
 pub fn data(test: &str, file: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("WEIR_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
@@ -29,7 +32,7 @@ pub fn data(test: &str, file: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    // Straight to standard error, since libtest hides what a test that passes prints.
+    // Write to standard error directly: libtest hides the output of passing tests.
     let absent = format!("SKIPPED: {test}: {file} is absent; set WEIR_DATA\n");
     let _ = std::io::Write::write_all(&mut std::io::stderr(), absent.as_bytes());
     None
@@ -48,18 +51,18 @@ pub fn value(json: &Json) -> Value<'static> {
     }
 }
 
-/// `logsource` as `category/product/service`, `-` for none.
+/// An event. `logsource` is `category/product/service`, with `-` for none.
 pub fn event(logsource: &str, fields: &Json, seconds: i64) -> Event<'static> {
-    let mut words = logsource
+    let mut parts = logsource
         .split('/')
-        .map(|word| (word != "-").then(|| word.to_owned()));
-    let mut word = || words.next().flatten();
+        .map(|part| (part != "-").then(|| part.to_owned()));
+    let mut part = || parts.next().flatten();
     Event {
         time: EventTime(seconds * 1_000_000_000),
         logsource: LogSource {
-            category: word(),
-            product: word(),
-            service: word(),
+            category: part(),
+            product: part(),
+            service: part(),
         },
         fields: fields
             .as_object()
@@ -72,7 +75,7 @@ pub fn event(logsource: &str, fields: &Json, seconds: i64) -> Event<'static> {
     }
 }
 
-pub fn put(book: &mut RuleBook, text: &str, since: i64) -> BookUpdate {
+pub fn add(book: &mut RuleBook, text: &str, since: i64) -> BookUpdate {
     book.apply(&Control::RulePut {
         text: text.to_owned(),
         origin: "test.yml".to_owned(),
@@ -86,7 +89,7 @@ pub fn detect(book: &RuleBook, event: &Event<'_>) -> Detections {
     detected
 }
 
-/// A change in short: `+rule[since,until)` new, `~` known, `-rule[..)` removed.
+/// Changes in short: `+rule[since,until)` is new, `~` is known, and `-` is removed.
 pub fn short(before: &RuleBook, changes: &[PlanChange]) -> Vec<String> {
     let time = |time: EventTime| match time {
         EventTime::MAX => "..".to_owned(),
@@ -104,9 +107,9 @@ pub fn short(before: &RuleBook, changes: &[PlanChange]) -> Vec<String> {
         .iter()
         .map(|change| match change {
             PlanChange::Put {
-                plan: put,
+                plan: next,
                 backfill,
-            } => plan(if *backfill { '+' } else { '~' }, put),
+            } => plan(if *backfill { '+' } else { '~' }, next),
             PlanChange::Remove(id) => plan('-', before.plan(*id).unwrap()),
         })
         .collect()
@@ -116,12 +119,12 @@ pub fn short(before: &RuleBook, changes: &[PlanChange]) -> Vec<String> {
 pub fn plans(book: &RuleBook) -> Vec<String> {
     let mut plans: Vec<_> = book.plans().cloned().collect();
     plans.sort_by(|a, b| (&a.rule, a.since).cmp(&(&b.rule, b.since)));
-    let puts: Vec<_> = plans
+    let changes: Vec<_> = plans
         .into_iter()
         .map(|plan| PlanChange::Put {
             plan,
             backfill: true,
         })
         .collect();
-    short(book, &puts)
+    short(book, &changes)
 }

@@ -1,16 +1,16 @@
 //! The kinds of clause and value on which Weir and `rsigma-eval` 0.23.0 differ, each with a case.
 //!
-//! `docs/decisions/012-differences-from-rsigma.md` says of each what the specification has to say.
+//! `docs/decisions/012-differences-from-rsigma.md` explains each by the specification.
 
 use serde_json::{Value as Json, json};
 
-/// One clause with one value, and what it reads.
+/// One clause with one value, and the event that it reads.
 #[derive(Clone, Debug)]
 pub struct Leaf {
-    /// Whether it is about the field `f`, not a keyword.
+    /// True for a clause on the field `f`, false for keywords.
     pub field: bool,
     pub modifiers: Vec<String>,
-    /// One value, or, where one alone shows nothing, all that the clause lists.
+    /// One value, or all values of the clause if no single one shows the difference.
     pub values: Vec<Json>,
     pub event: Json,
 }
@@ -24,24 +24,24 @@ impl Leaf {
         self.has("neq")
     }
 
-    /// What the field holds.
-    fn read(&self) -> Option<&Json> {
+    /// The value of the field.
+    fn field_value(&self) -> Option<&Json> {
         self.event.get("f")
     }
 
-    /// Some value has a wildcard that is none of the ends.
+    /// Whether some value has a wildcard.
     fn is_wild(&self) -> bool {
         let texts = self.values.iter().filter_map(Json::as_str);
         !self.has("re") && texts.into_iter().any(|text| text.contains(['*', '?']))
     }
 
-    fn is_placed(&self) -> bool {
+    fn has_place(&self) -> bool {
         ["contains", "startswith", "endswith"]
             .iter()
             .any(|place| self.has(place))
     }
 
-    /// The field, or the one that it is compared with, is a list or null.
+    /// Whether the field, or the field that it is compared with, is a list or null.
     fn reads_no_text(&self) -> bool {
         let fields = self.event.as_object().into_iter().flatten();
         let named = |name: &str| name == "f" || self.values.iter().any(|value| value == name);
@@ -49,7 +49,7 @@ impl Leaf {
         read.any(|(_, value)| value.is_array() || value.is_null())
     }
 
-    /// Some field is a number or a truth value.
+    /// Whether some field is a number or a boolean.
     fn event_has_scalars(&self) -> bool {
         fn is_scalar(value: &Json) -> bool {
             let list = value.as_array().into_iter().flatten();
@@ -73,20 +73,21 @@ fn any_text(value: &Json, wanted: impl Fn(&str) -> bool + Copy) -> bool {
     }
 }
 
+/// A kind of clause and value on which the engines differ.
 pub struct Difference {
-    /// As the page calls it.
+    /// The name on the page.
     pub name: &'static str,
     pub applies: fn(&Leaf) -> bool,
-    /// What Weir says, `neq` aside; `None`: one or the other, as the case may be.
+    /// The answer of Weir before `neq` is applied; `None` if it may be either.
     pub ours: Option<bool>,
     pub example: fn() -> Leaf,
 }
 
 fn leaf(key: &str, values: Json, event: Json) -> Leaf {
-    let mut words = key.split('|');
+    let mut parts = key.split('|');
     Leaf {
-        field: words.next() == Some("f"),
-        modifiers: words.map(str::to_owned).collect(),
+        field: parts.next() == Some("f"),
+        modifiers: parts.map(str::to_owned).collect(),
         values: match values {
             Json::Array(values) => values,
             one => vec![one],
@@ -98,19 +99,19 @@ fn leaf(key: &str, values: Json, event: Json) -> Leaf {
 pub const TABLE: &[Difference] = &[
     Difference {
         name: "neq of an absent field",
-        applies: |leaf| leaf.has("neq") && leaf.read().is_none(),
+        applies: |leaf| leaf.has("neq") && leaf.field_value().is_none(),
         ours: Some(false),
         example: || leaf("f|neq", json!("x"), json!({})),
     },
     Difference {
         name: "exists of a field without a value",
-        applies: |leaf| leaf.has("exists") && leaf.read() == Some(&Json::Null),
+        applies: |leaf| leaf.has("exists") && leaf.field_value() == Some(&Json::Null),
         ours: None,
         example: || leaf("f|exists", json!(true), json!({"f": null})),
     },
     Difference {
         name: "wildcards within startswith, endswith, contains",
-        applies: |leaf| leaf.is_placed() && leaf.is_wild(),
+        applies: |leaf| leaf.has_place() && leaf.is_wild(),
         ours: None,
         example: || leaf("f|endswith", json!("1?"), json!({"f": "0x10"})),
     },
@@ -134,7 +135,7 @@ pub const TABLE: &[Difference] = &[
     },
     Difference {
         name: "keywords with modifiers",
-        applies: |leaf| !leaf.field && !leaf.modifiers.is_empty() && !leaf.is_placed(),
+        applies: |leaf| !leaf.field && !leaf.modifiers.is_empty() && !leaf.has_place(),
         ours: Some(true),
         example: || leaf("|windash", json!("-x"), json!({"a": "run -x"})),
     },
@@ -168,7 +169,7 @@ pub const TABLE: &[Difference] = &[
     Difference {
         name: "null within a list",
         applies: |leaf| {
-            let list = leaf.read().and_then(Json::as_array);
+            let list = leaf.field_value().and_then(Json::as_array);
             leaf.values == [Json::Null] && list.is_some_and(|list| list.contains(&Json::Null))
         },
         ours: Some(true),
@@ -198,28 +199,29 @@ pub const TABLE: &[Difference] = &[
     },
 ];
 
-/// What one engine says of a rule that it does not take, where the other may.
+/// A refusal of one engine for a rule that the other may accept.
 pub struct Refusal {
-    /// As the page calls it.
+    /// The name on the page.
     pub name: &'static str,
-    pub told: &'static str,
+    /// A part of the message.
+    pub message: &'static str,
 }
 
 pub const REFUSALS: &[Refusal] = &[
     Refusal {
         name: "a network of one address",
-        told: "invalid CIDR: invalid IP address syntax",
+        message: "invalid CIDR: invalid IP address syntax",
     },
     Refusal {
         name: "windash of many dashes",
-        told: "invalid modifier combination: windash modifier",
+        message: "invalid modifier combination: windash modifier",
     },
     Refusal {
         name: "null, where text is asked for",
-        told: "`null` does not go with modifiers of text, nor keywords",
+        message: "`null` cannot be combined with text modifiers or keywords",
     },
     Refusal {
         name: "keywords that are no text",
-        told: "needs a field",
+        message: "needs a field",
     },
 ];

@@ -1,4 +1,4 @@
-//! Random rules of the parts of public ones, and events that nearly are what they look for.
+//! Random rules made of parts of public rules, and events that nearly match them.
 
 use std::path::Path;
 
@@ -7,57 +7,9 @@ use rand::seq::IndexedRandom;
 use serde_json::{Map, Value as Json, json};
 use yaml_serde::Value as Yaml;
 
-/// Names of fields, few, so that clauses and values meet.
-const FIELDS: [&str; 5] = ["Image", "CommandLine", "User", "EventID", "Nested.Name"];
+use super::values::{EXPRESSIONS, FIELDS, NETWORKS, VALUES, chance, mutated, near, pick};
 
-/// Where values cannot be had from the public rules, and more that they seldom have.
-const VALUES: [&str; 24] = [
-    "whoami",
-    r"\cmd.exe",
-    r"C:\Windows\System32\*.exe",
-    "a?c",
-    "?",
-    "*",
-    "",
-    r"\*",
-    r"\\*x",
-    r"\?",
-    r"a\\b",
-    r"\\\\server\\share",
-    "-enc ",
-    " /c ",
-    "–x",
-    "Ä?ö",
-    "straße",
-    "İx",
-    "10",
-    "1.5",
-    "true",
-    "10.0.0.0/8",
-    "fe80::/10",
-    "%x%",
-];
-
-const EXPRESSIONS: [&str; 8] = [
-    "^a.*c$",
-    r"\d{2,4}",
-    "(?i)cmd|powershell",
-    "[A-Z]{3}",
-    r"\\\\.{1,5}\\",
-    ".",
-    "x*",
-    r"a\.b",
-];
-
-const NETWORKS: [&str; 5] = [
-    "10.0.0.0/8",
-    "192.168.1.1/32",
-    "10.1.2.3",
-    "fe80::/10",
-    "::/0",
-];
-
-/// Modifiers that go together somehow; what does not is refused by both, or told.
+/// Combinations of modifiers. Those that an engine refuses are counted as refusals.
 const MODIFIERS: [&[&str]; 24] = [
     &[],
     &["contains"],
@@ -85,7 +37,7 @@ const MODIFIERS: [&[&str]; 24] = [
     &["fieldref"],
 ];
 
-/// `field|modifiers: values`; without a field, keywords.
+/// `field|modifiers: values`, or keywords without a field.
 #[derive(Clone, Debug)]
 pub struct Item {
     pub field: Option<String>,
@@ -93,27 +45,28 @@ pub struct Item {
     pub values: Vec<Json>,
 }
 
-/// Any of its parts, each all of its items.
+/// Holds if one of its parts does; a part holds if all of its items do.
 #[derive(Clone, Debug)]
 struct Selection {
     name: String,
     parts: Vec<Vec<Item>>,
 }
 
+/// A random rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
     selections: Vec<Selection>,
     condition: String,
 }
 
-/// The parts of which rules are made.
+/// The items that rules are made of.
 pub struct Pool {
     items: Vec<Item>,
 }
 
 impl Pool {
-    /// Without the public rules.
-    pub fn own() -> Self {
+    /// Items without the public rules.
+    pub fn built_in() -> Self {
         let item = |value: &&str| Item {
             field: Some("CommandLine".to_owned()),
             modifiers: Vec::new(),
@@ -124,10 +77,10 @@ impl Pool {
         }
     }
 
-    /// Of every seventh file, which is enough of each kind.
-    pub fn of_folder(folder: &Path) -> Self {
+    /// Items of every seventh file in the folder, which has enough of each kind.
+    pub fn from_folder(folder: &Path) -> Self {
         let (mut files, mut items) = (Vec::new(), Vec::new());
-        files_of(folder, &mut files);
+        yaml_files(folder, &mut files);
         for file in files.iter().step_by(7) {
             let text = std::fs::read_to_string(file).unwrap();
             let yaml: Yaml = yaml_serde::from_str(&text).unwrap();
@@ -138,18 +91,18 @@ impl Pool {
                 }
             }
         }
-        items.extend(Self::own().items);
+        items.extend(Self::built_in().items);
         Self { items }
     }
 }
 
-fn files_of(folder: &Path, out: &mut Vec<std::path::PathBuf>) {
+fn yaml_files(folder: &Path, out: &mut Vec<std::path::PathBuf>) {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     for path in paths {
         if path.is_dir() {
-            files_of(&path, out);
+            yaml_files(&path, out);
         } else if path.extension().is_some_and(|ending| ending == "yml") {
             out.push(path);
         }
@@ -194,16 +147,8 @@ fn collect(selection: &Yaml, items: &mut Vec<Item>) {
                 });
             }
         }
-        _ => {} // No selection of the public rules is of another form.
+        _ => {} // The public rules have no other forms of selections.
     }
-}
-
-fn pick<'a, T: ?Sized>(random: &mut impl Rng, from: &'a [&'a T]) -> &'a T {
-    from.choose(random).expect("none of these lists is empty")
-}
-
-fn chance(random: &mut impl Rng, of_a_hundred: u32) -> bool {
-    random.random_range(0..100) < of_a_hundred
 }
 
 impl Item {
@@ -239,7 +184,7 @@ impl Item {
         self.modifiers.iter().any(|known| known == modifier)
     }
 
-    /// Gives it values that its modifiers go with, some of them other ones.
+    /// Replaces values so that they suit the modifiers, and mutates some.
     fn fit(&mut self, random: &mut impl Rng) {
         let encoded = self
             .modifiers
@@ -260,27 +205,6 @@ impl Item {
         if self.has("exists") {
             self.values.truncate(1);
         }
-    }
-}
-
-/// Another value now and then: from elsewhere, with wildcards; where it is `bare` of modifiers,
-/// numbers and nothing, too.
-fn mutated(random: &mut impl Rng, value: &Json, bare: bool) -> Json {
-    match (random.random_range(0..20), value.as_str()) {
-        (0..=2, _) => json!(pick(random, &VALUES)),
-        (3, _) if bare => json!(random.random_range(-2..5000)),
-        (4, _) if bare && chance(random, 50) => Json::Null,
-        (5, _) if bare && chance(random, 50) => json!(chance(random, 50)),
-        (6, _) if bare && chance(random, 50) => json!(1.5),
-        (7..=10, Some(text)) => {
-            let mut letters: Vec<char> = text.chars().collect();
-            let at = random.random_range(0..=letters.len());
-            let letter = ['*', '?', '\\', '-', '/'].choose(random);
-            letters.insert(at, *letter.expect("there are letters"));
-            json!(letters.into_iter().collect::<String>())
-        }
-        // As the rule has it.
-        _ => value.clone(),
     }
 }
 
@@ -305,7 +229,7 @@ impl Rule {
             for _ in 0..random.random_range(1..=2) {
                 let items = (0..random.random_range(1..=3)).map(|_| Item::random(random, pool));
                 let mut items: Vec<Item> = items.collect();
-                // Keywords stand alone.
+                // Keywords cannot be combined with fields.
                 if let Some(at) = items.iter().position(|item| item.field.is_none()) {
                     items = vec![items.swap_remove(at)];
                 }
@@ -349,7 +273,7 @@ impl Rule {
         })
     }
 
-    /// An event whose fields nearly are what the clauses look for.
+    /// An event whose fields nearly match the clauses.
     pub fn event(&self, random: &mut impl Rng) -> Json {
         let mut event = Map::new();
         let items: Vec<&Item> = self.items().collect();
@@ -360,7 +284,7 @@ impl Rule {
             let fits = |item: &&&Item| item.field.as_deref().is_none_or(|name| name == field);
             let fitting: Vec<&&Item> = items.iter().filter(fits).collect();
             let value = match fitting.choose(random) {
-                Some(item) => near(random, item),
+                Some(item) => near(random, &item.values, &item.modifiers),
                 None => json!(pick(random, &VALUES)),
             };
             event.insert(field.to_owned(), value);
@@ -422,61 +346,4 @@ fn condition(random: &mut impl Rng, names: &[&str], depth: u32) -> String {
         8 => format!("{} of them", pick(random, &["1", "all", "any"])),
         _ => format!("{} of sel_*", pick(random, &["1", "all"])),
     }
-}
-
-/// A value near to what an item looks for.
-fn near(random: &mut impl Rng, item: &Item) -> Json {
-    match random.random_range(0..24) {
-        0 => return Json::Null,
-        1 => return json!(random.random_range(-2..20)),
-        2 => return json!(""),
-        3 => return json!(pick(random, &["10.1.2.3", "192.168.1.1", "fe80::1", "::1"])),
-        4 => return json!(chance(random, 50)),
-        5 => return json!(1.5),
-        6 | 7 => {
-            let values = (0..random.random_range(0..3)).map(|_| near(random, item));
-            return Json::Array(values.filter(|value| !value.is_array()).collect());
-        }
-        _ => {} // A text, below.
-    }
-    let value = item.values.choose(random).expect("an item has values");
-    let text = match value {
-        Json::String(text) => text.clone(),
-        other if chance(random, 50) => return other.clone(),
-        other => other.to_string(),
-    };
-    let mut text = filled(random, &text);
-    if item.modifiers.iter().any(|modifier| modifier == "windash") {
-        text = text.replace(['-', '/'], pick(random, &["-", "/", "–", "—", "―"]));
-    }
-    match random.random_range(0..10) {
-        0 => text = text.to_uppercase(),
-        1 => text = text.to_lowercase(),
-        2 => text = text.chars().skip(1).collect(),
-        3 => {
-            text.pop();
-        }
-        4 => text = format!("x{text}"),
-        5 => text = format!("{text}\ny"),
-        6 => text = format!("ab {text} cd"),
-        _ => {} // As it is.
-    }
-    json!(text)
-}
-
-/// The text with something in place of its wildcards.
-fn filled(random: &mut impl Rng, text: &str) -> String {
-    let mut out = String::new();
-    let mut letters = text.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' if letters.peek().is_some_and(|next| "*?\\".contains(*next)) => {
-                out.extend(letters.next());
-            }
-            '*' => out.push_str(pick(random, &["", "x", "a b", "\\", "\n"])),
-            '?' => out.push_str(pick(random, &["x", "ü", "", "ab", "\n"])),
-            letter => out.push(letter),
-        }
-    }
-    out
 }

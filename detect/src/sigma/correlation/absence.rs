@@ -18,7 +18,7 @@ pub(super) fn read(section: &YamlNode) -> SigmaResult<(PlanKind, Vec<String>)> {
     for key in ["condition", "window"] {
         if section.get(key).is_some() {
             return Err(Issue::new(format!("an absence has no `{key}`"))
-                .hint("it is said where nothing comes within the `timespan`")
+                .hint("it fires if nothing comes within the `timespan`")
                 .key(key));
         }
     }
@@ -31,7 +31,7 @@ pub(super) fn read(section: &YamlNode) -> SigmaResult<(PlanKind, Vec<String>)> {
         SILENCE => Ok((PlanKind::Silence, members)),
         NOT_FOLLOWED if members.len() < 2 => {
             Err(Issue::new("`weir.not_followed_by` needs two rules or more")
-                .hint("first the one that begins the wait, then those that end it")
+                .hint("list the rule that starts the wait first, then those that end it")
                 .key("rules"))
         }
         NOT_FOLLOWED => {
@@ -39,10 +39,8 @@ pub(super) fn read(section: &YamlNode) -> SigmaResult<(PlanKind, Vec<String>)> {
             let count = u16::try_from(members.len()).unwrap_or(u16::MAX);
             Ok((PlanKind::NotFollowed { members: count }, members))
         }
-        _ => Err(Issue::new(format!("`{kind}` is no correlation type"))
-            .hint(format!(
-                "of Weir's own there are {NOT_FOLLOWED} and {SILENCE}"
-            ))
+        _ => Err(Issue::new(format!("`{kind}` is not a correlation type"))
+            .hint(format!("Weir's own types are {NOT_FOLLOWED} and {SILENCE}"))
             .key("type")),
     }
 }

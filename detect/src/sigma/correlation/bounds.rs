@@ -8,7 +8,7 @@ use crate::sigma::yaml::YamlNode;
 /// Reads the bounds, sorted, from the tree: the parser reads a negative number as a large one.
 pub(super) fn bounds(node: &YamlNode) -> SigmaResult<Vec<Bound>> {
     let YamlNode::Map(entries) = node else {
-        return Err(Issue::new("`condition` is no mapping of bounds")
+        return Err(Issue::new("`condition` is not a mapping of bounds")
             .hint("such as `gte: 10`")
             .key("condition"));
     };
@@ -36,7 +36,7 @@ fn bound(key: &str, value: &YamlNode) -> SigmaResult<Bound> {
     };
     let count = match value {
         YamlNode::Int(n) => u64::try_from(*n).ok(),
-        _ => None, // NeedleHits apart no further: it is not a count.
+        _ => None, // Not a count.
     };
     count
         .map(kind)

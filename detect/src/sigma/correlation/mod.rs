@@ -41,7 +41,7 @@ pub(crate) type Aliases = BTreeMap<String, BTreeMap<String, String>>;
 /// Maximum number of aliases of one correlation.
 const ALIASES_MAX: usize = 64;
 
-/// Maximum timespan. All facts that a window can still reach are kept in memory.
+/// Maximum timespan. All facts that a window can still reach stay in memory.
 const TIMESPAN_MAX_S: i64 = 366 * 86_400;
 
 const KEYS: [&str; 9] = [
@@ -77,14 +77,14 @@ fn read(
     generate: bool,
 ) -> SigmaResult<Correlation> {
     let YamlNode::Map(entries) = section else {
-        return Err(Issue::new("`correlation` is no mapping"));
+        return Err(Issue::new("`correlation` is not a mapping"));
     };
     for (key, _) in entries {
         match key.as_str() {
             known if KEYS.contains(&known) => {}
             _ => {
-                return Err(Issue::new(format!("`{key}` is not known in a correlation"))
-                    .hint(format!("known are {}", KEYS.join(", ")))
+                return Err(Issue::new(format!("unknown key `{key}` in a correlation"))
+                    .hint(format!("known keys are {}", KEYS.join(", ")))
                     .key(key));
             }
         }
@@ -168,7 +168,7 @@ fn span(section: &YamlNode) -> SigmaResult<Timespan> {
         return Err(wrong("the correlation has no `timespan`".to_owned()));
     };
     let text = given.text().unwrap_or_default();
-    let unusable = |_| wrong(format!("`{text}` is no usable timespan")).key(key);
+    let unusable = |_| wrong(format!("`{text}` is not a usable timespan")).key(key);
     Timespan::parse(text).map_err(unusable)
 }
 
@@ -178,9 +178,9 @@ fn generate(node: &YamlNode) -> SigmaResult<bool> {
     match (node.get("generate"), inner) {
         (None, None) => Ok(false),
         (Some(YamlNode::Bool(given)), None) | (None, Some(YamlNode::Bool(given))) => Ok(*given),
-        (Some(_), Some(_)) => Err(Issue::new("`generate` stands twice").key("generate")),
-        (Some(_), None) => Err(Issue::new("`generate` is true or false").key("generate")),
-        (None, Some(_)) => Err(Issue::new("`generate` is true or false")
+        (Some(_), Some(_)) => Err(Issue::new("`generate` is given twice").key("generate")),
+        (Some(_), None) => Err(Issue::new("`generate` must be true or false").key("generate")),
+        (None, Some(_)) => Err(Issue::new("`generate` must be true or false")
             .key("generate")
             .key("correlation")),
     }
@@ -195,7 +195,7 @@ fn timespan(section: &YamlNode, timespan: &Timespan) -> SigmaResult<Span> {
         .filter(|seconds| (1..=TIMESPAN_MAX_S).contains(seconds))
         .and_then(|seconds| seconds.checked_mul(Span::SECOND.0));
     nanoseconds.map(Span).ok_or_else(|| {
-        Issue::new(format!("`{}` is no usable timespan", timespan.original))
+        Issue::new(format!("`{}` is not a usable timespan", timespan.original))
             .hint("such as 30s, 10m, 24h, 7d; at most 366d")
             .key("timespan")
     })
@@ -207,7 +207,7 @@ fn rules(section: &YamlNode) -> SigmaResult<Vec<String>> {
     };
     let rules = rules
         .texts()
-        .ok_or_else(|| Issue::new("`rules` is no list of rule ids or names").key("rules"))?;
+        .ok_or_else(|| Issue::new("`rules` is not a list of rule ids or names").key("rules"))?;
     match (1..)
         .zip(&rules)
         .find(|(at, rule)| rules[*at..].contains(rule))
@@ -232,7 +232,7 @@ fn listed(section: &YamlNode) -> SigmaResult<Vec<String>> {
 
 fn aliases(section: &YamlNode) -> SigmaResult<Aliases> {
     let wrong = || {
-        Issue::new("`aliases` is no mapping of aliases to a field of each rule")
+        Issue::new("`aliases` is not a mapping of aliases to a field of each rule")
             .hint("such as `aliases: {account: {rule_a: User, rule_b: TargetUserName}}`")
             .key("aliases")
     };
@@ -260,7 +260,7 @@ fn aliases(section: &YamlNode) -> SigmaResult<Aliases> {
 }
 
 fn no_rules() -> Issue {
-    Issue::new("the correlation names no rules")
+    Issue::new("the correlation lists no rules")
 }
 
 fn event_count(section: &YamlNode) -> SigmaResult<(PlanKind, Vec<String>)> {

@@ -50,7 +50,8 @@ pub(super) fn shape(parts: &ShapeParts<'_>) -> ShapeHash {
         parts.extend([b"values".as_slice(), &rank]);
         parts.extend(values.iter().map(String::as_bytes));
     }
-    // A rule that need not be seen opens no window, so it changes the state of the plan.
+    // Rules that need not be seen open no window. Which rules these are decides the state that the
+    // plan keeps.
     let mut seen = vec![true; members.len()];
     if let PlanKind::Temporal { condition, .. } = kind {
         seen.fill(false);

@@ -21,7 +21,7 @@ pub(super) fn temporal(
         Some(YamlNode::Text(text)) => {
             condition::parse(text).map_err(|issue| issue.key("condition"))?;
             let CorrelationCondition::Extended(expr) = &rule.condition else {
-                return Err(Issue::new("the condition is no expression").key("condition"));
+                return Err(Issue::new("the condition is not an expression").key("condition"));
             };
             extended(expr, listed)?
         }
@@ -45,9 +45,11 @@ pub(super) fn temporal(
     let mut positive = vec![false; members.len()];
     condition.mark_positive(&mut positive);
     if !positive.contains(&true) {
-        return Err(Issue::new("the condition has no rule that must be seen")
-            .hint("an alert needs an event to rest on")
-            .key("condition"));
+        return Err(
+            Issue::new("the condition does not require an event of any rule")
+                .hint("an alert needs at least one event as evidence")
+                .key("condition"),
+        );
     }
     let kind = PlanKind::Temporal {
         // The caller refuses more than MEMBERS_MAX.

@@ -1,5 +1,5 @@
-//! What the specification says of a clause about text, as short as it can be said: the judge where
-//! two engines disagree.
+//! The simplest implementation of text clauses by the specification, to decide which engine is
+//! right.
 
 use serde_json::Value as Json;
 
@@ -15,8 +15,8 @@ enum Token {
     Star,
 }
 
-/// `None` where the clause is about more than text.
-pub fn says(leaf: &Leaf) -> Option<bool> {
+/// Whether the clause matches. `None` if it is not only about text.
+pub fn matches(leaf: &Leaf) -> Option<bool> {
     const KNOWN: [&str; 7] = [
         "contains",
         "startswith",
@@ -42,14 +42,14 @@ pub fn says(leaf: &Leaf) -> Option<bool> {
         } else {
             Some(&leaf.event)
         };
-        read.is_some_and(|read| any(read, &|text| matches(&pattern, text, leaf.has("cased"))))
+        read.is_some_and(|read| any_text(read, &|text| is_match(&pattern, text, leaf.has("cased"))))
     };
-    let held = if leaf.has("all") {
+    let passed = if leaf.has("all") {
         texts.iter().all(holds)
     } else {
         texts.iter().any(holds)
     };
-    Some(held != leaf.is_negated())
+    Some(passed != leaf.is_negated())
 }
 
 fn pattern(leaf: &Leaf, text: &str) -> Vec<Token> {
@@ -63,7 +63,7 @@ fn pattern(leaf: &Leaf, text: &str) -> Vec<Token> {
     while let Some(letter) = letters.next() {
         let token = match letter {
             '\\' if letters.peek().is_some_and(|next| "*?\\".contains(*next)) => {
-                // A backslash takes the meaning of what follows, be it a wildcard or another one.
+                // A backslash escapes a wildcard or another backslash.
                 Token::Letter(letters.next().unwrap_or('\\'))
             }
             '*' => Token::Star,
@@ -84,27 +84,27 @@ fn pattern(leaf: &Leaf, text: &str) -> Vec<Token> {
     pattern
 }
 
-fn any(value: &Json, holds: &impl Fn(&str) -> bool) -> bool {
+fn any_text(value: &Json, holds: &impl Fn(&str) -> bool) -> bool {
     match value {
         Json::Null => false,
         Json::String(text) => holds(text),
         Json::Bool(_) | Json::Number(_) => holds(&value.to_string()),
-        Json::Array(values) => values.iter().any(|value| any(value, holds)),
-        Json::Object(fields) => fields.values().any(|value| any(value, holds)),
+        Json::Array(values) => values.iter().any(|value| any_text(value, holds)),
+        Json::Object(fields) => fields.values().any(|value| any_text(value, holds)),
     }
 }
 
-fn matches(pattern: &[Token], text: &str, cased: bool) -> bool {
+fn is_match(pattern: &[Token], text: &str, cased: bool) -> bool {
     let letters: Vec<char> = if cased {
         text.chars().collect()
     } else {
         text.chars().flat_map(char::to_lowercase).collect()
     };
-    // Which lengths of the text the pattern so far can have used up.
+    // For each prefix of the text, whether the tokens so far match it.
     let mut ends = vec![false; letters.len() + 1];
     ends[0] = true;
     for token in pattern {
-        let takes = |letter: char| match token {
+        let accepts = |letter: char| match token {
             Token::Letter(own) => *own == letter,
             Token::Dash => DASHES.contains(letter),
             Token::One | Token::Star => true,
@@ -113,7 +113,7 @@ fn matches(pattern: &[Token], text: &str, cased: bool) -> bool {
         let star = matches!(token, Token::Star);
         for at in 0..ends.len() {
             next[at] |= star && ends[at];
-            if at < letters.len() && takes(letters[at]) {
+            if at < letters.len() && accepts(letters[at]) {
                 next[at + 1] |= ends[at] || (star && next[at]);
             }
         }
