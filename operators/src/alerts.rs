@@ -10,8 +10,8 @@ use crate::decode::RuleRow;
 
 /// Joins each standing row with the level of the version that emitted it.
 ///
-/// **Invariant.** The removal of a rule retracts its rule rows, and with them all alerts of the rule,
-/// settled or not. The state that windows forget stays here: forgetting retracts nothing.
+/// **Invariant.** The removal of a rule retracts its rule rows, and with them all alerts of the
+/// rule, settled or not. The state that windows forget stays here: forgetting retracts nothing.
 ///
 /// **Cost.** One differential join; both arrangements grow with the standing rows.
 pub fn alerts<'scope>(

@@ -1,9 +1,9 @@
-//! The plans whose backfill is incomplete, and the rows of which workers and outputs wait for it.
+//! The backfills in progress, and the plans that receive them.
 //!
 //! A new plan must see the events that came before it. A short backfill comes in the epoch that
-//! installs the plan; a long one comes stepwise, over the epochs that follow, and the output of the
-//! plan is buffered until the last. Every worker and the committer follow the same entries, so all
-//! agree on the plans.
+//! installs the plan. A long one comes stepwise, over the epochs that follow, and the output of the
+//! plan is buffered until the last. Workers and committer follow the same control entries, so they
+//! agree on which plans are buffered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,8 +39,8 @@ impl Backfills {
 
     /// Follows a control entry of `epoch` after the rule book applied it.
     ///
-    /// `before` are the what-ifs before the entry, `changes` the changes that it caused. Returns the
-    /// plans whose output must be buffered from now on.
+    /// `before` are the what-ifs before the entry, `changes` the changes that it caused. Returns
+    /// the plans whose output must be buffered from now on.
     pub fn apply(
         &mut self,
         epoch: Epoch,
@@ -56,7 +56,7 @@ impl Backfills {
         for change in changes {
             match change {
                 PlanChange::Put { plan, backfill } => match promoted.get(&plan.id) {
-                    // The shadow has seen the earlier events already.
+                    // Its shadow has received the earlier events.
                     Some(shadow) => self.rename(*shadow, plan.id),
                     None if *backfill => new_plans.push(plan.id),
                     None => {}

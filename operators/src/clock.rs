@@ -88,8 +88,8 @@ impl ClockUpdate {
 
 /// The clocks of all tenants. Pure: [`clocks`] feeds it epoch by epoch.
 ///
-/// **Invariant.** Watermarks and settled lines never fall. The order of observations within an epoch
-/// has no effect.
+/// **Invariant.** Watermarks and settled lines never fall. The order of observations within an
+/// epoch has no effect.
 ///
 /// **Cost.** An epoch costs O(log sources) per observation, plus one pass over all sources.
 #[derive(Debug)]

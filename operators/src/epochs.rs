@@ -10,8 +10,8 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 /// Gathers the items of each epoch on one worker, and emits what `process` returns for them.
 ///
-/// An epoch is processed once the frontier passes it, so epochs come complete and in order. `process`
-/// takes the epoch and its items, which are in any order.
+/// An epoch is processed once the frontier passes it, so epochs come complete and in order.
+/// `process` takes the epoch and its items, which are in any order.
 pub fn process_epochs<'scope, I, O>(
     items: Stream<'scope, u64, Vec<I>>,
     name: &str,

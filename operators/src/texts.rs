@@ -1,4 +1,4 @@
-//! Texts for people: the name of a row's rule and the values of its group, looked up when they are read.
+//! Texts for people: the rule of a row and the values of its group, looked up on demand.
 
 use weir_detect::{BookUpdate, RuleBook};
 use weir_schema::{AlertRow, Batch, Control, EvidenceItem, GroupField, Level, RuleId, TimeBounds};

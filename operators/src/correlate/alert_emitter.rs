@@ -51,8 +51,8 @@ impl AlertEmitter<'_> {
 
     /// Emits the changed rows of the episodes that reach into `range`.
     ///
-    /// Returns the alerts among them that are not final. A plan that reports to another one emits no
-    /// rows: `chain_report.rs` sends its anchors.
+    /// Returns the alerts among them that are not final. A plan that reports to another one emits
+    /// no rows: `chain_report.rs` sends its anchors.
     pub fn emit(&mut self, group: &mut Group, range: TimeRange) -> PendingAlerts {
         let mut pending = PendingAlerts::default();
         if matches!(self.plan.plan.output, PlanOutput::Plan(_)) {

@@ -11,8 +11,8 @@ use super::slots::GroupSlot;
 
 /// Queues of groups by event time.
 ///
-/// **Invariant.** A group is at most once in `forget`. In the other queues it may be listed after its
-/// slot was given to another group, so the reader checks what it finds.
+/// **Invariant.** A group is at most once in `forget`. In the other queues it may be listed after
+/// its slot was given to another group, so the reader checks what it finds.
 ///
 /// **Cost.** O(log queue) to add a group or to find the next one; an advance reads only due groups.
 #[derive(Debug, Default)]

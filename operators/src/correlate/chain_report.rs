@@ -5,7 +5,8 @@
 //!  stage 1   facts ──────────────────────────────────────────────► plan ◄──────┘
 //! ```
 //!
-//! **Invariant.** Anchors before the settled line never change, so no report or retraction lies there.
+//! **Invariant.** Anchors before the settled line never change, so no report or retraction lies
+//! there.
 
 use weir_schema::{
     Cause, EvidenceItem, Fact, FactGrain, GroupLink, Membership, PlanOutput, TenantKey,

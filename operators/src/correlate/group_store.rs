@@ -1,7 +1,7 @@
 //! The groups of one worker: a small index by key, and the groups in chunks that never move.
 //!
-//! The index takes 20 bytes per group, so a look-up stays in the cache and the group itself is touched
-//! once. Chunks grow without copying, and a freed slot is reused.
+//! The index takes 20 bytes per group, so a look-up stays in the cache and the group itself is
+//! touched once. Chunks grow without copying, and a freed slot is reused.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;

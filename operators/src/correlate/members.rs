@@ -39,7 +39,7 @@ impl MemberTimes {
         }
     }
 
-    /// Adds the events of `run` in `[low, before)`, newest first, until every wanted member was seen.
+    /// Adds the events of `run` in `[low, before)`, newest first, until each wanted member has one.
     ///
     /// `wanted` has one bit per member.
     pub fn look_back(

@@ -1,7 +1,7 @@
 //! Exact correlation in event time: facts, plans and clocks in; changes of alert rows out.
 //!
-//! A fact says that an event matches a member of a plan. The facts of a plan are divided into groups;
-//! each group is evaluated by itself, at the anchors that new facts can change.
+//! A fact records that an event matches a member of a plan. The facts of a plan are divided into
+//! groups; each group is evaluated by itself, at the anchors that new facts can change.
 //!
 //! | term | meaning here |
 //! |---|---|

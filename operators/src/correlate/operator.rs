@@ -65,8 +65,8 @@ struct OpenEpoch {
 /// Correlates facts into alert rows, exactly, in event time.
 ///
 /// `directives` come from one worker and are broadcast here. Plans that read other plans run behind
-/// them, stage by stage: `chain_facts` are their own facts, each with its stage, and `links` map the
-/// groups of one plan to those of the next.
+/// them, stage by stage: `chain_facts` are their own facts, each with its stage, and `links` map
+/// the groups of one plan to those of the next.
 ///
 /// ```text
 ///  facts ──────────────► stage 0 ─┬─ updates ─► stage 1 ─┬─ updates ─► ... ─┬─► rows, notes

@@ -8,7 +8,8 @@ use super::run::RunEntry;
 /// The number of newest events that [`OrderedPrefixes::look_back`] reads first.
 const LOOK_BACK: usize = if cfg!(test) { 2 } else { 64 };
 
-/// For each length of a sequence of the first members, the latest time at which a complete one began.
+/// For each length of a sequence of the first members, the latest time at which a complete one
+/// began.
 ///
 /// ```text
 ///   members 1 2 3      events   1:t0   2:t1   1:t2   3:t3   2:t4

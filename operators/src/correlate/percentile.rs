@@ -14,9 +14,9 @@ use super::fault::{self, PlantedFault};
 ///   the percentile     lies between the places 2 and 3, so between 8 and 12
 /// ```
 ///
-/// **Invariant.** The number of values gives the two places between which the percentile lies. Their
-/// values matter only where the places are on different sides of the bound, and then they are the
-/// values nearest to it.
+/// **Invariant.** The number of values gives the two places between which the percentile lies.
+/// Their values matter only where the places are on different sides of the bound, and then they are
+/// the values nearest to it.
 #[derive(Debug)]
 pub struct PercentileSides {
     count: usize,
@@ -32,7 +32,7 @@ impl PercentileSides {
     }
 
     /// Whether the percentile of `rank` satisfies all `bounds`.
-    pub fn hold(&self, bounds: &[ValueBound], rank: i128) -> bool {
+    pub fn satisfy(&self, bounds: &[ValueBound], rank: i128) -> bool {
         let mut sides = bounds.iter().zip(&self.bounds);
         sides.all(|(bound, sides)| bound.holds(sides.compare(rank, self.count)))
     }
@@ -150,7 +150,7 @@ impl BoundSides {
 
 /// The least distance of a value in the window to a bound: a monotone queue.
 ///
-/// Holds the least distance and those that become the least when it leaves the window: times and
+/// Contains the least distance and those that become the least when it leaves the window: times and
 /// distances, both ascending.
 #[derive(Debug, Default)]
 struct NearestDistance(VecDeque<(EventTime, i128)>);

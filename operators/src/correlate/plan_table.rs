@@ -69,8 +69,8 @@ impl PlanState {
 
     /// The condition, and the last anchor that can be concluded under `clock`.
     ///
-    /// An absence is concluded up to the watermark and before the end of its plan: an answer after
-    /// that end is not seen.
+    /// An absence is concluded up to the watermark and before the end of its plan: no facts arrive
+    /// after that end.
     pub fn evaluation(&self, clock: &TenantClock) -> Evaluation<'_> {
         let absence = self.condition.is_absence() && !fault::active(PlantedFault::EarlyConclusion);
         Evaluation {
@@ -100,8 +100,8 @@ impl PlanState {
 
 /// All plans of a worker.
 ///
-/// **Invariant.** A slot is never given to another plan, so a group's plan slot stays valid; the slot
-/// of a removed plan is empty.
+/// **Invariant.** A slot is never given to another plan, so a group's plan slot stays valid; the
+/// slot of a removed plan is empty.
 #[derive(Default)]
 pub struct PlanTable {
     plans: Vec<Option<PlanState>>,

@@ -64,8 +64,8 @@ impl RunEntry {
 
 /// The entries of one group, ordered by (time, event, position, mark).
 ///
-/// **Invariant.** `entries[head..sorted]` is in order; `entries[sorted..]` was pushed since the last
-/// [`EventRun::merge_pushed`] and may be in any order; `entries[..head]` is forgotten.
+/// **Invariant.** `entries[head..sorted]` is in order; `entries[sorted..]` was pushed since the
+/// last [`EventRun::merge_pushed`] and may be in any order; `entries[..head]` is forgotten.
 ///
 /// **Cost.** The space of forgotten entries is reclaimed once they are half of the vector, so
 /// forgetting takes amortized O(1) per entry. Searches gallop from the end where most answers lie.

@@ -4,8 +4,7 @@ use weir_schema::GroupKey;
 
 /// The number of shards.
 ///
-/// The limit on groups is enforced per shard, so that it has the same effect on any number of
-/// workers.
+/// The limit on groups is enforced per shard: then it has the same effect on any number of workers.
 pub const SHARDS: usize = 64;
 
 /// The shard of a group.

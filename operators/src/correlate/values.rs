@@ -60,7 +60,7 @@ impl ValueCondition {
         }
     }
 
-    /// Whether the condition holds of a window that has at least one event.
+    /// Whether the condition holds for a window that has at least one event.
     pub fn holds(&self, values: &WindowValues) -> bool {
         match (self, values) {
             (Self::Distinct(bounds), WindowValues::Distinct(counts)) => {
@@ -76,7 +76,7 @@ impl ValueCondition {
             (
                 Self::Statistic(Statistic::Percentile(rank), bounds),
                 WindowValues::Percentile(sides),
-            ) => sides.hold(bounds, rank.0),
+            ) => sides.satisfy(bounds, rank.0),
             // The condition made the values, so the kinds agree.
             (Self::Distinct(_) | Self::Statistic(..), _) => false,
         }

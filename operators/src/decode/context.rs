@@ -15,8 +15,8 @@ pub struct BatchContext<'b> {
 impl<'b> BatchContext<'b> {
     /// Computes the context of a batch.
     ///
-    /// An unreadable zone is taken as UTC and an unreadable log source as none: the configuration has
-    /// checked them.
+    /// An unreadable zone is taken as UTC and an unreadable log source as none: the configuration
+    /// has checked them.
     #[must_use]
     pub fn of(batch: &'b Batch, bounds: &TimeBounds, time_field: Option<&'b str>) -> Self {
         let zone = batch.zone.as_deref().and_then(Zone::parse);

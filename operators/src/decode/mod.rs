@@ -6,9 +6,9 @@
 //!                                       └► observations, source notes, notes
 //! ```
 //!
-//! Pure per frame. The control entries of an epoch precede its batches, so an epoch's events meet the
-//! rules of that epoch. Earlier batches that a new rule must see come again as [`Work::Backfill`], in
-//! the same epoch or, if they are many, over several ([`crate::backfills`]).
+//! Pure per frame. The control entries of an epoch precede its batches, so an epoch's events meet
+//! the rules of that epoch. Earlier batches that a new rule must see come again as
+//! [`Work::Backfill`], in the same epoch or, if they are many, over several ([`crate::backfills`]).
 
 mod context;
 mod decoder;
@@ -29,15 +29,16 @@ pub use output::RuleRow;
 pub enum Work {
     /// A control entry. Given to every worker, before the batches of the epoch.
     Control(Arc<Control>),
-    /// A control entry from the journal of a process that does not lead; only clocks and sources use
-    /// it. Given to one worker.
+    /// A control entry from the journal of a process that does not lead; only clocks and sources
+    /// use it. Given to one worker.
     FollowerControl(Arc<Control>),
     /// Given to one worker.
     Batch(BatchSeq, Arc<Batch>),
     /// The backfill of the plans that this epoch installs takes several epochs. Given to every
     /// worker, before the control entries.
     StepwiseBackfill,
-    /// A batch of an earlier epoch, for the plans installed in the named epoch. Given to one worker.
+    /// A batch of an earlier epoch, for the plans installed in the named epoch. Given to one
+    /// worker.
     Backfill(Epoch, BatchSeq, Arc<Batch>),
     /// The backfill of the plans installed in the named epoch is complete. Given to every worker.
     EndBackfill(Epoch),

@@ -35,8 +35,8 @@ pub struct DecodeStreams<'scope> {
 ///
 /// `is_first` is true on the first worker, which alone emits directives and rule rows.
 ///
-/// **Invariant.** The facts of a frame depend on the frame, its batch and the rules of its epoch, and
-/// on no other frame; so any worker may decode it.
+/// **Invariant.** The facts of a frame depend on the frame, its batch and the rules of its epoch,
+/// and on no other frame; so any worker may decode it.
 ///
 /// **Cost.** One pass over the bytes of each frame, plus the rules that its fields select.
 pub fn decode<'scope>(

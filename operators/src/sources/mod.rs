@@ -1,8 +1,8 @@
 //! Alerts about sources that are silent, lag, flood, or whose clock runs ahead.
 //!
-//! Like all alerts, they are functions of the journal: "now" is the greatest receive time in it, the
-//! bounds are a control entry, and the rate of a source is counted in minutes of receipt. A restart of
-//! the server is not a silence of its sources, because nothing was received meanwhile.
+//! Like all alerts, they are functions of the journal: "now" is the greatest receive time in it,
+//! the bounds are a control entry, and the rate of a source is counted in minutes of receipt. A
+//! restart of the server is not a silence of its sources, because nothing was received meanwhile.
 
 mod monitor;
 mod rate;

@@ -13,11 +13,11 @@ use crate::source_problem::{SourceProblem, SourceProblemCounts};
 
 /// The state of all sources. Pure: [`super::sources`] feeds it epoch by epoch.
 ///
-/// **Invariant.** The rows emitted so far, added up, hold at most one row per source and problem. The
-/// order of notes within an epoch has no effect.
+/// **Invariant.** The rows emitted so far, added up, hold at most one row per source and problem.
+/// The order of notes within an epoch has no effect.
 ///
-/// **Cost.** O(log sources) per batch, plus one pass over all sources per second of receipt. A tenant
-/// has at most [`SOURCES_MAX`] monitored sources; batches of others are counted.
+/// **Cost.** O(log sources) per batch, plus one pass over all sources per second of receipt. A
+/// tenant has at most [`SOURCES_MAX`] monitored sources; batches of others are counted.
 #[derive(Debug)]
 pub struct SourceMonitor {
     bounds: SourceBounds,

@@ -51,7 +51,8 @@ impl EventRate {
 
     /// Adds a complete minute to the mean.
     ///
-    /// A flood counts as the largest number that is not one, so that it does not soon become usual.
+    /// A flood counts as the largest number that is not a flood. Otherwise it would soon become
+    /// usual.
     fn complete(&mut self, events: u64, bounds: &SourceBounds) {
         self.previous_minute = events;
         self.minutes = self.minutes.saturating_add(1).min(USUAL_MINUTES);

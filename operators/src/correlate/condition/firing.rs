@@ -227,7 +227,7 @@ impl WindowCondition {
     }
 }
 
-/// A condition over which members were seen, and the number of members.
+/// A condition over the members that are present, and the number of members.
 #[derive(Clone, Copy)]
 struct Temporal<'c> {
     condition: &'c MemberCondition,

@@ -28,8 +28,7 @@ pub struct WindowCondition {
     pub certain: bool,
     /// How long after its event an absence is concluded; zero for other kinds.
     ///
-    /// The anchor of an absence stands at the end of the wait, so that its window trails like any
-    /// other.
+    /// The anchor of an absence is at the end of the wait: then its window trails like any other.
     ///
     /// ```text
     ///   event s ────── timespan ──────► anchor s + delay, concluded once the watermark reaches it

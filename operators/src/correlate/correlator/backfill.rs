@@ -1,11 +1,11 @@
 //! Backfills over several epochs: a plan admits facts but emits nothing until all have arrived.
 //!
-//! A part of the history can raise alerts that the whole would not: the event that a `not` names may
-//! be missing so far. Therefore the output of the plan waits from the epoch that installs it until its
-//! backfill ends, and then comes in one epoch.
+//! A part of the history can raise alerts that the whole would not: the event that a `not` names
+//! may be missing so far. Therefore the output of the plan waits from the epoch that installs it
+//! until its backfill ends, and then comes in one epoch.
 //!
-//! **Invariant.** The plan's settled line stands still meanwhile, so its result does not depend on how
-//! long the backfill takes.
+//! **Invariant.** The plan's settled line stands still meanwhile, so its result does not depend on
+//! how long the backfill takes.
 
 use weir_schema::PlanId;
 

@@ -9,8 +9,8 @@ use crate::correlate::shard::shard_of;
 
 /// Most forgotten alerts of one plan in one shard of its groups.
 ///
-/// Further ones are counted and stand as they are. The limit is per shard, so that the same alerts are
-/// retained on any number of workers.
+/// Further ones are counted, and their rows stay as they are. The limit is per shard because then
+/// any number of workers retains the same alerts.
 const SHARD_ALERTS_MAX: usize = 2_000;
 
 /// The forgotten alerts of a shadow, and those of the plan that it copies.

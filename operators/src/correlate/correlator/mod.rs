@@ -5,10 +5,11 @@
 //! advance. Nothing here knows timely: `operator.rs` wraps it.
 //!
 //! ```text
-//!   directives ─► plans.rs, backfill.rs, shadow.rs, promote.rs ─┐
-//!   facts ──────► intake.rs ─┬─► groups, touched ───────────────┼─► evaluate.rs ─► rows, retractions
-//!   upstream ───► chain.rs ──┘                                  │                  downstream
-//!   clocks, source times ──────────────────────► advance.rs ────┘
+//!   directives ─► plans.rs, shadow.rs, promote.rs, backfill.rs
+//!                     │ plans
+//!   facts ─────► intake.rs ──┐
+//!   upstream ──► chain.rs ───┴─► touched groups ─► evaluate.rs ─┬─► rows, retractions
+//!   clocks, source times ──────► scheduled groups ─► advance.rs ┴─► downstream
 //! ```
 
 mod advance;
@@ -43,12 +44,12 @@ pub const GROUPS_MAX: usize = 4 << 20;
 
 /// The plans and groups of one worker and stage.
 ///
-/// **Invariant.** After each epoch the rows emitted so far, added up, are the alerts that plain loops
-/// over all admitted facts would raise (`reference/`). This holds for any order of facts within an
-/// epoch and any number of workers.
+/// **Invariant.** After each epoch the rows emitted so far, added up, are the alerts that plain
+/// loops over all admitted facts would raise (`reference/`). This holds for any order of facts
+/// within an epoch and any number of workers.
 ///
-/// **Cost.** An epoch costs O(log groups) per fact, plus the evaluation of the anchors that its facts
-/// can change. See [`super::group::Group`] for the memory of a group.
+/// **Cost.** An epoch costs O(log groups) per fact, plus the evaluation of the anchors that its
+/// facts can change. See [`super::group::Group`] for the memory of a group.
 #[derive(Default)]
 pub struct Correlator {
     /// It runs only the plans of this stage.

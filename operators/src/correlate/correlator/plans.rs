@@ -1,4 +1,4 @@
-//! Plans are installed, changed and removed while their groups hold state.
+//! The installation, change and removal of plans whose groups have state.
 //!
 //! **Invariant.** What is settled keeps the version that emitted it; everything later is evaluated
 //! anew under the changed plan.

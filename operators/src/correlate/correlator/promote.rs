@@ -1,7 +1,7 @@
-//! The promotion of a what-if: its plans take the places of the plans that they were tried for.
+//! The promotion of a what-if: its plans replace the plans that they were tried for.
 //!
-//! **Invariant.** The rows that stand afterwards are those that would stand if the edit had been made
-//! when the what-if began. Only differences are emitted.
+//! **Invariant.** The rows that stand afterwards are those that would stand if the edit had been
+//! made when the what-if began. Only differences are emitted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -148,7 +148,8 @@ impl Correlator {
         place
     }
 
-    /// Retains the rows that a plan is forgetting, for the what-ifs whose promotion may replace them.
+    /// Retains the rows that a plan is forgetting, for the what-ifs whose promotion may replace
+    /// them.
     pub(super) fn remember_forgotten(
         &mut self,
         slot: PlanSlot,

@@ -1,8 +1,8 @@
 //! Shadows: the plans of what-ifs start from the state of live plans and run beside them.
 //!
-//! A shadow that differs from a plan only in its condition shares the facts of that plan: the
-//! correlator pushes each to both, so that no operator before it needs to know of the shadow. The
-//! output of shadows is kept separate.
+//! A shadow that differs from a plan only in its condition shares the facts of that plan. The
+//! correlator pushes each of them to both, and no operator before it knows of the shadow. The rows
+//! of shadows go to the outputs of their what-ifs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

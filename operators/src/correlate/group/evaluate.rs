@@ -120,7 +120,8 @@ impl Group {
         firing: &mut Vec<EventTime>,
     ) {
         let condition = evaluation.condition;
-        // Added events stop no anchor of a monotone condition, and inside an episode they start none.
+        // Added events stop no anchor of a monotone condition, and inside an episode they start
+        // none.
         if condition.monotone && condition.additive {
             let place = self
                 .episodes
@@ -212,10 +213,10 @@ impl Group {
         ranges
     }
 
-    /// The time from which to evaluate, so that the last anchor that fires before `from` is
-    /// included.
+    /// A start of evaluation that likely includes the last firing anchor before `from`.
     ///
-    /// It matters only where an episode continues over `from`, and is nearly always the neighbour.
+    /// That anchor matters only where an episode continues over `from`, and is nearly always the
+    /// neighbour.
     fn start_near(&self, episodes: &[Episode], from: EventTime) -> EventTime {
         const NEIGHBOURS: usize = 4;
         let continues = |episode: &&Episode| episode.from < from && episode.to >= from;

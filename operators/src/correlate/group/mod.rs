@@ -8,13 +8,13 @@
 //!  ◄─ summary of the last episode ──►
 //! ```
 //!
-//! **Invariant.** Anchors before `frozen` never change again: no event before it is admitted. Windows
-//! of later anchors reach back to `frozen - w`. Entries before that can be forgotten once the part of
-//! each episode before `frozen` is summarized.
+//! **Invariant.** Anchors before `frozen` never change again: no event before it is admitted.
+//! Windows of later anchors reach back to `frozen - w`. Entries before that can be forgotten once
+//! the part of each episode before `frozen` is summarized.
 //!
-//! **Cost.** An epoch re-evaluates only the anchors whose windows its events touch, and the episodes
-//! around them. Memory is the events of one timespan before the settled line and of all times after
-//! it, and one summary per episode that reaches into that time.
+//! **Cost.** An epoch re-evaluates only the anchors whose windows its events touch, and the
+//! episodes around them. Memory is the events of one timespan before the settled line and of all
+//! times after it, and one summary per episode that reaches into that time.
 
 mod evaluate;
 mod forget;
@@ -67,7 +67,7 @@ pub struct Group {
     pub frozen: EventTime,
     /// Whether the group is in the list of those that this epoch touched.
     pub touched: bool,
-    /// Whether the calendar holds the time at which it can next forget something.
+    /// Whether the calendar knows the time at which it can next forget something.
     pub scheduled: bool,
     /// Present if the plan reads from other plans, or reports to one.
     pub chain: Option<Box<ChainState>>,

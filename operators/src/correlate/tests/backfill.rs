@@ -1,7 +1,7 @@
 //! Plans whose backfill takes several epochs, by random histories.
 //!
-//! They emit nothing before their backfill ends. Then they equal an oracle that got the whole backfill
-//! at once, and whose clock stood still meanwhile.
+//! They emit nothing before their backfill ends. Then they equal an oracle that got the whole
+//! backfill at once, and whose clock stood still meanwhile.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Random histories with a what-if.
 //!
-//! A shadow emits what the edit would, affects nothing else, and its promotion has the result of the
-//! edit made when the what-if began.
+//! A shadow emits what the edit would, affects nothing else, and its promotion has the result of
+//! the edit made when the what-if began.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,7 +32,8 @@ struct Coverage {
     late: u64,
 }
 
-/// A candidate edit of `plan`: other bounds or conditions, and for `Basis::Facts` also another window.
+/// A candidate edit of `plan`: other bounds or conditions, and for `Basis::Facts` also another
+/// window.
 fn candidate(history: &mut History, plan: &Plan, basis: Basis) -> Plan {
     let from_facts = matches!(basis, Basis::Facts(_));
     let mut candidate = plan.clone();

@@ -15,8 +15,8 @@ use crate::correlate::Directive;
 
 /// The state of the decoder of one worker.
 ///
-/// **Invariant.** Every worker applies the same control entries, so the rules, backfills and plan sets
-/// are equal on all workers.
+/// **Invariant.** Every worker applies the same control entries, so the rules, backfills and plan
+/// sets are equal on all workers.
 pub struct Decoder {
     /// Whether this is the first worker, which alone emits the output of control entries.
     is_first: bool,

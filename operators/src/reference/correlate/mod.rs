@@ -47,8 +47,8 @@ pub struct StandingAlert {
 
 /// Everything that was admitted.
 ///
-/// **Invariant.** [`Reference::standing`] is a function of the admitted facts, the plan steps and the
-/// clocks under which each arrived.
+/// **Invariant.** [`Reference::standing`] is a function of the admitted facts, the plan steps and
+/// the clocks under which each arrived.
 ///
 /// **Cost.** Quadratic in the facts of a group and more: for tests only.
 #[derive(Default)]
