@@ -1,4 +1,4 @@
-//! Puts the workers' results of an epoch together and commits them.
+//! The committer thread: merges the results of all workers and writes commits to the ledger.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
@@ -6,125 +6,128 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use weir_operators::Texts;
+use weir_operators::AlertTexts;
 use weir_schema::{Commit, Epoch};
 
-use crate::feeder::Told;
-use crate::held::Held;
-use crate::host::HostError;
+use crate::backfill::BackfillOutputBuffer;
+use crate::epoch::EpochControls;
+use crate::error::HostError;
 use crate::outputs::{self, EpochOutput};
-use crate::port::{EpochReport, Frames, Ledger, Observer};
+use crate::port::{AlertLedger, BatchReader, EpochReport, Observer};
 use crate::status::Status;
 
-/// How long the committer waits before it tries a failed commit again.
+/// Pause before a failed commit is retried.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The thread that commits.
+/// The state of the committer thread.
 pub struct Committer {
-    pub texts: Texts,
-    pub frames: Arc<dyn Frames>,
-    pub ledger: Box<dyn Ledger>,
+    pub texts: AlertTexts,
+    pub frames: Arc<dyn BatchReader>,
+    pub ledger: Box<dyn AlertLedger>,
     pub observer: Box<dyn Observer>,
-    pub done: Vec<Receiver<Vec<EpochOutput>>>,
-    /// Whole epochs, in order.
+    /// Results of each worker.
+    pub outputs: Vec<Receiver<Vec<EpochOutput>>>,
+    /// Merged epochs, in order.
     pub ready: VecDeque<EpochOutput>,
-    pub controls: Receiver<Told>,
+    pub controls: Receiver<EpochControls>,
     pub status: Arc<Status>,
-    /// Rules that read their past, and what they say meanwhile.
-    pub held: Held,
+    pub buffer: BackfillOutputBuffer,
 }
 
 impl Committer {
     pub fn run(mut self) -> Result<(), HostError> {
         let applied = self.ledger.applied();
-        let mut controls: Option<Told> = None;
-        while let Some(mut output) = self.next() {
-            // Controls are sent before the work of their epoch, so they are here by now.
+        let mut controls: Option<EpochControls> = None;
+        while let Some(mut output) = self.next_epoch() {
+            // Controls are sent before the work of their epoch, so they have arrived by now.
             loop {
                 controls = controls.or_else(|| self.controls.try_recv().ok());
-                match controls.take_if(|told| told.epoch.0 <= output.epoch) {
-                    Some(told) => self.follow(&told),
+                match controls.take_if(|controls| controls.epoch.0 <= output.epoch) {
+                    Some(due) => self.apply(&due),
                     None => break,
                 }
             }
-            self.held.keep_back(&mut output);
+            self.buffer.filter(&mut output);
             if output.epoch > applied.0 {
                 self.commit(&output)?;
             } else {
-                self.tell(&output, None);
+                self.notify_observer(&output, None);
             }
-            self.status.what_ifs().take(&output, &self.held.pasts);
-            self.status.note(&output);
+            let what_ifs = self.status.what_ifs();
+            what_ifs.apply_output(&output, &self.buffer.backfills);
+            self.status.finish_epoch(&output);
         }
         Ok(())
     }
 
-    fn follow(&mut self, told: &Told) {
-        let epoch = told.epoch;
-        if told.in_steps {
-            self.held.pasts.in_steps(epoch);
+    /// Applies control entries to the rule texts, the backfills and the what-ifs.
+    fn apply(&mut self, controls: &EpochControls) {
+        let epoch = controls.epoch;
+        if controls.stepwise {
+            self.buffer.backfills.begin_stepwise(epoch);
         }
-        for entry in &told.controls {
+        for entry in &controls.controls {
             let before = self.texts.book().what_ifs().clone();
-            let applied = self.texts.apply(entry);
+            let update = self.texts.apply(entry);
             let book = self.texts.book();
-            self.held.follow(&applied);
-            let pasts = &mut self.held.pasts;
-            pasts.follow(epoch, (&before, book), entry, &applied.changes);
-            self.status.what_ifs().follow(epoch, entry, book, pasts);
+            self.buffer.apply(&update);
+            let backfills = &mut self.buffer.backfills;
+            backfills.apply(epoch, &before, book, entry, &update.changes);
+            let what_ifs = self.status.what_ifs();
+            what_ifs.apply_control(epoch, entry, book, backfills);
         }
-        for began in &told.through {
-            self.held.pasts.through(*began);
+        for start in &controls.completed {
+            self.buffer.backfills.finish(*start);
         }
     }
 
-    /// The next epoch's results of all workers; `None` once they are gone.
-    fn next(&mut self) -> Option<EpochOutput> {
+    /// Receives the next epoch's results of all workers; `None` once the workers are gone.
+    fn next_epoch(&mut self) -> Option<EpochOutput> {
         if self.ready.is_empty() {
-            let mut whole: BTreeMap<u64, EpochOutput> = BTreeMap::new();
-            for worker in &self.done {
+            let mut merged: BTreeMap<u64, EpochOutput> = BTreeMap::new();
+            for worker in &self.outputs {
                 for part in worker.recv().ok()? {
-                    match whole.entry(part.epoch) {
+                    match merged.entry(part.epoch) {
                         Entry::Vacant(entry) => drop(entry.insert(part)),
                         Entry::Occupied(mut entry) => entry.get_mut().merge(part),
                     }
                 }
             }
-            self.ready.extend(whole.into_values());
+            self.ready.extend(merged.into_values());
         }
         self.ready.pop_front()
     }
 
-    /// Commits an epoch, trying again until it holds or the host stops.
+    /// Commits an epoch. Retries a failed commit until it succeeds or the host stops.
     fn commit(&mut self, output: &EpochOutput) -> Result<(), HostError> {
         loop {
-            let commit = outputs::commit(output, &self.texts, &*self.frames, &*self.ledger);
-            let done = commit.and_then(|commit| {
+            let commit = outputs::build_commit(output, &self.texts, &*self.frames, &*self.ledger);
+            let result = commit.and_then(|commit| {
                 if let Some(commit) = &commit {
                     self.ledger.commit(commit)?;
                 }
                 Ok(commit)
             });
-            match done {
+            match result {
                 Ok(commit) => {
-                    self.status.hold_up(false);
-                    self.tell(output, commit.as_ref());
+                    self.status.set_commit_blocked(false);
+                    self.notify_observer(output, commit.as_ref());
                     return Ok(());
                 }
                 Err(fault) if self.status.is_stopping() || self.status.failed() => {
                     return Err(HostError::WriteLedger(fault));
                 }
                 Err(fault) => {
-                    self.status.hold_up(true);
-                    self.observer.fault(&fault);
+                    self.status.set_commit_blocked(true);
+                    self.observer.on_commit_failed(&fault);
                     std::thread::sleep(RETRY);
                 }
             }
         }
     }
 
-    fn tell(&mut self, output: &EpochOutput, commit: Option<&Commit>) {
-        self.observer.epoch(&EpochReport {
+    fn notify_observer(&mut self, output: &EpochOutput, commit: Option<&Commit>) {
+        self.observer.on_epoch(&EpochReport {
             epoch: Epoch(output.epoch),
             commit,
             notes: &output.notes,

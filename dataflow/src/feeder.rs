@@ -1,4 +1,4 @@
-//! Reads the journal epoch by epoch and gives every worker its part.
+//! The feeder thread: reads the journal epoch by epoch, and sends each worker its part.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,52 +6,46 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use weir_operators::{Work, bears_on_others};
-use weir_schema::{BatchSeq, Control, Epoch, EventTime, RuleChange, SealedEpoch};
+use weir_operators::Work;
+use weir_schema::{BatchSeq, Control, Epoch, SealedEpoch};
 
-use crate::backfill::{Queue, Step};
-use crate::host::HostError;
-use crate::port::{EpochSource, Frames};
+use crate::backfill::{BackfillQueue, BackfillStep, backfill_start};
+use crate::epoch::{EpochControls, EpochWork};
+use crate::error::HostError;
+use crate::port::{BatchReader, EpochSource};
 use crate::status::Status;
-use crate::worker::EpochWork;
 
-/// Batches of the past that are handed to a new rule at a time.
+/// Backfill batches that the feeder reads before it sends them to the workers.
 const BACKFILL_BATCHES: usize = 64;
 
-/// How long the feeder waits for an epoch before it looks whether it should stop.
+/// Longest wait for an epoch; then the feeder checks whether it must stop.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// The thread that feeds the workers.
+/// The state of the feeder thread.
 pub struct Feeder {
     pub source: Box<dyn EpochSource>,
-    pub frames: Arc<dyn Frames>,
+    pub frames: Arc<dyn BatchReader>,
+    /// Channel to each worker, and its thread, to wake it.
     pub workers: Vec<(Sender<EpochWork>, Thread)>,
-    pub controls: Sender<Told>,
+    pub controls: Sender<EpochControls>,
     pub status: Arc<Status>,
-    /// Whose journal it is, where several processes make the graph; else 0.
+    /// The process whose journal this is; 0 without a cluster.
     pub process: u64,
-    /// The epoch before.
+    /// The last epoch that was sent.
     pub last: Epoch,
-    /// Batches of the epochs fed so far.
+    /// Number of batches in the epochs that were sent.
     pub batches: u64,
-    /// Ids and names of rules that bear on others: those see the past anew once they are removed.
-    pub wide: BTreeSet<String>,
-    /// The past that rules are still to see.
-    pub past: Queue,
-    /// Whether a past is handed on in one epoch however long it is: when each process of a cluster
-    /// has read its part, no other one knows.
-    pub whole: bool,
+    /// Ids and names of rules that affect others. Once such a rule is removed, the others read all
+    /// events again.
+    pub affecting_rules: BTreeSet<String>,
+    pub backfills: BackfillQueue,
+    /// Whether an epoch reads a whole backfill, however long it is. A cluster needs this: no process
+    /// knows when the others have read their parts.
+    pub unbounded_backfill: bool,
 }
 
-/// What the committer learns of an epoch, before the workers have its work.
-pub struct Told {
-    pub epoch: Epoch,
-    pub controls: Vec<Control>,
-    /// The past of what is put comes in steps.
-    pub in_steps: bool,
-    /// The pasts of these epochs are read with it.
-    pub through: Vec<Epoch>,
-}
+/// The work of one epoch, by worker.
+type WorkParts = Vec<Vec<Work>>;
 
 impl Feeder {
     pub fn run(mut self) -> Result<(), HostError> {
@@ -65,52 +59,40 @@ impl Feeder {
         Ok(())
     }
 
-    /// Gives every worker its part of an epoch; false once nobody takes it.
+    /// Sends each worker its part of an epoch; false if the other threads are gone.
     fn feed(&mut self, sealed: SealedEpoch) -> Result<bool, HostError> {
-        let Some(backfill) = self.backfill(&sealed) else {
+        let Some(backfill) = self.backfill_batches(&sealed) else {
             return Ok(false);
         };
         let epoch = sealed.epoch;
-        let (step, in_steps) = self.step(&sealed, backfill);
-        let mut parts = self.parts();
-        if in_steps {
-            parts.iter_mut().for_each(|part| part.push(Work::InSteps));
-        }
-        for control in &sealed.controls {
-            let control = Arc::new(control.clone());
-            for part in &mut parts {
-                part.push(Work::Control(Arc::clone(&control)));
-            }
-        }
-        let told = Told {
+        let (step, stepwise) = self.backfill_step(&sealed, backfill);
+        let mut parts = self.empty_parts();
+        push_controls(&mut parts, &sealed, stepwise);
+        let controls = EpochControls {
             epoch,
             controls: sealed.controls,
-            in_steps,
-            through: step.through.clone(),
+            stepwise,
+            completed: step.completed.clone(),
         };
-        let any = !told.controls.is_empty() || !told.through.is_empty();
-        if any && self.controls.send(told).is_err() {
+        let any = !controls.controls.is_empty() || !controls.completed.is_empty();
+        if any && self.controls.send(controls).is_err() {
             return Ok(false);
         }
-        for control in sealed.heard {
-            parts[0].push(Work::Heard(Arc::new(control)));
+        for control in sealed.follower_controls {
+            parts[0].push(Work::FollowerControl(Arc::new(control)));
         }
-        for some in step.batches.chunks(BACKFILL_BATCHES) {
-            for (began, seq) in some {
-                let batch = self.frames.batch(*seq).map_err(HostError::ReadJournal)?;
-                self.status.backfilling.step(*began, batch.frames.len());
-                self.part(&mut parts, *seq)
-                    .push(Work::Backfill(*began, *seq, batch));
-            }
-            let part = std::mem::replace(&mut parts, self.parts());
+        for chunk in step.batches.chunks(BACKFILL_BATCHES) {
+            self.push_backfill(&mut parts, chunk)?;
+            let part = std::mem::replace(&mut parts, self.empty_parts());
             if !self.send(epoch, part, false) {
                 return Ok(false);
             }
         }
-        for began in step.through {
-            self.status.backfilling.ends(began, epoch);
-            let through = |part: &mut Vec<Work>| part.push(Work::Through(began));
-            parts.iter_mut().for_each(through);
+        for start in step.completed {
+            self.status.backfills.set_last_epoch(start, epoch);
+            for part in &mut parts {
+                part.push(Work::EndBackfill(start));
+            }
         }
         for (seq, batch) in sealed.batches {
             self.batches = self.batches.max(seq.local() + 1);
@@ -120,24 +102,44 @@ impl Feeder {
         Ok(self.send(epoch, parts, true))
     }
 
-    /// What of the past this epoch hands on, and whether more of what its own rules are to see
-    /// follows. The end of the input, as of a replay of files, waits for all of it.
-    fn step(&mut self, sealed: &SealedEpoch, backfill: Vec<(BatchSeq, u32)>) -> (Step, bool) {
+    fn push_backfill(
+        &self,
+        parts: &mut WorkParts,
+        batches: &[(Epoch, BatchSeq)],
+    ) -> Result<(), HostError> {
+        for (start, seq) in batches {
+            let batch = self.frames.batch(*seq).map_err(HostError::ReadJournal)?;
+            self.status.backfills.add_batch(*start, batch.frames.len());
+            self.part(parts, *seq)
+                .push(Work::Backfill(*start, *seq, batch));
+        }
+        Ok(())
+    }
+
+    /// Queues the `backfill` of this epoch's rules. Returns the part of the queue that the epoch
+    /// reads, and whether the backfill of its own rules continues after it.
+    ///
+    /// The end of the input, as in a replay of files, reads everything that is left.
+    fn backfill_step(
+        &mut self,
+        sealed: &SealedEpoch,
+        backfill: Vec<(BatchSeq, u32)>,
+    ) -> (BackfillStep, bool) {
         let epoch = sealed.epoch;
         let any = !backfill.is_empty();
         if any {
-            self.status.backfilling.begin(epoch, backfill.len());
+            self.status.backfills.begin(epoch, backfill.len());
         }
-        self.past.add(epoch, backfill);
-        let own = sealed.batches.iter();
-        let own = own.map(|(_, batch)| batch.frames.len() as u64).sum();
-        let all = self.whole || sealed.controls.contains(&Control::Finish);
-        let step = self.past.step(own, all);
-        let in_steps = any && !step.through.contains(&epoch);
-        (step, in_steps)
+        self.backfills.add(epoch, backfill);
+        let own_events = sealed.batches.iter();
+        let own_events = own_events.map(|(_, batch)| batch.frames.len() as u64).sum();
+        let all = self.unbounded_backfill || sealed.controls.contains(&Control::Finish);
+        let step = self.backfills.step(own_events, all);
+        let stepwise = any && !step.completed.contains(&epoch);
+        (step, stepwise)
     }
 
-    fn parts(&self) -> Vec<Vec<Work>> {
+    fn empty_parts(&self) -> WorkParts {
         vec![Vec::new(); self.workers.len()]
     }
 
@@ -147,7 +149,7 @@ impl Feeder {
         &mut parts[worker as usize]
     }
 
-    fn send(&self, epoch: Epoch, parts: Vec<Vec<Work>>, last: bool) -> bool {
+    fn send(&self, epoch: Epoch, parts: WorkParts, last: bool) -> bool {
         let workers = self.workers.iter().zip(parts);
         workers.into_iter().all(|((sender, thread), work)| {
             let sent = sender.send(EpochWork { epoch, work, last }).is_ok();
@@ -156,11 +158,11 @@ impl Feeder {
         })
     }
 
-    /// The batches before this epoch that its new rules must see: those with an event at or after
-    /// their `since`. All epochs before must be through, so that it is known which those are;
-    /// `None` if the host stops before that.
-    fn backfill(&mut self, sealed: &SealedEpoch) -> Option<Vec<(BatchSeq, u32)>> {
-        let Some(since) = past(&sealed.controls, &mut self.wide) else {
+    /// The earlier batches that the new rules of this epoch must see: those with an event at or after
+    /// the rules' start. `None` if the host stops before all earlier epochs are done; only then are
+    /// the event times of their batches known.
+    fn backfill_batches(&mut self, sealed: &SealedEpoch) -> Option<Vec<(BatchSeq, u32)>> {
+        let Some(since) = backfill_start(&sealed.controls, &mut self.affecting_rules) else {
             return Some(Vec::new());
         };
         while !self.status.wait_for(self.last, WAIT) {
@@ -168,7 +170,7 @@ impl Feeder {
                 return None;
             }
         }
-        // What lies before the settled line is not evaluated any more.
+        // Events before the settled line are no longer evaluated.
         let settled = self.status.clocks().iter().map(|clock| clock.settled).min();
         let since = settled.map_or(since, |settled| since.max(settled));
         let batches = self.status.batches_since(since, self.batches);
@@ -177,111 +179,27 @@ impl Feeder {
     }
 }
 
-/// From which event time on the plans that are new by these entries see events, where there are any.
-/// `wide` takes in the rules that bear on others, tried ones with them: they may be promoted.
-fn past(controls: &[Control], wide: &mut BTreeSet<String>) -> Option<EventTime> {
-    for control in controls {
-        match control {
-            Control::RulePut { text, .. } => wide.extend(bears_on_others(text)),
-            Control::WhatIfPut { changes, .. } => {
-                let put = |change: &RuleChange| match change {
-                    RuleChange::Put { text, .. } => bears_on_others(text),
-                    RuleChange::Remove { .. } => Vec::new(),
-                };
-                wide.extend(changes.iter().flat_map(put));
-            }
-            _ => {}
+/// Gives every worker the control entries of an epoch.
+fn push_controls(parts: &mut WorkParts, sealed: &SealedEpoch, stepwise: bool) {
+    if stepwise {
+        for part in parts.iter_mut() {
+            part.push(Work::StepwiseBackfill);
         }
     }
-    let frees = |change: &RuleChange| match change {
-        RuleChange::Remove { rule } => wide.contains(rule),
-        RuleChange::Put { .. } => false,
-    };
-    let since = controls.iter().filter_map(|control| match control {
-        Control::RulePut { since, .. } | Control::Settings { since, .. } => Some(*since),
-        Control::WhatIfPut {
-            since,
-            changes,
-            from_journal: true,
-            ..
-        } => Some(match changes.iter().any(frees) {
-            true => EventTime::MIN,
-            false => *since,
-        }),
-        Control::RuleRemove { rule } if wide.contains(rule) => Some(EventTime::MIN),
-        // What stops may set something else free from there on.
-        Control::RuleDisable { until, .. } => Some(*until),
-        _ => None,
-    });
-    since.min()
+    for control in &sealed.controls {
+        let control = Arc::new(control.clone());
+        for part in parts.iter_mut() {
+            part.push(Work::Control(Arc::clone(&control)));
+        }
+    }
 }
 
 impl Drop for Feeder {
-    /// Wakes the workers once nothing more can come, so that they end at once.
+    /// Closes the workers' channels and wakes the workers, so that they end at once.
     fn drop(&mut self) {
         for (sender, thread) in self.workers.drain(..) {
             drop(sender);
             thread.unpark();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use weir_schema::WhatIfId;
-
-    #[test]
-    fn what_a_removal_sets_free_sees_the_past_be_it_tried_or_promoted() {
-        let correlation = "title: C\nid: c\ncorrelation: {type: event_count, rules: [a], \
-                           timespan: 5m, condition: {gte: 3}}\n";
-        let put = RuleChange::Put {
-            text: correlation.to_owned(),
-            origin: "test.yml".to_owned(),
-        };
-        let remove = RuleChange::Remove {
-            rule: "c".to_owned(),
-        };
-        let since = EventTime(9);
-        let tried = |change: &RuleChange, from_journal| Control::WhatIfPut {
-            id: WhatIfId(1),
-            changes: vec![change.clone()],
-            since,
-            from_journal,
-        };
-        let promote = Control::WhatIfPromote { id: WhatIfId(1) };
-        let cases = [
-            (
-                "nothing of it is known",
-                vec![],
-                remove.control(since),
-                None,
-            ),
-            (
-                "it was put",
-                vec![put.control(since)],
-                remove.control(since),
-                Some(EventTime::MIN),
-            ),
-            (
-                "it was promoted",
-                vec![tried(&put, true), promote],
-                remove.control(since),
-                Some(EventTime::MIN),
-            ),
-            (
-                "its removal is tried",
-                vec![put.control(since)],
-                tried(&remove, true),
-                Some(EventTime::MIN),
-            ),
-            ("it is tried", vec![], tried(&put, true), Some(since)),
-            ("what is tried is held", vec![], tried(&put, false), None),
-        ];
-        for (name, before, control, expected) in cases {
-            let mut wide = BTreeSet::new();
-            past(&before, &mut wide);
-            assert_eq!(past(&[control], &mut wide), expected, "{name}");
         }
     }
 }

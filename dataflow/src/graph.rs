@@ -24,59 +24,68 @@ use timely::dataflow::operators::vec::Input;
 use timely::dataflow::{ProbeHandle, Stream};
 use timely::worker::Worker;
 use weir_operators::{
-    CorrelateNote, Directive, Emit, Move, Work, alerts, clocks, correlate, decode, sources,
+    ClockUpdate, CorrelateNote, Directive, EmitOptions, Work, alerts, clocks, correlate, decode,
+    sources,
 };
 
-use crate::outputs::Collected;
+use crate::outputs::OutputCollector;
 
-/// The ends of the graph that a worker holds.
+/// The input and outputs of the graph on one worker.
 pub struct Graph {
     pub input: timely::dataflow::operators::vec::input::Handle<u64, Work>,
     pub probe: ProbeHandle<u64>,
-    pub collected: Rc<RefCell<Collected>>,
+    pub collected: Rc<RefCell<OutputCollector>>,
 }
 
-/// Builds the graph on a worker; every worker builds the same. Where it is `apart`, shared with
-/// other processes, the first worker has all results that the ledger wants.
-pub fn build(worker: &mut Worker, emit: Emit, apart: bool) -> Graph {
+/// Builds the graph on a worker; every worker builds the same.
+///
+/// If it is `clustered`, the first worker gets all results that the ledger needs.
+pub fn build(worker: &mut Worker, emit: EmitOptions, clustered: bool) -> Graph {
     let first = worker.index() == 0;
-    let collected = Rc::new(RefCell::new(Collected::default()));
+    let collected = Rc::new(RefCell::new(OutputCollector::default()));
     let probe = ProbeHandle::new();
     let input = worker.dataflow::<u64, _, _>(|scope| {
         let (input, work) = scope.new_input();
         let decoded = decode(work, first, emit);
 
         let clocks = clocks(decoded.observations);
-        let moves = clocks.clone().map(|moved| match moved {
-            Move::Clock(clock) => Directive::Clock(clock),
-            Move::Heard(source, time) => Directive::Heard(source, time),
+        let clock_updates = clocks.clone().map(|update| match update {
+            ClockUpdate::Clock(clock) => Directive::Clock(clock),
+            ClockUpdate::SourceTime(source, time) => Directive::SourceTime(source, time),
         });
-        let directives = decoded.directives.concat(moves);
-        let correlated = correlate(decoded.facts, decoded.above, decoded.links, directives);
+        let directives = decoded.directives.concat(clock_updates);
+        let correlated = correlate(
+            decoded.facts,
+            decoded.chain_facts,
+            decoded.links,
+            directives,
+        );
 
         let alerts = alerts(correlated.rows, decoded.rules);
         let sources = sources(decoded.sources);
 
         let out = Rc::clone(&collected);
-        let rows = at_home(alerts.inner.concat(sources.rows), apart);
-        collect(rows, &probe, move |_, rows| out.borrow_mut().rows(&rows));
+        let rows = to_first_worker(alerts.inner.concat(sources.rows), clustered);
+        collect(rows, &probe, move |_, rows| {
+            out.borrow_mut().add_rows(&rows)
+        });
         let out = Rc::clone(&collected);
-        let retracted = reasons_at_home(correlated.notes.concat(sources.retractions), apart);
-        collect(retracted, &probe, move |epoch, notes| {
-            out.borrow_mut().correlated(epoch, &notes);
+        let notes = notes_to_first_worker(correlated.notes.concat(sources.retractions), clustered);
+        collect(notes, &probe, move |epoch, notes| {
+            out.borrow_mut().add_correlation_notes(epoch, &notes);
         });
         let out = Rc::clone(&collected);
         collect(
             decoded.notes.concat(sources.notes),
             &probe,
             move |epoch, notes| {
-                out.borrow_mut().notes(epoch, notes);
+                out.borrow_mut().add_notes(epoch, notes);
             },
         );
         let out = Rc::clone(&collected);
-        collect(clocks, &probe, move |epoch, moves| {
-            let clocks = moves.into_iter().filter_map(Move::clock);
-            out.borrow_mut().clocks(epoch, clocks);
+        collect(clocks, &probe, move |epoch, updates| {
+            let clocks = updates.into_iter().filter_map(ClockUpdate::clock);
+            out.borrow_mut().add_clocks(epoch, clocks);
         });
         input
     });
@@ -87,35 +96,35 @@ pub fn build(worker: &mut Worker, emit: Emit, apart: bool) -> Graph {
     }
 }
 
-/// On the first worker, where others are in other processes.
-fn at_home<'scope, D: ExchangeData>(
+/// Sends a stream to the first worker if other processes run the graph, too.
+fn to_first_worker<'scope, D: ExchangeData>(
     stream: Stream<'scope, u64, Vec<D>>,
-    apart: bool,
+    clustered: bool,
 ) -> Stream<'scope, u64, Vec<D>> {
-    if apart {
+    if clustered {
         stream.exchange(|_| 0)
     } else {
         stream
     }
 }
 
-/// The same for why alerts are retracted, and for what what-ifs say; counts stay where they were
+/// Sends retractions and the output of what-ifs to the first worker; counts stay where they were
 /// counted.
-fn reasons_at_home<'scope>(
+fn notes_to_first_worker<'scope>(
     notes: Stream<'scope, u64, Vec<CorrelateNote>>,
-    apart: bool,
+    clustered: bool,
 ) -> Stream<'scope, u64, Vec<CorrelateNote>> {
-    if !apart {
+    if !clustered {
         return notes;
     }
-    let (said, counts) = notes.ok_err(|note| match note {
-        said @ (CorrelateNote::Retracted(..) | CorrelateNote::WhatIf(..)) => Ok(said),
+    let (results, counts) = notes.ok_err(|note| match note {
+        result @ (CorrelateNote::Retracted(..) | CorrelateNote::WhatIf(..)) => Ok(result),
         counts @ (CorrelateNote::Counts(_) | CorrelateNote::Size(..)) => Err(counts),
     });
-    at_home(said, apart).concat(counts)
+    to_first_worker(results, clustered).concat(counts)
 }
 
-/// Hands what comes to `take`; `probe` tells when an epoch is through.
+/// Passes the stream to `take`, with its epoch; `probe` shows which epochs are complete.
 fn collect<'scope, D: Clone + 'static>(
     stream: Stream<'scope, u64, Vec<D>>,
     probe: &ProbeHandle<u64>,

@@ -14,20 +14,27 @@ mod committer;
 
 mod outputs;
 
-mod cluster;
-
 mod backfill;
-mod held;
+
 mod what_if;
 
 mod status;
 
-pub use backfill::Backfill;
+mod cluster;
+
+mod epoch;
+mod error;
+mod thread;
+
+pub use backfill::BackfillProgress;
 #[doc(hidden)]
-pub use cluster::door;
-pub use cluster::{ClusterOptions, JoinError, Member, Pace, Secret, join};
-pub use host::{Host, HostError, HostOptions};
-pub use port::{EpochReport, EpochSource, Frames, Ledger, Observer, PortFault};
+pub use cluster::fuzz;
+pub use cluster::{ClusterMember, ClusterOptions, ClusterSecret, JoinError, SealControl, join};
+pub use error::HostError;
+pub use host::{Host, HostOptions};
+pub use port::{AlertLedger, BatchReader, EpochReport, EpochSource, Observer, PortFault};
 pub use status::Status;
-pub use weir_operators::{BatchNote, Clock, Counts, Emit, Note};
-pub use what_if::{Difference, Differing, WHAT_IF_ROWS_MAX, WhatIfReport, WhatIfState, WhatIfs};
+pub use weir_operators::{BatchNote, CorrelationCounts, EmitOptions, Note, TenantClock};
+pub use what_if::{
+    AlertDifference, WHAT_IF_ROWS_MAX, WhatIfDifference, WhatIfReport, WhatIfState, WhatIfs,
+};

@@ -1,85 +1,89 @@
-//! From rows that changed to what is said: the one place that decides what is raised, revised, retracted.
+//! Turns changed rows into commits: decides which alerts are raised, revised and retracted.
 //!
-//! Results of an epoch come from all workers, are added up and put in order of alert id, so that
-//! the same journal gives the same commits on any number of workers.
+//! The results of all workers are summed and sorted by alert id, so the same journal gives the same
+//! commits on any number of workers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_operators::{Clock, CorrelateNote, Counts, Note, Texts, Tried};
+use weir_operators::{
+    AlertTexts, CorrelateNote, CorrelationCounts, Note, TenantClock, WhatIfOutput,
+};
 use weir_schema::{
     AlertId, AlertRecord, AlertRow, AlertState, Cause, Change, ChangeKind, Commit, Epoch, Level,
     WhatIfId,
 };
 
-use crate::port::{Frames, Ledger, PortFault};
+use crate::port::{AlertLedger, BatchReader, PortFault};
 
 type RowUpdate = ((Arc<AlertRow>, Level), u64, isize);
 
-/// What a worker has seen of epochs that are not finished.
+/// Collects the results of a worker for the epochs in flight.
 #[derive(Default)]
-pub struct Collected {
+pub struct OutputCollector {
     epochs: BTreeMap<u64, EpochOutput>,
 }
 
-/// What one worker, or all of them together, have to say of an epoch.
+/// The results of one epoch, of one worker or of all.
 #[derive(Debug, Default)]
 pub struct EpochOutput {
     pub epoch: u64,
     pub rows: Vec<(Arc<AlertRow>, Level, isize)>,
     pub retractions: Vec<(AlertId, Cause)>,
     pub notes: Vec<Note>,
-    pub clocks: Vec<Clock>,
-    pub counts: Counts,
+    pub clocks: Vec<TenantClock>,
+    pub counts: CorrelationCounts,
     pub state: Option<(usize, usize)>,
-    /// What is kept apart from alerts.
-    pub what_ifs: Vec<(WhatIfId, Tried)>,
+    /// Output of what-ifs, which raises no alerts.
+    pub what_ifs: Vec<(WhatIfId, WhatIfOutput)>,
 }
 
-impl Collected {
-    fn at(&mut self, epoch: u64) -> &mut EpochOutput {
+impl OutputCollector {
+    fn epoch(&mut self, epoch: u64) -> &mut EpochOutput {
         self.epochs.entry(epoch).or_insert_with(|| EpochOutput {
             epoch,
             ..EpochOutput::default()
         })
     }
 
-    pub fn rows(&mut self, rows: &[RowUpdate]) {
+    pub fn add_rows(&mut self, rows: &[RowUpdate]) {
         for ((row, level), epoch, diff) in rows {
-            self.at(*epoch).rows.push((Arc::clone(row), *level, *diff));
+            self.epoch(*epoch)
+                .rows
+                .push((Arc::clone(row), *level, *diff));
         }
     }
 
-    pub fn correlated(&mut self, epoch: u64, notes: &[CorrelateNote]) {
-        let output = self.at(epoch);
+    pub fn add_correlation_notes(&mut self, epoch: u64, notes: &[CorrelateNote]) {
+        let output = self.epoch(epoch);
         for note in notes {
             match note {
                 CorrelateNote::Retracted(alert, cause) => output.retractions.push((*alert, *cause)),
                 CorrelateNote::Counts(counts) => output.counts.add(counts),
-                CorrelateNote::WhatIf(what_if, tried) => {
-                    output.what_ifs.push((*what_if, tried.clone()));
+                CorrelateNote::WhatIf(what_if, shadow) => {
+                    output.what_ifs.push((*what_if, shadow.clone()));
                 }
                 CorrelateNote::Size(groups, bytes) => {
-                    // One for each stage.
-                    let known = output.state.unwrap_or_default();
-                    output.state = Some((known.0 + groups, known.1 + bytes));
+                    // Each correlation stage reports its own size.
+                    let sum = output.state.unwrap_or_default();
+                    output.state = Some((sum.0 + groups, sum.1 + bytes));
                 }
             }
         }
     }
 
-    pub fn notes(&mut self, epoch: u64, notes: Vec<Note>) {
-        self.at(epoch).notes.extend(notes);
+    pub fn add_notes(&mut self, epoch: u64, notes: Vec<Note>) {
+        self.epoch(epoch).notes.extend(notes);
     }
 
-    pub fn clocks(&mut self, epoch: u64, clocks: impl IntoIterator<Item = Clock>) {
-        self.at(epoch).clocks.extend(clocks);
+    pub fn add_clocks(&mut self, epoch: u64, clocks: impl IntoIterator<Item = TenantClock>) {
+        self.epoch(epoch).clocks.extend(clocks);
     }
 
-    /// Everything of `epoch`, which is finished; before it what other processes had in earlier
-    /// ones.
+    /// Takes the results of `epoch`, which is complete, and of earlier epochs: in a cluster, those are
+    /// epochs that only other processes have.
     pub fn take_through(&mut self, epoch: Epoch) -> Vec<EpochOutput> {
-        self.at(epoch.0);
+        self.epoch(epoch.0);
         let later = self.epochs.split_off(&epoch.0.saturating_add(1));
         let done = std::mem::replace(&mut self.epochs, later);
         done.into_values().collect()
@@ -87,7 +91,7 @@ impl Collected {
 }
 
 impl EpochOutput {
-    /// Adds what another worker has to say of the same epoch.
+    /// Adds the results of another worker for the same epoch.
     pub fn merge(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.retractions.extend(other.retractions);
@@ -101,80 +105,71 @@ impl EpochOutput {
         };
     }
 
-    /// The rows that each alert had and has, added up.
-    fn net(&self) -> BTreeMap<AlertId, Net> {
+    /// Sums the row updates: the row that each changed alert had, and the one it has.
+    pub fn net_changes(&self) -> BTreeMap<AlertId, RowChange> {
         let mut sums: BTreeMap<(&Arc<AlertRow>, Level), isize> = BTreeMap::new();
         for (row, level, diff) in &self.rows {
             *sums.entry((row, *level)).or_default() += diff;
         }
-        let mut net: BTreeMap<AlertId, Net> = BTreeMap::new();
+        let mut changes: BTreeMap<AlertId, RowChange> = BTreeMap::new();
         for ((row, level), diff) in sums {
-            let entry = net.entry(row.alert).or_default();
+            let entry = changes.entry(row.alert).or_default();
             match diff {
                 0 => {}
                 1.. => entry.new = Some((Arc::clone(row), level)),
                 ..0 => entry.old = Some(Arc::clone(row)),
             }
         }
-        net.retain(|_, net| net.old.is_some() || net.new.is_some());
-        net
+        changes.retain(|_, change| change.old.is_some() || change.new.is_some());
+        changes
     }
 }
 
-impl EpochOutput {
-    /// The rows that went and came, by alert.
-    pub fn exchanged(
-        &self,
-    ) -> impl Iterator<Item = (Option<Arc<AlertRow>>, Option<Arc<AlertRow>>)> {
-        let nets = self.net().into_values();
-        nets.map(|net| (net.old, net.new.map(|(row, _)| row)))
-    }
-}
-
+/// The net change of one alert's row in an epoch.
 #[derive(Default)]
-struct Net {
-    old: Option<Arc<AlertRow>>,
-    new: Option<(Arc<AlertRow>, Level)>,
+pub struct RowChange {
+    pub old: Option<Arc<AlertRow>>,
+    pub new: Option<(Arc<AlertRow>, Level)>,
 }
 
-/// Turns an epoch's rows into a commit; `None` where nothing changed.
-pub fn commit(
+/// Builds the commit of an epoch; `None` if no row changed.
+pub fn build_commit(
     output: &EpochOutput,
-    texts: &Texts,
-    frames: &dyn Frames,
-    ledger: &dyn Ledger,
+    texts: &AlertTexts,
+    frames: &dyn BatchReader,
+    ledger: &dyn AlertLedger,
 ) -> Result<Option<Commit>, PortFault> {
-    let net = output.net();
-    if net.is_empty() {
+    let changes = output.net_changes();
+    if changes.is_empty() {
         return Ok(None);
     }
     let retractions: BTreeMap<AlertId, Cause> = output.retractions.iter().copied().collect();
-    let mut swallowed: BTreeMap<AlertId, AlertId> = BTreeMap::new();
-    for (row, _) in net.values().filter_map(|net| net.new.as_ref()) {
-        swallowed.extend(row.supersedes.iter().map(|alert| (*alert, row.alert)));
+    let mut superseded: BTreeMap<AlertId, AlertId> = BTreeMap::new();
+    for (row, _) in changes.values().filter_map(|change| change.new.as_ref()) {
+        superseded.extend(row.supersedes.iter().map(|alert| (*alert, row.alert)));
     }
     let mut commit = Commit {
         epoch: Epoch(output.epoch),
         changes: Vec::new(),
         records: Vec::new(),
     };
-    for (alert, net) in net {
+    for (alert, change) in changes {
         let known = ledger.record(alert)?;
-        match (known, net.new) {
+        match (known, change.new) {
             (known, Some((row, level))) => {
                 let revision = known.as_ref().map_or(0, |known| known.revision);
                 let raised = known.as_ref().map(|known| known.raised);
                 let before = known.filter(|known| known.standing);
-                let record = describe(&row, level, before.as_ref(), texts, frames)?;
+                let record = build_record(&row, level, before.as_ref(), texts, frames)?;
                 let record = AlertRecord {
                     revision,
                     raised: raised.unwrap_or(commit.epoch),
                     ..record
                 };
-                say(&mut commit, before, record, &row.supersedes);
+                raise_or_revise(&mut commit, before, record, &row.supersedes);
             }
             (Some(known), None) if known.standing => {
-                gone(&mut commit, known, &swallowed, &retractions);
+                retract_or_supersede(&mut commit, known, &superseded, &retractions);
             }
             (_, None) => {}
         }
@@ -182,8 +177,8 @@ pub fn commit(
     Ok(Some(commit))
 }
 
-/// Says that an alert stands, or how it stands now, where that is worth a revision.
-fn say(
+/// Adds an alert's new record, and a change if the alert is new or differs enough for a revision.
+fn raise_or_revise(
     commit: &mut Commit,
     before: Option<AlertRecord>,
     mut record: AlertRecord,
@@ -203,7 +198,7 @@ fn say(
         })
         .copied()
         .collect();
-    if before.is_none_or(|before| is_kept(&before, &record)) {
+    if before.is_none_or(|before| deserves_revision(&before, &record)) {
         record.revision += 1;
         commit.changes.push(Change {
             kind,
@@ -216,8 +211,9 @@ fn say(
     commit.records.push(record);
 }
 
-/// Whether the step from `old` to `new` is worth a revision of its own.
-fn is_kept(old: &AlertRecord, new: &AlertRecord) -> bool {
+/// Whether the difference between `old` and `new` deserves a revision: of the count, only the power
+/// of two in it.
+fn deserves_revision(old: &AlertRecord, new: &AlertRecord) -> bool {
     old.key != new.key
         || old.state != new.state
         || old.level != new.level
@@ -227,15 +223,16 @@ fn is_kept(old: &AlertRecord, new: &AlertRecord) -> bool {
         || old.count.checked_ilog2() != new.count.checked_ilog2()
 }
 
-/// Says that an alert stands no more: swallowed in silence by the one that says so, or retracted.
-fn gone(
+/// Ends an alert. One that another alert supersedes gets no change of its own, any other is
+/// retracted.
+fn retract_or_supersede(
     commit: &mut Commit,
     mut record: AlertRecord,
-    swallowed: &BTreeMap<AlertId, AlertId>,
+    superseded: &BTreeMap<AlertId, AlertId>,
     retractions: &BTreeMap<AlertId, Cause>,
 ) {
     record.standing = false;
-    if let Some(by) = swallowed.get(&record.alert) {
+    if let Some(by) = superseded.get(&record.alert) {
         record.state = AlertState::SupersededBy(*by);
     } else {
         record.cause = retractions
@@ -254,13 +251,13 @@ fn gone(
     commit.records.push(record);
 }
 
-/// The row with its texts: those of the record before, or looked up anew.
-fn describe(
+/// Builds the record of a row. Texts come from the record before, or else from rules and frames.
+fn build_record(
     row: &AlertRow,
     level: Level,
     before: Option<&AlertRecord>,
-    texts: &Texts,
-    frames: &dyn Frames,
+    texts: &AlertTexts,
+    frames: &dyn BatchReader,
 ) -> Result<AlertRecord, PortFault> {
     let plan = texts.plan(row);
     let title = match (&plan, before) {

@@ -1,168 +1,188 @@
-//! Where the graph stands: shared by its threads, and read by whoever asks.
+//! The progress and health of the graph, shared by its threads and its users.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use weir_operators::{Clock, Note};
+use weir_operators::{Note, TenantClock};
 use weir_schema::{BatchSeq, Epoch, EventTime, TenantKey};
 
-use crate::backfill::{Backfill, Backfilling};
+use crate::backfill::{BackfillProgress, BackfillTracker};
 use crate::outputs::EpochOutput;
 use crate::what_if::WhatIfs;
 
-/// Where the graph stands; shared, cheap to read.
+/// The progress and health of the graph. Shared, and cheap to read.
 #[derive(Default)]
 pub struct Status {
-    done: AtomicU64,
+    last_epoch: AtomicU64,
     stopping: AtomicBool,
     failed: AtomicBool,
-    /// The last commit was refused, and is tried again.
-    held_up: AtomicBool,
-    /// Which process of the cluster is gone, and why.
-    lost: OnceLock<String>,
+    /// Whether the last commit failed and is being retried.
+    commit_blocked: AtomicBool,
+    /// The process of the cluster that is lost, and why.
+    loss: OnceLock<String>,
     progress: Mutex<Progress>,
-    moved: Condvar,
+    changed: Condvar,
     what_ifs: WhatIfs,
-    pub(crate) backfilling: Backfilling,
+    pub(crate) backfills: BackfillTracker,
 }
 
 #[derive(Default)]
 struct Progress {
-    done: u64,
-    /// By batch: the greatest credible event time in it, and how many events. Sixteen bytes a batch.
-    greatest: Vec<(EventTime, u32)>,
-    greatest_ever: Option<EventTime>,
-    clocks: std::collections::BTreeMap<TenantKey, Clock>,
+    last_epoch: u64,
+    /// By batch. Sixteen bytes each.
+    batches: Vec<BatchExtent>,
+    max_event_time: Option<EventTime>,
+    clocks: std::collections::BTreeMap<TenantKey, TenantClock>,
+}
+
+/// The greatest credible event time of a batch, and its number of events.
+#[derive(Clone, Copy)]
+struct BatchExtent {
+    max_event_time: EventTime,
+    events: u32,
+}
+
+impl BatchExtent {
+    /// A batch whose note has not arrived.
+    const UNKNOWN: Self = Self {
+        max_event_time: EventTime::MIN,
+        events: 0,
+    };
 }
 
 impl Status {
     /// The last epoch whose results are in the ledger.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        Epoch(self.done.load(Ordering::Acquire))
+        Epoch(self.last_epoch.load(Ordering::Acquire))
     }
 
-    /// Watermark and settled line of each tenant.
+    /// The watermark and the settled line of each tenant.
     #[must_use]
-    pub fn clocks(&self) -> Vec<Clock> {
+    pub fn clocks(&self) -> Vec<TenantClock> {
         self.lock().clocks.values().copied().collect()
     }
 
-    /// The greatest credible event time heard so far.
+    /// The greatest credible event time so far.
     #[must_use]
-    pub fn greatest(&self) -> Option<EventTime> {
-        self.lock().greatest_ever
+    pub fn max_event_time(&self) -> Option<EventTime> {
+        self.lock().max_event_time
     }
 
-    /// What what-ifs have come to.
+    /// The what-ifs and their results.
     #[must_use]
     pub fn what_ifs(&self) -> &WhatIfs {
         &self.what_ifs
     }
 
-    /// How far the past is read again for new rules, where it is.
+    /// The progress of backfills; `None` if there is none.
     #[must_use]
-    pub fn backfill(&self) -> Option<Backfill> {
-        self.backfilling.now()
+    pub fn backfill(&self) -> Option<BackfillProgress> {
+        self.backfills.total()
     }
 
-    /// Whether the ledger refuses the next commit: alerts wait until it takes it.
+    /// Whether the next commit fails: alerts wait until the ledger accepts it.
     #[must_use]
-    pub fn held_up(&self) -> bool {
-        self.held_up.load(Ordering::Acquire)
+    pub fn is_commit_blocked(&self) -> bool {
+        self.commit_blocked.load(Ordering::Acquire)
     }
 
-    pub(crate) fn hold_up(&self, held_up: bool) {
-        self.held_up.store(held_up, Ordering::Release);
+    pub(crate) fn set_commit_blocked(&self, blocked: bool) {
+        self.commit_blocked.store(blocked, Ordering::Release);
     }
 
-    /// Whether the host was told to stop.
+    /// Whether the host is stopping.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Tells all threads to come to an end.
+    /// Makes all threads stop.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        self.moved.notify_all();
+        self.changed.notify_all();
     }
 
-    /// The batches before `end` that hold an event at or after `since`, with how many they hold.
+    /// The batches before `end` with an event at or after `since`, each with its number of events.
     pub(crate) fn batches_since(&self, since: EventTime, end: u64) -> Vec<(BatchSeq, u32)> {
         let progress = self.lock();
-        let greatest = progress.greatest.iter().zip(0..end);
-        let wanted = greatest.filter(|((time, _), _)| *time >= since && *time > EventTime::MIN);
-        let batch = |((_, events), seq): (&(EventTime, u32), u64)| (BatchSeq(seq), *events);
-        wanted.map(batch).collect()
+        let batches = progress.batches.iter().zip(0..end);
+        let wanted = batches.filter(|(batch, _)| {
+            batch.max_event_time >= since && batch.max_event_time > EventTime::MIN
+        });
+        wanted
+            .map(|(batch, seq)| (BatchSeq(seq), batch.events))
+            .collect()
     }
 
-    /// Why the graph cannot go on, where another process of the cluster is gone.
+    /// The other process of the cluster that is lost, and why; the graph cannot go on without it.
     #[must_use]
-    pub fn lost(&self) -> Option<&str> {
-        self.lost.get().map(String::as_str)
+    pub fn loss(&self) -> Option<&str> {
+        self.loss.get().map(String::as_str)
     }
 
-    pub(crate) fn lose(&self, why: String) {
+    pub(crate) fn report_loss(&self, why: String) {
         let stopping = self.is_stopping();
-        // Set though this process is about to end as well: that the other one did so first is no
-        // failure of its own.
-        if self.lost.set(why).is_ok() && !stopping {
-            tracing::error!("{}", self.lost.get().map_or("", String::as_str));
+        // Recorded even while this process stops: then it is no failure that the other one ended
+        // first.
+        if self.loss.set(why).is_ok() && !stopping {
+            tracing::error!("{}", self.loss.get().map_or("", String::as_str));
         }
         self.fail();
     }
 
-    /// Whether a thread of the graph gave up, or another process of the cluster is gone.
+    /// Whether a thread of the graph failed, or another process of the cluster is lost.
     #[must_use]
     pub fn failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// Waits until `epoch` is done; false if the graph stopped before or `wait` passed.
+    /// Waits until `epoch` is done; false if the graph stopped before that, or `wait` passed.
     pub fn wait_for(&self, epoch: Epoch, wait: Duration) -> bool {
         let waiting = |progress: &mut Progress| {
-            progress.done < epoch.0 && !self.is_stopping() && !self.failed()
+            progress.last_epoch < epoch.0 && !self.is_stopping() && !self.failed()
         };
         let guard = self.lock();
-        let waited = self.moved.wait_timeout_while(guard, wait, waiting);
+        let waited = self.changed.wait_timeout_while(guard, wait, waiting);
         let (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        progress.done >= epoch.0
+        progress.last_epoch >= epoch.0
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
-        // What it guards is replaced whole, so a panic elsewhere leaves nothing half-done.
+        // Its parts are replaced whole, so a panic elsewhere leaves nothing half-done.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what an epoch came to, once it is committed.
-    pub(crate) fn note(&self, output: &EpochOutput) {
+    /// Records the results of an epoch after its commit.
+    pub(crate) fn finish_epoch(&self, output: &EpochOutput) {
         let mut progress = self.lock();
         for note in &output.notes {
             let Note::Batch(batch) = note else { continue };
-            let place = usize::try_from(batch.batch.local()).unwrap_or(usize::MAX);
-            if progress.greatest.len() <= place {
+            let index = usize::try_from(batch.batch.local()).unwrap_or(usize::MAX);
+            if progress.batches.len() <= index {
                 progress
-                    .greatest
-                    .resize(place.saturating_add(1), (EventTime::MIN, 0));
+                    .batches
+                    .resize(index.saturating_add(1), BatchExtent::UNKNOWN);
             }
-            let events = u32::try_from(batch.events).unwrap_or(u32::MAX);
-            progress.greatest[place] = (batch.greatest, events);
-            progress.greatest_ever = progress.greatest_ever.max(Some(batch.greatest));
+            progress.batches[index] = BatchExtent {
+                max_event_time: batch.greatest,
+                events: u32::try_from(batch.events).unwrap_or(u32::MAX),
+            };
+            progress.max_event_time = progress.max_event_time.max(Some(batch.greatest));
         }
         for clock in &output.clocks {
             progress.clocks.insert(clock.tenant, *clock);
         }
-        self.backfilling.done(output.epoch);
-        progress.done = output.epoch;
-        self.done.store(output.epoch, Ordering::Release);
+        self.backfills.finish_epoch(output.epoch);
+        progress.last_epoch = output.epoch;
+        self.last_epoch.store(output.epoch, Ordering::Release);
         drop(progress);
-        self.moved.notify_all();
+        self.changed.notify_all();
     }
 
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::Release);
-        self.moved.notify_all();
+        self.changed.notify_all();
     }
 }

@@ -1,27 +1,29 @@
-//! What what-ifs have come to: what they say beside what stands, told apart by the name of the alert.
+//! Results of what-ifs: compares the alerts of a changed rule with the live ones, alert by alert.
 //!
-//! Nothing here bears on a result: it is what the committer hands over, to read.
+//! The committer writes these results for people to read. Nothing in the graph depends on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use weir_operators::{Counts, Pasts, PlanChange, RuleBook, Tried, WHAT_IFS_MAX, WhatIf};
+use weir_operators::{
+    Backfills, CorrelationCounts, PlanChange, RuleBook, WHAT_IFS_MAX, WhatIf, WhatIfOutput,
+};
 use weir_schema::{AlertId, AlertRow, Basis, Control, Epoch, PlanId, WhatIfId};
 
-use crate::outputs::EpochOutput;
+use crate::outputs::{EpochOutput, RowChange};
 
-/// Rows that are kept of each side of a what-if; more are counted and left out of its difference.
+/// Rows stored for each side of a what-if. Further rows are counted, and missing in the difference.
 pub const WHAT_IF_ROWS_MAX: usize = 50_000;
 
-/// How a what-if stands.
+/// The state of a what-if.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhatIfState {
-    /// It has not answered yet: what it is to see is still being read.
+    /// Its events are still being read; it has no result yet.
     Deriving,
     Running,
-    /// A rule that it bears on was changed by someone else, so that it has ended.
+    /// It ended because another edit changed a rule that it affects.
     Overtaken,
-    /// The rules did not take it.
+    /// The rule book refused it.
     Refused,
 }
 
@@ -38,14 +40,14 @@ impl WhatIfState {
 
     /// Whether it is neither overtaken nor refused.
     #[must_use]
-    pub const fn is_alive(self) -> bool {
+    pub const fn is_active(self) -> bool {
         matches!(self, Self::Deriving | Self::Running)
     }
 }
 
-/// How many alerts there would be, and would not.
+/// Number of alerts that the what-if would change, by kind of change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Difference {
+pub struct WhatIfDifference {
     /// Would be raised.
     pub gained: usize,
     /// Would be retracted.
@@ -58,63 +60,63 @@ pub struct Difference {
     pub same: usize,
 }
 
-/// One alert that would not be as it is.
+/// One alert that the what-if would change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Differing {
+pub struct AlertDifference {
     pub alert: AlertId,
     pub live: Option<Arc<AlertRow>>,
-    pub tried: Option<Arc<AlertRow>>,
+    pub shadow: Option<Arc<AlertRow>>,
 }
 
-/// A what-if in short.
+/// A summary of a what-if.
 #[derive(Clone, Debug)]
 pub struct WhatIfReport {
     pub id: WhatIfId,
     pub state: WhatIfState,
-    /// The epoch in which it was put.
-    pub begun: Epoch,
+    /// The epoch that added it.
+    pub start_epoch: Epoch,
     pub what_if: Option<Arc<WhatIf>>,
-    pub difference: Difference,
-    pub counts: Counts,
-    /// Rows beyond [`WHAT_IF_ROWS_MAX`]: the difference is incomplete.
-    pub left_out: u64,
+    pub difference: WhatIfDifference,
+    pub counts: CorrelationCounts,
+    /// Rows beyond [`WHAT_IF_ROWS_MAX`]. If there are any, the difference is incomplete.
+    pub omitted_rows: u64,
 }
 
-/// All what-ifs, shared between the committer and whoever asks.
+/// All what-ifs, shared between the committer and its readers.
 #[derive(Default)]
-pub struct WhatIfs(Mutex<Board>);
+pub struct WhatIfs(Mutex<WhatIfTable>);
 
 #[derive(Default)]
-struct Board {
-    /// The rows that stand, by plan; each is one that the graph holds.
+struct WhatIfTable {
+    /// The live rows, by plan; the graph shares them.
     live: BTreeMap<PlanId, Rows>,
-    entries: BTreeMap<WhatIfId, Entry>,
+    entries: BTreeMap<WhatIfId, WhatIfEntry>,
 }
 
 type Rows = BTreeMap<AlertId, Arc<AlertRow>>;
 
-struct Entry {
+struct WhatIfEntry {
     state: WhatIfState,
-    begun: Epoch,
-    /// The plans of it that read the past in steps, or wait with one that does.
-    waits: bool,
+    start_epoch: Epoch,
+    /// Whether one of its plans is in a stepwise backfill, or waits for one that is.
+    backfilling: bool,
     what_if: Option<Arc<WhatIf>>,
     /// Plans whose rows it may change.
-    touched: BTreeSet<PlanId>,
-    /// Plans of which it has a copy, by its own.
+    affected: BTreeSet<PlanId>,
+    /// The live plan of each shadow that started as a copy of its groups.
     copies: BTreeMap<PlanId, PlanId>,
     live: Rows,
-    tried: Rows,
-    counts: Counts,
-    left_out: u64,
+    shadow: Rows,
+    counts: CorrelationCounts,
+    omitted_rows: u64,
 }
 
 impl WhatIfs {
     /// All what-ifs, in order of id.
     #[must_use]
     pub fn list(&self) -> Vec<WhatIfReport> {
-        let board = self.lock();
-        board
+        let table = self.lock();
+        table
             .entries
             .iter()
             .map(|(id, entry)| entry.report(*id))
@@ -126,231 +128,244 @@ impl WhatIfs {
         self.lock().entries.get(&id).map(|entry| entry.report(id))
     }
 
-    /// The alerts that would not be as they are, in order of alert.
+    /// The alerts that the what-if would change, in order of alert id.
     #[must_use]
-    pub fn differing(&self, id: WhatIfId) -> Option<Vec<Differing>> {
-        let board = self.lock();
-        let entry = board.entries.get(&id)?;
-        let all: BTreeSet<&AlertId> = entry.live.keys().chain(entry.tried.keys()).collect();
-        let pairs = all.into_iter().map(|alert| Differing {
+    pub fn alert_differences(&self, id: WhatIfId) -> Option<Vec<AlertDifference>> {
+        let table = self.lock();
+        let entry = table.entries.get(&id)?;
+        let all: BTreeSet<&AlertId> = entry.live.keys().chain(entry.shadow.keys()).collect();
+        let pairs = all.into_iter().map(|alert| AlertDifference {
             alert: *alert,
             live: entry.live.get(alert).cloned(),
-            tried: entry.tried.get(alert).cloned(),
+            shadow: entry.shadow.get(alert).cloned(),
         });
-        let differs = |one: &Differing| match (&one.live, &one.tried) {
-            (Some(live), Some(tried)) => !alike(live, tried),
+        let differs = |pair: &AlertDifference| match (&pair.live, &pair.shadow) {
+            (Some(live), Some(shadow)) => !same_content(live, shadow),
             _ => true,
         };
         Some(pairs.filter(differs).collect())
     }
 
-    /// Follows an entry of the journal that `book` has taken.
-    pub(crate) fn follow(&self, epoch: Epoch, control: &Control, book: &RuleBook, pasts: &Pasts) {
-        let mut board = self.lock();
+    /// Applies a control entry that `book` has applied.
+    pub(crate) fn apply_control(
+        &self,
+        epoch: Epoch,
+        control: &Control,
+        book: &RuleBook,
+        backfills: &Backfills,
+    ) {
+        let mut table = self.lock();
         match control {
-            Control::WhatIfPut { id, .. } if !board.runs(*id) => {
-                board.make_room();
-                let mut entry = Entry::new(epoch, book.what_ifs().get(id), &board.live);
-                entry.wait(&pasts.held());
-                board.entries.insert(*id, entry);
+            Control::WhatIfPut { id, .. } if !table.is_active(*id) => {
+                table.evict_ended();
+                let mut entry = WhatIfEntry::new(epoch, book.what_ifs().get(id), &table.live);
+                entry.update_backfilling(&backfills.buffered_plans());
+                table.entries.insert(*id, entry);
             }
             Control::WhatIfPromote { id } | Control::WhatIfDrop { id } => {
-                board.entries.remove(id);
+                table.entries.remove(id);
             }
             _ => {}
         }
-        for (id, entry) in &mut board.entries {
-            if entry.state.is_alive() && !book.what_ifs().contains_key(id) {
+        for (id, entry) in &mut table.entries {
+            if entry.state.is_active() && !book.what_ifs().contains_key(id) {
                 entry.end(WhatIfState::Overtaken);
             }
         }
     }
 
-    /// Takes in what an epoch came to. Plans are `held` after it.
-    pub(crate) fn take(&self, output: &EpochOutput, pasts: &Pasts) {
-        let mut board = self.lock();
-        let board = &mut *board;
-        board.take(output);
-        let deriving = |entry: &&mut Entry| entry.state == WhatIfState::Deriving;
-        for entry in board.entries.values_mut().filter(deriving) {
-            if entry.waits {
-                entry.wait(&pasts.held());
+    /// Applies the output of an epoch. `backfills` are those in progress after it.
+    pub(crate) fn apply_output(&self, output: &EpochOutput, backfills: &Backfills) {
+        let mut table = self.lock();
+        let table = &mut *table;
+        table.apply_output(output);
+        let deriving = |entry: &&mut WhatIfEntry| entry.state == WhatIfState::Deriving;
+        for entry in table.entries.values_mut().filter(deriving) {
+            if entry.backfilling {
+                entry.update_backfilling(&backfills.buffered_plans());
             }
-            if !entry.waits {
+            if !entry.backfilling {
                 entry.state = WhatIfState::Running;
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Board> {
-        // It is only read by people: half of an epoch, after a panic elsewhere, is the worst of it.
+    fn lock(&self) -> MutexGuard<'_, WhatIfTable> {
+        // After a panic elsewhere it may hold half of an epoch; only people read it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Board {
-    fn take(&mut self, output: &EpochOutput) {
-        let board = self;
-        for (old, new) in output.exchanged() {
+impl WhatIfTable {
+    fn apply_output(&mut self, output: &EpochOutput) {
+        for RowChange { old, new } in output.net_changes().into_values() {
             if let Some(old) = &old {
-                if let Some(rows) = board.live.get_mut(&old.plan) {
+                if let Some(rows) = self.live.get_mut(&old.plan) {
                     rows.remove(&old.alert);
                     if rows.is_empty() {
-                        board.live.remove(&old.plan);
+                        self.live.remove(&old.plan);
                     }
                 }
-                let entries = board.entries.values_mut();
-                for entry in entries.filter(|entry| entry.touched.contains(&old.plan)) {
+                let entries = self.entries.values_mut();
+                for entry in entries.filter(|entry| entry.affected.contains(&old.plan)) {
                     entry.live.remove(&old.alert);
                 }
             }
-            if let Some(new) = new {
-                let entries = board.entries.values_mut();
-                for entry in entries.filter(|entry| entry.touched.contains(&new.plan)) {
-                    keep(&mut entry.live, &new, &mut entry.left_out);
+            if let Some((new, _)) = new {
+                let entries = self.entries.values_mut();
+                for entry in entries.filter(|entry| entry.affected.contains(&new.plan)) {
+                    insert_row(&mut entry.live, &new, &mut entry.omitted_rows);
                 }
-                let rows = board.live.entry(new.plan).or_default();
+                let rows = self.live.entry(new.plan).or_default();
                 rows.insert(new.alert, new);
             }
         }
-        for (id, tried) in &output.what_ifs {
-            if let Some(entry) = board.entries.get_mut(id) {
-                entry.take(output.epoch, tried, &board.live);
+        for (id, shadow) in &output.what_ifs {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.apply_output(output.epoch, shadow, &self.live);
             }
         }
     }
 
-    fn runs(&self, id: WhatIfId) -> bool {
+    fn is_active(&self, id: WhatIfId) -> bool {
         let known = self.entries.get(&id);
-        known.is_some_and(|entry| entry.state.is_alive())
+        known.is_some_and(|entry| entry.state.is_active())
     }
 
-    /// What has ended makes room for what begins.
-    fn make_room(&mut self) {
+    /// Forgets ended what-ifs once there are many.
+    fn evict_ended(&mut self) {
         if self.entries.len() >= 2 * WHAT_IFS_MAX {
-            self.entries.retain(|_, entry| entry.state.is_alive());
+            self.entries.retain(|_, entry| entry.state.is_active());
         }
     }
 }
 
-impl Entry {
-    fn new(begun: Epoch, what_if: Option<&Arc<WhatIf>>, live: &BTreeMap<PlanId, Rows>) -> Self {
+impl WhatIfEntry {
+    fn new(
+        start_epoch: Epoch,
+        what_if: Option<&Arc<WhatIf>>,
+        live: &BTreeMap<PlanId, Rows>,
+    ) -> Self {
         let mut entry = Self {
             state: WhatIfState::Refused,
-            begun,
-            waits: false,
+            start_epoch,
+            backfilling: false,
             what_if: what_if.cloned(),
-            touched: BTreeSet::new(),
+            affected: BTreeSet::new(),
             copies: BTreeMap::new(),
             live: Rows::new(),
-            tried: Rows::new(),
-            counts: Counts::default(),
-            left_out: 0,
+            shadow: Rows::new(),
+            counts: CorrelationCounts::default(),
+            omitted_rows: 0,
         };
         let Some(what_if) = what_if else {
             return entry;
         };
         entry.state = WhatIfState::Deriving;
-        entry.touched = what_if.touched().collect();
-        // Of a plan that would go, all goes. Of the others, what is settled stays as it is.
-        let kept: BTreeSet<PlanId> = what_if.shadows.iter().map(|one| one.of).collect();
+        entry.affected = what_if.affected_plans().collect();
+        // A plan that would be removed loses all its rows. Settled rows of the other plans stay.
+        let replaced: BTreeSet<PlanId> =
+            what_if.shadows.iter().map(|shadow| shadow.target).collect();
         for change in &what_if.net {
             if let PlanChange::Remove(plan) = change
-                && !kept.contains(plan)
+                && !replaced.contains(plan)
             {
                 for row in live.get(plan).into_iter().flat_map(Rows::values) {
-                    keep(&mut entry.live, row, &mut entry.left_out);
+                    insert_row(&mut entry.live, row, &mut entry.omitted_rows);
                 }
             }
         }
         let copies = what_if.shadows.iter();
-        let copies = copies.filter(|one| matches!(one.basis, Basis::Groups(_)));
-        entry.copies = copies.map(|one| (one.plan.id, one.of)).collect();
+        let copies = copies.filter(|shadow| matches!(shadow.basis, Basis::Groups(_)));
+        entry.copies = copies
+            .map(|shadow| (shadow.plan.id, shadow.target))
+            .collect();
         entry
     }
 
-    fn take(&mut self, epoch: u64, tried: &Tried, live: &BTreeMap<PlanId, Rows>) {
-        self.counts.add(&tried.counts);
-        if epoch == self.begun.0 {
-            // What is copied is what may still change.
-            for (row, _) in tried.rows.iter().filter(|(_, diff)| *diff > 0) {
-                let of = self.copies.get(&row.plan).and_then(|of| live.get(of));
-                if let Some(model) = of.and_then(|rows| rows.get(&row.alert)) {
-                    keep(&mut self.live, model, &mut self.left_out);
+    fn apply_output(&mut self, epoch: u64, shadow: &WhatIfOutput, live: &BTreeMap<PlanId, Rows>) {
+        self.counts.add(&shadow.counts);
+        if epoch == self.start_epoch.0 {
+            // The shadow copied the groups that may still change: those rows are its live side.
+            for (row, _) in shadow.rows.iter().filter(|(_, diff)| *diff > 0) {
+                let target = self.copies.get(&row.plan);
+                let live_rows = target.and_then(|target| live.get(target));
+                if let Some(original) = live_rows.and_then(|rows| rows.get(&row.alert)) {
+                    insert_row(&mut self.live, original, &mut self.omitted_rows);
                 }
             }
         }
         let mut sums: BTreeMap<&Arc<AlertRow>, isize> = BTreeMap::new();
-        for (row, diff) in &tried.rows {
+        for (row, diff) in &shadow.rows {
             *sums.entry(row).or_default() += diff;
         }
         for (row, _) in sums.iter().filter(|(_, diff)| **diff < 0) {
             if self
-                .tried
+                .shadow
                 .get(&row.alert)
                 .is_some_and(|known| known == *row)
             {
-                self.tried.remove(&row.alert);
+                self.shadow.remove(&row.alert);
             }
         }
         for (row, _) in sums.iter().filter(|(_, diff)| **diff > 0) {
-            keep(&mut self.tried, row, &mut self.left_out);
+            insert_row(&mut self.shadow, row, &mut self.omitted_rows);
         }
     }
 
-    /// Whether some plan of it is among those that are held.
-    fn wait(&mut self, held: &BTreeSet<PlanId>) {
+    /// Updates whether one of its plans is among the `buffered` ones.
+    fn update_backfilling(&mut self, buffered: &BTreeSet<PlanId>) {
         let shadows = self.what_if.iter().flat_map(|what_if| &what_if.shadows);
         let mut plans = shadows.map(|shadow| shadow.plan.id);
-        self.waits = plans.any(|plan| held.contains(&plan));
+        self.backfilling = plans.any(|plan| buffered.contains(&plan));
     }
 
     fn end(&mut self, state: WhatIfState) {
         self.state = state;
-        self.touched.clear();
+        self.affected.clear();
         self.live.clear();
-        self.tried.clear();
+        self.shadow.clear();
     }
 
     fn report(&self, id: WhatIfId) -> WhatIfReport {
-        let mut difference = Difference::default();
+        let mut difference = WhatIfDifference::default();
         for (alert, live) in &self.live {
-            match self.tried.get(alert) {
+            match self.shadow.get(alert) {
                 None => difference.lost += 1,
-                Some(tried) if !alike(live, tried) => difference.changed += 1,
-                Some(tried) if live.version != tried.version => difference.restated += 1,
+                Some(shadow) if !same_content(live, shadow) => difference.changed += 1,
+                Some(shadow) if live.version != shadow.version => difference.restated += 1,
                 Some(_) => difference.same += 1,
             }
         }
         let matched = difference.changed + difference.restated + difference.same;
-        difference.gained = self.tried.len().saturating_sub(matched);
+        difference.gained = self.shadow.len().saturating_sub(matched);
         WhatIfReport {
             id,
             state: self.state,
-            begun: self.begun,
+            start_epoch: self.start_epoch,
             what_if: self.what_if.clone(),
             difference,
             counts: self.counts.clone(),
-            left_out: self.left_out,
+            omitted_rows: self.omitted_rows,
         }
     }
 }
 
-fn keep(rows: &mut Rows, row: &Arc<AlertRow>, left_out: &mut u64) {
+fn insert_row(rows: &mut Rows, row: &Arc<AlertRow>, omitted_rows: &mut u64) {
     if rows.len() < WHAT_IF_ROWS_MAX || rows.contains_key(&row.alert) {
         rows.insert(row.alert, Arc::clone(row));
     } else {
-        *left_out += 1;
+        *omitted_rows += 1;
     }
 }
 
-/// Whether people would read the same of two rows of an alert.
-fn alike(live: &AlertRow, tried: &AlertRow) -> bool {
-    live.key == tried.key
-        && live.count == tried.count
-        && live.first == tried.first
-        && live.last == tried.last
-        && live.state == tried.state
-        && live.supersedes == tried.supersedes
-        && live.evidence == tried.evidence
+/// Whether two rows of an alert differ in nothing that people see.
+fn same_content(live: &AlertRow, shadow: &AlertRow) -> bool {
+    live.key == shadow.key
+        && live.count == shadow.count
+        && live.first == shadow.first
+        && live.last == shadow.last
+        && live.state == shadow.state
+        && live.supersedes == shadow.supersedes
+        && live.evidence == shadow.evidence
 }

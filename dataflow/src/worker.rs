@@ -1,4 +1,5 @@
-//! A timely worker's loop: takes epochs from a bounded channel, steps, gives results in order.
+//! The loop of a timely worker: reads epochs from a channel, steps the graph, and sends results in
+//! order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,54 +8,65 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use timely::worker::Worker;
-use weir_operators::{Emit, Work};
+use weir_operators::EmitOptions;
 use weir_schema::Epoch;
 
+use crate::epoch::EpochWork;
 use crate::graph::{self, Graph};
 use crate::outputs::EpochOutput;
 use crate::status::Status;
 
-/// An epoch's work for one worker, or a part of it.
-pub struct EpochWork {
-    pub epoch: Epoch,
-    pub work: Vec<Work>,
-    /// Nothing of this epoch follows.
-    pub last: bool,
-}
-
-/// What a worker has of the world.
-pub struct Ends {
+/// The channels of a worker.
+pub struct WorkerChannels {
     pub work: Receiver<EpochWork>,
-    pub done: Sender<Vec<EpochOutput>>,
-    /// Where other workers are in other processes: whether these are there.
+    pub results: Sender<Vec<EpochOutput>>,
+    /// The status of the graph, where other processes run parts of it.
     pub status: Option<Arc<Status>>,
 }
 
-/// Epochs that a worker has begun and not finished. More would not make it faster, only later.
+/// Epochs that a worker has begun and not finished. More would add latency, not throughput.
 pub const IN_FLIGHT_MAX: usize = 4;
 
-/// How long an idle worker sleeps; it is woken when work comes, so this bounds only a lost wake-up.
+/// Longest sleep of an idle worker. New work wakes it, so this bounds only a lost wake-up.
 const IDLE: Duration = Duration::from_millis(50);
 
-/// Runs the graph until the channel closes and all epochs are done, or nobody listens any more, or
-/// another worker is `broken`.
-pub fn run(worker: &mut Worker, emit: Emit, ends: &Ends, broken: &AtomicBool) -> Graph {
-    let mut graph = graph::build(worker, emit, ends.status.is_some());
-    steps(worker, &mut graph, ends, broken);
+/// Runs the graph until all work is done, the results are no longer read, or the graph fails.
+///
+/// The work is done once its channel is closed and all epochs are finished. `broken` is set when
+/// another worker panicked.
+pub fn run(
+    worker: &mut Worker,
+    emit: EmitOptions,
+    channels: &WorkerChannels,
+    broken: &AtomicBool,
+) -> Graph {
+    let mut graph = graph::build(worker, emit, channels.status.is_some());
+    step_until_done(worker, &mut graph, channels, broken);
     graph
 }
 
-/// Keeps a worker's part of the graph until the process ends. Other processes would take a closed
-/// input for one that has nothing more to say, and conclude without it.
-pub fn hold(_graph: Graph) {
+/// Keeps a worker's part of the graph until the process ends.
+///
+/// If the input were dropped, other processes would treat it as complete and draw conclusions
+/// without it.
+pub fn park_forever(_graph: Graph) -> ! {
     loop {
         std::thread::park();
     }
 }
 
-fn steps(worker: &mut Worker, graph: &mut Graph, ends: &Ends, broken: &AtomicBool) {
-    let Ends { work, done, status } = ends;
-    // What other processes would have to finish, too, is not waited for.
+fn step_until_done(
+    worker: &mut Worker,
+    graph: &mut Graph,
+    channels: &WorkerChannels,
+    broken: &AtomicBool,
+) {
+    let WorkerChannels {
+        work,
+        results,
+        status,
+    } = channels;
+    // In a cluster, a stopping worker does not wait for epochs that other processes must finish.
     let is_over = || {
         let over = |status: &Status| status.failed() || status.is_stopping();
         broken.load(Ordering::Acquire) || status.as_deref().is_some_and(over)
@@ -88,7 +100,7 @@ fn steps(worker: &mut Worker, graph: &mut Graph, ends: &Ends, broken: &AtomicBoo
             }
             let output = graph.collected.borrow_mut().take_through(*epoch);
             in_flight.pop_front();
-            if done.send(output).is_err() {
+            if results.send(output).is_err() {
                 return;
             }
         }

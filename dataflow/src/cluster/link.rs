@@ -1,4 +1,4 @@
-//! A connection of timely's that ends the process in order where timely would panic.
+//! The network connection that timely uses, and the report of a lost process.
 
 use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,42 +8,43 @@ use timely::communication::allocator::zero_copy::stream::Stream;
 
 use crate::status::Status;
 
-/// Says that a process is lost: the graph has failed, and whoever runs it is told why.
+/// Reports that another process is lost, which fails the graph.
 #[derive(Clone)]
-pub struct Loss(pub Arc<Status>);
+pub struct LossReporter(pub Arc<Status>);
 
-impl Loss {
-    pub fn tell(&self, process: usize, why: &dyn std::fmt::Display) {
-        self.0.lose(format!(
+impl LossReporter {
+    pub fn report(&self, process: usize, why: &dyn std::fmt::Display) {
+        self.0.report_loss(format!(
             "process {process} of the cluster is gone ({why}); this one cannot go on without it"
         ));
     }
 }
 
-/// A connection to another process, for timely. Once it is lost it takes what is written, and
-/// never gives anything: the threads behind it hang until the process ends.
-pub struct Link {
+/// A connection to another process, for timely, which would panic if it broke.
+///
+/// Once it is lost, writes succeed and reads never return: its threads park until the process ends.
+pub struct TimelyLink {
     stream: TcpStream,
     peer: usize,
-    loss: Loss,
+    loss: LossReporter,
 }
 
-impl Link {
-    pub const fn new(stream: TcpStream, peer: usize, loss: Loss) -> Self {
+impl TimelyLink {
+    pub const fn new(stream: TcpStream, peer: usize, loss: LossReporter) -> Self {
         Self { stream, peer, loss }
     }
 }
 
-impl Read for Link {
+impl Read for TimelyLink {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         loop {
             match self.stream.read(buffer) {
-                Ok(0) if !buffer.is_empty() => self.loss.tell(self.peer, &"it closed"),
+                Ok(0) if !buffer.is_empty() => self.loss.report(self.peer, &"it closed"),
                 Ok(read) => return Ok(read),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => self.loss.tell(self.peer, &error),
+                Err(error) => self.loss.report(self.peer, &error),
             }
-            // Timely panics on an end that it does not expect.
+            // Timely panics at an unexpected end.
             loop {
                 std::thread::park();
             }
@@ -51,11 +52,11 @@ impl Read for Link {
     }
 }
 
-impl Write for Link {
+impl Write for TimelyLink {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         match self.stream.write(bytes) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
-                self.loss.tell(self.peer, &error);
+                self.loss.report(self.peer, &error);
                 Ok(bytes.len())
             }
             written => written,
@@ -67,7 +68,7 @@ impl Write for Link {
     }
 }
 
-impl Stream for Link {
+impl Stream for TimelyLink {
     fn try_clone(&self) -> Result<Self> {
         Ok(Self {
             stream: self.stream.try_clone()?,

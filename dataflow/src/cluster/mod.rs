@@ -1,22 +1,24 @@
-//! Several processes that make one graph: how they find each other, and what they tell each other.
+//! A cluster: several processes that run one graph together.
 //!
 //! ```text
-//!             process 0                                  process k
-//!  journal ─► Lead ─── passed e, with its controls ────► Follow ◄─ journal
-//!               ◄───── sealed e ──────────────────────────┘
-//!  workers ◄─────────── timely: facts, rows ───────────► workers
-//!  committer, API ───── batch n? ──────────────────────► frames
+//!             process 0                                     process k
+//!  journal ─► LeaderEpochs ─── passed e, with controls ───► FollowerEpochs ◄─ journal
+//!                     ◄─────── sealed e ────────────────────┘
+//!  workers ◄────────────────── timely: facts, rows ───────► workers
+//!  committer, API ──────────── batch n? ──────────────────► batches
 //! ```
 //!
-//! Decision 019 says why an epoch of all is a function of the journals.
+//! Decision 019 explains why the epochs of the cluster are a function of the journals.
 
+mod batches;
+mod epochs;
 #[doc(hidden)]
-pub mod door;
-mod frames;
+pub mod fuzz;
+mod handshake;
 mod join;
 mod link;
-mod pace;
-mod talk;
+mod messages;
+mod options;
 mod wire;
 
 use std::net::TcpStream;
@@ -27,82 +29,93 @@ use timely::communication::allocator::zero_copy::initialize::initialize_networki
 use timely::communication::{AllocatorBuilder, Hooks};
 use weir_schema::Epoch;
 
-pub use join::{ClusterOptions, JoinError, Secret, join};
+pub use join::{JoinError, join};
+pub use options::{ClusterOptions, ClusterSecret};
 
-use crate::host::HostError;
-use crate::port::{EpochSource, Frames};
+use crate::error::HostError;
+use crate::port::{BatchReader, EpochSource};
 use crate::status::Status;
-use link::{Link, Loss};
-use talk::Talk;
+use batches::{ClusterBatches, LocalBatches};
+use epochs::{FollowerEpochs, LeaderEpochs};
+use link::{LossReporter, TimelyLink};
+use messages::MessageChannel;
 
-/// What a cluster needs of a process's journal besides the epochs in it.
-pub trait Pace: Send + Sync {
+/// Controls where a process's journal seals its epochs.
+///
+/// The cluster uses it to keep the epochs of all processes in step.
+pub trait SealControl: Send + Sync {
     /// The last durable seal.
     fn last_sealed(&self) -> Epoch;
-    /// No epoch up to `epoch` is sealed from now on; true once all that were can be read.
-    fn promise(&self, epoch: Epoch) -> bool;
+    /// Makes the journal seal no more epochs up to `epoch`. Returns true once all those that it did
+    /// seal can be read.
+    fn raise_floor(&self, epoch: Epoch) -> bool;
     /// Ends the wait for the next epoch.
     fn wake(&self);
 }
 
-/// A process that has found the others; each knows how far the journals of all go.
-pub struct Member {
+/// A process that is connected with all others of its cluster.
+pub struct ClusterMember {
     process: usize,
-    /// The last epoch of any journal: new ones are numbered behind it.
-    greatest: Epoch,
-    /// By process; none to itself.
+    /// The last epoch of any journal. New epochs are numbered after it.
+    last_epoch: Epoch,
+    /// Connections for timely, by process; `None` for the own one.
     data: Vec<Option<TcpStream>>,
-    talk: Vec<(usize, TcpStream)>,
-    frames: Vec<(usize, TcpStream)>,
+    messages: Vec<(usize, TcpStream)>,
+    batches: Vec<(usize, TcpStream)>,
     status: Arc<Status>,
 }
 
-impl Member {
-    /// The last epoch of any journal.
+impl ClusterMember {
+    /// The last epoch of any journal when the processes connected.
     #[must_use]
-    pub const fn greatest(&self) -> Epoch {
-        self.greatest
+    pub const fn last_epoch(&self) -> Epoch {
+        self.last_epoch
     }
 
-    /// Frames of all journals, where this process leads; else of its own, which the leader can ask
-    /// for from here on. Positions tell whose they are.
-    pub fn frames(&mut self, own: Arc<dyn Frames>) -> Result<Arc<dyn Frames>, HostError> {
-        let links = std::mem::take(&mut self.frames);
-        let loss = self.loss();
+    /// Returns the reader for the batches that this process may read.
+    ///
+    /// Process 0 reads the batches of all journals. Any other process reads `own` alone, and from now
+    /// on also serves it to process 0.
+    pub fn batch_reader(
+        &mut self,
+        own: Arc<dyn BatchReader>,
+    ) -> Result<Arc<dyn BatchReader>, HostError> {
+        let links = std::mem::take(&mut self.batches);
+        let loss = self.loss_reporter();
         if self.process == 0 {
-            return Ok(Arc::new(frames::AllFrames::new(own, links, loss)));
+            return Ok(Arc::new(ClusterBatches::new(own, links, loss)));
         }
-        let own = Arc::new(frames::OwnFrames::new(self.process, own));
+        let own = Arc::new(LocalBatches::new(self.process, own));
         for (_, stream) in links {
-            frames::serve(stream, Arc::clone(&own), Arc::clone(&self.status))?;
+            batches::serve(stream, Arc::clone(&own), loss.clone())?;
         }
         Ok(own)
     }
 
-    /// The journal's epochs among those of all processes.
+    /// Wraps the journal's epochs so that they stay in step with those of all other processes.
     pub(crate) fn epochs(
         &mut self,
         source: Box<dyn EpochSource>,
-        pace: Arc<dyn Pace>,
+        seals: Arc<dyn SealControl>,
     ) -> Result<Box<dyn EpochSource>, HostError> {
-        let links = std::mem::take(&mut self.talk);
-        let talk = Talk::start(links, Arc::clone(&pace), self.loss())?;
+        let links = std::mem::take(&mut self.messages);
+        let messages = MessageChannel::start(links, Arc::clone(&seals), self.loss_reporter())?;
+        let last = self.last_epoch;
         if self.process == 0 {
-            let lead = pace::Lead::new(source, pace, talk, self.greatest);
-            return Ok(Box::new(lead));
+            return Ok(Box::new(LeaderEpochs::new(source, seals, messages, last)));
         }
-        let follow = pace::Follow::new(self.process, source, pace, talk, self.greatest);
-        Ok(Box::new(follow))
+        let follower = FollowerEpochs::new(self.process, source, seals, messages, last);
+        Ok(Box::new(follower))
     }
 
-    /// What timely makes its workers of.
+    /// Builds timely's allocators for the workers, and the guard of its network threads.
     pub(crate) fn allocators(
         &mut self,
         workers: usize,
     ) -> Result<(Vec<AllocatorBuilder>, Box<dyn std::any::Any + Send>), String> {
-        let loss = self.loss();
+        let loss = self.loss_reporter();
         let link = |(peer, stream): (usize, Option<TcpStream>)| {
-            stream.map(|stream| Link::new(stream, peer, loss.clone()))
+            stream.map(|stream| TimelyLink::new(stream, peer, loss.clone()))
         };
         let links = std::mem::take(&mut self.data);
         let links = links.into_iter().enumerate().map(link).collect();
@@ -123,7 +136,7 @@ impl Member {
         Arc::clone(&self.status)
     }
 
-    fn loss(&self) -> Loss {
-        Loss(Arc::clone(&self.status))
+    fn loss_reporter(&self) -> LossReporter {
+        LossReporter(Arc::clone(&self.status))
     }
 }

@@ -1,4 +1,4 @@
-//! Values on a connection between processes: a length of four bytes, then postcard.
+//! Encoding of values on a connection between processes: a length of four bytes, then postcard.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Adds a value to what is to be sent.
+/// Appends an encoded value to `out`.
 pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()> {
     let bytes = postcard::to_stdvec(value).map_err(Error::other)?;
     let length = u32::try_from(bytes.len()).map_err(Error::other)?;
@@ -16,6 +16,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()>
     Ok(())
 }
 
+/// Sends a value; returns its bytes without the length.
 pub fn send<T: Serialize + ?Sized>(stream: &mut impl Write, value: &T) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     encode(value, &mut bytes)?;
@@ -23,13 +24,14 @@ pub fn send<T: Serialize + ?Sized>(stream: &mut impl Write, value: &T) -> Result
     Ok(bytes.split_off(4))
 }
 
-/// The bytes of the next value; longer ones than `limit` are refused.
+/// Receives the bytes of the next value; refuses more than `limit` of them.
 pub fn receive(stream: &mut impl Read, limit: usize) -> Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length) as usize;
     if length > limit {
-        let message = format!("{length} bytes are announced, of at most {limit}");
+        let message =
+            format!("a value of {length} bytes is announced; at most {limit} are allowed");
         return Err(Error::new(ErrorKind::InvalidData, message));
     }
     let mut bytes = vec![0; length];
@@ -41,22 +43,22 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     postcard::from_bytes(bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error))
 }
 
-/// A connection that is read until a moment: a byte from time to time does not put it off.
-pub struct Within<'s> {
+/// Reads from a connection until a deadline, however steadily bytes arrive.
+pub struct DeadlineReader<'s> {
     stream: &'s TcpStream,
-    until: Instant,
+    deadline: Instant,
 }
 
-impl<'s> Within<'s> {
+impl<'s> DeadlineReader<'s> {
     pub fn new(stream: &'s TcpStream, wait: Duration) -> Self {
-        let until = Instant::now() + wait;
-        Self { stream, until }
+        let deadline = Instant::now() + wait;
+        Self { stream, deadline }
     }
 }
 
-impl Read for Within<'_> {
+impl Read for DeadlineReader<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize> {
-        let left = self.until.saturating_duration_since(Instant::now());
+        let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Error::new(ErrorKind::TimedOut, "it is too slow"));
         }
@@ -71,17 +73,17 @@ mod tests {
     use std::net::TcpListener;
 
     #[test]
-    fn a_byte_that_has_come_is_not_read_once_the_time_is_over() {
+    fn no_byte_is_read_after_the_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
-        let mut there = TcpStream::connect(address).expect("it listens");
-        let (here, _) = listener.accept().expect("it was connected");
-        send(&mut there, &7_u64).expect("it is taken");
-        let mut slow = Within::new(&here, Duration::ZERO);
-        let late = receive(&mut slow, 16).map_err(|error| error.kind());
+        let mut sender = TcpStream::connect(address).expect("it listens");
+        let (receiver, _) = listener.accept().expect("it accepts");
+        send(&mut sender, &7_u64).expect("the socket buffers it");
+        let mut expired = DeadlineReader::new(&receiver, Duration::ZERO);
+        let late = receive(&mut expired, 16).map_err(|error| error.kind());
         assert_eq!(late, Err(ErrorKind::TimedOut));
-        let mut read = Within::new(&here, Duration::from_secs(60));
-        let bytes = receive(&mut read, 16).expect("it has come");
+        let mut reader = DeadlineReader::new(&receiver, Duration::from_secs(60));
+        let bytes = receive(&mut reader, 16).expect("it has arrived");
         assert_eq!(decode::<u64>(&bytes).expect("it is a number"), 7);
     }
 }
