@@ -252,7 +252,7 @@ mod tests {
     const START: EventTime = EventTime(1_772_438_400_000_000_000);
 
     #[test]
-    fn facts_follow_from_the_seed() {
+    fn streams_depend_on_the_seed() {
         let facts = |seed| {
             FactStream::skewed(seed, START)
                 .take(10_000)
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn skewed_facts_are_as_skewed_and_as_late_as_they_say() {
+    fn skewed_streams_have_the_stated_skew_and_lateness() {
         let facts: Vec<Fact> = FactStream::skewed(5, START).take(100_000).collect();
         let mut late = 0;
         let mut greatest = START;

@@ -29,7 +29,7 @@ pub fn check(bytes: &[u8]) {
 fn consumer(bytes: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.expect("a runtime without threads can be built");
-    if let Err((message, pause)) = runtime.block_on(weir_respond::fuzz::judge_answer(bytes)) {
+    if let Err((message, pause)) = runtime.block_on(weir_respond::fuzz::post_with_answer(bytes)) {
         assert!(message.chars().count() <= MESSAGE_CHARS_MAX, "{message}");
         assert!(!message.chars().any(char::is_control), "{message}");
         assert!(pause.is_none_or(|pause| pause >= 0), "{pause:?}");

@@ -13,7 +13,7 @@ use crate::transport::http::{HttpEndpoint, HttpPost};
 /// Posts over a connection whose other end answers `bytes` and closes it.
 ///
 /// An error holds the reason, and the pause that the consumer requests in nanoseconds.
-pub async fn judge_answer(bytes: &[u8]) -> Result<(), (String, Option<i64>)> {
+pub async fn post_with_answer(bytes: &[u8]) -> Result<(), (String, Option<i64>)> {
     let connection = ConnectionOptions {
         address_scope: AddressScope::Public,
         timeout: Duration::from_secs(1),

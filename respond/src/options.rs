@@ -29,7 +29,7 @@ pub struct SinkOptions {
     pub filter: OutboxFilter,
     /// Sends each alert once, when it is first confirmed, and no later change of it.
     pub create_only: bool,
-    pub begin: SinkStart,
+    pub start: SinkStart,
     pub retry: RetryPolicy,
 }
 

@@ -20,14 +20,14 @@ pub struct SinkPortError {
 #[derive(Clone)]
 pub struct SinkPorts {
     pub outbox: Arc<dyn Outbox>,
-    pub positions: Arc<dyn ProgressJournal>,
+    pub progress: Arc<dyn ProgressJournal>,
     pub clock: Arc<dyn Clock>,
     pub tags: Arc<dyn RuleTagSource>,
     pub json: ChangeJson,
     /// Last epoch before this run; rows of later epochs are new.
-    pub begun: Epoch,
+    pub previous_epoch: Epoch,
     /// Changes after new rows of the outbox become readable.
-    pub news: watch::Receiver<u64>,
+    pub new_rows: watch::Receiver<u64>,
 }
 
 /// Read access to the ledger and its outbox. It may block, so sinks never call it on their own

@@ -101,7 +101,7 @@ level: high
 
 /// An alert that must stand at the end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StandingAlert {
+pub struct OrderAlert {
     pub rule: &'static str,
     pub user: String,
     pub first: EventTime,
@@ -109,7 +109,7 @@ pub struct StandingAlert {
     pub count: u64,
 }
 
-impl StandingAlert {
+impl OrderAlert {
     /// The alert as `weir replay --final` prints it, without the key.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -137,7 +137,7 @@ pub struct OrderExperiment {
     /// Sorted by time.
     lines: Vec<(EventTime, String)>,
     /// Sorted by rule, group and first event.
-    pub standing: Vec<StandingAlert>,
+    pub standing: Vec<OrderAlert>,
 }
 
 impl OrderExperiment {
@@ -211,7 +211,7 @@ struct Groups {
     rng: ChaCha8Rng,
     start: EventTime,
     lines: Vec<(EventTime, String)>,
-    standing: Vec<StandingAlert>,
+    standing: Vec<OrderAlert>,
 }
 
 impl Groups {
@@ -228,7 +228,7 @@ impl Groups {
     }
 
     fn expect(&mut self, rule: &'static str, user: &str, base: EventTime, alert: AlertOffsets) {
-        self.standing.push(StandingAlert {
+        self.standing.push(OrderAlert {
             rule,
             user: user.to_owned(),
             first: base.plus(Span(alert.first)),
@@ -401,7 +401,7 @@ mod tests {
                         .map(|(at, _)| *at)
                         .filter(|at| episode.iter().any(|t| t - W <= *at && at <= t))
                         .collect();
-                    standing.push(StandingAlert {
+                    standing.push(OrderAlert {
                         rule,
                         user: user.clone(),
                         first: EventTime(inside[0]),

@@ -11,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value as Json, json};
 use weir_benchmarks::logins::{Login, LoginCondition, LoginRule, LoginStream, START, StreamShape};
 use weir_dataflow::{
-    EmitOptions, EpochReport, EpochSource, Frames, Host, HostOptions, Ledger, Observer, PortFault,
+    AlertLedger, BatchReader, EmitOptions, EpochReport, EpochSource, Host, HostOptions, Observer,
+    PortFault,
 };
 use weir_schema::{
     AlertId, AlertRecord, Batch, BatchSeq, Commit, Control, Epoch, EventTime, ReceiveTime,
@@ -50,7 +51,7 @@ impl EpochSource for Journal {
 
 struct Batches(BatchStore);
 
-impl Frames for Batches {
+impl BatchReader for Batches {
     fn batch(&self, seq: BatchSeq) -> Result<Arc<Batch>, PortFault> {
         let batches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let message = || format!("there is no batch {}", seq.0);
@@ -64,7 +65,7 @@ struct Alerts {
     records: HashMap<AlertId, AlertRecord>,
 }
 
-impl Ledger for Alerts {
+impl AlertLedger for Alerts {
     fn applied(&self) -> Epoch {
         self.applied
     }
@@ -85,13 +86,13 @@ impl Ledger for Alerts {
 struct ChangeCounter(SyncSender<(Epoch, usize)>);
 
 impl Observer for ChangeCounter {
-    fn epoch(&mut self, report: &EpochReport<'_>) {
+    fn on_epoch(&mut self, report: &EpochReport<'_>) {
         let changes = report.commit.map_or(0, |commit| commit.records.len());
         // The receiver is gone once the benchmark ends.
         let _ = self.0.send((report.epoch, changes));
     }
 
-    fn fault(&mut self, fault: &PortFault) {
+    fn on_commit_failed(&mut self, fault: &PortFault) {
         eprintln!("{fault}");
     }
 }

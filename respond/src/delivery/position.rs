@@ -25,7 +25,7 @@ pub(crate) struct UndeliveredRows {
 
 impl SinkPosition {
     /// Applies an entry of the journal.
-    pub fn follow(&mut self, entry: &SinkProgress) {
+    pub fn apply(&mut self, entry: &SinkProgress) {
         self.read = Some(Cursor {
             epoch: entry.epoch,
             ordinal: entry.ordinal,

@@ -201,7 +201,7 @@ async fn run(
         let (options, consumer) = (options.clone(), Arc::clone(&consumer));
         let (name, rng) = (options.name.clone(), StdRng::from_os_rng());
         let (ports, metrics) = (ports.clone(), metrics.clone());
-        let news = ports.news.clone();
+        let news = ports.new_rows.clone();
         let start = SinkTask::start(options, consumer, ports, metrics, &position, rng);
         let started = tokio::select! {
             biased;

@@ -59,7 +59,7 @@ impl DeliveryQueue {
     /// Notes that the entry is in the journal.
     pub(crate) fn confirm_checkpoint(&mut self, entry: &SinkProgress) {
         let mut position = self.journaled.take().unwrap_or_default();
-        position.follow(entry);
+        position.apply(entry);
         self.journaled = Some(position);
         self.has_unjournaled_discard = false;
     }

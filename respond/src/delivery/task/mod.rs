@@ -90,11 +90,11 @@ impl SinkTask {
         let position = position.clone();
         // Behind every row of that epoch.
         let now = Cursor {
-            epoch: ports.begun,
+            epoch: ports.previous_epoch,
             ordinal: u32::MAX,
         };
         let restore = move || -> Result<DeliveryQueue, SinkPortError> {
-            let read = match (position.read(), sink.begin) {
+            let read = match (position.read(), sink.start) {
                 (Some(read), _) => read,
                 (None, SinkStart::Start) => Cursor::START,
                 (None, SinkStart::Now) => now,
@@ -320,7 +320,7 @@ impl SinkTask {
     async fn checkpoint(&mut self) -> Result<(), SinkPortError> {
         self.checkpoint_at = self.ports.clock.now().plus(CHECKPOINT_INTERVAL);
         if let Some(entry) = self.queue.checkpoint(&self.options.name) {
-            self.ports.positions.append(entry.clone()).await?;
+            self.ports.progress.append(entry.clone()).await?;
             self.queue.confirm_checkpoint(&entry);
         }
         Ok(())

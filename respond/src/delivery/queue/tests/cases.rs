@@ -4,53 +4,56 @@ use super::*;
 
 #[test]
 fn failing_alerts_do_not_delay_others() {
-    let mut world = world(&[(1, 2, false), (2, 2, false), (1, 2, false), (3, 2, false)]);
-    while world.read() {}
+    let mut simulation = simulation(&[(1, 2, false), (2, 2, false), (1, 2, false), (3, 2, false)]);
+    while simulation.read() {}
     let (bad, other) = (AlertId([0, 1]), AlertId([0, 2]));
-    assert!(world.begin());
-    world.end(0, false, false, false, 0.0);
-    assert!(world.begin());
-    assert_eq!(world.in_flight[0].0, other);
-    world.end(0, true, true, false, 0.0);
+    assert!(simulation.begin());
+    simulation.end(0, false, false, false, 0.0);
+    assert!(simulation.begin());
+    assert_eq!(simulation.in_flight[0].0, other);
+    simulation.end(0, true, true, false, 0.0);
     // A success makes the others due at once. The bad alert is given up after three attempts, with
     // all of its rows.
     for _ in 0..20 {
-        if !world.begin() {
-            let Some(due) = world.queue.due(world.now) else {
+        if !simulation.begin() {
+            let Some(due) = simulation.queue.due(simulation.now) else {
                 break;
             };
-            world.now = due;
+            simulation.now = due;
             continue;
         }
-        let accepted = world.in_flight[0].0 != bad;
-        world.end(0, accepted, accepted, false, 0.0);
+        let accepted = simulation.in_flight[0].0 != bad;
+        simulation.end(0, accepted, accepted, false, 0.0);
     }
-    let dead = &world.queue.dead_letters()[&bad];
+    let dead = &simulation.queue.dead_letters()[&bad];
     let places: Vec<u64> = [dead.from, dead.last].map(|at| at.epoch.0).to_vec();
-    assert_eq!((places, world.consumer.standing.len()), (vec![1, 3], 2));
+    assert_eq!(
+        (places, simulation.consumer.standing.len()),
+        (vec![1, 3], 2)
+    );
 }
 
 #[test]
 fn alerts_refused_among_accepted_ones_are_not_given_up_early() {
-    let mut world = world(&(0..2_000).map(|n| (n, 2, false)).collect::<Vec<Move>>());
+    let mut simulation = simulation(&(0..2_000).map(|n| (n, 2, false)).collect::<Vec<Move>>());
     let retry = RetryPolicy {
         retry_max: Span::seconds(300),
         tries_max: 100,
         ..RETRY
     };
-    world.queue = DeliveryQueue::new(Cursor::START, retry);
+    simulation.queue = DeliveryQueue::new(Cursor::START, retry);
     let (bad, mut tries) = (AlertId([0, 0]), 0);
     // The consumer accepts a hundred a second, for twenty seconds.
-    while world.read() {
-        while world.begin() {
-            let is_bad = world.in_flight[0].0 == bad;
+    while simulation.read() {
+        while simulation.begin() {
+            let is_bad = simulation.in_flight[0].0 == bad;
             tries += u32::from(is_bad);
-            world.end(0, !is_bad, !is_bad, false, 0.5);
+            simulation.end(0, !is_bad, !is_bad, false, 0.5);
         }
-        world.now = world.now.plus(Span(Span::SECOND.0 / 100));
+        simulation.now = simulation.now.plus(Span(Span::SECOND.0 / 100));
     }
     assert!((2..=12).contains(&tries), "{tries}");
-    assert!(world.queue.dead_letters().is_empty());
+    assert!(simulation.queue.dead_letters().is_empty());
 }
 
 #[test]
@@ -63,43 +66,49 @@ fn dead_letters_count_their_rows_and_are_resent_in_order() {
         (1, 2, false),
         (1, 0, false),
     ];
-    let mut world = world(&[&[(1, 2, false), (1, 2, false)][..], &last].concat());
+    let mut simulation = simulation(&[&[(1, 2, false), (1, 2, false)][..], &last].concat());
     let bad = AlertId([0, 1]);
-    assert!(world.read() && world.read());
-    while !world.queue.dead_letters().contains_key(&bad) {
-        if world.begin() {
-            world.end(0, false, false, false, 0.0);
+    assert!(simulation.read() && simulation.read());
+    while !simulation.queue.dead_letters().contains_key(&bad) {
+        if simulation.begin() {
+            simulation.end(0, false, false, false, 0.0);
         } else {
-            world.now = world.queue.due(world.now).expect("it is retried");
+            simulation.now = simulation.queue.due(simulation.now).expect("it is retried");
         }
     }
-    assert_eq!(world.queue.dead_letters()[&bad].rows, 2);
-    while world.read() {}
-    assert_eq!(world.queue.dead_letters()[&bad].rows, 6);
+    assert_eq!(simulation.queue.dead_letters()[&bad].rows, 2);
+    while simulation.read() {}
+    assert_eq!(simulation.queue.dead_letters()[&bad].rows, 6);
     // Meanwhile none of it is sent, and a restart does not change the count.
-    while world.begin() {
-        world.end(0, true, true, false, 0.0);
+    while simulation.begin() {
+        simulation.end(0, true, true, false, 0.0);
     }
-    assert_eq!((world.sent, world.consumer.newest.get(&bad)), (1, None));
-    world.journal();
-    world.restart();
-    assert_eq!(world.queue.dead_letters()[&bad].rows, 6);
-    world.requeue_dead_letters();
+    assert_eq!(
+        (simulation.sent, simulation.consumer.newest.get(&bad)),
+        (1, None)
+    );
+    simulation.journal();
+    simulation.restart();
+    assert_eq!(simulation.queue.dead_letters()[&bad].rows, 6);
+    simulation.requeue_dead_letters();
     let mut revisions = Vec::new();
-    while world.begin() {
-        revisions.push((world.in_flight[0].1.revision, world.in_flight[0].1.kind));
-        world.end(0, true, true, false, 0.0);
+    while simulation.begin() {
+        revisions.push((
+            simulation.in_flight[0].1.revision,
+            simulation.in_flight[0].1.kind,
+        ));
+        simulation.end(0, true, true, false, 0.0);
     }
     use ChangeKind::{Raised, Retracted, Revised};
     let kinds = [Raised, Revised, Revised, Revised, Revised, Retracted];
     assert!(revisions.into_iter().eq((1..).zip(kinds)));
-    assert!(world.queue.dead_letters().is_empty() && world.queue.rows == 0);
+    assert!(simulation.queue.dead_letters().is_empty() && simulation.queue.rows == 0);
 }
 
 #[test]
 fn pauses_hold_back_everything_and_are_bounded() {
-    let mut world = world(&[(1, 2, false), (2, 2, false)]);
-    while world.read() {}
+    let mut simulation = simulation(&[(1, 2, false), (2, 2, false)]);
+    while simulation.read() {}
     let table = [
         (Span(-1), 0),
         (Span::seconds(7), 7),
@@ -111,15 +120,15 @@ fn pauses_hold_back_everything_and_are_bounded() {
             pause: Some(pause),
             gone: false,
         };
-        let until = world.now.plus(Span::seconds(expected));
-        world.queue.apply_failure(&failure, world.now);
+        let until = simulation.now.plus(Span::seconds(expected));
+        simulation.queue.apply_failure(&failure, simulation.now);
         let just_before = ReceiveTime(until.0 - 1);
         assert!(
-            expected == 0 || world.queue.is_paused(just_before),
+            expected == 0 || simulation.queue.is_paused(just_before),
             "{pause:?}"
         );
-        assert!(!world.queue.is_paused(until), "{pause:?}");
-        world.now = until;
+        assert!(!simulation.queue.is_paused(until), "{pause:?}");
+        simulation.now = until;
     }
 }
 

@@ -133,7 +133,7 @@ impl Consumer {
 }
 
 /// A server with its journal, and the consumer.
-struct World {
+struct Simulation {
     ledger: History,
     filter: OutboxFilter,
     queue: DeliveryQueue,
@@ -145,7 +145,7 @@ struct World {
     sent: usize,
 }
 
-impl World {
+impl Simulation {
     fn kind(&self, change: &Change) -> Option<ChangeKind> {
         let Ok(kind) = self.filter.emitted_kind(&self.ledger, change);
         kind
@@ -222,7 +222,7 @@ impl World {
 
     fn journal(&mut self) {
         if let Some(entry) = self.queue.checkpoint("s") {
-            self.position.follow(&entry);
+            self.position.apply(&entry);
             self.queue.confirm_checkpoint(&entry);
             assert_eq!(self.queue.checkpoint("s"), None);
         }
@@ -273,8 +273,8 @@ impl World {
     }
 }
 
-fn world(moves: &[Move]) -> World {
-    World {
+fn simulation(moves: &[Move]) -> Simulation {
+    Simulation {
         ledger: History(history(moves)),
         filter: OutboxFilter::default(),
         queue: DeliveryQueue::new(Cursor::START, RETRY),

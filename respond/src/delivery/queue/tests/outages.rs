@@ -5,26 +5,28 @@ use super::*;
 #[test]
 fn silent_consumers_cost_bounded_space() {
     let moves: Vec<Move> = (0..5_000).map(|n| (n % 2_000, 2, false)).collect();
-    let mut world = world(&moves);
+    let mut simulation = simulation(&moves);
     for _ in 0..200_000 {
-        while world.read() {}
-        if world.begin() {
-            world.end(0, false, false, false, 1.0);
-        } else if let Some(due) = world.queue.due(world.now) {
-            world.now = due;
+        while simulation.read() {}
+        if simulation.begin() {
+            simulation.end(0, false, false, false, 1.0);
+        } else if let Some(due) = simulation.queue.due(simulation.now) {
+            simulation.now = due;
         }
-        assert!(world.queue.pending_alerts() <= ALERTS_MAX && world.queue.rows <= ROWS_MAX);
-        assert!(world.queue.dead_letters().len() <= DEAD_MAX);
+        assert!(
+            simulation.queue.pending_alerts() <= ALERTS_MAX && simulation.queue.rows <= ROWS_MAX
+        );
+        assert!(simulation.queue.dead_letters().len() <= DEAD_MAX);
     }
     assert_eq!(
         (
-            world.queue.dead_letters().len(),
-            world.queue.pending_alerts()
+            simulation.queue.dead_letters().len(),
+            simulation.queue.pending_alerts()
         ),
         (DEAD_MAX, ALERTS_MAX)
     );
-    world.settle();
-    assert_eq!(world.consumer.standing.len(), 2_000);
+    simulation.settle();
+    assert_eq!(simulation.consumer.standing.len(), 2_000);
 }
 
 /// The default of the configuration.
@@ -47,39 +49,48 @@ fn down_for_two_hours(at_once: usize, attempt: Span) {
         }
     };
     let moves: Vec<Move> = (0..3_000).map(|n| (n % 1_000, action(n), false)).collect();
-    let mut world = world(&moves);
-    world.queue = DeliveryQueue::new(Cursor::START, DEFAULT);
+    let mut simulation = simulation(&moves);
+    simulation.queue = DeliveryQueue::new(Cursor::START, DEFAULT);
     let (mut tries, end) = (0, ReceiveTime(0).plus(Span::seconds(2 * 3_600)));
-    while world.now < end {
-        while world.read() {}
-        while world.in_flight.len() < at_once && world.begin() {}
-        if world.in_flight.is_empty() {
-            world.now = world.queue.due(world.now).expect("rows are pending");
+    while simulation.now < end {
+        while simulation.read() {}
+        while simulation.in_flight.len() < at_once && simulation.begin() {}
+        if simulation.in_flight.is_empty() {
+            simulation.now = simulation
+                .queue
+                .due(simulation.now)
+                .expect("rows are pending");
         } else {
-            world.now = world.now.plus(attempt);
+            simulation.now = simulation.now.plus(attempt);
         }
-        while !world.in_flight.is_empty() {
-            world.end(0, false, false, false, 0.5);
+        while !simulation.in_flight.is_empty() {
+            simulation.end(0, false, false, false, 0.5);
             tries += 1;
         }
-        world.journal();
-        let (waiting, rows) = (world.queue.pending_alerts(), world.queue.rows);
+        simulation.journal();
+        let (waiting, rows) = (simulation.queue.pending_alerts(), simulation.queue.rows);
         assert!(
             waiting <= ALERTS_MAX && rows <= ROWS_MAX,
             "{waiting} {rows}"
         );
         // The entries in the journal are bounded too.
-        assert!(world.position.undelivered.len() <= ALERTS_MAX + DEAD_MAX);
+        assert!(simulation.position.undelivered.len() <= ALERTS_MAX + DEAD_MAX);
     }
-    assert!(world.queue.dead_letters().is_empty());
+    assert!(simulation.queue.dead_letters().is_empty());
     // Some forty attempts for each pending alert in two hours.
     assert!(tries < ALERTS_MAX * 60, "{tries}");
     // The server stops in the middle.
-    world.restart();
-    world.settle();
-    assert_eq!(world.consumer.standing.len(), 500);
-    assert_eq!(world.consumer.newest.len(), 1_000);
-    assert!(world.consumer.newest.values().all(|newest| *newest == 3));
+    simulation.restart();
+    simulation.settle();
+    assert_eq!(simulation.consumer.standing.len(), 500);
+    assert_eq!(simulation.consumer.newest.len(), 1_000);
+    assert!(
+        simulation
+            .consumer
+            .newest
+            .values()
+            .all(|newest| *newest == 3)
+    );
 }
 
 #[test]

@@ -16,42 +16,42 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-        let mut world = world(&moves);
+        let mut simulation = simulation(&moves);
         for _ in 0..300 {
             match rng.random_range(0..100) {
-                0..30 => drop(world.read()),
-                30..60 => drop(world.begin()),
-                60..90 if !world.in_flight.is_empty() => {
-                    let which = rng.random_range(0..world.in_flight.len());
+                0..30 => drop(simulation.read()),
+                30..60 => drop(simulation.begin()),
+                60..90 if !simulation.in_flight.is_empty() => {
+                    let which = rng.random_range(0..simulation.in_flight.len());
                     let (received, answered) = (rng.random_bool(0.6), rng.random_bool(0.6));
                     let gone = rng.random_bool(0.01);
-                    world.end(which, received, answered, gone, rng.random());
+                    simulation.end(which, received, answered, gone, rng.random());
                 }
-                60..94 => world.now = world.queue.due(world.now).unwrap_or(world.now),
-                94..97 => world.journal(),
-                97..99 => world.restart(),
-                _ => world.requeue_dead_letters(),
+                60..94 => simulation.now = simulation.queue.due(simulation.now).unwrap_or(simulation.now),
+                94..97 => simulation.journal(),
+                97..99 => simulation.restart(),
+                _ => simulation.requeue_dead_letters(),
             }
         }
-        world.settle();
+        simulation.settle();
         let mut standing = BTreeSet::new();
-        for change in &world.ledger.0 {
+        for change in &simulation.ledger.0 {
             standing.retain(|alert| !change.supersedes.contains(alert));
-            match world.kind(change) {
+            match simulation.kind(change) {
                 Some(ChangeKind::Retracted) => standing.remove(&change.record.alert),
                 Some(_) => standing.insert(change.record.alert),
                 None => false,
             };
         }
-        prop_assert_eq!(&world.consumer.standing, &standing);
-        prop_assert_eq!(world.queue.pending_alerts(), 0);
-        prop_assert!(world.queue.dead_letters().is_empty());
-        prop_assert!(world.queue.mergers.is_empty() && world.queue.rows == 0);
+        prop_assert_eq!(&simulation.consumer.standing, &standing);
+        prop_assert_eq!(simulation.queue.pending_alerts(), 0);
+        prop_assert!(simulation.queue.dead_letters().is_empty());
+        prop_assert!(simulation.queue.mergers.is_empty() && simulation.queue.rows == 0);
         // After a restart from the journal, nothing is sent again.
-        world.journal();
-        world.restart();
-        let sent = world.sent;
-        world.settle();
-        prop_assert_eq!(world.sent, sent);
+        simulation.journal();
+        simulation.restart();
+        let sent = simulation.sent;
+        simulation.settle();
+        prop_assert_eq!(simulation.sent, sent);
     }
 }
