@@ -1,6 +1,6 @@
 //! The built-in rules, compiled into the binary.
 
-use weir_manage::{RuleText, members_first};
+use weir_manage::{RuleFileDocument, members_first};
 
 /// Makes a table of paths below `rules/` and the texts of these files.
 macro_rules! rule_files {
@@ -154,9 +154,10 @@ const FILES: &[(&str, &str)] = rule_files![
 ];
 
 /// All built-in documents, members before the correlations that name them.
-pub fn rules() -> Vec<RuleText> {
+pub fn rules() -> Vec<RuleFileDocument> {
     let all = FILES.iter();
-    let all = all.flat_map(|(path, text)| RuleText::split(text, &format!("builtin:{path}")));
+    let all =
+        all.flat_map(|(path, text)| RuleFileDocument::split(text, &format!("builtin:{path}")));
     members_first(all.collect())
 }
 

@@ -1,4 +1,4 @@
-//! ProgressReporter of long work: a bar on a terminal, or a line in the log every few seconds.
+//! Progress of long work: a bar on a terminal, or a line in the log every few seconds.
 
 use std::io::{IsTerminal, Stderr};
 use std::sync::atomic::{AtomicBool, Ordering};

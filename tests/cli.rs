@@ -2,110 +2,98 @@
 
 mod support;
 
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
+use support::command::{Finished, finish, run, weir};
+use support::files::{root, shown, write};
 use support::{Weir, config};
 
-/// Exit code, standard output and standard error of `weir` with these arguments.
-fn weir(args: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary can be started");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(!err.contains("panicked"), "{err}");
-    (output.status.code(), out, err)
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn write(folder: &Path, name: &str, text: &str) -> String {
-    let path = folder.join(name);
-    std::fs::write(&path, text).expect("it can be written");
-    shown(&path)
-}
+/// Arguments of a verb, its exit code, and a part of its error message. `NONE` is a folder that does
+/// not exist, `DATA` one that holds a token and nothing else.
+const REFUSALS: &[(&str, i32, &str)] = &[
+    ("--no-such-flag", 2, "--no-such-flag"),
+    ("no-such-verb", 2, "no-such-verb"),
+    ("tell", 2, "unrecognized subcommand 'tell'"),
+    ("demo --speed 0", 2, "--speed must be"),
+    ("send --from 3", 2, "--spool"),
+    ("--config BAD --data-dir NONE", 78, "segment_mib"),
+    ("--config WORSE --data-dir NONE", 78, "24h"),
+    ("send --data-dir NONE /dev/null", 74, "--token-file"),
+    (
+        "send --data-dir DATA --to 127.0.0.1:1",
+        69,
+        "no server answers",
+    ),
+    (
+        "explain ID --data-dir DATA --url http://127.0.0.1:1",
+        69,
+        "start it with",
+    ),
+    (
+        "explain ID --data-dir DATA --url localhost",
+        2,
+        "http://127.0.0.1:8514",
+    ),
+    ("explain ../x --data-dir DATA", 2, "no id of an alert"),
+    ("verify --data-dir NONE", 2, "holds no journal"),
+];
 
 #[test]
-fn what_cannot_be_done_is_refused_with_its_exit_code() {
+fn refusals_name_their_reason_and_have_an_exit_code() {
     let folder = tempfile::tempdir().expect("a folder");
-    let nowhere = shown(&folder.path().join("none"));
-    let bad = write(folder.path(), "bad.toml", "[journal]\nsegment_mb = 3\n");
-    let worse = write(
-        folder.path(),
-        "worse.toml",
-        "[graph]\nworkers = 0\n[time]\nidle = \"soon\"\n",
-    );
-    let token = write(folder.path(), "token", &"0".repeat(64));
-    std::process::Command::new("chmod")
-        .args(["600", &token])
-        .status()
-        .expect("chmod can be run");
     let data = shown(folder.path());
-    let id = "00112233445566778899aabbccddeeff";
-    // Arguments, exit code, and what the message must say.
-    let cases: &[(&[&str], i32, &str)] = &[
-        (&["--no-such-flag"], 2, "--no-such-flag"),
-        (&["no-such-verb"], 2, "no-such-verb"),
-        (&["demo", "--speed", "0"], 2, "--speed must be"),
-        (&["send", "--from", "3"], 2, "--spool"),
-        (
-            &["--config", &bad, "--data-dir", &nowhere],
-            78,
-            "segment_mib",
-        ),
-        (&["--config", &worse, "--data-dir", &nowhere], 78, "24h"),
-        (
-            &["send", "--data-dir", &nowhere, "/dev/null"],
-            74,
-            "--token-file",
-        ),
-        (
-            &["send", "--data-dir", &data, "--to", "127.0.0.1:1"],
-            69,
-            "no server answers",
-        ),
-        (
-            &[
-                "explain",
-                id,
-                "--data-dir",
-                &data,
-                "--url",
-                "http://127.0.0.1:1",
-            ],
-            69,
-            "start it with",
-        ),
-        (
-            &["explain", id, "--data-dir", &data, "--url", "localhost"],
-            2,
-            "http://127.0.0.1:8514",
-        ),
-        (
-            &["explain", "../x", "--data-dir", &data],
-            2,
-            "no id of an alert",
-        ),
-        (&["verify", "--data-dir", &nowhere], 2, "holds no journal"),
-    ];
-    for (args, code, says) in cases {
-        let (got, out, err) = weir(args);
+    let bad = write(folder.path(), "bad.toml", "[journal]\nsegment_mb = 3\n");
+    let worse = "[graph]\nworkers = 0\n[time]\nidle = \"soon\"\n";
+    let worse = write(folder.path(), "worse.toml", worse);
+    let token = write(folder.path(), "token", "0".repeat(64));
+    std::fs::set_permissions(token, PermissionsExt::from_mode(0o600)).expect("the file is ours");
+    for (args, code, message) in REFUSALS {
+        let args = args
+            .replace("NONE", &format!("{data}/none"))
+            .replace("DATA", &data)
+            .replace("WORSE", &worse)
+            .replace("BAD", &bad)
+            .replace("ID", "00112233445566778899aabbccddeeff");
+        let Finished {
+            code: got,
+            out,
+            err,
+        } = finish(&mut weir(args.split(' ')));
         assert_eq!(got, Some(*code), "{args:?}: {out}{err}");
-        assert!(
-            err.contains(says),
-            "{args:?} says nothing of {says:?}: {err}"
-        );
+        assert!(err.contains(message), "{args:?}, not {message:?}: {err}");
     }
 }
 
 #[test]
-fn a_check_tells_all_problems_with_their_places() {
+fn config_is_accepted_before_and_after_the_verb() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let unknown = write(folder.path(), "weir.toml", "[journal]\nno_such_key = 1\n");
+    let rule = shown(&root().join("rules/linux/ssh_password_guessing.yml"));
+    // A verb that reads the file refuses its unknown key.
+    for args in [
+        &["--config", &unknown][..],
+        &["run", "--config", &unknown],
+        &["--config", &unknown, "run"],
+        &["rules", "lint", "--config", &unknown, &rule],
+        &["rules", "--config", &unknown, "lint", &rule],
+        &["--config", &unknown, "rules", "lint", &rule],
+    ] {
+        let Finished { code, out, err } = run(args);
+        assert_eq!(code, Some(78), "{args:?}: {out}{err}");
+        assert!(err.contains("no_such_key"), "{args:?}: {err}");
+    }
+    let valid = write(folder.path(), "valid.toml", "[graph]\nworkers = 1\n");
+    for args in [
+        ["rules", "lint", "--config", &valid, &rule],
+        ["--config", &valid, "rules", "lint", &rule],
+    ] {
+        run(&args).assert_success();
+    }
+}
+
+#[test]
+fn check_reports_all_problems_with_their_places() {
     let folder = tempfile::tempdir().expect("a folder");
     let rule = "title: A\nid: 5f0a5e9c-52d8-4c1e-9bb4-0f8a0d1f7a01\nlogsource:\n    product: linux\n\
                 detection:\n    selection:\n        a: 1\n    condition: selection\n";
@@ -116,17 +104,17 @@ fn a_check_tells_all_problems_with_their_places() {
     );
     let rules = write(folder.path(), "two.yml", &text);
     let story = write(folder.path(), "story.md", "# A story\n\n    nonsense\n");
-    let good = shown(&Path::new(env!("CARGO_MANIFEST_DIR")).join("stories/tied_times.md"));
+    let good = shown(&root().join("stories/tied_times.md"));
     let bad = write(folder.path(), "bad.toml", "[graph]\nworkers = 0\n");
 
-    let (code, out, _) = weir(&["check", &good]);
+    let Finished { code, out, .. } = run(&["check", &good]);
     assert_eq!(code, Some(0), "{out}");
-    let (code, out, _) = weir(&["check", "--rules", &rules, &story, &good]);
+    let Finished { code, out, .. } = run(&["check", "--rules", &rules, &story, &good]);
     assert_eq!(code, Some(65), "{out}");
-    // The second document begins on line 10, and its condition stands on its eighth line.
+    // The second document begins on line 10, and its condition is on its eighth line.
     assert!(out.contains(&format!("{rules}:17:16: ")), "{out}");
     assert!(out.contains(&format!("{story}:")), "{out}");
-    let (code, out, _) = weir(&["check", "--config", &bad, "--rules", &rules]);
+    let Finished { code, out, .. } = run(&["check", "--config", &bad, "--rules", &rules]);
     assert_eq!(code, Some(78), "{out}");
     assert!(
         out.contains("graph.workers") && out.contains(":17:16: "),
@@ -134,7 +122,7 @@ fn a_check_tells_all_problems_with_their_places() {
     );
 }
 
-/// Lines that raise one alert, at a time of the past that needs no clock.
+/// Lines that raise one alert. Their times are in the past, so the test needs no clock.
 fn refusals() -> String {
     let line = |n: u32| {
         format!(
@@ -146,67 +134,56 @@ fn refusals() -> String {
 }
 
 #[test]
-fn what_is_sent_is_explained_and_verified() {
+fn explain_and_verify_sent_events() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let server = Weir::start(&data, &config(""));
     let dir = shown(&data);
-    let lines = write(folder.path(), "lines", &refusals());
-    let (to, url) = (server.agent.to_string(), format!("http://{}", server.http));
-    // The second run repeats the first line by line: nothing is counted twice.
+    let lines = write(folder.path(), "lines", refusals());
+    let to = server.agent.to_string();
+    // The second run repeats the first line by line: no line counts twice.
     for _ in 0..2 {
-        let send = [
-            "send",
-            "--to",
-            &to,
-            "--data-dir",
-            &dir,
-            "--spool",
-            "7",
-            &lines,
-        ];
-        let (code, out, err) = weir(&send);
+        let send = ["send", "--to", &to, "--data-dir", &dir, "--spool", "7"];
+        let Finished { code, out, err } = run(&[&send[..], &[&lines]].concat());
         assert_eq!((code, &*out), (Some(0), "4 lines acknowledged\n"), "{err}");
     }
     server.await_metric("weir_events_decoded_total", "", 4);
+    assert_explained(&server);
+    let verified = run(&["verify", "--data-dir", &dir]);
+    assert_eq!(verified.code, Some(1), "{verified:?}");
+    assert!(verified.err.contains("a server runs on"), "{verified:?}");
+    server.stop();
+
+    let verified = run(&["verify", "--ledger", "--data-dir", &dir]);
+    verified.assert_success();
+    for part in ["1 batches with 4 frames", "byte for byte"] {
+        assert!(verified.out.contains(part), "{part}: {verified:?}");
+    }
+    rebuild_a_ledger_ahead_of_its_journal(&data);
+    find_a_flipped_bit(&data);
+}
+
+/// `weir explain` shows the alert of [`refusals`], and knows no other alert.
+fn assert_explained(server: &Weir) {
     let alert = support::until("an alert", || {
         let alerts = server.get("/api/v1/alerts").json();
         let found = alerts["alerts"].as_array()?.first()?.clone();
         (found["count"] == 4).then(|| found["alert"].as_str().map(str::to_owned))?
     });
-    let explain = ["explain", &alert, "--url", &url, "--data-dir", &dir];
-    let (code, out, err) = weir(&explain);
-    assert_eq!(code, Some(0), "{err}");
-    for said in [
+    let explained = server.run(&["explain", &alert]);
+    explained.assert_success();
+    for part in [
         "stands.",
         "user=anna",
         "incorrect password",
         "sudo refuses",
         "1. raised",
     ] {
-        assert!(out.contains(said), "{said:?} is not in: {out}");
+        assert!(explained.out.contains(part), "{part}: {explained:?}");
     }
-    let unknown = "00112233445566778899aabbccddeeff";
-    let (code, _, err) = weir(&["explain", unknown, "--url", &url, "--data-dir", &dir]);
-    assert!(
-        code == Some(1) && err.contains("knows no alert"),
-        "{code:?}: {err}"
-    );
-    let (code, _, err) = weir(&["verify", "--data-dir", &dir]);
-    assert!(
-        code == Some(1) && err.contains("a server runs on"),
-        "{code:?}: {err}"
-    );
-    server.stop();
-
-    let (code, out, err) = weir(&["verify", "--ledger", "--data-dir", &dir]);
-    assert_eq!(code, Some(0), "{out}{err}");
-    assert!(
-        out.contains("1 batches with 4 frames") && out.contains("byte for byte"),
-        "{out}"
-    );
-    ahead_of_its_journal(&data);
-    flipped(&data);
+    let unknown = server.run(&["explain", "00112233445566778899aabbccddeeff"]);
+    assert_eq!(unknown.code, Some(1), "{unknown:?}");
+    assert!(unknown.err.contains("knows no alert"), "{unknown:?}");
 }
 
 fn segments(data: &Path) -> Vec<PathBuf> {
@@ -219,23 +196,23 @@ fn segments(data: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Cuts the journal's tail: the ledger then knows epochs that never were, and is derived anew.
-fn ahead_of_its_journal(data: &Path) {
+/// Cuts the journal's tail. The ledger is then ahead, and the next start rebuilds it.
+fn rebuild_a_ledger_ahead_of_its_journal(data: &Path) {
     let dir = shown(data);
     let segments = segments(data);
     let last = segments.last().expect("a segment");
     let whole = std::fs::read(last).expect("it can be read");
     let mut length = whole.len();
-    // Back over ticks and the seals behind them, until an epoch with changes is gone.
-    let (_, out, _) = loop {
+    // Cut ticks and their seals, until an epoch with changes is gone.
+    let out = loop {
         length = length
             .checked_sub(64)
             .expect("the ledger has applied something");
         std::fs::write(last, &whole[..length]).expect("it can be written");
-        let verified = weir(&["verify", "--data-dir", &dir]);
-        if verified.1.contains("ledger: AHEAD") {
-            assert_eq!(verified.0, Some(65));
-            break verified;
+        let verified = run(&["verify", "--data-dir", &dir]);
+        if verified.out.contains("ledger: AHEAD") {
+            assert_eq!(verified.code, Some(65));
+            break verified.out;
         }
     };
     assert!(
@@ -249,12 +226,12 @@ fn ahead_of_its_journal(data: &Path) {
         server.stderr.text()
     );
     server.stop();
-    let (code, out, err) = weir(&["verify", "--ledger", "--data-dir", &dir]);
+    let Finished { code, out, err } = run(&["verify", "--ledger", "--data-dir", &dir]);
     assert_eq!(code, Some(0), "{out}{err}");
 }
 
-/// One bit of an acknowledged block: told with its place.
-fn flipped(data: &Path) {
+/// Flips one bit of an acknowledged block, which `weir verify` reports with its segment.
+fn find_a_flipped_bit(data: &Path) {
     let segments = segments(data);
     let first = segments.first().expect("a segment");
     let file = std::fs::OpenOptions::new()
@@ -265,10 +242,10 @@ fn flipped(data: &Path) {
     let mut byte = [0];
     let offset = 150;
     file.read_exact_at(&mut byte, offset)
-        .expect("it is so long");
+        .expect("the segment is longer");
     file.write_all_at(&[byte[0] ^ 1], offset)
         .expect("it can be written");
-    let (code, out, err) = weir(&["verify", "--data-dir", &shown(data)]);
+    let Finished { code, out, err } = run(&["verify", "--data-dir", &shown(data)]);
     assert_eq!(code, Some(65), "{out}{err}");
     let name = first
         .file_name()

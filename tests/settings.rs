@@ -7,7 +7,7 @@ use prometheus::Registry;
 use weir::config::Config;
 use weir::server::opening::open_journal;
 use weir_detect::{PlaceholderValue, Settings};
-use weir_manage::RuleText;
+use weir_manage::RuleFileDocument;
 use weir_schema::{Control, Entry, EventTime, ReceiveTime};
 use weir_store::StoreMetrics;
 
@@ -108,7 +108,7 @@ fn started(folder: &Path, admins: &[&str], now: i64) -> Vec<(Settings, EventTime
             .placeholders
             .insert("Admins".to_owned(), admins);
     }
-    let rules = [RuleText {
+    let rules = [RuleFileDocument {
         origin: "rule.yml:1".to_owned(),
         text: RULE.to_owned(),
     }];

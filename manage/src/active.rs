@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use weir_detect::{Diagnostic, RuleBook, RuleSummary, WHAT_IF_ORIGIN};
 use weir_schema::{Control, EventTime, RuleVersion};
 
-use crate::document::RuleText;
+use crate::document::RuleFileDocument;
 use crate::origin::{API_ORIGIN, is_manual};
 
 /// Most texts stored per rule, so that endless edits cannot fill memory: four times the versions
@@ -30,7 +30,7 @@ pub struct ActiveRules {
     /// Rules that people stopped or removed, with what ran last: files do not start them again.
     pub stopped: BTreeMap<String, Option<ActiveRule>>,
     /// The file's text of rules that people changed, by id.
-    pub overridden: BTreeMap<String, RuleText>,
+    pub overridden: BTreeMap<String, RuleFileDocument>,
     /// Active rules with diagnostics.
     pub(crate) suspects: BTreeSet<String>,
     /// All diagnostics of the requested files.
@@ -148,7 +148,7 @@ impl ActiveRules {
         let text = self.texts.get(&(rule.to_owned(), current.version));
         let overrides = is_manual(new_origin) && !is_manual(&current.origin);
         if let (Some(text), true) = (text, overrides) {
-            let document = RuleText {
+            let document = RuleFileDocument {
                 origin: current.origin.clone(),
                 text: text.clone(),
             };

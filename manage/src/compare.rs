@@ -7,7 +7,7 @@ use weir_detect::{Diagnostic, RuleBook};
 use weir_schema::{Control, EventTime, RuleVersion};
 
 use crate::active::ActiveRules;
-use crate::document::RuleText;
+use crate::document::RuleFileDocument;
 use crate::load::{self, RuleCandidate};
 use crate::origin::{file_of, is_manual};
 
@@ -15,7 +15,7 @@ use crate::origin::{file_of, is_manual};
 #[derive(Clone, Debug, Default)]
 pub struct RequestedRules {
     /// In order of precedence: of two with one id, the first is used.
-    pub documents: Vec<RuleText>,
+    pub documents: Vec<RuleFileDocument>,
     /// Diagnostics of files that could not be read.
     pub diagnostics: Vec<Diagnostic>,
     /// Files and folders that could not be read: rules from them stay active.
@@ -24,7 +24,7 @@ pub struct RequestedRules {
 
 impl RequestedRules {
     /// Requests these documents, all of which could be read.
-    pub fn from_documents(documents: Vec<RuleText>) -> Self {
+    pub fn from_documents(documents: Vec<RuleFileDocument>) -> Self {
         Self {
             documents,
             ..Self::default()
@@ -43,7 +43,7 @@ pub struct RuleChanges {
     /// Ids of the added texts, which save parsing them again.
     ids: Vec<(RuleVersion, String)>,
     suspects: BTreeSet<String>,
-    overridden: BTreeMap<String, RuleText>,
+    overridden: BTreeMap<String, RuleFileDocument>,
     /// New origins of rules whose text only moved, by id.
     moved: BTreeMap<String, String>,
 }
@@ -52,8 +52,9 @@ impl ActiveRules {
     /// Derives the changes that make the requested rules active and stop rules of files that no
     /// longer request them.
     ///
-    /// Edits by people take precedence over files. A document that cannot be used gets a diagnostic,
-    /// and the version before it stays active. A text that is already active costs only its hash.
+    /// Edits by people take precedence over files. A document that cannot be used gets a
+    /// diagnostic, and the version before it stays active. A text that is already active costs only
+    /// its hash.
     pub fn changes(
         &self,
         requested: &RequestedRules,
@@ -198,7 +199,7 @@ impl ActiveRules {
     }
 }
 
-fn overridden_by_hand(document: &RuleText, runs: bool) -> Diagnostic {
+fn overridden_by_hand(document: &RuleFileDocument, runs: bool) -> Diagnostic {
     let (message, hint) = if runs {
         (
             "another text of this rule was added over the API, and is active",

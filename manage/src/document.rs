@@ -4,13 +4,13 @@ use weir_schema::{Control, EventTime};
 
 /// A document of a rule file, with the place where it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleText {
+pub struct RuleFileDocument {
     /// `file:line`.
     pub origin: String,
     pub text: String,
 }
 
-impl RuleText {
+impl RuleFileDocument {
     /// Splits the text of `file` into its documents, in order.
     pub fn split(text: &str, file: &str) -> Vec<Self> {
         let documents = weir_detect::split_documents(text).into_iter();
@@ -37,8 +37,9 @@ impl RuleText {
     }
 }
 
-/// Sorts correlations and filters behind the rules they name, so that none is reported as lacking them.
-pub fn members_first(mut documents: Vec<RuleText>) -> Vec<RuleText> {
-    documents.sort_by_cached_key(RuleText::reads_other_rules);
+/// Sorts correlations and filters behind the rules they name, so that none is reported as lacking
+/// them.
+pub fn members_first(mut documents: Vec<RuleFileDocument>) -> Vec<RuleFileDocument> {
+    documents.sort_by_cached_key(RuleFileDocument::reads_other_rules);
     documents
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use weir_detect::Diagnostic;
 use weir_schema::{Control, Epoch, EventTime, Span};
 
-use crate::document::RuleText;
+use crate::document::RuleFileDocument;
 use crate::load::{deduplicate, load};
 use crate::origin::{API_ORIGIN, api_origin};
 use crate::ports::{ControlJournal, EditClock, GraphProgress, since_now, until_now};
@@ -60,7 +60,7 @@ impl RuleEditor {
     ) -> Result<Vec<String>, RuleEditError> {
         self.wait_until_caught_up()?;
         let lock = self.lock()?;
-        let documents = RuleText::split(text, API_ORIGIN);
+        let documents = RuleFileDocument::split(text, API_ORIGIN);
         if documents.is_empty() {
             // An empty text is a mistake of the client, not an edit without effect.
             return Err(RuleEditError::Refused(vec![Diagnostic {
@@ -117,7 +117,8 @@ impl RuleEditor {
         Ok(true)
     }
 
-    /// Waits until the graph has replayed the journal of earlier runs; before, its watermark is old.
+    /// Waits until the graph has replayed the journal of earlier runs; before, its watermark is
+    /// old.
     pub(crate) fn wait_until_caught_up(&self) -> Result<(), EditUnavailable> {
         if self.graph.wait_for(self.caught_up_at, EDIT_WAIT) {
             return Ok(());
@@ -173,7 +174,7 @@ impl RuleEditor {
     fn add_documents(
         &self,
         lock: EditLock,
-        documents: &[RuleText],
+        documents: &[RuleFileDocument],
         origin: Option<&str>,
         since: EventTime,
     ) -> Result<Vec<String>, RuleEditError> {
@@ -197,7 +198,7 @@ impl RuleEditor {
 }
 
 /// Retains the diagnostics of these documents; others were there before the edit.
-pub fn retain_of(diagnostics: &mut Vec<Diagnostic>, documents: &[RuleText]) {
+pub fn retain_of(diagnostics: &mut Vec<Diagnostic>, documents: &[RuleFileDocument]) {
     diagnostics.retain(|one| {
         let mut documents = documents.iter();
         documents.any(|document| document.origin == one.origin)

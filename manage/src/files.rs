@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use weir_detect::Diagnostic;
 
-use crate::document::{RuleText, members_first};
+use crate::document::{RuleFileDocument, members_first};
 
 /// Largest rule file that is read; the largest public one has a tenth of it.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -192,7 +192,7 @@ impl Walk {
 }
 
 /// Reads the documents of one file, in order.
-pub fn read_file(path: &Path) -> Result<Vec<RuleText>, RuleFileError> {
+pub fn read_file(path: &Path) -> Result<Vec<RuleFileDocument>, RuleFileError> {
     let unreadable = |error| RuleFileError::unreadable(path, &error);
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -210,14 +210,14 @@ pub fn read_file(path: &Path) -> Result<Vec<RuleText>, RuleFileError> {
             ..RuleFileError::new(path, "is not UTF-8 text")
         }
     })?;
-    Ok(RuleText::split(&text, &path.display().to_string()))
+    Ok(RuleFileDocument::split(&text, &path.display().to_string()))
 }
 
 /// All documents below some paths, sorted by path, and the files that could not be read.
 #[derive(Debug, Default)]
 pub struct RuleFiles {
     pub files: usize,
-    pub documents: Vec<RuleText>,
+    pub documents: Vec<RuleFileDocument>,
     pub errors: Vec<RuleFileError>,
 }
 
@@ -241,7 +241,7 @@ pub fn read_all(roots: &[PathBuf]) -> RuleFiles {
 /// Reads the rule files at or below `path`, members before the correlations that name them.
 ///
 /// Fails at the first file that cannot be read.
-pub fn read_path(path: &Path) -> Result<Vec<RuleText>, RuleFileError> {
+pub fn read_path(path: &Path) -> Result<Vec<RuleFileDocument>, RuleFileError> {
     let found = read_all(&[path.to_owned()]);
     match found.errors.into_iter().next() {
         Some(error) => Err(error),

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use weir_detect::Diagnostic;
 
 use crate::compare::RequestedRules;
-use crate::document::RuleText;
+use crate::document::RuleFileDocument;
 use crate::files::{self, FileStamp, RuleListing};
 
 /// Rule files and folders, as they were when they last stopped changing.
 pub struct RuleFolders {
     paths: Vec<PathBuf>,
     /// Documents that are requested besides those of files.
-    base: Vec<RuleText>,
+    base: Vec<RuleFileDocument>,
     /// The previous listing.
     previous: Option<RuleListing>,
     /// The files that were read, with their documents.
@@ -30,13 +30,13 @@ pub struct RuleFolders {
 struct ReadFile {
     /// `None` if the file could not be read: it is read again.
     stamp: Option<FileStamp>,
-    documents: Vec<RuleText>,
+    documents: Vec<RuleFileDocument>,
     /// Why the file could not be read. Its rules stay active.
     error: Option<Diagnostic>,
 }
 
 impl RuleFolders {
-    pub fn new(paths: Vec<PathBuf>, base: Vec<RuleText>) -> Self {
+    pub fn new(paths: Vec<PathBuf>, base: Vec<RuleFileDocument>) -> Self {
         Self {
             paths,
             base,
@@ -154,7 +154,8 @@ impl RuleFolders {
         before.is_none_or(|before| before.documents != documents)
     }
 
-    /// Reports each path that now leads to another, empty folder, such as one without its disk mounted.
+    /// Reports each path that now leads to another, empty folder, such as one without its disk
+    /// mounted.
     fn check_roots(&mut self, now: &RuleListing, requested: &mut RequestedRules) {
         for (path, root) in self.paths.iter().zip(&now.roots) {
             let found = now.files.iter().any(|(file, _)| file.starts_with(path));
@@ -176,7 +177,7 @@ impl RuleFolders {
     }
 
     /// All documents, in the order of the listing; those of unlisted files and the base come last.
-    fn documents(&self, now: &RuleListing) -> Vec<RuleText> {
+    fn documents(&self, now: &RuleListing) -> Vec<RuleFileDocument> {
         let listed: BTreeSet<&PathBuf> = now.files.iter().map(|(path, _)| path).collect();
         let unlisted = self.read.keys().filter(|path| !listed.contains(path));
         let order = now.files.iter().map(|(path, _)| path).chain(unlisted);

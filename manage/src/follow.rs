@@ -12,7 +12,7 @@ use weir_detect::Diagnostic;
 use weir_schema::Epoch;
 
 use crate::compare::RequestedRules;
-use crate::document::RuleText;
+use crate::document::RuleFileDocument;
 use crate::folders::RuleFolders;
 use crate::load::source_position;
 use crate::ports::{ControlJournal, GraphProgress, since_now, until_now};
@@ -35,7 +35,7 @@ pub struct RuleFollower {
     /// The epoch that begins this run. The watermark at which a change begins is known after it.
     pub begun: Epoch,
     /// The documents requested at the start.
-    pub initial: Vec<RuleText>,
+    pub initial: Vec<RuleFileDocument>,
     pub paths: Vec<PathBuf>,
 }
 
@@ -81,7 +81,7 @@ impl RuleFollower {
     }
 
     /// The documents that no followed path provides, such as the built-in rules.
-    fn without_paths(&self, documents: &[RuleText]) -> Vec<RuleText> {
+    fn without_paths(&self, documents: &[RuleFileDocument]) -> Vec<RuleFileDocument> {
         let others = documents.iter().filter(|document| {
             let file = Path::new(&document.origin);
             let mut paths = self.paths.iter();

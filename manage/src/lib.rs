@@ -26,7 +26,7 @@ mod what_if;
 
 pub mod settings;
 
-pub use document::{RuleText, members_first};
+pub use document::{RuleFileDocument, members_first};
 pub use edit::{EditUnavailable, RuleEditError, RuleEditor};
 pub use files::{RuleFileError, RuleFiles, read_all, read_path};
 pub use follow::{RuleFollower, log_outcome, wait_until_applied};

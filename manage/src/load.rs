@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_detect::{Diagnostic, RuleBook};
 use weir_schema::{Control, EventTime, RuleVersion};
 
-use crate::document::RuleText;
+use crate::document::RuleFileDocument;
 
 /// A document whose id no earlier document of the same load has.
 #[derive(Clone, Debug)]
 pub struct RuleCandidate {
-    pub document: RuleText,
+    pub document: RuleFileDocument,
     /// `None` if the text is too broken to have an id.
     pub id: Option<String>,
     pub version: RuleVersion,
@@ -20,10 +20,10 @@ pub struct RuleCandidate {
 ///
 /// `known_id` gives the ids of texts that need not be parsed again.
 pub fn deduplicate(
-    documents: &[RuleText],
+    documents: &[RuleFileDocument],
     known_id: impl Fn(RuleVersion) -> Option<String>,
 ) -> (Vec<RuleCandidate>, Vec<Diagnostic>) {
-    let mut first: BTreeMap<String, &RuleText> = BTreeMap::new();
+    let mut first: BTreeMap<String, &RuleFileDocument> = BTreeMap::new();
     let (mut candidates, mut diagnostics) = (Vec::new(), Vec::new());
     for document in documents {
         let version = RuleVersion::of(&[document.text.as_bytes()]);
@@ -44,8 +44,8 @@ pub fn deduplicate(
     (candidates, diagnostics)
 }
 
-fn duplicate_id(id: &str, document: &RuleText, before: &RuleText) -> Diagnostic {
-    // People may replace a built-in rule by one of the same id, so that is no error.
+fn duplicate_id(id: &str, document: &RuleFileDocument, before: &RuleFileDocument) -> Diagnostic {
+    // People may replace a built-in rule by one of the same id, so this is not an error.
     let builtin = document.origin.starts_with("builtin:");
     let (message, hint) = if builtin {
         let message = format!("the rule `{id}` runs as {} has it", before.origin);
@@ -152,7 +152,8 @@ pub struct SourcePosition {
 
 /// The place of a diagnostic in its whole file.
 ///
-/// An origin is the `file:line` at which the document starts, and a diagnostic counts lines from there.
+/// An origin is the `file:line` at which the document starts, and a diagnostic counts lines from
+/// there.
 pub fn source_position(diagnostic: &Diagnostic) -> SourcePosition {
     let origin = diagnostic.origin.as_str();
     let (file, first) = match origin.rsplit_once(':') {
@@ -171,17 +172,17 @@ pub fn source_position(diagnostic: &Diagnostic) -> SourcePosition {
 mod tests {
     use super::*;
 
-    fn document(origin: &str, id: &str, more: &str) -> RuleText {
+    fn document(origin: &str, id: &str, more: &str) -> RuleFileDocument {
         let body = "logsource:\n  product: linux\ndetection:\n  selection:\n    user: root\n  \
                     condition: selection\n";
-        RuleText {
+        RuleFileDocument {
             origin: origin.to_owned(),
             text: format!("title: {id}\nid: {id}\n{body}{more}"),
         }
     }
 
-    fn correlation(origin: &str, id: &str, reads: &str) -> RuleText {
-        RuleText {
+    fn correlation(origin: &str, id: &str, reads: &str) -> RuleFileDocument {
+        RuleFileDocument {
             origin: origin.to_owned(),
             text: format!(
                 "title: {id}\nid: {id}\ncorrelation:\n  type: event_count\n  rules:\n    - {reads}\n  \
@@ -191,7 +192,7 @@ mod tests {
     }
 
     /// Loads documents into an empty book. Returns accepted ids, refused ids, and diagnostics.
-    fn load_new(documents: &[RuleText]) -> (Vec<String>, Vec<String>, Vec<String>) {
+    fn load_new(documents: &[RuleFileDocument]) -> (Vec<String>, Vec<String>, Vec<String>) {
         let (candidates, mut diagnostics) = deduplicate(documents, |_| None);
         let outcome = load(&mut RuleBook::new(), candidates, EventTime::MIN);
         diagnostics.extend(outcome.diagnostics);

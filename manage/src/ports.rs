@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use weir_schema::{Control, Epoch, EventTime, ReceiveTime, WhatIfId};
 
-/// The journal, as far as edits append to it.
+/// The journal to which edits append.
 pub trait ControlJournal: Send + Sync {
     /// Appends control entries; resolves once they are durable.
     fn append(&self, controls: Vec<Control>) -> BoxFuture<'_, Result<(), AppendFailed>>;
@@ -46,7 +46,7 @@ pub enum WhatIfStage {
     Ended(&'static str),
 }
 
-/// The clock that names what-ifs.
+/// The clock that makes ids of what-ifs unique.
 pub trait EditClock: Send + Sync {
     fn now(&self) -> ReceiveTime;
 }
@@ -56,7 +56,8 @@ pub fn since_now(graph: &dyn GraphProgress) -> EventTime {
     graph.watermark().unwrap_or(EventTime::MIN)
 }
 
-/// Where a rule that is stopped now ends: after every event received so far, so that its alerts stand.
+/// Where a rule that is stopped now ends: after every event received so far, so that its alerts
+/// stand.
 pub fn until_now(graph: &dyn GraphProgress) -> EventTime {
     let greatest = graph.greatest().unwrap_or(EventTime::MIN);
     EventTime(greatest.0.saturating_add(1)).max(since_now(graph))

@@ -9,7 +9,7 @@ use weir_schema::{Control, EventTime, RuleId, RuleVersion};
 
 use crate::active::ActiveRules;
 use crate::compare::{RequestedRules, RuleChanges};
-use crate::document::RuleText;
+use crate::document::RuleFileDocument;
 use crate::origin::{API_ORIGIN, is_manual};
 use crate::ports::{AppendFailed, ControlJournal};
 
@@ -39,7 +39,7 @@ pub enum ResumeAction {
     UnknownRule,
     AlreadyActive,
     /// Add this document: the file's text, else the text that ran last.
-    Add(RuleText),
+    Add(RuleFileDocument),
 }
 
 impl RuleRegistry {
@@ -121,12 +121,12 @@ impl RuleRegistry {
         let manual = current.map_or(active.stopped.contains_key(rule), |current| {
             is_manual(&current.origin)
         });
-        // The version that is active, or that a file ran last: it selects no event anew.
+        // The active version, or the last one of a file. From `until` on it selects no event.
         let version = current.map(|current| current.version);
         let version = version.or_else(|| active.latest_version(rule));
         let take_over = version.filter(|_| !manual).and_then(|version| {
             let text = active.texts.get(&(rule.to_owned(), version))?;
-            let document = RuleText {
+            let document = RuleFileDocument {
                 origin: API_ORIGIN.to_owned(),
                 text: text.clone(),
             };
@@ -151,7 +151,7 @@ impl RuleRegistry {
         let last = active.stopped.get(rule).and_then(Option::as_ref);
         let document = last.and_then(|last| {
             let text = active.texts.get(&(rule.to_owned(), last.version))?;
-            Some(RuleText {
+            Some(RuleFileDocument {
                 origin: last.origin.clone(),
                 text: text.clone(),
             })
@@ -159,7 +159,8 @@ impl RuleRegistry {
         document.map_or(ResumeAction::UnknownRule, ResumeAction::Add)
     }
 
-    /// Derives the changes that make the requested rules active; see [`ActiveRules::changes`].
+    /// Derives the changes that make the requested rules active and stop rules of files that no
+    /// longer request them.
     pub fn changes(
         &self,
         requested: &RequestedRules,
@@ -224,12 +225,12 @@ mod tests {
     fn a_rule_that_its_file_stopped_can_be_stopped_by_hand() {
         let text = "title: one\nid: one\nlogsource: {product: linux}\n\
                     detection: {selection: {user: root}, condition: selection}\n";
-        let file = RuleText {
+        let file = RuleFileDocument {
             origin: "a.yml:1".to_owned(),
             text: text.to_owned(),
         };
         let registry = RuleRegistry::default();
-        let follow = |documents: &[RuleText]| {
+        let follow = |documents: &[RuleFileDocument]| {
             let requested = RequestedRules::from_documents(documents.to_vec());
             let changes = registry.changes(&requested, EventTime(5), EventTime(9));
             let written = changes.controls.len();

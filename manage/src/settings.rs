@@ -8,7 +8,8 @@ use weir_schema::{Control, EventTime};
 /// Largest mapping file that is read; the built-in mapping has 10 KiB.
 const FILE_BYTES_MAX: u64 = 256 << 10;
 
-/// Settings that cannot be used. They end the start: under others, rules would see other events.
+/// Settings that cannot be used. A start then fails: with other settings, rules would see other
+/// events.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error("cannot read the log sources in {}", file.display())]

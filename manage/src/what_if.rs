@@ -3,7 +3,7 @@
 use weir_detect::WHAT_IF_ORIGIN;
 use weir_schema::{Control, EventTime, RuleChange, Span, WhatIfId};
 
-use crate::document::RuleText;
+use crate::document::RuleFileDocument;
 use crate::edit::{EditUnavailable, RuleEditError, RuleEditor, retain_of};
 use crate::load::{deduplicate, load};
 use crate::origin::{API_ORIGIN, api_origin};
@@ -83,7 +83,7 @@ impl RuleEditor {
             book.apply(&Control::RuleRemove { rule: rule.clone() });
             changes.push(RuleChange::Remove { rule });
         }
-        let documents = RuleText::split(&requested.text, API_ORIGIN);
+        let documents = RuleFileDocument::split(&requested.text, API_ORIGIN);
         if documents.is_empty() && changes.is_empty() {
             return Err(refusal("there is no change to try".to_owned(), None));
         }

@@ -11,7 +11,8 @@ use weir_schema::BatchSeq;
 pub struct ClusterConfig {
     /// Number of this process, from 0; process 0 leads. Default 0.
     pub process: usize,
-    /// `host:port` of each process, in order, at which the others connect; default none: one process.
+    /// `host:port` of each process, in order, at which the others connect; default none: one
+    /// process.
     pub addresses: Vec<String>,
     /// File with the secret that all processes share, at least 32 characters; only its owner may be
     /// able to read it.

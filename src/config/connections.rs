@@ -7,7 +7,7 @@ use super::HumanDuration;
 
 /// Limits of connections, for each of syslog over TCP, TLS and RELP.
 ///
-/// Of these, agents have `per_peer_max` and `handshake`.
+/// Agents use only `per_peer_max` and `handshake`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConnectionsConfig {

@@ -17,7 +17,8 @@ pub struct JournalConfig {
     pub epoch_events_max: usize,
     /// Minimum interval between seals, unless the epoch is full; default `20ms`.
     pub epoch_delay: HumanDuration,
-    /// Whether an acknowledgement waits for the disk; default true. If off, a power cut loses events.
+    /// Whether an acknowledgement waits for the disk; default true. If off, a power cut loses
+    /// events.
     pub fsync: bool,
 }
 

@@ -16,7 +16,8 @@ pub struct BadConfig {
 }
 
 impl Config {
-    /// Reads `file`, lets `WEIR__SECTION__KEY` of the environment override it, and checks all of it.
+    /// Reads `file`, lets `WEIR__SECTION__KEY` of the environment override it, and checks all of
+    /// it.
     pub fn load(file: Option<&Path>) -> Result<Self, BadConfig> {
         let origin = file.unwrap_or(Path::new("the environment"));
         let bad = |problems| BadConfig {

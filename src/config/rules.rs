@@ -27,7 +27,8 @@ impl Default for RulesConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectionConfig {
-    /// Values of the placeholders `%name%` in rules: numbers, and texts with wildcards; default none.
+    /// Values of the placeholders `%name%` in rules: numbers, and texts with wildcards; default
+    /// none.
     pub placeholders: weir_detect::Placeholders,
     /// Files that map log sources, in addition to the built-in mapping; default none.
     pub log_sources: Vec<PathBuf>,

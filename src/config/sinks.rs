@@ -1,4 +1,5 @@
-//! `[[sink]]`: the consumers of alerts, which alerts each receives, how, and for how long Weir retries.
+//! `[[sink]]`: the consumers of alerts, which alerts each receives, how, and for how long Weir
+//! retries.
 
 use std::path::{Path, PathBuf};
 
@@ -42,7 +43,8 @@ pub struct SinkConfig {
     /// `all`, or `create-only` for a consumer that cannot retract; default `all`.
     #[serde(default)]
     pub mode: SinkMode,
-    /// `confirmed`, or `provisional` to send also alerts that are not confirmed; default `confirmed`.
+    /// `confirmed`, or `provisional` to send also alerts that are not confirmed; default
+    /// `confirmed`.
     #[serde(default)]
     pub states: SinkStates,
     /// Sends alerts of this level or a higher one; default all.
@@ -100,7 +102,7 @@ impl std::fmt::Debug for SecretText {
 }
 
 /// Enums whose variants are words of the configuration; the first one is the default.
-macro_rules! words {
+macro_rules! keywords {
     ($(#[$doc:meta])* $name:ident: $first:ident $(, $other:ident)*) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -113,27 +115,27 @@ macro_rules! words {
     };
 }
 
-words! {
+keywords! {
     /// Protocol of a sink.
     SinkKind: Webhook, Alertmanager, Cef
 }
-words! {
+keywords! {
     /// Body of a webhook.
     SinkFormat: Json, Ocsf, Flatbuffers
 }
-words! {
+keywords! {
     /// Whether a consumer receives every change, or only new alerts.
     SinkMode: All, CreateOnly
 }
-words! {
+keywords! {
     /// State from which alerts are sent.
     SinkStates: Confirmed, Provisional
 }
-words! {
+keywords! {
     /// Where a new sink begins.
     SinkFrom: Now, Start
 }
-words! {
+keywords! {
     /// Level of a rule.
     SinkLevel: Informational, Low, Medium, High, Critical
 }
@@ -307,7 +309,7 @@ impl SinkConfig {
                 tenants: self.tenants.clone(),
             },
             create_only: self.mode == SinkMode::CreateOnly,
-            begin: match self.from {
+            start: match self.from {
                 SinkFrom::Now => SinkStart::Now,
                 SinkFrom::Start => SinkStart::Start,
             },

@@ -1,4 +1,5 @@
-//! Speeds up backfills by sealing epochs faster: each epoch hands one part of the past to the rules.
+//! Speeds up backfills by sealing epochs faster: each epoch hands one part of the past to the
+//! rules.
 //!
 //! A busy server seals fifty epochs a second by itself, a quiet one seals one. While a backfill
 //! runs, this task journals a tick as soon as the graph has applied the epoch before. The backfill

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use weir_dataflow::{ClusterOptions, Member, Pace, Secret};
+use weir_dataflow::{ClusterMember, ClusterOptions, ClusterSecret, SealControl};
 use weir_schema::Epoch;
 use weir_store::journal::JournalReader;
 
@@ -19,14 +19,14 @@ const PLACE: &str = "cluster";
 /// Joins the cluster, and waits for its other processes; `None` for a server by itself.
 ///
 /// `sealed` is the last epoch of this process's journal.
-pub fn join(config: &Config, dir: &Path, sealed: Epoch) -> Result<Option<Member>> {
+pub fn join(config: &Config, dir: &Path, sealed: Epoch) -> Result<Option<ClusterMember>> {
     let cluster = &config.cluster;
     let recorded = recorded_place(dir)?;
     if !cluster.is_on() {
         if let Some(ClusterPlace { process, processes }) = recorded {
             bail!(
-                "{} belongs to process {process} of {processes}, and holds only its part of the events; \
-                 configure that process in the section `cluster`",
+                "{} belongs to process {process} of {processes}, and holds only its part of the \
+                 events; configure that process in the section `cluster`",
                 dir.display()
             );
         }
@@ -60,7 +60,7 @@ pub fn join(config: &Config, dir: &Path, sealed: Epoch) -> Result<Option<Member>
         process,
         addresses: cluster.addresses.clone(),
         workers: config.graph.workers,
-        secret: Secret::of(&secret),
+        secret: ClusterSecret::from_text(&secret),
         seed,
     };
     tracing::info!(process, processes, "joining the cluster");
@@ -100,15 +100,15 @@ pub fn recorded_place(dir: &Path) -> Result<Option<ClusterPlace>> {
     }
 }
 
-/// The journal, as the cluster keeps its epochs in step with those of other processes.
-pub struct JournalPace(pub JournalReader);
+/// Keeps the epochs of the journal in step with those of other processes.
+pub struct JournalSealControl(pub JournalReader);
 
-impl Pace for JournalPace {
+impl SealControl for JournalSealControl {
     fn last_sealed(&self) -> Epoch {
         self.0.last_sealed()
     }
 
-    fn promise(&self, epoch: Epoch) -> bool {
+    fn raise_floor(&self, epoch: Epoch) -> bool {
         self.0.raise_floor(epoch)
     }
 

@@ -27,7 +27,7 @@ impl Explainer {
             .filter(|plan| plan.rule == record.rule)
             .max_by_key(|plan| (plan.version == record.version, plan.since));
         let condition = match SourceProblem::from_rule(&record.rule) {
-            Some(trouble) => trouble.condition().to_owned(),
+            Some(problem) => problem.condition().to_owned(),
             None => plan.map_or_else(String::new, condition),
         };
         let items = record.evidence.head.iter().chain(&record.evidence.tail);
@@ -102,7 +102,7 @@ fn clauses(explained: &weir_detect::Explanation) -> Vec<MatchedClause> {
 
 /// The condition of a plan, as text.
 fn condition(plan: &Plan) -> String {
-    let asks = match &plan.kind {
+    let clause = match &plan.kind {
         PlanKind::EventCount { bounds } => {
             let bounds: Vec<String> = bounds.iter().map(bound).collect();
             format!("event_count {}", bounds.join(" and "))
@@ -122,7 +122,7 @@ fn condition(plan: &Plan) -> String {
     };
     let seconds = plan.timespan.0 / 1_000_000_000;
     let by = plan.group_by.join(", ");
-    format!("{asks} within {seconds}s by {by}")
+    format!("{clause} within {seconds}s by {by}")
 }
 
 fn bound(bound: &Bound) -> String {

@@ -37,8 +37,8 @@ pub struct GraphMetrics {
 }
 
 impl GraphMetrics {
-    /// Registers all metrics, and creates every row, so that alerting rules and dashboards find rows
-    /// that count 0.
+    /// Registers all metrics, and creates every row, so that alerting rules and dashboards find
+    /// rows that count 0.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let register = Registrar(registry);
         let build = register.gauge("weir_build_info", "One, for the binary that runs.")?;
@@ -349,8 +349,8 @@ impl AlertMetrics {
 struct SourceGauges {
     /// `weir_watermark_seconds`: the least watermark of all tenants, in seconds since 1970.
     watermark: IntGauge,
-    /// `weir_sources_not_holding{reason}`: sources that do not hold their tenant's watermark, because
-    /// they are `idle` or `lagging`.
+    /// `weir_sources_not_holding{reason}`: sources that do not hold their tenant's watermark,
+    /// because they are `idle` or `lagging`.
     not_holding: IntGaugeVec,
     /// `weir_sources_alerting{trouble}`: sources with a standing alert.
     alerting: IntGaugeVec,

@@ -57,11 +57,11 @@ impl Notifier {
 
     /// Notifies that the server is stopping.
     pub fn stopping(&self) {
-        self.send("STOPPING=1\nSTATUS=journaling and judging what was accepted");
+        self.send("STOPPING=1\nSTATUS=journaling and applying accepted events");
     }
 
-    /// Notifies twice per watchdog interval that the graph runs. After the graph has failed it sends
-    /// no more, so that the manager restarts the server.
+    /// Notifies twice per watchdog interval that the graph runs. After the graph has failed it
+    /// sends no more, so that the manager restarts the server.
     pub fn watch(&self, status: Arc<Status>) {
         let Some(limit) = self.watchdog else {
             return;
@@ -75,7 +75,7 @@ impl Notifier {
                     return notifier.send("STATUS=the graph has stopped; see the log");
                 }
                 let epoch = status.epoch().0;
-                notifier.send(&format!("WATCHDOG=1\nSTATUS=judged up to epoch {epoch}"));
+                notifier.send(&format!("WATCHDOG=1\nSTATUS=applied epoch {epoch}"));
             }
         });
     }

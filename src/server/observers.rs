@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use weir_dataflow::{EpochReport, BatchReader, Note, Observer, PortFault, TenantClock};
+use weir_dataflow::{BatchReader, EpochReport, Note, Observer, PortFault, TenantClock};
 use weir_ingest::{Balance, DecodeOutcome, ReceiveClock};
 use weir_manage::RuleRegistry;
 use weir_schema::{Cause, Change, Epoch, ReceiveTime, TenantKey};
@@ -88,7 +88,7 @@ impl EpochObserver {
 }
 
 impl Observer for EpochObserver {
-    fn epoch(&mut self, report: &EpochReport<'_>) {
+    fn on_epoch(&mut self, report: &EpochReport<'_>) {
         self.metrics.epoch(report);
         self.follow_clocks(report.clocks);
         self.note_incomplete(report);
@@ -107,7 +107,7 @@ impl Observer for EpochObserver {
         }
     }
 
-    fn fault(&mut self, fault: &PortFault) {
+    fn on_commit_failed(&mut self, fault: &PortFault) {
         self.metrics.fault();
         tracing::error!(%fault, "cannot write the ledger; retrying");
     }

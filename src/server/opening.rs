@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use weir_dataflow::{Member, Status};
+use weir_dataflow::{ClusterMember, Status};
 use weir_ingest::Deliveries;
-use weir_manage::{RequestedRules, RuleRegistry, RuleText, log_outcome, settings};
+use weir_manage::{RequestedRules, RuleFileDocument, RuleRegistry, log_outcome, settings};
 use weir_schema::{Control, Entry, Epoch, EventTime, ReceiveTime};
 use weir_store::StoreMetrics;
 use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
@@ -44,7 +44,7 @@ pub struct JournalBeforeRun {
 pub fn open_journal(
     dir: &Path,
     config: &Config,
-    rules: &[RuleText],
+    rules: &[RuleFileDocument],
     metrics: &StoreMetrics,
     now: ReceiveTime,
 ) -> Result<OpenedJournal> {
@@ -98,12 +98,13 @@ impl JournalBeforeRun {
         self.report.last_sealed
     }
 
-    /// Appends the entries that begin this run. In a cluster, its epochs follow those of all journals.
+    /// Appends the entries that begin this run. In a cluster, its epochs follow those of all
+    /// journals.
     pub fn begin(
         self,
         config: &Config,
-        rules: &[RuleText],
-        member: Option<&Member>,
+        rules: &[RuleFileDocument],
+        member: Option<&ClusterMember>,
         now: ReceiveTime,
     ) -> Result<OpenedJournal> {
         let Self {
@@ -114,7 +115,7 @@ impl JournalBeforeRun {
             positions,
         } = self;
         let journal = writer.reader();
-        let greatest = member.map_or(Epoch(0), Member::greatest);
+        let greatest = member.map_or(Epoch(0), ClusterMember::last_epoch);
         // Nothing is being appended yet, so the promise cannot fail.
         let _ = journal.raise_floor(greatest);
         if config.cluster.follows() {
@@ -187,7 +188,7 @@ impl FirstEntries {
         self,
         writer: &mut JournalWriter,
         registry: &RuleRegistry,
-        first_rules: Option<&[RuleText]>,
+        first_rules: Option<&[RuleFileDocument]>,
     ) -> Result<()> {
         seal_open(writer)?;
         writer.append(&Entry::Control(self.start))?;

@@ -72,14 +72,14 @@ pub fn change_line(change: &Change) -> String {
     let why = match &record.cause {
         Cause::Event(_) => "",
         Cause::LateEvent(_) => ", since a late log came in",
-        Cause::Watermark(_) => ", now confirmed: all was heard up to then",
+        Cause::Watermark(_) => ", confirmed: the watermark has passed it",
         Cause::Rule(_) => ", since its rule was changed",
         Cause::RuleRemoved => ", since its rule was removed",
-        Cause::Clock(_) => ", as nothing came for so long",
+        Cause::Clock(_) => ", since no event arrived for so long",
     };
     let provisional = match record.state {
         AlertState::Provisional => ", provisionally",
-        AlertState::Blind => ", blind: its source was not heard either",
+        AlertState::Blind => ", blind: its source is silent too",
         AlertState::Confirmed | AlertState::SupersededBy(_) => "",
     };
     let events = if record.count == 1 { "event" } else { "events" };

@@ -36,7 +36,7 @@ const TAGS_MAX: usize = 16_384;
 /// Pause between two checks whether the graph has caught up.
 const READY_PAUSE: Duration = Duration::from_millis(200);
 
-/// The position of each sink, as the entries of the journal state it.
+/// The position of each sink, read from the journal.
 #[derive(Debug, Default)]
 pub struct SinkPositions(BTreeMap<String, SinkPosition>);
 
@@ -44,7 +44,7 @@ impl SinkPositions {
     /// Applies a control entry of the journal.
     pub fn follow(&mut self, control: &Control) {
         if let Control::Delivered(entry) = control {
-            self.0.entry(entry.sink.clone()).or_default().follow(entry);
+            self.0.entry(entry.sink.clone()).or_default().apply(entry);
         }
     }
 }
@@ -88,12 +88,12 @@ pub fn start(
     }
     let ports = SinkPorts {
         outbox: Arc::new(ReadOutbox(Arc::clone(links.ledger))),
-        positions: Arc::new(WritePositions(links.intake.clone())),
+        progress: Arc::new(WritePositions(links.intake.clone())),
         clock: Arc::new(WallClock),
         tags: rule_tags(links.rules),
         json: weir_web::change_json_as,
-        begun: links.begun,
-        news: links.news.clone(),
+        previous_epoch: links.begun,
+        new_rows: links.news.clone(),
     };
     let metrics = RespondMetrics::register(links.registry)?;
     let (status, begun) = (Arc::clone(links.status), links.begun);
@@ -127,7 +127,7 @@ fn port_error(error: &dyn std::error::Error) -> SinkPortError {
     }
 }
 
-/// The ledger, as sinks read its outbox.
+/// Reads the outbox of the ledger for sinks.
 struct ReadOutbox(Arc<Ledger>);
 
 impl Outbox for ReadOutbox {
@@ -161,7 +161,7 @@ impl Outbox for ReadOutbox {
     }
 }
 
-/// The journal, as sinks append their positions to it.
+/// Appends the positions of sinks to the journal.
 struct WritePositions(Intake);
 
 impl ProgressJournal for WritePositions {
@@ -174,6 +174,7 @@ impl ProgressJournal for WritePositions {
     }
 }
 
+/// Reads the system's clock for sinks.
 struct WallClock;
 
 impl Clock for WallClock {

@@ -21,9 +21,9 @@ use std::time::Duration;
 use actix_rt::Arbiter;
 use anyhow::{Context, Result};
 use tokio::sync::watch;
-use weir_dataflow::{EmitOptions, BatchReader, Host, HostOptions, Member, Status};
+use weir_dataflow::{BatchReader, ClusterMember, EmitOptions, Host, HostOptions, Status};
 use weir_ingest::{CommitOptions, IngestWriter, Intake, SourceHandle, TlsServer, WriterOptions};
-use weir_manage::{RuleFollower, RuleText};
+use weir_manage::{RuleFileDocument, RuleFollower};
 use weir_respond::Responders;
 use weir_schema::Epoch;
 use weir_store::journal::JournalReader;
@@ -33,7 +33,7 @@ use weir_web::WebHandle;
 use crate::config::Config;
 use crate::server::adapters::manage::{EditJournal, EditProgress};
 use crate::server::adapters::{ReadEpochs, ReadFrames, WriteJournal, WriteLedger};
-use crate::server::cluster::JournalPace;
+use crate::server::cluster::JournalSealControl;
 use crate::server::ledger::{open_ledger, sync_regularly};
 use crate::server::listeners::{self, ListenerParts, OpenListeners};
 use crate::server::metrics::GraphMetrics;
@@ -72,12 +72,12 @@ pub struct Server {
     responders: Arc<Responders>,
 }
 
-/// Starts every part in flow order, from sources' journal to sinks, and then opens the listeners.
+/// Starts every part in flow order, from the journal to the sinks, and then opens the listeners.
 ///
 /// Needs an actix system.
 pub async fn start(
     config: &Config,
-    rules: Vec<RuleText>,
+    rules: Vec<RuleFileDocument>,
     printer: Option<LinePrinter>,
 ) -> Result<Server> {
     let dir = config.data_dir.clone();
@@ -130,9 +130,9 @@ pub async fn start(
 fn start_journal(
     config: &Config,
     dir: &Path,
-    rules: &[RuleText],
+    rules: &[RuleFileDocument],
     base: &ServerBase,
-) -> Result<(RunningJournal, Option<Member>)> {
+) -> Result<(RunningJournal, Option<ClusterMember>)> {
     let recovered = recover_journal(dir, config, &base.store_metrics)?;
     let member = cluster::join(config, dir, recovered.last_sealed())?;
     let OpenedJournal {
@@ -178,7 +178,7 @@ fn start_graph(
     config: &Config,
     dir: &Path,
     journal: &RunningJournal,
-    mut member: Option<Member>,
+    mut member: Option<ClusterMember>,
     printer: Option<LinePrinter>,
     base: &ServerBase,
 ) -> Result<RunningGraph> {
@@ -187,7 +187,7 @@ fn start_graph(
     let ledger = Arc::new(ledger);
     let frames: Arc<dyn BatchReader> = Arc::new(ReadFrames(journal.reader.clone()));
     let frames = match &mut member {
-        Some(member) => member.frames(frames)?,
+        Some(member) => member.batch_reader(frames)?,
         None => frames,
     };
     let commits = Arc::new(watch::Sender::new(0));
@@ -211,8 +211,8 @@ fn start_graph(
     let read = Arc::clone(&frames);
     let host = match member {
         Some(member) => {
-            let pace = Arc::new(JournalPace(journal.reader.clone()));
-            Host::start_in(member, options, (source, pace), read, writer, observer)
+            let seals = Arc::new(JournalSealControl(journal.reader.clone()));
+            Host::start_in_cluster(member, options, source, seals, read, writer, observer)
         }
         None => Host::start(options, source, read, writer, observer),
     }?;
@@ -248,7 +248,7 @@ fn start_sinks(
 
 fn start_tasks(
     config: &Config,
-    rules: Vec<RuleText>,
+    rules: Vec<RuleFileDocument>,
     journal: &RunningJournal,
     graph: &RunningGraph,
     base: &ServerBase,

@@ -65,7 +65,7 @@ pub fn web_ports(
     ports
 }
 
-/// The editor of rules, as the API uses it.
+/// The port by which the API edits rules.
 fn edit_rules(config: &Config, journal: &RunningJournal, graph: &RunningGraph) -> EditRules {
     EditRules {
         editor: RuleEditor {

@@ -70,10 +70,12 @@ impl Collector for WhatIfMetrics {
     fn collect(&self) -> Vec<MetricFamily> {
         let shown = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let all = self.status.what_ifs().list();
-        let running = || all.iter().filter(|one| one.state.is_alive());
+        let running = || all.iter().filter(|one| one.state.is_active());
         self.running.set(shown(running().count() as u64));
         let facts = running().map(|one| one.counts.facts).sum();
-        let limited = running().map(|one| one.counts.limited + one.left_out).sum();
+        let limited = running()
+            .map(|one| one.counts.limited + one.omitted_rows)
+            .sum();
         self.facts.set(shown(facts));
         self.limited.set(shown(limited));
         let backfill = self.status.backfill();

@@ -22,7 +22,8 @@ pub fn diagnostic_line(diagnostic: &Diagnostic) -> String {
     )
 }
 
-/// A message in one line, without control characters and cut at 1,000 characters: it may quote a rule.
+/// A message in one line, without control characters and cut at 1,000 characters: it may quote a
+/// rule.
 fn one_line(text: &str) -> String {
     let mut chars = text.chars();
     let mut line: String = chars.by_ref().take(MESSAGE_CHARS_MAX).collect();

@@ -144,8 +144,8 @@ fn cause(cause: &Value) -> String {
     let time = printable(text(&cause["time"]));
     match text(&cause["kind"]) {
         "event" => format!("because of an event of {time}"),
-        "late_event" => format!("because an event of {time} came in late"),
-        "watermark" => format!("because all was heard up to {time}"),
+        "late_event" => format!("because of a late event of {time}"),
+        "watermark" => format!("because the watermark passed {time}"),
         "rule" => format!(
             "because its rule became version {}",
             printable(text(&cause["version"]))

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use weir_manage::RuleText;
+use weir_manage::RuleFileDocument;
 
 use crate::builtin;
 use crate::config::{BadConfig, Config, ListenAddress};
@@ -68,7 +68,7 @@ pub fn run(file: Option<&Path>, overrides: &ServerOverrides) -> Result<ExitCode>
         };
         let lost = tokio::select! {
             stopped = stop_requested() => { stopped?; None }
-            () = failed => server.status.lost().map(str::to_owned),
+            () = failed => server.status.loss().map(str::to_owned),
         };
         tracing::info!("stopping");
         notifier.stopping();
@@ -109,7 +109,7 @@ fn load(file: Option<&Path>, overrides: &ServerOverrides) -> Result<Config> {
 /// used.
 ///
 /// A folder that cannot be read ends the start: a server without its rules would raise no alert.
-fn configured_rules(config: &Config) -> Result<Vec<RuleText>> {
+fn configured_rules(config: &Config) -> Result<Vec<RuleFileDocument>> {
     let found = weir_manage::read_all(&config.rules.paths);
     if let Some(error) = found.errors.first() {
         return Err(anyhow::Error::msg(error.to_string()));

@@ -117,7 +117,7 @@ impl RatePage<'_> {
         };
         let _ = writeln!(
             text,
-            "weir: {}/s in, {}/s journaled, {}/s judged; {} wait; watermark {behind} behind; \
+            "weir: {}/s in, {}/s journaled, {}/s decoded; {} wait; watermark {behind} behind; \
              {} sources in trouble; epoch {}",
             number(self.rate("weir_source_received_total")),
             number(self.rate("weir_source_journaled_total")),

@@ -48,7 +48,8 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
         // No server can run on a read-only folder.
         Err(JournalError::ReadOnly { .. }) => None,
         Err(JournalError::InUse { .. }) => bail!(
-            "a server runs on {}; stop it first, since its journal and ledger change during the check",
+            "a server runs on {}; stop it first, since its journal and ledger change during the \
+             check",
             args.data_dir.display()
         ),
         Err(error) => return Err(error.into()),
@@ -150,7 +151,10 @@ fn check_ledger(dir: &Path, sealed: Epoch) -> Result<CheckedLedger> {
     }
     let checked = ledger::check_in_child(check_command(dir)?, CHECK_LIMIT)?;
     if let Err(reason) = checked {
-        println!("ledger: DAMAGED: {reason}; the next start sets it aside and derives it anew");
+        println!(
+            "ledger: DAMAGED: {reason}; the next start sets it aside and rebuilds it from the \
+             journal"
+        );
         return Ok(CheckedLedger::Bad);
     }
     let ledger = Ledger::open(dir)?;
@@ -159,7 +163,7 @@ fn check_ledger(dir: &Path, sealed: Epoch) -> Result<CheckedLedger> {
     println!("ledger: digest {}", hex(&ledger.digest()?));
     if applied > sealed {
         println!(
-            "ledger: AHEAD: the journal ends at epoch {}; the next start derives the ledger anew",
+            "ledger: AHEAD: the journal ends at epoch {}; the next start rebuilds the ledger",
             sealed.0
         );
         return Ok(CheckedLedger::Bad);
@@ -168,7 +172,8 @@ fn check_ledger(dir: &Path, sealed: Epoch) -> Result<CheckedLedger> {
     Ok(CheckedLedger::Sound(ledger))
 }
 
-/// Derives a ledger from the journal, up to the epoch that `ledger` has applied, and compares the two.
+/// Derives a ledger from the journal, up to the epoch that `ledger` has applied, and compares the
+/// two.
 fn follows_from_journal(args: &VerifyArgs, journal: &Path, ledger: &Ledger) -> Result<bool> {
     let scratch = tempfile::tempdir().context("cannot create a temporary folder")?;
     // Opening a sound journal does not change it.
@@ -201,18 +206,18 @@ fn follows_from_journal(args: &VerifyArgs, journal: &Path, ledger: &Ledger) -> R
     drop(progress);
     host.stop()?;
     drop(writer);
-    let files = [scratch.path().join("kept"), scratch.path().join("derived")];
+    let files = [scratch.path().join("existing"), scratch.path().join("derived")];
     for (ledger, file) in [ledger, &*derived].into_iter().zip(&files) {
         ledger.export(&mut BufWriter::new(File::create(file)?))?;
     }
-    let [kept, derived] = files;
-    match first_difference(&kept, &derived)? {
+    let [existing, derived] = files;
+    match first_difference(&existing, &derived)? {
         None => {
-            println!("ledger: equal, byte for byte, to one derived anew from the journal");
+            println!("ledger: equal, byte for byte, to one rebuilt from the journal");
             Ok(true)
         }
         Some(line) => {
-            println!("ledger: DIFFERS from one derived anew from the journal, first in row {line}");
+            println!("ledger: DIFFERS from one rebuilt from the journal, first in row {line}");
             Ok(false)
         }
     }
@@ -260,9 +265,9 @@ impl EpochSource for FirstEpochs {
 struct IgnoreEpochs;
 
 impl Observer for IgnoreEpochs {
-    fn epoch(&mut self, _: &EpochReport<'_>) {}
+    fn on_epoch(&mut self, _: &EpochReport<'_>) {}
 
-    fn fault(&mut self, fault: &PortFault) {
+    fn on_commit_failed(&mut self, fault: &PortFault) {
         tracing::error!(%fault, "cannot write the ledger; retrying");
     }
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::active::TEXTS_MAX;
 use crate::origin::api_origin;
 
-fn document(file: &str, id: &str, level: &str) -> RuleText {
-    RuleText {
+fn document(file: &str, id: &str, level: &str) -> RuleFileDocument {
+    RuleFileDocument {
         origin: format!("{file}:1"),
         text: format!(
             "title: {id}\nid: {id}\nlogsource:\n  product: linux\ndetection:\n  \
@@ -14,7 +14,7 @@ fn document(file: &str, id: &str, level: &str) -> RuleText {
     }
 }
 
-fn requested(documents: &[RuleText]) -> RequestedRules {
+fn requested(documents: &[RuleFileDocument]) -> RequestedRules {
     RequestedRules::from_documents(documents.to_vec())
 }
 
@@ -48,7 +48,7 @@ fn apply(rules: &mut ActiveRules, requested: &RequestedRules) -> (Vec<String>, V
     (written, diagnostics)
 }
 
-fn written(rules: &mut ActiveRules, documents: &[RuleText]) -> Vec<String> {
+fn written(rules: &mut ActiveRules, documents: &[RuleFileDocument]) -> Vec<String> {
     let (written, diagnostics) = apply(rules, &requested(documents));
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     written
@@ -85,7 +85,7 @@ fn a_bad_version_keeps_the_previous_one_active_and_is_reported_until_fixed() {
     );
     written(&mut rules, &[good.clone(), other.clone()]);
     let bad = document("a.yml", "one", "loud");
-    let torn = RuleText {
+    let torn = RuleFileDocument {
         text: "title: [\n".to_owned(),
         ..bad.clone()
     };
@@ -122,7 +122,7 @@ fn rules_of_unreadable_files_stay_active() {
 #[test]
 fn a_correlation_without_its_member_is_reported_until_the_member_exists() {
     let mut rules = ActiveRules::default();
-    let many = RuleText {
+    let many = RuleFileDocument {
         origin: "a.yml:1".to_owned(),
         text: "title: many\nid: many\ncorrelation:\n  type: event_count\n  rules:\n    - one\n  \
                group-by:\n    - host\n  timespan: 1m\n  condition:\n    gte: 2\n"
@@ -146,7 +146,7 @@ fn manual_edits_outlive_restarts_and_file_edits() {
     let mut rules = ActiveRules::default();
     let file = document("a.yml", "one", "low");
     let by_hand = document("api", "one", "high");
-    let by_hand = RuleText {
+    let by_hand = RuleFileDocument {
         origin: api_origin("a ticket"),
         ..by_hand
     };
@@ -189,7 +189,7 @@ fn only_the_latest_texts_of_an_often_edited_rule_are_stored() {
     let file = document("a.yml", "one", "low");
     written(&mut rules, std::slice::from_ref(&file));
     for at in 0..TEXTS_MAX + 10 {
-        let edited = RuleText {
+        let edited = RuleFileDocument {
             text: format!("{}author: {at}\n", file.text),
             ..file.clone()
         };
@@ -211,7 +211,7 @@ fn a_rule_that_is_added_and_stopped_too_often_is_refused() {
     let mut rules = ActiveRules::default();
     let here = [document("a.yml", "one", "low")];
     let mut at = 0;
-    let mut look = |rules: &mut ActiveRules, documents: &[RuleText]| {
+    let mut look = |rules: &mut ActiveRules, documents: &[RuleFileDocument]| {
         at += 10;
         let until = EventTime(at + 5);
         let changes = rules.changes(&requested(documents), EventTime(at), until);

@@ -10,7 +10,7 @@ use weir_ingest::{Intake, ReceiveClock, SystemClock};
 use weir_manage::{AppendFailed, ControlJournal, EditClock, GraphProgress, WhatIfStage};
 use weir_schema::{Control, Epoch, EventTime, ReceiveTime, WhatIfId};
 
-/// The intake, as edits of rules append to the journal through it.
+/// Appends edits of rules to the journal through the intake.
 pub struct EditJournal(pub Intake);
 
 impl ControlJournal for EditJournal {
@@ -26,7 +26,7 @@ impl ControlJournal for EditJournal {
     }
 }
 
-/// The graph's status, as edits of rules wait for it.
+/// Reads the progress of the graph for edits of rules.
 pub struct EditProgress(pub Arc<Status>);
 
 impl GraphProgress for EditProgress {
@@ -44,7 +44,7 @@ impl GraphProgress for EditProgress {
     }
 
     fn greatest(&self) -> Option<EventTime> {
-        self.0.greatest()
+        self.0.max_event_time()
     }
 
     fn what_if(&self, id: WhatIfId) -> Option<WhatIfStage> {
@@ -57,7 +57,7 @@ impl GraphProgress for EditProgress {
     }
 }
 
-/// The system's clock, as what-ifs are named by it.
+/// Reads the system's clock, which makes ids of what-ifs unique.
 pub struct SystemEditClock;
 
 impl EditClock for SystemEditClock {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use weir_dataflow::{EpochSource, BatchReader, PortFault, Status};
+use weir_dataflow::{BatchReader, EpochSource, PortFault, Status};
 use weir_ingest::{FaultKind, Intake, JournalFault, JournalPort, SubmitError};
 use weir_schema::outbox::OutboxRows;
 use weir_schema::{
@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::server::explain::Explainer;
 use crate::text::with_causes;
 
-/// The journal, as ingest writes it.
+/// Writes the journal for ingest.
 pub struct WriteJournal(pub JournalWriter);
 
 impl JournalPort for WriteJournal {
@@ -74,7 +74,7 @@ fn fault(error: &dyn std::error::Error) -> PortFault {
     }
 }
 
-/// The epochs of the journal, as the graph reads them.
+/// Reads epochs of the journal for the graph.
 pub struct ReadEpochs(pub EpochCursor);
 
 impl EpochSource for ReadEpochs {
@@ -83,7 +83,7 @@ impl EpochSource for ReadEpochs {
     }
 }
 
-/// The journal's batches, by their sequence number.
+/// Reads batches of the journal by their sequence number.
 pub struct ReadFrames(pub JournalReader);
 
 impl BatchReader for ReadFrames {
@@ -92,10 +92,10 @@ impl BatchReader for ReadFrames {
     }
 }
 
-/// The ledger, as the graph commits to it.
+/// Commits to the ledger for the graph.
 pub struct WriteLedger(pub Arc<Ledger>);
 
-impl weir_dataflow::Ledger for WriteLedger {
+impl weir_dataflow::AlertLedger for WriteLedger {
     fn applied(&self) -> Epoch {
         self.0.applied()
     }
@@ -109,7 +109,7 @@ impl weir_dataflow::Ledger for WriteLedger {
     }
 }
 
-/// The ledger, as the API reads it.
+/// Reads alerts from the ledger for the API.
 pub struct ReadAlerts {
     pub ledger: Arc<Ledger>,
     pub explainer: Arc<Explainer>,
@@ -206,7 +206,7 @@ fn matches(query: &AlertQuery, record: &AlertRecord) -> bool {
             .is_none_or(|tenant| record.tenant == tenant)
 }
 
-/// The signal that wakes streams and sinks after a commit with changes.
+/// Wakes streams and sinks after a commit with changes.
 pub struct CommitSignal(pub Arc<watch::Sender<u64>>);
 
 impl OutboxSignal for CommitSignal {
@@ -215,7 +215,7 @@ impl OutboxSignal for CommitSignal {
     }
 }
 
-/// The intake, as events over HTTP enter it.
+/// Submits events over HTTP to the intake.
 pub struct HttpIntake {
     pub intake: Intake,
     /// Provides tenant, zone and log source of each source.
@@ -267,7 +267,7 @@ impl Health for Readiness {
         if self.status.failed() {
             return Err("the graph has stopped; see the log".to_owned());
         }
-        if self.status.held_up() {
+        if self.status.is_commit_blocked() {
             return Err("the ledger takes nothing; see the log".to_owned());
         }
         let (done, wanted) = (self.status.epoch().0, self.caught_up_at.0);

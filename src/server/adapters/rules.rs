@@ -1,8 +1,8 @@
-//! The registry and the editor of rules, as the API lists and edits rules.
+//! Lists and edits rules for the API, through the registry and the editor.
 
 use std::sync::Arc;
 
-use weir_dataflow::{Backfill, BatchReader, Status};
+use weir_dataflow::{BackfillProgress, BatchReader, Status};
 use weir_manage::{
     EditUnavailable, RegisteredRule, RuleEditError, RuleEditor, RuleRegistry, source_position,
 };
@@ -91,8 +91,8 @@ impl EditRules {
     }
 }
 
-/// The progress of a backfill, as the API reports it.
-pub fn backfill_info(backfill: &Backfill) -> BackfillInfo {
+/// Converts the progress of a backfill for the API.
+pub fn backfill_info(backfill: &BackfillProgress) -> BackfillInfo {
     BackfillInfo {
         epoch: backfill.epoch.0,
         batches: backfill.batches,
@@ -102,12 +102,12 @@ pub fn backfill_info(backfill: &Backfill) -> BackfillInfo {
     }
 }
 
-/// An edit that did not start, as the API reports it.
+/// Converts an edit that did not start for the API.
 pub fn unavailable(error: EditUnavailable) -> PortError {
     PortError::Unavailable(error.0)
 }
 
-/// An edit that was not made, as the API reports it.
+/// Converts an edit that was not made for the API.
 pub fn update_error(error: RuleEditError) -> RuleUpdateError {
     match error {
         RuleEditError::Refused(diagnostics) => {

@@ -1,6 +1,6 @@
-//! What-ifs, as the API starts, lists, promotes and ends them.
+//! Starts, lists, promotes and ends what-ifs for the API.
 
-use weir_dataflow::{Differing, BatchReader, WhatIfReport, WhatIfState};
+use weir_dataflow::{AlertDifference, BatchReader, WhatIfReport, WhatIfState};
 use weir_detect::{RuleBook, WhatIf};
 use weir_manage::RequestedWhatIf;
 use weir_operators::BatchContext;
@@ -42,12 +42,16 @@ impl WhatIfPort for EditRules {
         let Some(info) = self.info(id) else {
             return Ok(None);
         };
-        let all = self.status.what_ifs().differing(id).unwrap_or_default();
+        let all = self
+            .status
+            .what_ifs()
+            .alert_differences(id)
+            .unwrap_or_default();
         let matching = all.into_iter().filter(|one| {
             query.after.is_none_or(|after| one.alert > after)
                 && query.kind.is_none_or(|wanted| kind(one) == wanted)
         });
-        let mut matching: Vec<Differing> = matching.take(query.limit + 1).collect();
+        let mut matching: Vec<AlertDifference> = matching.take(query.limit + 1).collect();
         let more = matching.len() > query.limit;
         matching.truncate(query.limit);
         let next = matching.last().filter(|_| more).map(|one| one.alert);
@@ -80,7 +84,7 @@ impl WhatIfPort for EditRules {
 }
 
 impl EditRules {
-    /// A what-if as the API lists it; `None` if neither graph nor registry has it.
+    /// Describes a what-if for the API; `None` if neither graph nor registry has it.
     fn info(&self, id: WhatIfId) -> Option<WhatIfInfo> {
         let report = self.status.what_ifs().report(id);
         let book = self.registry.book();
@@ -94,7 +98,7 @@ impl EditRules {
     }
 }
 
-/// A what-if as the API lists it. Without a report, the graph has not begun to run it.
+/// Describes a what-if for the API. Without a report, the graph has not begun to run it.
 pub fn info(
     id: WhatIfId,
     report: Option<WhatIfReport>,
@@ -114,7 +118,7 @@ pub fn info(
     };
     let result = report
         .as_ref()
-        .map(|r| (r.difference, r.counts.clone(), r.left_out));
+        .map(|r| (r.difference, r.counts.clone(), r.omitted_rows));
     let (difference, counts, left_out) = result.unwrap_or_default();
     let from_facts = what_if.is_some_and(|what_if| !what_if.needs_journal());
     let state = report.as_ref().map_or(DERIVING, |r| r.state.name());
@@ -136,15 +140,15 @@ pub fn info(
     }
 }
 
-fn kind(one: &Differing) -> WhatIfKind {
-    match (&one.live, &one.tried) {
+fn kind(one: &AlertDifference) -> WhatIfKind {
+    match (&one.live, &one.shadow) {
         (None, _) => WhatIfKind::Gained,
         (_, None) => WhatIfKind::Lost,
         _ => WhatIfKind::Changed,
     }
 }
 
-/// Where the texts of an alert that only a what-if has can be looked up.
+/// Looks up the texts of alerts that only a what-if has.
 pub struct RowTexts<'t> {
     pub book: &'t RuleBook,
     pub frames: &'t dyn BatchReader,
@@ -153,7 +157,7 @@ pub struct RowTexts<'t> {
 
 impl RowTexts<'_> {
     /// One alert of a difference, with its texts.
-    pub fn row(&self, one: &Differing) -> WhatIfRow {
+    pub fn row(&self, one: &AlertDifference) -> WhatIfRow {
         let side = |row: &AlertRow| WhatIfSide {
             key: row.key,
             state: row.state,
@@ -161,7 +165,7 @@ impl RowTexts<'_> {
             last: row.last,
             count: row.count,
         };
-        let shown = one.tried.as_deref().or(one.live.as_deref());
+        let shown = one.shadow.as_deref().or(one.live.as_deref());
         let plan = shown.and_then(|row| self.book.plan(row.plan));
         WhatIfRow {
             kind: kind(one),
@@ -171,7 +175,7 @@ impl RowTexts<'_> {
             level: plan.map(|plan| plan.level),
             group: shown.map_or_else(Vec::new, |row| self.group(row)),
             live: one.live.as_deref().map(side),
-            shadow: one.tried.as_deref().map(side),
+            shadow: one.shadow.as_deref().map(side),
         }
     }
 

@@ -52,8 +52,8 @@ pub struct JournalTaps {
 impl Taps for JournalTaps {
     fn open(&self, query: TapQuery) -> Result<Box<dyn Tap>, PortError> {
         let permit = TapPermit::take(&self.open).ok_or_else(|| {
-            let told = format!("{TAPS_MAX} taps are open; end one, or wait");
-            PortError::Unavailable(told)
+            let message = format!("{TAPS_MAX} taps are open; end one, or wait");
+            PortError::Unavailable(message)
         })?;
         let newest = self
             .ledger

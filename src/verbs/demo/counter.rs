@@ -1,4 +1,4 @@
-//! LineCounts the lines in the journal by transport, while the scenario is played.
+//! Counts the lines in the journal by transport, while the scenario is played.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +31,7 @@ impl LineCounts {
 /// Longest wait for an epoch, after which the thread checks whether to stop.
 const EPOCH_WAIT: Duration = Duration::from_millis(50);
 
-/// LineCounts the lines in sealed epochs of the journal, on a thread of its own.
+/// Counts the lines in sealed epochs of the journal, on a thread of its own.
 pub struct JournalCounter {
     counts: watch::Receiver<LineCounts>,
     stop: Arc<AtomicBool>,

@@ -158,7 +158,8 @@ fn plan(seed: u64, speed: f64) -> Scenario {
     Company::new(seed).plan(EventTime(start))
 }
 
-/// The configuration: the default addresses if they are free and `--once` is not given, else others.
+/// The configuration: the default addresses if they are free and `--once` is not given, else
+/// others.
 fn config(folder: &Path, speed: f64, once: bool) -> Config {
     let mut config = Config {
         data_dir: Some(folder.join("data")),
@@ -199,8 +200,8 @@ fn opening(seed: u64, scenario: &Scenario, speed: f64) -> String {
 /// The last lines: what was sent, and how the alerts compare with the plan.
 fn ending(result: &DemoResult, sent: u64, journaled: u64) -> String {
     let mut text = format!(
-        "\nThe scenario has ended. {sent} lines were sent, {journaled} are in the journal. Weir raised {} \
-         alerts: {} stand.",
+        "\nThe scenario has ended. {sent} lines were sent, {journaled} are in the journal. Weir \
+         raised {} alerts: {} stand.",
         result.standing.len() + result.retracted.len(),
         result.standing.len()
     );

@@ -1,4 +1,5 @@
-//! Plays a scenario: sends its logs to the listeners of a server, in the planned order and at its pace.
+//! Plays a scenario: sends its logs to the listeners of a server, in the planned order and at its
+//! pace.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -167,15 +167,15 @@ impl ExportLog {
                 // After an error it is unknown where the next entry begins.
                 Err(fault) => return Err(io::Error::other(fault)),
             }
-            let some = match self.input.fill_buf() {
-                Ok(some) => some,
+            let buffered = match self.input.fill_buf() {
+                Ok(buffered) => buffered,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            self.ended = some.is_empty();
-            let some = some.get(..READ_BYTES).unwrap_or(some);
-            self.export.push(some);
-            let used = some.len();
+            self.ended = buffered.is_empty();
+            let buffered = buffered.get(..READ_BYTES).unwrap_or(buffered);
+            self.export.push(buffered);
+            let used = buffered.len();
             self.input.consume(used);
         }
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::InputLines;
 
-/// Calls `each` with the number and the bytes of each line. Returns why the reading stopped; `None` at
-/// the end of the file.
+/// Calls `each` with the number and the bytes of each line. Returns why the reading stopped; `None`
+/// at the end of the file.
 pub fn lines(file: &Path, mut each: impl FnMut(u64, &[u8])) -> Option<String> {
     let mut lines = match InputLines::open(file) {
         Ok(lines) => lines,

@@ -135,7 +135,8 @@ impl InputLines {
         self.unreadable.take()
     }
 
-    /// Reads the next entry. Returns whether it was cut; `None` at the end, or at an unreadable part.
+    /// Reads the next entry. Returns whether it was cut; `None` at the end, or at an unreadable
+    /// part.
     fn entry(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<bool>> {
         let next = self
             .entries
@@ -156,8 +157,8 @@ impl InputLines {
         }
     }
 
-    /// Reads a line, or a record of a document of records. Returns whether it was cut; `None` at the
-    /// end.
+    /// Reads a line, or a record of a document of records. Returns whether it was cut; `None` at
+    /// the end.
     fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<bool>> {
         if self.entries.is_some() {
             return self.entry(buffer);

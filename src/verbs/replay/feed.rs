@@ -25,12 +25,12 @@ const BATCH_BYTES: usize = 1 << 20;
 /// time.
 const EPOCH_BYTES: usize = 8 << 20;
 
-/// Pending bytes at which the journal is written. It is also written at the end of an epoch while the
-/// graph is idle. Otherwise small epochs share a write.
+/// Pending bytes at which the journal is written. It is also written at the end of an epoch while
+/// the graph is idle. Otherwise small epochs share a write.
 pub const WRITE_BYTES: usize = 256 << 10;
 
-/// Most epochs that reading is ahead of the graph. It bounds the lines stored for `matches`, and the
-/// output keeps pace with the input.
+/// Most epochs that reading is ahead of the graph. It bounds the lines stored for `matches`, and
+/// the output keeps pace with the input.
 const LEAD_EPOCHS_MAX: u64 = 64;
 
 /// Pause between two checks whether the graph still runs.
@@ -104,7 +104,8 @@ impl JournalFeed {
         }
     }
 
-    /// Begins a file, the `place`th of all. `json` means that its lines are JSON, whatever the option.
+    /// Begins a file, the `place`th of all. `json` means that its lines are JSON, whatever the
+    /// option.
     pub fn begin_file(
         &mut self,
         place: usize,

@@ -8,7 +8,8 @@
 //!
 //! A rule that cannot be used is reported on standard error with its file and line. The others run,
 //! and the exit code is 65 at the end: a replay often tries rules, and the results of the good ones
-//! are right. Input that cannot be read to its end stops the replay, since its results would be wrong.
+//! are right. Input that cannot be read to its end stops the replay, since its results would be
+//! wrong.
 
 mod rules;
 mod run;
@@ -59,7 +60,7 @@ pub struct ReplayArgs {
     /// JSON field with the time, which is read before the usual ones.
     #[arg(long, value_name = "NAME")]
     time_field: Option<String>,
-    /// What to print.
+    /// Results to print.
     #[arg(long, default_value = "alerts")]
     output: Output,
     /// Print only the alerts that stand at the end, sorted by rule, group and first event.

@@ -83,7 +83,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A ledger in memory, which ends with the replay.
 pub struct MemoryLedger(pub Arc<ReplayState>);
 
-impl weir_dataflow::Ledger for MemoryLedger {
+impl weir_dataflow::AlertLedger for MemoryLedger {
     fn applied(&self) -> Epoch {
         Epoch(0)
     }
@@ -110,7 +110,7 @@ pub struct ReplayPrinter {
 }
 
 impl Observer for ReplayPrinter {
-    fn epoch(&mut self, report: &EpochReport<'_>) {
+    fn on_epoch(&mut self, report: &EpochReport<'_>) {
         if self.state.ended() {
             return;
         }
@@ -132,7 +132,7 @@ impl Observer for ReplayPrinter {
         }
     }
 
-    fn fault(&mut self, fault: &PortFault) {
+    fn on_commit_failed(&mut self, fault: &PortFault) {
         // A temporary journal that cannot be read is not retried.
         self.state
             .fail(std::io::Error::other(fault.message.clone()));

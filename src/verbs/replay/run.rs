@@ -120,7 +120,8 @@ impl FinishedReplay {
     }
 }
 
-/// Reads every file to its end, or until the replay has ended. Returns the number of unreadable parts.
+/// Reads every file to its end, or until the replay has ended. Returns the number of unreadable
+/// parts.
 fn read_files(mut feed: JournalFeed, files: &[PathBuf]) -> Result<u64> {
     let mut buffer = Vec::new();
     let mut unreadable = 0;

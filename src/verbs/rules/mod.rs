@@ -29,7 +29,7 @@ use crate::verbs::diagnostics::diagnostic_line;
 
 /// Lint, list and test rules, and edit those of a running server.
 ///
-/// Of the configuration, `[detection]` is used: placeholders and log sources.
+/// Only `[detection]` of the configuration is used: placeholders and log sources.
 #[derive(Debug, clap::Args)]
 pub struct RulesArgs {
     #[command(subcommand)]

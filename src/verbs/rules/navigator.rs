@@ -18,8 +18,8 @@ const ATTACK: &str = "19";
 
 /// A layer that scores each technique by its number of rules.
 ///
-/// Tags do not join tactics to techniques, so the layer states no tactic. The Navigator then shows a
-/// technique under every tactic that has it.
+/// Tags do not join tactics to techniques, so the layer states no tactic. The Navigator then shows
+/// a technique under every tactic that has it.
 pub fn layer(covered: &[RuleCoverage]) -> Value {
     let mut techniques: BTreeMap<&str, Vec<&RuleCoverage>> = BTreeMap::new();
     for rule in covered {

@@ -10,8 +10,9 @@ use weir_schema::LogSource;
 const BY_FORM: &str = include_str!("providers.toml");
 
 /// Fields of every Windows event: those of its system part, and those that Weir adds.
-const WINDOWS_FIELDS: &str = "Channel EventID Provider_Name Provider_Guid Computer EventRecordID Level Task \
-    Opcode Version Keywords Qualifiers TimeCreated Execution_ProcessID Execution_ThreadID \
+const WINDOWS_FIELDS: &str = "\
+    Channel EventID Provider_Name Provider_Guid Computer EventRecordID Level Task Opcode \
+    Version Keywords Qualifiers TimeCreated Execution_ProcessID Execution_ThreadID \
     Security_UserID Correlation_ActivityID host";
 
 /// A known log source.
@@ -23,7 +24,8 @@ pub struct Provider {
     category: Option<String>,
     #[serde(default)]
     service: Option<String>,
-    /// Empty if the fields are unknown. A name that ends with `*` matches all names with that prefix.
+    /// Empty if the fields are unknown. A name that ends with `*` matches all names with that
+    /// prefix.
     #[serde(default)]
     fields: Vec<String>,
     /// The source's name of each field that rules name otherwise.
@@ -49,7 +51,8 @@ impl Providers {
         for entry in LogSources::with(log_sources).0.entries() {
             let source = &entry.logsource;
             let mut fields = entry.provides.clone();
-            // No listed field means that the fields are unknown, not that there are only common ones.
+            // No listed field means that the fields are unknown, not that there are only common
+            // ones.
             if !fields.is_empty() {
                 fields.extend(windows());
             }

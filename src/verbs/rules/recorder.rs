@@ -9,7 +9,7 @@ use weir_operators::BatchContext;
 use weir_schema::{
     ChangeKind, Control, Event, EventTime, GroupField, LogSource, RuleId, TenantKey, TimeBounds,
 };
-use weir_story::{Delivery, Settled, System, batches};
+use weir_story::{EventDelivery, System, SystemOutput, batches};
 
 /// The stories that prove each rule.
 #[derive(Debug, Default)]
@@ -169,7 +169,7 @@ fn rule_group(rule: &RuleId, fields: &[GroupField]) -> RuleGroup {
 }
 
 impl<S: System> System for StoryRecorder<S> {
-    fn deliver(&mut self, events: &[Delivery]) {
+    fn deliver(&mut self, events: &[EventDelivery]) {
         let record = Arc::clone(&self.record);
         let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
         for batch in batches(events) {
@@ -196,7 +196,7 @@ impl<S: System> System for StoryRecorder<S> {
         self.system.control(controls);
     }
 
-    fn settle(&mut self) -> Settled {
+    fn settle(&mut self) -> SystemOutput {
         let settled = self.system.settle();
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         for change in settled.commits.iter().flat_map(|commit| &commit.changes) {
@@ -219,11 +219,11 @@ impl<S: System> System for StoryRecorder<S> {
         self.system.diagnostics()
     }
 
-    fn ask(&mut self, query: &str) -> Vec<String> {
-        self.system.ask(query)
+    fn query(&mut self, query: &str) -> Vec<String> {
+        self.system.query(query)
     }
 
-    fn why_not(&mut self, effect: &str) -> Option<String> {
-        self.system.why_not(effect)
+    fn explain_absence(&mut self, effect: &str) -> Option<String> {
+        self.system.explain_absence(effect)
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::json;
 use weir_detect::{RuleKind, RuleSummary};
-use weir_story::{Noun, Story, What, ways_quick};
+use weir_story::{StepKind, Story, SubjectKind, variants_quick};
 
 use crate::config::DetectionConfig;
 use crate::exit::BAD_DATA;
@@ -17,8 +17,10 @@ use crate::verbs::rules::{LoadedRules, OutputFormat, print};
 use crate::verbs::test::graph::GraphSystem;
 use crate::verbs::test::{StoryFile, StoryVerdict, read_stories, run_on};
 
-/// Run the stories beside rules: which stories are untrue, which rules raise an alert in none, and
-/// which have no near miss, a story in which they only just stay silent?
+/// Run the stories beside rules, and list untrue stories and unproven rules.
+///
+/// A rule is proven by a story in which it fires, and by a near miss: a story in which it only just
+/// stays silent.
 #[derive(Debug, clap::Args)]
 pub struct RuleTestArgs {
     /// Rule files, or folders of rules and stories.
@@ -151,7 +153,7 @@ impl RuleVerdict {
 
 /// Runs a story once through the graph; `weir test` runs it in all ways.
 fn run_story(file: &StoryFile, proofs: &mut Proofs) -> Result<StoryVerdict> {
-    let Some(way) = ways_quick(0).into_iter().next() else {
+    let Some(way) = variants_quick(0).into_iter().next() else {
         return Ok(StoryVerdict::True);
     };
     let recorder = StoryRecorder::new(GraphSystem::new(way.workers)?);
@@ -193,10 +195,10 @@ fn stories(args: &RuleTestArgs) -> Result<Vec<StoryFile>> {
 /// Whether the story adds the rule file of that name.
 fn adds_rule(story: &Story, stem: &str) -> bool {
     let mut steps = story.chapters.iter().flat_map(|chapter| &chapter.steps);
-    steps.any(|step| match &step.it {
-        What::Change(change) => {
+    steps.any(|step| match &step.value {
+        StepKind::Change(change) => {
             let name = change.subject.rsplit('/').next();
-            change.noun == Noun::Rule && change.put && name == Some(stem)
+            change.kind == SubjectKind::Rule && change.add && name == Some(stem)
         }
         _ => false, // Other steps add no rule.
     })

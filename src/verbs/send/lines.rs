@@ -11,8 +11,8 @@ use weir_schema::{RecordsReader, ZeekLog};
 /// Longest line; longer ones are cut and reported. An event of the protocol has at most 1 MiB.
 pub const LINE_BYTES_MAX: usize = 512 << 10;
 
-/// Longest text that is sent: a line with the header of a Zeek log before it. With what the protocol
-/// adds, it is below the 1 MiB of an event.
+/// Longest text that is sent: a line with the header of a Zeek log before it. With what the
+/// protocol adds, it is below the 1 MiB of an event.
 const TEXT_BYTES_MAX: usize = LINE_BYTES_MAX + weir_schema::ZEEK_HEADER_BYTES_MAX;
 
 /// Most lines that are read before they are sent.

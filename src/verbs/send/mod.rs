@@ -1,4 +1,5 @@
-//! `weir send`: sends lines of files or standard input over the agent protocol until they are durable.
+//! `weir send`: sends lines of files or standard input over the agent protocol until they are
+//! durable.
 //!
 //! A line is identified by agent, spool and number. Every run uses a new spool, so a file that is
 //! sent twice is stored twice. With `--spool N` a run continues that spool, and its first line has
@@ -23,7 +24,7 @@ use crate::exit::ExitError;
 use crate::server::token;
 use lines::{ChangedLines, LINE_BYTES_MAX, SendInput, SendLine};
 
-/// Send lines to a server over the agent protocol, and waits until they are durable there.
+/// Send lines to a server over the agent protocol, and wait until they are durable there.
 #[derive(Debug, clap::Args)]
 pub struct SendArgs {
     /// Address of the server's agent port.
@@ -197,8 +198,8 @@ impl LineSender<'_> {
                         let (to, spool) = (&self.args.to, self.spool);
                         let seconds = limit.as_secs();
                         return Err(ExitError::Unreachable(format!(
-                            "{to} has acknowledged nothing for {seconds} s; lines from {now} of spool \
-                             {spool} on may not be stored"
+                            "{to} has acknowledged nothing for {seconds} s; lines from {now} of \
+                             spool {spool} on may not be stored"
                         ))
                         .into());
                     }

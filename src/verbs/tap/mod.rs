@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use weir_detect::Diagnostic;
 use weir_ingest::{ReceiveClock, SystemClock};
-use weir_manage::{RuleText, deduplicate, load, read_all};
+use weir_manage::{RuleFileDocument, deduplicate, load, read_all};
 use weir_schema::{Batch, BatchSeq, EventTime, Format, Frames, TimeBounds, Transport};
 use weir_web::ports::{TapQuery, TapStage};
 
@@ -59,7 +59,8 @@ pub struct TapArgs {
     /// With files: rules, a file or a folder; may be repeated [default: the built-in rules].
     #[arg(long, value_name = "PATH")]
     rules: Vec<PathBuf>,
-    /// Files to read instead of asking a server; `-` is standard input, `.gz` and `.zst` are unpacked.
+    /// Files to read instead of asking a server; `-` is standard input, `.gz` and `.zst` are
+    /// unpacked.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -173,7 +174,7 @@ fn query(args: &TapArgs) -> TapQuery {
 }
 
 /// Reads rule files, all of which must be readable.
-fn read_rules(paths: &[PathBuf]) -> Result<Vec<RuleText>> {
+fn read_rules(paths: &[PathBuf]) -> Result<Vec<RuleFileDocument>> {
     let found = read_all(paths);
     match found.errors.first() {
         Some(error) => Err(ExitError::Io(error.to_string()).into()),

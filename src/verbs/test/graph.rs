@@ -13,7 +13,7 @@ use weir_store::journal::{
     Journal, JournalError, JournalOptions, JournalReader, JournalWriter, OpenReport,
 };
 use weir_store::ledger::Ledger;
-use weir_story::{Delivery, SaidProblem, Settled, System, batches, full_name};
+use weir_story::{EventDelivery, FrameProblem, System, SystemOutput, batches, source_name};
 
 use crate::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use crate::verbs::test::rows::rows;
@@ -73,7 +73,7 @@ fn lock(results: &Mutex<PendingResults>) -> MutexGuard<'_, PendingResults> {
 }
 
 impl Observer for ResultObserver {
-    fn epoch(&mut self, report: &EpochReport<'_>) {
+    fn on_epoch(&mut self, report: &EpochReport<'_>) {
         let mut results = lock(&self.0);
         results.commits.extend(report.commit.cloned());
         for note in report.notes {
@@ -87,7 +87,7 @@ impl Observer for ResultObserver {
         }
     }
 
-    fn fault(&mut self, fault: &PortFault) {
+    fn on_commit_failed(&mut self, fault: &PortFault) {
         lock(&self.0).fault = Some(fault.to_string());
     }
 }
@@ -171,7 +171,7 @@ impl GraphSystem {
         )
     }
 
-    fn collect(&mut self) -> Result<Settled> {
+    fn collect(&mut self) -> Result<SystemOutput> {
         self.catch_up()?;
         let mut results = std::mem::take(&mut *lock(&self.results));
         let settled = self.settled;
@@ -184,7 +184,7 @@ impl GraphSystem {
             .into_iter()
             .filter(|(epoch, ..)| *epoch > settled);
         let problems = new.map(|(_, position, problem)| event_problem(&reader, position, problem));
-        Ok(Settled {
+        Ok(SystemOutput {
             // A commit that is observed twice is reported twice, which makes the story untrue.
             commits: results.commits,
             problems: problems.collect::<Result<_>>()?,
@@ -289,7 +289,7 @@ fn event_problem(
     reader: &JournalReader,
     position: Position,
     problem: Problem,
-) -> Result<SaidProblem> {
+) -> Result<FrameProblem> {
     let batch = reader.batch(position.batch())?;
     let frame = batch.frames.get(usize::from(position.frame()));
     let frame = frame.context("a problem names a frame that does not exist")?;
@@ -297,15 +297,15 @@ fn event_problem(
     let bounds = weir_schema::TimeBounds::default();
     let reading = weir_operators::BatchContext::of(&batch, &bounds, None);
     let event = weir_parse::decode(frame, &reading.context());
-    Ok(SaidProblem {
-        source: full_name(&batch.tenant, &batch.source),
+    Ok(FrameProblem {
+        source: source_name(&batch.tenant, &batch.source),
         problem,
         event: EventId::for_frame(batch.source_key(), event.time, frame),
     })
 }
 
 impl System for GraphSystem {
-    fn deliver(&mut self, events: &[Delivery]) {
+    fn deliver(&mut self, events: &[EventDelivery]) {
         self.attempt(|system| system.write(batches(events).into_iter().map(Entry::from)));
     }
 
@@ -318,7 +318,7 @@ impl System for GraphSystem {
         self.attempt(|system| system.write(controls.into_iter().map(Entry::Control)));
     }
 
-    fn settle(&mut self) -> Settled {
+    fn settle(&mut self) -> SystemOutput {
         let mut settled = self.attempt(Self::collect);
         settled.fault.clone_from(&self.fault);
         settled
@@ -339,7 +339,7 @@ impl System for GraphSystem {
         })
     }
 
-    fn ask(&mut self, query: &str) -> Vec<String> {
+    fn query(&mut self, query: &str) -> Vec<String> {
         self.attempt(|system| Ok(rows(query, system.running()?.standing()?)))
     }
 }

@@ -14,7 +14,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use weir_story::{Story, System, Way, What, rewrite, run, ways_full, ways_quick};
+use weir_story::{
+    RunVariant, StepKind, Story, System, rewrite, run, variants_full, variants_quick,
+};
 
 use crate::exit::ExitError;
 use crate::text::printable;
@@ -63,9 +65,9 @@ pub fn test(args: &StoryTestArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let ways = if args.full {
-        ways_full(seed)
+        variants_full(seed)
     } else {
-        ways_quick(seed)
+        variants_quick(seed)
     };
     let mut untrue = 0_usize;
     for story in &stories {
@@ -87,7 +89,7 @@ pub fn test(args: &StoryTestArgs) -> Result<ExitCode> {
 }
 
 /// Runs one story through the graph in all `ways`, and through the oracle.
-pub fn run_story(file: &StoryFile, ways: &[Way]) -> Result<StoryVerdict> {
+pub fn run_story(file: &StoryFile, ways: &[RunVariant]) -> Result<StoryVerdict> {
     for way in ways {
         let system = GraphSystem::new(way.workers)?;
         let verdict = run_on(file, Box::new(system), way);
@@ -102,7 +104,7 @@ pub fn run_story(file: &StoryFile, ways: &[Way]) -> Result<StoryVerdict> {
         );
         return Ok(StoryVerdict::True);
     }
-    let Some(way) = ways_quick(0).into_iter().next() else {
+    let Some(way) = variants_quick(0).into_iter().next() else {
         return Ok(StoryVerdict::True);
     };
     let oracle = Box::<ReferenceSystem>::default();
@@ -115,15 +117,15 @@ pub fn run_story(file: &StoryFile, ways: &[Way]) -> Result<StoryVerdict> {
 }
 
 /// Runs a story on one system.
-pub fn run_on(file: &StoryFile, system: Box<dyn System>, way: &Way) -> StoryVerdict {
+pub fn run_on(file: &StoryFile, system: Box<dyn System>, way: &RunVariant) -> StoryVerdict {
     let mut system = Some(system);
     // `tell` calls the factory once.
-    let factory = |_: &Way| {
+    let factory = |_: &RunVariant| {
         system
             .take()
             .unwrap_or_else(|| Box::<ReferenceSystem>::default())
     };
-    match weir_story::tell(&file.story, &file.shelf, factory, way) {
+    match weir_story::run_and_check(&file.story, &file.shelf, factory, way) {
         Ok(_) => StoryVerdict::True,
         Err(failure) => StoryVerdict::Untrue(failure.to_string()),
     }
@@ -132,8 +134,8 @@ pub fn run_on(file: &StoryFile, system: Box<dyn System>, way: &Way) -> StoryVerd
 /// Number of events in a story.
 fn events(story: &Story) -> u64 {
     let steps = story.chapters.iter().flat_map(|chapter| &chapter.steps);
-    let times = steps.map(|step| match &step.it {
-        What::Event(event) => u64::from(event.times),
+    let times = steps.map(|step| match &step.value {
+        StepKind::Event(event) => u64::from(event.times),
         _ => 0, // Other steps have no events.
     });
     times.sum()
@@ -142,7 +144,7 @@ fn events(story: &Story) -> u64 {
 /// Replaces the expected results in a story by those of the graph.
 fn update(file: &StoryFile) -> Result<()> {
     let name = printable(&file.path.display().to_string());
-    let Some(way) = ways_quick(0).into_iter().next() else {
+    let Some(way) = variants_quick(0).into_iter().next() else {
         return Ok(());
     };
     let mut system = GraphSystem::new(way.workers)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use weir_story::{Shelf, Story, parse};
+use weir_story::{RuleSearchPath, Story, parse};
 
 use crate::exit::ExitError;
 use crate::text::printable;
@@ -17,7 +17,7 @@ pub struct StoryFile {
     pub path: PathBuf,
     pub text: String,
     pub story: Story,
-    pub shelf: Shelf,
+    pub shelf: RuleSearchPath,
 }
 
 /// Reads stories, and all stories below folders, in order of path.
@@ -50,7 +50,7 @@ fn read(path: PathBuf, rules: &Path) -> Result<StoryFile> {
         });
         ExitError::BadData(lines.collect::<Vec<_>>().join("\n"))
     })?;
-    let shelf = Shelf::beside(&path, rules);
+    let shelf = RuleSearchPath::for_story(&path, rules);
     Ok(StoryFile {
         path,
         text,

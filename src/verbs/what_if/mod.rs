@@ -44,7 +44,8 @@ pub struct WhatIfArgs {
     /// How far back the added rules see events, such as `24h`.
     #[arg(long, value_name = "SPAN")]
     backfill: Option<String>,
-    /// Over files: rules that run, a file or a folder; may be repeated [default: the built-in rules].
+    /// Over files: rules that run, a file or a folder; may be repeated [default: the built-in
+    /// rules].
     #[arg(long, value_name = "PATH")]
     rules: Vec<PathBuf>,
     /// Over files: rules to try; may be repeated.

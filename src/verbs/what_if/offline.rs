@@ -108,7 +108,7 @@ fn run(args: &OfflineWhatIf, rules: &ReplayRules, book: &RuleBook, quiet: bool) 
         frames: &ReadFrames(finished.journal.clone()),
         bounds: &TimeBounds::default(),
     };
-    let differing = what_ifs.differing(ID).unwrap_or_default();
+    let differing = what_ifs.alert_differences(ID).unwrap_or_default();
     let rows: Vec<_> = differing.iter().map(|one| texts.row(one)).collect();
     Ok(what_if_json(&info, &rows))
 }

@@ -95,7 +95,8 @@ impl ReferenceSystem {
         }
     }
 
-    /// The changes of the alerts since `before`. The oracle does not derive causes: all are the same.
+    /// The changes of the alerts since `before`. The oracle does not derive causes: all are the
+    /// same.
     fn differences(
         &mut self,
         before: &BTreeMap<AlertId, AlertRecord>,

@@ -17,7 +17,7 @@ use weir_schema::{
     FactValue, GroupField, GroupKey, Plan, PlanId, PlanKind, PlanOutput, Position, Problem,
     ReceiveTime, RuleVersion, TenantKey, TimeBounds, journal::source_key,
 };
-use weir_story::{Delivery, SaidProblem, Settled, System, batches, full_name};
+use weir_story::{EventDelivery, FrameProblem, System, SystemOutput, batches, source_name};
 
 use crate::verbs::test::rows::rows;
 use crate::verbs::test::watermark::OracleWatermark;
@@ -40,7 +40,7 @@ pub struct ReferenceSystem {
     alerts: Vec<OracleAlert>,
     /// The last revision of every alert so far, and the epoch that first raised it.
     revisions: BTreeMap<AlertId, (u64, Epoch)>,
-    settled: Settled,
+    settled: SystemOutput,
     refused: Vec<String>,
 }
 
@@ -119,8 +119,8 @@ impl ReferenceSystem {
 
     /// Adds the problems of a new event, and advances the watermark by it.
     fn observe(&mut self, batch: &Batch, event: &Event<'_>, id: EventId) {
-        let problem = |problem: &Problem| SaidProblem {
-            source: full_name(&batch.tenant, &batch.source),
+        let problem = |problem: &Problem| FrameProblem {
+            source: source_name(&batch.tenant, &batch.source),
             problem: *problem,
             event: id,
         };
@@ -170,7 +170,7 @@ impl ReferenceSystem {
 }
 
 impl System for ReferenceSystem {
-    fn deliver(&mut self, events: &[Delivery]) {
+    fn deliver(&mut self, events: &[EventDelivery]) {
         let mut facts = Vec::new();
         for batch in batches(events) {
             self.batches.push(Arc::new(batch));
@@ -212,7 +212,7 @@ impl System for ReferenceSystem {
         self.epoch(&steps, &facts);
     }
 
-    fn settle(&mut self) -> Settled {
+    fn settle(&mut self) -> SystemOutput {
         std::mem::take(&mut self.settled)
     }
 
@@ -223,7 +223,7 @@ impl System for ReferenceSystem {
         std::mem::take(&mut self.refused)
     }
 
-    fn ask(&mut self, query: &str) -> Vec<String> {
+    fn query(&mut self, query: &str) -> Vec<String> {
         let standing = self.alerts.iter().map(|alert| alert.record.clone());
         rows(query, standing.collect())
     }
