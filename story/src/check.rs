@@ -1,58 +1,58 @@
-//! Compares what was said with what is written, and shows the difference as the page in place.
+//! Compares the output of a run with the expectations of the story.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::effect::Effect;
-use crate::page::{Chapter, Story, What, Written};
-use crate::way::Way;
+use crate::story::{AtLine, Chapter, StepKind, Story};
+use crate::variant::RunVariant;
 
-/// What was said under each line, and answered to each question and refused change.
+/// The output of a run: effects by chapter, and answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// By the number of the line in the file.
+pub struct StoryOutput {
+    /// By the line that closes the chapter.
     pub effects: BTreeMap<usize, Vec<Effect>>,
-    /// By the number of the `?` or `!` in the file.
+    /// Answers to questions and diagnostics of refused changes, by the line of the `?` or `!`.
     pub rows: BTreeMap<usize, Vec<String>>,
 }
 
-/// Where and how a telling went wrong; shown, it is the page in place.
+/// The first failure of a run, at its line. Its text shows the expected and the actual line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct StoryFailure {
     pub file: String,
     pub line: usize,
-    pub way: Way,
-    pub what: Wrong,
+    pub variant: RunVariant,
+    pub kind: FailureKind,
 }
 
-/// The two kinds of failure.
+/// The kind of failure, with its details.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wrong {
-    /// The step could not be told, or the system said what no system may say.
-    Broken(String),
-    /// Something else was said than is written.
-    Differs(Box<Difference>),
+pub enum FailureKind {
+    /// A step could not run, or the output breaks an invariant of all systems.
+    Invalid(String),
+    /// The output differs from the expectations.
+    Mismatch(Box<StoryMismatch>),
 }
 
-/// What was to be said, what was said in its place, and what came nearest.
+/// The expected line, the actual one, and the most similar one or an explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub struct StoryMismatch {
     pub expected: Option<String>,
     pub got: Option<String>,
     pub nearest: Option<String>,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for StoryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}  told on {}", self.file, self.line, self.way)?;
-        match &self.what {
-            Wrong::Broken(message) => write!(f, "\n  {message}"),
-            Wrong::Differs(difference) => {
-                let Difference {
+        write!(f, "{}:{}  run on {}", self.file, self.line, self.variant)?;
+        match &self.kind {
+            FailureKind::Invalid(message) => write!(f, "\n  {message}"),
+            FailureKind::Mismatch(mismatch) => {
+                let StoryMismatch {
                     expected,
                     got,
                     nearest,
-                } = difference.as_ref();
+                } = mismatch.as_ref();
                 let show = |text: &Option<String>| text.clone().unwrap_or("(nothing)".to_owned());
                 write!(
                     f,
@@ -69,42 +69,45 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for StoryFailure {}
 
-/// Compares what was said with what is written, as far as it was told: the first difference, if
-/// there is one.
-pub fn check(story: &Story, told: &Told, way: &Way) -> Result<(), Failure> {
+/// Fails with the first mismatch between `output` and the story, as far as the story ran.
+pub fn check(
+    story: &Story,
+    output: &StoryOutput,
+    variant: &RunVariant,
+) -> Result<(), StoryFailure> {
     for chapter in &story.chapters {
-        let Some(got) = told.effects.get(&chapter.line) else {
+        let Some(got) = output.effects.get(&chapter.line) else {
             return Ok(());
         };
         for step in &chapter.steps {
-            if let What::Refused(_, rows) = &step.it {
-                let got = told.rows.get(&step.line).unwrap_or(&Vec::new()).clone();
-                rows_alike(story, way, step.line, rows, &got)?;
+            if let StepKind::RefusedChange(_, rows) = &step.value {
+                let got = output.rows.get(&step.line).unwrap_or(&Vec::new()).clone();
+                check_rows(story, variant, step.line, rows, &got)?;
             }
         }
-        effects_alike(story, way, chapter, got)?;
-        for ask in &chapter.asks {
-            let got = told.rows.get(&ask.line).unwrap_or(&Vec::new()).clone();
-            rows_alike(story, way, ask.line, &ask.rows, &got)?;
+        check_effects(story, variant, chapter, got)?;
+        for ask in &chapter.questions {
+            let got = output.rows.get(&ask.line).unwrap_or(&Vec::new()).clone();
+            check_rows(story, variant, ask.line, &ask.rows, &got)?;
         }
     }
     Ok(())
 }
 
-fn effects_alike(
+fn check_effects(
     story: &Story,
-    way: &Way,
+    variant: &RunVariant,
     chapter: &Chapter,
     got: &[Effect],
-) -> Result<(), Failure> {
+) -> Result<(), StoryFailure> {
     let differs = |line, expected: Option<&Effect>, got: Option<&Effect>, near: Option<&Effect>| {
-        Err(Failure {
+        Err(StoryFailure {
             file: story.file.clone(),
             line,
-            way: *way,
-            what: Wrong::Differs(Box::new(Difference {
+            variant: *variant,
+            kind: FailureKind::Mismatch(Box::new(StoryMismatch {
                 expected: expected.map(Effect::to_string),
                 got: got.map(Effect::to_string),
                 nearest: near.map(Effect::to_string),
@@ -112,24 +115,24 @@ fn effects_alike(
         })
     };
     let mut extra: Vec<&Effect> = got.iter().collect();
-    let mut missing: Vec<&Written<Effect>> = Vec::new();
+    let mut missing: Vec<&AtLine<Effect>> = Vec::new();
     for written in &chapter.effects {
-        match extra.iter().position(|effect| **effect == written.it) {
+        match extra.iter().position(|effect| **effect == written.value) {
             Some(at) => drop(extra.remove(at)),
             None => missing.push(written),
         }
     }
     if let Some(written) = missing.first() {
-        let like = |effect: &&&Effect| written.it.likeness(effect);
+        let similarity = |effect: &&&Effect| written.value.similarity(effect);
         let nearest = extra
             .iter()
-            .filter(|effect| like(effect) > 0)
-            .max_by_key(like);
-        let same = nearest.filter(|effect| effect.fields == written.it.fields);
+            .filter(|effect| similarity(effect) > 0)
+            .max_by_key(similarity);
+        let same = nearest.filter(|effect| effect.fields == written.value.fields);
         let near = nearest.filter(|_| same.is_none());
         return differs(
             written.line,
-            Some(&written.it),
+            Some(&written.value),
             same.copied(),
             near.copied(),
         );
@@ -141,33 +144,33 @@ fn effects_alike(
         .effects
         .iter()
         .zip(got)
-        .find(|(w, got)| w.it != **got);
+        .find(|(w, got)| w.value != **got);
     match unordered {
-        // The same effects in another order: that of keys is name, fields, first.
-        Some((written, got)) => differs(written.line, Some(&written.it), Some(got), None),
+        // The same effects in another order. The order of keys is name, fields, first event.
+        Some((written, got)) => differs(written.line, Some(&written.value), Some(got), None),
         None => Ok(()),
     }
 }
 
-fn rows_alike(
+fn check_rows(
     story: &Story,
-    way: &Way,
+    variant: &RunVariant,
     line: usize,
-    rows: &[Written<String>],
+    rows: &[AtLine<String>],
     got: &[String],
-) -> Result<(), Failure> {
+) -> Result<(), StoryFailure> {
     for at in 0..rows.len().max(got.len()) {
         let (row, got) = (rows.get(at), got.get(at));
-        if row.map(|row| &row.it) == got {
+        if row.map(|row| &row.value) == got {
             continue;
         }
         let show = |text: &String| format!("| {text}");
-        return Err(Failure {
+        return Err(StoryFailure {
             file: story.file.clone(),
             line: row.map_or(line, |row| row.line),
-            way: *way,
-            what: Wrong::Differs(Box::new(Difference {
-                expected: row.map(|row| show(&row.it)),
+            variant: *variant,
+            kind: FailureKind::Mismatch(Box::new(StoryMismatch {
+                expected: row.map(|row| show(&row.value)),
                 got: got.map(show),
                 nearest: None,
             })),

@@ -1,33 +1,33 @@
-//! The margin of a story: times of a fixed day, read and written.
+//! The times in a story: parses and formats them, relative to a fixed day.
 
 use weir_schema::EventTime;
 
 /// Midnight at which every story begins: 2026-01-01T00:00:00Z.
-pub const STORY_BEGINS: EventTime = EventTime(1_767_225_600_000_000_000);
+pub const STORY_START: EventTime = EventTime(1_767_225_600_000_000_000);
 
-/// Days that a story may be long, so that no time comes near the ends of the clock.
+/// Longest duration of a story in days. It keeps all times far from the limits of the clock.
 pub const STORY_DAYS_MAX: i64 = 365;
 
 const SECOND_NS: i64 = 1_000_000_000;
 const DAY_S: i64 = 86_400;
 
-/// Reads `[D+n ]HH:MM:SS[.fraction]` at the start of `words`; gives the time and how many words it
-/// took.
+/// Reads `[D+n ]HH:MM:SS[.fraction]` at the start of `words`. Returns the time and the number of words
+/// that it takes.
 #[must_use]
 pub fn read_time(words: &[&str]) -> Option<(EventTime, usize)> {
     let first = *words.first()?;
     let Some(days) = first.strip_prefix("D+") else {
-        return Some((at(0, first)?, 1));
+        return Some((time_of_day(0, first)?, 1));
     };
     if days.is_empty() || days.len() > 3 || !days.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     let days: i64 = days.parse().ok()?;
     (days <= STORY_DAYS_MAX).then_some(())?;
-    Some((at(days, words.get(1)?)?, 2))
+    Some((time_of_day(days, words.get(1)?)?, 2))
 }
 
-fn at(days: i64, text: &str) -> Option<EventTime> {
+fn time_of_day(days: i64, text: &str) -> Option<EventTime> {
     let (whole, fraction) = match text.split_once('.') {
         Some((whole, fraction)) => (whole, nanoseconds(fraction)?),
         None => (text, 0),
@@ -40,13 +40,13 @@ fn at(days: i64, text: &str) -> Option<EventTime> {
         return None;
     }
     let seconds = days * DAY_S + hours * 3600 + minutes * 60 + seconds;
-    Some(EventTime(STORY_BEGINS.0 + seconds * SECOND_NS + fraction))
+    Some(EventTime(STORY_START.0 + seconds * SECOND_NS + fraction))
 }
 
-fn two_digits(text: &str, most: i64) -> Option<i64> {
+fn two_digits(text: &str, max: i64) -> Option<i64> {
     let digits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
     let value = digits.then(|| text.parse::<i64>().ok())??;
-    (value <= most).then_some(value)
+    (value <= max).then_some(value)
 }
 
 fn nanoseconds(fraction: &str) -> Option<i64> {
@@ -54,10 +54,10 @@ fn nanoseconds(fraction: &str) -> Option<i64> {
     digits.then(|| format!("{fraction:0<9}").parse().ok())?
 }
 
-/// The time as the margin writes it.
+/// Formats a time as stories write it.
 #[must_use]
-pub fn show_time(time: EventTime) -> String {
-    let since = time.0.saturating_sub(STORY_BEGINS.0);
+pub fn format_time(time: EventTime) -> String {
+    let since = time.0.saturating_sub(STORY_START.0);
     let (seconds, fraction) = (since.div_euclid(SECOND_NS), since.rem_euclid(SECOND_NS));
     let (days, second) = (seconds.div_euclid(DAY_S), seconds.rem_euclid(DAY_S));
     let day = if days == 0 {
@@ -66,10 +66,10 @@ pub fn show_time(time: EventTime) -> String {
         format!("D+{days} ")
     };
     let clock = clock(second);
-    format!("{day}{clock}{}", show_fraction(fraction))
+    format!("{day}{clock}{}", format_fraction(fraction))
 }
 
-/// The time as RFC 3339 writes it, in UTC.
+/// Formats a time by RFC 3339, in UTC.
 #[must_use]
 pub fn rfc3339(time: EventTime) -> String {
     let (seconds, fraction) = (time.0.div_euclid(SECOND_NS), time.0.rem_euclid(SECOND_NS));
@@ -77,7 +77,7 @@ pub fn rfc3339(time: EventTime) -> String {
     let clock = clock(seconds.rem_euclid(DAY_S));
     format!(
         "{year:04}-{month:02}-{day:02}T{clock}{}Z",
-        show_fraction(fraction)
+        format_fraction(fraction)
     )
 }
 
@@ -86,7 +86,7 @@ fn clock(second: i64) -> String {
     format!("{hours:02}:{minutes:02}:{:02}", second % 60)
 }
 
-fn show_fraction(fraction: i64) -> String {
+fn format_fraction(fraction: i64) -> String {
     if fraction == 0 {
         return String::new();
     }
@@ -127,7 +127,7 @@ mod tests {
         ] {
             let words: Vec<&str> = text.split(' ').collect();
             let (time, taken) = read_time(&words).unwrap();
-            assert_eq!((taken, show_time(time).as_str()), (words.len(), text));
+            assert_eq!((taken, format_time(time).as_str()), (words.len(), text));
             assert_eq!(rfc3339(time), written);
         }
         for bad in [

@@ -1,33 +1,33 @@
-//! Effects: what was said in a chapter, net, as a line of a story.
+//! Effects: the net output of a chapter, as lines of a story.
 
 use std::fmt;
 
 use weir_schema::Level;
 
-use crate::words::{Word, show_field};
+use crate::tokens::{Token, format_field};
 
-/// One thing that was said.
+/// One net change of an alert, incident, action or problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
-    pub sign: Sign,
-    pub noun: EffectNoun,
+    pub sign: EffectSign,
+    pub kind: EffectKind,
     pub name: String,
     pub fields: Vec<(String, String)>,
     pub level: Option<Level>,
-    pub state: State,
-    /// Labels of the events that it rests on, sorted.
+    pub state: EffectState,
+    /// Labels of the events in its evidence, sorted.
     pub by: Vec<String>,
 }
 
-/// Which of the three things happened.
+/// Whether the subject was raised, revised or retracted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sign {
+pub enum EffectSign {
     Raised,
     Revised,
     Retracted,
 }
 
-impl Sign {
+impl EffectSign {
     const ALL: [Self; 3] = [Self::Raised, Self::Revised, Self::Retracted];
 
     #[must_use]
@@ -45,16 +45,16 @@ impl Sign {
     }
 }
 
-/// What it happened to; declared in key order.
+/// The kind of thing that changed, declared in the order of effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EffectNoun {
+pub enum EffectKind {
     Alert,
     Incident,
     Action,
     Problem,
 }
 
-impl EffectNoun {
+impl EffectKind {
     const ALL: [Self; 4] = [Self::Alert, Self::Incident, Self::Action, Self::Problem];
 
     #[must_use]
@@ -73,16 +73,16 @@ impl EffectNoun {
     }
 }
 
-/// How an alert stands; a confirmed one needs no word.
+/// The state of an alert, as a word of the effect. `Plain` has none: a confirmed alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub enum EffectState {
     Plain,
     Provisional,
     Blind,
     Superseded,
 }
 
-impl State {
+impl EffectState {
     const fn word(self) -> Option<&'static str> {
         match self {
             Self::Plain => None,
@@ -102,53 +102,53 @@ const LEVELS: [Level; 5] = [
 ];
 
 impl Effect {
-    /// Reads the words of an effect; the first is its sign.
-    pub fn read(words: &[Word]) -> Result<Self, String> {
-        let mut words = words.iter();
-        let mut plain = || words.next().and_then(Word::plain);
+    /// Reads the tokens of an effect; the first is its sign.
+    pub fn read(tokens: &[Token]) -> Result<Self, String> {
+        let mut tokens = tokens.iter();
+        let mut plain = || tokens.next().and_then(Token::as_plain);
         let sign = plain()
-            .and_then(Sign::read)
+            .and_then(EffectSign::read)
             .ok_or("an effect starts with `+`, `~` or `-`")?;
         let noun = plain()
-            .and_then(EffectNoun::read)
-            .ok_or("an effect is of an `alert`, `incident`, `action` or `problem`")?;
+            .and_then(EffectKind::read)
+            .ok_or("an effect is about an `alert`, `incident`, `action` or `problem`")?;
         let name = plain()
-            .ok_or("an effect names what it is about")?
+            .ok_or("an effect needs the name of its subject")?
             .to_owned();
         let mut effect = Self {
             sign,
-            noun,
+            kind: noun,
             name,
             fields: Vec::new(),
             level: None,
-            state: State::Plain,
+            state: EffectState::Plain,
             by: Vec::new(),
         };
-        effect.read_rest(words.as_slice())?;
-        effect.judge()?;
+        effect.read_rest(tokens.as_slice())?;
+        effect.check()?;
         Ok(effect)
     }
 
-    fn read_rest(&mut self, words: &[Word]) -> Result<(), String> {
-        for (at, word) in words.iter().enumerate() {
-            let headed = self.level.is_some() || self.state != State::Plain;
+    fn read_rest(&mut self, tokens: &[Token]) -> Result<(), String> {
+        for (at, word) in tokens.iter().enumerate() {
+            let after_fields = self.level.is_some() || self.state != EffectState::Plain;
             match word {
-                Word::Field(name, value) if !headed => {
+                Token::Field(name, value) if !after_fields => {
                     self.fields.push((name.clone(), value.clone()));
                 }
-                Word::Plain(text) if text == "by" => {
-                    return self.read_by(words.get(at + 1..).unwrap_or_default());
+                Token::Plain(text) if text == "by" => {
+                    return self.read_by(tokens.get(at + 1..).unwrap_or_default());
                 }
-                Word::Plain(text) if text == "provisional" && self.state == State::Plain => {
-                    self.state = State::Provisional;
+                Token::Plain(text) if text == "provisional" && self.state == EffectState::Plain => {
+                    self.state = EffectState::Provisional;
                 }
-                Word::Plain(text) if text == "blind" && self.state == State::Plain => {
-                    self.state = State::Blind;
+                Token::Plain(text) if text == "blind" && self.state == EffectState::Plain => {
+                    self.state = EffectState::Blind;
                 }
-                Word::Plain(text) if text == "superseded" && self.state == State::Plain => {
-                    self.state = State::Superseded;
+                Token::Plain(text) if text == "superseded" && self.state == EffectState::Plain => {
+                    self.state = EffectState::Superseded;
                 }
-                Word::Plain(text) if !headed => {
+                Token::Plain(text) if !after_fields => {
                     let level = LEVELS.into_iter().find(|level| level.name() == text);
                     self.level = Some(level.ok_or_else(|| unknown(word))?);
                 }
@@ -158,8 +158,8 @@ impl Effect {
         Ok(())
     }
 
-    fn read_by(&mut self, words: &[Word]) -> Result<(), String> {
-        let text: Vec<String> = words.iter().map(Word::show).collect();
+    fn read_by(&mut self, tokens: &[Token]) -> Result<(), String> {
+        let text: Vec<String> = tokens.iter().map(Token::quoted).collect();
         for label in text.join(" ").split(',') {
             let label = label.trim();
             if label.is_empty() || label.contains(char::is_whitespace) {
@@ -172,32 +172,35 @@ impl Effect {
         Ok(())
     }
 
-    /// The laws that bind the parts of an effect together.
-    fn judge(&self) -> Result<(), String> {
-        let bare = self.level.is_none() && self.state == State::Plain && self.by.is_empty();
-        let broken = match (self.sign, self.noun) {
-            (Sign::Retracted, _) if !bare => "`-` is followed by the key alone",
-            (Sign::Revised, EffectNoun::Alert) if self.state == State::Superseded => {
-                let key = self.level.is_none() && self.by.is_empty();
-                return key
+    /// Checks that the parts of an effect fit together.
+    fn check(&self) -> Result<(), String> {
+        let key_only =
+            self.level.is_none() && self.state == EffectState::Plain && self.by.is_empty();
+        let violation = match (self.sign, self.kind) {
+            (EffectSign::Retracted, _) if !key_only => "a retraction has only its key",
+            (EffectSign::Revised, EffectKind::Alert) if self.state == EffectState::Superseded => {
+                let key_only = self.level.is_none() && self.by.is_empty();
+                return key_only
                     .then_some(())
-                    .ok_or_else(|| "a superseded alert is written by its key alone".to_owned());
+                    .ok_or_else(|| "a superseded alert has only its key".to_owned());
             }
-            (_, _) if self.state == State::Superseded => "only `~ alert` can be superseded",
-            (Sign::Raised | Sign::Revised, EffectNoun::Alert) if self.level.is_none() => {
+            (_, _) if self.state == EffectState::Superseded => "only `~ alert` can be superseded",
+            (EffectSign::Raised | EffectSign::Revised, EffectKind::Alert)
+                if self.level.is_none() =>
+            {
                 "an alert needs its level"
             }
-            (Sign::Revised | Sign::Retracted, EffectNoun::Problem) => {
-                "a problem is only ever raised: a frame that was kept is not read again"
+            (EffectSign::Revised | EffectSign::Retracted, EffectKind::Problem) => {
+                "a problem can only be raised: a stored frame is not read again"
             }
             _ => return Ok(()),
         };
-        Err(broken.to_owned())
+        Err(violation.to_owned())
     }
 
-    /// How much two effects have in common: enough to tell a reader what came nearest.
-    pub(crate) fn likeness(&self, other: &Self) -> usize {
-        if (self.noun, &self.name) != (other.noun, &other.name) {
+    /// Scores how much two effects have in common, to find the nearest one for a message.
+    pub(crate) fn similarity(&self, other: &Self) -> usize {
+        if (self.kind, &self.name) != (other.kind, &other.name) {
             return 0;
         }
         let shared = self
@@ -208,8 +211,8 @@ impl Effect {
     }
 }
 
-fn unknown(word: &Word) -> String {
-    format!("unknown word `{}` in an effect", word.show())
+fn unknown(word: &Token) -> String {
+    format!("unknown word `{}` in an effect", word.quoted())
 }
 
 impl fmt::Display for Effect {
@@ -218,11 +221,11 @@ impl fmt::Display for Effect {
             f,
             "{} {}  {}",
             self.sign.mark(),
-            self.noun.name(),
+            self.kind.name(),
             self.name
         )?;
         for (name, value) in &self.fields {
-            write!(f, "  {}", show_field(name, value))?;
+            write!(f, "  {}", format_field(name, value))?;
         }
         if let Some(level) = self.level {
             write!(f, "  {}", level.name())?;

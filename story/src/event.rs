@@ -1,11 +1,11 @@
-//! Reads event steps: a time in the margin, who reports, and what.
+//! Parses event steps: time, source and content.
 
 use weir_schema::Span;
 
 use crate::clock::{STORY_DAYS_MAX, read_time};
-use crate::effect::EffectNoun;
-use crate::page::{EventStep, Noun, Payload};
-use crate::words::{Word, raw_bytes, split};
+use crate::effect::EffectKind;
+use crate::story::{EventPayload, EventStep, SubjectKind};
+use crate::tokens::{Token, raw_bytes, tokenize};
 
 /// Reads `TIME source kind {field=value} [x N every D] [late] [as label]`, or `TIME source raw
 /// bytes`, or `TIME source json {...}`.
@@ -17,14 +17,14 @@ pub(crate) fn read_event(text: &str) -> Result<EventStep, String> {
     let mut event = EventStep {
         time,
         source: source.to_owned(),
-        payload: Payload::Raw(Vec::new()),
+        payload: EventPayload::Raw(Vec::new()),
         times: 1,
         every: Span(0),
         late: false,
         label: None,
     };
     if source.is_empty() || source.contains('=') {
-        return Err("a time is followed by the source that reports".to_owned());
+        return Err("a time is followed by the source of the event".to_owned());
     }
     if source.split('@').any(str::is_empty) || source.matches('@').count() > 1 {
         return Err("a source of a tenant is written `tenant@source`".to_owned());
@@ -37,36 +37,34 @@ pub(crate) fn read_event(text: &str) -> Result<EventStep, String> {
         read_raw(&mut event, kind, rest)?;
         return Ok(event);
     }
-    let words = split(rest)?;
+    let words = tokenize(rest)?;
     let mut words = words.iter().peekable();
     let mut fields: Vec<(String, String)> = Vec::new();
-    while let Some(Word::Field(name, value)) = words.peek() {
+    while let Some(Token::Field(name, value)) = words.peek() {
         if name == "time" || name == "kind" || fields.iter().any(|(known, _)| known == name) {
-            return Err(format!(
-                "the field `{name}` stands twice, or in the margin already"
-            ));
+            return Err(format!("the field `{name}` is given twice"));
         }
         fields.push((name.clone(), value.clone()));
         words.next();
     }
-    event.payload = Payload::Fields {
+    event.payload = EventPayload::Fields {
         kind: kind.to_owned(),
         fields,
     };
-    let words: Vec<&Word> = words.collect();
+    let words: Vec<&Token> = words.collect();
     read_tail(&mut event, &words)?;
     Ok(event)
 }
 
-/// The bytes of a raw frame; `late` and `as label` stand before its bytes in brackets, for all
-/// behind is bytes. JSON has escapes of its own, so that its bytes are what stands there.
+/// Reads the bytes of a raw frame. `late` and `as label` come before them, in brackets, because the
+/// bytes extend to the end of the line. JSON has its own escapes, so its bytes are literal.
 fn read_raw(event: &mut EventStep, kind: &str, text: &str) -> Result<(), String> {
     let mut text = text;
     if let Some(inner) = text.strip_prefix("[") {
         let (words, bytes) = inner
             .split_once("] ")
-            .ok_or_else(|| format!("the bracket behind `{kind}` is not closed"))?;
-        let words = split(words)?;
+            .ok_or_else(|| format!("the bracket after `{kind}` is not closed"))?;
+        let words = tokenize(words)?;
         read_tail(event, &words.iter().collect::<Vec<_>>())?;
         text = bytes;
     }
@@ -80,16 +78,16 @@ fn read_raw(event: &mut EventStep, kind: &str, text: &str) -> Result<(), String>
     if kind == "json" && !bytes.starts_with(b"{") {
         return Err("`json` is followed by an object".to_owned());
     }
-    event.payload = Payload::Raw(bytes);
+    event.payload = EventPayload::Raw(bytes);
     Ok(())
 }
 
-fn read_tail(event: &mut EventStep, words: &[&Word]) -> Result<(), String> {
+fn read_tail(event: &mut EventStep, words: &[&Token]) -> Result<(), String> {
     let plain: Vec<&str> = words
         .iter()
         .map(|word| {
-            word.plain()
-                .ok_or_else(|| format!("`{}` stands behind the end of the fields", word.show()))
+            word.as_plain()
+                .ok_or_else(|| format!("`{}` comes after the end of the fields", word.quoted()))
         })
         .collect::<Result<_, _>>()?;
     let mut rest = plain.as_slice();
@@ -107,7 +105,7 @@ fn read_tail(event: &mut EventStep, words: &[&Word]) -> Result<(), String> {
     }
     if let ["as", label, after @ ..] = rest {
         if label.contains(',') {
-            return Err("a label has no comma".to_owned());
+            return Err("a label must not contain a comma".to_owned());
         }
         event.label = Some((*label).to_owned());
         rest = after;
@@ -115,18 +113,18 @@ fn read_tail(event: &mut EventStep, words: &[&Word]) -> Result<(), String> {
     match rest {
         [] => Ok(()),
         ["x", ..] => Err("a repeat is written `x N every DURATION`".to_owned()),
-        [word, ..] => Err(format!("unknown word `{word}` behind an event")),
+        [word, ..] => Err(format!("unknown word `{word}` after an event")),
     }
 }
 
-/// A length of time that a story may hold.
+/// Reads a duration no longer than a story may be.
 pub(crate) fn duration(text: &str) -> Result<Span, String> {
     Span::parse(text)
         .filter(|span| span.0 <= STORY_DAYS_MAX * 86_400_000_000_000)
-        .ok_or_else(|| format!("`{text}` is no duration: 500ms, 15s, 10m, 24h, 7d"))
+        .ok_or_else(|| format!("`{text}` is not a duration, such as 500ms, 15s, 10m, 24h, 7d"))
 }
 
-/// The first `n` words of `text`, and what follows behind one run of spaces.
+/// Splits off the first `n` words of `text`, and the spaces after them.
 fn take_words(text: &str, n: usize) -> (&str, &str) {
     let mut end = 0;
     for _ in 0..n {
@@ -139,14 +137,14 @@ fn take_words(text: &str, n: usize) -> (&str, &str) {
     (words.trim(), rest.trim_start())
 }
 
-/// Whether narration looks so much like a step that somebody forgot to indent it.
+/// Whether a line of narration looks like a step that the author forgot to indent.
 pub(crate) fn looks_like_step(text: &str) -> bool {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
         ["----", time, ..] => time.starts_with("D+") || time.as_bytes().get(2) == Some(&b':'),
-        ["+" | "~" | "-", noun, ..] => EffectNoun::read(noun).is_some(),
+        ["+" | "~" | "-", noun, ..] => EffectKind::read(noun).is_some(),
         ["?" | "!", _, ..] | ["restart"] | ["horizon" | "stall" | "resume", _] => true,
-        [noun, "+" | "-", ..] => Noun::read(noun).is_some(),
+        [noun, "+" | "-", ..] => SubjectKind::read(noun).is_some(),
         _ => text.starts_with('|') || read_time(&words).is_some(),
     }
 }

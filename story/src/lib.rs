@@ -1,18 +1,19 @@
-//! Stories: tests that read. Parses them, tells them to a system, and rewrites what they expect.
+//! Stories: readable tests of the whole system. Parses them, runs them on a system, and checks or
+//! rewrites the expected effects.
 //!
 //! ```text
-//! text ─ parse ─► Story ─┐
-//!                        ├─ run ─► Told ─┬─ check ─► Failure, or none
-//! Shelf, System, Way ────┘               └─ rewrite ─► text
+//! text ─ parse ─► Story ───────────────────┐
+//!                                          ├─ run ─► StoryOutput ─┬─ check ─► StoryFailure, or none
+//! RuleSearchPath, System, RunVariant ──────┘                      └─ rewrite ─► text
 //! ```
 //!
 //! The format and its laws are in `docs/stories.md`.
 
 mod clock;
 
-mod words;
+mod tokens;
 
-mod page;
+mod story;
 
 mod effect;
 
@@ -22,29 +23,32 @@ mod parse;
 
 mod system;
 
-mod way;
+mod variant;
 
-mod shelf;
+mod rule_files;
 
-mod net;
+mod net_effects;
 
-mod frame;
+mod delivery;
 
-mod tell;
+mod runner;
 
 mod check;
 
 mod rewrite;
 
-pub use check::{Difference, Failure, Told, Wrong, check};
-pub use clock::{STORY_BEGINS, rfc3339, show_time};
-pub use effect::{Effect, EffectNoun, Sign, State};
-pub use page::{
-    Ask, ChangeStep, Chapter, EventStep, Noun, Payload, Step, Story, StoryError, What, Written,
-};
+pub use check::{FailureKind, StoryFailure, StoryMismatch, StoryOutput, check};
+pub use clock::{STORY_START, format_time, rfc3339};
+pub use effect::{Effect, EffectKind, EffectSign, EffectState};
 pub use parse::{STORY_BYTES_MAX, STORY_EVENTS_MAX, parse};
 pub use rewrite::rewrite;
-pub use shelf::{Document, RULE_BYTES_MAX, Shelf, documents, edit};
-pub use system::{Delivery, SaidProblem, Settled, System, TENANT, batches, full_name, tenant_of};
-pub use tell::{run, tell};
-pub use way::{Batching, Path, Way, ways_full, ways_quick};
+pub use rule_files::{RULE_BYTES_MAX, RuleSearchPath, RuleText, replace_value, split_documents};
+pub use runner::{run, run_and_check};
+pub use story::{
+    AtLine, ChangeStep, Chapter, EventPayload, EventStep, Question, StepKind, Story, StoryError,
+    StoryStep, SubjectKind,
+};
+pub use system::{
+    EventDelivery, FrameProblem, System, SystemOutput, TENANT, batches, source_name, split_source,
+};
+pub use variant::{Batching, EventForm, RunVariant, variants_full, variants_quick};

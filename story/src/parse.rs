@@ -1,27 +1,27 @@
-//! Reads a story and holds it to the laws of the format; every line that is broken is reported.
+//! Parses a story and checks it against the laws of the format. Reports every invalid line.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_schema::{EventTime, Span};
 
 use crate::clock::read_time;
-use crate::effect::{Effect, Sign};
+use crate::effect::{Effect, EffectSign};
 use crate::event::{duration, looks_like_step, read_event};
-use crate::page::{
-    Ask, ChangeStep, Chapter, EventStep, Noun, Step, Story, StoryError, What, Written,
+use crate::story::{
+    AtLine, ChangeStep, Chapter, EventStep, Question, StepKind, Story, StoryError, StoryStep,
+    SubjectKind,
 };
-use crate::words::{Word, split};
+use crate::tokens::{Token, tokenize};
 
-/// Longest story that is read: a page that people read is far below it.
+/// Longest story in bytes. A story that people read is far shorter.
 pub const STORY_BYTES_MAX: usize = 1 << 20;
 
-/// Most events of a story, repeats counted, so that `x N` cannot ask for all memory.
+/// Most events of a story. It counts repeats, so `x N` cannot exhaust the memory.
 pub const STORY_EVENTS_MAX: u64 = 100_000;
 
-/// Reads the story `text` of `file`; where it is broken, all that is wrong with it, in order of
-/// lines.
+/// Parses the story `text` of `file`. Returns all errors of an invalid story, in order of lines.
 pub fn parse(text: &str, file: &str) -> Result<Story, Vec<StoryError>> {
-    let mut reader = Reader::new(file);
+    let mut reader = StoryParser::new(file);
     if text.len() > STORY_BYTES_MAX {
         reader.refuse(
             1,
@@ -47,26 +47,26 @@ pub fn parse(text: &str, file: &str) -> Result<Story, Vec<StoryError>> {
     }
 }
 
-/// Where the next `|` belongs.
+/// The step that the next `|` row belongs to.
 #[derive(Clone, Copy, PartialEq)]
-enum Rows {
-    Nowhere,
-    Ask,
-    Refused,
+enum RowTarget {
+    None,
+    Question,
+    RefusedChange,
 }
 
-struct Reader {
+struct StoryParser {
     story: Story,
     errors: Vec<StoryError>,
-    /// Steps of the chapter that is open.
-    steps: Vec<Step>,
-    rows: Rows,
+    /// Steps of the open chapter.
+    steps: Vec<StoryStep>,
+    row_target: RowTarget,
     line_time: Option<EventTime>,
-    /// The last time in the open chapter that is not late.
+    /// The last event time in the open chapter, late events aside.
     event_time: Option<EventTime>,
     events: u64,
     labels: BTreeMap<String, usize>,
-    /// Names of feeds: they too can stand behind `by`.
+    /// Names of feeds: `by` may cite them, too.
     feeds: BTreeSet<String>,
     sources: BTreeSet<String>,
     stalled: BTreeSet<String>,
@@ -74,7 +74,7 @@ struct Reader {
     cited: Vec<(usize, String)>,
 }
 
-impl Reader {
+impl StoryParser {
     fn new(file: &str) -> Self {
         Self {
             story: Story {
@@ -84,7 +84,7 @@ impl Reader {
             },
             errors: Vec::new(),
             steps: Vec::new(),
-            rows: Rows::Nowhere,
+            row_target: RowTarget::None,
             line_time: None,
             event_time: None,
             events: 0,
@@ -124,14 +124,14 @@ impl Reader {
         if let Some(row) = text.strip_prefix('|') {
             return self.row(number, row.trim());
         }
-        self.rows = Rows::Nowhere;
+        self.row_target = RowTarget::None;
         if let Some(query) = text.strip_prefix('?') {
-            return self.ask(number, query.trim());
+            return self.question(number, query.trim());
         }
         if first == "----" {
             return self.close(number, after);
         }
-        if Sign::read(first).is_some() {
+        if EffectSign::read(first).is_some() {
             return self.effect(number, text);
         }
         if first.starts_with("D+") || first.as_bytes().get(2) == Some(&b':') {
@@ -139,43 +139,43 @@ impl Reader {
         }
         match first {
             "horizon" => self.horizon(after.trim()),
-            "restart" if after.trim().is_empty() => self.push(number, What::Restart),
+            "restart" if after.trim().is_empty() => self.push(number, StepKind::Restart),
             "stall" | "resume" => self.stall(number, first == "stall", after.trim()),
             "!" => {
                 let change = self.change(after)?;
-                self.push(number, What::Refused(change, Vec::new()))?;
-                self.rows = Rows::Refused;
+                self.push(number, StepKind::RefusedChange(change, Vec::new()))?;
+                self.row_target = RowTarget::RefusedChange;
                 Ok(())
             }
-            word if Noun::read(word).is_some() => {
+            word if SubjectKind::read(word).is_some() => {
                 let change = self.change(text)?;
-                self.push(number, What::Change(change))
+                self.push(number, StepKind::Change(change))
             }
             word => Err(format!("unknown word `{word}` at the start of a step")),
         }
     }
 
-    fn push(&mut self, line: usize, it: What) -> Result<(), String> {
-        self.steps.push(Step { line, it });
+    fn push(&mut self, line: usize, value: StepKind) -> Result<(), String> {
+        self.steps.push(StoryStep { line, value });
         Ok(())
     }
 
     fn row(&mut self, line: usize, text: &str) -> Result<(), String> {
-        let row = Written {
+        let row = AtLine {
             line,
-            it: text.split_whitespace().collect::<Vec<_>>().join(" "),
+            value: text.split_whitespace().collect::<Vec<_>>().join(" "),
         };
-        let rows = match self.rows {
-            Rows::Nowhere => None,
-            Rows::Ask => self
+        let rows = match self.row_target {
+            RowTarget::None => None,
+            RowTarget::Question => self
                 .story
                 .chapters
                 .last_mut()
-                .and_then(|chapter| chapter.asks.last_mut())
-                .map(|ask| &mut ask.rows),
-            Rows::Refused => match self.steps.last_mut() {
-                Some(Step {
-                    it: What::Refused(_, rows),
+                .and_then(|chapter| chapter.questions.last_mut())
+                .map(|question| &mut question.rows),
+            RowTarget::RefusedChange => match self.steps.last_mut() {
+                Some(StoryStep {
+                    value: StepKind::RefusedChange(_, rows),
                     ..
                 }) => Some(rows),
                 _ => None,
@@ -185,37 +185,40 @@ impl Reader {
         Ok(())
     }
 
-    fn ask(&mut self, line: usize, query: &str) -> Result<(), String> {
+    fn question(&mut self, line: usize, query: &str) -> Result<(), String> {
         if query.is_empty() {
-            return Err("`?` is followed by what is asked".to_owned());
+            return Err("`?` is followed by a query".to_owned());
         }
-        let ask = Ask {
+        let question = Question {
             line,
             query: query.to_owned(),
             rows: Vec::new(),
         };
-        self.under_line("a question")?.asks.push(ask);
-        self.rows = Rows::Ask;
+        self.under_line("a question")?.questions.push(question);
+        self.row_target = RowTarget::Question;
         Ok(())
     }
 
-    /// The chapter that was closed last, if nothing was done since.
+    /// The chapter that was closed last, if no step follows it.
     fn under_line(&mut self, what: &str) -> Result<&mut Chapter, String> {
         let chapter = self.story.chapters.last_mut();
         chapter
             .filter(|_| self.steps.is_empty())
-            .ok_or_else(|| format!("{what} stands under a line, before the next step"))
+            .ok_or_else(|| format!("{what} belongs under a line, before the next step"))
     }
 
     fn effect(&mut self, line: usize, text: &str) -> Result<(), String> {
-        let effect = Effect::read(&split(text)?)?;
+        let effect = Effect::read(&tokenize(text)?)?;
         let cited = effect.by.iter().map(|label| (line, label.clone()));
         self.cited.extend(cited);
         let chapter = self.under_line("an effect")?;
-        if !chapter.asks.is_empty() {
-            return Err("effects stand above the questions of their line".to_owned());
+        if !chapter.questions.is_empty() {
+            return Err("effects come before the questions of their line".to_owned());
         }
-        chapter.effects.push(Written { line, it: effect });
+        chapter.effects.push(AtLine {
+            line,
+            value: effect,
+        });
         Ok(())
     }
 
@@ -223,21 +226,21 @@ impl Reader {
         let words: Vec<&str> = text.split_whitespace().collect();
         let (time, taken) = read_time(&words).ok_or("a line has a time, as in `---- 09:10:00`")?;
         if taken != words.len() {
-            return Err("a line has nothing behind its time".to_owned());
+            return Err("a line has nothing after its time".to_owned());
         }
-        // The chapter is closed even where it is wrong, so that what follows is judged by itself.
-        let back = self.line_time.is_some_and(|last| time < last);
+        // The chapter is closed even if the line is invalid, so that later steps are checked on their own.
+        let is_earlier = self.line_time.is_some_and(|last| time < last);
         self.line_time = Some(self.line_time.map_or(time, |last| last.max(time)));
         self.event_time = None;
         self.story.chapters.push(Chapter {
             steps: std::mem::take(&mut self.steps),
             line,
-            closes: time,
+            end: time,
             effects: Vec::new(),
-            asks: Vec::new(),
+            questions: Vec::new(),
         });
-        match back {
-            true => Err("a line never moves back".to_owned()),
+        match is_earlier {
+            true => Err("a line must not be earlier than the last one".to_owned()),
             false => Ok(()),
         }
     }
@@ -245,7 +248,7 @@ impl Reader {
     fn horizon(&mut self, text: &str) -> Result<(), String> {
         let opened = !self.steps.is_empty() || !self.story.chapters.is_empty();
         if opened || self.story.horizon.is_some() {
-            return Err("`horizon` stands once, before all other steps".to_owned());
+            return Err("`horizon` is given once, before all other steps".to_owned());
         }
         self.story.horizon = Some(duration(text)?);
         Ok(())
@@ -261,22 +264,22 @@ impl Reader {
             if !self.stalled.insert(source.clone()) {
                 return Err(format!("`{source}` is stalled already"));
             }
-            return self.push(line, What::Stall(source));
+            return self.push(line, StepKind::Stall(source));
         }
         if !self.stalled.remove(&source) {
             return Err(format!("`{source}` is not stalled"));
         }
-        self.push(line, What::Resume(source))
+        self.push(line, StepKind::Resume(source))
     }
 
     fn change(&mut self, text: &str) -> Result<ChangeStep, String> {
-        let words = split(text)?;
+        let words = tokenize(text)?;
         let mut words = words.iter();
-        let mut plain = || words.next().and_then(Word::plain);
-        let noun = plain().and_then(Noun::read).ok_or(
-            "a change is of a `rule`, `indicator`, `exception`, `suppression` or `playbook`",
+        let mut plain = || words.next().and_then(Token::as_plain);
+        let kind = plain().and_then(SubjectKind::read).ok_or(
+            "a change is about a `rule`, `indicator`, `exception`, `suppression` or `playbook`",
         )?;
-        let put = match plain() {
+        let add = match plain() {
             Some("+") => true,
             Some("-") => false,
             _ => return Err("a change is `+` or `-`".to_owned()),
@@ -284,41 +287,41 @@ impl Reader {
         if self
             .steps
             .iter()
-            .any(|step| matches!(step.it, What::Event(_)))
+            .any(|step| matches!(step.value, StepKind::Event(_)))
         {
-            let law = "a change stands before the events of its chapter: it takes effect at the \
+            let message = "a change comes before the events of its chapter: it takes effect at the \
                        last line";
-            return Err(law.to_owned());
+            return Err(message.to_owned());
         }
         let mut change = ChangeStep {
-            noun,
-            put,
+            kind,
+            add,
             subject: String::new(),
             fields: Vec::new(),
             disabled: false,
         };
         for word in words {
             match word {
-                Word::Field(name, value) => {
-                    if noun == Noun::Indicator && name == "feed" {
+                Token::Field(name, value) => {
+                    if kind == SubjectKind::Indicator && name == "feed" {
                         self.feeds.insert(value.clone());
                     }
                     change.fields.push((name.clone(), value.clone()));
                 }
-                Word::Plain(text) if change.subject.is_empty() && change.fields.is_empty() => {
+                Token::Plain(text) if change.subject.is_empty() && change.fields.is_empty() => {
                     change.subject.clone_from(text);
                 }
-                Word::Plain(text) if text == "disabled" && noun == Noun::Rule && !put => {
+                Token::Plain(text) if text == "disabled" && kind == SubjectKind::Rule && !add => {
                     change.disabled = true;
                 }
-                word => return Err(format!("unknown word `{}` in a change", word.show())),
+                word => return Err(format!("unknown word `{}` in a change", word.quoted())),
             }
         }
-        if noun == Noun::Rule && change.subject.is_empty() {
+        if kind == SubjectKind::Rule && change.subject.is_empty() {
             return Err("the path of the rule is missing".to_owned());
         }
-        if noun == Noun::Rule && !put && !change.fields.is_empty() {
-            return Err("a rule that is taken away has no fields".to_owned());
+        if kind == SubjectKind::Rule && !add && !change.fields.is_empty() {
+            return Err("the removal of a rule has no fields".to_owned());
         }
         Ok(change)
     }
@@ -329,38 +332,40 @@ impl Reader {
             && let Some(first) = self.labels.insert(label.clone(), line)
         {
             return Err(format!(
-                "the label `{label}` stands on line {first} already"
+                "the label `{label}` is already used on line {first}"
             ));
         }
         self.sources.insert(event.source.clone());
         if self.stalled.contains(&event.source) {
-            return Err(format!("`{}` is stalled and says nothing", event.source));
+            return Err(format!("`{}` is stalled and reports nothing", event.source));
         }
         self.events += u64::from(event.times);
         if self.events > STORY_EVENTS_MAX {
             return Err(format!("a story has at most {STORY_EVENTS_MAX} events"));
         }
-        self.judge_time(&event)?;
-        self.push(line, What::Event(event))
+        self.check_time(&event)?;
+        self.push(line, StepKind::Event(event))
     }
 
-    fn judge_time(&mut self, event: &EventStep) -> Result<(), String> {
-        let behind = |time| self.line_time.is_some_and(|line| time < line);
+    fn check_time(&mut self, event: &EventStep) -> Result<(), String> {
+        let is_late = |time| self.line_time.is_some_and(|line| time < line);
         let repeats = i64::from(event.times.saturating_sub(1));
         let end = event.time.plus(Span(event.every.0.saturating_mul(repeats)));
-        match (behind(event.time), event.late) {
-            (true, false) => return Err("this is behind the last line: write `late`".to_owned()),
-            (false, true) => return Err("`late`, yet not behind the last line".to_owned()),
+        match (is_late(event.time), event.late) {
+            (true, false) => {
+                return Err("this is earlier than the last line: write `late`".to_owned());
+            }
+            (false, true) => return Err("`late`, but not earlier than the last line".to_owned()),
             _ => {}
         }
-        if event.late && !behind(end) {
-            return Err("the repeats run from behind the last line to beyond it".to_owned());
+        if event.late && !is_late(end) {
+            return Err("the repeats start before the last line and end after it".to_owned());
         }
         if event.late {
             return Ok(());
         }
         if self.event_time.is_some_and(|before| event.time < before) {
-            return Err("a chapter is written in order of event time".to_owned());
+            return Err("the events of a chapter must be in order of event time".to_owned());
         }
         self.event_time = Some(event.time);
         Ok(())
@@ -370,7 +375,7 @@ impl Reader {
         if !self.steps.is_empty() || self.story.chapters.is_empty() {
             self.refuse(
                 last,
-                "a story ends under a line: `---- TIME` is missing".to_owned(),
+                "a story ends with a line: `---- TIME` is missing".to_owned(),
             );
         }
         for (line, label) in std::mem::take(&mut self.cited) {
@@ -380,7 +385,7 @@ impl Reader {
         }
         for (line, source) in std::mem::take(&mut self.stalls) {
             if !self.sources.contains(&source) {
-                self.refuse(line, format!("no event is of the source `{source}`"));
+                self.refuse(line, format!("no event comes from the source `{source}`"));
             }
         }
     }

@@ -1,20 +1,20 @@
-//! Rewrites what a story expects: effects and rows, never narration, steps or spacing.
+//! Rewrites the expectations of a story: effects and rows, never narration, steps or spacing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::check::Told;
-use crate::page::{Story, What, Written};
+use crate::check::StoryOutput;
+use crate::story::{AtLine, StepKind, Story};
 
-/// The text of `story` with what was `told` in place of what was expected. Where both agree, the
-/// author's lines stay as they are.
+/// Returns the text of `story` with its expectations replaced by `output`. Lines that are already
+/// correct keep the author's spacing.
 #[must_use]
-pub fn rewrite(text: &str, story: &Story, told: &Told) -> String {
+pub fn rewrite(text: &str, story: &Story, output: &StoryOutput) -> String {
     let mut dropped: BTreeSet<usize> = BTreeSet::new();
     let mut added: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    let mut rows = |line: usize, written: &[Written<String>]| {
-        let nothing = Vec::new();
-        let got = told.rows.get(&line).unwrap_or(&nothing);
-        if !written.iter().map(|row| &row.it).eq(got) {
+    let mut rows = |line: usize, written: &[AtLine<String>]| {
+        let none = Vec::new();
+        let got = output.rows.get(&line).unwrap_or(&none);
+        if !written.iter().map(|row| &row.value).eq(got) {
             dropped.extend(written.iter().map(|row| row.line));
             let shown = got.iter().map(|row| format!("| {row}"));
             added.insert(line, shown.collect());
@@ -22,18 +22,18 @@ pub fn rewrite(text: &str, story: &Story, told: &Told) -> String {
     };
     for chapter in &story.chapters {
         for step in &chapter.steps {
-            if let What::Refused(_, written) = &step.it {
+            if let StepKind::RefusedChange(_, written) = &step.value {
                 rows(step.line, written);
             }
         }
-        for ask in &chapter.asks {
+        for ask in &chapter.questions {
             rows(ask.line, &ask.rows);
         }
     }
     for chapter in &story.chapters {
-        let nothing = Vec::new();
-        let got = told.effects.get(&chapter.line).unwrap_or(&nothing);
-        if !chapter.effects.iter().map(|effect| &effect.it).eq(got) {
+        let none = Vec::new();
+        let got = output.effects.get(&chapter.line).unwrap_or(&none);
+        if !chapter.effects.iter().map(|effect| &effect.value).eq(got) {
             dropped.extend(chapter.effects.iter().map(|effect| effect.line));
             let shown = got.iter().map(ToString::to_string);
             added.insert(chapter.line, shown.collect());

@@ -1,66 +1,66 @@
-//! The port between stories and what they are told to: deliveries and control in, commits out.
+//! The interface of a system that stories run on: deliveries and control entries in, commits out.
 
 use weir_schema::{
     Batch, Commit, Control, EventId, EventTime, Format, Problem, ReceiveTime, Transport,
 };
 
-use crate::page::Payload;
+use crate::story::EventPayload;
 
-/// The tenant of sources that are written without one.
+/// The tenant of sources that a story writes without one.
 pub const TENANT: &str = "default";
 
-/// The tenant and the name of a source as the margin writes it: `name`, or `tenant@name`.
+/// Splits a source as a story writes it, `name` or `tenant@name`, into tenant and name.
 #[must_use]
-pub fn tenant_of(source: &str) -> (&str, &str) {
+pub fn split_source(source: &str) -> (&str, &str) {
     source.split_once('@').unwrap_or((TENANT, source))
 }
 
-/// A source as the margin writes it.
+/// A source as a story writes it; the inverse of [`split_source`].
 #[must_use]
-pub fn full_name(tenant: &str, source: &str) -> String {
+pub fn source_name(tenant: &str, source: &str) -> String {
     if tenant == TENANT {
         return source.to_owned();
     }
     format!("{tenant}@{source}")
 }
 
-/// One event, ready to be journaled, with what the story says of it.
+/// One event, ready for the journal, with its label in the story.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
+pub struct EventDelivery {
     pub label: Option<String>,
-    /// As the margin has it: see [`tenant_of`].
+    /// As the story writes it: see [`split_source`].
     pub source: String,
     pub time: EventTime,
-    /// The line that closes the chapter; for a raw frame, the margin's own time.
+    /// The end of the chapter; for a raw frame, the time of its step.
     pub received: ReceiveTime,
-    pub payload: Payload,
+    pub payload: EventPayload,
     pub format: Format,
     /// `product=<source>`, without the tenant.
     pub logsource: String,
     pub frame: Vec<u8>,
 }
 
-impl Delivery {
-    /// The identity that the system gives to the event: that of its frame at its margin time.
+impl EventDelivery {
+    /// The id that the system gives to the event: that of its frame at the time of its step.
     #[must_use]
     pub fn event_id(&self) -> EventId {
-        let (tenant, source) = tenant_of(&self.source);
+        let (tenant, source) = split_source(&self.source);
         let source = weir_schema::journal::source_key(tenant, source);
-        EventId::of_frame(source, self.time, &self.frame)
+        EventId::for_frame(source, self.time, &self.frame)
     }
 }
 
-/// One delivery as the journal takes it: runs of one source, format and receipt, in order.
+/// Groups a delivery into journal batches: runs of one source, format and receive time, in order.
 #[must_use]
-pub fn batches(events: &[Delivery]) -> Vec<Batch> {
-    let alike = |a: &Delivery, b: &Delivery| {
+pub fn batches(events: &[EventDelivery]) -> Vec<Batch> {
+    let alike = |a: &EventDelivery, b: &EventDelivery| {
         (&a.source, a.format, a.received) == (&b.source, b.format, b.received)
     };
     let runs = events.chunk_by(alike);
     let cut = runs.flat_map(|run| run.chunks(weir_schema::Position::FRAMES_MAX - 1));
     cut.filter_map(|run| {
         let first = run.first()?;
-        let (tenant, source) = tenant_of(&first.source);
+        let (tenant, source) = split_source(&first.source);
         Some(Batch {
             tenant: tenant.to_owned(),
             source: source.to_owned(),
@@ -80,52 +80,51 @@ pub fn batches(events: &[Delivery]) -> Vec<Batch> {
     .collect()
 }
 
-/// A problem that a frame was kept with.
+/// A problem that the system found in a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SaidProblem {
+pub struct FrameProblem {
     /// Name of the source.
     pub source: String,
     pub problem: Problem,
-    /// The identity under which the frame was kept.
+    /// The id of the frame's event.
     pub event: EventId,
 }
 
-/// All that was said since the last time it was asked.
+/// All output since the last call of [`System::settle`].
 #[derive(Clone, Debug, Default)]
-pub struct Settled {
-    /// In order of epochs, each once. `records` are the current rows, also where no change is said.
+pub struct SystemOutput {
+    /// In order of epochs, each once. `records` are the current rows, even those without a change.
     pub commits: Vec<Commit>,
-    pub problems: Vec<SaidProblem>,
-    /// What keeps the system from going on, where something does: the story cannot be told.
+    pub problems: Vec<FrameProblem>,
+    /// Why the system cannot continue; the run then fails.
     pub fault: Option<String>,
 }
 
-/// What stories are told to: the whole system, a graph alone, or an oracle.
+/// A system that runs stories: the whole server, a graph alone, or an oracle.
 pub trait System {
-    /// Takes one delivery, in this order, and seals at least one epoch over it.
-    fn deliver(&mut self, events: &[Delivery]);
+    /// Appends one delivery, in this order, and seals at least one epoch after it.
+    fn deliver(&mut self, events: &[EventDelivery]);
 
-    /// Takes control entries, in this order, and seals them. The first ever, and the first after
-    /// each restart, is a `Start`.
+    /// Appends control entries, in this order, and seals them. The very first entry, and the first
+    /// after each restart, is a `Start`.
     fn control(&mut self, controls: Vec<Control>);
 
-    /// Waits until all that was taken is worked through and gives what was said since the last
-    /// call.
-    fn settle(&mut self) -> Settled;
+    /// Waits until all input is processed, and returns the output since the last call.
+    fn settle(&mut self) -> SystemOutput;
 
-    /// Stops, forgets everything that is not in its store, and starts again. Everything taken
-    /// before is settled.
+    /// Stops, forgets everything that is not in its store, and starts again. Called only when all
+    /// input is settled.
     fn restart(&mut self);
 
-    /// Waits until the control entries taken so far are read and gives what was found wrong with
-    /// them since the last call, a line each, free of line breaks.
+    /// Waits until all control entries are read, and returns the diagnostics since the last call,
+    /// each on one line.
     fn diagnostics(&mut self) -> Vec<String>;
 
-    /// What an analyst would see.
-    fn ask(&mut self, query: &str) -> Vec<String>;
+    /// Answers a question with the rows that an analyst would see.
+    fn query(&mut self, query: &str) -> Vec<String>;
 
-    /// Why an effect did not come, in words, where the system can say.
-    fn why_not(&mut self, _effect: &str) -> Option<String> {
+    /// Explains why an effect is missing, if the system can.
+    fn explain_absence(&mut self, _effect: &str) -> Option<String> {
         None
     }
 }

@@ -1,4 +1,4 @@
-//! What a chapter changed, net: follows what is said and renders the difference at each line.
+//! Computes the net effects of each chapter from the commits of the system.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,40 +6,40 @@ use weir_schema::{
     AlertId, AlertRecord, AlertState, Change, ChangeKind, EventId, EventTime, RuleVersion,
 };
 
-use crate::effect::{Effect, EffectNoun, Sign, State};
-use crate::system::{SaidProblem, Settled, TENANT};
+use crate::effect::{Effect, EffectKind, EffectSign, EffectState};
+use crate::system::{FrameProblem, SystemOutput, TENANT};
 
-/// What the renderer must know besides the alerts themselves.
-pub(crate) struct Names<'a> {
-    /// Rule id to the name that the story uses.
+/// The names that effects use for rules and events.
+pub(crate) struct EffectNames<'a> {
+    /// The name in the story of each rule id.
     pub rules: &'a BTreeMap<String, String>,
     pub labels: &'a BTreeMap<EventId, BTreeSet<String>>,
 }
 
-/// The alerts that stand, as they were said to.
+/// The standing alerts, by the commits so far.
 #[derive(Default)]
-pub(crate) struct Net {
+pub(crate) struct NetEffects {
     now: BTreeMap<AlertId, AlertRecord>,
-    /// As it was at the last line.
+    /// The standing alerts at the last line.
     before: BTreeMap<AlertId, AlertRecord>,
-    /// The last revision said of each alert, standing or not.
-    said: BTreeMap<AlertId, AlertRecord>,
-    /// Alerts of which something was said since the last line.
-    touched: BTreeSet<AlertId>,
-    /// Alerts that became one with another since the last line.
+    /// The last emitted revision of each alert, standing or not.
+    last: BTreeMap<AlertId, AlertRecord>,
+    /// Alerts changed since the last line.
+    changed: BTreeSet<AlertId>,
+    /// Alerts that another alert superseded since the last line.
     superseded: BTreeSet<AlertId>,
-    /// Alerts that took in one which stood at the last line.
-    took_in: BTreeSet<AlertId>,
+    /// Alerts that superseded one which stood at the last line.
+    superseding: BTreeSet<AlertId>,
     problems: BTreeMap<(String, &'static str), Vec<EventId>>,
 }
 
-impl Net {
-    /// Takes in what was said; tells what no system may say.
-    pub(crate) fn take(&mut self, settled: Settled) -> Result<(), String> {
-        if let Some(fault) = settled.fault {
+impl NetEffects {
+    /// Adds the output of the system. Fails if it breaks an invariant of all systems.
+    pub(crate) fn add(&mut self, output: SystemOutput) -> Result<(), String> {
+        if let Some(fault) = output.fault {
             return Err(fault);
         }
-        for commit in settled.commits {
+        for commit in output.commits {
             for change in &commit.changes {
                 self.change(change)?;
             }
@@ -51,11 +51,11 @@ impl Net {
                 }
             }
         }
-        for SaidProblem {
+        for FrameProblem {
             source,
             problem,
             event,
-        } in settled.problems
+        } in output.problems
         {
             let key = (source, problem.name());
             self.problems.entry(key).or_default().push(event);
@@ -66,36 +66,34 @@ impl Net {
     fn change(&mut self, change: &Change) -> Result<(), String> {
         let record = &change.record;
         let id = record.alert;
-        if let Some(last) = self.said.get(&id) {
+        if let Some(last) = self.last.get(&id) {
             if record.revision <= last.revision {
                 return Err(format!(
-                    "revision {} of alert {id} was said after revision {}",
+                    "revision {} of alert {id} follows revision {}",
                     record.revision, last.revision
                 ));
             }
-            let silent = change.kind == ChangeKind::Revised
+            let unchanged = change.kind == ChangeKind::Revised
                 && change.supersedes.is_empty()
                 && same_but_revision(last, record);
-            if silent {
-                return Err(format!(
-                    "alert {id} was said to be revised, and nothing had changed"
-                ));
+            if unchanged {
+                return Err(format!("alert {id} was revised without a change"));
             }
         }
         let standing = self.now.contains_key(&id);
-        let known_end = self.superseded.contains(&id);
+        let superseded = self.superseded.contains(&id);
         match (change.kind, standing) {
             (ChangeKind::Raised, true) => return Err(format!("alert {id} was raised twice")),
-            (ChangeKind::Retracted, false) if !known_end => {
-                return Err(format!("alert {id} was retracted, and it did not stand"));
+            (ChangeKind::Retracted, false) if !superseded => {
+                return Err(format!("alert {id} was retracted, but did not stand"));
             }
-            (ChangeKind::Revised, false) if !known_end && !self.said.contains_key(&id) => {
-                return Err(format!("alert {id} was revised, and it was never raised"));
+            (ChangeKind::Revised, false) if !superseded && !self.last.contains_key(&id) => {
+                return Err(format!("alert {id} was revised, but never raised"));
             }
             _ => {}
         }
-        self.said.insert(id, record.clone());
-        self.touched.insert(id);
+        self.last.insert(id, record.clone());
+        self.changed.insert(id);
         if matches!(record.state, AlertState::SupersededBy(_)) {
             self.supersede(id);
         } else if change.kind == ChangeKind::Retracted {
@@ -104,11 +102,11 @@ impl Net {
             self.superseded.remove(&id);
             self.now.insert(id, record.clone());
         }
-        for swallowed in &change.supersedes {
-            if self.before.contains_key(swallowed) {
-                self.took_in.insert(id);
+        for superseded in &change.supersedes {
+            if self.before.contains_key(superseded) {
+                self.superseding.insert(id);
             }
-            self.supersede(*swallowed);
+            self.supersede(*superseded);
         }
         Ok(())
     }
@@ -118,60 +116,60 @@ impl Net {
         self.now.remove(&id);
     }
 
-    /// Closes the chapter: its effects, in key order.
-    pub(crate) fn close(&mut self, names: &Names<'_>) -> Vec<Effect> {
-        let mut effects: Vec<(SortKey, Effect)> = Vec::new();
+    /// Ends the chapter and returns its effects, in order.
+    pub(crate) fn close_chapter(&mut self, names: &EffectNames<'_>) -> Vec<Effect> {
+        let mut effects: Vec<(EffectOrder, Effect)> = Vec::new();
         let ids: BTreeSet<AlertId> = self.before.keys().chain(self.now.keys()).copied().collect();
         for id in ids {
-            let found = match (self.before.get(&id), self.now.get(&id)) {
-                (None, Some(now)) => Some((now, Sign::Raised)),
+            let change = match (self.before.get(&id), self.now.get(&id)) {
+                (None, Some(now)) => Some((now, EffectSign::Raised)),
                 (Some(before), None) if self.superseded.contains(&id) => {
-                    Some((before, Sign::Revised))
+                    Some((before, EffectSign::Revised))
                 }
-                (Some(before), None) => Some((before, Sign::Retracted)),
+                (Some(before), None) => Some((before, EffectSign::Retracted)),
                 (Some(before), Some(now)) => {
-                    let changed = kept(before) != kept(now) || self.took_in.contains(&id);
-                    (changed && self.touched.contains(&id)).then_some((now, Sign::Revised))
+                    let changed = summary(before) != summary(now) || self.superseding.contains(&id);
+                    (changed && self.changed.contains(&id)).then_some((now, EffectSign::Revised))
                 }
                 (None, None) => None,
             };
-            let Some((record, sign)) = found else {
+            let Some((record, sign)) = change else {
                 continue;
             };
-            let gone = !self.now.contains_key(&id);
-            let effect = render(record, sign, gone, names);
+            let ended = !self.now.contains_key(&id);
+            let effect = render(record, sign, ended, names);
             effects.push((sort_key(&effect, record.first), effect));
         }
         for ((source, name), events) in std::mem::take(&mut self.problems) {
-            let effect = problem(source, name, &events, names);
+            let effect = render_problem(source, name, &events, names);
             effects.push((sort_key(&effect, EventTime::MIN), effect));
         }
         effects.sort_by(|a, b| a.0.cmp(&b.0));
         self.before.clone_from(&self.now);
-        self.touched.clear();
+        self.changed.clear();
         self.superseded.clear();
-        self.took_in.clear();
+        self.superseding.clear();
         effects.into_iter().map(|(_, effect)| effect).collect()
     }
 }
 
-/// Key order; what stands comes before what became one with it.
-type SortKey = (
-    EffectNoun,
+/// The order of effects. A standing alert comes before those that it superseded.
+type EffectOrder = (
+    EffectKind,
     String,
     Vec<(String, String)>,
     EventTime,
     bool,
-    Sign,
+    EffectSign,
 );
 
-fn sort_key(effect: &Effect, first: EventTime) -> SortKey {
+fn sort_key(effect: &Effect, first: EventTime) -> EffectOrder {
     (
-        effect.noun,
+        effect.kind,
         effect.name.clone(),
         effect.fields.clone(),
         first,
-        effect.state == State::Superseded,
+        effect.state == EffectState::Superseded,
         effect.sign,
     )
 }
@@ -190,8 +188,9 @@ fn same_but_revision(a: &AlertRecord, b: &AlertRecord) -> bool {
     plain(a) == plain(b)
 }
 
-/// What a revision is said for, merges aside: the count only by the greatest power of two in it.
-fn kept(record: &AlertRecord) -> (AlertId, AlertState, &'static str, RuleVersion, u32) {
+/// The parts of a record that deserve a revision, merges aside: of the count, only the power of two
+/// in it.
+fn summary(record: &AlertRecord) -> (AlertId, AlertState, &'static str, RuleVersion, u32) {
     (
         record.key,
         record.state,
@@ -201,58 +200,67 @@ fn kept(record: &AlertRecord) -> (AlertId, AlertState, &'static str, RuleVersion
     )
 }
 
-fn render(record: &AlertRecord, sign: Sign, gone: bool, names: &Names<'_>) -> Effect {
+fn render(record: &AlertRecord, sign: EffectSign, ended: bool, names: &EffectNames<'_>) -> Effect {
     let rule: &str = &record.rule;
     let evidence = record.evidence.head.iter().chain(&record.evidence.tail);
     let by = evidence.map(|item| item.event).collect::<Vec<_>>();
     Effect {
         sign,
-        noun: EffectNoun::Alert,
+        kind: EffectKind::Alert,
         name: names
             .rules
             .get(rule)
             .map_or_else(|| rule.to_owned(), Clone::clone),
-        fields: fields(record),
-        level: (!gone).then_some(record.level),
+        fields: group_fields(record),
+        level: (!ended).then_some(record.level),
         state: match record.state {
-            _ if gone && sign == Sign::Revised => State::Superseded,
-            AlertState::Provisional if !gone => State::Provisional,
-            AlertState::Blind if !gone => State::Blind,
+            _ if ended && sign == EffectSign::Revised => EffectState::Superseded,
+            AlertState::Provisional if !ended => EffectState::Provisional,
+            AlertState::Blind if !ended => EffectState::Blind,
             AlertState::Provisional
             | AlertState::Blind
             | AlertState::Confirmed
-            | AlertState::SupersededBy(_) => State::Plain,
+            | AlertState::SupersededBy(_) => EffectState::Plain,
         },
-        by: if gone { Vec::new() } else { labels(&by, names) },
+        by: if ended {
+            Vec::new()
+        } else {
+            event_labels(&by, names)
+        },
     }
 }
 
-/// The group; of another tenant than [`TENANT`] also whose it is.
-fn fields(record: &AlertRecord) -> Vec<(String, String)> {
+/// The group of an alert, and its tenant if that is not [`TENANT`].
+fn group_fields(record: &AlertRecord) -> Vec<(String, String)> {
     let group = record.group.iter();
     let group = group.map(|field| (field.name.clone(), field.value.clone()));
     let tenant = (record.tenant != TENANT).then(|| ("tenant".to_owned(), record.tenant.clone()));
     group.chain(tenant).collect()
 }
 
-fn problem(source: String, name: &str, events: &[EventId], names: &Names<'_>) -> Effect {
+fn render_problem(
+    source: String,
+    name: &str,
+    events: &[EventId],
+    names: &EffectNames<'_>,
+) -> Effect {
     let mut fields = vec![("source".to_owned(), source)];
     if events.len() > 1 {
         fields.push(("count".to_owned(), events.len().to_string()));
     }
     Effect {
-        sign: Sign::Raised,
-        noun: EffectNoun::Problem,
+        sign: EffectSign::Raised,
+        kind: EffectKind::Problem,
         name: name.to_owned(),
         fields,
         level: None,
-        state: State::Plain,
-        by: labels(events, names),
+        state: EffectState::Plain,
+        by: event_labels(events, names),
     }
 }
 
-fn labels(events: &[EventId], names: &Names<'_>) -> Vec<String> {
-    let found = events.iter().filter_map(|event| names.labels.get(event));
-    let sorted: BTreeSet<&String> = found.flatten().collect();
+fn event_labels(events: &[EventId], names: &EffectNames<'_>) -> Vec<String> {
+    let labels = events.iter().filter_map(|event| names.labels.get(event));
+    let sorted: BTreeSet<&String> = labels.flatten().collect();
     sorted.into_iter().cloned().collect()
 }

@@ -1,4 +1,4 @@
-//! A story as it was read: chapters of steps, each closed by a line, under which the effects stand.
+//! A parsed story: chapters of steps, each closed by a line with the expected effects under it.
 
 use std::fmt;
 
@@ -6,89 +6,90 @@ use weir_schema::{EventTime, Span};
 
 use crate::effect::Effect;
 
-/// A story: what happens, and everything that may be said of it.
+/// A story: a sequence of events and changes, and all effects that they must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Story {
-    /// The file, as messages name it; rules are looked for beside it.
+    /// The path of the file, for messages. Rules are looked up beside it.
     pub file: String,
-    /// How far behind the watermark an event may correct; the default of the system where absent.
+    /// How far behind the watermark an event may correct; `None` for the runner's default.
     pub horizon: Option<Span>,
     pub chapters: Vec<Chapter>,
 }
 
-/// The steps between two lines, and what stands under the second.
+/// The steps between two lines, and the expectations under the second line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chapter {
-    pub steps: Vec<Step>,
-    /// Number in the file of the line that closes the chapter.
+    pub steps: Vec<StoryStep>,
+    /// Line number in the file of the line that closes the chapter.
     pub line: usize,
-    /// The time that the line writes.
-    pub closes: EventTime,
-    pub effects: Vec<Written<Effect>>,
-    pub asks: Vec<Ask>,
+    /// The time on that line.
+    pub end: EventTime,
+    pub effects: Vec<AtLine<Effect>>,
+    pub questions: Vec<Question>,
 }
 
-/// Something with the number of the line in the file on which it stands.
+/// A value with its line number in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written<T> {
+pub struct AtLine<T> {
     pub line: usize,
-    pub it: T,
+    pub value: T,
 }
 
 /// One step of a chapter.
-pub type Step = Written<What>;
+pub type StoryStep = AtLine<StepKind>;
 
-/// What a step does.
+/// The kind and content of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum StepKind {
     Event(EventStep),
     Change(ChangeStep),
-    /// A change that must be refused, with the diagnostics that say why.
-    Refused(ChangeStep, Vec<Written<String>>),
+    /// A change that must be refused, with the expected diagnostics.
+    RefusedChange(ChangeStep, Vec<AtLine<String>>),
     Restart,
     Stall(String),
     Resume(String),
 }
 
-/// Something that a source reports.
+/// An event that a source reports, once or repeatedly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventStep {
     pub time: EventTime,
     pub source: String,
-    pub payload: Payload,
-    /// How many times it happens, from 1 ...
+    pub payload: EventPayload,
+    /// Number of occurrences, at least 1.
     pub times: u32,
-    /// ... and how long after each other.
+    /// Interval between two occurrences.
     pub every: Span,
     pub late: bool,
     pub label: Option<String>,
 }
 
-/// What an event holds.
+/// The content of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payload {
+pub enum EventPayload {
     Fields {
         kind: String,
         fields: Vec<(String, String)>,
     },
-    /// A frame as it is.
+    /// The bytes of a frame.
     Raw(Vec<u8>),
 }
 
-/// What an analyst changes.
+/// A change that an analyst makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeStep {
-    pub noun: Noun,
-    pub put: bool,
+    pub kind: SubjectKind,
+    /// Whether the subject is added; else it is removed.
+    pub add: bool,
     pub subject: String,
     pub fields: Vec<(String, String)>,
-    /// For a rule taken away: it is stopped, and what it said stands.
+    /// For the removal of a rule: the rule is only disabled, and its alerts stay.
     pub disabled: bool,
 }
 
-/// What can be changed.
+/// The kind of thing that a change adds or removes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Noun {
+pub enum SubjectKind {
     Rule,
     Indicator,
     Exception,
@@ -96,7 +97,7 @@ pub enum Noun {
     Playbook,
 }
 
-impl Noun {
+impl SubjectKind {
     pub const ALL: [Self; 5] = [
         Self::Rule,
         Self::Indicator,
@@ -118,19 +119,19 @@ impl Noun {
 
     #[must_use]
     pub fn read(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|noun| noun.name() == word)
+        Self::ALL.into_iter().find(|kind| kind.name() == word)
     }
 }
 
-/// A question, and the rows that an analyst would see.
+/// A question, and the rows that an analyst must see as its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct Question {
     pub line: usize,
     pub query: String,
-    pub rows: Vec<Written<String>>,
+    pub rows: Vec<AtLine<String>>,
 }
 
-/// Where and how a story breaks the laws of its format.
+/// A violation of the story format, and its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoryError {
     pub line: usize,

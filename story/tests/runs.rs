@@ -1,4 +1,4 @@
-//! The runner against a system of a few plain loops, with planted faults that it must catch.
+//! Tests of the runner on a small system with planted faults, which the runner must catch.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,17 +6,20 @@ use std::sync::Arc;
 
 use weir_schema::alert::{Evidence, EvidenceItem};
 use weir_schema::*;
-use weir_story::{Delivery, Payload, Settled, Shelf, System, Way, parse, tell};
+use weir_story::{
+    EventDelivery, EventPayload, RuleSearchPath, RunVariant, System, SystemOutput, parse,
+    run_and_check,
+};
 
-/// Logins of one user, counted over all time: enough of a system to be told a story.
+/// A system with one rule: it counts the logins of each user, over all time.
 struct Logins {
     fault: Fault,
-    seen: Vec<(EventTime, String, EventId)>,
+    logins: Vec<(EventTime, String, EventId)>,
     bound: Option<(usize, Level)>,
     text: String,
-    said: BTreeMap<String, AlertRecord>,
+    standing: BTreeMap<String, AlertRecord>,
     epoch: u64,
-    refused: Vec<String>,
+    diagnostics: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -26,7 +29,7 @@ enum Fault {
     MissesRetraction,
     RaisesMore,
     WrongLevel,
-    SaysAgainAfterRestart,
+    RepeatsAfterRestart,
     IgnoresLate,
 }
 
@@ -34,19 +37,19 @@ impl Logins {
     fn new(fault: Fault) -> Self {
         Self {
             fault,
-            seen: Vec::new(),
+            logins: Vec::new(),
             bound: None,
             text: String::new(),
-            said: BTreeMap::new(),
+            standing: BTreeMap::new(),
             epoch: 0,
-            refused: Vec::new(),
+            diagnostics: Vec::new(),
         }
     }
 
     fn record(&self, user: &str) -> Option<AlertRecord> {
         let (bound, level) = self.bound?;
         let mut items: Vec<EvidenceItem> = self
-            .seen
+            .logins
             .iter()
             .filter(|(_, name, _)| name == user)
             .map(|(time, _, event)| EvidenceItem {
@@ -92,17 +95,17 @@ impl Logins {
 }
 
 impl System for Logins {
-    fn deliver(&mut self, events: &[Delivery]) {
+    fn deliver(&mut self, events: &[EventDelivery]) {
         for event in events {
-            let Payload::Fields { fields, .. } = &event.payload else {
+            let EventPayload::Fields { fields, .. } = &event.payload else {
                 continue;
             };
             let user = fields.iter().find(|(name, _)| name == "user").unwrap();
-            let late = self.seen.iter().any(|(time, _, _)| *time > event.time);
+            let late = self.logins.iter().any(|(time, _, _)| *time > event.time);
             if late && self.fault == Fault::IgnoresLate {
                 continue;
             }
-            self.seen
+            self.logins
                 .push((event.time, user.1.clone(), event.event_id()));
         }
     }
@@ -113,7 +116,7 @@ impl System for Logins {
                 Control::RulePut { text, origin, .. } => {
                     let value = |key: &str| text.split_once(key)?.1.split_whitespace().next();
                     let Some(bound) = value("gte:").and_then(|n| n.parse().ok()) else {
-                        self.refused.push(format!("{origin}: no bound\nat all"));
+                        self.diagnostics.push(format!("{origin}: no bound\nat all"));
                         continue;
                     };
                     let high = value("level:") == Some("high");
@@ -127,25 +130,28 @@ impl System for Logins {
         }
     }
 
-    fn settle(&mut self) -> Settled {
+    fn settle(&mut self) -> SystemOutput {
         self.epoch += 1;
         let mut changes = Vec::new();
         let mut records = Vec::new();
-        let users: std::collections::BTreeSet<String> =
-            self.seen.iter().map(|(_, user, _)| user.clone()).collect();
+        let users: std::collections::BTreeSet<String> = self
+            .logins
+            .iter()
+            .map(|(_, user, _)| user.clone())
+            .collect();
         for user in users {
             let now = self.record(&user);
-            let old = self.said.get(&user).cloned();
+            let old = self.standing.get(&user).cloned();
             let (kind, mut record) = match (&old, now) {
                 (None, None) => continue,
                 (None, Some(now)) => (ChangeKind::Raised, now),
                 (Some(old), None) => (ChangeKind::Retracted, old.clone()),
                 (Some(old), Some(now)) => {
-                    let kept = |r: &AlertRecord| (r.version, r.level, r.count.ilog2());
+                    let summary = |r: &AlertRecord| (r.version, r.level, r.count.ilog2());
                     let mut current = now.clone();
                     current.revision = old.revision;
                     records.push(current);
-                    if kept(old) == kept(&now) {
+                    if summary(old) == summary(&now) {
                         continue;
                     }
                     (ChangeKind::Revised, now)
@@ -153,8 +159,8 @@ impl System for Logins {
             };
             record.revision = old.map_or(1, |old| old.revision + 1);
             match kind {
-                ChangeKind::Retracted => drop(self.said.remove(&user)),
-                _ => drop(self.said.insert(user, record.clone())),
+                ChangeKind::Retracted => drop(self.standing.remove(&user)),
+                _ => drop(self.standing.insert(user, record.clone())),
             }
             match (self.fault, kind) {
                 (Fault::MissesRaise, ChangeKind::Raised) => continue,
@@ -171,7 +177,7 @@ impl System for Logins {
             changes.push(change(kind, record));
         }
         let epoch = Epoch(self.epoch);
-        Settled {
+        SystemOutput {
             commits: vec![Commit {
                 epoch,
                 changes,
@@ -183,17 +189,17 @@ impl System for Logins {
     }
 
     fn restart(&mut self) {
-        if self.fault == Fault::SaysAgainAfterRestart {
-            self.said.clear();
+        if self.fault == Fault::RepeatsAfterRestart {
+            self.standing.clear();
         }
     }
 
     fn diagnostics(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.refused)
+        std::mem::take(&mut self.diagnostics)
     }
 
-    fn ask(&mut self, _query: &str) -> Vec<String> {
-        self.said.keys().cloned().collect()
+    fn query(&mut self, _query: &str) -> Vec<String> {
+        self.standing.keys().cloned().collect()
     }
 }
 
@@ -240,46 +246,47 @@ Silence follows: the fifth login passes no power of two.
     - alert  logins  user=igor
 "#;
 
-fn shelf() -> Shelf {
+fn rules() -> RuleSearchPath {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests");
-    Shelf::beside(&folder.join("logins.md"), Path::new("."))
+    RuleSearchPath::for_story(&folder.join("logins.md"), Path::new("."))
 }
 
-fn told(text: &str, fault: Fault, way: &Way) -> Result<weir_story::Told, String> {
+fn run(text: &str, fault: Fault, variant: &RunVariant) -> Result<weir_story::StoryOutput, String> {
     let story = parse(text, "logins.md").expect("the story is well formed");
-    tell(&story, &shelf(), |_| Box::new(Logins::new(fault)), way).map_err(|f| f.to_string())
+    run_and_check(&story, &rules(), |_| Box::new(Logins::new(fault)), variant)
+        .map_err(|f| f.to_string())
 }
 
 #[test]
-fn a_right_system_is_told_every_way() {
-    for way in weir_story::ways_full(7) {
-        told(STORY, Fault::None, &way).unwrap_or_else(|failure| panic!("{failure}"));
+fn a_correct_system_passes_in_all_variants() {
+    for variant in weir_story::variants_full(7) {
+        run(STORY, Fault::None, &variant).unwrap_or_else(|failure| panic!("{failure}"));
     }
-    let quick = weir_story::ways_quick(3);
+    let quick = weir_story::variants_quick(3);
     for workers in [1, 2, 4] {
-        assert!(quick.iter().any(|way| way.workers == workers));
+        assert!(quick.iter().any(|variant| variant.workers == workers));
     }
 }
 
 #[test]
-fn planted_faults_are_caught_in_place() {
-    let way = weir_story::ways_full(7)[2];
+fn planted_faults_are_reported_at_their_line() {
+    let variant = weir_story::variants_full(7)[2];
     for (fault, expected) in [
         (
             Fault::MissesRaise,
-            "logins.md:8  told on 1 worker, each chapter in one batch, restarted at each line, raw \
+            "logins.md:8  run on 1 worker, each chapter in one batch, restarted at each line, raw \
              bytes\n  expected  + alert  logins  user=igor  low  by first, more\n  got       (nothing)",
         ),
-        (Fault::RaisesMore, ":7  told"),
+        (Fault::RaisesMore, ":7  run"),
         (
             Fault::WrongLevel,
             "got       + alert  logins  user=igor  critical",
         ),
-        (Fault::IgnoresLate, ":19  told"),
-        (Fault::MissesRetraction, ":24  told"),
-        (Fault::SaysAgainAfterRestart, "was said after revision 1"),
+        (Fault::IgnoresLate, ":19  run"),
+        (Fault::MissesRetraction, ":24  run"),
+        (Fault::RepeatsAfterRestart, "follows revision 1"),
     ] {
-        let failure = told(STORY, fault, &way).expect_err("the fault must be caught");
+        let failure = run(STORY, fault, &variant).expect_err("the fault must be caught");
         assert!(
             failure.contains(expected),
             "expected {expected}\nin {failure}"
@@ -288,59 +295,60 @@ fn planted_faults_are_caught_in_place() {
 }
 
 #[test]
-fn a_rewrite_mends_effects_and_rows_and_nothing_else() {
-    let way = weir_story::ways_full(7)[0];
-    let told = told(STORY, Fault::None, &way).unwrap();
-    let spoilt = STORY
+fn rewrite_changes_effects_and_rows_and_nothing_else() {
+    let variant = weir_story::variants_full(7)[0];
+    let output = run(STORY, Fault::None, &variant).unwrap();
+    let altered = STORY
         .replace("    + alert  logins  user=igor  low  by first, more\n", "")
         .replace("    | igor\n", "    | lea\n    | mo\n")
         .replace(
             "    ~ alert  logins  user=igor  high",
             "    ~ alert  logins  user=igor  low",
         );
-    assert_ne!(spoilt, STORY);
-    let mend = |text: &str| {
+    assert_ne!(altered, STORY);
+    let rewritten = |text: &str| {
         let story = parse(text, "logins.md").unwrap();
-        let told = weir_story::run(&story, &shelf(), &mut Logins::new(Fault::None), &way).unwrap();
-        weir_story::rewrite(text, &story, &told)
+        let output =
+            weir_story::run(&story, &rules(), &mut Logins::new(Fault::None), &variant).unwrap();
+        weir_story::rewrite(text, &story, &output)
     };
-    assert_eq!(mend(&spoilt), STORY);
-    assert_eq!(mend(STORY), STORY);
+    assert_eq!(rewritten(&altered), STORY);
+    assert_eq!(rewritten(STORY), STORY);
     let own_spacing = STORY.replace("+ alert  logins  user=igor", "+ alert   logins user=igor");
-    assert_eq!(mend(&own_spacing), own_spacing);
-    assert_eq!(told.effects.len(), 5);
+    assert_eq!(rewritten(&own_spacing), own_spacing);
+    assert_eq!(output.effects.len(), 5);
 }
 
 #[test]
-fn what_is_not_supported_yet_is_an_error_at_its_line() {
+fn unsupported_steps_and_missing_rules_are_errors_at_their_line() {
     let text = "    indicator + ip=1.2.3.4 feed=f\n    ---- 09:00:00\n";
-    let way = weir_story::ways_full(0)[0];
-    let failure = told(text, Fault::None, &way).unwrap_err();
+    let variant = weir_story::variants_full(0)[0];
+    let failure = run(text, Fault::None, &variant).unwrap_err();
     assert!(failure.starts_with("logins.md:1 ") && failure.contains("not supported yet"));
     let text = "    rule + nowhere\n    ---- 09:00:00\n";
     assert!(
-        told(text, Fault::None, &way)
+        run(text, Fault::None, &variant)
             .unwrap_err()
             .contains("no rule `nowhere.yml`")
     );
 }
 
 #[test]
-fn both_forms_of_an_event_hold_the_same_fields() {
-    struct Keeps(Arc<std::sync::Mutex<Vec<Delivery>>>);
-    impl System for Keeps {
-        fn deliver(&mut self, events: &[Delivery]) {
+fn both_forms_of_an_event_have_the_same_fields() {
+    struct RecordingSystem(Arc<std::sync::Mutex<Vec<EventDelivery>>>);
+    impl System for RecordingSystem {
+        fn deliver(&mut self, events: &[EventDelivery]) {
             self.0.lock().unwrap().extend_from_slice(events);
         }
         fn control(&mut self, _: Vec<Control>) {}
-        fn settle(&mut self) -> Settled {
-            Settled::default()
+        fn settle(&mut self) -> SystemOutput {
+            SystemOutput::default()
         }
         fn restart(&mut self) {}
         fn diagnostics(&mut self) -> Vec<String> {
             Vec::new()
         }
-        fn ask(&mut self, _: &str) -> Vec<String> {
+        fn query(&mut self, _: &str) -> Vec<String> {
             Vec::new()
         }
     }
@@ -349,18 +357,21 @@ fn both_forms_of_an_event_hold_the_same_fields() {
         "s.md",
     )
     .unwrap();
-    let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
-    for way in &weir_story::ways_full(0)[..2] {
-        tell(
+    let deliveries = Arc::new(std::sync::Mutex::new(Vec::new()));
+    for variant in &weir_story::variants_full(0)[..2] {
+        run_and_check(
             &story,
-            &shelf(),
-            |_| Box::new(Keeps(Arc::clone(&kept))),
-            way,
+            &rules(),
+            |_| Box::new(RecordingSystem(Arc::clone(&deliveries))),
+            variant,
         )
         .unwrap();
     }
-    let kept = kept.lock().unwrap();
-    let (json, agent) = (&kept[0], agent::event(&kept[1].frame).unwrap());
+    let deliveries = deliveries.lock().unwrap();
+    let (json, agent) = (
+        &deliveries[0],
+        agent::decode_event(&deliveries[1].frame).unwrap(),
+    );
     assert_eq!(
         std::str::from_utf8(&json.frame).unwrap(),
         r#"{"time":"2026-01-01T09:00:00.5Z","kind":"login","u":"x \"y\""}"#
@@ -371,5 +382,5 @@ fn both_forms_of_an_event_hold_the_same_fields() {
     );
     let field = agent.fields().unwrap().get(0);
     assert_eq!((field.name(), field.value()), ("u", "x \"y\""));
-    assert_eq!(weir_story::batches(&kept).len(), 2);
+    assert_eq!(weir_story::batches(&deliveries).len(), 2);
 }

@@ -1,26 +1,26 @@
-//! Events of a story as frames: JSON text or agent events, the same fields in both.
+//! Encodes the events of a story as frames: JSON text or agent events, with the same fields.
 
 use weir_schema::{EventTime, Format, ReceiveTime};
 
 use crate::clock::rfc3339;
-use crate::page::{EventStep, Payload};
-use crate::system::{Delivery, tenant_of};
-use crate::way::Path;
+use crate::story::{EventPayload, EventStep};
+use crate::system::{EventDelivery, split_source};
+use crate::variant::EventForm;
 
-/// One happening of `step`, at `time`, in a chapter that `closes`.
-pub(crate) fn delivery(
+/// Builds the delivery of one occurrence of `step`, at `time`, in a chapter with this `end`.
+pub(crate) fn build_delivery(
     step: &EventStep,
     time: EventTime,
-    closes: EventTime,
-    path: Path,
-) -> Delivery {
-    let logsource = format!("product={}", tenant_of(&step.source).1);
-    let (format, frame) = match (&step.payload, path) {
-        (Payload::Raw(bytes), _) => (Format::Auto, bytes.clone()),
-        (Payload::Fields { kind, fields }, Path::Raw) => {
+    end: EventTime,
+    form: EventForm,
+) -> EventDelivery {
+    let logsource = format!("product={}", split_source(&step.source).1);
+    let (format, frame) = match (&step.payload, form) {
+        (EventPayload::Raw(bytes), _) => (Format::Auto, bytes.clone()),
+        (EventPayload::Fields { kind, fields }, EventForm::Raw) => {
             (Format::Json, json(time, kind, fields).into_bytes())
         }
-        (Payload::Fields { kind, fields }, Path::Parsed) => {
+        (EventPayload::Fields { kind, fields }, EventForm::Parsed) => {
             let fields: Vec<(&str, &str)> = fields
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_str()))
@@ -32,10 +32,10 @@ pub(crate) fn delivery(
         }
     };
     let received = match step.payload {
-        Payload::Fields { .. } => closes,
-        Payload::Raw(_) => time,
+        EventPayload::Fields { .. } => end,
+        EventPayload::Raw(_) => time,
     };
-    Delivery {
+    EventDelivery {
         label: step.label.clone(),
         source: step.source.clone(),
         time,

@@ -1,42 +1,42 @@
-//! Steps as words: plain ones, `field=value` with quotes where a value needs them, and raw bytes.
+//! Splits a step into tokens: plain words and `field=value`, with quotes where a value needs them.
 
-/// One word of a step.
+/// One token of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Word {
+pub enum Token {
     Plain(String),
     Field(String, String),
 }
 
-impl Word {
-    /// The word, if it is no field.
+impl Token {
+    /// The text of a plain word; `None` for a field.
     #[must_use]
-    pub fn plain(&self) -> Option<&str> {
+    pub fn as_plain(&self) -> Option<&str> {
         match self {
             Self::Plain(text) => Some(text),
             Self::Field(..) => None,
         }
     }
 
-    /// The word as a message quotes it.
+    /// The token as messages quote it.
     #[must_use]
-    pub fn show(&self) -> String {
+    pub fn quoted(&self) -> String {
         match self {
             Self::Plain(text) => text.clone(),
-            Self::Field(name, value) => show_field(name, value),
+            Self::Field(name, value) => format_field(name, value),
         }
     }
 }
 
-/// Splits a step into words. A value that holds spaces stands in double quotes, where `\"`, `\\`,
+/// Splits a step into tokens. A value with spaces is enclosed in double quotes, in which `\"`, `\\`,
 /// `\n` and `\t` are escapes.
-pub fn split(text: &str) -> Result<Vec<Word>, String> {
+pub fn tokenize(text: &str) -> Result<Vec<Token>, String> {
     let mut words = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         let Some((name, value)) = word.split_once('=') else {
-            words.push(Word::Plain(word.to_owned()));
+            words.push(Token::Plain(word.to_owned()));
             rest = after.trim_start();
             continue;
         };
@@ -44,17 +44,17 @@ pub fn split(text: &str) -> Result<Vec<Word>, String> {
             return Err(format!("`{word}` has no field name before its `=`"));
         }
         if !value.starts_with('"') {
-            words.push(Word::Field(name.to_owned(), value.to_owned()));
+            words.push(Token::Field(name.to_owned(), value.to_owned()));
             rest = after.trim_start();
             continue;
         }
-        // Both offsets are behind ASCII characters, so they are boundaries.
+        // Both offsets follow ASCII characters, so they are character boundaries.
         let quoted = rest.get(name.len() + 2..).unwrap_or_default();
         let (value, after) = unquote(quoted)?;
-        words.push(Word::Field(name.to_owned(), value));
+        words.push(Token::Field(name.to_owned(), value));
         if !after.is_empty() && !after.starts_with(char::is_whitespace) {
             return Err(format!(
-                "the value of `{name}` goes on after its closing quote"
+                "the value of `{name}` continues after its closing quote"
             ));
         }
         rest = after.trim_start();
@@ -81,9 +81,9 @@ fn unquote(text: &str) -> Result<(String, &str), String> {
     Err("a quoted value is not closed".to_owned())
 }
 
-/// `name=value`, quoted where it must be.
+/// Formats `name=value`, with quotes if the value needs them.
 #[must_use]
-pub fn show_field(name: &str, value: &str) -> String {
+pub fn format_field(name: &str, value: &str) -> String {
     let bare = !value.is_empty()
         && !value.starts_with('"')
         && !value.chars().any(|c| c.is_whitespace() || c.is_control());
@@ -98,7 +98,7 @@ pub fn show_field(name: &str, value: &str) -> String {
     format!("{name}=\"{escaped}\"")
 }
 
-/// Bytes of a raw frame: `\xNN` is the byte NN and `\\` a backslash; all else stands for itself.
+/// Decodes the bytes of a raw frame: `\xNN` is the byte NN, `\\` a backslash, all else is literal.
 #[must_use]
 pub fn raw_bytes(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
@@ -134,9 +134,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_fields_and_quotes() {
-        let words = split(r#"aws  login user="Igor \"P\" \\" src=1.2.3.4 x=a=b e="""#).unwrap();
-        let shown: Vec<String> = words.iter().map(Word::show).collect();
+    fn tokenize_reads_words_fields_and_quotes() {
+        let words = tokenize(r#"aws  login user="Igor \"P\" \\" src=1.2.3.4 x=a=b e="""#).unwrap();
+        let shown: Vec<String> = words.iter().map(Token::quoted).collect();
         assert_eq!(
             shown,
             [
@@ -149,7 +149,7 @@ mod tests {
             ]
         );
         for bad in [r#"a="b"#, r#"a="b"c"#, r#"a="\q""#, "=b"] {
-            assert!(split(bad).is_err(), "{bad}");
+            assert!(tokenize(bad).is_err(), "{bad}");
         }
     }
 

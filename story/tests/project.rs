@@ -1,11 +1,11 @@
-//! The project's own stories are well formed, and the rules that they put in place are beside them.
+//! The project's own stories are valid, and their rules exist.
 
 use std::path::PathBuf;
 
-use weir_story::{Noun, Shelf, What, documents, parse};
+use weir_story::{RuleSearchPath, StepKind, SubjectKind, parse, split_documents};
 
 #[test]
-fn every_story_can_be_read_with_its_rules() {
+fn all_stories_and_their_rules_can_be_read() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = root.join("stories");
     let mut read = 0;
@@ -26,16 +26,14 @@ fn every_story_can_be_read_with_its_rules() {
                     .collect::<String>()
             )
         });
-        let shelf = Shelf::beside(&path, &root.join("rules"));
+        let rules = RuleSearchPath::for_story(&path, &root.join("rules"));
         for step in story.chapters.iter().flat_map(|chapter| &chapter.steps) {
-            let What::Change(change) = &step.it else {
+            let StepKind::Change(change) = &step.value else {
                 continue;
             };
-            assert_eq!(change.noun, Noun::Rule, "{file}:{}", step.line);
-            let text = shelf
-                .read(&change.subject)
-                .expect("the rule is on the shelf");
-            documents(&text).expect("the rule has documents");
+            assert_eq!(change.kind, SubjectKind::Rule, "{file}:{}", step.line);
+            let text = rules.read(&change.subject).expect("the rule exists");
+            split_documents(&text).expect("the rule has documents");
         }
     }
     assert!(read >= 14, "{read} stories");
