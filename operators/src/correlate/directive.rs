@@ -15,7 +15,7 @@ pub enum Directive {
     Remove(PlanId),
     /// Adds a plan of a what-if.
     Shadow { plan: Arc<Plan>, basis: Basis },
-    /// Makes the what-if plan `from` the plan `plan`, in place of the one it was tried for, if any.
+    /// Turns the shadow `from` into `plan`, which replaces the plan that it was tried for, if any.
     Promote { plan: Arc<Plan>, from: PlanId },
     /// Buffers the output of a plan installed in this epoch, whose backfill takes several epochs.
     BeginBackfill(PlanId),

@@ -183,7 +183,7 @@ fn run_epoch(
         give(StageOutput::Downstream(update));
     }
     give(StageOutput::Note(CorrelateNote::Counts(counts)));
-    if epoch % SIZE_EVERY_EPOCHS == 0 {
+    if epoch.is_multiple_of(SIZE_EVERY_EPOCHS) {
         let (groups, bytes) = correlator.size();
         if stage == 0 || groups > 0 {
             give(StageOutput::Note(CorrelateNote::Size(groups, bytes)));

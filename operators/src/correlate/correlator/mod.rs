@@ -48,8 +48,9 @@ pub const GROUPS_MAX: usize = 4 << 20;
 /// loops over all admitted facts would raise (`reference/`). This holds for any order of facts
 /// within an epoch and any number of workers.
 ///
-/// **Cost.** An epoch costs O(log groups) per fact, plus the evaluation of the anchors that its
-/// facts can change. See [`super::group::Group`] for the memory of a group.
+/// **Cost.** A fact costs one hash look-up and an append, amortized; a late fact, the merge of its
+/// group's newer events. Each touched group costs the evaluation of the anchors that its new facts
+/// can change, and O(log queue) in the calendar. See [`super::group::Group`] for memory.
 #[derive(Default)]
 pub struct Correlator {
     /// It runs only the plans of this stage.
