@@ -206,7 +206,10 @@ fn follows_from_journal(args: &VerifyArgs, journal: &Path, ledger: &Ledger) -> R
     drop(progress);
     host.stop()?;
     drop(writer);
-    let files = [scratch.path().join("existing"), scratch.path().join("derived")];
+    let files = [
+        scratch.path().join("existing"),
+        scratch.path().join("derived"),
+    ];
     for (ledger, file) in [ledger, &*derived].into_iter().zip(&files) {
         ledger.export(&mut BufWriter::new(File::create(file)?))?;
     }

@@ -119,13 +119,13 @@ pub fn run_story(file: &StoryFile, ways: &[RunVariant]) -> Result<StoryVerdict> 
 /// Runs a story on one system.
 pub fn run_on(file: &StoryFile, system: Box<dyn System>, way: &RunVariant) -> StoryVerdict {
     let mut system = Some(system);
-    // `tell` calls the factory once.
+    // `run_and_check` calls the factory once.
     let factory = |_: &RunVariant| {
         system
             .take()
             .unwrap_or_else(|| Box::<ReferenceSystem>::default())
     };
-    match weir_story::run_and_check(&file.story, &file.shelf, factory, way) {
+    match weir_story::run_and_check(&file.story, &file.rules, factory, way) {
         Ok(_) => StoryVerdict::True,
         Err(failure) => StoryVerdict::Untrue(failure.to_string()),
     }
@@ -148,7 +148,7 @@ fn update(file: &StoryFile) -> Result<()> {
         return Ok(());
     };
     let mut system = GraphSystem::new(way.workers)?;
-    let results = run(&file.story, &file.shelf, &mut system, &way);
+    let results = run(&file.story, &file.rules, &mut system, &way);
     let results = results.map_err(|failure| ExitError::BadData(failure.to_string()))?;
     let text = rewrite(&file.text, &file.story, &results);
     if text == file.text {

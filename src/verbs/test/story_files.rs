@@ -17,7 +17,7 @@ pub struct StoryFile {
     pub path: PathBuf,
     pub text: String,
     pub story: Story,
-    pub shelf: RuleSearchPath,
+    pub rules: RuleSearchPath,
 }
 
 /// Reads stories, and all stories below folders, in order of path.
@@ -50,12 +50,12 @@ fn read(path: PathBuf, rules: &Path) -> Result<StoryFile> {
         });
         ExitError::BadData(lines.collect::<Vec<_>>().join("\n"))
     })?;
-    let shelf = RuleSearchPath::for_story(&path, rules);
+    let rules = RuleSearchPath::for_story(&path, rules);
     Ok(StoryFile {
         path,
         text,
         story,
-        shelf,
+        rules,
     })
 }
 
