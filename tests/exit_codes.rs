@@ -1,25 +1,24 @@
-//! What every verb ends with, as `docs/exit-codes.md` says it.
+//! The exit code of every verb, compared with `docs/exit-codes.md`.
 
 mod support;
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
-use support::{Weir, config, until};
+use support::command::{Finished, finish, run, weir};
+use support::files::{root, write};
+use support::{Weir, config};
 
-fn weir(args: &str, folder: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command.args(args.split_whitespace()).current_dir(folder);
-    let out = command.stdin(Stdio::null()).output();
-    out.expect("it can be started")
-}
-
+/// A story that is not true: a single failure raises no alert.
 const STORY: &str = "# Nothing comes of it\n\n    rule + ssh_password_guessing\n\n    08:00:00  linux  raw \
     <38>Jan  1 08:00:00 web-1 sshd[2]: Failed password for root from 203.0.113.50 port 4 ssh2\n    \
     ---- 08:06:00\n    + alert  ssh_password_guessing  src_ip=203.0.113.50  medium\n";
 
-/// `THERE` is a server with its data folder, `NOBODY` none, `STRANGER` a server with another token.
+/// Exit codes and arguments.
+///
+/// `THERE` stands for the options of a running server, `NOBODY` for those of no server, and `STRANGER`
+/// for those of the server with a wrong token.
 const CASES: &[(i32, &str)] = &[
     (78, "--config bad.toml"),
     (78, "--config nowhere"),
@@ -104,22 +103,16 @@ const CASES: &[(i32, &str)] = &[
     (2, "--no-such-flag"),
 ];
 
-/// A file of a token, as the server writes its own.
-fn token(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::create_dir(folder).expect("a folder");
-    let file = folder.join("token");
-    std::fs::write(&file, "0".repeat(64)).expect("it can be written");
-    let mode = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(&file, mode).expect("it is ours");
+/// Writes a token file that the server did not make.
+fn write_token(folder: &Path) {
+    let file = write(folder, "token", "0".repeat(64));
+    std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)).expect("the file is ours");
 }
 
-#[test]
-fn every_verb_ends_as_the_table_of_exit_codes_says() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let rule = root.join("rules/linux/ssh_password_guessing.yml");
-    std::fs::copy(rule, folder.path().join("good.yml")).expect("a rule");
+/// Files that the arguments of [`CASES`] name.
+fn write_files(folder: &Path) {
+    let rule = root().join("rules/linux/ssh_password_guessing.yml");
+    std::fs::copy(rule, folder.join("good.yml")).expect("a rule");
     for (name, text) in [
         ("bad.yml", "title: A\n"),
         ("bad.md", "# A story\n\n    nonsense\n"),
@@ -127,48 +120,61 @@ fn every_verb_ends_as_the_table_of_exit_codes_says() {
         ("bad.toml", "[graph]\nx = 1\n"),
         ("lines", "<13>1 2026-01-01T00:00:00Z h app - - - a line\n"),
     ] {
-        std::fs::write(folder.path().join(name), text).expect("it can be written");
+        write(folder, name, text);
     }
-    token(&folder.path().join("other"));
+    write_token(&folder.join("other"));
+}
+
+#[test]
+fn every_verb_ends_as_the_table_of_exit_codes_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_files(folder.path());
     let server = Weir::start(&folder.path().join("data"), &config(""));
-    until("readiness", || {
-        (server.get("/readyz").status == 200).then_some(())
-    });
-    let there = format!("--url http://{}", server.http);
-    let (mut wrong, mut codes, mut verbs) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    server.await_ready();
+    let http = format!("http://{}", server.http);
+    let (mut wrong, mut codes, mut words) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for (code, args) in CASES {
         let command = args
-            .replace("THERE", &format!("{there} --data-dir data"))
-            .replace("STRANGER", &format!("{there} --data-dir other"))
+            .replace("THERE", &format!("--url {http} --data-dir data"))
+            .replace("STRANGER", &format!("--url {http} --data-dir other"))
             .replace("NOBODY", "--url http://127.0.0.1:1 --data-dir data")
-            .replace("HTTP", &format!("http://{}", server.http))
+            .replace("HTTP", &http)
             .replace("AGENT", &server.agent.to_string())
             .replace("ID", "00000000000000000000000000000000");
-        let out = weir(&command, folder.path());
-        if out.status.code() != Some(*code) {
-            let said = String::from_utf8_lossy(&out.stderr).into_owned();
-            wrong.push((args, *code, out.status.code(), said));
+        let ended = finish(weir(command.split_whitespace()).current_dir(folder.path()));
+        if ended.code != Some(*code) {
+            wrong.push((args, *code, ended));
         }
         codes.insert(*code);
-        verbs.extend(args.split(' '));
+        words.extend(args.split(' '));
     }
     server.stop();
-    assert!(wrong.is_empty(), "not as told: {wrong:#?}");
-    let page = std::fs::read_to_string(root.join("docs/exit-codes.md")).expect("the document");
-    let told = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
-    let told: BTreeSet<i32> = told.filter_map(|code| code.parse().ok()).collect();
+    assert!(wrong.is_empty(), "other exit codes: {wrong:#?}");
     // 75 takes several processes: `tests/cluster.rs`.
     codes.insert(75);
-    assert_eq!(told, codes);
-    let help = weir("--help", folder.path()).stdout;
-    let help = String::from_utf8_lossy(&help).into_owned();
+    assert_eq!(codes, documented_codes());
+    for verb in verbs() {
+        assert!(words.contains(&*verb), "no case for `{verb}`");
+    }
+}
+
+/// Exit codes of the table in `docs/exit-codes.md`.
+fn documented_codes() -> BTreeSet<i32> {
+    let page = std::fs::read_to_string(root().join("docs/exit-codes.md")).expect("the document");
+    let cells = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
+    cells.filter_map(|code| code.parse().ok()).collect()
+}
+
+/// Verbs that `weir --help` lists.
+fn verbs() -> Vec<String> {
+    let Finished { out: help, .. } = run(&["--help"]);
     let listed = help.split("Commands:").nth(1).unwrap_or_default();
     let listed = listed.split("Options:").next().unwrap_or_default();
-    for line in listed.lines().filter(|line| line.starts_with("  ")) {
-        let verb = line.trim().split(' ').next().unwrap_or_default();
-        let named = line.starts_with("  ") && !line.starts_with("    ");
-        assert!(!named || verbs.contains(verb), "no case for `{verb}`");
-    }
+    // Continued descriptions are indented further.
+    let verbs = listed.lines().filter_map(|line| line.strip_prefix("  "));
+    let verbs = verbs.filter(|line| !line.starts_with(' ') && !line.is_empty());
+    let names = verbs.filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
 }

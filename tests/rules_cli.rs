@@ -1,38 +1,20 @@
-//! `weir rules` as people type it: what it prints, and the exit code that it ends with.
+//! `weir rules` through its binary: output and exit codes.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+mod support;
+
+use std::path::Path;
 
 use serde_json::Value;
+use support::command::{Finished, finish, weir};
+use support::files::{data_set, shown, write};
 
-/// Exit code, standard output and standard error of `weir rules` with these arguments.
-fn rules(args: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .arg("rules")
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary can be started");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(!err.contains("panicked"), "{err}");
-    (output.status.code(), out, err)
+/// Runs `weir rules` with these arguments.
+fn rules(args: &[&str]) -> Finished {
+    finish(weir(["rules"]).args(args))
 }
 
-fn json(out: &str) -> Value {
+fn parse(out: &str) -> Value {
     serde_json::from_str(out).unwrap_or_else(|error| panic!("{error}: {out}"))
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> String {
-    let path = folder.join(name);
-    std::fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
-    std::fs::write(&path, text).expect("it can be written");
-    shown(&path)
 }
 
 fn rule(id: &str, more: &str) -> String {
@@ -43,23 +25,8 @@ fn rule(id: &str, more: &str) -> String {
     )
 }
 
-/// The data folder, or `None` after saying that `test` is skipped.
-fn data(test: &str, path: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("WEIR_DATA").map(PathBuf::from);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = folder
-        .unwrap_or_else(|| root.join("../shared/data"))
-        .join(path);
-    if file.exists() {
-        return Some(file);
-    }
-    let absent = format!("SKIPPED: {test}: {path} is absent; set WEIR_DATA\n");
-    let _ = std::io::stderr().write_all(absent.as_bytes());
-    None
-}
-
 #[test]
-fn lint_tells_all_problems_with_their_places() {
+fn lint_reports_all_problems_with_their_places() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path();
     let two = format!(
@@ -74,11 +41,11 @@ fn lint_tells_all_problems_with_their_places() {
     let nowhere = shown(&root.join("nowhere.yml"));
     let all = shown(root);
 
-    let (code, out, _) = rules(&["lint", &all, &nowhere]);
+    let Finished { code, out, .. } = rules(&["lint", &all, &nowhere]);
     assert_eq!(code, Some(65), "{out}");
     let lines: Vec<&str> = out.lines().collect();
-    // The second document begins on the 16th line.
-    for (line, says) in [
+    // The second document begins on line 16.
+    for (place, message) in [
         (format!("{two}:29:1: "), "no such level"),
         (format!("{twice}:2:1: "), "a.yml:1"),
         (format!("{bytes}:2:1: "), "is not UTF-8"),
@@ -86,8 +53,8 @@ fn lint_tells_all_problems_with_their_places() {
     ] {
         let found = lines
             .iter()
-            .any(|told| told.starts_with(&line) && told.contains(says));
-        assert!(found, "nothing begins with {line} and says {says}:\n{out}");
+            .any(|line| line.starts_with(&place) && line.contains(message));
+        assert!(found, "no line with {place} and {message}:\n{out}");
     }
     assert_eq!(lines.len(), 5, "{out}");
     assert_eq!(
@@ -95,10 +62,10 @@ fn lint_tells_all_problems_with_their_places() {
         "4 files, 3 documents: 1 in force, 4 problems, 0 remarks"
     );
 
-    let (code, out, _) = rules(&["lint", "--format", "json", &all]);
-    let told = json(&out);
-    assert_eq!((code, &told["problems"]), (Some(65), &3.into()), "{out}");
-    let first = &told["diagnostics"][0];
+    let Finished { code, out, .. } = rules(&["lint", "--format", "json", &all]);
+    let report = parse(&out);
+    assert_eq!((code, &report["problems"]), (Some(65), &3.into()), "{out}");
+    let first = &report["diagnostics"][0];
     assert_eq!(
         (first["line"].as_u64(), first["severity"].as_str()),
         (Some(29), Some("error"))
@@ -111,12 +78,12 @@ fn lint_tells_all_problems_with_their_places() {
     );
 
     let good = write(root, "good.yml", rule("good", ""));
-    let (code, out, _) = rules(&["lint", &good]);
+    let Finished { code, out, .. } = rules(&["lint", &good]);
     assert_eq!(code, Some(0), "{out}");
 }
 
 #[test]
-fn hostile_files_are_told_and_end_nothing() {
+fn hostile_files_are_reported_and_stop_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path();
     write(root, "deep.yml", "[".repeat(100_000));
@@ -137,7 +104,7 @@ fn hostile_files_are_told_and_end_nothing() {
         .collect();
     write(root, "many.yml", many);
     std::os::unix::fs::symlink(root, root.join("loop")).expect("a link");
-    let (code, out, _) = rules(&["lint", &shown(root)]);
+    let Finished { code, out, .. } = rules(&["lint", &shown(root)]);
     assert_eq!(code, Some(65), "{out}");
     assert!(
         out.contains("6 files, 3004 documents: 3000 in force, "),
@@ -148,10 +115,10 @@ fn hostile_files_are_told_and_end_nothing() {
 }
 
 #[test]
-fn the_list_has_a_line_for_each_rule() {
+fn list_prints_a_line_for_each_rule() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = write(folder.path(), "a.yml", rule("one", ""));
-    let (code, out, err) = rules(&["list", &file]);
+    let Finished { code, out, err } = rules(&["list", &file]);
     assert_eq!(code, Some(0), "{err}");
     let lines: Vec<Vec<&str>> = out
         .lines()
@@ -166,8 +133,8 @@ fn the_list_has_a_line_for_each_rule() {
         [["low", "test", "linux/sshd", "one", "About", "one"]]
     );
 
-    let (code, out, _) = rules(&["list", "--format", "json", &file]);
-    let one = &json(&out)["rules"][0];
+    let Finished { code, out, .. } = rules(&["list", "--format", "json", &file]);
+    let one = &parse(&out)["rules"][0];
     assert_eq!(
         (code, &one["origin"]),
         (Some(0), &format!("{file}:1").into()),
@@ -175,19 +142,19 @@ fn the_list_has_a_line_for_each_rule() {
     );
     assert_eq!(one["logsource"]["service"], "sshd");
 
-    // Without a path, what is built in.
-    let (code, out, _) = rules(&["list"]);
+    // Without a path, it lists the built-in rules.
+    let Finished { code, out, .. } = rules(&["list"]);
     assert!(
         code == Some(0) && out.contains("ssh") && out.lines().count() > 20,
         "{out}"
     );
-    // What cannot be used is told, and the rest is listed.
+    // Unusable rules are reported, the others are listed.
     write(
         folder.path(),
         "b.yml",
         rule("two", "").replace("level: low", "level: loud"),
     );
-    let (code, out, err) = rules(&["list", &shown(folder.path())]);
+    let Finished { code, out, err } = rules(&["list", &shown(folder.path())]);
     assert_eq!((code, out.lines().count()), (Some(65), 2), "{out}");
     assert!(err.contains("b.yml:14:1: no such level"), "{err}");
 }
@@ -199,7 +166,7 @@ const END: &str = "    ---- 08:01:00\n    + alert  root  host=db-1  low  by it\n
 
 #[test]
 fn a_rule_is_proven_by_a_story_that_fires_and_a_near_miss() {
-    // The stories of a folder, exit code, and what is said of the rule.
+    // Stories of a folder, the exit code, and a part of the output.
     let whole = format!("{STORY}{NEAR}{END}");
     let no_near_miss = format!("{STORY}{END}");
     let untrue = whole.replace("host=db-1", "host=db-2");
@@ -209,7 +176,7 @@ fn a_rule_is_proven_by_a_story_that_fires_and_a_near_miss() {
         (&[], 1, "no story in which it fires, and no near miss"),
         (&[&untrue], 1, "no story in which it fires"),
     ];
-    for (stories, code, says) in cases {
+    for (stories, code, line) in cases {
         let folder = tempfile::tempdir().expect("a folder");
         let file = write(folder.path(), "root.yml", rule("root", ""));
         for (n, story) in stories.iter().enumerate() {
@@ -217,21 +184,25 @@ fn a_rule_is_proven_by_a_story_that_fires_and_a_near_miss() {
         }
         write(folder.path(), "README.md", "# Notes\n");
         for path in [&shown(folder.path()), &file] {
-            let (got, out, err) = rules(&["test", path]);
+            let Finished {
+                code: got,
+                out,
+                err,
+            } = rules(&["test", path]);
             assert_eq!(got, Some(code), "{out}{err}");
-            assert!(out.contains(says), "{says:?} is not in: {out}");
+            assert!(out.contains(line), "{line:?} is not in: {out}");
         }
-        let (_, out, _) = rules(&["test", "--format", "json", &file]);
-        assert_eq!(json(&out)["rules"][0]["proven"], code == 0, "{out}");
+        let Finished { out, .. } = rules(&["test", "--format", "json", &file]);
+        assert_eq!(parse(&out)["rules"][0]["proven"], code == 0, "{out}");
     }
     let folder = tempfile::tempdir().expect("a folder");
     let file = write(folder.path(), "root.yml", rule("root", ""));
     write(folder.path(), "story.md", "# A story\n\n    nonsense\n");
-    assert_eq!(rules(&["test", &file]).0, Some(65));
+    assert_eq!(rules(&["test", &file]).code, Some(65));
 }
 
 #[test]
-fn coverage_tells_fields_and_sources_that_are_missing_and_counts_techniques() {
+fn coverage_lists_missing_fields_and_sources_and_counts_techniques() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path();
     write(root, "a.yml", rule("good", ""));
@@ -254,25 +225,25 @@ fn coverage_tells_fields_and_sources_that_are_missing_and_counts_techniques() {
         "--format",
         "json",
     ];
-    let (code, out, err) = rules(&args);
+    let Finished { code, out, err } = rules(&args);
     assert_eq!(code, Some(0), "{err}");
-    let told = json(&out);
-    let of = |id: &str| {
-        let rules = told["rules"].as_array().expect("a list");
+    let report = parse(&out);
+    let row = |id: &str| {
+        let rules = report["rules"].as_array().expect("a list");
         rules
             .iter()
             .find(|rule| rule["id"] == id)
             .expect("the rule")
             .clone()
     };
-    assert_eq!(of("good")["missing_fields"], Value::Array(Vec::new()));
-    assert_eq!(of("lacking")["missing_fields"][0], "userr");
-    assert_eq!(of("blind")["has_source"], false);
-    assert_eq!(told["sources_that_nobody_provides"]["linux/nobody"], 1);
-    assert_eq!(told["techniques"]["T1059.004"], 3);
-    assert_eq!(told["tactics"]["execution"], 3);
+    assert_eq!(row("good")["missing_fields"], Value::Array(Vec::new()));
+    assert_eq!(row("lacking")["missing_fields"][0], "userr");
+    assert_eq!(row("blind")["has_source"], false);
+    assert_eq!(report["sources_that_nobody_provides"]["linux/nobody"], 1);
+    assert_eq!(report["techniques"]["T1059.004"], 3);
+    assert_eq!(report["tactics"]["execution"], 3);
 
-    let layer = json(&std::fs::read_to_string(&layer).expect("it was written"));
+    let layer = parse(&std::fs::read_to_string(&layer).expect("it was written"));
     assert_eq!(layer["versions"]["layer"], "4.5");
     assert_eq!(layer["domain"], "enterprise-attack");
     let technique = &layer["techniques"][0];
@@ -282,63 +253,65 @@ fn coverage_tells_fields_and_sources_that_are_missing_and_counts_techniques() {
     );
     assert!(layer["gradient"]["maxValue"].as_u64() > layer["gradient"]["minValue"].as_u64());
 
-    let (code, out, _) = rules(&["coverage", &shown(root)]);
+    let Finished { code, out, .. } = rules(&["coverage", &shown(root)]);
     assert_eq!(code, Some(0), "{out}");
     assert!(out.contains("userr") && out.contains("T1059.004"), "{out}");
 }
 
-#[test]
-fn the_public_rules_are_read_whole_and_old_forms_are_refused() {
-    let test = "the_public_rules_are_read_whole_and_old_forms_are_refused";
-    let Some(sigma) = data(test, "sigma") else {
-        return;
-    };
-    let good = [
-        "rules",
-        "rules-emerging-threats",
-        "rules-threat-hunting",
-        "rules-compliance",
-    ];
-    let good: Vec<String> = good
-        .iter()
-        .map(|folder| shown(&sigma.join(folder)))
-        .collect();
+/// Folders of public rules that must all be usable.
+const PUBLIC_RULES: [&str; 4] = [
+    "rules",
+    "rules-emerging-threats",
+    "rules-threat-hunting",
+    "rules-compliance",
+];
+
+/// Runs a verb over the public rules, with a value for the one placeholder that they need.
+fn public_rules(verb: &str, sigma: &Path) -> Finished {
     let folder = tempfile::tempdir().expect("a folder");
     let placeholders = "[detection.placeholders]\nknown_cdcs = [\"dc-1\"]\n";
     let config = write(folder.path(), "weir.toml", placeholders);
-    let mut args = vec!["lint", "--config", &config, "--format", "json"];
-    args.extend(good.iter().map(String::as_str));
-    let (code, out, _) = rules(&args);
-    let told = json(&out);
-    assert_eq!(code, Some(0), "{}", told["diagnostics"]);
-    assert_eq!(told["documents"], told["in_force"]);
-    assert!(
-        told["documents"].as_u64() > Some(3_700),
-        "{}",
-        told["documents"]
-    );
+    let folders = PUBLIC_RULES.map(|folder| shown(&sigma.join(folder)));
+    let mut args = vec![verb, "--config", &config, "--format", "json"];
+    args.extend(folders.iter().map(String::as_str));
+    rules(&args)
+}
 
-    let (code, out, _) = rules(&[
-        "lint",
-        "--format",
-        "json",
-        &shown(&sigma.join("unsupported")),
-    ]);
+#[test]
+fn lint_accepts_all_public_rules_and_refuses_old_forms() {
+    let test = "lint_accepts_all_public_rules_and_refuses_old_forms";
+    let Some(sigma) = data_set(test, "sigma") else {
+        return;
+    };
+    let Finished { code, out, .. } = public_rules("lint", &sigma);
+    let report = parse(&out);
+    assert_eq!(code, Some(0), "{}", report["diagnostics"]);
+    assert_eq!(report["documents"], report["in_force"]);
+    let documents = report["documents"].as_u64();
+    assert!(documents > Some(3_700), "{documents:?}");
+
+    let unsupported = shown(&sigma.join("unsupported"));
+    let Finished { code, out, .. } = rules(&["lint", "--format", "json", &unsupported]);
     assert_eq!(code, Some(65));
-    let told = json(&out);
-    let diagnostics = told["diagnostics"].as_array().expect("a list");
-    for said in diagnostics {
-        let places = [&said["line"], &said["column"]];
-        assert!(places.iter().all(|at| at.as_u64() > Some(0)), "{said}");
+    let report = parse(&out);
+    for diagnostic in report["diagnostics"].as_array().expect("a list") {
+        let places = [&diagnostic["line"], &diagnostic["column"]];
+        assert!(
+            places.iter().all(|at| at.as_u64() > Some(0)),
+            "{diagnostic}"
+        );
     }
+}
 
-    // What the maintainers of the rules think that each log source has, beside what we think: told,
-    // not judged.
-    let mut args = vec!["coverage", "--config", &config, "--format", "json"];
-    args.extend(good.iter().map(String::as_str));
-    let (code, out, _) = rules(&args);
-    let told = json(&out);
-    let listed = told["rules"].as_array().expect("a list").iter();
+#[test]
+fn coverage_finds_most_fields_of_the_public_rules() {
+    let test = "coverage_finds_most_fields_of_the_public_rules";
+    let Some(sigma) = data_set(test, "sigma") else {
+        return;
+    };
+    let Finished { code, out, .. } = public_rules("coverage", &sigma);
+    let report = parse(&out);
+    let listed = report["rules"].as_array().expect("a list").iter();
     let lacking: Vec<&Value> = listed
         .filter(|rule| {
             rule["missing_fields"]
@@ -347,15 +320,16 @@ fn the_public_rules_are_read_whole_and_old_forms_are_refused() {
         })
         .collect();
     assert_eq!(code, Some(0));
-    report(&sigma, &lacking);
-    // Real rules ask for what real sources have, but for few.
+    print_difference(&sigma, &lacking);
+    // Nearly all rules use fields that real sources have.
     assert!(lacking.len() < 400, "{}", lacking.len());
 }
 
-/// Says which of the fields that we miss the maintainers know.
-fn report(sigma: &Path, lacking: &[&Value]) {
+/// Prints how many of the fields that Weir misses are in the maintainers' list of fields. The
+/// number is for information; no test fails over it.
+fn print_difference(sigma: &Path, lacking: &[&Value]) {
     let text = std::fs::read_to_string(sigma.join("logsource_fields.json"));
-    let known = json(&text.expect("the list is there"));
+    let known = parse(&text.expect("the list is there"));
     let mut differ = 0;
     for rule in lacking {
         let source = rule["logsource"].as_str().unwrap_or_default();
@@ -372,7 +346,7 @@ fn report(sigma: &Path, lacking: &[&Value]) {
             .count();
     }
     println!(
-        "{} rules read fields that we miss; of these fields the list knows {differ}",
+        "{} rules use fields that Weir misses; {differ} of these fields are in the list",
         lacking.len()
     );
 }

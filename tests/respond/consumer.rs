@@ -1,4 +1,4 @@
-//! A consumer of webhooks that behaves as it is told: well, late, twice, with errors, or never.
+//! A webhook consumer that follows a script: it answers well, twice, with errors, or not at all.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,30 +8,30 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 
-/// What a consumer does with a request.
+/// The answer of a consumer to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Status(u16),
-    /// To another place.
+    /// Redirects to another address.
     Redirect(SocketAddr),
-    /// Takes it, and closes the connection without a word.
+    /// Reads the request and closes the connection.
     Crash,
-    /// Takes it, and says so twice.
+    /// Answers the request twice.
     Twice,
-    /// Reads nothing and says nothing until the other end has had enough.
+    /// Reads and answers nothing until the sender gives up.
     Never,
-    /// Says that it is well, and then more than anyone wants to hear.
+    /// Answers 200 with a body that never ends.
     Endless,
 }
 
-/// One request.
+/// A request as the consumer received it. The header `request` is its first line.
 #[derive(Clone, Debug)]
-pub struct Heard {
+pub struct ReceivedRequest {
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
 }
 
-impl Heard {
+impl ReceivedRequest {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
@@ -39,13 +39,13 @@ impl Heard {
 
 #[derive(Default)]
 struct State {
-    /// What is done next; then all is well.
+    /// Answers to the next requests. After the last one, every answer is 204.
     script: VecDeque<Answer>,
-    heard: Vec<Heard>,
+    received: Vec<ReceivedRequest>,
     stopped: bool,
 }
 
-/// A consumer on a port of loopback.
+/// A consumer on a loopback port.
 pub struct Consumer {
     pub at: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -77,13 +77,13 @@ impl Consumer {
         }
     }
 
-    /// What is done with the next requests.
-    pub fn will(&self, script: &[Answer]) {
+    /// Sets the answers to the next requests.
+    pub fn answer_with(&self, script: &[Answer]) {
         self.state.lock().expect("whole").script = script.iter().copied().collect();
     }
 
-    pub fn heard(&self) -> Vec<Heard> {
-        self.state.lock().expect("whole").heard.clone()
+    pub fn received(&self) -> Vec<ReceivedRequest> {
+        self.state.lock().expect("whole").received.clone()
     }
 
     pub fn url(&self) -> String {
@@ -115,11 +115,11 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     let Some((headers, body)) = read(&mut reader) else {
         return;
     };
-    let heard = Heard { headers, body };
-    state.lock().expect("whole").heard.push(heard);
+    let request = ReceivedRequest { headers, body };
+    state.lock().expect("whole").received.push(request);
     let mut stream = reader.into_inner();
     let head = |status: u16, more: &str| {
-        format!("HTTP/1.1 {status} as told\r\n{more}Content-Length: 4\r\n\r\nsaid")
+        format!("HTTP/1.1 {status} as scripted\r\n{more}Content-Length: 4\r\n\r\nsaid")
     };
     let text = match answer {
         Answer::Status(status) => head(status, ""),
@@ -135,7 +135,7 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     let _ = stream.write_all(text.as_bytes());
 }
 
-/// A request with its headers in lower case; `None` where it breaks off.
+/// Reads a request, with its header names in lower case. `None` if it ends early.
 fn read(reader: &mut impl BufRead) -> Option<(BTreeMap<String, String>, Vec<u8>)> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
@@ -154,40 +154,40 @@ fn read(reader: &mut impl BufRead) -> Option<(BTreeMap<String, String>, Vec<u8>)
     Some((headers, body))
 }
 
-/// What a consumer believes of each alert, that takes each message once and in the order it came.
+/// The alerts that stand for a consumer that applies each message once, in order of arrival.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Belief {
-    pub standing: BTreeSet<String>,
-    newest: BTreeMap<String, u64>,
+pub struct StandingAlerts {
+    pub ids: BTreeSet<String>,
+    newest_revisions: BTreeMap<String, u64>,
 }
 
-impl Belief {
-    /// Fails where a later revision of an alert came before an earlier one.
-    pub fn of(heard: &[Heard]) -> Self {
-        let (mut belief, mut seen) = (Self::default(), BTreeSet::new());
-        for heard in heard {
-            if !seen.insert(heard.headers["webhook-id"].clone()) {
-                continue; // It came before.
+impl StandingAlerts {
+    /// Fails if revisions of an alert arrived out of order.
+    pub fn from_requests(requests: &[ReceivedRequest]) -> Self {
+        let (mut alerts, mut applied) = (Self::default(), BTreeSet::new());
+        for request in requests {
+            if !applied.insert(request.headers["webhook-id"].clone()) {
+                continue; // A repeated delivery.
             }
-            let told = heard.json();
-            let data = &told["data"];
+            let message = request.json();
+            let data = &message["data"];
             let alert = data["alert"].as_str().expect("its id").to_owned();
             let revision = data["revision"].as_u64().expect("its revision");
             let id = format!("alert_{alert}_{revision}");
-            assert_eq!(heard.headers["webhook-id"], id);
-            let newest = belief.newest.insert(alert.clone(), revision);
+            assert_eq!(request.headers["webhook-id"], id);
+            let newest = alerts.newest_revisions.insert(alert.clone(), revision);
             assert!(
                 newest < Some(revision),
                 "{alert}: {newest:?}, then {revision}"
             );
             for other in data["supersedes"].as_array().into_iter().flatten() {
-                belief.standing.remove(other.as_str().expect("an id"));
+                alerts.ids.remove(other.as_str().expect("an id"));
             }
-            match told["type"].as_str().expect("a type") {
-                "alert.retracted" => drop(belief.standing.remove(&alert)),
-                _ => drop(belief.standing.insert(alert)),
+            match message["type"].as_str().expect("a type") {
+                "alert.retracted" => drop(alerts.ids.remove(&alert)),
+                _ => drop(alerts.ids.insert(alert)),
             }
         }
-        belief
+        alerts
     }
 }

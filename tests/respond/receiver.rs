@@ -1,4 +1,4 @@
-//! Debian's rsyslog as a receiver of syslog over TLS that asks for certificates.
+//! An rsyslog that receives syslog over TLS and requires client certificates.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,10 @@ use super::support::outside::{Daemon, find, rsyslog_module};
 use super::support::pki::{Authority, Pair};
 use super::support::until;
 
-/// Names that its senders may have.
+/// Certificate name of the one permitted sender.
 const SENDER: &str = "weir.example.com";
 
+/// A running rsyslog that writes each message to a file.
 pub struct Receiver {
     daemon: Daemon,
     file: PathBuf,
@@ -18,20 +19,20 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// With `gtls` or `ossl`; `None` where this machine lacks it.
+    /// Starts with the driver `gtls` or `ossl`; `None` if this machine lacks it.
     pub fn start(folder: &Path, driver: &str, authority: &Authority, own: &Pair) -> Option<Self> {
         let program = find("rsyslogd").filter(|_| rsyslog_module(&format!("lmnsd_{driver}")))?;
         let folder = folder.join(driver);
         std::fs::create_dir(&folder).expect("a folder");
-        let (file, port) = (folder.join("heard.log"), folder.join("port"));
+        let (file, port) = (folder.join("received.log"), folder.join("port"));
         let text = format!(
             "global(workDirectory={folder:?} defaultNetstreamDriver=\"{driver}\"\n\
              defaultNetstreamDriverCAFile={:?} defaultNetstreamDriverCertFile={:?}\n\
              defaultNetstreamDriverKeyFile={:?})\n\
              module(load=\"imtcp\" streamDriver.name=\"{driver}\" streamDriver.mode=\"1\"\n\
              streamDriver.authMode=\"x509/name\" permittedPeer=[\"{SENDER}\"])\n\
-             template(name=\"heard\" type=\"string\" string=\"%rawmsg%\\n\")\n\
-             action(type=\"omfile\" file={file:?} template=\"heard\")\n\
+             template(name=\"received\" type=\"string\" string=\"%rawmsg%\\n\")\n\
+             action(type=\"omfile\" file={file:?} template=\"received\")\n\
              input(type=\"imtcp\" port=\"0\" address=\"127.0.0.1\" listenPortFileName={port:?})\n",
             authority.file, own.certificate, own.key,
         );
@@ -40,10 +41,13 @@ impl Receiver {
         let mut command = Command::new(program);
         let command = command.arg("-n").arg("-f").arg(&settings).arg("-i");
         let daemon = Daemon::start(command.arg(folder.join("pid")));
-        let port = until(&format!("rsyslog listens: {}", daemon.said.text()), || {
-            let port: u16 = std::fs::read_to_string(&port).ok()?.trim().parse().ok()?;
-            (port > 0).then_some(port)
-        });
+        let port = until(
+            &format!("rsyslog listens: {}", daemon.stderr.text()),
+            || {
+                let port: u16 = std::fs::read_to_string(&port).ok()?.trim().parse().ok()?;
+                (port > 0).then_some(port)
+            },
+        );
         Some(Self {
             daemon,
             file,
@@ -51,14 +55,14 @@ impl Receiver {
         })
     }
 
-    /// What it heard, a message a line.
-    pub fn heard(&self) -> Vec<String> {
+    /// The received messages.
+    pub fn received(&self) -> Vec<String> {
         let text = std::fs::read_to_string(&self.file).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    pub fn said(&self) -> String {
-        self.daemon.said.text()
+    pub fn log(&self) -> String {
+        self.daemon.stderr.text()
     }
 
     pub fn stop(self) {
@@ -66,7 +70,7 @@ impl Receiver {
     }
 }
 
-/// The keys of a sink that shows `own` to a receiver of `authority`.
+/// Configuration keys of a sink that trusts `authority` and presents `own`.
 pub fn keys(authority: &Authority, own: &Pair) -> String {
     let (certificate, key) = (&own.certificate, &own.key);
     let ca = &authority.file;

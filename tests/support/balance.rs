@@ -1,8 +1,8 @@
-//! What `/metrics` says must add up: received = journaled + refused, journaled = decoded + problem.
+//! Checks that `/metrics` adds up: received = journaled + refused, journaled = decoded + problem.
 
 use std::collections::BTreeMap;
 
-/// One line of Prometheus' text format.
+/// One line of the Prometheus text format.
 #[derive(Debug)]
 pub struct Sample {
     pub name: String,
@@ -22,7 +22,7 @@ pub fn samples(text: &str) -> Vec<Sample> {
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
-        .map(|line| sample(line).unwrap_or_else(|| panic!("no sample: {line}")))
+        .map(|line| sample(line).unwrap_or_else(|| panic!("not a sample: {line}")))
         .collect()
 }
 
@@ -47,7 +47,7 @@ fn sample(line: &str) -> Option<Sample> {
     })
 }
 
-/// A label's value up to its closing quote, and what is behind it.
+/// Splits a label's value at its closing quote from the rest of the line.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut escaped = false;
@@ -64,61 +64,77 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// What does not add up; nothing, once all that was sent has gone its way.
-pub fn imbalances(text: &str) -> Vec<String> {
-    let mut rows: BTreeMap<(String, String), BTreeMap<&'static str, f64>> = BTreeMap::new();
-    let mut totals: BTreeMap<&'static str, f64> = BTreeMap::new();
-    const BY_SOURCE: [&str; 5] = [
-        "weir_source_received_total",
-        "weir_source_journaled_total",
-        "weir_source_refused_total",
-        "weir_source_decoded_total",
-        "weir_source_problem_events_total",
-    ];
-    const TOTALS: [&str; 2] = ["weir_events_received_total", "weir_events_journaled_total"];
-    let mut empty = 0.0;
-    let samples = samples(text);
-    for sample in &samples {
-        let key = (
-            sample.label("tenant").to_owned(),
-            sample.label("source").to_owned(),
-        );
-        if let Some(name) = BY_SOURCE.iter().find(|name| **name == sample.name) {
-            *rows.entry(key).or_default().entry(*name).or_default() += sample.value;
-            *totals.entry(*name).or_default() += sample.value;
+/// Metrics by source, in the order of the two sums that must hold for every row.
+const BY_SOURCE: [&str; 5] = [
+    "weir_source_received_total",
+    "weir_source_journaled_total",
+    "weir_source_refused_total",
+    "weir_source_decoded_total",
+    "weir_source_problem_events_total",
+];
+
+/// Metrics over all sources: received by transports, and journaled.
+const TOTALS: [&str; 2] = ["weir_events_received_total", "weir_events_journaled_total"];
+
+/// Sums of the metrics that must add up.
+#[derive(Default)]
+struct Sums {
+    /// By tenant and source, then by metric.
+    rows: BTreeMap<(String, String), BTreeMap<&'static str, f64>>,
+    totals: BTreeMap<&'static str, f64>,
+    /// Empty frames, which transports receive and drop before they have a source.
+    empty: f64,
+}
+
+impl Sums {
+    fn read(text: &str) -> Self {
+        let mut sums = Self::default();
+        for sample in samples(text) {
+            let (tenant, source) = (sample.label("tenant"), sample.label("source"));
+            if let Some(name) = BY_SOURCE.iter().find(|name| **name == sample.name) {
+                let row = sums.rows.entry((tenant.to_owned(), source.to_owned()));
+                *row.or_default().entry(*name).or_default() += sample.value;
+                *sums.totals.entry(*name).or_default() += sample.value;
+            }
+            if let Some(name) = TOTALS.iter().find(|name| **name == sample.name) {
+                *sums.totals.entry(*name).or_default() += sample.value;
+            }
+            if sample.name == "weir_events_dropped_total" && sample.label("reason") == "empty" {
+                sums.empty += sample.value;
+            }
         }
-        if let Some(name) = TOTALS.iter().find(|name| **name == sample.name) {
-            *totals.entry(*name).or_default() += sample.value;
-        }
-        if sample.name == "weir_events_dropped_total" && sample.label("reason") == "empty" {
-            empty += sample.value;
-        }
+        sums
     }
-    assert!(!rows.is_empty(), "no source has a row: {text}");
+}
+
+/// Lists the sums that do not hold. Empty once every sent event has been processed.
+pub fn imbalances(text: &str) -> Vec<String> {
+    let sums = Sums::read(text);
+    assert!(!sums.rows.is_empty(), "no source has a row: {text}");
     let mut faults = Vec::new();
     let mut check = |what: String, left: f64, right: f64| {
         if left != right {
             faults.push(format!("{what}: {left} is not {right}"));
         }
     };
-    for (source, row) in &rows {
-        let of = |name: &str| row.get(name).copied().unwrap_or(0.0);
+    for (source, row) in &sums.rows {
+        let value = |index: usize| row.get(BY_SOURCE[index]).copied().unwrap_or(0.0);
         check(
             format!("{source:?}, received = journaled + refused"),
-            of(BY_SOURCE[0]),
-            of(BY_SOURCE[1]) + of(BY_SOURCE[2]),
+            value(0),
+            value(1) + value(2),
         );
         check(
             format!("{source:?}, journaled = decoded + with a problem"),
-            of(BY_SOURCE[1]),
-            of(BY_SOURCE[3]) + of(BY_SOURCE[4]),
+            value(1),
+            value(3) + value(4),
         );
     }
-    let total = |name: &str| totals.get(name).copied().unwrap_or(0.0);
+    let total = |name: &str| sums.totals.get(name).copied().unwrap_or(0.0);
     check(
-        "transports' received = sources' received + empty".to_owned(),
+        "received by transports = received by sources + empty".to_owned(),
         total(TOTALS[0]),
-        total(BY_SOURCE[0]) + empty,
+        total(BY_SOURCE[0]) + sums.empty,
     );
     check(
         "all journaled".to_owned(),
@@ -128,7 +144,7 @@ pub fn imbalances(text: &str) -> Vec<String> {
     faults
 }
 
-/// Fails unless every event that came is accounted for.
+/// Fails unless the metrics account for every received event.
 pub fn assert_balanced(text: &str) {
     let faults = imbalances(text);
     assert!(faults.is_empty(), "{faults:#?}");

@@ -1,4 +1,4 @@
-//! As much HTTP as the tests need: a request and its whole answer, and streams line by line.
+//! A small HTTP client for tests: whole replies, and streams line by line.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -58,7 +58,7 @@ impl<'r> Request<'r> {
         Ok(Reply { status, body })
     }
 
-    /// Sends the request, and gives the body as it comes.
+    /// Sends the request and returns the status and the body as a stream.
     pub fn open(self, to: SocketAddr) -> io::Result<(u16, BufReader<Body>)> {
         let mut stream = TcpStream::connect(to)?;
         stream.set_read_timeout(Some(super::LIMIT))?;
@@ -71,12 +71,12 @@ impl<'r> Request<'r> {
             "Content-Length: {length}\r\nConnection: close\r\n\r\n"
         ));
         stream.write_all(head.as_bytes())?;
-        // A server that refuses a body need not read it; its answer counts.
+        // A server that refuses a body need not read it; only its reply counts.
         let _ = stream.write_all(self.body);
         let mut from = BufReader::new(stream);
         let mut line = String::new();
         from.read_line(&mut line)?;
-        let bad = || io::Error::new(io::ErrorKind::InvalidData, "no answer of HTTP");
+        let bad = || io::Error::new(io::ErrorKind::InvalidData, "no HTTP reply");
         let status = line
             .split(' ')
             .nth(1)
@@ -103,13 +103,13 @@ impl<'r> Request<'r> {
     }
 }
 
-/// A body without its chunks' lengths.
+/// A response body, decoded if it is chunked.
 pub struct Body {
-    /// The headers before it, in lower case.
+    /// Response headers in lower case.
     head: String,
     from: BufReader<TcpStream>,
     chunked: bool,
-    /// Of the chunk that is being read.
+    /// Bytes that remain of the current chunk.
     left: u64,
 }
 
@@ -154,7 +154,7 @@ pub struct Message {
     pub data: Value,
 }
 
-/// The next message with data; heartbeats and greetings are passed over. `None` at the end.
+/// Reads the next message with data and skips heartbeats and greetings. `None` at the end.
 pub fn next_message(stream: &mut impl BufRead) -> Option<Message> {
     let (mut id, mut event, mut data) = (String::new(), String::new(), None);
     let mut line = String::new();

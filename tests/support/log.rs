@@ -1,23 +1,24 @@
-//! What a child says, line by line, while it runs.
+//! Collects the output of a child process, line by line, while it runs.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Output of one stream of a child process.
 #[derive(Default)]
 pub struct Log {
-    said: Mutex<Said>,
+    output: Mutex<Output>,
     more: Condvar,
 }
 
 #[derive(Default)]
-struct Said {
+struct Output {
     lines: Vec<String>,
     ended: bool,
 }
 
 impl Log {
-    /// Reads `from` on a thread of its own until it ends.
+    /// Reads `from` to its end on a separate thread.
     pub fn of(from: impl Read + Send + 'static) -> Arc<Self> {
         let log = Arc::new(Self::default());
         let shared = Arc::clone(&log);
@@ -39,15 +40,15 @@ impl Log {
         log
     }
 
-    /// The first line that contains `part`; `None` if the child ends before, or too much time goes.
+    /// Waits for a line that contains `part`; `None` if the stream ends or `limit` passes first.
     pub fn wait_for(&self, part: &str, limit: Duration) -> Option<String> {
         let mut looked = 0;
         let mut found = None;
-        let waiting = |said: &mut Said| {
-            let new = said.lines.iter().skip(looked);
-            found = new.clone().find(|line| line.contains(part)).cloned();
-            looked = said.lines.len();
-            found.is_none() && !said.ended
+        let waiting = |output: &mut Output| {
+            let mut new = output.lines.iter().skip(looked);
+            found = new.find(|line| line.contains(part)).cloned();
+            looked = output.lines.len();
+            found.is_none() && !output.ended
         };
         drop(self.more.wait_timeout_while(self.lock(), limit, waiting));
         found
@@ -56,7 +57,7 @@ impl Log {
     pub fn wait_for_end(&self, limit: Duration) {
         drop(
             self.more
-                .wait_timeout_while(self.lock(), limit, |said| !said.ended),
+                .wait_timeout_while(self.lock(), limit, |output| !output.ended),
         );
     }
 
@@ -68,7 +69,7 @@ impl Log {
         self.lock().lines.join("\n")
     }
 
-    fn lock(&self) -> MutexGuard<'_, Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Programs that are not ours, run as children: found on this machine, ended by pid.
+//! Programs of other projects: finds them on this machine and runs them as child processes.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::log::Log;
 
-/// Where a program is; daemons live outside of most people's `PATH`.
+/// Path of a program. Daemons are often outside of `PATH`, so `sbin` folders count, too.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // Where `.ci/run` unpacks what cannot be installed beside the others.
+    // `.ci/run` unpacks programs here that cannot be installed beside the others.
     let unpacked = concat!(env!("CARGO_MANIFEST_DIR"), "/target/counterparts/bin");
     let folders = std::env::split_paths(&path);
     let folders = folders.chain(["/usr/sbin".into(), "/sbin".into(), unpacked.into()]);
@@ -18,7 +18,7 @@ pub fn find(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Whether rsyslog has a module, wherever this machine keeps them.
+/// Returns whether rsyslog has a module in any of the usual folders.
 pub fn rsyslog_module(name: &str) -> bool {
     let folders = std::fs::read_dir("/usr/lib")
         .into_iter()
@@ -31,10 +31,19 @@ pub fn rsyslog_module(name: &str) -> bool {
     files.any(|file| file.is_file())
 }
 
-/// A program that runs until it is told to stop.
+/// The Python interpreter with the clients of `tests/python/requirements.txt`.
+pub fn python() -> Option<PathBuf> {
+    if let Some(python) = std::env::var_os("WEIR_PYTHON") {
+        return Some(python.into());
+    }
+    let own = super::files::root().join("target/python/bin/python");
+    own.is_file().then_some(own)
+}
+
+/// A program that runs until the test stops it.
 pub struct Daemon {
     child: Child,
-    pub said: Arc<Log>,
+    pub stderr: Arc<Log>,
 }
 
 impl Daemon {
@@ -44,11 +53,11 @@ impl Daemon {
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("it can be started");
-        let said = Log::of(child.stderr.take().expect("it is piped"));
-        Self { child, said }
+        let stderr = Log::of(child.stderr.take().expect("it is piped"));
+        Self { child, stderr }
     }
 
-    /// Ends it as an operator would.
+    /// Sends SIGTERM and waits for the end.
     pub fn stop(mut self) {
         super::terminate(&self.child);
         super::wait(&mut self.child).expect("it ends");
@@ -57,7 +66,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It has ended already where a test got to its end.
+        // A test that reached its end has stopped the program already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,17 +1,17 @@
-//! A certificate authority for tests, and the files that it makes.
+//! A certificate authority for tests, and the files it writes.
 
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
-/// An authority, with its own certificate in `NAME.ca` of its folder.
+/// A certificate authority with its own certificate in `file`.
 pub struct Authority {
     folder: PathBuf,
     issuer: Issuer<'static, KeyPair>,
     pub file: PathBuf,
 }
 
-/// A certificate and its key, in files.
+/// Files of a certificate and its key.
 #[derive(Clone, Debug)]
 pub struct Pair {
     pub certificate: PathBuf,
@@ -34,12 +34,12 @@ impl Authority {
         }
     }
 
-    /// A certificate for `name` of the DNS, which is its common name, too.
+    /// Issues a certificate whose DNS name and common name are `name`.
     pub fn issue(&self, name: &str) -> Pair {
         self.issue_until(name, 2100)
     }
 
-    /// One that ends with the year's begin.
+    /// [`Authority::issue`] with a certificate that expires when `year` begins.
     pub fn issue_until(&self, name: &str, year: i32) -> Pair {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
         params.distinguished_name.push(DnType::CommonName, name);
@@ -58,7 +58,7 @@ impl Authority {
 }
 
 impl Pair {
-    /// The two lines of `[tls]` that name it.
+    /// The two lines of a `[tls]` table that name these files.
     pub fn keys(&self) -> String {
         format!(
             "certificate = {:?}\nkey = {:?}\n",
