@@ -1,51 +1,47 @@
-//! The past that new rules are to see, read in steps: live alerts come meanwhile, nothing is said of a
-//! half, and how much an epoch hands on changes nothing of what stands in the end.
+//! Backfills in steps: live alerts continue, a partial backfill raises nothing, and the step size does
+//! not change the result.
 
-mod world;
+#[path = "support/graph.rs"]
+mod graph;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use graph::{RULES, START, TestGraph, put};
 use rand::prelude::*;
 use rand::rngs::StdRng;
-use weir_dataflow::WhatIfState;
+use weir_dataflow::{AlertDifference, WhatIfState};
 use weir_schema::{
     AlertId, AlertRecord, Change, ChangeKind, Control, Epoch, EventTime, RuleChange, Span, WhatIfId,
 };
-use world::{RULES, START, World, put};
 
-/// So many events an epoch has with those of the past, where it is read in steps: two batches or three.
+/// Old events that a stepwise backfill reads in each epoch: two or three batches.
 const STEP: u64 = 32;
 
-/// More than all that is sent here.
+/// More events than any test sends, so that one epoch reads them all.
 const WHOLE: u64 = 1_000_000;
 
-/// A rule that fires where a look is not followed by another one soon: half of a past would have it
-/// fire where the whole does not.
+/// A purchase without a failure nearby. It would fire wrongly on a partial backfill.
 const ALONE: &str = "title: Alone\nid: alone\ncorrelation: {type: temporal, rules: [failed, bought], \
      group-by: [user], timespan: 20s, condition: bought and not failed, generate: true}\n";
 
 const LOOKS: &str = "title: Looks\nid: looks\nlogsource: {product: shop}\n\
      detection: {selection: {action: look}, condition: selection}\nweir: {group-by: [user]}\n";
 
-/// Of a chain: users who fail again and again.
+/// A correlation of a correlation: users who fail again and again.
 const AGAIN: &str = "title: Again\nid: again\ncorrelation: {type: event_count, rules: [many], \
      group-by: [user], timespan: 150s, condition: {gte: 1}, generate: true}\n";
 
-/// An edit of what `bought` selects.
+/// The rule `bought` with a wider selection.
 fn bought_or_looked() -> String {
     RULES[1].replace("action: buy", "action: [buy, look]")
 }
 
-fn changes(world: &World) -> Vec<Change> {
-    world.heard.0.lock().expect("nobody panicked").clone()
+fn is_reading(graph: &TestGraph) -> bool {
+    graph.status().backfill().is_some()
 }
 
-fn is_reading(world: &World) -> bool {
-    world.status().backfill().is_some()
-}
-
-/// The standing rows, but for in which epoch and revision they were said.
-fn rows(world: &World) -> Vec<String> {
+/// The standing alerts without epoch and revision, which depend on the step size.
+fn rows(graph: &TestGraph) -> Vec<String> {
     let row = |record: &AlertRecord| {
         format!(
             "{} {} {} {:?} {:?} {} {:?} {:?} {} {:?}",
@@ -61,13 +57,13 @@ fn rows(world: &World) -> Vec<String> {
             record.evidence,
         )
     };
-    let mut rows: Vec<String> = world.standing().values().map(row).collect();
+    let mut rows: Vec<String> = graph.standing().values().map(row).collect();
     rows.sort();
     rows
 }
 
-/// What is done to the rules in step `step` of a play.
-fn acts(seed: u64, step: i64, since: EventTime) -> Vec<Control> {
+/// Changes of rules in step `step` of a history.
+fn rule_changes(seed: u64, step: i64, since: EventTime) -> Vec<Control> {
     let remove = |rule: &str| Control::RuleRemove {
         rule: rule.to_owned(),
     };
@@ -75,7 +71,7 @@ fn acts(seed: u64, step: i64, since: EventTime) -> Vec<Control> {
     let (first, then) = match seed % 6 {
         0 => (vec![put(LOOKS, since), put(ALONE, since)], vec![]),
         1 => (vec![put(&bought_or_looked(), since)], vec![]),
-        // Edited, ended and removed while it reads.
+        // Edited, disabled and removed during the backfill.
         2 => (
             vec![put(LOOKS, since), put(ALONE, since)],
             vec![
@@ -109,35 +105,38 @@ fn acts(seed: u64, step: i64, since: EventTime) -> Vec<Control> {
     }
 }
 
-/// Plays 60 epochs of events with changes of rules among them; calls `between` after each.
-fn play(world: &mut World, seed: u64, mut between: impl FnMut(&mut World, i64)) {
+/// Writes 60 epochs of events and rule changes, and calls `between` after each.
+fn write_history(graph: &mut TestGraph, seed: u64, mut between: impl FnMut(&mut TestGraph, i64)) {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut since = EventTime::MIN;
     for step in 0..60 {
-        world.events(&mut rng, START + 6 * step);
+        graph.events(&mut rng, START + 6 * step);
         if step == 30 {
-            since = world.watermark().minus(Span::seconds(100));
+            since = graph.watermark().minus(Span::seconds(100));
         }
-        let acts = acts(seed, step, since);
-        if !acts.is_empty() {
-            world.tell(acts);
+        let controls = rule_changes(seed, step, since);
+        if !controls.is_empty() {
+            graph.control(controls);
         }
-        between(world, step);
+        between(graph, step);
     }
-    assert!(!is_reading(world), "seed {seed}: more is left than epochs");
+    assert!(
+        !is_reading(graph),
+        "seed {seed}: the backfill is not complete"
+    );
 }
 
 #[test]
-fn steps_change_nothing_of_what_stands_in_the_end() {
+fn the_step_size_does_not_change_the_standing_alerts() {
     for seed in 0..18 {
-        let mut whole = World::with(1, WHOLE);
-        play(&mut whole, seed, |world, _| assert!(!is_reading(world)));
+        let mut whole = TestGraph::with(1, WHOLE);
+        write_history(&mut whole, seed, |graph, _| assert!(!is_reading(graph)));
         let wanted = rows(&whole);
         whole.close();
-        let mut steps = World::with(1, STEP);
+        let mut steps = TestGraph::with(1, STEP);
         let mut reading = 0;
-        play(&mut steps, seed, |world, _| {
-            reading += u32::from(is_reading(world))
+        write_history(&mut steps, seed, |graph, _| {
+            reading += u32::from(is_reading(graph))
         });
         assert!(reading > 3, "seed {seed}: read in {reading} epochs");
         assert_eq!(rows(&steps), wanted, "seed {seed}");
@@ -146,196 +145,200 @@ fn steps_change_nothing_of_what_stands_in_the_end() {
 }
 
 #[test]
-fn the_same_journal_says_the_same_on_any_workers_and_after_any_restart() {
+fn one_journal_gives_one_ledger_on_any_workers_and_after_restarts() {
     for seed in 0..6 {
         let digest = |workers: usize, restart: &dyn Fn(i64) -> bool| {
-            let mut world = World::with(workers, STEP);
-            play(&mut world, seed, |world, step| {
+            let mut graph = TestGraph::with(workers, STEP);
+            write_history(&mut graph, seed, |graph, step| {
                 if restart(step) {
-                    assert!(is_reading(world), "seed {seed}, step {step}");
-                    world.restart();
+                    assert!(is_reading(graph), "seed {seed}, step {step}");
+                    graph.restart();
                 }
             });
-            let said = world.digest();
-            // And by whoever derives all of it anew.
-            world.close();
-            let ledger = world.folder.path().join("ledger");
+            let digest = graph.digest();
+            // A replay of the whole journal gives the same.
+            graph.close();
+            let ledger = graph.folder.path().join("ledger");
             std::fs::remove_dir_all(ledger).expect("it is there");
-            world.open();
-            world.settle();
-            assert!(
-                world.digest() == said,
-                "seed {seed}: a replay says otherwise"
-            );
-            world.close();
-            said
+            graph.open();
+            graph.settle();
+            assert!(graph.digest() == digest, "seed {seed}: a replay differs");
+            graph.close();
+            digest
         };
-        let said = digest(1, &|_| false);
-        assert!(said.len() > 10_000);
-        assert!(digest(2, &|_| false) == said, "seed {seed}: on two workers");
+        let expected = digest(1, &|_| false);
+        assert!(expected.len() > 10_000);
+        assert!(
+            digest(2, &|_| false) == expected,
+            "seed {seed}: on two workers"
+        );
         let restarted = digest(2, &|step| (31..36).contains(&step));
-        assert!(restarted == said, "seed {seed}: over restarts");
+        assert!(restarted == expected, "seed {seed}: over restarts");
     }
 }
 
 #[test]
-fn others_go_on_and_the_rule_itself_says_nothing_of_a_half() {
-    let mut world = World::with(2, STEP);
+fn other_rules_go_on_and_a_partial_backfill_raises_nothing() {
+    let mut graph = TestGraph::with(2, STEP);
     let (mut live, mut begun, mut through) = (0, 0, Epoch(0));
     let mut reading = false;
-    play(&mut world, 0, |world, _| {
-        let now = is_reading(world);
+    write_history(&mut graph, 0, |graph, _| {
+        let now = is_reading(graph);
         if now && !reading {
-            begun = changes(world).len();
+            begun = graph.changes().len();
         }
         if now {
-            live = changes(world).len() - begun;
+            live = graph.changes().len() - begun;
         } else if reading {
-            through = world.written;
+            through = graph.written;
         }
         reading = now;
     });
-    assert!(live > 5, "{live} changes while the past was read");
-    let told = changes(&world);
+    assert!(live > 5, "{live} changes during the backfill");
+    let changes = graph.changes();
     let new = |change: &&Change| ["looks", "alone"].contains(&&*change.record.rule);
-    let told: Vec<&Change> = told.iter().filter(new).collect();
-    assert!(told.len() > 5 && through > Epoch(0));
-    for change in told {
+    let changes: Vec<&Change> = changes.iter().filter(new).collect();
+    assert!(changes.len() > 5 && through > Epoch(0));
+    for change in changes {
         assert!(change.epoch >= through, "{change:?} before {through:?}");
-        // With the whole past read, nothing of it has to be taken back.
+        // The completed backfill has nothing to retract.
         let first = change.epoch == through;
         assert!(!first || change.kind == ChangeKind::Raised, "{change:?}");
     }
-    world.close();
+    graph.close();
 }
 
 #[test]
-fn an_edit_of_what_a_rule_selects_takes_nothing_back_that_it_says_again() {
-    let flapped = |past_events: u64| {
-        let mut world = World::with(1, past_events);
-        play(&mut world, 1, |_, _| {});
-        let told = changes(&world);
-        let stood: BTreeSet<AlertId> = world.standing().into_keys().collect();
-        let back = told
+fn an_edited_selection_revises_alerts_and_retracts_none_that_still_stand() {
+    let outcome = |backfill_events: u64| {
+        let mut graph = TestGraph::with(1, backfill_events);
+        write_history(&mut graph, 1, |_, _| {});
+        let changes = graph.changes();
+        let standing: BTreeSet<AlertId> = graph.standing().into_keys().collect();
+        let retracted = changes
             .iter()
             .filter(|change| change.kind == ChangeKind::Retracted);
-        let back = back.filter(|change| &*change.record.rule == "bought");
-        let again = back
-            .filter(|change| stood.contains(&change.record.alert))
+        let retracted = retracted.filter(|change| &*change.record.rule == "bought");
+        let flapped = retracted
+            .filter(|change| standing.contains(&change.record.alert))
             .count();
-        let revised = told
+        let revised = changes
             .iter()
             .filter(|change| change.kind == ChangeKind::Revised);
         let revised = revised
             .filter(|change| &*change.record.rule == "bought")
             .count();
-        world.close();
-        (again, revised > 0)
+        graph.close();
+        (flapped, revised > 0)
     };
-    assert_eq!(flapped(WHOLE), (0, true));
-    assert_eq!(flapped(STEP), (0, true));
+    assert_eq!(outcome(WHOLE), (0, true));
+    assert_eq!(outcome(STEP), (0, true));
 }
 
-#[test]
-fn a_what_if_that_reads_the_past_answers_once_it_is_read() {
-    let changes = |text: &str| {
-        vec![RuleChange::Put {
+fn what_if_state(graph: &TestGraph, id: u64) -> Option<WhatIfState> {
+    let report = graph.status().what_ifs().report(WhatIfId(id));
+    report.map(|report| report.state)
+}
+
+/// Begins a what-if that adds or changes one rule and backfills it.
+fn begin(id: u64, text: &str, since: EventTime) -> Control {
+    Control::WhatIfPut {
+        id: WhatIfId(id),
+        changes: vec![RuleChange::Put {
             text: text.to_owned(),
             origin: "test".to_owned(),
-        }]
-    };
-    let difference = |past_events: u64| {
-        let mut world = World::with(2, past_events);
-        let mut rng = StdRng::seed_from_u64(5);
-        for step in 0..30 {
-            world.events(&mut rng, START + 6 * step);
-        }
-        let since = world.watermark().minus(Span::seconds(100));
-        let begin = |id: u64, text: &str| Control::WhatIfPut {
-            id: WhatIfId(id),
-            changes: changes(text),
-            since,
-            from_journal: true,
-        };
-        let live = world.digest();
-        world.tell(vec![begin(1, LOOKS), begin(2, &bought_or_looked())]);
-        let state = |world: &World, id: u64| {
-            let report = world.status().what_ifs().report(WhatIfId(id));
-            report.map(|report| report.state)
-        };
-        let mut waited = 0;
-        if past_events == STEP {
-            assert_eq!(state(&world, 1), Some(WhatIfState::Deriving));
-        }
-        while state(&world, 2) == Some(WhatIfState::Deriving) {
-            assert_eq!(world.digest(), live);
-            world.tell(vec![Control::Tick {
-                received: weir_schema::ReceiveTime(START * 1_000_000_000),
-            }]);
-            waited += 1;
-        }
-        assert_eq!(state(&world, 1), Some(WhatIfState::Running));
-        let before = world.standing();
-        let told: BTreeMap<u64, _> = [1, 2]
-            .into_iter()
-            .filter_map(|id| Some((id, world.status().what_ifs().differing(WhatIfId(id))?)))
-            .collect();
-        world.tell(vec![Control::WhatIfPromote { id: WhatIfId(2) }]);
-        let after = world.standing();
-        let come = told[&2].iter().filter(|one| one.live.is_none());
-        assert!(come.clone().count() > 0);
-        for one in come {
-            assert!(!before.contains_key(&one.alert) && after.contains_key(&one.alert));
-        }
-        world.close();
-        let rows = |one: &weir_dataflow::Differing| {
-            let tried = one
-                .tried
-                .as_ref()
-                .map(|row| (row.key, row.count, row.first, row.last));
-            (one.alert, one.live.is_some(), tried)
-        };
-        let rows: Vec<Vec<_>> = told
-            .values()
-            .map(|all| all.iter().map(rows).collect())
-            .collect();
-        (rows, waited)
-    };
-    let (whole, none) = difference(WHOLE);
-    let (steps, waited) = difference(STEP);
-    assert_eq!((none, steps), (0, whole));
-    assert!(waited > 3, "{waited}");
+        }],
+        since,
+        from_journal: true,
+    }
+}
+
+/// Ticks until the what-if has read its backfill. Returns how many ticks that took.
+fn await_running(graph: &mut TestGraph, id: u64) -> u32 {
+    let live = graph.digest();
+    let mut ticks = 0;
+    while what_if_state(graph, id) == Some(WhatIfState::Deriving) {
+        assert!(graph.digest() == live, "a what-if changed the live graph");
+        graph.control(vec![Control::Tick {
+            received: weir_schema::ReceiveTime(START * 1_000_000_000),
+        }]);
+        ticks += 1;
+    }
+    ticks
+}
+
+/// An alert of a difference, whether it stands live, and its key, count, first and last time.
+fn difference_row(one: &AlertDifference) -> String {
+    let shadow = one
+        .shadow
+        .as_ref()
+        .map(|row| (row.key, row.count, row.first, row.last));
+    format!("{:?} {} {shadow:?}", one.alert, one.live.is_some())
 }
 
 #[test]
-fn a_promotion_while_the_past_is_read_goes_on_reading() {
+fn a_what_if_with_a_backfill_reports_once_it_is_complete() {
+    let differences = |backfill_events: u64| {
+        let mut graph = TestGraph::with(2, backfill_events);
+        let mut rng = StdRng::seed_from_u64(5);
+        for step in 0..30 {
+            graph.events(&mut rng, START + 6 * step);
+        }
+        let since = graph.watermark().minus(Span::seconds(100));
+        let live = graph.digest();
+        graph.control(vec![
+            begin(1, LOOKS, since),
+            begin(2, &bought_or_looked(), since),
+        ]);
+        if backfill_events == STEP {
+            assert_eq!(what_if_state(&graph, 1), Some(WhatIfState::Deriving));
+            assert!(graph.digest() == live, "a what-if changed the live graph");
+        }
+        let ticks = await_running(&mut graph, 2);
+        assert_eq!(what_if_state(&graph, 1), Some(WhatIfState::Running));
+        let before = graph.standing();
+        let [looks, bought] = [1, 2].map(|id| {
+            let status = graph.status();
+            status.what_ifs().alert_differences(WhatIfId(id))
+        });
+        let (looks, bought) = (looks.expect("it runs"), bought.expect("it runs"));
+        graph.control(vec![Control::WhatIfPromote { id: WhatIfId(2) }]);
+        let after = graph.standing();
+        let gained: Vec<_> = bought.iter().filter(|one| one.live.is_none()).collect();
+        assert!(!gained.is_empty());
+        for one in gained {
+            assert!(!before.contains_key(&one.alert) && after.contains_key(&one.alert));
+        }
+        graph.close();
+        let rows: Vec<String> = looks.iter().chain(&bought).map(difference_row).collect();
+        (rows, ticks)
+    };
+    let (whole, none) = differences(WHOLE);
+    let (steps, ticks) = differences(STEP);
+    assert_eq!((none, steps), (0, whole));
+    assert!(ticks > 3, "{ticks}");
+}
+
+#[test]
+fn a_promotion_during_a_backfill_continues_it() {
     let play = |workers: usize, restart: bool| {
-        let mut world = World::with(workers, STEP);
+        let mut graph = TestGraph::with(workers, STEP);
         let mut rng = StdRng::seed_from_u64(7);
         for step in 0..30 {
-            world.events(&mut rng, START + 6 * step);
+            graph.events(&mut rng, START + 6 * step);
         }
-        let since = world.watermark().minus(Span::seconds(100));
-        let change = RuleChange::Put {
-            text: LOOKS.to_owned(),
-            origin: "test".to_owned(),
-        };
-        world.tell(vec![Control::WhatIfPut {
-            id: WhatIfId(1),
-            changes: vec![change],
-            since,
-            from_journal: true,
-        }]);
-        world.tell(vec![Control::WhatIfPromote { id: WhatIfId(1) }]);
+        let since = graph.watermark().minus(Span::seconds(100));
+        graph.control(vec![begin(1, LOOKS, since)]);
+        graph.control(vec![Control::WhatIfPromote { id: WhatIfId(1) }]);
         if restart {
-            assert!(is_reading(&world));
-            world.restart();
+            assert!(is_reading(&graph));
+            graph.restart();
         }
-        while is_reading(&world) {
-            world.events(&mut rng, START + 180);
+        while is_reading(&graph) {
+            graph.events(&mut rng, START + 180);
         }
-        let found = (rows(&world), world.digest());
-        world.close();
+        let found = (rows(&graph), graph.digest());
+        graph.close();
         found
     };
     let (rows, digest) = play(1, false);

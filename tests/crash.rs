@@ -570,9 +570,9 @@ fn outbox(ledger: &Ledger) -> Vec<Change> {
 struct Deaf(Arc<AtomicBool>);
 
 impl Observer for Deaf {
-    fn epoch(&mut self, _: &EpochReport<'_>) {}
+    fn on_epoch(&mut self, _: &EpochReport<'_>) {}
 
-    fn fault(&mut self, fault: &PortFault) {
+    fn on_commit_failed(&mut self, fault: &PortFault) {
         println!("{fault}");
         self.0.store(true, Ordering::SeqCst);
     }

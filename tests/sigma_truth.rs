@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
-use weir_detect::{Detected, Detector, RuleBook, split_documents};
+use weir_detect::{Detections, Detector, RuleBook, split_documents};
 use weir_parse::{Context, Zone};
 use weir_schema::{Control, EventTime, Format, LogSource, ReceiveTime, Span, TenantKey};
 
@@ -122,7 +122,7 @@ fn context(format: Format, logsource: Option<&LogSource>) -> Context<'_> {
 struct Worker<'b> {
     book: &'b RuleBook,
     detector: Detector,
-    found: Detected,
+    found: Detections,
 }
 
 impl<'b> Worker<'b> {
@@ -130,7 +130,7 @@ impl<'b> Worker<'b> {
         Self {
             book,
             detector: Detector::new(),
-            found: Detected::default(),
+            found: Detections::default(),
         }
     }
 

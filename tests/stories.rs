@@ -20,8 +20,8 @@ use weir_dataflow::{
 use weir_schema::{Epoch, SealedEpoch};
 use weir_store::ledger::Ledger;
 use weir_story::{
-    Batching, Effect, EffectNoun, Shelf, Sign, State, System, Way, parse, run, ways_full,
-    ways_quick,
+    Batching, Effect, EffectKind, EffectSign, EffectState, RuleSearchPath, RunVariant, System,
+    parse, run, variants_full, variants_quick,
 };
 
 /// Ways of the full product that are told besides the quick ones.
@@ -69,8 +69,8 @@ fn every_story_is_true() {
     let pages = project();
     assert!(pages.len() >= 29, "{} stories", pages.len());
     let seed = seed();
-    let mut ways = ways_quick(seed);
-    let full = ways_full(seed);
+    let mut ways = variants_quick(seed);
+    let full = variants_full(seed);
     for nth in 1..=MORE_WAYS {
         let picked = full[(seed as usize).wrapping_mul(nth * 7 + 1) % full.len()];
         if !ways.contains(&picked) {
@@ -100,8 +100,8 @@ impl EpochSource for UpTo {
 struct Deaf;
 
 impl Observer for Deaf {
-    fn epoch(&mut self, _: &EpochReport<'_>) {}
-    fn fault(&mut self, fault: &PortFault) {
+    fn on_epoch(&mut self, _: &EpochReport<'_>) {}
+    fn on_commit_failed(&mut self, fault: &PortFault) {
         panic!("{fault}");
     }
 }
@@ -142,13 +142,13 @@ fn rebuilt(folder: &Path, workers: usize, stops: &[Epoch]) -> Vec<u8> {
 fn one_journal_gives_one_ledger() {
     let seed = seed();
     each(&project(), |page| {
-        let way = Way {
+        let way = RunVariant {
             batching: Batching::Shuffled(seed),
             restart_at_lines: true,
-            ..ways_quick(seed)[0]
+            ..variants_quick(seed)[0]
         };
         let mut system = GraphSystem::new(way.workers).expect("a folder for the story");
-        run(&page.story, &page.shelf, &mut system, &way).map_err(|failure| failure.to_string())?;
+        run(&page.story, &page.rules, &mut system, &way).map_err(|failure| failure.to_string())?;
         let live = system.export().expect("the ledger is whole");
         let last = system.settle();
         assert!(last.commits.is_empty() && last.fault.is_none(), "{last:?}");
@@ -168,10 +168,10 @@ fn one_journal_gives_one_ledger() {
 }
 
 /// What was said of, whatever it was.
-fn touched(effects: &[Effect]) -> BTreeSet<(EffectNoun, &str, &[(String, String)])> {
+fn touched(effects: &[Effect]) -> BTreeSet<(EffectKind, &str, &[(String, String)])> {
     effects
         .iter()
-        .map(|effect| (effect.noun, effect.name.as_str(), effect.fields.as_slice()))
+        .map(|effect| (effect.kind, effect.name.as_str(), effect.fields.as_slice()))
         .collect()
 }
 
@@ -193,20 +193,20 @@ fn graph_and_oracle_say_the_same_of_stories_by_dice() {
         let wrong = |what: String| format!("{what}\n{text}\nagain with WEIR_SEED={seed}");
         let story = parse(&text, &file).map_err(|errors| wrong(format!("{errors:?}")))?;
         let rules = root.join("stories/rules");
-        let shelf = Shelf::beside(&rules.join("x.md"), &rules);
-        let ways = ways_full(seed);
+        let search_path = RuleSearchPath::for_story(&rules.join("x.md"), &rules);
+        let ways = variants_full(seed);
         let way = ways[(seed % ways.len() as u64) as usize];
         let mut graph = GraphSystem::new(way.workers).expect("a folder for the story");
-        let graph = run(&story, &shelf, &mut graph, &way);
+        let graph = run(&story, &search_path, &mut graph, &way);
         let graph = graph.map_err(|failure| wrong(failure.to_string()))?;
         let mut oracle = ReferenceSystem::default();
-        let oracle = run(&story, &shelf, &mut oracle, &way);
+        let oracle = run(&story, &search_path, &mut oracle, &way);
         let oracle = oracle.map_err(|failure| wrong(format!("oracle: {failure}")))?;
         for (line, graph) in &graph.rows {
             if *graph != oracle.rows[line] {
                 let (graph, oracle) = (graph.join("\n"), oracle.rows[line].join("\n"));
                 return Err(wrong(format!(
-                    "{file}:{line} told on {way}\ngraph\n{graph}\noracle\n{oracle}"
+                    "{file}:{line} run on {way}\ngraph\n{graph}\noracle\n{oracle}"
                 )));
             }
         }
@@ -227,7 +227,7 @@ fn graph_and_oracle_say_the_same_of_stories_by_dice() {
                 };
                 let (graph, oracle) = (show(graph), show(oracle));
                 return Err(wrong(format!(
-                    "{file}:{line} told on {way}\n  graph\n{graph}  oracle\n{oracle}"
+                    "{file}:{line} run on {way}\n  graph\n{graph}  oracle\n{oracle}"
                 )));
             }
         }
@@ -245,12 +245,12 @@ fn graph_and_oracle_say_the_same_of_stories_by_dice() {
     // What the dice never say, they do not show to be right.
     let said = said.into_inner().expect("no check panics");
     for (sign, state, among) in [
-        (Sign::Raised, State::Plain, RANDOM_STORIES),
-        (Sign::Raised, State::Provisional, RANDOM_STORIES),
-        (Sign::Revised, State::Plain, RANDOM_STORIES),
+        (EffectSign::Raised, EffectState::Plain, RANDOM_STORIES),
+        (EffectSign::Raised, EffectState::Provisional, RANDOM_STORIES),
+        (EffectSign::Revised, EffectState::Plain, RANDOM_STORIES),
         // Two alerts seldom become one by chance; `two_episodes_merge.md` tells that they do.
-        (Sign::Revised, State::Superseded, 1_500),
-        (Sign::Retracted, State::Plain, RANDOM_STORIES),
+        (EffectSign::Revised, EffectState::Superseded, 1_500),
+        (EffectSign::Retracted, EffectState::Plain, RANDOM_STORIES),
     ] {
         let times = said.get(&(sign, state)).copied().unwrap_or(0);
         assert!(

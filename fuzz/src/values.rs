@@ -2,7 +2,7 @@
 //!
 //! These values are normally protected by checksums, which the checks bypass.
 
-use weir_dataflow::door::{Part, read};
+use weir_dataflow::fuzz::{ConnectionPhase, read};
 use weir_schema::Entry;
 use weir_store::fuzz;
 
@@ -25,10 +25,14 @@ pub fn check(bytes: &[u8]) {
         }
         2 => pair(*which, rest),
         _ => {
-            let parts = [Part::Handshake, Part::Talk, Part::Frames];
-            let part = parts[usize::from(*which) % parts.len()];
+            let phases = [
+                ConnectionPhase::Handshake,
+                ConnectionPhase::Messages,
+                ConnectionPhase::Batches,
+            ];
+            let phase = phases[usize::from(*which) % phases.len()];
             // Each value takes at least the four bytes of its length.
-            assert!(read(part, &mut &*rest) <= rest.len() / 4);
+            assert!(read(phase, &mut &*rest) <= rest.len() / 4);
         }
     }
 }
