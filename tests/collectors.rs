@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use support::http::Request;
 use support::outside::find;
 use support::{Weir, config, frames, skipped};
-use weir_schema::{JournalExport, Transport};
+use weir_schema::{JournaldExport, Transport};
 
 /// Events of each client: several requests each.
 const EVENTS: usize = 2_000;
@@ -290,7 +290,7 @@ fn systemds_own_uploader_delivers_every_entry() {
     weir.stop();
     let frames = frames(&data, Transport::Http);
     assert_equal("systemd-journal-upload", EVENTS, frames.len());
-    let mut sent = JournalExport::default();
+    let mut sent = JournaldExport::default();
     sent.push(&export(EVENTS));
     for frame in parsed(&frames) {
         let entry = sent

@@ -1,4 +1,4 @@
-//! Rules files are followed while the server runs, and what people do over the API outlives them.
+//! Rule files are followed while the server runs; changes over the API take precedence.
 
 mod support;
 
@@ -15,7 +15,7 @@ fn rule(id: &str, user: &str, level: &str) -> String {
     )
 }
 
-/// A folder of rules beside the data of a server, and its configuration.
+/// A folder of rules and the configuration of a server that follows it.
 struct Site {
     folder: tempfile::TempDir,
     config: String,
@@ -42,7 +42,7 @@ impl Site {
         std::fs::write(self.path(file), text).expect("it can be written");
     }
 
-    /// As editors do: another file takes the place of the old one.
+    /// Replaces a file as editors do, by a rename.
     fn replace(&self, file: &str, text: &str) {
         self.write(".new", text);
         std::fs::rename(self.path(".new"), self.path(file)).expect("a rename");
@@ -53,10 +53,10 @@ impl Site {
     }
 }
 
-/// The level of each rule that runs, in order of id, as `id=level`.
+/// The running rules in order of id, as `id=level`.
 fn running(weir: &Weir) -> Vec<String> {
-    let told = weir.get("/api/v1/rules").json();
-    let rules = told["rules"].as_array().expect("a list").iter();
+    let page = weir.get("/api/v1/rules").json();
+    let rules = page["rules"].as_array().expect("a list").iter();
     let rules = rules.filter(|rule| rule["enabled"] == true);
     let word = |rule: &Value, key: &str| rule[key].as_str().unwrap_or_default().to_owned();
     rules
@@ -64,28 +64,28 @@ fn running(weir: &Weir) -> Vec<String> {
         .collect()
 }
 
-/// What is wrong with the files, as `file: message`.
-fn wrong(weir: &Weir) -> Vec<String> {
-    let told = weir.get("/api/v1/rules").json();
-    let said = told["diagnostics"].as_array().expect("a list").iter();
-    said.map(|said| {
-        let origin = Path::new(said["origin"].as_str().unwrap_or_default());
-        let file = origin.file_name().unwrap_or_default().to_string_lossy();
-        format!("{file}: {}", said["message"].as_str().unwrap_or_default())
-    })
-    .collect()
+/// The diagnostics of the files, as `file: message`.
+fn diagnostics(weir: &Weir) -> Vec<String> {
+    let page = weir.get("/api/v1/rules").json();
+    let diagnostics = page["diagnostics"].as_array().expect("a list").iter();
+    let shown = |diagnostic: &Value| {
+        let text = |key: &str| diagnostic[key].as_str().unwrap_or_default();
+        let file = Path::new(text("origin")).file_name().unwrap_or_default();
+        format!("{}: {}", file.to_string_lossy(), text("message"))
+    };
+    diagnostics.map(shown).collect()
 }
 
-fn runs(weir: &Weir, expected: &[&str]) {
-    let what = format!("{expected:?} run; {:?}", wrong(weir));
+/// Waits until exactly these rules run.
+fn await_rules(weir: &Weir, expected: &[&str]) {
+    let what = format!("{expected:?} run; {:?}", diagnostics(weir));
     until(&what, || (running(weir) == expected).then_some(()));
 }
 
-/// Waits until exactly one thing is wrong, which contains the words; or nothing.
-fn is_wrong(weir: &Weir, words: &str) {
-    until(&format!("`{words}` is said"), || {
-        let said = wrong(weir);
-        match said.as_slice() {
+/// Waits until there is exactly one diagnostic, which contains `words`; or none if they are empty.
+fn await_diagnostic(weir: &Weir, words: &str) {
+    until(&format!("the diagnostic `{words}`"), || {
+        match diagnostics(weir).as_slice() {
             [] => words.is_empty(),
             [one] => !words.is_empty() && one.contains(words),
             _ => false,
@@ -94,6 +94,7 @@ fn is_wrong(weir: &Weir, words: &str) {
     });
 }
 
+/// Sends a request such as `DELETE /api/v1/rules/one`.
 fn api(weir: &Weir, request: &str, body: &str) {
     let (method, path) = request.split_once(' ').expect("a method and a path");
     let reply = weir.send(Request::new(method, path).body(body.as_bytes()));
@@ -101,27 +102,38 @@ fn api(weir: &Weir, request: &str, body: &str) {
 }
 
 #[test]
-fn files_are_followed_and_what_is_bad_leaves_what_runs() {
+fn added_changed_and_replaced_files_take_effect() {
     let site = Site::new();
     site.write("one.yml", rule("one", "root", "low"));
     let weir = site.start();
-    runs(&weir, &["one=low"]);
-
-    // Added, changed, replaced; and judged by.
+    await_rules(&weir, &["one=low"]);
     site.write("two.yml", rule("two", "root", "low"));
-    runs(&weir, &["one=low", "two=low"]);
+    await_rules(&weir, &["one=low", "two=low"]);
     site.replace("two.yml", &rule("two", "anna", "high"));
-    runs(&weir, &["one=low", "two=high"]);
+    await_rules(&weir, &["one=low", "two=high"]);
     weir.send_tcp(b"<38>1 2026-01-01T00:00:00Z web1 sshd 4 - - Accepted password for anna from 192.0.2.7 port 1 ssh2\n");
-    until("an alert", || {
-        let alerts = weir.get("/api/v1/alerts").json();
-        (alerts["alerts"][0]["rule"] == "two").then_some(())
-    });
+    let first_rule = || weir.get("/api/v1/alerts").json()["alerts"][0]["rule"].clone();
+    until("an alert", || (first_rule() == "two").then_some(()));
 
-    // A bad version, half a file, bytes that are no text, nothing at all: the rule runs on.
+    // A removed file ends its rule. The alert stays.
+    site.remove("two.yml");
+    await_rules(&weir, &["one=low"]);
+    assert_eq!(first_rule(), "two");
+    site.remove("one.yml");
+    await_rules(&weir, &[]);
+    weir.stop();
+}
+
+#[test]
+fn a_bad_file_leaves_the_running_rule_in_place() {
+    let site = Site::new();
+    site.write("one.yml", rule("one", "root", "low"));
+    site.write("two.yml", rule("two", "anna", "high"));
+    let weir = site.start();
+    await_rules(&weir, &["one=low", "two=high"]);
     let whole = rule("one", "root", "critical");
     let half = whole.split("detection").next().unwrap_or_default();
-    for (bad, says) in [
+    for (bad, message) in [
         (
             whole.replace("critical", "loud").into_bytes(),
             "one.yml: no such level",
@@ -132,81 +144,80 @@ fn files_are_followed_and_what_is_bad_leaves_what_runs() {
         (b"title: [".to_vec(), "one.yml: not valid YAML"),
     ] {
         site.write("one.yml", bad);
-        is_wrong(&weir, says);
-        assert_eq!(running(&weir), ["one=low", "two=high"], "{says}");
+        await_diagnostic(&weir, message);
+        assert_eq!(running(&weir), ["one=low", "two=high"], "{message}");
     }
     site.write("one.yml", &whole);
-    is_wrong(&weir, "");
-    runs(&weir, &["one=critical", "two=high"]);
+    await_diagnostic(&weir, "");
+    await_rules(&weir, &["one=critical", "two=high"]);
 
-    // In another file it is the same rule; of two the first in order of path stands.
+    // A rule keeps its identity in another file. Of two with one id, the first path wins.
     std::fs::rename(site.path("one.yml"), site.path("three.yml")).expect("a rename");
     site.write("zoo.yml", rule("two", "root", "low"));
-    is_wrong(&weir, "zoo.yml: the id `two` is that of the rule at ");
+    await_diagnostic(&weir, "zoo.yml: the id `two` is that of the rule at ");
     assert_eq!(running(&weir), ["one=critical", "two=high"]);
     site.remove("zoo.yml");
-    is_wrong(&weir, "");
-
-    // Links in a circle, one that leads nowhere, and the folder itself gone for a while.
-    std::os::unix::fs::symlink(site.path(""), site.path("loop")).expect("a link");
-    std::os::unix::fs::symlink(site.path("nowhere"), site.path("dead.yml")).expect("a link");
-    is_wrong(&weir, "dead.yml: cannot be read");
-    site.remove("dead.yml");
-    is_wrong(&weir, "");
-    let (here, away) = (site.path(""), site.folder.path().join("away"));
-    std::fs::rename(&here, &away).expect("a rename");
-    is_wrong(&weir, "rules: cannot be read");
-    assert_eq!(running(&weir), ["one=critical", "two=high"]);
-    std::fs::create_dir(&here).expect("a folder");
-    is_wrong(&weir, "rules: is another folder now, and an empty one");
-    assert_eq!(running(&weir), ["one=critical", "two=high"]);
-    std::fs::remove_dir(&here).expect("it is empty");
-    std::fs::rename(&away, &here).expect("a rename");
-    is_wrong(&weir, "");
-
-    site.remove("two.yml");
-    runs(&weir, &["one=critical"]);
-    // What it said stands.
-    assert_eq!(
-        weir.get("/api/v1/alerts").json()["alerts"][0]["rule"],
-        "two"
-    );
-    site.remove("three.yml");
-    runs(&weir, &[]);
+    await_diagnostic(&weir, "");
     weir.stop();
 }
 
 #[test]
-fn what_people_do_outlives_edits_of_files_and_restarts() {
+fn broken_links_and_a_missing_folder_leave_all_rules_in_place() {
+    let site = Site::new();
+    site.write("one.yml", rule("one", "root", "low"));
+    let weir = site.start();
+    await_rules(&weir, &["one=low"]);
+    std::os::unix::fs::symlink(site.path(""), site.path("loop")).expect("a link");
+    std::os::unix::fs::symlink(site.path("nowhere"), site.path("dead.yml")).expect("a link");
+    await_diagnostic(&weir, "dead.yml: cannot be read");
+    site.remove("dead.yml");
+    await_diagnostic(&weir, "");
+    let (here, away) = (site.path(""), site.folder.path().join("away"));
+    std::fs::rename(&here, &away).expect("a rename");
+    await_diagnostic(&weir, "rules: cannot be read");
+    assert_eq!(running(&weir), ["one=low"]);
+    std::fs::create_dir(&here).expect("a folder");
+    await_diagnostic(&weir, "rules: is another folder now, and an empty one");
+    assert_eq!(running(&weir), ["one=low"]);
+    std::fs::remove_dir(&here).expect("it is empty");
+    std::fs::rename(&away, &here).expect("a rename");
+    await_diagnostic(&weir, "");
+    weir.stop();
+}
+
+#[test]
+fn changes_over_the_api_outlive_edits_of_files_and_restarts() {
     let site = Site::new();
     for id in ["edited", "removed", "stopped"] {
         site.write(&format!("{id}.yml"), rule(id, "root", "low"));
     }
     let weir = site.start();
-    runs(&weir, &["edited=low", "removed=low", "stopped=low"]);
+    await_rules(&weir, &["edited=low", "removed=low", "stopped=low"]);
     api(&weir, "POST /api/v1/rules/stopped/disable", "");
     api(&weir, "DELETE /api/v1/rules/removed", "");
     let text = rule("edited", "root", "high");
     api(&weir, "PUT /api/v1/rules?origin=ticket%207", &text);
-    let told = weir.get("/api/v1/rules").json();
-    assert_eq!(told["rules"][0]["origin"], "api (ticket 7)", "{told}");
-    runs(&weir, &["edited=high"]);
+    let page = weir.get("/api/v1/rules").json();
+    assert_eq!(page["rules"][0]["origin"], "api (ticket 7)", "{page}");
+    await_rules(&weir, &["edited=high"]);
     for id in ["edited", "removed", "stopped"] {
         site.write(&format!("{id}.yml"), rule(id, "root", "medium"));
     }
     site.write("new.yml", rule("new", "root", "low"));
-    runs(&weir, &["edited=high", "new=low"]);
+    await_rules(&weir, &["edited=high", "new=low"]);
     weir.stop();
 
     let weir = site.start();
-    until("all is told", || (wrong(&weir).len() == 3).then_some(()));
-    runs(&weir, &["edited=high", "new=low"]);
-    // Let go, files have it again.
+    until("three diagnostics", || {
+        (diagnostics(&weir).len() == 3).then_some(())
+    });
+    await_rules(&weir, &["edited=high", "new=low"]);
+    // A rule that is enabled over the API follows its file again.
     api(&weir, "POST /api/v1/rules/edited/disable", "");
     for id in ["edited", "removed", "stopped"] {
         api(&weir, &format!("POST /api/v1/rules/{id}/enable"), "");
     }
-    runs(
+    await_rules(
         &weir,
         &[
             "edited=medium",
@@ -215,9 +226,9 @@ fn what_people_do_outlives_edits_of_files_and_restarts() {
             "stopped=medium",
         ],
     );
-    is_wrong(&weir, "");
+    await_diagnostic(&weir, "");
     site.write("stopped.yml", rule("stopped", "root", "high"));
-    runs(
+    await_rules(
         &weir,
         &["edited=medium", "new=low", "removed=medium", "stopped=high"],
     );

@@ -1,11 +1,10 @@
-//! What Weir says of itself: alerts about its sources, like every other alert, and metrics.
+//! Weir's reports about itself: alerts about sources, and metrics that add up.
 
 mod support;
 
-use std::process::Command;
-
 use serde_json::Value;
 use support::balance::{assert_balanced, imbalances, samples};
+use support::command::run;
 use support::http::Request;
 use support::{Weir, config, until};
 
@@ -15,7 +14,7 @@ fn send(weir: &Weir, source: &str, line: &str) {
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
-/// Lets more than a second of receipt go by: of the epochs, two at most are not those of ticks.
+/// Waits for more than a second of receive time. At most two of the four epochs are not ticks.
 fn ticks(weir: &Weir) {
     let before = weir.metric("weir_epoch", "");
     until("ticks", || {
@@ -34,7 +33,7 @@ fn alerts(weir: &Weir, state: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_silent_source_is_an_alert_that_is_taken_back_when_it_speaks() {
+fn a_silent_source_raises_an_alert_that_its_next_event_retracts() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let bounds = "[self_alerts]\nsilent = \"500ms\"\n\
@@ -42,7 +41,7 @@ fn a_silent_source_is_an_alert_that_is_taken_back_when_it_speaks() {
     let weir = Weir::start(&data, &config(bounds));
     assert!(
         weir.get("/metrics").text().contains("source=\"quiet\""),
-        "what is expected has its row before it is heard"
+        "a configured source has a row before its first event"
     );
     send(&weir, "quiet", "{\"message\":\"one\"}");
     ticks(&weir);
@@ -55,30 +54,25 @@ fn a_silent_source_is_an_alert_that_is_taken_back_when_it_speaks() {
     let id = raised["alert"].as_str().expect("an id");
     let explained = weir.get(&format!("/api/v1/alerts/{id}/explanation")).text();
     assert!(explained.contains("self_alerts.silent"), "{explained}");
-    assert!(
-        explained.contains("two"),
-        "with the last line that came: {explained}"
-    );
+    assert!(explained.contains("two"), "not the last line: {explained}");
 
     send(&weir, "quiet", "{\"message\":\"three\"}");
-    let gone = until("speech", || alerts(&weir, "retracted").first().cloned());
+    let gone = until("the retraction", || {
+        alerts(&weir, "retracted").first().cloned()
+    });
     assert_eq!(
         (&gone["alert"], &gone["cause"]["kind"]),
         (&raised["alert"], &"event".into())
     );
     weir.stop();
 
-    // A ledger with such alerts follows from the journal as every other, on any number of workers.
-    let verified = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args(["verify", "--ledger", "--workers", "3", "--data-dir"])
-        .arg(&data)
-        .output()
-        .expect("it runs");
-    assert!(verified.status.success(), "{verified:?}");
+    // The journal gives the same ledger on any number of workers, these alerts included.
+    let data = data.display().to_string();
+    run(&["verify", "--ledger", "--workers", "3", "--data-dir", &data]).assert_success();
 }
 
 #[test]
-fn what_does_not_add_up_is_found() {
+fn imbalances_of_metrics_are_found() {
     let text = |journaled: u64, refused: u64| {
         format!(
             "weir_source_received_total{{source=\"a \\\"b\\\"\",tenant=\"t\"}} 5\n\
@@ -98,7 +92,7 @@ fn what_does_not_add_up_is_found() {
 }
 
 #[test]
-fn sources_without_end_share_a_row() {
+fn sources_beyond_the_limit_share_a_row() {
     let folder = tempfile::tempdir().expect("a folder");
     let weir = Weir::start(&folder.path().join("data"), &config(""));
     for n in 0..300 {
@@ -111,7 +105,11 @@ fn sources_without_end_share_a_row() {
     let rows: Vec<_> = received
         .map(|s| (s.labels["source"].clone(), s.value))
         .collect();
-    assert_eq!(rows.len(), 257, "256 of their own, and one for the others");
+    assert_eq!(
+        rows.len(),
+        257,
+        "256 rows of one source, and one for the others"
+    );
     let other = rows.iter().find(|(source, _)| source == "other");
     assert_eq!(other.map(|(_, value)| *value), Some(44.0));
     weir.stop();

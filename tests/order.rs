@@ -8,8 +8,8 @@ use std::process::Command;
 use serde_json::{Map, Value};
 use weir_detect::{Detections, RuleBook};
 use weir_operators::BatchContext;
-use weir_operators::reference::{PlanStep, Reference};
-use weir_scenario::order::{Arrival, Order, RULES};
+use weir_operators::reference::{PlanStep, Reference, ReferenceClock};
+use weir_scenario::order::{Arrival, OrderExperiment, RULES};
 use weir_schema::{
     Batch, BatchSeq, Control, EventId, EventTime, Fact, Format, Frames, GroupKey, Position,
     ReceiveTime, Span, TimeBounds, Transport,
@@ -60,11 +60,11 @@ impl Bench {
 
 #[test]
 fn what_stands_does_not_depend_on_order_epochs_or_workers() {
-    let order = Order::new(SEED, START, LINES_MIN);
+    let order = OrderExperiment::new(SEED, START, LINES_MIN);
     let groups = weir_scenario::order::COUNT_GROUPS + weir_scenario::order::TEMPORAL_GROUPS;
     assert!(groups >= 1_000 && order.standing.len() >= 100);
     let bench = Bench::new();
-    let expected = by_plain_loops(&order.arrive(Arrival::InOrder));
+    let expected = by_plain_loops(&order.lines_in(Arrival::InOrder));
     assert_eq!(without_keys(&expected), planned(&order), "seed {SEED}");
     let skewed = Arrival::Skewed(Span::seconds(300));
     for (name, arrival) in [
@@ -72,7 +72,7 @@ fn what_stands_does_not_depend_on_order_epochs_or_workers() {
         ("shuffled.jsonl", Arrival::Shuffled),
         ("skewed.jsonl", skewed),
     ] {
-        let file = bench.write(name, &order.arrive(arrival));
+        let file = bench.write(name, &order.lines_in(arrival));
         for epoch_events in ["1", "97", "10000"] {
             for workers in ["1", "4"] {
                 let flags = ["--epoch-events", epoch_events, "--workers", workers];
@@ -82,7 +82,7 @@ fn what_stands_does_not_depend_on_order_epochs_or_workers() {
         }
     }
     // Nothing of it lies behind this horizon, so what is settled and forgotten must not matter.
-    let file = bench.write("skewed.jsonl", &order.arrive(skewed));
+    let file = bench.write("skewed.jsonl", &order.lines_in(skewed));
     for workers in ["1", "4"] {
         let flags = [
             "--horizon",
@@ -110,7 +110,7 @@ fn assert_same(said: &str, expected: &str, of: &str) {
 }
 
 /// The generator's own answer, which knows no keys.
-fn planned(order: &Order) -> Vec<Value> {
+fn planned(order: &OrderExperiment) -> Vec<Value> {
     order.standing.iter().map(|row| row.to_json()).collect()
 }
 
@@ -164,7 +164,7 @@ fn by_plain_loops(lines: &[&str]) -> String {
                 tenant,
                 group: draft.group,
                 time: event.time,
-                event: EventId::of_frame(source, event.time, line.as_bytes()),
+                event: EventId::for_frame(source, event.time, line.as_bytes()),
                 position: Position::new(BatchSeq(seq), 0),
                 member: draft.member,
                 value: draft.value,
@@ -172,7 +172,12 @@ fn by_plain_loops(lines: &[&str]) -> String {
         }
     }
     let mut reference = Reference::default();
-    reference.epoch(&plans, &facts, &[(tenant, greatest, EventTime::MIN)]);
+    let clock = ReferenceClock {
+        tenant,
+        watermark: greatest,
+        settled: EventTime::MIN,
+    };
+    reference.epoch(&plans, &facts, &[clock]);
     let mut rows: Vec<_> = reference
         .standing()
         .into_iter()
@@ -211,6 +216,6 @@ fn rules() -> (RuleBook, Vec<PlanStep>) {
             .any(|diagnostic| diagnostic.refused);
         assert!(!refused, "{:?}", applied.diagnostics);
     }
-    let plans = book.plans().cloned().map(PlanStep::Put).collect();
+    let plans = book.plans().cloned().map(PlanStep::Install).collect();
     (book, plans)
 }
