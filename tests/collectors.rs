@@ -1,32 +1,29 @@
-//! Shippers that people really run send over HTTP, unmodified; what they sent is what is journaled.
+//! Unmodified stock shippers over HTTP: every event they send is journaled.
 
 mod support;
 
+#[path = "collectors/journald.rs"]
+mod journald;
+#[path = "collectors/windows.rs"]
+mod windows;
+
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use support::command::{finish, weir};
+use support::files::root;
 use support::http::Request;
-use support::outside::find;
+use support::outside::{find, python};
 use support::{Weir, config, frames, skipped};
-use weir_schema::{JournaldExport, Transport};
+use weir_schema::Transport;
 
-/// Events of each client: several requests each.
+/// Events of each client. They take several requests.
 const EVENTS: usize = 2_000;
 
-/// The interpreter that has the clients of `tests/python/requirements.txt`.
-fn python() -> Option<PathBuf> {
-    if let Some(python) = std::env::var_os("WEIR_PYTHON") {
-        return Some(python.into());
-    }
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
-    own.is_file().then_some(own)
-}
-
-/// Says, past the capture of the test runner, what a client sent and what is journaled; both are
-/// the same.
+/// Compares the numbers of sent and journaled events, and prints them past libtest's capture.
 fn assert_equal(client: &str, sent: usize, journaled: usize) {
     let _ = writeln!(
         std::io::stderr(),
@@ -35,22 +32,22 @@ fn assert_equal(client: &str, sent: usize, journaled: usize) {
     assert_eq!(sent, journaled, "{client}");
 }
 
-/// Runs a client to its end; what it says is how many events it sent.
-fn run(client: &str, command: &mut Command) -> usize {
+/// Runs a client to its end. The last line of its output is the number of events it sent.
+fn run_client(client: &str, command: &mut Command) -> usize {
     let output = command
         .stdin(Stdio::null())
         .output()
         .expect("it can be run");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (said, told) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{client}: {said}{told}");
-    let last = said.lines().last().unwrap_or_default();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{client}: {out}{err}");
+    let last = out.lines().last().unwrap_or_default();
     last.trim()
         .parse()
-        .unwrap_or_else(|_| panic!("{client}: {said}{told}"))
+        .unwrap_or_else(|_| panic!("{client}: {out}{err}"))
 }
 
-/// Each number stands in so many frames.
+/// Each number from 0 on is in exactly `times` frames.
 fn assert_each(frames: &[Value], pointer: &str, numbers: usize, times: usize) {
     let mut seen = BTreeMap::new();
     for frame in frames {
@@ -68,25 +65,23 @@ fn parsed(frames: &[Vec<u8>]) -> Vec<Value> {
     frames.iter().map(parse).collect()
 }
 
-/// Has a client of Python send in several ways, and gives all frames.
-fn send(test: &str, client: &str, script: &str, ways: &[&str]) -> Option<Vec<Value>> {
+/// Runs a Python client once for each of its modes and returns all frames.
+fn send(test: &str, client: &str, script: &str, modes: &[&str]) -> Option<Vec<Value>> {
     let Some(python) = python() else {
         skipped(test, "WEIR_PYTHON");
         return None;
     };
     let folder = tempfile::tempdir().expect("a folder");
     let weir = Weir::start(folder.path(), &config(""));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/python")
-        .join(script);
+    let script = root().join("tests/python").join(script);
     let mut sent = 0;
-    for way in ways {
+    for mode in modes {
         let mut command = Command::new(&python);
         let url = format!("http://{}", weir.http);
         command
             .arg(&script)
-            .args([&url, &weir.token, &EVENTS.to_string(), *way]);
-        sent += run(client, &mut command);
+            .args([&url, &weir.token, &EVENTS.to_string(), *mode]);
+        sent += run_client(client, &mut command);
     }
     weir.stop();
     let frames = frames(folder.path(), Transport::Http);
@@ -95,20 +90,20 @@ fn send(test: &str, client: &str, script: &str, ways: &[&str]) -> Option<Vec<Val
 }
 
 #[test]
-fn elasticsearchs_own_client_delivers_every_document() {
-    let test = "elasticsearchs_own_client_delivers_every_document";
-    let ways = ["basic", "api-key-and-gzip"];
-    if let Some(frames) = send(test, "elasticsearch-py bulk helper", "elastic.py", &ways) {
-        assert_each(&frames, "/number", EVENTS, ways.len());
+fn the_elasticsearch_client_delivers_every_document() {
+    let test = "the_elasticsearch_client_delivers_every_document";
+    let modes = ["basic", "api-key-and-gzip"];
+    if let Some(frames) = send(test, "elasticsearch-py bulk helper", "elastic.py", &modes) {
+        assert_each(&frames, "/number", EVENTS, modes.len());
     }
 }
 
 #[test]
-fn opentelemetrys_sdk_delivers_every_record() {
-    let test = "opentelemetrys_sdk_delivers_every_record";
-    let ways = ["plain", "gzip"];
-    if let Some(frames) = send(test, "opentelemetry-sdk OTLP/HTTP", "otlp.py", &ways) {
-        assert_each(&frames, "/attributes/number", EVENTS, ways.len());
+fn the_opentelemetry_sdk_delivers_every_record() {
+    let test = "the_opentelemetry_sdk_delivers_every_record";
+    let modes = ["plain", "gzip"];
+    if let Some(frames) = send(test, "opentelemetry-sdk OTLP/HTTP", "otlp.py", &modes) {
+        assert_each(&frames, "/attributes/number", EVENTS, modes.len());
         let frame = &frames[0];
         assert_eq!(frame["level"], "WARN");
         assert_eq!(frame["host"], "web-1");
@@ -124,8 +119,8 @@ fn opentelemetrys_sdk_delivers_every_record() {
 }
 
 #[test]
-fn a_handler_of_the_event_collector_delivers_every_record() {
-    let test = "a_handler_of_the_event_collector_delivers_every_record";
+fn splunk_handler_delivers_every_record() {
+    let test = "splunk_handler_delivers_every_record";
     if let Some(frames) = send(test, "splunk-handler", "hec.py", &["json"]) {
         let inner = |frame: &Value| {
             let text = frame["event"].as_str().expect("a text");
@@ -140,17 +135,19 @@ fn a_handler_of_the_event_collector_delivers_every_record() {
     }
 }
 
-#[test]
-fn curl_delivers_packed_bodies_by_every_route() {
-    let test = "curl_delivers_packed_bodies_by_every_route";
-    let (Some(curl), Some(zstd)) = (find("curl"), find("zstd")) else {
-        return skipped(test, "curl and zstd");
-    };
-    let folder = tempfile::tempdir().expect("a folder");
-    let data = folder.path().join("data");
-    let weir = Weir::start(&data, &config(""));
+/// Compresses a file with a program that writes to standard output.
+fn compress(program: &Path, file: &Path) -> Vec<u8> {
+    let mut command = Command::new(program);
+    let output = command.args(["-q", "-f", "-c"]).arg(file).output();
+    let output = output.expect("it can be run");
+    assert!(output.status.success(), "{}", program.display());
+    output.stdout
+}
+
+/// Route, content type and body of an API with as many events as [`EVENTS`].
+fn bodies() -> [(&'static str, &'static str, String); 3] {
     let lines = |line: &dyn Fn(usize) -> String| (0..EVENTS).map(line).collect::<String>();
-    let bodies = [
+    [
         (
             "/api/v1/events",
             "application/x-ndjson",
@@ -166,23 +163,25 @@ fn curl_delivers_packed_bodies_by_every_route() {
             "application/x-ndjson",
             lines(&|n| format!("{{\"create\":{{}}}}\n{{\"number\":{n}}}\n")),
         ),
-    ];
+    ]
+}
+
+#[test]
+fn curl_delivers_compressed_bodies_by_every_route() {
+    let test = "curl_delivers_compressed_bodies_by_every_route";
+    let (Some(curl), Some(zstd)) = (find("curl"), find("zstd")) else {
+        return skipped(test, "curl and zstd");
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let weir = Weir::start(&data, &config(""));
+    let (plain, packed) = (folder.path().join("plain"), folder.path().join("packed"));
+    let codings = [("gzip", Path::new("gzip")), ("zstd", zstd.as_path())];
     let mut sent = 0;
-    for (path, kind, body) in &bodies {
-        for (coding, program, options) in [
-            ("gzip", Path::new("gzip"), ["-q", "-f"]),
-            ("zstd", zstd.as_path(), ["-q", "-f"]),
-        ] {
-            let (plain, packed) = (folder.path().join("plain"), folder.path().join("packed"));
-            std::fs::write(&plain, body).expect("it can be written");
-            let packing = Command::new(program)
-                .args(options)
-                .arg("-c")
-                .arg(&plain)
-                .output()
-                .expect("it can be run");
-            assert!(packing.status.success(), "{coding}");
-            std::fs::write(&packed, packing.stdout).expect("it can be written");
+    for (path, kind, body) in bodies() {
+        for (coding, program) in codings {
+            std::fs::write(&plain, &body).expect("it can be written");
+            std::fs::write(&packed, compress(program, &plain)).expect("it can be written");
             let status = Command::new(&curl)
                 .args(["-sS", "-o", "/dev/null", "-w", "%{http_code}"])
                 .args(["-H", &format!("Authorization: Bearer {}", weir.token)])
@@ -193,122 +192,27 @@ fn curl_delivers_packed_bodies_by_every_route() {
                 .arg(format!("http://{}{path}", weir.http))
                 .output()
                 .expect("it can be run");
-            assert_eq!(
-                String::from_utf8_lossy(&status.stdout),
-                "200",
-                "{path} {coding}"
-            );
+            let status = String::from_utf8_lossy(&status.stdout);
+            assert_eq!(status, "200", "{path} {coding}");
             sent += EVENTS;
         }
     }
     weir.stop();
     let frames = frames(&data, Transport::Http);
     assert_equal("curl with gzip and zstd", sent, frames.len());
-    let numbers = |frame: Value| match frame.get("event") {
+    let inner = |frame: Value| match frame.get("event") {
         Some(event) => event.clone(),
         None => frame,
     };
-    let frames: Vec<Value> = parsed(&frames).into_iter().map(numbers).collect();
-    assert_each(&frames, "/number", EVENTS, bodies.len() * 2);
-}
-
-/// Entries with what breaks naive readers, as the export format has them.
-fn export(count: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for n in 0..count {
-        let time = 1_795_300_000_000_000u64 + n as u64;
-        let head = format!(
-            "__CURSOR=c{n}\n__REALTIME_TIMESTAMP={time}\n__MONOTONIC_TIMESTAMP={n}\n\
-             _BOOT_ID=0123456789abcdef0123456789abcdef\n_HOSTNAME=web-1\nPRIORITY=6\n\
-             SYSLOG_IDENTIFIER=sshd\nNUMBER={n}\n"
-        );
-        bytes.extend_from_slice(head.as_bytes());
-        let odd: &[u8] = [
-            &b"two\nlines"[..],
-            b"\xff\x00binary",
-            b"with = and \"quotes\"",
-        ][n % 3];
-        bytes.extend_from_slice(b"MESSAGE\n");
-        bytes.extend_from_slice(&(odd.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(odd);
-        bytes.extend_from_slice(b"\n\n");
-    }
-    bytes
-}
-
-/// A program of systemd, which has a folder of its own.
-fn systemd(name: &str) -> Option<PathBuf> {
-    let folders = ["/usr/lib/systemd", "/lib/systemd"];
-    folders
-        .map(|folder| Path::new(folder).join(name))
-        .into_iter()
-        .find(|file| file.is_file())
-}
-
-#[test]
-fn systemds_own_uploader_delivers_every_entry() {
-    let test = "systemds_own_uploader_delivers_every_entry";
-    let programs = (
-        systemd("systemd-journal-remote"),
-        systemd("systemd-journal-upload"),
-    );
-    let (Some(remote), Some(upload)) = programs else {
-        return skipped(test, "systemd-journal-remote");
-    };
-    let folder = tempfile::tempdir().expect("a folder");
-    let (file, journal) = (
-        folder.path().join("in.export"),
-        folder.path().join("in.journal"),
-    );
-    std::fs::write(&file, export(EVENTS)).expect("it can be written");
-    let made = Command::new(remote)
-        .arg(format!("--output={}", journal.display()))
-        .args(["--split-mode=none", "-"])
-        .stdin(std::fs::File::open(&file).expect("it was written"))
-        .output()
-        .expect("it can be run");
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
-
-    let data = folder.path().join("data");
-    let weir = Weir::start(&data, &config(""));
-    let uploaded = Command::new(upload)
-        .arg(format!("--url=http://weir:{}@{}", weir.token, weir.http))
-        .arg(format!("--file={}", journal.display()))
-        .arg("--follow=no")
-        .arg(format!(
-            "--save-state={}",
-            folder.path().join("state").display()
-        ))
-        .output()
-        .expect("it can be run");
-    let told = String::from_utf8_lossy(&uploaded.stderr);
-    assert!(uploaded.status.success(), "{told}\n{}", weir.stderr.text());
-    weir.stop();
-    let frames = frames(&data, Transport::Http);
-    assert_equal("systemd-journal-upload", EVENTS, frames.len());
-    let mut sent = JournaldExport::default();
-    sent.push(&export(EVENTS));
-    for frame in parsed(&frames) {
-        let entry = sent
-            .next_entry()
-            .expect("it is an export")
-            .expect("it is whole");
-        let entry: Value = serde_json::from_slice(&entry).expect("an entry is JSON");
-        for field in ["NUMBER", "MESSAGE", "__REALTIME_TIMESTAMP", "_HOSTNAME"] {
-            assert_eq!(frame[field], entry[field], "{field} of {frame}");
-        }
-    }
+    let frames: Vec<Value> = parsed(&frames).into_iter().map(inner).collect();
+    assert_each(&frames, "/number", EVENTS, sent / EVENTS);
 }
 
 #[test]
 fn the_time_that_a_protocol_carries_is_the_event_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("frames.jsonl");
-    // As the collectors make them; what they make is held by their own tests.
+    // Frames as the collectors make them.
     let frames = [
         r#"{"time":1795300000.5,"host":"web-1","event":{"n":1}}"#,
         r#"{"time":1795300000.5,"host":"web-1","event":"plain words"}"#,
@@ -317,28 +221,11 @@ fn the_time_that_a_protocol_carries_is_the_event_time() {
         r#"{"__REALTIME_TIMESTAMP":"1795300000500000","_HOSTNAME":"w","MESSAGE":"x"}"#,
     ];
     std::fs::write(&file, frames.join("\n")).expect("it can be written");
-    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args([
-            "replay",
-            "--output",
-            "events",
-            "--received",
-            "2026-11-22T01:00:00Z",
-        ])
-        .arg(&file)
-        .output()
-        .expect("it can be run");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let times: Vec<Value> = said
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON")["time"].clone())
+    let times: Vec<Value> = replayed(&file, 0)
+        .iter()
+        .map(|event| event["time"].clone())
         .collect();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(
-        times,
-        vec![json!("2026-11-21T22:26:40.500000000Z"); 5][..],
-        "{said}{told}"
-    );
+    assert_eq!(times, vec![json!("2026-11-21T22:26:40.500000000Z"); 5]);
 }
 
 #[test]
@@ -357,108 +244,14 @@ fn a_repeated_bulk_request_with_ids_counts_once() {
     assert_eq!(frames(folder.path(), Transport::Http).len(), 1);
 }
 
-/// The fields of the events of a file, as a replay shows them.
+/// The events of a file, as `weir replay` prints them.
 fn replayed(file: &Path, code: i32) -> Vec<Value> {
-    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args([
-            "replay",
-            "--output",
-            "events",
-            "--received",
-            "2026-11-22T00:00:00Z",
-        ])
-        .arg(file)
-        .output()
-        .expect("it can be run");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(
-        output.status.code(),
-        Some(code),
-        "{}: {told}",
-        file.display()
+    let mut replay = weir(["replay", "--output", "events"]);
+    let replay = finish(
+        replay
+            .args(["--received", "2026-11-22T01:00:00Z"])
+            .arg(file),
     );
-    let said = String::from_utf8_lossy(&output.stdout);
-    let line = |line: &str| serde_json::from_str::<Value>(line).expect("a line is JSON");
-    said.lines().map(line).collect()
-}
-
-/// Told alike but for the case of GUIDs, and for spaces at the end, which the other reader left off.
-fn is_same(name: &str, ours: &Value, theirs: &Value) -> bool {
-    match (name, ours.as_str(), theirs.as_str()) {
-        // Read to the microsecond there, to a tenth of it here.
-        ("TimeCreated", Some(ours), Some(theirs)) => ours.get(..26) == theirs.get(..26),
-        (_, Some(ours), Some(theirs)) => ours.trim_end().eq_ignore_ascii_case(theirs),
-        _ => ours == theirs,
-    }
-}
-
-#[test]
-fn event_logs_of_windows_are_read_from_their_files() {
-    let test = "event_logs_of_windows_are_read_from_their_files";
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let data = std::env::var_os("WEIR_DATA").map_or_else(beside, PathBuf::from);
-    let Ok(entries) = std::fs::read_dir(data.join("windows/raw_evtx")) else {
-        return skipped(test, "windows/raw_evtx is absent; set WEIR_DATA");
-    };
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut compared = 0;
-    for entry in entries {
-        let log = entry.expect("it can be listed").path();
-        if log.extension().is_none_or(|ending| ending != "evtx") {
-            continue;
-        }
-        // The same event as another reader wrote it, on one line.
-        let text = std::fs::read(log.with_extension("json")).expect("it stands beside the log");
-        let theirs: Value = serde_json::from_slice(&text).expect("it is JSON");
-        let line = folder.path().join("line.jsonl");
-        std::fs::write(&line, theirs.to_string()).expect("it can be written");
-        let packed = folder.path().join("log.evtx.zst");
-        let bytes = std::fs::read(&log).expect("it can be read");
-        let zstd = zstd::encode_all(bytes.as_slice(), 1).expect("it can be packed");
-        std::fs::write(&packed, zstd).expect("it can be written");
-        let theirs = replayed(&line, 0);
-        let theirs = theirs[0]["fields"].as_object().expect("an object");
-        for file in [&log, &packed] {
-            let ours = replayed(file, 0);
-            assert_eq!(ours.len(), 1, "{}", file.display());
-            let ours = ours[0]["fields"].as_object().expect("an object");
-            let names = |fields: &serde_json::Map<String, Value>| {
-                fields
-                    .keys()
-                    .cloned()
-                    .collect::<std::collections::BTreeSet<_>>()
-            };
-            assert_eq!(names(ours), names(theirs));
-            for (name, value) in ours {
-                let same = is_same(name, value, &theirs[name]);
-                assert!(same, "{name}: {value}, not {}", theirs[name]);
-            }
-        }
-        // A chunk that is damaged is told, and the replay ends with 65.
-        let broken = folder.path().join("broken.evtx");
-        let mut bytes = bytes;
-        bytes[4096..4104].fill(0xff);
-        std::fs::write(&broken, bytes).expect("it can be written");
-        assert!(replayed(&broken, 65).is_empty());
-        compared += 1;
-    }
-    assert_eq!(compared, 5);
-}
-
-#[test]
-fn exports_of_the_journal_are_read_from_files() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("in.export");
-    std::fs::write(&file, export(300)).expect("it can be written");
-    let events = replayed(&file, 0);
-    assert_eq!(events.len(), 300);
-    assert_eq!(events[0]["time"], "2026-11-21T22:26:40.000000000Z");
-    assert_eq!(events[0]["fields"]["program"], "sshd");
-    assert!(events.iter().all(|event| event.get("problems").is_none()));
-    std::fs::write(&file, &export(3)[..500]).expect("it can be written");
-    assert_eq!(
-        replayed(&file, 65).len(),
-        0,
-        "what breaks off is told before anything is"
-    );
+    assert_eq!(replay.code, Some(code), "{}: {replay:?}", file.display());
+    replay.json_lines()
 }

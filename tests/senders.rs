@@ -1,4 +1,4 @@
-//! Senders that people really run, unmodified, over every transport: what they sent is what is journaled.
+//! Unmodified stock senders over every transport: every line they send is journaled once.
 
 mod support;
 
@@ -12,27 +12,27 @@ use support::pki::{Authority, Pair};
 use support::{Weir, config_with_streams, skipped, until};
 use weir_schema::Transport;
 
-/// Lines that each client sends.
+/// Lines that each sender writes.
 const LINES: usize = 2_000;
 
-/// As many over UDP, where a burst larger than the kernel's buffer is lost before anyone sees it.
+/// Lines over UDP. The kernel drops a burst that is larger than its buffer.
 const LINES_UDP: usize = 150;
 
-/// One client, one way.
-struct Way {
+/// One program over one transport.
+struct Delivery {
     client: &'static str,
     transport: Transport,
-    /// What its lines have, and no other client's over this transport.
+    /// A part that only the lines of this program have on this transport.
     mark: &'static str,
     sent: usize,
 }
 
-const fn way(client: &'static str, transport: Transport, mark: &'static str) -> Way {
+const fn delivery(client: &'static str, transport: Transport, mark: &'static str) -> Delivery {
     let sent = match transport {
         Transport::Udp => LINES_UDP,
-        _ => LINES, // All others push back.
+        _ => LINES, // Stream transports push back.
     };
-    Way {
+    Delivery {
         client,
         transport,
         mark,
@@ -40,46 +40,46 @@ const fn way(client: &'static str, transport: Transport, mark: &'static str) -> 
     }
 }
 
-const RSYSLOG: [Way; 6] = [
-    way("rsyslog udp", Transport::Udp, " rsyslog-udp "),
-    way("rsyslog tcp, lines", Transport::Tcp, " rsyslog-tcp "),
-    way("rsyslog tcp, counted", Transport::Tcp, " rsyslog-counted "),
-    way("rsyslog tls, GnuTLS", Transport::Tls, " rsyslog-gtls "),
-    way("rsyslog tls, OpenSSL", Transport::Tls, " rsyslog-ossl "),
-    way("rsyslog relp", Transport::Relp, " rsyslog-relp "),
+const RSYSLOG: [Delivery; 6] = [
+    delivery("rsyslog udp", Transport::Udp, " rsyslog-udp "),
+    delivery("rsyslog tcp, lines", Transport::Tcp, " rsyslog-tcp "),
+    delivery("rsyslog tcp, counted", Transport::Tcp, " rsyslog-counted "),
+    delivery("rsyslog tls, GnuTLS", Transport::Tls, " rsyslog-gtls "),
+    delivery("rsyslog tls, OpenSSL", Transport::Tls, " rsyslog-ossl "),
+    delivery("rsyslog relp", Transport::Relp, " rsyslog-relp "),
 ];
 
-const SYSLOG_NG: [Way; 4] = [
-    way("syslog-ng udp", Transport::Udp, " ng-udp "),
-    way("syslog-ng tcp, lines", Transport::Tcp, " ng-tcp "),
-    way("syslog-ng tcp, RFC 5424", Transport::Tcp, " ng-counted "),
-    way("syslog-ng tls, RFC 5424", Transport::Tls, " ng-tls "),
+const SYSLOG_NG: [Delivery; 4] = [
+    delivery("syslog-ng udp", Transport::Udp, " ng-udp "),
+    delivery("syslog-ng tcp, lines", Transport::Tcp, " ng-tcp "),
+    delivery("syslog-ng tcp, RFC 5424", Transport::Tcp, " ng-counted "),
+    delivery("syslog-ng tls, RFC 5424", Transport::Tls, " ng-tls "),
 ];
 
-const LOGGER: [Way; 3] = [
-    way("logger udp", Transport::Udp, " logger-udp "),
-    way("logger tcp, lines", Transport::Tcp, " logger-tcp "),
-    way("logger tcp, counted", Transport::Tcp, " logger-counted "),
+const LOGGER: [Delivery; 3] = [
+    delivery("logger udp", Transport::Udp, " logger-udp "),
+    delivery("logger tcp, lines", Transport::Tcp, " logger-tcp "),
+    delivery("logger tcp, counted", Transport::Tcp, " logger-counted "),
 ];
 
-/// What loggen writes is its own; its lines are told by their size.
-const LOGGEN: [Way; 4] = [
-    way("loggen udp", Transport::Udp, " prg00000"),
-    way(
+/// The lines of loggen cannot be marked. Their own prefix identifies them.
+const LOGGEN: [Delivery; 4] = [
+    delivery("loggen udp", Transport::Udp, " prg00000"),
+    delivery(
         "loggen tcp, lines",
         Transport::Tcp,
         " localhost prg00000[1234]: ",
     ),
-    way(
+    delivery(
         "loggen tcp, RFC 5424",
         Transport::Tcp,
         " localhost prg00000 1234 ",
     ),
-    way("loggen tls, RFC 5424", Transport::Tls, " prg00000"),
+    delivery("loggen tls, RFC 5424", Transport::Tls, " prg00000"),
 ];
 
-/// Where everything is that a client needs.
-struct Place {
+/// Addresses and files that a sender needs.
+struct Target {
     folder: PathBuf,
     authority: PathBuf,
     client: Pair,
@@ -89,92 +89,89 @@ struct Place {
     relp: u16,
 }
 
-/// Numbered lines, as of a program.
+/// Numbered lines with characters that are easily mangled.
 fn lines(count: usize) -> String {
     (0..count).fold(String::new(), |mut text, n| {
-        // A text never refuses to be written to.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "line {n:06} with \"quotes\", back\\slashes and Grüße");
         text
     })
 }
 
-fn rsyslog(place: &Place, program: &Path) -> Daemon {
-    let folder = place.folder.display();
-    std::fs::write(place.folder.join("r.log"), lines(LINES)).expect("it can be written");
-    std::fs::write(place.folder.join("r-udp.log"), lines(LINES_UDP)).expect("it can be written");
+/// The action of each rsyslog delivery, by template name, UDP first.
+fn rsyslog_actions(target: &Target) -> [(&'static str, String); 6] {
     let tls = |driver: &str| {
         format!(
             "type=\"omfwd\" protocol=\"tcp\" port=\"{}\" TCP_Framing=\"octet-counted\" \
              StreamDriver=\"{driver}\" StreamDriverMode=\"1\" StreamDriverAuthMode=\"x509/name\" \
              StreamDriverPermittedPeers=\"localhost\" StreamDriver.CAFile=\"{}\" \
              StreamDriver.CertFile=\"{}\" StreamDriver.KeyFile=\"{}\"",
-            place.tls,
-            place.authority.display(),
-            place.client.certificate.display(),
-            place.client.key.display()
+            target.tls,
+            target.authority.display(),
+            target.client.certificate.display(),
+            target.client.key.display()
         )
     };
     let tcp = |framing: &str| {
-        let port = place.tcp;
+        let port = target.tcp;
         format!("type=\"omfwd\" protocol=\"tcp\" port=\"{port}\" TCP_Framing=\"{framing}\"")
     };
-    let ways = [
-        (
-            "rsyslog-udp",
-            format!("type=\"omfwd\" protocol=\"udp\" port=\"{}\"", place.udp),
-        ),
+    let udp = format!("type=\"omfwd\" protocol=\"udp\" port=\"{}\"", target.udp);
+    let relp = format!("type=\"omrelp\" port=\"{}\"", target.relp);
+    [
+        ("rsyslog-udp", udp),
         ("rsyslog-tcp", tcp("traditional")),
         ("rsyslog-counted", tcp("octet-counted")),
         ("rsyslog-gtls", tls("gtls")),
         ("rsyslog-ossl", tls("ossl")),
-        (
-            "rsyslog-relp",
-            format!("type=\"omrelp\" port=\"{}\"", place.relp),
-        ),
-    ];
+        ("rsyslog-relp", relp),
+    ]
+}
+
+fn rsyslog(target: &Target, program: &Path) -> Daemon {
+    let folder = target.folder.display();
+    std::fs::write(target.folder.join("r.log"), lines(LINES)).expect("it can be written");
+    std::fs::write(target.folder.join("r-udp.log"), lines(LINES_UDP)).expect("it can be written");
     let mut text = format!(
         "global(workDirectory=\"{folder}\")\nmodule(load=\"imfile\")\nmodule(load=\"omrelp\")\n\
          input(type=\"imfile\" File=\"{folder}/r.log\" Tag=\"shop:\" ruleset=\"streams\")\n\
          input(type=\"imfile\" File=\"{folder}/r-udp.log\" Tag=\"shop:\" ruleset=\"datagrams\")\n"
     );
-    for (name, _) in &ways {
+    let actions = rsyslog_actions(target).map(|(name, action)| {
         let frame = format!("<%PRI%>%TIMESTAMP:::date-rfc3339% {name} %syslogtag%%msg%");
         let _ = writeln!(
             text,
             "template(name=\"{name}\" type=\"string\" string=\"{frame}\")"
         );
-    }
-    let action = |(name, what): &(&str, String)| {
         format!(
-            "action({what} target=\"127.0.0.1\" template=\"{name}\" \
+            "action({action} target=\"127.0.0.1\" template=\"{name}\" \
              action.resumeRetryCount=\"-1\" action.resumeInterval=\"1\" \
              queue.type=\"LinkedList\")\n"
         )
-    };
-    let actions: Vec<String> = ways.iter().map(action).collect();
+    });
     let _ = write!(
         text,
         "ruleset(name=\"datagrams\") {{\n{}}}\nruleset(name=\"streams\") {{\n{}}}\n",
         actions[0],
         actions[1..].concat()
     );
-    let file = place.folder.join("rsyslog.conf");
+    let file = target.folder.join("rsyslog.conf");
     std::fs::write(&file, text).expect("it can be written");
     let mut command = Command::new(program);
     command.arg("-n").arg("-f").arg(&file);
-    command.arg("-i").arg(place.folder.join("rsyslog.pid"));
+    command.arg("-i").arg(target.folder.join("rsyslog.pid"));
     Daemon::start(&mut command)
 }
 
-fn syslog_ng(place: &Place, program: &Path) -> Daemon {
-    let folder = place.folder.display();
-    std::fs::write(place.folder.join("ng.log"), lines(LINES)).expect("it can be written");
-    std::fs::write(place.folder.join("ng-udp.log"), lines(LINES_UDP)).expect("it can be written");
+fn syslog_ng(target: &Target, program: &Path) -> Daemon {
+    let folder = target.folder.display();
+    std::fs::write(target.folder.join("ng.log"), lines(LINES)).expect("it can be written");
+    std::fs::write(target.folder.join("ng-udp.log"), lines(LINES_UDP)).expect("it can be written");
     let tls = format!(
         "tls(ca-file(\"{}\") cert-file(\"{}\") key-file(\"{}\") peer-verify(required-trusted))",
-        place.authority.display(),
-        place.client.certificate.display(),
-        place.client.key.display()
+        target.authority.display(),
+        target.client.certificate.display(),
+        target.client.key.display()
     );
     let template = |name: &str| format!("template(\"<13>$ISODATE {name} shop: $MSG\\n\")");
     let text = format!(
@@ -191,13 +188,13 @@ fn syslog_ng(place: &Place, program: &Path) -> Daemon {
          log {{ source(s_datagrams); destination(d_udp); }};\n\
          log {{ source(s_streams); destination(d_tcp); destination(d_counted); \
          destination(d_tls); flags(flow-control); }};\n",
-        place.udp,
+        target.udp,
         template("ng-udp"),
         template("ng-tcp"),
-        place.tls,
-        tcp = place.tcp,
+        target.tls,
+        tcp = target.tcp,
     );
-    let file = |name: &str| place.folder.join(name);
+    let file = |name: &str| target.folder.join(name);
     std::fs::write(file("syslog-ng.conf"), text).expect("it can be written");
     let mut command = Command::new(program);
     command.args(["--foreground", "--no-caps", "--stderr"]);
@@ -208,7 +205,7 @@ fn syslog_ng(place: &Place, program: &Path) -> Daemon {
     Daemon::start(&mut command)
 }
 
-/// Runs a client to its end; `input` is what it reads.
+/// Runs a sender to its end with this input.
 fn run(program: &Path, arguments: &[&str], input: &str) {
     let mut child = Command::new(program)
         .args(arguments)
@@ -228,62 +225,123 @@ fn run(program: &Path, arguments: &[&str], input: &str) {
     );
 }
 
-fn logger(place: &Place, program: &Path) {
-    for (tag, count, ways) in [
+fn logger(target: &Target, program: &Path) {
+    for (tag, count, options) in [
         ("logger-udp", LINES_UDP, &["--udp"][..]),
         ("logger-tcp", LINES, &["--tcp"]),
         ("logger-counted", LINES, &["--tcp", "--octet-count"]),
     ] {
-        let port = if ways[0] == "--udp" {
-            place.udp
+        let port = if options[0] == "--udp" {
+            target.udp
         } else {
-            place.tcp
+            target.tcp
         };
         let port = port.to_string();
         let mut arguments = vec!["--server", "127.0.0.1", "--port", &port, "--tag", tag];
         arguments.push("--rfc5424=notime,nohost,notq");
-        arguments.extend(ways);
+        arguments.extend(options);
         run(program, &arguments, &lines(count));
     }
 }
 
-fn loggen(place: &Place, program: &Path) {
-    let [udp, tcp, tls] = [place.udp, place.tcp, place.tls].map(|port| port.to_string());
+fn loggen(target: &Target, program: &Path) {
+    let [udp, tcp, tls] = [target.udp, target.tcp, target.tls].map(|port| port.to_string());
     let (few, many) = (LINES_UDP.to_string(), LINES.to_string());
-    for (count, port, ways) in [
+    for (count, port, options) in [
         (&few, &udp, &["-i", "-D", "--rate=2000"][..]),
         (&many, &tcp, &["-i", "-S", "--rate=100000"]),
         (&many, &tcp, &["-i", "-S", "-P", "--rate=100000"]),
         (&many, &tls, &["-U", "-P", "--rate=100000"]),
     ] {
         let mut arguments = vec!["-Q", "--number", count];
-        arguments.extend(ways);
+        arguments.extend(options);
         arguments.extend(["127.0.0.1", port]);
         run(program, &arguments, "");
     }
 }
 
-/// Datagrams that the kernel had no room for, at a port of ours.
+/// Number of datagrams that the kernel dropped at a local port.
 fn kernel_drops(port: u16) -> u64 {
     let table = std::fs::read_to_string("/proc/net/udp").unwrap_or_default();
-    let place = format!(":{port:04X} ");
-    let rows = table.lines().filter(|row| row.contains(&place));
+    let address = format!(":{port:04X} ");
+    let rows = table.lines().filter(|row| row.contains(&address));
     let drops = rows.filter_map(|row| row.split_whitespace().last()?.parse::<u64>().ok());
     drops.sum()
 }
 
+/// Senders that this machine has, and the programs that still run.
+#[derive(Default)]
+struct Senders {
+    deliveries: Vec<&'static Delivery>,
+    daemons: Vec<Daemon>,
+}
+
+impl Senders {
+    /// Starts every sender that this machine has, and reports the others as skipped.
+    fn start(test: &str, target: &Target) -> Self {
+        let mut senders = Self::default();
+        let modules = ["omrelp", "lmnsd_gtls", "lmnsd_ossl"];
+        match find("rsyslogd").filter(|_| modules.iter().all(|module| rsyslog_module(module))) {
+            Some(program) => {
+                senders.daemons.push(rsyslog(target, &program));
+                senders.deliveries.extend(&RSYSLOG);
+            }
+            None => skipped(test, "rsyslogd with omrelp, gtls and ossl"),
+        }
+        match find("syslog-ng") {
+            Some(program) => {
+                senders.daemons.push(syslog_ng(target, &program));
+                senders.deliveries.extend(&SYSLOG_NG);
+            }
+            None => skipped(test, "syslog-ng"),
+        }
+        match find("logger") {
+            Some(program) => {
+                logger(target, &program);
+                senders.deliveries.extend(&LOGGER);
+            }
+            None => skipped(test, "logger"),
+        }
+        match find("loggen") {
+            Some(program) => {
+                loggen(target, &program);
+                senders.deliveries.extend(&LOGGEN);
+            }
+            None => skipped(test, "loggen"),
+        }
+        senders
+    }
+
+    /// Waits until the server has received every line of a transport that the kernel did not drop.
+    fn await_received(&self, weir: &Weir, transport: Transport) {
+        let all = self.deliveries.iter();
+        let all = all.filter(|delivery| delivery.transport == transport);
+        let sent: usize = all.map(|delivery| delivery.sent).sum();
+        let logs: String = self.daemons.iter().map(|it| it.stderr.text()).collect();
+        let what = format!("all lines over {}: {logs}", transport.name());
+        until(&what, || {
+            let dropped = match transport {
+                Transport::Udp => kernel_drops(weir.udp.port()),
+                _ => 0, // Stream transports lose nothing.
+            };
+            let received = weir.metric("weir_events_received_total", transport.name()) as u64;
+            (received + dropped >= sent as u64).then_some(())
+        });
+    }
+}
+
 #[test]
-fn what_stock_senders_send_is_what_is_journaled() {
-    let name = "what_stock_senders_send_is_what_is_journaled";
+fn every_line_of_a_stock_sender_is_journaled_once() {
+    let test = "every_line_of_a_stock_sender_is_journaled_once";
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let authority = Authority::new(folder.path(), "authority");
     let ca = format!("client_ca = {:?}\n", authority.file.display().to_string());
-    // loggen shows no certificate.
+    // loggen presents no certificate.
     let requested = "client_certificates = \"requested\"\n";
     let tls = [&authority.issue("localhost").keys(), &ca, requested].concat();
     let weir = Weir::start(&data, &config_with_streams(0, &tls, ""));
-    let place = Place {
+    let target = Target {
         folder: folder.path().to_owned(),
         authority: authority.file.clone(),
         client: authority.issue("shop1.example.com"),
@@ -292,78 +350,36 @@ fn what_stock_senders_send_is_what_is_journaled() {
         tls: weir.tls.port(),
         relp: weir.relp.port(),
     };
-
-    let mut ways: Vec<&Way> = Vec::new();
-    let mut daemons = Vec::new();
-    let modules = ["omrelp", "lmnsd_gtls", "lmnsd_ossl"];
-    match find("rsyslogd").filter(|_| modules.iter().all(|module| rsyslog_module(module))) {
-        Some(program) => {
-            daemons.push(rsyslog(&place, &program));
-            ways.extend(&RSYSLOG);
-        }
-        None => skipped(name, "rsyslogd with omrelp, gtls and ossl"),
-    }
-    match find("syslog-ng") {
-        Some(program) => {
-            daemons.push(syslog_ng(&place, &program));
-            ways.extend(&SYSLOG_NG);
-        }
-        None => skipped(name, "syslog-ng"),
-    }
-    match find("logger") {
-        Some(program) => {
-            logger(&place, &program);
-            ways.extend(&LOGGER);
-        }
-        None => skipped(name, "logger"),
-    }
-    match find("loggen") {
-        Some(program) => {
-            loggen(&place, &program);
-            ways.extend(&LOGGEN);
-        }
-        None => skipped(name, "loggen"),
-    }
-
+    let senders = Senders::start(test, &target);
     for transport in [
         Transport::Udp,
         Transport::Tcp,
         Transport::Tls,
         Transport::Relp,
     ] {
-        let of_it = ways.iter().filter(|way| way.transport == transport);
-        let sent: usize = of_it.map(|way| way.sent).sum();
-        let said = || {
-            daemons
-                .iter()
-                .map(|daemon| daemon.said.text())
-                .collect::<String>()
-        };
-        until(
-            &format!("all over {}: {}", transport.name(), said()),
-            || {
-                let lost = match transport {
-                    Transport::Udp => kernel_drops(place.udp),
-                    _ => 0, // No other may lose anything.
-                };
-                let came = weir.metric("weir_events_received_total", transport.name()) as u64;
-                (came + lost >= sent as u64).then_some(())
-            },
-        );
+        senders.await_received(&weir, transport);
     }
-    let lost = kernel_drops(place.udp);
-    assert_eq!(lost, 0, "the kernel had no room for {lost} datagrams");
-    daemons.into_iter().for_each(Daemon::stop);
+    let dropped = kernel_drops(target.udp);
+    assert_eq!(dropped, 0, "the kernel dropped {dropped} datagrams");
+    senders.daemons.into_iter().for_each(Daemon::stop);
     weir.stop();
 
     println!("{:<28} {:>6} {:>9}", "client", "sent", "journaled");
-    for way in ways {
-        let frames = support::frames(&data, way.transport);
-        let frames = frames.iter().map(|frame| String::from_utf8_lossy(frame));
-        let own: Vec<_> = frames.filter(|frame| frame.contains(way.mark)).collect();
-        println!("{:<28} {:>6} {:>9}", way.client, way.sent, own.len());
-        assert_eq!(own.len(), way.sent, "{}: {:?}", way.client, own.first());
-        let distinct: BTreeSet<_> = own.iter().collect();
-        assert_eq!(distinct.len(), way.sent, "{}: each line once", way.client);
+    for delivery in senders.deliveries {
+        assert_journaled(delivery, &data);
     }
+}
+
+/// The journal holds each line of a delivery once.
+fn assert_journaled(delivery: &Delivery, data: &Path) {
+    let Delivery { client, sent, .. } = delivery;
+    let frames = support::frames(data, delivery.transport);
+    let frames = frames.iter().map(|frame| String::from_utf8_lossy(frame));
+    let own: Vec<_> = frames
+        .filter(|frame| frame.contains(delivery.mark))
+        .collect();
+    println!("{client:<28} {sent:>6} {:>9}", own.len());
+    assert_eq!(own.len(), *sent, "{client}: {:?}", own.first());
+    let distinct: BTreeSet<_> = own.iter().collect();
+    assert_eq!(distinct.len(), *sent, "{client}: lines are repeated");
 }

@@ -1,4 +1,4 @@
-"""Sends log records with splunk-handler: URL TOKEN COUNT WAY."""
+"""Sends log records with splunk-handler: URL TOKEN COUNT MODE."""
 
 import logging
 import sys
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from splunk_handler import SplunkHandler
 
-url, token, count, way = urlsplit(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+url, token, count, mode = urlsplit(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
 handler = SplunkHandler(
     host=url.hostname,
     port=url.port,
@@ -14,7 +14,7 @@ handler = SplunkHandler(
     index="main",
     protocol=url.scheme,
     source="shop",
-    sourcetype=way,
+    sourcetype=mode,
     hostname="web-1",
     flush_interval=0.2,
     force_keep_ahead=True,

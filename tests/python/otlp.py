@@ -1,4 +1,4 @@
-"""Sends log records with OpenTelemetry's SDK over OTLP/HTTP: URL TOKEN COUNT WAY."""
+"""Sends log records with OpenTelemetry's SDK over OTLP/HTTP: URL TOKEN COUNT MODE."""
 
 import sys
 import time
@@ -10,13 +10,13 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 
-url, token, count, way = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+url, token, count, mode = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 exporter = OTLPLogExporter(
     endpoint=f"{url}/v1/logs",
     headers={"authorization": f"Bearer {token}"},
-    compression=Compression.Gzip if way == "gzip" else Compression.NoCompression,
+    compression=Compression.Gzip if mode == "gzip" else Compression.NoCompression,
 )
-resource = Resource.create({"service.name": f"shop-{way}", "host.name": "web-1"})
+resource = Resource.create({"service.name": f"shop-{mode}", "host.name": "web-1"})
 provider = LoggerProvider(resource=resource)
 provider.add_log_record_processor(
     BatchLogRecordProcessor(exporter, max_queue_size=count, max_export_batch_size=500)
