@@ -1,15 +1,17 @@
-//! Leaky buckets as windows: rules of ours, over logs of which it is known which sources must alert.
+//! CrowdSec's leaky buckets as window rules, over logs with known sources of alerts.
 //!
-//! `docs/crowdsec.md` has the table that is judged here, and says where a window differs.
+//! `docs/crowdsec.md` has the table that these tests read, and explains where a window differs.
+
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
+use support::command::{finish, weir};
+use support::files::{data_set, root};
 
-/// When the logs were received whose lines have no year: after their last, and near to it.
+/// Receive times of logs whose lines have no year: shortly after their last line.
 const RECEIVED: [(&str, &str); 8] = [
     ("sshd-bad-keyexchange-bf", "2026-07-31T00:00:00Z"),
     ("sshd_banner_exchange", "2026-12-31T00:00:00Z"),
@@ -20,12 +22,13 @@ const RECEIVED: [(&str, &str); 8] = [
     ("iptables-scan-multi-port", "2026-12-31T00:00:00Z"),
     ("http-bf-wordpress-bf", "2026-10-20T00:00:00Z"),
 ];
+/// Receive time of all other logs.
 const RECEIVED_ELSE: &str = "2026-06-30T00:00:00Z";
 
-/// Logs of products whose own formats are not read, so that there is nothing to count.
+/// Logs in formats that Weir does not decode, so there is nothing to count.
 const NOT_READ: [&str; 2] = ["traefik_base-http-scenario", "caddy-basic-auth-bf"];
 
-/// A row of the page's table.
+/// A row of the table in `docs/crowdsec.md`.
 struct Row {
     scenario: String,
     capacity: String,
@@ -35,24 +38,6 @@ struct Row {
     at_least: String,
     within: String,
     field: String,
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The data folder, or `None` after saying on stderr that `test` is skipped.
-fn data(test: &str) -> Option<PathBuf> {
-    let beside = || root().join("../shared/data");
-    let folder = std::env::var_os("WEIR_DATA").map_or_else(beside, PathBuf::from);
-    let folder = folder.join("syslog/crowdsec");
-    if folder.exists() {
-        return Some(folder);
-    }
-    // Straight to standard error, since libtest hides what a test that passes prints.
-    let absent = format!("SKIPPED: {test}: syslog/crowdsec is absent; set WEIR_DATA\n");
-    let _ = std::io::stderr().write_all(absent.as_bytes());
-    None
 }
 
 fn json_lines(path: &Path) -> Vec<Value> {
@@ -97,8 +82,8 @@ impl Row {
         root().join(format!("tests/crowdsec/{}.yml", self.rule))
     }
 
-    /// Whether `case` says what this scenario must come to.
-    fn asserted(&self, case: &Value) -> bool {
+    /// Returns whether `case` has expectations for this scenario.
+    fn is_in(&self, case: &Value) -> bool {
         let short = self.scenario.split('/').next_back().unwrap_or_default();
         let as_file = format!("{short}.yaml");
         let mut listed = case["scenarios"].as_array().unwrap().iter();
@@ -107,39 +92,37 @@ impl Row {
             let name = name.as_str().unwrap();
             name == self.scenario || name.split('/').next_back() == Some(as_file.as_str())
         });
-        // A file may have another name than the scenario in it.
+        // A scenario's file may have another name.
         is_listed || alerts.any(|alert| alert["scenario"] == *self.scenario)
     }
 }
 
-/// The alerts that stand after `lines`: group value, first, last and count.
+/// The standing alerts after `lines`: group value, first, last and count.
 fn standing(row: &Row, case: &str, lines: &[u8], epoch_events: usize) -> Vec<[String; 4]> {
     let received = RECEIVED.iter().find(|(name, _)| *name == case);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), lines).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args(["replay", "--quiet", "--final", "--rules"])
+    let mut replay = weir(["replay", "--quiet", "--final", "--rules"]);
+    replay
         .arg(row.file())
         .args(["--epoch-events", &epoch_events.to_string()])
         .args(["--received", received.map_or(RECEIVED_ELSE, |(_, at)| at)])
-        .arg(file.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}: {output:?}", row.rule);
-    let text = String::from_utf8(output.stdout).unwrap();
-    let alert = |line: &str| {
-        let row: Value = serde_json::from_str(line).unwrap();
+        .arg(file.path());
+    let replay = finish(&mut replay);
+    replay.assert_success();
+    let alert = |row: Value| {
         let group = row["group"].as_object().unwrap().values().next().unwrap();
         let group = group.as_str().unwrap_or_default().to_owned();
         let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
         [group, text("first"), text("last"), row["count"].to_string()]
     };
-    text.lines().map(alert).collect()
+    replay.json_lines().into_iter().map(alert).collect()
 }
 
 #[test]
-fn the_table_says_what_buckets_and_rules_are() {
-    let Some(data) = data("the_table_says_what_buckets_and_rules_are") else {
+fn the_table_agrees_with_buckets_and_rules() {
+    let test = "the_table_agrees_with_buckets_and_rules";
+    let Some(data) = data_set(test, "syslog/crowdsec") else {
         return;
     };
     let known: BTreeMap<String, Value> = json_lines(&data.join("scenarios.jsonl"))
@@ -169,20 +152,20 @@ fn the_table_says_what_buckets_and_rules_are() {
             row.scenario
         );
         let text = std::fs::read_to_string(row.file()).unwrap();
-        let mut said = vec![
+        let mut lines = vec![
             format!("gte: {}\n", row.at_least),
             format!("timespan: {}\n", row.within),
         ];
         if row.distinct {
-            said.extend([
+            lines.extend([
                 "type: value_count\n".to_owned(),
                 format!("field: {}\n", row.field),
             ]);
         } else {
-            said.push("type: event_count\n".to_owned());
+            lines.push("type: event_count\n".to_owned());
         }
-        for words in said {
-            assert!(text.contains(&words), "{}.yml has no `{words}`", row.rule);
+        for line in lines {
+            assert!(text.contains(&line), "{}.yml has no `{line}`", row.rule);
         }
         rules.insert(format!("{}.yml", row.rule));
     }
@@ -195,13 +178,14 @@ fn the_table_says_what_buckets_and_rules_are() {
 
 #[test]
 fn the_expected_sources_alert_and_no_others() {
-    let Some(data) = data("the_expected_sources_alert_and_no_others") else {
+    let test = "the_expected_sources_alert_and_no_others";
+    let Some(data) = data_set(test, "syslog/crowdsec") else {
         return;
     };
     let cases = json_lines(&data.join("cases.jsonl"));
-    let (mut judged, mut silent, mut wrong) = (BTreeSet::new(), 0, Vec::new());
+    let (mut tested, mut silent, mut wrong) = (BTreeSet::new(), 0, Vec::new());
     for row in table() {
-        for case in cases.iter().filter(|case| row.asserted(case)) {
+        for case in cases.iter().filter(|case| row.is_in(case)) {
             let name = case["test"].as_str().unwrap();
             if NOT_READ.contains(&name) {
                 continue;
@@ -215,39 +199,39 @@ fn the_expected_sources_alert_and_no_others() {
                 .map(|source| source.as_str().unwrap().trim_start_matches("::ffff:"))
                 .collect();
             let log = std::fs::read(data.join(case["log"].as_str().unwrap())).unwrap();
-            let said = standing(&row, name, &log, 10_000);
-            let got: BTreeSet<&str> = said.iter().map(|[group, ..]| group.as_str()).collect();
-            // Some cases say that there is an alert, and not from where.
+            let found = standing(&row, name, &log, 10_000);
+            let got: BTreeSet<&str> = found.iter().map(|[group, ..]| group.as_str()).collect();
+            // Some cases expect an alert without naming its source.
             let unnamed = expected.is_empty() && !sources.is_empty() && got.len() == 1;
             if got != expected && !unnamed {
                 wrong.push(format!("{name}, {}: {got:?}, not {expected:?}", row.rule));
             }
-            // A bucket is filled in the order of arrival; a window is not.
+            // A bucket depends on the order of arrival; a window does not.
             let mut lines: Vec<&[u8]> = log.split(|byte| *byte == b'\n').collect();
             lines.reverse();
             let backwards = standing(&row, name, &lines.join(&b'\n'), 3);
-            if backwards != said {
+            if backwards != found {
                 wrong.push(format!(
-                    "{name}, {}: backwards {backwards:?}, not {said:?}",
+                    "{name}, {}: backwards {backwards:?}, not {found:?}",
                     row.rule
                 ));
             }
             silent += usize::from(sources.is_empty());
-            judged.insert((row.rule.clone(), name));
+            tested.insert((row.rule.clone(), name));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let rules: BTreeSet<&String> = judged.iter().map(|(rule, _)| rule).collect();
+    let rules: BTreeSet<&String> = tested.iter().map(|(rule, _)| rule).collect();
     println!(
         "{} rules over {} logs; {silent} logs silent",
         rules.len(),
-        judged.len()
+        tested.len()
     );
     let silent_rows: Vec<String> = table()
         .into_iter()
         .map(|row| row.rule)
         .filter(|rule| !rules.contains(rule))
         .collect();
-    assert!(silent_rows.is_empty(), "no log judges {silent_rows:?}");
-    assert!(judged.len() >= 40, "{judged:?}");
+    assert!(silent_rows.is_empty(), "no log tests {silent_rows:?}");
+    assert!(tested.len() >= 40, "{tested:?}");
 }

@@ -1,23 +1,19 @@
-//! The demo, played through real sockets, ends as its plan says.
+//! `weir demo`, which sends its scenario through real sockets.
 
-use std::process::Command;
+mod support;
+
+use support::command::run;
 
 #[test]
-fn the_demo_ends_as_its_plan_says() {
-    let seed = "1";
-    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args(["demo", "--once", "--speed", "300", "--seed", seed])
-        .output()
-        .expect("the binary can be started");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "seed {seed}: {told}");
-    let summary: serde_json::Value =
-        serde_json::from_slice(&output.stdout).expect("one line of JSON");
+fn the_demo_raises_and_retracts_the_alerts_of_its_scenario() {
+    let demo = run(&["demo", "--once", "--speed", "300", "--seed", "1"]);
+    demo.assert_success();
+    let summary = demo.json();
     assert_eq!(summary["ok"], true, "{summary}");
     assert_eq!(summary["lost"], 0);
     assert_eq!(summary["sent"], summary["journaled"]);
-    let titles = |of: &str| -> Vec<String> {
-        let alerts = summary[of].as_array().expect("a list").iter();
+    let titles = |kind: &str| -> Vec<String> {
+        let alerts = summary[kind].as_array().expect("a list").iter();
         alerts
             .map(|alert| alert["title"].as_str().unwrap_or_default().to_owned())
             .collect()
@@ -29,9 +25,8 @@ fn the_demo_ends_as_its_plan_says() {
         ["Maintenance as root without a change ticket"]
     );
     assert_eq!(summary["retracted"][0]["because"], "late_event");
-    // The story is told for people, on the other stream.
-    assert!(
-        told.contains("- retracted") && told.contains("since a late log came in"),
-        "{told}"
-    );
+    // Standard error describes the same for people.
+    for part in ["- retracted", "since a late log came in"] {
+        assert!(demo.err.contains(part), "{part}: {demo:?}");
+    }
 }

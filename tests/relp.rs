@@ -1,5 +1,5 @@
-//! What RELP answers is kept, whoever is killed; and rsyslog's own omrelp loses no line through restarts
-//! of either side and kills of the server, set up as `docs/omrelp.md` has it.
+//! RELP end to end: acknowledged lines survive kills, and rsyslog's omrelp, set up as in
+//! `docs/omrelp.md`, loses no line.
 
 mod support;
 
@@ -15,12 +15,13 @@ use support::pki::Authority;
 use support::{Weir, config_with_streams, lasting_port, skipped, until};
 use weir_schema::Transport;
 
-/// Lines of a run; each has a number.
+/// Number of lines of a run. Each line has its number.
 const LINES: usize = 24_000;
 
-/// Parts in which they are written; between two of them someone is killed or restarted.
+/// Number of parts in which the lines are written. Between parts, one side is killed or restarted.
 const PARTS: usize = 4;
 
+/// An rsyslog that forwards a file over RELP.
 struct Sender {
     program: PathBuf,
     folder: PathBuf,
@@ -30,9 +31,9 @@ struct Sender {
 
 impl Sender {
     fn new(program: PathBuf, folder: &Path, port: u16, more: &str) -> Self {
-        // By default it waits 10 ms for its queues to come to rest, and cancels what it is about; and
-        // throws away what its queue of 1,000 lines has no room for.
-        let patience = "queue.timeoutShutdown=\"10000\" queue.timeoutActionCompletion=\"10000\"";
+        // By default rsyslog gives its queues 10 ms to finish, and drops lines that its queue of
+        // 1,000 lines has no room for.
+        let timeouts = "queue.timeoutShutdown=\"10000\" queue.timeoutActionCompletion=\"10000\"";
         let text = format!(
             "global(workDirectory=\"{0}\")\n\
              module(load=\"imfile\")\nmodule(load=\"omrelp\")\n\
@@ -42,8 +43,8 @@ impl Sender {
              action(type=\"omrelp\" target=\"127.0.0.1\" port=\"{port}\" template=\"line\" \
              action.resumeRetryCount=\"-1\" action.resumeInterval=\"1\" queue.type=\"Disk\" \
              queue.filename=\"relp\" queue.size=\"10000000\" queue.maxDiskSpace=\"1g\" \
-             queue.saveOnShutdown=\"on\" queue.timeoutWorkerThreadShutdown=\"-1\" {patience} {more})\n\
-             main_queue(queue.type=\"LinkedList\" {patience})\n",
+             queue.saveOnShutdown=\"on\" queue.timeoutWorkerThreadShutdown=\"-1\" {timeouts} {more})\n\
+             main_queue(queue.type=\"LinkedList\" {timeouts})\n",
             folder.display()
         );
         std::fs::write(folder.join("rsyslog.conf"), text).expect("it can be written");
@@ -82,7 +83,7 @@ impl Sender {
     }
 }
 
-/// Numbers of the lines in a journal, and how many frames there are.
+/// Numbers of the lines in a journal, and the number of frames.
 fn journaled(data: &Path) -> (BTreeSet<usize>, usize) {
     let frames = support::frames(data, Transport::Relp);
     let numbers = frames.iter().map(|frame| {
@@ -97,11 +98,10 @@ fn journaled(data: &Path) -> (BTreeSet<usize>, usize) {
     (numbers.collect(), frames.len())
 }
 
-/// One client of our own: what it was told is on the disk is there after a kill.
 #[test]
-fn what_was_answered_is_journaled_whenever_the_server_is_killed() {
+fn acknowledged_lines_survive_a_kill_at_any_time() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut answered_in_all = 0;
+    let mut total = 0;
     for life in 1..=4_usize {
         let data = folder.path().join(life.to_string());
         let weir = Weir::start(&data, &config_with_streams(0, "", ""));
@@ -109,15 +109,15 @@ fn what_was_answered_is_journaled_whenever_the_server_is_killed() {
         let mut answers = BufReader::new(stream.try_clone().expect("a second handle"));
         let offers = "relp_version=0\ncommands=syslog";
         writeln!(stream, "1 open {} {offers}", offers.len()).expect("it is read");
-        let answered = std::thread::spawn(move || {
-            let (mut answered, mut line) = (BTreeSet::new(), String::new());
+        let acknowledged = std::thread::spawn(move || {
+            let (mut acknowledged, mut line) = (BTreeSet::new(), String::new());
             while answers.read_line(&mut line).is_ok_and(|length| length > 0) {
                 if let Some(number) = line.strip_suffix(" rsp 6 200 OK\n") {
-                    answered.insert(number.parse::<usize>().expect("a number"));
+                    acknowledged.insert(number.parse::<usize>().expect("a number"));
                 }
                 line.clear();
             }
-            answered
+            acknowledged
         });
         let sending = std::thread::spawn(move || {
             for number in 2.. {
@@ -131,38 +131,42 @@ fn what_was_answered_is_journaled_whenever_the_server_is_killed() {
         weir.await_metric(JOURNALED, "relp:", 3_000 * life as u64);
         weir.kill();
         sending.join().expect("it ends");
-        let answered = answered.join().expect("it ends");
-        let (there, _) = journaled(&data);
-        let lost: Vec<_> = answered.difference(&there).collect();
-        assert!(lost.is_empty(), "answered and not journaled: {lost:?}");
-        assert!(!answered.is_empty());
-        answered_in_all += answered.len();
+        let acknowledged = acknowledged.join().expect("it ends");
+        let (stored, _) = journaled(&data);
+        let lost: Vec<_> = acknowledged.difference(&stored).collect();
+        assert!(lost.is_empty(), "acknowledged and not journaled: {lost:?}");
+        assert!(!acknowledged.is_empty());
+        total += acknowledged.len();
     }
-    println!("{answered_in_all} lines answered before four kills, all journaled");
+    println!("{total} lines acknowledged before four kills, all journaled");
 }
 
 const JOURNALED: &str = "weir_source_journaled_total";
 
-/// Looks at the server between two lines that are written for omrelp alone.
+/// Number of polls between two lines that are written only to wake omrelp.
 const LOOKS_A_NUDGE: usize = 20;
 
-/// Waits until so many lines have come since the server began. Meanwhile a line is written now and
-/// then, as a busy machine's log has them: omrelp reads answers, finds a connection broken and makes
-/// a new one only when it has another line to send.
-fn delivered(weir: &Weir, rsyslog: &Daemon, sender: &mut Sender, wanted: usize) {
+/// Waits until the server has journaled this many lines since its start.
+///
+/// Meanwhile it writes a line now and then, because omrelp reads answers and replaces a broken
+/// connection only when it has another line to send.
+fn await_delivered(weir: &Weir, rsyslog: &Daemon, sender: &mut Sender, wanted: usize) {
     let mut looks = 0;
-    until(&format!("{wanted} lines: {}", rsyslog.said.text()), || {
-        looks += 1;
-        if looks % LOOKS_A_NUDGE == 0 {
-            sender.write_lines(1);
-        }
-        (weir.metric(JOURNALED, "relp:") >= wanted as f64).then_some(())
-    });
+    until(
+        &format!("{wanted} lines: {}", rsyslog.stderr.text()),
+        || {
+            looks += 1;
+            if looks % LOOKS_A_NUDGE == 0 {
+                sender.write_lines(1);
+            }
+            (weir.metric(JOURNALED, "relp:") >= wanted as f64).then_some(())
+        },
+    );
 }
 
 #[test]
-fn omrelp_loses_no_line_through_restarts_of_either_side_and_kills_of_the_server() {
-    let name = "omrelp_loses_no_line_through_restarts_of_either_side_and_kills_of_the_server";
+fn omrelp_loses_no_line_across_restarts_and_kills() {
+    let name = "omrelp_loses_no_line_across_restarts_and_kills";
     let (Some(rsyslogd), true) = (find("rsyslogd"), rsyslog_module("omrelp")) else {
         return skipped(name, "rsyslogd with omrelp");
     };
@@ -172,7 +176,7 @@ fn omrelp_loses_no_line_through_restarts_of_either_side_and_kills_of_the_server(
     let config = config_with_streams(port, "", "");
     let mut sender = Sender::new(rsyslogd, folder.path(), port, "");
 
-    // The server is restarted, and killed, while lines flow and more are written.
+    // The server is restarted and killed while lines flow.
     let weir = Weir::start(&data, &config);
     sender.write();
     let rsyslog = sender.start();
@@ -180,40 +184,40 @@ fn omrelp_loses_no_line_through_restarts_of_either_side_and_kills_of_the_server(
     weir.stop();
     sender.write();
     let weir = Weir::start(&data, &config);
-    delivered(&weir, &rsyslog, &mut sender, 2_000);
+    await_delivered(&weir, &rsyslog, &mut sender, 2_000);
     weir.kill();
-    let (there, _) = journaled(&data);
+    let (stored, _) = journaled(&data);
     let weir = Weir::start(&data, &config);
-    let wanted = sender.written - there.len();
-    delivered(&weir, &rsyslog, &mut sender, wanted);
-    // The sender is restarted while it has a connection; what was written meanwhile it sends then.
+    let wanted = sender.written - stored.len();
+    await_delivered(&weir, &rsyslog, &mut sender, wanted);
+    // The sender is restarted while it has a connection. It then sends the lines written meanwhile.
     rsyslog.stop();
     sender.write();
     let rsyslog = sender.start();
-    delivered(&weir, &rsyslog, &mut sender, wanted + 500);
+    await_delivered(&weir, &rsyslog, &mut sender, wanted + 500);
     weir.kill();
     sender.write();
-    // Until all is there: lines that come twice make a count alone say too little.
-    let (mut there, mut frames) = journaled(&data);
-    while there.range(..LINES).count() < LINES {
+    // Repeated lines count too, so only their numbers tell when all are stored.
+    let (mut stored, mut frames) = journaled(&data);
+    while stored.range(..LINES).count() < LINES {
         let weir = Weir::start(&data, &config);
-        let wanted = sender.written - there.len();
-        delivered(&weir, &rsyslog, &mut sender, wanted);
+        let wanted = sender.written - stored.len();
+        await_delivered(&weir, &rsyslog, &mut sender, wanted);
         weir.stop();
-        (there, frames) = journaled(&data);
+        (stored, frames) = journaled(&data);
     }
     rsyslog.stop();
     assert!(
-        there.last() < Some(&sender.written),
-        "nothing that was not sent"
+        stored.last() < Some(&sender.written),
+        "a line that was not sent"
     );
-    let twice = frames - there.len();
-    println!("omrelp: {LINES} sent and journaled, {twice} of them twice");
+    let repeated = frames - stored.len();
+    println!("omrelp: {LINES} sent and journaled, {repeated} of them repeated");
 }
 
 #[test]
-fn omrelp_speaks_within_tls_and_is_known_by_its_certificate() {
-    let name = "omrelp_speaks_within_tls_and_is_known_by_its_certificate";
+fn omrelp_over_tls_is_identified_by_its_certificate() {
+    let name = "omrelp_over_tls_is_identified_by_its_certificate";
     let (Some(rsyslogd), true) = (find("rsyslogd"), rsyslog_module("omrelp")) else {
         return skipped(name, "rsyslogd with omrelp");
     };
@@ -239,13 +243,16 @@ fn omrelp_speaks_within_tls_and_is_known_by_its_certificate() {
     sender.write();
     let rsyslog = sender.start();
     let part = LINES / PARTS;
-    until(&format!("omrelp delivers: {}", rsyslog.said.text()), || {
-        let count = weir.metric(JOURNALED, "relp:shop1.example.com");
-        (count >= part as f64).then_some(())
-    });
+    until(
+        &format!("omrelp delivers: {}", rsyslog.stderr.text()),
+        || {
+            let count = weir.metric(JOURNALED, "relp:shop1.example.com");
+            (count >= part as f64).then_some(())
+        },
+    );
     rsyslog.stop();
     weir.stop();
-    let (there, frames) = journaled(&data);
-    assert_eq!((there.len(), frames), (part, part), "each once");
-    println!("omrelp within TLS: {part} sent, {frames} journaled");
+    let (stored, frames) = journaled(&data);
+    assert_eq!((stored.len(), frames), (part, part), "each once");
+    println!("omrelp over TLS: {part} sent, {frames} journaled");
 }

@@ -1,9 +1,11 @@
-//! Placeholders and log sources of the configuration: in a replay, and in the journal of a server.
+//! Configured placeholders and log sources, in a replay and in the journal of a server.
+
+mod support;
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use prometheus::Registry;
+use support::command::{Finished, finish, weir};
 use weir::config::Config;
 use weir::server::opening::open_journal;
 use weir_detect::{PlaceholderValue, Settings};
@@ -55,16 +57,17 @@ fn write(folder: &Path, files: &[(&str, &str)]) {
     }
 }
 
-fn replay(folder: &Path, args: &str) -> Output {
-    let mut replay = Command::new(env!("CARGO_BIN_EXE_weir"));
-    replay.current_dir(folder).arg("replay");
+/// Prints the matches of [`LINES`].
+fn replay(folder: &Path, args: &str) -> Finished {
+    let mut replay = weir(["replay"]);
+    replay.current_dir(folder);
     replay.args(["--rules", "rule.yml", "--output", "matches"]);
     replay.args(["--logsource", "product=test", "a.jsonl"]);
-    replay.args(args.split_whitespace()).output().unwrap()
+    finish(replay.args(args.split_whitespace()))
 }
 
 #[test]
-fn a_replay_takes_placeholders_and_log_sources() {
+fn a_replay_uses_placeholders_and_log_sources() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let files = [
@@ -75,28 +78,24 @@ fn a_replay_takes_placeholders_and_log_sources() {
     ];
     write(folder, &files);
     let found = replay(folder, "--placeholders weir.toml");
-    let matches = String::from_utf8(found.stdout).unwrap();
-    assert!(found.status.success(), "{matches}");
-    assert_eq!(matches.lines().count(), 2, "{matches}");
+    found.assert_success();
+    assert_eq!(found.out.lines().count(), 2, "{found:?}");
 
     let without = replay(folder, "");
-    let told = String::from_utf8(without.stderr).unwrap();
-    assert_eq!(without.status.code(), Some(65), "{told}");
-    assert!(
-        told.contains("rule.yml:8:25: the placeholder `%Admins%` has no value"),
-        "{told}"
-    );
-    assert!(told.contains("[detection.placeholders]"), "{told}");
+    assert_eq!(without.code, Some(65), "{without:?}");
+    let diagnostic = "rule.yml:8:25: the placeholder `%Admins%` has no value";
+    for part in [diagnostic, "[detection.placeholders]"] {
+        assert!(without.err.contains(part), "{without:?}");
+    }
 
     write(folder, &[("gate.yml", "product: test\nsources: 5\n")]);
     let bad = replay(folder, "--placeholders weir.toml");
-    let told = String::from_utf8(bad.stderr).unwrap();
-    assert_eq!(bad.status.code(), Some(65), "{told}");
-    assert!(told.contains("gate.yml"), "{told}");
+    assert_eq!(bad.code, Some(65), "{bad:?}");
+    assert!(bad.err.contains("gate.yml"), "{bad:?}");
 }
 
-/// The settings in the journal of a server that was started in this folder with these values.
-fn started(folder: &Path, admins: &[&str], now: i64) -> Vec<(Settings, EventTime)> {
+/// Starts a server with these values and returns the settings in its journal.
+fn settings_after_start(folder: &Path, admins: &[&str], now: i64) -> Vec<(Settings, EventTime)> {
     let mut config = Config::default();
     let admins: Vec<PlaceholderValue> = admins
         .iter()
@@ -128,21 +127,21 @@ fn started(folder: &Path, admins: &[&str], now: i64) -> Vec<(Settings, EventTime
 }
 
 #[test]
-fn a_start_tells_the_journal_what_has_changed() {
+fn a_start_journals_changed_settings() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    assert_eq!(started(folder, &["root"], 5).len(), 1);
-    assert_eq!(started(folder, &["root"], 10).len(), 1);
-    let since = |told: Vec<(Settings, EventTime)>| -> Vec<EventTime> {
-        told.into_iter().map(|(_, since)| since).collect()
+    assert_eq!(settings_after_start(folder, &["root"], 5).len(), 1);
+    assert_eq!(settings_after_start(folder, &["root"], 10).len(), 1);
+    let since = |settings: Vec<(Settings, EventTime)>| -> Vec<EventTime> {
+        settings.into_iter().map(|(_, since)| since).collect()
     };
-    let changed = since(started(folder, &["root", "toor"], 15));
+    let changed = since(settings_after_start(folder, &["root", "toor"], 15));
     assert_eq!(changed, [EventTime::MIN, EventTime(15)]);
-    let gone = since(started(folder, &[], 20));
+    let gone = since(settings_after_start(folder, &[], 20));
     assert_eq!(gone, [EventTime::MIN, EventTime(15), EventTime(20)]);
-    assert_eq!(since(started(folder, &[], 25)), gone);
+    assert_eq!(since(settings_after_start(folder, &[], 25)), gone);
 
-    // Who needs none writes none.
+    // A server without settings journals none.
     let other = tempfile::tempdir().unwrap();
-    assert_eq!(started(other.path(), &[], 5), []);
+    assert_eq!(settings_after_start(other.path(), &[], 5), []);
 }

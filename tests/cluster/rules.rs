@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::support::http::Request;
-use super::support::until;
+use super::support::{Weir, until};
 use super::{OTHER, RULES, Site, alerts, await_all, event, post_lines, stop};
 
 #[test]
@@ -35,27 +37,7 @@ fn a_rule_of_process_0_reads_the_events_of_process_1() {
     await_count(3);
     assert_eq!(alert["group"]["user"], "u");
 
-    // The explanation reads the bytes from the journal of process 1.
-    let id = alert["alert"].as_str().expect("an id");
-    let explanation = lead.get(&format!("/api/v1/alerts/{id}/explanation")).json();
-    let events = explanation["events"].as_array().expect("a list");
-    let texts: BTreeSet<&str> = events
-        .iter()
-        .filter_map(|event| event["text"].as_str())
-        .collect();
-    let wanted = [
-        event(20, "e", "u"),
-        event(22, "e", "u"),
-        event(23, "e", "u"),
-    ];
-    let wanted: BTreeSet<&str> = wanted.iter().map(|line| line.trim_end()).collect();
-    assert_eq!(texts, wanted, "{explanation}");
-    assert!(
-        events
-            .iter()
-            .all(|event| event["clauses"][0]["rule"] == "other"),
-        "{explanation}"
-    );
+    assert_explained(lead, &alert, &[20, 22, 23]);
 
     // Removing the rule retracts its alerts, also those of events of process 1.
     let reply = lead.send(Request::new("DELETE", "/api/v1/rules/other"));
@@ -64,7 +46,29 @@ fn a_rule_of_process_0_reads_the_events_of_process_1() {
         alerts(lead, "other").is_empty().then_some(())
     });
 
-    // Only process 0 serves alerts and rules. Both serve events, health and metrics.
+    assert_served_by_process_0(follow);
+    stop(weirs);
+}
+
+/// The explanation has the bytes of the events at these seconds, from the journals of both processes.
+fn assert_explained(lead: &Weir, alert: &Value, seconds: &[u32]) {
+    let id = alert["alert"].as_str().expect("an id");
+    let explanation = lead.get(&format!("/api/v1/alerts/{id}/explanation")).json();
+    let events = explanation["events"].as_array().expect("a list");
+    let texts = events.iter().filter_map(|event| event["text"].as_str());
+    let texts: BTreeSet<&str> = texts.collect();
+    let wanted: Vec<String> = seconds
+        .iter()
+        .map(|second| event(*second, "e", "u"))
+        .collect();
+    let wanted: BTreeSet<&str> = wanted.iter().map(|line| line.trim_end()).collect();
+    assert_eq!(texts, wanted, "{explanation}");
+    let of_rule = |event: &Value| event["clauses"][0]["rule"] == "other";
+    assert!(events.iter().all(of_rule), "{explanation}");
+}
+
+/// Process 1 refuses requests for alerts and rules. It serves events, health and metrics.
+fn assert_served_by_process_0(follow: &Weir) {
     for (method, path) in [
         ("GET", "/api/v1/alerts"),
         ("GET", "/api/v1/stream/alerts"),
@@ -75,5 +79,4 @@ fn a_rule_of_process_0_reads_the_events_of_process_1() {
         assert_eq!(reply.status, 421, "{method} {path}: {}", reply.text());
         assert!(reply.text().contains("at process 0"), "{}", reply.text());
     }
-    stop(weirs);
 }
