@@ -41,7 +41,7 @@ pub struct Feeder {
     pub backfills: BackfillQueue,
     /// Whether an epoch reads a whole backfill, however long it is. A cluster needs this: no process
     /// knows when the others have read their parts.
-    pub unbounded_backfill: bool,
+    pub backfill_in_one_epoch: bool,
 }
 
 /// The work of one epoch, by worker.
@@ -133,7 +133,7 @@ impl Feeder {
         self.backfills.add(epoch, backfill);
         let own_events = sealed.batches.iter();
         let own_events = own_events.map(|(_, batch)| batch.frames.len() as u64).sum();
-        let all = self.unbounded_backfill || sealed.controls.contains(&Control::Finish);
+        let all = self.backfill_in_one_epoch || sealed.controls.contains(&Control::Finish);
         let step = self.backfills.step(own_events, all);
         let stepwise = any && !step.completed.contains(&epoch);
         (step, stepwise)

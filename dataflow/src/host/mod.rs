@@ -129,7 +129,7 @@ impl Host {
             batches: 0,
             affecting_rules: BTreeSet::new(),
             backfills,
-            unbounded_backfill: clustered,
+            backfill_in_one_epoch: clustered,
         };
         let committer = Committer {
             texts: AlertTexts::new(options.emit.time_field),
