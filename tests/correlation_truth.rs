@@ -1,30 +1,18 @@
-//! Recorded bursts and public correlation rules: each group that must alert does so once, no other.
+//! Recorded bursts and public correlation rules: each expected group alerts once, and no other.
+
+mod support;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 
 use serde_json::{Value, json};
+use support::command::{finish, run, weir};
+use support::files::{data_set, shown};
 
 const RECEIVED: &str = "2026-06-30T00:00:00Z";
 
-/// The data folder, or `None` after saying on stderr that `test` is skipped.
-fn data(test: &str, file: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("WEIR_DATA").map_or_else(beside, PathBuf::from);
-    let path = folder.join(file);
-    if path.exists() {
-        return Some(path);
-    }
-    // Straight to standard error, since libtest hides what a test that passes prints.
-    let absent = format!("SKIPPED: {test}: {file} is absent; set WEIR_DATA\n");
-    let _ = std::io::stderr().write_all(absent.as_bytes());
-    None
-}
-
-/// The lines of the recordings in `files`, by set and file; `_file` and `_n` are taken off.
+/// The lines of the recordings in `files`, by set and file, without `_file` and `_n`.
 fn recordings(
     windows: &Path,
     files: &[(String, String)],
@@ -48,37 +36,21 @@ fn recordings(
     found
 }
 
-/// The alerts that stand after `lines`, as rule, group, first and count.
-fn standing(
-    rules: &Path,
-    lines: &[Vec<u8>],
-    epoch_events: usize,
-) -> Vec<(String, Value, String, u64)> {
+/// A standing alert: title, group, first time and count.
+type Alert = (String, Value, String, u64);
+
+/// The standing alerts after `lines`.
+fn standing(rules: &Path, lines: &[Vec<u8>], epoch_events: usize) -> Vec<Alert> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), lines.join(&b'\n')).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args([
-            "replay",
-            "--quiet",
-            "--final",
-            "--logsource",
-            "product=windows",
-        ])
-        .args([
-            "--received",
-            RECEIVED,
-            "--epoch-events",
-            &epoch_events.to_string(),
-        ])
-        .arg("--rules")
-        .arg(rules)
-        .arg(file.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let alert = |line: &str| {
-        let mut row: Value = serde_json::from_str(line).unwrap();
+    let mut replay = weir(["replay", "--quiet", "--final"]);
+    replay
+        .args(["--logsource", "product=windows", "--received", RECEIVED])
+        .args(["--epoch-events", &epoch_events.to_string(), "--rules"])
+        .args([rules, file.path()]);
+    let replay = finish(&mut replay);
+    replay.assert_success();
+    let alert = |mut row: Value| {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         (
             text(&row["title"]),
@@ -87,19 +59,19 @@ fn standing(
             row["count"].as_u64().unwrap(),
         )
     };
-    text.lines().map(alert).collect()
+    replay.json_lines().into_iter().map(alert).collect()
 }
 
-/// A group of the truth.
+/// An expected group.
 struct Group {
     value: String,
     events: u64,
     first: String,
-    /// What the rule of its recording compares.
+    /// The number that the rule compares: events or distinct values.
     number: u64,
 }
 
-/// A burst of the truth, with the rule that it describes.
+/// A recorded burst, with the rule that it describes.
 struct Burst {
     place: (String, String),
     why: String,
@@ -115,7 +87,7 @@ impl Burst {
         let text = |field: &str| truth[field].as_str().unwrap().to_owned();
         let group_by = text("group_by");
         let distinct = text("kind") == "value_count";
-        // Of one source the accounts are counted; of one account the services.
+        // A source is counted by accounts, an account by services.
         let (field, number) = match (distinct, group_by.as_str()) {
             (false, _) => (None, "events"),
             (true, "IpAddress") => (Some("TargetUserName"), "distinct_users"),
@@ -162,9 +134,9 @@ impl Burst {
 }
 
 #[test]
-fn each_recorded_burst_alerts_once_and_nothing_else_does() {
-    let test = "each_recorded_burst_alerts_once_and_nothing_else_does";
-    let Some(path) = data(test, "windows/correlation_truth.json") else {
+fn each_recorded_burst_raises_one_alert() {
+    let test = "each_recorded_burst_raises_one_alert";
+    let Some(path) = data_set(test, "windows/correlation_truth.json") else {
         return;
     };
     let truth: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -172,10 +144,10 @@ fn each_recorded_burst_alerts_once_and_nothing_else_does() {
     let places: Vec<_> = bursts.iter().map(|burst| burst.place.clone()).collect();
     let recordings = recordings(path.parent().unwrap(), &places);
     let rules = tempfile::Builder::new().suffix(".yml").tempfile().unwrap();
-    let (mut groups, mut judged) = (0, 0);
+    let (mut groups, mut runs) = (0, 0);
     for burst in &bursts {
         let mut lines = recordings[&burst.place].clone();
-        // At the number of each group, and above that of all.
+        // The number of each group as a threshold, and one above all of them.
         let mut numbers: Vec<u64> = burst.groups.iter().map(|group| group.number).collect();
         groups += numbers.iter().filter(|number| **number > 1).count();
         numbers.push(numbers.iter().max().unwrap() + 1);
@@ -188,12 +160,12 @@ fn each_recorded_burst_alerts_once_and_nothing_else_does() {
                 .collect();
             expected.sort();
             for epoch_events in [10_000, 7] {
-                let said = standing(rules.path(), &lines, epoch_events);
-                let mut got: Vec<(String, u64)> = said
+                let alerts = standing(rules.path(), &lines, epoch_events);
+                let mut got: Vec<(String, u64)> = alerts
                     .iter()
                     .map(|(_, group, first, count)| {
                         let group = group[&burst.group_by].as_str().unwrap();
-                        // The truth has as many decimals as Windows, we have two more.
+                        // The truth has the decimals of Windows; Weir has two more.
                         let first = first.trim_end_matches('Z').trim_end_matches("00");
                         (format!("{group} {first}"), *count)
                     })
@@ -204,20 +176,20 @@ fn each_recorded_burst_alerts_once_and_nothing_else_does() {
                     "{}: {}, at least {at_least}",
                     burst.place.1, burst.why
                 );
-                judged += 1;
-                // Told backwards in small epochs, it comes to the same.
+                runs += 1;
+                // Small epochs of reversed lines give the same.
                 lines.reverse();
             }
         }
     }
     println!(
-        "{} bursts, {groups} groups that count; {judged} runs",
+        "{} bursts, {groups} groups that count; {runs} runs",
         bursts.len()
     );
     assert!(bursts.len() >= 9 && groups >= 10, "{groups}");
 }
 
-/// One line as the rules of the examples ask for, `second` seconds on, with `fields` besides.
+/// A logon event at `second` that the example rules read, with more fields.
 fn logon(event_id: u64, second: usize, fields: &[(&str, &str)]) -> Vec<u8> {
     let mut event = json!({
         "EventID": event_id, "Channel": "Security", "Computer": "fs01.example",
@@ -235,28 +207,22 @@ fn logon(event_id: u64, second: usize, fields: &[(&str, &str)]) -> Vec<u8> {
 #[test]
 fn the_public_correlation_rules_load_and_run() {
     let test = "the_public_correlation_rules_load_and_run";
-    let Some(folder) = data(test, "sigma/correlation_examples") else {
+    let Some(folder) = data_set(test, "sigma/correlation_examples") else {
         return;
     };
-    let lint = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args(["rules", "lint"])
-        .arg(&folder)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&lint.stdout);
-    assert!(lint.status.success(), "{lint:?}");
-    assert!(
-        said.contains("3 files, 6 documents: 6 in force, 0 problems"),
-        "{said}"
-    );
+    let lint = run(&["rules", "lint", &shown(&folder)]);
+    lint.assert_success();
+    let summary = "3 files, 6 documents: 6 in force, 0 problems";
+    assert!(lint.out.contains(summary), "{lint:?}");
 
-    // Per rule: what it counts, how many it asks for, and lines of which the nth has a value anew.
+    // A rule fires at its threshold and not one line below it.
     let accounts = |second: usize| format!("user{second}");
     let check = |title: &str, needed: usize, line: &dyn Fn(usize) -> Vec<u8>| {
         for (count, fires) in [(needed, true), (needed - 1, false)] {
             let lines: Vec<Vec<u8>> = (0..count).map(line).collect();
-            let said = standing(&folder, &lines, 2);
-            let titles: Vec<(&str, u64)> = said.iter().map(|row| (row.0.as_str(), row.3)).collect();
+            let alerts = standing(&folder, &lines, 2);
+            let titles: Vec<(&str, u64)> =
+                alerts.iter().map(|row| (row.0.as_str(), row.3)).collect();
             let expected = if fires {
                 vec![(title, needed as u64)]
             } else {
@@ -282,14 +248,11 @@ fn the_public_correlation_rules_load_and_run() {
         logon(4648, nth * 75, &[("TargetUserName", &user)])
     });
 
-    // The same lines spread over one second more than the five minutes come to nothing.
+    // The same lines spread over five minutes and one second raise no alert.
     let wide = |nth: usize| {
         let fields = [("SubStatus", "0xc000006a"), ("TargetUserName", "ann")];
         logon(4625, nth * 75 + usize::from(nth == 4), &fields)
     };
-    let said = standing(&folder, &(0..5).map(wide).collect::<Vec<_>>(), 2);
-    let mut shown = String::new();
-    said.iter()
-        .for_each(|row| writeln!(shown, "{row:?}").unwrap());
-    assert!(said.is_empty(), "{shown}");
+    let alerts = standing(&folder, &(0..5).map(wide).collect::<Vec<_>>(), 2);
+    assert!(alerts.is_empty(), "{alerts:#?}");
 }

@@ -1,35 +1,25 @@
-//! What is deployed beside the binary: Prometheus rules, dashboard, unit and container.
+//! The files in `deploy/`: Prometheus rules, dashboard, systemd unit and container; and `weir init`.
 
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 use support::balance::samples;
+use support::command::run;
+use support::files::root;
 use support::http::Request;
 use support::outside::find;
 use support::{Weir, config, skipped};
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn weir(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command
-        .args(args)
-        .output()
-        .expect("the binary can be started")
-}
-
-/// The rules' values of a key, in order; one line each, in quotes where they need them.
+/// All values of a key in a file of rules, in order. A value is on one line, quoted if necessary.
 fn values(rules: &str, key: &str) -> Vec<String> {
     let key = format!("{key}: ");
     let lines = rules.lines().filter_map(|line| {
@@ -46,7 +36,7 @@ fn values(rules: &str, key: &str) -> Vec<String> {
         .collect()
 }
 
-/// Every query of the dashboard, panels and variables.
+/// Collects every query of the dashboard, of panels and variables.
 fn queries(dashboard: &Value, found: &mut Vec<String>) {
     match dashboard {
         Value::Object(map) => {
@@ -64,11 +54,11 @@ fn queries(dashboard: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// The metrics that a query names, each with the labels that are asked of it or kept of it.
-fn named(query: &str) -> BTreeMap<String, BTreeSet<String>> {
+/// The metrics of a query, each with the labels that it selects or groups by.
+fn metrics_of(query: &str) -> BTreeMap<String, BTreeSet<String>> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut kept = BTreeSet::new();
+    let mut grouped = BTreeSet::new();
     for (at, _) in query.match_indices("weir_") {
         if query[..at].ends_with(is_word) {
             continue;
@@ -76,9 +66,9 @@ fn named(query: &str) -> BTreeMap<String, BTreeSet<String>> {
         let rest = &query[at..];
         let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
         let labels = found.entry(rest[..end].to_owned()).or_default();
-        if let Some(asked) = rest[end..].strip_prefix('{') {
-            let asked = asked.split('}').next().unwrap_or_default();
-            for condition in asked.split(", ") {
+        if let Some(selector) = rest[end..].strip_prefix('{') {
+            let selector = selector.split('}').next().unwrap_or_default();
+            for condition in selector.split(", ") {
                 let name = condition.split(|c| !is_word(c)).next().unwrap_or_default();
                 labels.insert(name.to_owned());
             }
@@ -86,16 +76,16 @@ fn named(query: &str) -> BTreeMap<String, BTreeSet<String>> {
     }
     for part in query.split("by (").skip(1) {
         let names = part.split(')').next().unwrap_or_default();
-        kept.extend(names.split(", ").map(str::to_owned));
+        grouped.extend(names.split(", ").map(str::to_owned));
     }
     found
         .values_mut()
-        .for_each(|labels| labels.extend(kept.iter().cloned()));
+        .for_each(|labels| labels.extend(grouped.iter().cloned()));
     found
 }
 
 #[test]
-fn rules_and_dashboard_name_only_metrics_that_a_running_server_has() {
+fn rules_and_dashboard_use_metrics_of_a_running_server() {
     let folder = tempfile::tempdir().expect("a folder");
     let weir = Weir::start(&folder.path().join("data"), &config(""));
     weir.send_tcp(b"<13>1 2026-01-01T00:00:00Z h app - - - a line\n");
@@ -116,12 +106,12 @@ fn rules_and_dashboard_name_only_metrics_that_a_running_server_has() {
     weir.stop();
 
     let dashboard: Value = serde_json::from_str(&read("deploy/grafana/weir.json")).expect("JSON");
-    let mut asked = values(&read("deploy/prometheus/weir.rules.yml"), "expr");
-    queries(&dashboard, &mut asked);
-    assert!(asked.len() > 60, "the queries were not found: {asked:?}");
+    let mut all = values(&read("deploy/prometheus/weir.rules.yml"), "expr");
+    queries(&dashboard, &mut all);
+    assert!(all.len() > 60, "the queries were not found: {all:?}");
     let (mut faults, mut used) = (Vec::new(), BTreeSet::new());
-    for query in &asked {
-        for (metric, labels) in named(query) {
+    for query in &all {
+        for (metric, labels) in metrics_of(query) {
             let Some(has) = known.get(&metric) else {
                 faults.push(format!("no metric {metric}: {query}"));
                 continue;
@@ -137,11 +127,14 @@ fn rules_and_dashboard_name_only_metrics_that_a_running_server_has() {
 }
 
 #[test]
-fn promtool_takes_the_rules_their_tests_and_the_queries_of_the_dashboard() {
+fn promtool_accepts_rules_rule_tests_and_dashboard_queries() {
     let Some(promtool) = find("promtool") else {
-        return skipped("promtool_takes_the_rules", "promtool");
+        return skipped(
+            "promtool_accepts_rules_rule_tests_and_dashboard_queries",
+            "promtool",
+        );
     };
-    let run = |args: &[&str], folder: &Path| {
+    let promtool = |args: &[&str], folder: &Path| {
         let out = Command::new(&promtool)
             .args(args)
             .current_dir(folder)
@@ -150,8 +143,8 @@ fn promtool_takes_the_rules_their_tests_and_the_queries_of_the_dashboard() {
         assert!(out.status.success(), "{args:?}: {out:?}");
     };
     let rules = root().join("deploy/prometheus");
-    run(&["check", "rules", "weir.rules.yml"], &rules);
-    run(&["test", "rules", "weir.rules.test.yml"], &rules);
+    promtool(&["check", "rules", "weir.rules.yml"], &rules);
+    promtool(&["test", "rules", "weir.rules.test.yml"], &rules);
 
     let dashboard: Value = serde_json::from_str(&read("deploy/grafana/weir.json")).expect("JSON");
     let mut all = Vec::new();
@@ -165,11 +158,11 @@ fn promtool_takes_the_rules_their_tests_and_the_queries_of_the_dashboard() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("queries.yml"), text).expect("it can be written");
-    run(&["check", "rules", "queries.yml"], folder.path());
+    promtool(&["check", "rules", "queries.yml"], folder.path());
 }
 
 #[test]
-fn every_alert_has_a_test_and_a_page_that_says_what_to_do() {
+fn every_alert_has_a_test_and_a_runbook() {
     let rules = read("deploy/prometheus/weir.rules.yml");
     let alerts = values(&rules, "alert");
     assert!(alerts.len() > 10, "{alerts:?}");
@@ -178,7 +171,10 @@ fn every_alert_has_a_test_and_a_page_that_says_what_to_do() {
     let headings = runbooks.lines().filter_map(|line| line.strip_prefix("## "));
     let headings: Vec<&str> = headings.collect();
     let tests = values(&read("deploy/prometheus/weir.rules.test.yml"), "- name");
-    assert_eq!(headings, alerts, "a page each, in the order of the rules");
+    assert_eq!(
+        headings, alerts,
+        "a runbook for each rule, in the order of the rules"
+    );
     for (alert, page) in alerts.iter().zip(&pages) {
         let anchor = format!("docs/runbooks.md#{}", alert.to_lowercase());
         assert_eq!(*page, anchor, "{alert}");
@@ -193,7 +189,7 @@ fn every_alert_has_a_test_and_a_page_that_says_what_to_do() {
 }
 
 #[test]
-fn a_check_says_what_this_machine_lacks_all_at_once() {
+fn check_here_reports_all_problems_of_the_machine_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let at = taken.local_addr().expect("its address");
@@ -205,43 +201,38 @@ fn a_check_says_what_this_machine_lacks_all_at_once() {
              http = \"{http}\"\n"
         );
         std::fs::write(&file, text).expect("it can be written");
-        let out = weir(&["check", "--here", "--config", &file.display().to_string()]);
-        (
-            out.status.code(),
-            String::from_utf8_lossy(&out.stdout).into_owned(),
-        )
+        run(&["check", "--here", "--config", &file.display().to_string()])
     };
-    let (code, said) = check(folder.path().join("new/data"), "127.0.0.1:0", "");
-    assert_eq!(code, Some(0), "{said}");
+    check(folder.path().join("new/data"), "127.0.0.1:0", "").assert_success();
     assert!(
         !folder.path().join("new").exists(),
-        "nothing is left behind"
+        "the check left a folder behind"
     );
     let tls = "[tls]\ncertificate = \"/dev/null\"\nkey = \"/dev/null\"\n";
-    let (code, said) = check(PathBuf::from("/proc/data"), &at.to_string(), tls);
-    assert_eq!(code, Some(78), "{said}");
+    let failed = check(PathBuf::from("/proc/data"), &at.to_string(), tls);
+    assert_eq!(failed.code, Some(78), "{failed:?}");
     for problem in ["data_dir: ", "listen.http: ", "tls: ", "3 problems"] {
-        assert!(said.contains(problem), "{problem}: {said}");
+        assert!(failed.out.contains(problem), "{problem}: {failed:?}");
     }
     let data = folder.path().join("data");
     let server = Weir::start(&data, &config(""));
-    let (code, said) = check(data, &server.http.to_string(), "");
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("a server runs on"), "{said}");
+    let running = check(data, &server.http.to_string(), "");
+    running.assert_success();
+    assert!(running.out.contains("a server runs on"), "{running:?}");
     server.stop();
 }
 
 #[test]
-fn systemd_is_told_when_the_server_is_ready_lives_and_stops() {
+fn systemd_is_notified_of_start_watchdog_and_stop() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).expect("a socket");
     manager
         .set_read_timeout(Some(support::LIMIT))
         .expect("a timeout");
-    let heard = || {
+    let receive = || {
         let mut buffer = [0; 512];
-        let length = manager.recv(&mut buffer).expect("it says something");
+        let length = manager.recv(&mut buffer).expect("a notification");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     };
     let data = folder.path().join("data");
@@ -250,24 +241,27 @@ fn systemd_is_told_when_the_server_is_ready_lives_and_stops() {
         ("WATCHDOG_USEC", "200000".as_ref()),
     ];
     let server = Weir::start_with(&data, &config(""), &environment);
-    assert!(heard().contains("READY=1"), "first of all");
+    assert!(receive().contains("READY=1"), "the first notification");
     for _ in 0..3 {
-        assert!(heard().contains("WATCHDOG=1"), "again and again");
+        assert!(receive().contains("WATCHDOG=1"), "the watchdog");
     }
     server.stop();
     let last = loop {
-        let said = heard();
-        if !said.contains("WATCHDOG=1") {
-            break said;
+        let message = receive();
+        if !message.contains("WATCHDOG=1") {
+            break message;
         }
     };
     assert!(last.contains("STOPPING=1"), "{last}");
 }
 
 #[test]
-fn systemd_finds_the_unit_well_made_and_closed() {
+fn systemd_accepts_the_unit_and_its_confinement() {
     let Some(analyze) = find("systemd-analyze") else {
-        return skipped("systemd_finds_the_unit_well_made", "systemd-analyze");
+        return skipped(
+            "systemd_accepts_the_unit_and_its_confinement",
+            "systemd-analyze",
+        );
     };
     let unit = read("deploy/systemd/weir.service");
     for line in [
@@ -280,7 +274,7 @@ fn systemd_finds_the_unit_well_made_and_closed() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("weir.service");
-    // What it names is installed on no machine that builds it.
+    // The machine that runs this test need not have Weir installed.
     let unit = unit.replace("/usr/local/bin/weir", "/bin/true");
     std::fs::write(&file, unit).expect("it can be written");
     let file = file.display().to_string();
@@ -297,7 +291,7 @@ fn systemd_finds_the_unit_well_made_and_closed() {
 }
 
 #[test]
-fn the_container_holds_the_binary_alone_and_runs_without_rights() {
+fn the_container_runs_without_privileges_and_has_valid_settings() {
     let text = read("deploy/Containerfile");
     for line in [
         "AS build",
@@ -315,7 +309,7 @@ fn the_container_holds_the_binary_alone_and_runs_without_rights() {
         text.contains(&format!("rust:{version}-")),
         "the compiler of the workspace"
     );
-    // What it sets in the environment is a key of the configuration.
+    // Each variable that the container sets is a configuration key.
     let listen = read("src/config/mod.rs");
     for variable in text.split("WEIR__LISTEN__").skip(1) {
         let key = variable
@@ -331,8 +325,8 @@ fn the_container_holds_the_binary_alone_and_runs_without_rights() {
 }
 
 #[test]
-fn shells_and_manuals_know_every_verb() {
-    let help = String::from_utf8_lossy(&weir(&["--help"]).stdout).into_owned();
+fn completions_and_manual_list_every_verb() {
+    let help = run(&["--help"]).out;
     let verbs = help.split("Commands:").nth(1).unwrap_or_default();
     let verbs = verbs
         .lines()
@@ -347,15 +341,14 @@ fn shells_and_manuals_know_every_verb() {
         &["completions", "fish"],
         &["man"],
     ] {
-        let out = weir(args);
-        assert!(out.status.success(), "{out:?}");
-        let text = String::from_utf8_lossy(&out.stdout);
+        let printed = run(args);
+        printed.assert_success();
         for verb in &verbs {
-            assert!(text.contains(verb), "{args:?} says nothing of {verb}");
+            assert!(printed.out.contains(verb), "{args:?} does not list {verb}");
         }
     }
     if let Some(bash) = find("bash") {
-        let script = weir(&["completions", "bash"]).stdout;
+        let script = run(&["completions", "bash"]).out;
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), script).expect("it can be written");
         let checked = Command::new(bash).arg("-n").arg(file.path()).status();
@@ -364,22 +357,22 @@ fn shells_and_manuals_know_every_verb() {
 }
 
 #[test]
-fn what_init_writes_has_every_key() {
+fn init_writes_every_key() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("weir.toml").display().to_string();
-    assert_eq!(weir(&["init", &file]).status.code(), Some(0));
+    run(&["init", &file]).assert_success();
     assert_eq!(
-        weir(&["init", &file]).status.code(),
+        run(&["init", &file]).code,
         Some(2),
-        "nothing is written over"
+        "an existing file was overwritten"
     );
     let text = std::fs::read_to_string(&file).expect("it is there");
-    assert_eq!(weir(&["check", "--config", &file]).status.code(), Some(0));
+    run(&["check", "--config", &file]).assert_success();
     let mut missing = Vec::new();
     for entry in std::fs::read_dir(root().join("src/config")).expect("the folder") {
         let path = entry.expect("an entry").path();
         let code = std::fs::read_to_string(&path).expect("it can be read");
-        // From each `struct` that is read from the file to its end.
+        // The body of each `struct` that is read from the file.
         for part in code.split("deny_unknown_fields").skip(1) {
             let body = part.split("\n}").next().unwrap_or_default();
             let mut renamed = None;

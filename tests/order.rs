@@ -1,11 +1,13 @@
-//! `weir replay --final` says the same, to the byte, in whatever order lines come and however they
-//! are cut and spread; and what it says is what plain loops over all events find.
+//! `weir replay --final` prints the same bytes for any order of lines, epoch size and number of workers,
+//! and they equal the result of plain loops over all events.
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Map, Value};
+use support::command::{finish, weir};
 use weir_detect::{Detections, RuleBook};
 use weir_operators::BatchContext;
 use weir_operators::reference::{PlanStep, Reference, ReferenceClock};
@@ -20,15 +22,16 @@ const START: EventTime = EventTime(1_772_438_400_000_000_000);
 const RECEIVED: &str = "2026-03-03T08:00:00Z";
 const LOGSOURCE: &str = "product=order";
 
-/// Lines beyond those of the groups, so that not every event matters.
+/// Lines that belong to no group, so that not every event matters.
 const LINES_MIN: usize = 12_000;
 
-struct Bench {
+/// A folder with the rules and inputs of a replay.
+struct Inputs {
     folder: tempfile::TempDir,
     rules: PathBuf,
 }
 
-impl Bench {
+impl Inputs {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let rules = folder.path().join("order.yml");
@@ -43,27 +46,20 @@ impl Bench {
     }
 
     fn replay(&self, file: &Path, flags: &[&str]) -> String {
-        let mut replay = Command::new(env!("CARGO_BIN_EXE_weir"));
-        replay.args(["replay", "--final", "--received", RECEIVED]);
+        let mut replay = weir(["replay", "--final", "--received", RECEIVED]);
         replay.args(["--logsource", LOGSOURCE, "--time-field", "time", "--rules"]);
-        let output = replay.arg(&self.rules).args(flags).arg(file).output();
-        let output = output.unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            output.status.success(),
-            "{flags:?}: {}: {told}",
-            output.status
-        );
-        String::from_utf8(output.stdout).unwrap()
+        let replay = finish(replay.arg(&self.rules).args(flags).arg(file));
+        replay.assert_success();
+        replay.out
     }
 }
 
 #[test]
-fn what_stands_does_not_depend_on_order_epochs_or_workers() {
+fn standing_alerts_do_not_depend_on_order_epochs_or_workers() {
     let order = OrderExperiment::new(SEED, START, LINES_MIN);
     let groups = weir_scenario::order::COUNT_GROUPS + weir_scenario::order::TEMPORAL_GROUPS;
     assert!(groups >= 1_000 && order.standing.len() >= 100);
-    let bench = Bench::new();
+    let inputs = Inputs::new();
     let expected = by_plain_loops(&order.lines_in(Arrival::InOrder));
     assert_eq!(without_keys(&expected), planned(&order), "seed {SEED}");
     let skewed = Arrival::Skewed(Span::seconds(300));
@@ -72,17 +68,21 @@ fn what_stands_does_not_depend_on_order_epochs_or_workers() {
         ("shuffled.jsonl", Arrival::Shuffled),
         ("skewed.jsonl", skewed),
     ] {
-        let file = bench.write(name, &order.lines_in(arrival));
+        let file = inputs.write(name, &order.lines_in(arrival));
         for epoch_events in ["1", "97", "10000"] {
             for workers in ["1", "4"] {
                 let flags = ["--epoch-events", epoch_events, "--workers", workers];
-                let said = bench.replay(&file, &flags);
-                assert_same(&said, &expected, &format!("seed {SEED}, {name}, {flags:?}"));
+                let printed = inputs.replay(&file, &flags);
+                assert_same(
+                    &printed,
+                    &expected,
+                    &format!("seed {SEED}, {name}, {flags:?}"),
+                );
             }
         }
     }
-    // Nothing of it lies behind this horizon, so what is settled and forgotten must not matter.
-    let file = bench.write("skewed.jsonl", &order.lines_in(skewed));
+    // No event is behind this horizon, so forgotten state must not matter.
+    let file = inputs.write("skewed.jsonl", &order.lines_in(skewed));
     for workers in ["1", "4"] {
         let flags = [
             "--horizon",
@@ -93,23 +93,23 @@ fn what_stands_does_not_depend_on_order_epochs_or_workers() {
             workers,
         ];
         assert_same(
-            &bench.replay(&file, &flags),
+            &inputs.replay(&file, &flags),
             &expected,
             &format!("seed {SEED}, {flags:?}"),
         );
     }
 }
 
-/// Equality to the byte, with the first line that differs where it fails.
-fn assert_same(said: &str, expected: &str, of: &str) {
-    if said != expected {
-        let differ = said.lines().zip(expected.lines()).find(|(a, b)| a != b);
-        let (said, expected) = (said.lines().count(), expected.lines().count());
-        panic!("{of}: {said} alerts, {expected} expected; first difference: {differ:#?}");
+/// Fails with the first line that differs.
+fn assert_same(printed: &str, expected: &str, run: &str) {
+    if printed != expected {
+        let differ = printed.lines().zip(expected.lines()).find(|(a, b)| a != b);
+        let (printed, expected) = (printed.lines().count(), expected.lines().count());
+        panic!("{run}: {printed} alerts, {expected} expected; first difference: {differ:#?}");
     }
 }
 
-/// The generator's own answer, which knows no keys.
+/// The alerts that the generator expects. It does not know their keys.
 fn planned(order: &OrderExperiment) -> Vec<Value> {
     order.standing.iter().map(|row| row.to_json()).collect()
 }
@@ -123,11 +123,17 @@ fn without_keys(lines: &str) -> Vec<Value> {
     lines.lines().map(read).collect()
 }
 
-/// What must be printed: each line decoded and judged by itself, then the reference.
-fn by_plain_loops(lines: &[&str]) -> String {
-    let (book, plans) = rules();
+/// Facts of single lines, with what a row of the output needs of them.
+struct Facts {
+    facts: Vec<Fact>,
+    group_fields: BTreeMap<GroupKey, Map<String, Value>>,
+    greatest_time: EventTime,
+}
+
+/// The batch in which the lines would arrive.
+fn batch() -> Batch {
     let received = chrono::DateTime::parse_from_rfc3339(RECEIVED).unwrap();
-    let batch = Batch {
+    Batch {
         tenant: "default".to_owned(),
         source: "in order".to_owned(),
         transport: Transport::File,
@@ -138,28 +144,35 @@ fn by_plain_loops(lines: &[&str]) -> String {
         received: ReceiveTime(received.timestamp_nanos_opt().unwrap()),
         delivery: None,
         frames: Frames::new(),
-    };
+    }
+}
+
+/// Decodes each line and matches it against the rules, independently of all others.
+fn facts(book: &RuleBook, lines: &[&str]) -> Facts {
+    let batch = batch();
     let (tenant, source) = (batch.tenant_key(), batch.source_key());
     let reading = BatchContext::of(&batch, &TimeBounds::default(), Some("time"));
-    let mut facts = Vec::new();
-    let mut users: BTreeMap<GroupKey, Map<String, Value>> = BTreeMap::new();
-    let mut greatest = EventTime::MIN;
+    let mut found = Facts {
+        facts: Vec::new(),
+        group_fields: BTreeMap::new(),
+        greatest_time: EventTime::MIN,
+    };
     for (seq, line) in (0..).zip(lines) {
         let event = weir_parse::decode(line.as_bytes(), &reading.context());
         assert!(event.problems.is_empty(), "{line}: {:?}", event.problems);
-        greatest = greatest.max(event.time);
+        found.greatest_time = found.greatest_time.max(event.time);
         let mut detected = Detections::default();
         book.detect(&event, tenant, None, &mut detected);
         for draft in &detected.facts {
             let fields = book.group_fields(draft.plan, &event, tenant, draft.group);
             let fields = fields.expect("the group of its own event");
-            users.entry(draft.group).or_insert_with(|| {
+            found.group_fields.entry(draft.group).or_insert_with(|| {
                 let pairs = fields.into_iter();
                 pairs
                     .map(|field| (field.name, field.value.into()))
                     .collect()
             });
-            facts.push(Fact {
+            found.facts.push(Fact {
                 plan: draft.plan,
                 tenant,
                 group: draft.group,
@@ -171,10 +184,21 @@ fn by_plain_loops(lines: &[&str]) -> String {
             });
         }
     }
+    found
+}
+
+/// The expected output: the reference's alerts over the facts of single lines.
+fn by_plain_loops(lines: &[&str]) -> String {
+    let (book, plans) = rules();
+    let Facts {
+        facts,
+        group_fields,
+        greatest_time,
+    } = facts(&book, lines);
     let mut reference = Reference::default();
     let clock = ReferenceClock {
-        tenant,
-        watermark: greatest,
+        tenant: batch().tenant_key(),
+        watermark: greatest_time,
         settled: EventTime::MIN,
     };
     reference.epoch(&plans, &facts, &[clock]);
@@ -183,7 +207,7 @@ fn by_plain_loops(lines: &[&str]) -> String {
         .into_iter()
         .map(|row| {
             let plan = book.plan(row.plan).expect("a plan of the book");
-            let group = users[&row.group].clone();
+            let group = group_fields[&row.group].clone();
             let place = (plan.rule.clone(), group["user"].to_string(), row.first);
             let line = serde_json::json!({
                 "key": row.key.to_string(),

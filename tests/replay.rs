@@ -1,12 +1,15 @@
-//! `weir replay` through its binary: what it reads, what it prints, and how it ends.
+//! `weir replay` through its binary: inputs, output and exit codes.
+
+mod support;
 
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
+use support::command::weir;
+use support::files::data_set;
 
 const RECEIVED: &str = "2026-03-02T12:00:00Z";
 
@@ -36,7 +39,7 @@ correlation:
 level: high
 ";
 
-/// Lines of which the second is blank and the last ends with the file.
+/// Lines for the rules. The second line is blank and the last has no line feed.
 const LINES: &str = "\
 {\"time\":\"2026-03-02T08:00:00Z\",\"kind\":\"refusal\",\"user\":\"ada\"}
 
@@ -44,10 +47,10 @@ const LINES: &str = "\
 {\"time\":\"2026-03-02T08:00:10Z\",\"kind\":\"refusal\",\"user\":\"ada\"}
 {\"time\":\"2026-03-02T08:00:09Z\",\"kind\":\"refusal\",\"user\":\"bob\"}";
 
+/// A folder with rules and lines, in which replays run.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
-    /// A folder with the rules and lines of this page.
     fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         folder.write("rules.yml", RULES.as_bytes());
@@ -59,15 +62,15 @@ impl Folder {
         std::fs::write(self.0.path().join(name), bytes).unwrap();
     }
 
-    /// `weir replay` in this folder, with arguments that hold no spaces.
+    /// `weir replay` in this folder. Spaces separate the arguments.
     fn bare(&self, args: &str) -> Command {
-        let mut replay = Command::new(env!("CARGO_BIN_EXE_weir"));
-        replay.current_dir(self.0.path()).arg("replay");
-        replay.args(args.split_whitespace()).stdin(Stdio::null());
+        let mut replay = weir(["replay"]);
+        replay.current_dir(self.0.path());
+        replay.args(args.split_whitespace());
         replay
     }
 
-    /// The same for lines that the rules of this page are about.
+    /// [`Folder::bare`] with the log source of the rules and a fixed receive time.
     fn replay(&self, args: &str) -> Command {
         let mut replay = self.bare(args);
         replay.args(["--logsource", "product=test", "--received", RECEIVED]);
@@ -90,7 +93,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Spawns with all ends in our hands.
+/// Starts a replay with pipes on all three streams.
 fn spawn(replay: &mut Command) -> Child {
     let replay = replay.stdin(Stdio::piped()).stdout(Stdio::piped());
     replay.stderr(Stdio::piped()).spawn().unwrap()
@@ -103,10 +106,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn plain_packed_and_piped_input_say_the_same() {
+fn plain_compressed_and_piped_input_give_the_same_alerts() {
     let folder = Folder::new();
     let (start, rest) = LINES.as_bytes().split_at(100);
-    // Two members, as a log has that was appended to.
+    // Two members, as in a log that was appended to.
     folder.write("a.jsonl.gz", &[gzip(start), gzip(rest)].concat());
     let packed = zstd::encode_all(LINES.as_bytes(), 1).unwrap();
     folder.write("a.jsonl.zst", &packed);
@@ -120,10 +123,10 @@ fn plain_packed_and_piped_input_say_the_same() {
         "count": 2,
         "events": [0, 2],
     })];
-    let check = |mut said: Vec<Value>, file: &str| {
-        let key = said[0].as_object_mut().unwrap().remove("key");
+    let check = |mut rows: Vec<Value>, file: &str| {
+        let key = rows[0].as_object_mut().unwrap().remove("key");
         assert_eq!(key.unwrap().as_str().unwrap().len(), 32);
-        assert_eq!(said, expected, "{file}");
+        assert_eq!(rows, expected, "{file}");
     };
     for file in ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst"] {
         let args = format!("--rules rules.yml --final --evidence {file}");
@@ -138,12 +141,12 @@ fn plain_packed_and_piped_input_say_the_same() {
 }
 
 #[test]
-fn changes_come_in_order_with_their_columns() {
+fn changes_are_printed_in_order_with_their_columns() {
     let folder = Folder::new();
     let late = r#"{"time":"2026-03-02T07:59:30Z","kind":"refusal","user":"ada"}"#;
     folder.write("late.jsonl", late.as_bytes());
     let args = "--rules rules.yml --epoch-events 1 --evidence a.jsonl late.jsonl";
-    let said = folder.rows(args);
+    let rows = folder.rows(args);
     let short = |row: &Value| {
         let columns = ["change", "revision", "count", "events", "first"];
         Value::from_iter(columns.map(|name| row[name].clone()))
@@ -152,11 +155,11 @@ fn changes_come_in_order_with_their_columns() {
         ["raised", 1, 2, [0, 2], "2026-03-02T08:00:00.000000000Z"],
         ["revised", 2, 3, [0, 2, 4], "2026-03-02T07:59:30.000000000Z"],
     ]);
-    assert_eq!(Value::from_iter(said.iter().map(short)), expected);
-    // The late line moves the first firing anchor: another episode's key, and the same alert.
-    assert_eq!(said[0]["alert"], said[1]["alert"]);
-    assert_ne!(said[0]["key"], said[1]["key"]);
-    let names = said[0].as_object().unwrap().keys();
+    assert_eq!(Value::from_iter(rows.iter().map(short)), expected);
+    // The late line moves the first firing anchor, so the key changes but the alert does not.
+    assert_eq!(rows[0]["alert"], rows[1]["alert"]);
+    assert_ne!(rows[0]["key"], rows[1]["key"]);
+    let names = rows[0].as_object().unwrap().keys();
     let names: Vec<&str> = names.map(String::as_str).take(11).collect();
     let columns = "change alert key revision rule title level group first last count";
     assert_eq!(names.join(" "), columns);
@@ -186,11 +189,11 @@ fn matches_name_event_file_and_line() {
         let args = format!("--rules rules.yml --output matches {cut} a.jsonl b.jsonl");
         assert_eq!(folder.rows(&args), expected, "{cut}");
     }
-    // Each file is a source, and equal lines of two are two events.
-    let said = folder.rows("--rules rules.yml --final --evidence a.jsonl b.jsonl");
+    // Each file is a source, so equal lines of two files are two events.
+    let rows = folder.rows("--rules rules.yml --final --evidence a.jsonl b.jsonl");
     let short = |row: &Value| json!([row["group"]["user"], row["count"], row["events"]]);
     let expected = json!([["ada", 4, [0, 2, 4, 6]], ["bob", 2, [3, 7]]]);
-    assert_eq!(Value::from_iter(said.iter().map(short)), expected);
+    assert_eq!(Value::from_iter(rows.iter().map(short)), expected);
 }
 
 #[test]
@@ -200,25 +203,25 @@ fn every_record_is_an_event_however_broken() {
     bytes.extend(vec![b'x'; (1 << 20) + 1]);
     bytes.extend(b"\nlast\r\n");
     folder.write("broken.log", &bytes);
-    let said = folder.rows("--output events --epoch-events 2 broken.log");
-    assert_eq!(said.len(), 4);
+    let rows = folder.rows("--output events --epoch-events 2 broken.log");
+    assert_eq!(rows.len(), 4);
     let has = |event: usize, problem: &str| {
-        let problems = said[event]["problems"].as_array().unwrap();
+        let problems = rows[event]["problems"].as_array().unwrap();
         assert!(problems.contains(&json!(problem)), "{event}: {problems:?}");
     };
-    assert_eq!(said[0]["message"], "a\0b \u{fffd}");
+    assert_eq!(rows[0]["message"], "a\0b \u{fffd}");
     has(0, "invalid_utf8");
     has(1, "unparsed");
     has(2, "truncated");
-    assert_eq!(said[2]["message"].as_str().unwrap().len(), 1 << 20);
-    assert_eq!(said[3]["message"], "last");
+    assert_eq!(rows[2]["message"].as_str().unwrap().len(), 1 << 20);
+    assert_eq!(rows[3]["message"], "last");
 }
 
 #[test]
-fn it_ends_as_its_exit_code_says() {
+fn each_failure_has_its_exit_code_and_message() {
     let folder = Folder::new();
     folder.write("half.jsonl.gz", &gzip(LINES.as_bytes())[..60]);
-    for (args, code, told) in [
+    for (args, code, message) in [
         ("a.jsonl --output matches --final", 2, "--final"),
         ("a.jsonl --horizon 1hour", 2, "24h"),
         ("a.jsonl --epoch-events 0", 2, "epoch-events"),
@@ -234,11 +237,15 @@ fn it_ends_as_its_exit_code_says() {
         ("a.jsonl", 0, "--received"),
     ] {
         let output = folder.bare(args).output().unwrap();
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(code), "{args}: {said}");
-        assert!(said.contains(told), "{args}: {said}");
+        let err = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{args}: {err}");
+        assert!(err.contains(message), "{args}: {err}");
     }
-    // The rule that cannot be used is told with its line in the file; the others run.
+}
+
+#[test]
+fn an_unusable_rule_is_reported_and_the_others_run() {
+    let folder = Folder::new();
     let broken = "title: Broken\nid: broken\nlogsource:\n    product: test\ndetection:\n    \
                   selection:\n        kind: 1\n    condition: nothing\n";
     let broken = format!("{RULES}---\n{broken}");
@@ -250,19 +257,19 @@ fn it_ends_as_its_exit_code_says() {
     assert_eq!(output.status.code(), Some(65));
     assert!(stderr(&output).contains(&place), "{}", stderr(&output));
     assert_eq!(output.stdout.split(|byte| *byte == b'\n').count(), 2);
-    // Of two with one id the first stands, as in a server, and the other is told with both places.
+    // Of two rules with one id the first is used, and the other is reported with both places.
     folder.write("twice.yml", RULES.replace("gte: 2", "gte: 200").as_bytes());
     let again = folder.replay("--rules rules.yml --rules twice.yml --final a.jsonl");
     let again = { again }.output().unwrap();
     assert_eq!(again.status.code(), Some(65));
-    let said = stderr(&again);
-    let both = said.contains("twice.yml:") && said.contains("rules.yml:");
-    assert!(both && said.contains("is that of the rule at"), "{said}");
+    let err = stderr(&again);
+    let both = err.contains("twice.yml:") && err.contains("rules.yml:");
+    assert!(both && err.contains("is that of the rule at"), "{err}");
     assert_eq!(again.stdout, output.stdout);
 }
 
 #[test]
-fn a_reader_who_has_enough_ends_it_quietly() {
+fn a_closed_pipe_ends_the_replay_quietly() {
     let folder = Folder::new();
     let lines = format!("{LINES}\n").repeat(20_000);
     folder.write("long.jsonl", lines.as_bytes());
@@ -279,18 +286,11 @@ fn a_reader_who_has_enough_ends_it_quietly() {
 
 #[test]
 fn real_lines_are_replayed_under_the_built_in_rules() {
-    let data = std::env::var_os("WEIR_DATA").map(PathBuf::from);
-    let data = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
-    let cases = data.join("syslog/fail2ban_cases.jsonl");
-    let Ok(cases) = std::fs::read_to_string(&cases) else {
-        let test = "real_lines_are_replayed_under_the_built_in_rules";
-        let skipped = format!(
-            "SKIPPED: {test}: {} is absent; set WEIR_DATA\n",
-            cases.display()
-        );
-        std::io::stderr().write_all(skipped.as_bytes()).unwrap();
+    let test = "real_lines_are_replayed_under_the_built_in_rules";
+    let Some(cases) = data_set(test, "syslog/fail2ban_cases.jsonl") else {
         return;
     };
+    let cases = std::fs::read_to_string(cases).unwrap();
     let mut lines = String::new();
     for case in cases.lines() {
         let case: Value = serde_json::from_str(case).unwrap();
@@ -302,12 +302,8 @@ fn real_lines_are_replayed_under_the_built_in_rules() {
     folder.write("cases.log", lines.as_bytes());
     let run = |args: &str| {
         let mut replay = folder.bare(args);
-        rows(
-            &replay
-                .args(["--received", RECEIVED, "cases.log"])
-                .output()
-                .unwrap(),
-        )
+        let replay = replay.args(["--received", RECEIVED, "cases.log"]);
+        rows(&replay.output().unwrap())
     };
     let records = lines.lines().filter(|line| !line.trim().is_empty());
     assert_eq!(run("--output events").len(), records.count());

@@ -1,43 +1,34 @@
-//! The recorded truth about the public Sigma rules: which of them match which Windows events.
+//! The public Sigma rules over recorded Windows events, compared with two independent engines.
 //!
-//! Every pair that two independent engines agree on must be found, and no other: 12,675 pairs over
-//! 602,745 events, which is also the test for false positives.
+//! Weir must find exactly the pairs of rule and event on which both engines agree: 12,675 pairs over
+//! 602,745 events. The events without a pair test for false positives.
+
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
+use support::command::{finish, weir};
+use support::files::data_set;
 use weir_detect::{Detections, Detector, RuleBook, split_documents};
 use weir_parse::{Context, Zone};
 use weir_schema::{Control, EventTime, Format, LogSource, ReceiveTime, Span, TenantKey};
 
-/// Folders of rules that the truth speaks of.
+/// Folders of rules that the truth covers.
 const FOLDERS: [&str; 3] = ["rules", "rules-emerging-threats", "rules-threat-hunting"];
 
-/// Lines that go to a worker at once, and how many such parcels wait.
-const PARCEL_LINES: usize = 1_000;
-const PARCELS_MAX: usize = 8;
+/// Lines that a worker receives at once.
+const CHUNK_LINES: usize = 1_000;
+
+/// Chunks that wait for a worker.
+const CHUNKS_MAX: usize = 8;
 
 /// An event by its recording and its place in it.
 type Place = (String, u64);
 type Matches = BTreeMap<Place, BTreeSet<String>>;
-
-/// The data folder, or `None` after saying on stderr that `test` is skipped.
-fn data(test: &str, file: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("WEIR_DATA").map_or_else(beside, PathBuf::from);
-    let path = folder.join(file);
-    if path.exists() {
-        return Some(path);
-    }
-    // Straight to standard error, since libtest hides what a test that passes prints.
-    let absent = format!("SKIPPED: {test}: {file} is absent; set WEIR_DATA\n");
-    let _ = std::io::stderr().write_all(absent.as_bytes());
-    None
-}
 
 fn reader(path: &Path) -> Box<dyn BufRead + Send> {
     let file = File::open(path).unwrap();
@@ -69,7 +60,7 @@ fn rule_files(folder: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-/// The rules of the folders. Of a hundred, one may be refused, such as for a placeholder that has
+/// The rules of the folders. One in a hundred may be refused, for example because a placeholder has
 /// no value.
 fn book(sigma: &Path) -> RuleBook {
     let mut files = Vec::new();
@@ -95,7 +86,7 @@ fn book(sigma: &Path) -> RuleBook {
     book
 }
 
-/// Takes `_file` and `_n` off, which are not part of the event.
+/// Splits off `_file` and `_n`, which are not part of the event.
 fn split(line: &str) -> (Place, String) {
     let rest = line.strip_prefix("{\"_file\":").unwrap();
     let mut names = serde_json::Deserializer::from_str(rest).into_iter::<String>();
@@ -118,7 +109,7 @@ fn context(format: Format, logsource: Option<&LogSource>) -> Context<'_> {
     }
 }
 
-/// A worker that says which rules match a frame.
+/// Matches frames against the rules.
 struct Worker<'b> {
     book: &'b RuleBook,
     detector: Detector,
@@ -143,10 +134,10 @@ impl<'b> Worker<'b> {
     }
 }
 
-/// Judges the events of a file, on all cores.
-fn judge(book: &RuleBook, path: &Path) -> (u64, Matches) {
+/// Matches the events of a file, on all cores.
+fn match_events(book: &RuleBook, path: &Path) -> (u64, Matches) {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let (send, receive) = crossbeam_channel::bounded::<Vec<String>>(PARCELS_MAX);
+    let (send, receive) = crossbeam_channel::bounded::<Vec<String>>(CHUNKS_MAX);
     std::thread::scope(|scope| {
         let work = || {
             let (mut events, mut found) = (0, Matches::new());
@@ -162,14 +153,14 @@ fn judge(book: &RuleBook, path: &Path) -> (u64, Matches) {
             (events, found)
         };
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let mut parcel = Vec::with_capacity(PARCEL_LINES);
+        let mut chunk = Vec::with_capacity(CHUNK_LINES);
         for line in reader(path).lines() {
-            parcel.push(line.unwrap());
-            if parcel.len() == PARCEL_LINES {
-                send.send(std::mem::take(&mut parcel)).unwrap();
+            chunk.push(line.unwrap());
+            if chunk.len() == CHUNK_LINES {
+                send.send(std::mem::take(&mut chunk)).unwrap();
             }
         }
-        send.send(parcel).unwrap();
+        send.send(chunk).unwrap();
         drop(send);
         let mut all = (0, Matches::new());
         for worker in workers {
@@ -181,7 +172,7 @@ fn judge(book: &RuleBook, path: &Path) -> (u64, Matches) {
     })
 }
 
-/// The pairs of a truth file: those that must be, and those about which engines differ.
+/// The pairs of a truth file: those that both engines find, and those that one engine finds.
 fn truth(path: &Path) -> (Matches, Matches) {
     let (mut sure, mut disputed) = (Matches::new(), Matches::new());
     for row in rows(path) {
@@ -200,7 +191,7 @@ fn truth(path: &Path) -> (Matches, Matches) {
     (sure, disputed)
 }
 
-/// How two sets of pairs differ: each rule with how often, and where first.
+/// Missing and unexpected pairs: each rule with their number and the first event.
 fn differences(expected: &Matches, disputed: &Matches, found: &Matches) -> Vec<String> {
     let none = BTreeSet::new();
     let mut by_rule: BTreeMap<(&str, &str), Vec<&Place>> = BTreeMap::new();
@@ -233,17 +224,17 @@ fn pairs(matches: &Matches) -> usize {
     matches.values().map(BTreeSet::len).sum()
 }
 
-/// Judges a set of recordings, and fails with every pair that is missing or too many.
+/// Compares the matches of a set of recordings with the truth.
 fn check(test: &str, set: &str, truth_ending: &str, size: (u64, usize)) {
     let (Some(events), Some(truth_file), Some(sigma)) = (
-        data(test, &format!("windows/{set}.jsonl.zst")),
-        data(test, &format!("windows/{set}.{truth_ending}")),
-        data(test, "sigma"),
+        data_set(test, &format!("windows/{set}.jsonl.zst")),
+        data_set(test, &format!("windows/{set}.{truth_ending}")),
+        data_set(test, "sigma"),
     ) else {
         return;
     };
     let (expected, disputed) = truth(&truth_file);
-    let (events, found) = judge(&book(&sigma), &events);
+    let (events, found) = match_events(&book(&sigma), &events);
     let wrong = differences(&expected, &disputed, &found);
     assert!(wrong.is_empty(), "{set}:\n{}", wrong.join("\n"));
     assert_eq!(
@@ -254,32 +245,32 @@ fn check(test: &str, set: &str, truth_ending: &str, size: (u64, usize)) {
 }
 
 #[test]
-fn attack_samples_match_what_they_must() {
-    let test = "attack_samples_match_what_they_must";
+fn attack_samples_match_exactly_the_expected_rules() {
+    let test = "attack_samples_match_exactly_the_expected_rules";
     check(test, "evtx_attack_samples", "sigma.jsonl", (8_255, 1_547));
 }
 
 #[test]
-fn techniques_match_what_they_must() {
-    let test = "techniques_match_what_they_must";
+fn techniques_match_exactly_the_expected_rules() {
+    let test = "techniques_match_exactly_the_expected_rules";
     check(test, "evtx_to_mitre", "sigma.jsonl", (10_015, 1_822));
 }
 
 #[test]
-fn whole_host_recordings_match_what_they_must_and_nothing_else() {
-    let test = "whole_host_recordings_match_what_they_must_and_nothing_else";
+fn host_recordings_match_exactly_the_expected_rules() {
+    let test = "host_recordings_match_exactly_the_expected_rules";
     check(test, "otrf_atomic", "sigma.jsonl.zst", (584_237, 9_306));
 }
 
 #[test]
-fn the_regression_events_match_their_rules() {
-    let test = "the_regression_events_match_their_rules";
-    let Some(folder) = data(test, "sigma/regression") else {
+fn regression_events_match_their_rules() {
+    let test = "regression_events_match_their_rules";
+    let Some(folder) = data_set(test, "sigma/regression") else {
         return;
     };
     let sigma = folder.parent().unwrap();
     let book = book(sigma);
-    let (events, found) = judge(&book, &folder.join("events.jsonl"));
+    let (events, found) = match_events(&book, &folder.join("events.jsonl"));
     assert_eq!(events, 238);
     let mut wrong = Vec::new();
     let expected = rows(&folder.join("expected.jsonl"));
@@ -319,12 +310,12 @@ fn the_regression_events_match_their_rules() {
     }
 }
 
-/// Through the binary: journal, graph and printer included.
+/// Compares the output of `weir replay`, so through journal, graph and printer.
 fn check_replay(test: &str, set: &str) {
     let (Some(events), Some(truth_file), Some(sigma)) = (
-        data(test, &format!("windows/{set}.jsonl.zst")),
-        data(test, &format!("windows/{set}.sigma.jsonl")),
-        data(test, "sigma"),
+        data_set(test, &format!("windows/{set}.jsonl.zst")),
+        data_set(test, &format!("windows/{set}.sigma.jsonl")),
+        data_set(test, "sigma"),
     ) else {
         return;
     };
@@ -338,18 +329,15 @@ fn check_replay(test: &str, set: &str) {
         writeln!(lines, "{event}").unwrap();
     }
     lines.into_inner().unwrap().sync_data().unwrap();
-    let mut replay = Command::new(env!("CARGO_BIN_EXE_weir"));
-    replay.args(["--quiet", "replay", "--output", "matches"]);
+    let mut replay = weir(["--quiet", "replay", "--output", "matches"]);
     for rules in FOLDERS {
         replay.arg("--rules").arg(sigma.join(rules));
     }
-    let output = replay.arg(&input).stdin(Stdio::null()).output().unwrap();
-    // 65 tells that some rule cannot be used; the others ran.
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(matches!(output.status.code(), Some(0 | 65)), "{told}");
+    let replay = finish(replay.arg(&input));
+    // 65 means that some rule is unusable; the others ran.
+    assert!(matches!(replay.code, Some(0 | 65)), "{}", replay.err);
     let mut found = Matches::new();
-    for row in std::str::from_utf8(&output.stdout).unwrap().lines() {
-        let row: Json = serde_json::from_str(row).unwrap();
+    for row in replay.json_lines() {
         let line = usize::try_from(row["line"].as_u64().unwrap()).unwrap();
         let rule = row["rule"].as_str().unwrap().to_owned();
         found

@@ -1,41 +1,43 @@
-//! Every story of the project is true: of the graph, told in many ways, and of the oracle.
+//! Runs every story of the project against the graph, in many variants, and against the oracle.
 
+mod support;
+
+#[path = "stories/differential.rs"]
+mod differential;
 #[path = "stories/random.rs"]
 mod random;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::TryRngCore;
+use support::command::{Finished, finish, weir};
+use support::files::{root, write};
 use weir::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use weir::verbs::test::graph::{GraphSystem, open_journal};
-use weir::verbs::test::oracle::ReferenceSystem;
 use weir::verbs::test::{StoryFile, StoryVerdict, read_stories, run_story};
 use weir_dataflow::{
     EmitOptions, EpochReport, EpochSource, Host, HostOptions, Observer, PortFault,
 };
 use weir_schema::{Epoch, SealedEpoch};
 use weir_store::ledger::Ledger;
-use weir_story::{
-    Batching, Effect, EffectKind, EffectSign, EffectState, RuleSearchPath, RunVariant, System,
-    parse, run, variants_full, variants_quick,
-};
+use weir_story::{Batching, RunVariant, System, run, variants_full, variants_quick};
 
-/// Ways of the full product that are told besides the quick ones.
-const MORE_WAYS: usize = 2;
+/// Variants of the full product that run besides the quick ones.
+const MORE_VARIANTS: usize = 2;
 
-/// Stories told at a time: most of a telling is waiting for threads to hand work over.
-const AT_A_TIME: usize = 6;
+/// Stories that run at once. A run mostly waits for threads to hand over work.
+const CONCURRENT_RUNS: usize = 6;
 
+/// All stories of the project.
 fn project() -> Vec<StoryFile> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let rules = root.join("rules");
-    read_stories(&[root.join("stories"), rules.clone()], &rules).expect("all stories can be read")
+    let rules = root().join("rules");
+    read_stories(&[root().join("stories"), rules.clone()], &rules).expect("all stories can be read")
 }
 
+/// The seed from `WEIR_SEED`, or a random one.
 fn seed() -> u64 {
     match std::env::var("WEIR_SEED") {
         Ok(seed) => seed.parse().expect("WEIR_SEED is a number"),
@@ -45,12 +47,12 @@ fn seed() -> u64 {
     }
 }
 
-/// Runs `check` over all pages on a few threads; fails with all that it says.
-fn each<T: Sync>(pages: &[T], check: impl Fn(&T) -> Result<(), String> + Sync) {
+/// Runs `check` over all pages on a few threads, and fails with all of its failures.
+fn check_all<T: Sync>(pages: &[T], check: impl Fn(&T) -> Result<(), String> + Sync) {
     let next = AtomicUsize::new(0);
     let wrong = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
+        for _ in 0..CONCURRENT_RUNS {
             scope.spawn(|| {
                 while let Some(page) = pages.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(failure) = check(page) {
@@ -69,16 +71,16 @@ fn every_story_is_true() {
     let pages = project();
     assert!(pages.len() >= 29, "{} stories", pages.len());
     let seed = seed();
-    let mut ways = variants_quick(seed);
+    let mut variants = variants_quick(seed);
     let full = variants_full(seed);
-    for nth in 1..=MORE_WAYS {
+    for nth in 1..=MORE_VARIANTS {
         let picked = full[(seed as usize).wrapping_mul(nth * 7 + 1) % full.len()];
-        if !ways.contains(&picked) {
-            ways.push(picked);
+        if !variants.contains(&picked) {
+            variants.push(picked);
         }
     }
-    each(&pages, |page| {
-        match run_story(page, &ways).expect("a folder for the story") {
+    check_all(&pages, |page| {
+        match run_story(page, &variants).expect("a folder for the story") {
             StoryVerdict::True => Ok(()),
             StoryVerdict::Untrue(differences) => {
                 Err(format!("{differences}\n  again with WEIR_SEED={seed}"))
@@ -87,7 +89,7 @@ fn every_story_is_true() {
     });
 }
 
-/// An epoch source that ends early, as where the power fails.
+/// An epoch source that ends early, as after a power failure.
 struct UpTo(ReadEpochs, Epoch);
 
 impl EpochSource for UpTo {
@@ -97,17 +99,19 @@ impl EpochSource for UpTo {
     }
 }
 
-struct Deaf;
+/// Ignores results and fails on a failed commit.
+struct Unobserved;
 
-impl Observer for Deaf {
+impl Observer for Unobserved {
     fn on_epoch(&mut self, _: &EpochReport<'_>) {}
+
     fn on_commit_failed(&mut self, fault: &PortFault) {
         panic!("{fault}");
     }
 }
 
-/// The ledger that the journal in `folder` gives, with a restart after each epoch of `stops`.
-fn rebuilt(folder: &Path, workers: usize, stops: &[Epoch]) -> Vec<u8> {
+/// Replays the journal in `folder` into a new ledger, with a restart after each epoch of `stops`.
+fn rebuild(folder: &Path, workers: usize, stops: &[Epoch]) -> Vec<u8> {
     let (writer, _) = open_journal(&folder.join("journal")).expect("the journal opens");
     let place = tempfile::tempdir().expect("a folder for the ledger");
     let last = writer.reader().last_sealed();
@@ -123,7 +127,7 @@ fn rebuilt(folder: &Path, workers: usize, stops: &[Epoch]) -> Vec<u8> {
             Box::new(UpTo(ReadEpochs(reader.cursor(Epoch(1))), stop)),
             Arc::new(ReadFrames(reader.clone())),
             Box::new(WriteLedger(Arc::clone(&ledger))),
-            Box::new(Deaf),
+            Box::new(Unobserved),
         )
         .expect("the graph starts");
         let done = host.status().wait_for(stop, Duration::from_secs(60));
@@ -141,21 +145,22 @@ fn rebuilt(folder: &Path, workers: usize, stops: &[Epoch]) -> Vec<u8> {
 #[test]
 fn one_journal_gives_one_ledger() {
     let seed = seed();
-    each(&project(), |page| {
-        let way = RunVariant {
+    check_all(&project(), |page| {
+        let variant = RunVariant {
             batching: Batching::Shuffled(seed),
             restart_at_lines: true,
             ..variants_quick(seed)[0]
         };
-        let mut system = GraphSystem::new(way.workers).expect("a folder for the story");
-        run(&page.story, &page.rules, &mut system, &way).map_err(|failure| failure.to_string())?;
+        let mut system = GraphSystem::new(variant.workers).expect("a folder for the story");
+        run(&page.story, &page.rules, &mut system, &variant)
+            .map_err(|failure| failure.to_string())?;
         let live = system.export().expect("the ledger is whole");
         let last = system.settle();
         assert!(last.commits.is_empty() && last.fault.is_none(), "{last:?}");
         system.stop().expect("the graph stops");
         for (workers, stops) in [(1, vec![]), (2, vec![3, 4, 9]), (4, vec![1, 6])] {
             let stops: Vec<Epoch> = stops.into_iter().map(Epoch).collect();
-            if rebuilt(system.folder(), workers, &stops) != live {
+            if rebuild(system.folder(), workers, &stops) != live {
                 let file = &page.story.file;
                 return Err(format!(
                     "{file}: {workers} workers, stopped at {stops:?}, give another ledger; \
@@ -167,137 +172,33 @@ fn one_journal_gives_one_ledger() {
     });
 }
 
-/// What was said of, whatever it was.
-fn touched(effects: &[Effect]) -> BTreeSet<(EffectKind, &str, &[(String, String)])> {
-    effects
-        .iter()
-        .map(|effect| (effect.kind, effect.name.as_str(), effect.fields.as_slice()))
-        .collect()
-}
-
-/// Stories by dice that are told.
-const RANDOM_STORIES: u64 = 120;
-
-#[test]
-fn graph_and_oracle_say_the_same_of_stories_by_dice() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let first = seed();
-    let stories = std::env::var("WEIR_STORIES").map_or(RANDOM_STORIES, |n| {
-        n.parse().expect("WEIR_STORIES is a number")
-    });
-    let said = Mutex::new(BTreeMap::new());
-    let renamed = AtomicUsize::new(0);
-    let check = |seed: u64| {
-        let text = random::story(seed);
-        let file = format!("seed-{seed}.md");
-        let wrong = |what: String| format!("{what}\n{text}\nagain with WEIR_SEED={seed}");
-        let story = parse(&text, &file).map_err(|errors| wrong(format!("{errors:?}")))?;
-        let rules = root.join("stories/rules");
-        let search_path = RuleSearchPath::for_story(&rules.join("x.md"), &rules);
-        let ways = variants_full(seed);
-        let way = ways[(seed % ways.len() as u64) as usize];
-        let mut graph = GraphSystem::new(way.workers).expect("a folder for the story");
-        let graph = run(&story, &search_path, &mut graph, &way);
-        let graph = graph.map_err(|failure| wrong(failure.to_string()))?;
-        let mut oracle = ReferenceSystem::default();
-        let oracle = run(&story, &search_path, &mut oracle, &way);
-        let oracle = oracle.map_err(|failure| wrong(format!("oracle: {failure}")))?;
-        for (line, graph) in &graph.rows {
-            if *graph != oracle.rows[line] {
-                let (graph, oracle) = (graph.join("\n"), oracle.rows[line].join("\n"));
-                return Err(wrong(format!(
-                    "{file}:{line} run on {way}\ngraph\n{graph}\noracle\n{oracle}"
-                )));
-            }
-        }
-        for (line, graph) in &graph.effects {
-            let mut said = said.lock().expect("no check panics");
-            for effect in graph {
-                *said.entry((effect.sign, effect.state)).or_insert(0) += 1;
-            }
-            let oracle = &oracle.effects[line];
-            if graph == oracle {
-                continue;
-            }
-            renamed.fetch_add(1, Ordering::Relaxed);
-            if touched(graph) != touched(oracle) {
-                let show = |effects: &[Effect]| {
-                    let lines = effects.iter().map(|effect| format!("    {effect}\n"));
-                    lines.collect::<String>()
-                };
-                let (graph, oracle) = (show(graph), show(oracle));
-                return Err(wrong(format!(
-                    "{file}:{line} run on {way}\n  graph\n{graph}  oracle\n{oracle}"
-                )));
-            }
-        }
-        Ok(())
-    };
-    let seeds: Vec<u64> = (0..stories).map(|n| first.wrapping_add(n)).collect();
-    each(&seeds, |seed| check(*seed));
-    // Where an episode ends and another begins within its timespan in one epoch, it is open whether
-    // that is one alert revised, or one retracted and one raised. It is rare.
-    let renamed = renamed.into_inner() as u64;
-    assert!(
-        renamed <= 2 + stories / 100,
-        "{renamed} of {stories}; WEIR_SEED={first}"
-    );
-    // What the dice never say, they do not show to be right.
-    let said = said.into_inner().expect("no check panics");
-    for (sign, state, among) in [
-        (EffectSign::Raised, EffectState::Plain, RANDOM_STORIES),
-        (EffectSign::Raised, EffectState::Provisional, RANDOM_STORIES),
-        (EffectSign::Revised, EffectState::Plain, RANDOM_STORIES),
-        // Two alerts seldom become one by chance; `two_episodes_merge.md` tells that they do.
-        (EffectSign::Revised, EffectState::Superseded, 1_500),
-        (EffectSign::Retracted, EffectState::Plain, RANDOM_STORIES),
-    ] {
-        let times = said.get(&(sign, state)).copied().unwrap_or(0);
-        assert!(
-            stories < among || times > 0,
-            "{sign:?} {state:?} was never said: {said:?}"
-        );
-    }
+/// Runs `weir test` on a story.
+fn test_story(story: &str, update: &str) -> Finished {
+    let mut test = weir(["--quiet", "test", "--seed", "1", "--rules"]);
+    test.arg(root().join("stories/rules")).arg(story);
+    finish(test.env("UPDATE_EXPECT", update))
 }
 
 #[test]
-fn the_verb_says_what_is_untrue_and_what_it_cannot_read() {
+fn the_verb_reports_and_rewrites_untrue_stories() {
     let folder = tempfile::tempdir().expect("a folder");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let story = |name: &str, text: &str| -> PathBuf {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).expect("the story is written");
-        path
-    };
-    let run = |path: &Path, update: &str| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_weir"))
-            .args(["--quiet", "test", "--seed", "1", "--rules"])
-            .arg(root.join("stories/rules"))
-            .arg(path)
-            .env("UPDATE_EXPECT", update)
-            .output()
-            .expect("weir runs");
-        let out = String::from_utf8_lossy(&output.stdout).into_owned();
-        let err = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), out, err)
-    };
     let text = "    rule + usb_storage\n\n\
                 \x20   10:00:00  endpoint  usb.attached  host=a  class=storage  as it\n\
                 \x20   ---- 10:01:00\n";
     let effect = "+ alert  usb_storage  host=a  low  by it";
-    let untrue = story("untrue.md", text);
-    let (code, out, _) = run(&untrue, "");
+    let untrue = write(folder.path(), "untrue.md", text);
+    let Finished { code, out, .. } = test_story(&untrue, "");
     assert_eq!(code, Some(1), "{out}");
     assert!(out.contains("untrue.md:4") && out.contains(effect), "{out}");
 
-    let (code, out, err) = run(&untrue, "1");
-    assert_eq!(code, Some(0), "{out}{err}");
-    let (code, out, _) = run(&untrue, "");
-    assert_eq!(code, Some(0), "{out}");
+    for update in ["1", ""] {
+        test_story(&untrue, update).assert_success();
+    }
     let rewritten = std::fs::read_to_string(&untrue).expect("the story is there");
     assert_eq!(rewritten, format!("{text}    {effect}\n"));
 
-    let (code, _, err) = run(&story("unread.md", "    10:00:00 nonsense\n"), "");
+    let malformed = write(folder.path(), "malformed.md", "    10:00:00 nonsense\n");
+    let Finished { code, err, .. } = test_story(&malformed, "");
     assert_eq!(code, Some(65), "{err}");
-    assert!(err.contains("unread.md:1"), "{err}");
+    assert!(err.contains("malformed.md:1"), "{err}");
 }

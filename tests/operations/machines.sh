@@ -1,5 +1,5 @@
-# What stands in for machines where a test runs the blocks of docs/operations.md: a folder for each
-# home, and words of our own for what needs root or a service manager. $ROOT, $WEIR and $HTTP are given.
+# Stands in for machines when a test runs the blocks of docs/operations.md: a folder for each home, and
+# functions for programs that need root or a service manager. The test sets $ROOT, $WEIR and $HTTP.
 set -euo pipefail
 declare -A at=([desk]="$HOME/weir" [logs]="$ROOT/logs" [shop1]="$ROOT/shop1" [shop2]="$ROOT/shop2")
 declare -A pids=()
@@ -14,7 +14,7 @@ input(type="imuxsock" Socket="$ROOT/log")
 include(file="$ROOT/etc/rsyslog.d/*.conf")
 END
 
-# Before and behind a block: whoever looks at the server sees what was logged before.
+# Run before and after a block. `on logs` waits until the server has decoded all lines logged so far.
 on() {
     here=$1
     cd "${at[$here]}"
@@ -27,7 +27,7 @@ await() {
         if "$@"; then return; fi
         sleep 0.1
     done
-    echo "waited in vain: $*" >&2
+    echo "timed out: $*" >&2
     exit 1
 }
 came() {
@@ -98,6 +98,6 @@ systemctl() {
             pids[rsyslog]=$!
             await test -S "$ROOT/log"
             ;;
-        *) echo "not known here: systemctl $*" >&2 && return 1 ;;
+        *) echo "not simulated: systemctl $*" >&2 && return 1 ;;
     esac
 }
