@@ -351,7 +351,7 @@ mod tests {
             ("sources:\n  - category: a\n", "without `where`"),
             (
                 "sources:\n  - where: {a: 1}\n",
-                "one category or of one service",
+                "one category or one service",
             ),
             (
                 "sources:\n  - category: a\n    where: {b: 1.5}\n",

@@ -217,11 +217,11 @@ pub const REFUSALS: &[Refusal] = &[
         message: "invalid modifier combination: windash modifier",
     },
     Refusal {
-        name: "null, where text is asked for",
+        name: "null, where text is required",
         message: "`null` cannot be combined with text modifiers or keywords",
     },
     Refusal {
-        name: "keywords that are no text",
+        name: "keywords that are not text",
         message: "needs a field",
     },
 ];
