@@ -1,4 +1,4 @@
-//! The verbs as people type them: what they print, and the exit code that they end with.
+//! The verbs on the command line: output and exit codes.
 
 mod support;
 

@@ -17,52 +17,13 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use support::http::Request;
+use support::rules::shop_rules;
 use support::{Weir, config};
 use weir_schema::{AlertRecord, AlertState, ChangeKind};
 use weir_store::ledger::Ledger;
 
-const RULES: &str = r#"
-title: An order
-id: a
-name: a
-logsource: {product: shop}
-detection: {selection: {kind: a}, condition: selection}
-level: informational
----
-title: A payment
-id: b
-name: b
-logsource: {product: shop}
-detection: {selection: {kind: b}, condition: selection}
-level: informational
----
-title: A look
-id: c
-name: c
-logsource: {product: shop}
-detection: {selection: {kind: c}, condition: selection}
-level: informational
----
-title: An order without a payment before it
-id: unpaid
-correlation:
-    type: temporal
-    rules: [a, b]
-    group-by: [user]
-    timespan: 10s
-    condition: a and not b
-level: high
----
-title: Many looks
-id: many
-correlation:
-    type: event_count
-    rules: [c]
-    group-by: [user]
-    timespan: 20s
-    condition: {gte: 3}
-level: low
-"#;
+/// Looks of a user that raise an alert.
+const LOOKS: u32 = 3;
 
 /// Number of senders. Each process receives from half of them.
 const SENDERS: usize = 6;
@@ -74,10 +35,10 @@ struct Site {
 }
 
 impl Site {
-    fn new(processes: usize, rules: &str) -> Self {
+    fn new(processes: usize) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name).display().to_string();
-        std::fs::write(path("rules.yml"), rules).expect("it can be written");
+        std::fs::write(path("rules.yml"), shop_rules(LOOKS)).expect("it can be written");
         std::fs::write(path("secret"), "0123456789abcdef0123456789abcdef").expect("as well");
         let private = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(path("secret"), private).expect("it is ours");
@@ -219,7 +180,7 @@ fn event(second: u32, kind: &str, user: &str) -> String {
     )
 }
 
-/// A rule for the events that no rule of [`RULES`] reads.
+/// A rule for the events that no other rule reads.
 const OTHER: &str = "title: Other\nid: other\nlogsource: {product: shop}\n\
      detection: {selection: {kind: e}, condition: selection}\nlevel: high\nweir.group-by: [user]\n";
 
@@ -231,7 +192,7 @@ fn alerts(weir: &Weir, rule: &str) -> Vec<Value> {
 
 #[test]
 fn a_data_folder_belongs_to_one_process_of_one_cluster() {
-    let site = Site::new(2, RULES);
+    let site = Site::new(2);
     stop(site.start());
     let refused = |data: PathBuf, config: &str, message: &str| {
         let refused = Weir::try_start(&data, config).err();
@@ -239,7 +200,7 @@ fn a_data_folder_belongs_to_one_process_of_one_cluster() {
         assert!(stderr.contains(message), "{stderr}");
     };
     // With another role, a process would miss the events of the other folder.
-    let one = Site::new(1, RULES);
+    let one = Site::new(1);
     refused(site.data(0), &one.configs[0], "belongs to process 0 of 2");
     refused(site.data(1), &site.configs[0], "belongs to process 1 of 2");
     one.start().into_iter().for_each(Weir::stop);

@@ -22,6 +22,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use subscriber::{Revision, Subscriber, newest_position};
 use support::files::write;
+use support::rules::shop_rules;
 use support::{LIMIT, Weir, config_with_agent, lasting_port, until};
 use weir::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use weir_dataflow::{EmitOptions, EpochReport, Host, HostOptions, Observer, PortFault};
@@ -49,49 +50,6 @@ lateness = "2s"
 horizon = "5m"
 "#;
 
-const RULES: &str = r#"
-title: An order
-id: a
-name: a
-logsource: {product: shop}
-detection: {selection: {kind: a}, condition: selection}
-level: informational
----
-title: A payment
-id: b
-name: b
-logsource: {product: shop}
-detection: {selection: {kind: b}, condition: selection}
-level: informational
----
-title: A look
-id: c
-name: c
-logsource: {product: shop}
-detection: {selection: {kind: c}, condition: selection}
-level: informational
----
-title: An order without a payment before it
-id: unpaid
-correlation:
-    type: temporal
-    rules: [a, b]
-    group-by: [user]
-    timespan: 10s
-    condition: a and not b
-level: high
----
-title: Many looks
-id: many
-correlation:
-    type: event_count
-    rules: [c]
-    group-by: [user]
-    timespan: 20s
-    condition: {gte: 4}
-level: low
-"#;
-
 /// The seed from `WEIR_SEED`, or a random one.
 fn seed() -> u64 {
     let seed = std::env::var("WEIR_SEED").ok();
@@ -106,7 +64,7 @@ fn kills_lose_and_double_no_event_and_contradict_no_alert() {
     let began = Instant::now();
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
-    let rules = write(folder.path(), "rules.yml", RULES);
+    let rules = write(folder.path(), "rules.yml", shop_rules(4));
     let rules = format!("[rules]\nbuiltin = false\npaths = [{rules:?}]\n");
     let config = config_with_agent(lasting_port(), &format!("{CONFIG}{rules}"));
     let load = Load { seed };

@@ -57,11 +57,11 @@ fn a_silent_source_raises_an_alert_that_its_next_event_retracts() {
     assert!(explained.contains("two"), "not the last line: {explained}");
 
     send(&weir, "quiet", "{\"message\":\"three\"}");
-    let gone = until("the retraction", || {
+    let retracted = until("the retraction", || {
         alerts(&weir, "retracted").first().cloned()
     });
     assert_eq!(
-        (&gone["alert"], &gone["cause"]["kind"]),
+        (&retracted["alert"], &retracted["cause"]["kind"]),
         (&raised["alert"], &"event".into())
     );
     weir.stop();

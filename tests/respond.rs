@@ -23,7 +23,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use consumer::ReceivedRequest;
 use serde_json::Value;
 use support::{Weir, until};
-use weir_agent::{AgentClient, AgentIdentity, encode_event};
+use weir_agent::encode_event;
 
 /// A sink on this machine with short delays between tries.
 fn sink(name: &str, kind: &str, url: &str, more: &str) -> String {
@@ -68,25 +68,11 @@ fn raise(weir: &Weir, time_ns: i64, user: &str) {
 ///
 /// A second event with the current time keeps the new source from holding the watermark back.
 fn grant(weir: &Weir, spool: u64, time_ns: i64, user: &str) {
-    let identity = AgentIdentity {
-        agent: "tickets".to_owned(),
-        spool,
-        token: weir.token.clone(),
-    };
     let fields = [("state", "granted"), ("user", user)];
     let source = Some("product=ticketing,service=change");
     let event = encode_event(time_ns, Some("change_ticket"), source, &fields, None);
     let now = encode_event(ago(0), Some("nothing"), None, &[("a", "b")], None);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.expect("a runtime").block_on(async {
-        let client = AgentClient::connect(&weir.agent.to_string(), identity).await;
-        let client = client.expect("the agents' port is open");
-        client.push(event).await.expect("it has room");
-        client.push(now).await.expect("it has room");
-        client.close().await.expect("it becomes durable");
-    });
+    weir.send_as_agent("tickets", spool, &[event, now]);
 }
 
 /// Ids of the standing alerts, from the API.

@@ -6,7 +6,7 @@ use std::io::BufReader;
 
 use support::http::{Body, Message, Request, next_message};
 use support::{Weir, config};
-use weir_agent::{AgentClient, AgentIdentity, encode_event};
+use weir_agent::encode_event;
 
 /// A line that raises an alert of `sudo_without_change_ticket`, unless there is a ticket.
 fn sudo(time: &str, user: &str) -> String {
@@ -23,23 +23,10 @@ fn filler(time: &str) -> String {
 
 /// Sends a change ticket over the agent protocol and waits until it is durable.
 fn grant(weir: &Weir, time_ns: i64, user: &str) {
-    let identity = AgentIdentity {
-        agent: "tickets".to_owned(),
-        spool: 1,
-        token: weir.token.clone(),
-    };
     let fields = [("state", "granted"), ("user", user)];
     let source = Some("product=ticketing,service=change");
     let event = encode_event(time_ns, Some("change_ticket"), source, &fields, None);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.expect("a runtime").block_on(async {
-        let client = AgentClient::connect(&weir.agent.to_string(), identity).await;
-        let client = client.expect("the agents' port is open");
-        client.push(event).await.expect("it has room");
-        client.close().await.expect("it becomes durable");
-    });
+    weir.send_as_agent("tickets", 1, &[event]);
 }
 
 /// Opens the alert stream after a cursor.

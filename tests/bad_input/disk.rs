@@ -42,7 +42,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// One line in so many raises an alert.
+/// One line in this many raises an alert.
 const ALERTING: usize = 2;
 
 /// Lines of one request.

@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 
 use super::support::http::Request;
 use super::support::{LIMIT, Weir};
-use super::{RULES, SENDERS, Site, await_all, stop};
+use super::{SENDERS, Site, await_all, stop};
 
 /// Some lines of one sender.
 struct Chunk {
@@ -64,7 +64,7 @@ fn post(weir: &Weir, place: usize, chunk: &Chunk) {
 
 /// The standing alerts of a single server with the same load.
 fn single_process(chunks: &[Chunk]) -> Vec<String> {
-    let site = Site::new(1, RULES);
+    let site = Site::new(1);
     let weirs = site.start();
     for (place, chunk) in chunks.iter().enumerate() {
         post(&weirs[0], place, chunk);
@@ -99,7 +99,7 @@ fn two_processes_equal_one_across_kills() {
     assert!(wanted.len() > 100, "too few alerts");
     let third = chunks.len() / 3;
 
-    let site = Site::new(2, RULES);
+    let site = Site::new(2);
     let mut weirs = site.start();
     let mut sent = [0, 0];
     send(&weirs, &chunks, 0..third, &mut sent);

@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::support::http::Request;
 use super::support::{Weir, until};
-use super::{OTHER, RULES, Site, alerts, await_all, event, post_lines, stop};
+use super::{OTHER, Site, alerts, await_all, event, post_lines, stop};
 
 #[test]
 fn a_rule_of_process_0_reads_the_events_of_process_1() {
-    let site = Site::new(2, RULES);
+    let site = Site::new(2);
     let weirs = site.start();
     let [lead, follow] = &weirs[..] else {
         panic!("two were started")

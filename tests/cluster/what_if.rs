@@ -1,8 +1,9 @@
 //! What-ifs of process 0 over the groups of both processes.
 
 use super::support::http::Request;
+use super::support::rules::shop_rules;
 use super::support::{Weir, until};
-use super::{OTHER, RULES, Site, alerts, await_all, event, post_lines, stop};
+use super::{LOOKS, OTHER, Site, alerts, await_all, event, post_lines, stop};
 
 /// One event of each `step`th of the users `u0`, `u1` and so on.
 fn events(second: u32, kind: &str, step: usize, users: u32) -> String {
@@ -47,16 +48,16 @@ fn standing(lead: &Weir) -> [usize; 2] {
 
 #[test]
 fn a_what_if_counts_the_groups_of_all_processes_and_is_promoted_in_all() {
-    let site = Site::new(2, RULES);
+    let site = Site::new(2);
     let weirs = site.start();
     let [lead, follow] = &weirs[..] else {
         panic!("two were started")
     };
     post_looks(lead, follow);
     await_all(&weirs, &[40, 70]);
-    let (_, many) = RULES.rsplit_once("---\n").expect("several rules");
-    let lower = many.replace("gte: 3", "gte: 2");
-    let lower = begin(lead, "/api/v1/what-if", &lower);
+    let rules = shop_rules(LOOKS - 1);
+    let (_, many) = rules.rsplit_once("---\n").expect("several rules");
+    let lower = begin(lead, "/api/v1/what-if", many);
     let other = begin(lead, "/api/v1/what-if?backfill=1h", OTHER);
     // Twenty alerts more, and twenty that begin earlier.
     assert_eq!(counts(lead, &lower), [20, 0, 20, 40]);

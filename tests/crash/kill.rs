@@ -67,7 +67,7 @@ fn spin(reached: impl Fn() -> bool) {
     while !reached() {
         assert!(
             Instant::now() < deadline,
-            "the moment of the kill never came"
+            "timed out waiting for the moment of the kill"
         );
         std::thread::yield_now();
     }

@@ -24,7 +24,7 @@ type EffectCounts = BTreeMap<(EffectSign, EffectState), u64>;
 fn touched(effects: &[Effect]) -> BTreeSet<(EffectKind, &str, &[(String, String)])> {
     effects
         .iter()
-        .map(|effect| (effect.noun, effect.name.as_str(), effect.fields.as_slice()))
+        .map(|effect| (effect.kind, effect.name.as_str(), effect.fields.as_slice()))
         .collect()
 }
 

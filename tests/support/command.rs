@@ -1,4 +1,4 @@
-//! Runs the `weir` binary to its end. No other test code starts it for a verb.
+//! Runs the `weir` binary, for every test of a verb.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};

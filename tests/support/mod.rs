@@ -12,6 +12,7 @@ pub mod journal;
 pub mod log;
 pub mod outside;
 pub mod pki;
+pub mod rules;
 pub mod server;
 
 use std::io::Write;

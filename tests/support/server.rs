@@ -8,6 +8,8 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
+use weir_agent::{AgentClient, AgentIdentity};
+
 use super::command::{Finished, finish, weir};
 use super::http::{Reply, Request};
 use super::log::Log;
@@ -39,7 +41,7 @@ pub struct NotStarted {
 }
 
 impl Weir {
-    /// Starts a server on the data folder `data`, which must listen soon.
+    /// Starts a server on a data folder and waits until it listens.
     pub fn start(data: &Path, config: &str) -> Self {
         match Self::try_start(data, config) {
             Ok(weir) => weir,
@@ -235,6 +237,28 @@ impl Weir {
         });
     }
 
+    /// Sends events over the agent protocol and waits until they are durable.
+    ///
+    /// `spool` must differ between calls, because the server drops what a spool repeats.
+    pub fn send_as_agent(&self, agent: &str, spool: u64, events: &[Vec<u8>]) {
+        let identity = AgentIdentity {
+            agent: agent.to_owned(),
+            spool,
+            token: self.token.clone(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("a runtime").block_on(async {
+            let client = AgentClient::connect(&self.agent.to_string(), identity).await;
+            let client = client.expect("the agents' port is open");
+            for event in events {
+                client.push(event.clone()).await.expect("it has room");
+            }
+            client.close().await.expect("it becomes durable");
+        });
+    }
+
     /// Fails unless the server answers and accepts a valid line. Holds after any attack.
     pub fn assert_well(&self) {
         assert_eq!(
@@ -251,7 +275,7 @@ impl Weir {
         assert!(!log.contains("panicked"), "{log}");
     }
 
-    /// Command-line options that lead a verb to this server.
+    /// Command-line options with which a verb queries this server.
     pub fn client_options(&self) -> [String; 4] {
         let url = format!("http://{}", self.http);
         let data = self.data.display().to_string();
