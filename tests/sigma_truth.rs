@@ -224,8 +224,15 @@ fn pairs(matches: &Matches) -> usize {
     matches.values().map(BTreeSet::len).sum()
 }
 
+/// Number of events and expected pairs of a set.
+#[derive(Debug, PartialEq, Eq)]
+struct Size {
+    events: u64,
+    pairs: usize,
+}
+
 /// Compares the matches of a set of recordings with the truth.
-fn check(test: &str, set: &str, truth_ending: &str, size: (u64, usize)) {
+fn check(test: &str, set: &str, truth_ending: &str, size: Size) {
     let (Some(events), Some(truth_file), Some(sigma)) = (
         data_set(test, &format!("windows/{set}.jsonl.zst")),
         data_set(test, &format!("windows/{set}.{truth_ending}")),
@@ -237,29 +244,50 @@ fn check(test: &str, set: &str, truth_ending: &str, size: (u64, usize)) {
     let (events, found) = match_events(&book(&sigma), &events);
     let wrong = differences(&expected, &disputed, &found);
     assert!(wrong.is_empty(), "{set}:\n{}", wrong.join("\n"));
-    assert_eq!(
-        (events, pairs(&expected)),
-        size,
-        "events and pairs of {set}"
-    );
+    let pairs = pairs(&expected);
+    assert_eq!(Size { events, pairs }, size, "{set}");
 }
 
 #[test]
 fn attack_samples_match_exactly_the_expected_rules() {
     let test = "attack_samples_match_exactly_the_expected_rules";
-    check(test, "evtx_attack_samples", "sigma.jsonl", (8_255, 1_547));
+    check(
+        test,
+        "evtx_attack_samples",
+        "sigma.jsonl",
+        Size {
+            events: 8_255,
+            pairs: 1_547,
+        },
+    );
 }
 
 #[test]
 fn techniques_match_exactly_the_expected_rules() {
     let test = "techniques_match_exactly_the_expected_rules";
-    check(test, "evtx_to_mitre", "sigma.jsonl", (10_015, 1_822));
+    check(
+        test,
+        "evtx_to_mitre",
+        "sigma.jsonl",
+        Size {
+            events: 10_015,
+            pairs: 1_822,
+        },
+    );
 }
 
 #[test]
 fn host_recordings_match_exactly_the_expected_rules() {
     let test = "host_recordings_match_exactly_the_expected_rules";
-    check(test, "otrf_atomic", "sigma.jsonl.zst", (584_237, 9_306));
+    check(
+        test,
+        "otrf_atomic",
+        "sigma.jsonl.zst",
+        Size {
+            events: 584_237,
+            pairs: 9_306,
+        },
+    );
 }
 
 #[test]

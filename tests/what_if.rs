@@ -153,7 +153,7 @@ fn graph_with_what_if(seed: u64, changes: &[RuleChange], rng: &mut StdRng) -> (T
         now += 6;
         graph.events(rng, now);
     }
-    if seed % 5 == 0 {
+    if seed.is_multiple_of(5) {
         graph.restart();
     }
     (graph, now)

@@ -44,9 +44,8 @@ impl Site {
         let folder = tempfile::tempdir().expect("a folder");
         let path = write(folder.path(), "rules.yml", rules);
         let config = config(&format!(
-            "[time]\nlateness = \"30s\"\n[rules]\nbuiltin = false\npaths = [{:?}]\n\
-             [[source]]\nname = \"s\"\ntransport = \"http\"\nlogsource = \"product=shop\"\n",
-            path
+            "[time]\nlateness = \"30s\"\n[rules]\nbuiltin = false\npaths = [{path:?}]\n\
+             [[source]]\nname = \"s\"\ntransport = \"http\"\nlogsource = \"product=shop\"\n"
         ));
         let weir = Weir::start(&folder.path().join("data"), &config);
         let mut site = Self {

@@ -180,9 +180,9 @@ fn a_what_if_over_files_needs_no_server() {
         )
     };
     let lines = [line(1, "anna"), line(2, "root"), line(3, "anna")];
-    let events = write(folder.path(), "events.log", &lines.concat());
-    let none = write(folder.path(), "rules.yml", &rule("root", "root"));
-    let candidate = write(folder.path(), "anna.yml", &rule("anna", "anna"));
+    let events = write(folder.path(), "events.log", lines.concat());
+    let none = write(folder.path(), "rules.yml", rule("root", "root"));
+    let candidate = write(folder.path(), "anna.yml", rule("anna", "anna"));
     let args = [
         "what-if",
         "--rules",
