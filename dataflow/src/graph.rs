@@ -34,7 +34,7 @@ use crate::outputs::OutputCollector;
 pub struct Graph {
     pub input: timely::dataflow::operators::vec::input::Handle<u64, Work>,
     pub probe: ProbeHandle<u64>,
-    pub collected: Rc<RefCell<OutputCollector>>,
+    pub outputs: Rc<RefCell<OutputCollector>>,
 }
 
 /// Builds the graph on a worker; every worker builds the same.
@@ -42,7 +42,7 @@ pub struct Graph {
 /// If it is `clustered`, the first worker gets all results that the ledger needs.
 pub fn build(worker: &mut Worker, emit: EmitOptions, clustered: bool) -> Graph {
     let first = worker.index() == 0;
-    let collected = Rc::new(RefCell::new(OutputCollector::default()));
+    let outputs = Rc::new(RefCell::new(OutputCollector::default()));
     let probe = ProbeHandle::new();
     let input = worker.dataflow::<u64, _, _>(|scope| {
         let (input, work) = scope.new_input();
@@ -64,25 +64,22 @@ pub fn build(worker: &mut Worker, emit: EmitOptions, clustered: bool) -> Graph {
         let alerts = alerts(correlated.rows, decoded.rules);
         let sources = sources(decoded.sources);
 
-        let out = Rc::clone(&collected);
+        let out = Rc::clone(&outputs);
         let rows = to_first_worker(alerts.inner.concat(sources.rows), clustered);
         collect(rows, &probe, move |_, rows| {
-            out.borrow_mut().add_rows(&rows)
+            out.borrow_mut().add_rows(&rows);
         });
-        let out = Rc::clone(&collected);
+        let out = Rc::clone(&outputs);
         let notes = notes_to_first_worker(correlated.notes.concat(sources.retractions), clustered);
         collect(notes, &probe, move |epoch, notes| {
             out.borrow_mut().add_correlation_notes(epoch, &notes);
         });
-        let out = Rc::clone(&collected);
-        collect(
-            decoded.notes.concat(sources.notes),
-            &probe,
-            move |epoch, notes| {
-                out.borrow_mut().add_notes(epoch, notes);
-            },
-        );
-        let out = Rc::clone(&collected);
+        let out = Rc::clone(&outputs);
+        let notes = decoded.notes.concat(sources.notes);
+        collect(notes, &probe, move |epoch, notes| {
+            out.borrow_mut().add_notes(epoch, notes);
+        });
+        let out = Rc::clone(&outputs);
         collect(clocks, &probe, move |epoch, updates| {
             let clocks = updates.into_iter().filter_map(ClockUpdate::clock);
             out.borrow_mut().add_clocks(epoch, clocks);
@@ -92,7 +89,7 @@ pub fn build(worker: &mut Worker, emit: EmitOptions, clustered: bool) -> Graph {
     Graph {
         input,
         probe,
-        collected,
+        outputs,
     }
 }
 

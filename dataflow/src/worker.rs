@@ -98,7 +98,7 @@ fn step_until_done(
             if graph.probe.less_equal(&epoch.0) {
                 break;
             }
-            let output = graph.collected.borrow_mut().take_through(*epoch);
+            let output = graph.outputs.borrow_mut().take_through(*epoch);
             in_flight.pop_front();
             if results.send(output).is_err() {
                 return;
