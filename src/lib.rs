@@ -6,6 +6,7 @@ pub mod config;
 
 pub mod builtin;
 
+pub mod console;
 pub mod exit;
 pub mod log;
 pub mod progress;

@@ -4,15 +4,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use weir::verbs::cli::{self, Cli};
-use weir::{exit, log};
+use weir::{console, exit, log};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log::start(cli.is_quiet());
-    match cli::dispatch(cli) {
+    match cli::dispatch(cli).and_then(|code| console::finish().map(|()| code)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("weir: {error:#}");
+            console::report_error(&error);
             exit::exit_code(&error)
         }
     }

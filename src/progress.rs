@@ -1,8 +1,10 @@
 //! Progress of long work: a bar on a terminal, or a line in the log every few seconds.
 
-use std::io::{IsTerminal, Stderr};
+use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::console::{self, LogStderr, errln};
 
 /// Pause between two updates of the bar.
 const BAR_EVERY: Duration = Duration::from_millis(200);
@@ -25,15 +27,15 @@ pub struct ProgressReporter {
     next: Instant,
 }
 
-/// Standard error, with the bar erased, for other text.
-pub fn stderr_after_bar() -> Stderr {
+/// Standard error, with the bar erased, for the log.
+pub fn stderr_after_bar() -> LogStderr {
     erase_bar();
-    std::io::stderr()
+    LogStderr(std::io::stderr())
 }
 
 fn erase_bar() {
     if BAR_SHOWN.swap(false, Ordering::Relaxed) {
-        eprint!("\r\x1b[K");
+        console::show_status("");
     }
 }
 
@@ -63,7 +65,7 @@ impl ProgressReporter {
     pub fn note(&mut self, text: &str) {
         if !self.quiet {
             erase_bar();
-            eprintln!("weir: {text}");
+            errln!("weir: {text}");
         }
     }
 
@@ -75,13 +77,13 @@ impl ProgressReporter {
         if self.terminal {
             self.next = Instant::now() + BAR_EVERY;
             BAR_SHOWN.store(true, Ordering::Relaxed);
-            eprint!("\r\x1b[K{} {}", bar(done, all), text());
+            console::show_status(&format!("{} {}", bar(done, all), text()));
             return;
         }
         self.next = Instant::now() + LOG_EVERY;
         match self.log {
             true => tracing::info!(done, all, "{}", text()),
-            false => eprintln!("weir: {}", text()),
+            false => errln!("weir: {}", text()),
         }
     }
 
@@ -89,7 +91,7 @@ impl ProgressReporter {
     pub fn end(&mut self, text: impl FnOnce() -> String) {
         if BAR_SHOWN.load(Ordering::Relaxed) {
             erase_bar();
-            eprintln!("weir: {}", text());
+            errln!("weir: {}", text());
         }
     }
 }

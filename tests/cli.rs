@@ -2,6 +2,9 @@
 
 mod support;
 
+#[path = "cli/closed_output.rs"]
+mod closed_output;
+
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 

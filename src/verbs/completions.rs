@@ -4,8 +4,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Command;
+
+use crate::console;
 
 /// Write completions for a shell to standard output.
 #[derive(Debug, clap::Args)]
@@ -19,7 +21,8 @@ pub struct CompletionsArgs {
 pub fn completions(mut command: Command, args: &CompletionsArgs) -> Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command, "weir", &mut text);
-    print(&text)
+    console::write_out(&text);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes the manual page weir(1) of `command`, with a section for each verb.
@@ -37,7 +40,8 @@ pub fn man(mut command: Command) -> Result<ExitCode> {
         verb_section(verb, &mut text)?;
     }
     text.extend_from_slice(EXIT_CODES.as_bytes());
-    print(&text)
+    console::write_out(&text);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The section of a verb: its description, its arguments, its own verbs.
@@ -98,10 +102,3 @@ const EXIT_CODES: &str = "\
 .SH FILES
 weir.toml, named with \\-\\-config; `weir init` writes one. The data folder: weir\\-data, or \\-\\-data\\-dir.
 ";
-
-fn print(text: &[u8]) -> Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(text).and_then(|()| out.flush());
-    written.context("cannot write to standard output")?;
-    Ok(ExitCode::SUCCESS)
-}

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use weir_schema::agent;
 
+use crate::console::{self, outln};
 use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::ServerAccessArgs;
@@ -49,12 +50,12 @@ pub fn explain(args: &ExplainArgs) -> Result<ExitCode> {
     let history = get("")?;
     if args.json {
         let changes = &history["changes"];
-        println!(
+        outln!(
             "{}",
             json!({ "explanation": explanation, "changes": changes })
         );
     } else {
-        print!("{}", explanation_text(&explanation, &history["changes"]));
+        console::out(&explanation_text(&explanation, &history["changes"]));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::console::outln;
 use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::ServerUrlArgs;
@@ -29,6 +30,6 @@ pub fn health(args: &HealthArgs) -> Result<ExitCode> {
         let why = body["detail"].as_str().unwrap_or(&text);
         return Err(ExitError::Unreachable(printable(why)).into());
     }
-    println!("{}", printable(&text));
+    outln!("{}", printable(&text));
     Ok(ExitCode::SUCCESS)
 }

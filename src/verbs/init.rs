@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use crate::console::{self, outln};
 use crate::exit::ExitError;
 
 /// The file with all keys; a test compares its values with the defaults of the code.
@@ -24,7 +25,7 @@ pub struct InitArgs {
 pub fn init(args: &InitArgs) -> Result<ExitCode> {
     let text = configuration();
     let Some(file) = &args.file else {
-        print!("{text}");
+        console::out(&text);
         return Ok(ExitCode::SUCCESS);
     };
     let created = OpenOptions::new().write(true).create_new(true).open(file);
@@ -38,7 +39,7 @@ pub fn init(args: &InitArgs) -> Result<ExitCode> {
     created
         .write_all(text.as_bytes())
         .with_context(|| format!("cannot write {}", file.display()))?;
-    println!(
+    outln!(
         "weir: wrote {}; start with `weir --config {0}`",
         file.display()
     );

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 use weir_schema::AlertId;
 
+use crate::console::{self, outln};
 use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::{HttpAnswer, ServerAccessArgs};
@@ -64,8 +65,8 @@ pub fn sinks(args: &SinksArgs) -> Result<ExitCode> {
     };
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     match answer.status {
-        200 if args.json => println!("{body}"),
-        200 => print!("{}", text(&body)),
+        200 if args.json => outln!("{body}"),
+        200 => console::out(&text(&body)),
         status => bail!(
             "the server answered {status}: {}",
             printable(body["detail"].as_str().unwrap_or_default())

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
+use crate::console;
 use crate::text::printable;
 use crate::verbs::client::{ApiClient, ServerAccessArgs};
 use crate::verbs::scrape::{Sample, Scrape};
@@ -46,15 +47,11 @@ pub fn top(args: &TopArgs) -> Result<ExitCode> {
             clock: clock(),
         };
         let text = page.text();
-        let mut out = std::io::stdout().lock();
-        let written = if once {
-            out.write_all(text.as_bytes())
-        } else {
-            // Moves to the top, and clears the screen.
-            write!(out, "\x1b[H\x1b[2J{text}").and_then(|()| out.flush())
-        };
-        written.context("cannot write to standard output")?;
-        if once {
+        match once {
+            true => console::out(&text),
+            false => console::show_page(&text),
+        }
+        if once || console::is_out_closed() {
             return Ok(ExitCode::SUCCESS);
         }
         before = now;

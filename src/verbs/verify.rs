@@ -15,6 +15,7 @@ use weir_schema::{Epoch, SealedEpoch};
 use weir_store::journal::{self, Journal, JournalError, JournalOptions, VerifyReport};
 use weir_store::ledger::{self, Ledger};
 
+use crate::console::outln;
 use crate::exit::{BAD_DATA, ExitError};
 use crate::progress::ProgressReporter;
 use crate::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
@@ -64,12 +65,10 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     if args.ledger {
         match &checked {
             CheckedLedger::Sound(_) if !report.is_sound() => {
-                println!("ledger: not compared, since the journal is damaged");
+                outln!("ledger: not compared, since the journal is damaged");
             }
             CheckedLedger::Sound(_) if place.is_some() => {
-                println!(
-                    "ledger: not compared, since it follows from the journals of all processes"
-                );
+                outln!("ledger: not compared, since it follows from the journals of all processes");
             }
             CheckedLedger::Sound(ledger) => {
                 drop(lock);
@@ -77,7 +76,7 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
                     code = ExitCode::FAILURE;
                 }
             }
-            CheckedLedger::Missing | CheckedLedger::Bad => println!("ledger: not compared"),
+            CheckedLedger::Missing | CheckedLedger::Bad => outln!("ledger: not compared"),
         }
     }
     if !report.is_sound() || matches!(checked, CheckedLedger::Bad) {
@@ -107,7 +106,7 @@ fn check_journal(folder: &Path) -> Result<VerifyReport> {
 }
 
 fn print_journal(report: &VerifyReport) {
-    println!(
+    outln!(
         "journal: {} segments, {} bytes, {} blocks, {} entries: {} batches with {} frames, \
          {} control entries, {} seals",
         report.segments,
@@ -119,16 +118,17 @@ fn print_journal(report: &VerifyReport) {
         report.controls,
         report.seals
     );
-    println!(
+    outln!(
         "journal: last sealed epoch {}, {} entries after it",
-        report.last_sealed.0, report.unsealed_entries
+        report.last_sealed.0,
+        report.unsealed_entries
     );
-    println!("journal: chain {}", hex(&report.chain));
+    outln!("journal: chain {}", hex(&report.chain));
     for damage in &report.damage {
-        println!("journal: DAMAGED: {damage}");
+        outln!("journal: DAMAGED: {damage}");
     }
     if report.is_sound() {
-        println!("journal: every checksum and every hash holds");
+        outln!("journal: every checksum and every hash holds");
     }
 }
 
@@ -146,12 +146,12 @@ enum CheckedLedger {
 /// Checks the ledger, first in its own process.
 fn check_ledger(dir: &Path, sealed: Epoch) -> Result<CheckedLedger> {
     if !dir.exists() {
-        println!("ledger: none; the next start derives it from the journal");
+        outln!("ledger: none; the next start derives it from the journal");
         return Ok(CheckedLedger::Missing);
     }
     let checked = ledger::check_in_child(check_command(dir)?, CHECK_LIMIT)?;
     if let Err(reason) = checked {
-        println!(
+        outln!(
             "ledger: DAMAGED: {reason}; the next start sets it aside and rebuilds it from the \
              journal"
         );
@@ -159,16 +159,16 @@ fn check_ledger(dir: &Path, sealed: Epoch) -> Result<CheckedLedger> {
     }
     let ledger = Ledger::open(dir)?;
     let applied = ledger.applied();
-    println!("ledger: {} keys, applied epoch {}", ledger.len(), applied.0);
-    println!("ledger: digest {}", hex(&ledger.digest()?));
+    outln!("ledger: {} keys, applied epoch {}", ledger.len(), applied.0);
+    outln!("ledger: digest {}", hex(&ledger.digest()?));
     if applied > sealed {
-        println!(
+        outln!(
             "ledger: AHEAD: the journal ends at epoch {}; the next start rebuilds the ledger",
             sealed.0
         );
         return Ok(CheckedLedger::Bad);
     }
-    println!("ledger: every checksum holds");
+    outln!("ledger: every checksum holds");
     Ok(CheckedLedger::Sound(ledger))
 }
 
@@ -216,11 +216,11 @@ fn follows_from_journal(args: &VerifyArgs, journal: &Path, ledger: &Ledger) -> R
     let [existing, derived] = files;
     match first_difference(&existing, &derived)? {
         None => {
-            println!("ledger: equal, byte for byte, to one rebuilt from the journal");
+            outln!("ledger: equal, byte for byte, to one rebuilt from the journal");
             Ok(true)
         }
         Some(line) => {
-            println!("ledger: DIFFERS from one rebuilt from the journal, first in row {line}");
+            outln!("ledger: DIFFERS from one rebuilt from the journal, first in row {line}");
             Ok(false)
         }
     }

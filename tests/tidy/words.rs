@@ -50,6 +50,11 @@ fn no_banned_word_is_used() {
                 "unwrap" if is_shipped && !source.is_generated() && is_call(before, after) => {
                     "may panic: return an error, or `expect` with the reason why it holds"
                 }
+                "print" | "println" | "eprint" | "eprintln"
+                    if is_shipped && after.starts_with('!') && source.path.starts_with("src/") =>
+                {
+                    "panics if its reader is gone: use `outln!` or `errln!` of `src/console.rs`"
+                }
                 _ => continue, // Every other word may stand.
             };
             faults.push(format!("{}: `{word}` {why}", source.place(at)));

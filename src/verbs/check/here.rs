@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use weir_store::journal::{Journal, JournalError};
 
 use crate::config::Config;
+use crate::console::outln;
 use crate::server::listeners;
 use crate::text::with_causes;
 
@@ -23,7 +24,7 @@ pub fn problems(config: &Config) -> Vec<String> {
         problems.extend(bad.problems.iter().map(|problem| format!("tls: {problem}")));
     }
     if server_runs {
-        println!(
+        outln!(
             "a server runs on {}: it holds the addresses, which were not tried",
             dir.display()
         );

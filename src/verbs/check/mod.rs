@@ -12,6 +12,7 @@ use weir_schema::EventTime;
 
 use crate::builtin;
 use crate::config::{Config, DetectionConfig};
+use crate::console::outln;
 use crate::exit::{BAD_CONFIG, BAD_DATA, exit_code};
 use crate::verbs::diagnostics::diagnostic_line;
 
@@ -37,7 +38,7 @@ pub fn check(file: Option<&Path>, args: &CheckArgs) -> Result<ExitCode> {
     let config = match Config::load(file) {
         Ok(config) => config,
         Err(bad) => {
-            println!("{bad}");
+            outln!("{bad}");
             bad_config = Some(exit_code(&bad.into()));
             Config::default()
         }
@@ -47,13 +48,13 @@ pub fn check(file: Option<&Path>, args: &CheckArgs) -> Result<ExitCode> {
         _ => Vec::new(),
     };
     for problem in &bad_here {
-        println!("{problem}");
+        outln!("{problem}");
     }
     let paths = [&config.rules.paths[..], &args.rules].concat();
     let (book, bad_settings) = match book(&config.detection) {
         Ok(book) => (book, 0),
         Err(problem) => {
-            println!("{problem:#}");
+            outln!("{problem:#}");
             (RuleBook::new(), 1)
         }
     };
@@ -61,7 +62,7 @@ pub fn check(file: Option<&Path>, args: &CheckArgs) -> Result<ExitCode> {
     let stories = args.stories.iter();
     let bad_stories: usize = stories.map(|story| check_story(story)).sum();
     let problems = rules.problems + bad_stories + bad_settings + bad_here.len();
-    println!(
+    outln!(
         "{} rules and {} stories checked: {problems} problems, {} remarks; the configuration is {}",
         rules.documents,
         args.stories.len(),
@@ -108,7 +109,7 @@ fn check_rules(mut book: RuleBook, with_builtin: bool, paths: &[PathBuf]) -> Che
         ..CheckedRules::default()
     };
     for diagnostic in &diagnostics {
-        println!("{}", diagnostic_line(diagnostic));
+        outln!("{}", diagnostic_line(diagnostic));
         checked.problems += usize::from(diagnostic.refused);
         checked.remarks += usize::from(!diagnostic.refused);
     }
@@ -121,13 +122,13 @@ fn check_story(path: &Path) -> usize {
     let limit = u64::try_from(weir_story::STORY_BYTES_MAX).unwrap_or(u64::MAX);
     let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     if size > limit {
-        println!("{file}: is larger than {limit} bytes");
+        outln!("{file}: is larger than {limit} bytes");
         return 1;
     }
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            println!("{file}: cannot be read: {error}");
+            outln!("{file}: cannot be read: {error}");
             return 1;
         }
     };
@@ -135,7 +136,7 @@ fn check_story(path: &Path) -> usize {
         Ok(_) => 0,
         Err(errors) => {
             for error in &errors {
-                println!("{file}:{}:1: {}", error.line, error.message);
+                outln!("{file}:{}:1: {}", error.line, error.message);
             }
             errors.len()
         }

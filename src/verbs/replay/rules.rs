@@ -10,6 +10,7 @@ use weir_schema::{Control, EventTime, RuleId};
 
 use crate::builtin;
 use crate::config::Config;
+use crate::console::errln;
 use crate::exit::ExitError;
 
 /// The rules to replay under.
@@ -31,7 +32,7 @@ impl ReplayRules {
             std::fs::metadata(path).with_context(unreadable)?;
             let read = read_path(path).map_err(|error| ExitError::Io(error.to_string()))?;
             if read.is_empty() {
-                eprintln!("weir: there are no rules in {}", path.display());
+                errln!("weir: there are no rules in {}", path.display());
             }
             documents.extend(read);
         }
@@ -58,7 +59,7 @@ impl ReplayRules {
         }
         for diagnostic in diagnostics {
             rules.refused |= diagnostic.refused;
-            eprintln!("weir: {}", in_file(diagnostic));
+            errln!("weir: {}", in_file(diagnostic));
         }
         let known = book.rules().into_iter();
         rules.titles = known.map(|rule| (rule.id, rule.title)).collect();

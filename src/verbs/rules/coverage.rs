@@ -11,11 +11,12 @@ use weir_detect::RuleSummary;
 use weir_manage::settings;
 
 use crate::config::DetectionConfig;
+use crate::console::outln;
 use crate::text::printable;
 use crate::verbs::rules::list::logsource;
 use crate::verbs::rules::providers::Providers;
 use crate::verbs::rules::rule_coverage::RuleCoverage;
-use crate::verbs::rules::{LoadedRules, OutputFormat, code, navigator, print};
+use crate::verbs::rules::{LoadedRules, OutputFormat, code, navigator};
 
 /// Print which rules no known log source can trigger, which of their fields no source provides, and
 /// how many rules each ATT&CK technique has.
@@ -66,8 +67,8 @@ pub fn coverage(args: &CoverageArgs, detection: &DetectionConfig) -> Result<Exit
     }
     let report = CoverageReport::of(&covered);
     match args.format {
-        OutputFormat::Text => print(&report.text(&covered))?,
-        OutputFormat::Json => print(&report.json(&covered).to_string())?,
+        OutputFormat::Text => outln!("{}", report.text(&covered)),
+        OutputFormat::Json => outln!("{}", report.json(&covered)),
     }
     Ok(code(problems))
 }

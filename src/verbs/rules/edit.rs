@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::console::{self, outln};
 use crate::text::printable;
 use crate::verbs::client::{ApiClient, ServerAccessArgs, backfill_progress, encoded};
 use crate::verbs::input::read_rule_texts;
-use crate::verbs::rules::print;
 
 /// Pause between two requests for the progress.
 const POLL_EVERY: Duration = Duration::from_millis(200);
@@ -59,12 +59,12 @@ pub fn add(args: &AddArgs) -> Result<ExitCode> {
     let done = request(&client, "PUT", &path, text.as_bytes())?;
     for rule in done["rules"].as_array().into_iter().flatten() {
         let word = |key: &str| printable(rule[key].as_str().unwrap_or_default());
-        print(&format!(
+        outln!(
             "added {} ({}), for events since {}",
             word("id"),
             word("title"),
             word("since").replace(".000000000", "")
-        ))?;
+        );
     }
     if args.backfill.is_some() {
         follow_backfill(&client)?;
@@ -83,16 +83,16 @@ fn follow_backfill(client: &ApiClient) -> Result<()> {
             break;
         }
         if terminal && !progress.is_null() {
-            eprint!("\r{}\x1b[K", backfill_progress(&progress));
+            console::show_status(&backfill_progress(&progress));
         }
         begun |= !progress.is_null();
         polls += 1;
         std::thread::sleep(POLL_EVERY);
     }
     if terminal {
-        eprint!("\r\x1b[K");
+        console::show_status("");
     }
-    print("the backfill is complete, and the rules follow new events")?;
+    outln!("the backfill is complete, and the rules follow new events");
     Ok(())
 }
 
@@ -114,6 +114,6 @@ pub fn enable(args: &RuleIdArgs) -> Result<ExitCode> {
 fn edit(args: &RuleIdArgs, method: &str, path: &str, done: &str) -> Result<ExitCode> {
     let path = format!("/{}{path}", encoded(&args.rule));
     request(&args.server.client()?, method, &path, &[])?;
-    print(&format!("{}: {done}", printable(&args.rule)))?;
+    outln!("{}: {done}", printable(&args.rule));
     Ok(ExitCode::SUCCESS)
 }

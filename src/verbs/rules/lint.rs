@@ -10,8 +10,9 @@ use weir_detect::Diagnostic;
 use weir_manage::source_position;
 
 use crate::config::DetectionConfig;
+use crate::console::{errln, outln};
 use crate::verbs::diagnostics::diagnostic_line;
-use crate::verbs::rules::{LoadedRules, OutputFormat, code, print};
+use crate::verbs::rules::{LoadedRules, OutputFormat, code};
 
 /// Compile rules and print their problems, with file, line, column and a hint.
 #[derive(Debug, clap::Args)]
@@ -32,7 +33,7 @@ pub fn lint(args: &LintArgs, detection: &DetectionConfig) -> Result<ExitCode> {
     let rules = LoadedRules::read(&args.paths, detection)?;
     if args.time {
         let took = begun.elapsed().as_secs_f64() * 1e3;
-        eprintln!("{took:.1} ms for {} documents", rules.documents);
+        errln!("{took:.1} ms for {} documents", rules.documents);
     }
     let diagnostics = &rules.diagnostics;
     let problems = diagnostics.iter().filter(|one| one.refused).count();
@@ -46,7 +47,7 @@ pub fn lint(args: &LintArgs, detection: &DetectionConfig) -> Result<ExitCode> {
                 rules.documents,
                 rules.outcome.accepted.len(),
             ));
-            print(&lines.join("\n"))?;
+            outln!("{}", lines.join("\n"));
         }
         OutputFormat::Json => {
             let report = json!({
@@ -57,7 +58,7 @@ pub fn lint(args: &LintArgs, detection: &DetectionConfig) -> Result<ExitCode> {
                 "remarks": remarks,
                 "diagnostics": diagnostics.iter().map(diagnostic_json).collect::<Vec<_>>(),
             });
-            print(&report.to_string())?;
+            outln!("{}", report);
         }
     }
     Ok(code(problems))

@@ -9,8 +9,9 @@ use serde_json::json;
 use weir_detect::RuleSummary;
 
 use crate::config::DetectionConfig;
+use crate::console::outln;
 use crate::text::printable;
-use crate::verbs::rules::{LoadedRules, OutputFormat, code, print};
+use crate::verbs::rules::{LoadedRules, OutputFormat, code};
 
 /// List rules: id, title, level, log source, status.
 #[derive(Debug, clap::Args)]
@@ -33,11 +34,11 @@ pub fn list(args: &ListArgs, detection: &DetectionConfig) -> Result<ExitCode> {
     let summaries = rules.book.rules();
     let origin = |rule: &RuleSummary| origins.get(&*rule.id).copied().unwrap_or_default();
     match args.format {
-        OutputFormat::Text => print(&table(&summaries))?,
+        OutputFormat::Text => outln!("{}", table(&summaries)),
         OutputFormat::Json => {
             let value = |rule: &RuleSummary| rule_json(rule, origin(rule));
             let values: Vec<_> = summaries.iter().map(value).collect();
-            print(&json!({ "rules": values }).to_string())?;
+            outln!("{}", json!({ "rules": values }));
         }
     }
     Ok(code(rules.print_problems()))

@@ -13,7 +13,6 @@ mod rule_coverage;
 
 mod edit;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -24,6 +23,7 @@ use weir_schema::EventTime;
 
 use crate::builtin;
 use crate::config::{Config, DetectionConfig};
+use crate::console::errln;
 use crate::exit::BAD_DATA;
 use crate::verbs::diagnostics::diagnostic_line;
 
@@ -116,19 +116,9 @@ impl LoadedRules {
     fn print_problems(&self) -> usize {
         let problems = || self.diagnostics.iter().filter(|one| one.refused);
         for problem in problems() {
-            eprintln!("{}", diagnostic_line(problem));
+            errln!("{}", diagnostic_line(problem));
         }
         problems().count()
-    }
-}
-
-/// Prints text on standard output. A reader that closes the pipe early is not an error.
-fn print(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    let written = writeln!(out, "{text}").and_then(|()| out.flush());
-    match written {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
     }
 }
 

@@ -10,10 +10,11 @@ use weir_detect::{RuleKind, RuleSummary};
 use weir_story::{StepKind, Story, SubjectKind, variants_quick};
 
 use crate::config::DetectionConfig;
+use crate::console::outln;
 use crate::exit::BAD_DATA;
 use crate::text::printable;
 use crate::verbs::rules::recorder::{Proofs, StoryRecorder};
-use crate::verbs::rules::{LoadedRules, OutputFormat, print};
+use crate::verbs::rules::{LoadedRules, OutputFormat};
 use crate::verbs::test::graph::GraphSystem;
 use crate::verbs::test::{StoryFile, StoryVerdict, read_stories, run_on};
 
@@ -67,7 +68,7 @@ pub fn test(args: &RuleTestArgs, detection: &DetectionConfig) -> Result<ExitCode
                 stories.len(),
                 untrue.len(),
             ));
-            print(&lines.join("\n"))?;
+            outln!("{}", lines.join("\n"));
         }
         OutputFormat::Json => {
             let untrue = untrue.iter();
@@ -76,7 +77,7 @@ pub fn test(args: &RuleTestArgs, detection: &DetectionConfig) -> Result<ExitCode
                 .collect();
             let rules: Vec<_> = verdicts.iter().map(RuleVerdict::json).collect();
             let report = json!({ "stories": stories.len(), "untrue": untrue, "rules": rules });
-            print(&report.to_string())?;
+            outln!("{}", report);
         }
     }
     Ok(ExitCode::from(match (problems, unproven + untrue.len()) {

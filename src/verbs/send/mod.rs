@@ -20,6 +20,7 @@ use rand::TryRngCore;
 use rand::rngs::OsRng;
 use weir_agent::{AgentClient, AgentError, AgentIdentity, AgentOptions, AgentTls, encode_event};
 
+use crate::console::{errln, outln};
 use crate::exit::ExitError;
 use crate::server::token;
 use lines::{ChangedLines, LINE_BYTES_MAX, SendInput, SendLine};
@@ -113,20 +114,21 @@ async fn deliver(args: &SendArgs, input: Vec<SendInput>) -> Result<ExitCode> {
     let result = sender.send_all(input, &mut changed).await;
     let acknowledged = sender.client.acknowledged();
     let lines = acknowledged.saturating_sub(args.from);
-    println!("{lines} lines acknowledged");
-    eprintln!(
+    outln!("{lines} lines acknowledged");
+    errln!(
         "agent {}, spool {spool}, next line {acknowledged}; to send the rest, or to make sure, \
          run the same command with --spool {spool} --from {}",
-        args.agent, args.from
+        args.agent,
+        args.from
     );
     if changed.cut > 0 {
-        eprintln!(
+        errln!(
             "{} lines were longer than {LINE_BYTES_MAX} bytes and were cut",
             changed.cut
         );
     }
     if changed.not_utf8 > 0 {
-        eprintln!(
+        errln!(
             "{} lines were not UTF-8; their invalid bytes were replaced by U+FFFD",
             changed.not_utf8
         );

@@ -15,6 +15,7 @@ use weir_schema::{Batch, BatchSeq, EventTime, Format, Frames, TimeBounds, Transp
 use weir_web::ports::{TapQuery, TapStage};
 
 use crate::builtin;
+use crate::console::{self, errln};
 use crate::exit::ExitError;
 use crate::server::taps::rows::TapRows;
 use crate::verbs::client::{ServerAccessArgs, encoded};
@@ -124,7 +125,7 @@ fn tap_files(args: &TapArgs) -> Result<()> {
     let (candidates, _) = deduplicate(&documents, |_| None);
     let diagnostics = load(&mut book, candidates, EventTime::MIN).diagnostics;
     for diagnostic in &diagnostics {
-        eprintln!("{}", diagnostic_line(diagnostic));
+        errln!("{}", diagnostic_line(diagnostic));
     }
     let mut rows = TapRows::new(query(args));
     let mut seq = 0;
@@ -138,17 +139,17 @@ fn tap_files(args: &TapArgs) -> Result<()> {
             {
                 batch.frames.push(line.bytes);
             }
-            if batch.frames.is_empty() || rows.is_done() {
+            if batch.frames.is_empty() || rows.is_done() || console::is_out_closed() {
                 break;
             }
             let mut out = String::new();
             let bounds = TimeBounds::default();
             rows.batch(&book, &bounds, BatchSeq(seq), &batch, &mut out);
             seq += 1;
-            stream::print_rows(&out)?;
+            stream::print_rows(&out);
         }
     }
-    stream::print_rows(&rows.end())?;
+    stream::print_rows(&rows.end());
     report_refused(&diagnostics)
 }
 

@@ -1,9 +1,10 @@
 //! Reads the stream of a tap, chunk by chunk, and prints its rows.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 
 use anyhow::{Context, Result, bail};
 
+use crate::console;
 use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::ApiClient;
@@ -33,8 +34,10 @@ pub fn follow(client: &ApiClient, path: &str) -> Result<()> {
     if !chunked {
         bail!("the server sent an answer that is not HTTP as Weir speaks it");
     }
-    while let Some(chunk) = read_chunk(&mut stream).context("the stream broke")? {
-        print_rows(&String::from_utf8_lossy(&chunk))?;
+    while !console::is_out_closed()
+        && let Some(chunk) = read_chunk(&mut stream).context("the stream broke")?
+    {
+        print_rows(&String::from_utf8_lossy(&chunk));
     }
     Ok(())
 }
@@ -79,13 +82,14 @@ pub(super) fn read_chunk(stream: &mut impl BufRead) -> std::io::Result<Option<Ve
 }
 
 /// Prints rows at once, and skips blank lines, which are heartbeats.
-pub fn print_rows(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+pub fn print_rows(text: &str) {
     let rows = text.lines().filter(|line| !line.is_empty());
+    let mut out = String::with_capacity(text.len() + 1);
     for row in rows {
-        writeln!(out, "{row}").context("cannot write to standard output")?;
+        out.push_str(row);
+        out.push('\n');
     }
-    out.flush().context("cannot write to standard output")
+    console::out(&out);
 }
 
 #[cfg(test)]

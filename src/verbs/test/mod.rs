@@ -18,6 +18,7 @@ use weir_story::{
     RunVariant, StepKind, Story, System, rewrite, run, variants_full, variants_quick,
 };
 
+use crate::console::{errln, outln};
 use crate::exit::ExitError;
 use crate::text::printable;
 use graph::GraphSystem;
@@ -73,15 +74,15 @@ pub fn test(args: &StoryTestArgs) -> Result<ExitCode> {
     for story in &stories {
         let name = printable(&story.path.display().to_string());
         match run_story(story, &ways)? {
-            StoryVerdict::True => println!("ok  {name}"),
+            StoryVerdict::True => outln!("ok  {name}"),
             StoryVerdict::Untrue(differences) => {
                 untrue += 1;
                 let lines = differences.lines();
-                lines.for_each(|line| println!("{}", printable(line)));
+                lines.for_each(|line| outln!("{}", printable(line)));
             }
         }
     }
-    eprintln!(
+    errln!(
         "{} stories, {untrue} of them untrue; --seed {seed}",
         stories.len()
     );
@@ -152,10 +153,10 @@ fn update(file: &StoryFile) -> Result<()> {
     let results = results.map_err(|failure| ExitError::BadData(failure.to_string()))?;
     let text = rewrite(&file.text, &file.story, &results);
     if text == file.text {
-        println!("unchanged  {name}");
+        outln!("unchanged  {name}");
         return Ok(());
     }
     std::fs::write(&file.path, text).with_context(|| format!("cannot write {name}"))?;
-    println!("rewritten  {name}");
+    outln!("rewritten  {name}");
     Ok(())
 }

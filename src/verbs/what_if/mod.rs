@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::console::{self, outln};
 use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::{ApiClient, ServerAccessArgs, backfill_progress, encoded};
@@ -89,15 +90,15 @@ pub fn what_if(args: &WhatIfArgs, quiet: bool) -> Result<ExitCode> {
     if args.list {
         let all = client.request("GET", "", &[])?;
         match args.json {
-            true => println!("{all}"),
-            false => println!("{}", print::table(&all)),
+            true => outln!("{all}"),
+            false => outln!("{}", print::table(&all)),
         }
     } else if let Some(id) = &args.drop {
         client.request("DELETE", &path(id)?, &[])?;
-        println!("dropped {id}; nothing has changed");
+        outln!("dropped {id}; nothing has changed");
     } else if let Some(id) = &args.promote {
         let done = client.request("POST", &format!("{}/promote", path(id)?), &[])?;
-        println!("promoted {id}: {}", print::counts(&done["what_if"]));
+        outln!("promoted {id}: {}", print::counts(&done["what_if"]));
     } else if let Some(id) = &args.show {
         print_difference(&client.difference(id, quiet)?, args.json);
         if args.once {
@@ -116,15 +117,15 @@ fn try_on_server(args: &WhatIfArgs, client: &WhatIfClient, quiet: bool) -> Resul
     if args.once {
         client.request("DELETE", &path(&id)?, &[])?;
     } else if !args.json {
-        println!("\nIt runs on as {id}: weir what-if --promote {id}, or --drop {id}");
+        outln!("\nIt runs on as {id}: weir what-if --promote {id}, or --drop {id}");
     }
     Ok(())
 }
 
 fn print_difference(difference: &Value, json: bool) {
     match json {
-        true => println!("{difference}"),
-        false => println!("{}", print::difference(difference)),
+        true => outln!("{difference}"),
+        false => outln!("{}", print::difference(difference)),
     }
 }
 
@@ -163,16 +164,14 @@ impl WhatIfClient {
             let mut page = self.request("GET", &format!("{path}?limit={PAGE}{after}"), &[])?;
             if page["what_if"]["state"] == "deriving" {
                 if terminal {
-                    eprint!(
-                        "\r{}\x1b[K",
-                        backfill_progress(&page["what_if"]["progress"])
-                    );
+                    let progress = &page["what_if"]["progress"];
+                    console::show_status(&backfill_progress(progress));
                 }
                 std::thread::sleep(POLL_EVERY);
                 continue;
             }
             if terminal {
-                eprint!("\r\x1b[K");
+                console::show_status("");
             }
             if let Some(rows) = page["alerts"].as_array_mut() {
                 alerts.append(rows);
