@@ -2,18 +2,26 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use weir::verbs::cli::{self, Cli};
+use anyhow::Result;
+use weir::verbs::cli;
 use weir::{console, exit, log};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    log::start(cli.is_quiet());
-    match cli::dispatch(cli).and_then(|code| console::finish().map(|()| code)) {
+    match run().and_then(|code| console::finish().map(|()| code)) {
         Ok(code) => code,
         Err(error) => {
             console::report_error(&error);
             exit::exit_code(&error)
         }
     }
+}
+
+fn run() -> Result<ExitCode> {
+    if let Some(dir) = cli::ledger_to_check(std::env::args_os()) {
+        weir_store::ledger::check(&dir)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cli = cli::parse();
+    log::start(cli.is_quiet());
+    cli::dispatch(cli)
 }

@@ -10,6 +10,7 @@ use crate::console::{self, outln};
 use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::ServerAccessArgs;
+use crate::verbs::overrides::ServerDefaults;
 
 /// Explain why an alert stands, or why it was retracted. The server must run.
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,7 @@ pub struct ExplainArgs {
 }
 
 /// Prints the explanation and the history of an alert.
-pub fn explain(args: &ExplainArgs) -> Result<ExitCode> {
+pub fn explain(args: &ExplainArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
     if args.alert.is_empty() || !args.alert.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         let message = format!(
             "`{}` is not the id of an alert; it has only hexadecimal digits",
@@ -32,7 +33,7 @@ pub fn explain(args: &ExplainArgs) -> Result<ExitCode> {
         );
         return Err(ExitError::Usage(message).into());
     }
-    let client = args.server.client()?;
+    let client = args.server.client(defaults)?;
     let get = |path: &str| -> Result<Value> {
         let path = format!("/api/v1/alerts/{}{path}", args.alert);
         let answer = client.get(&path)?;

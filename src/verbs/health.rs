@@ -8,6 +8,7 @@ use crate::console::outln;
 use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::ServerUrlArgs;
+use crate::verbs::overrides::ServerDefaults;
 
 /// Check whether the server is alive; exits with 0 if it is, with 69 if not.
 #[derive(Debug, clap::Args)]
@@ -20,10 +21,10 @@ pub struct HealthArgs {
 }
 
 /// Asks the server, and prints its answer.
-pub fn health(args: &HealthArgs) -> Result<ExitCode> {
+pub fn health(args: &HealthArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
     let path = if args.ready { "/readyz" } else { "/healthz" };
     // Neither path needs a token.
-    let answer = args.server.client()?.get(path)?;
+    let answer = args.server.client(defaults)?.get(path)?;
     let text = String::from_utf8_lossy(&answer.body);
     if answer.status != 200 {
         let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -16,7 +16,7 @@ const EXAMPLE: &str = include_str!("../../examples/weir.toml");
 /// Write a commented configuration: every key at its default, sources and sinks as examples.
 #[derive(Debug, clap::Args)]
 pub struct InitArgs {
-    /// File to write, which must not exist; without it, standard output.
+    /// File to write, which must not exist; without it, or with `-`, standard output.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -24,7 +24,8 @@ pub struct InitArgs {
 /// Writes the configuration.
 pub fn init(args: &InitArgs) -> Result<ExitCode> {
     let text = configuration();
-    let Some(file) = &args.file else {
+    let named = args.file.as_ref().filter(|file| *file != Path::new("-"));
+    let Some(file) = named else {
         console::out(&text);
         return Ok(ExitCode::SUCCESS);
     };

@@ -27,4 +27,5 @@ pub mod completions;
 pub mod client;
 pub mod diagnostics;
 pub mod input;
+pub mod overrides;
 pub mod scrape;

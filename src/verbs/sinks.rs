@@ -10,6 +10,7 @@ use crate::console::{self, outln};
 use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::{HttpAnswer, ServerAccessArgs};
+use crate::verbs::overrides::ServerDefaults;
 
 /// List the sinks of a running server, which deliver alerts, and resend their dead letters.
 #[derive(Debug, clap::Args)]
@@ -41,8 +42,8 @@ enum SinksVerb {
 }
 
 /// Sends the request, and prints the answer.
-pub fn sinks(args: &SinksArgs) -> Result<ExitCode> {
-    let client = args.server.client()?;
+pub fn sinks(args: &SinksArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
+    let client = args.server.client(defaults)?;
     let (answer, text): (HttpAnswer, fn(&Value) -> String) = match &args.verb {
         SinksVerb::List => (client.get("/api/v1/sinks")?, list),
         SinksVerb::Dead { sink } => {

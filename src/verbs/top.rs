@@ -13,6 +13,7 @@ use anyhow::{Result, bail};
 use crate::console;
 use crate::text::printable;
 use crate::verbs::client::{ApiClient, ServerAccessArgs};
+use crate::verbs::overrides::ServerDefaults;
 use crate::verbs::scrape::{Sample, Scrape};
 
 /// Most rows of a table; further ones are counted.
@@ -32,8 +33,8 @@ pub struct TopArgs {
 }
 
 /// Shows the page, and updates it until a signal ends the process.
-pub fn top(args: &TopArgs) -> Result<ExitCode> {
-    let client = args.server.client()?;
+pub fn top(args: &TopArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
+    let client = args.server.client(defaults)?;
     let once = args.once || !std::io::stdout().is_terminal();
     let interval = Duration::from_secs(args.interval);
     let mut before = scrape(&client)?;

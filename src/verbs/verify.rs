@@ -21,13 +21,14 @@ use crate::progress::ProgressReporter;
 use crate::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use crate::server::cluster::recorded_place;
 use crate::server::ledger::{CHECK_LIMIT, check_command};
+use crate::verbs::overrides::ServerDefaults;
 
 /// Check journal and ledger of a folder on which no server runs. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// Folder of journal and ledger.
-    #[arg(long, value_name = "DIR", default_value = "weir-data")]
-    data_dir: PathBuf,
+    /// Folder of journal and ledger [default: `data_dir` of the configuration, weir-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Derive the ledger from the journal too, and compare the two byte by byte.
     #[arg(long)]
     ledger: bool,
@@ -37,10 +38,11 @@ pub struct VerifyArgs {
 }
 
 /// Verifies; exits with 65 if something is damaged, with 1 if the ledger does not follow.
-pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
-    let folder = args.data_dir.join("journal");
+pub fn verify(args: &VerifyArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
+    let data_dir = args.data_dir.as_ref().unwrap_or(&defaults.data_dir);
+    let folder = data_dir.join("journal");
     if !folder.is_dir() {
-        let dir = args.data_dir.display();
+        let dir = data_dir.display();
         let message = format!("{dir} holds no journal; name a data folder with --data-dir");
         return Err(ExitError::Usage(message).into());
     }
@@ -51,16 +53,16 @@ pub fn verify(args: &VerifyArgs) -> Result<ExitCode> {
         Err(JournalError::InUse { .. }) => bail!(
             "a server runs on {}; stop it first, since its journal and ledger change during the \
              check",
-            args.data_dir.display()
+            data_dir.display()
         ),
         Err(error) => return Err(error.into()),
     };
     let report = check_journal(&folder)?;
     print_journal(&report);
     // In a cluster, the ledger follows from the journals of all processes.
-    let place = recorded_place(&args.data_dir)?;
+    let place = recorded_place(data_dir)?;
     let sealed = place.map_or(report.last_sealed, |_| Epoch(u64::MAX));
-    let checked = check_ledger(&args.data_dir.join("ledger"), sealed)?;
+    let checked = check_ledger(&data_dir.join("ledger"), sealed)?;
     let mut code = ExitCode::SUCCESS;
     if args.ledger {
         match &checked {

@@ -15,6 +15,7 @@ use crate::config::{Config, DetectionConfig};
 use crate::console::outln;
 use crate::exit::{BAD_CONFIG, BAD_DATA, exit_code};
 use crate::verbs::diagnostics::diagnostic_line;
+use crate::verbs::overrides::ServerOverrides;
 
 /// Check configuration, rules and stories without starting anything.
 ///
@@ -33,9 +34,13 @@ pub struct CheckArgs {
 }
 
 /// Checks; exits with 78 if the configuration is bad, with 65 if rules or stories are.
-pub fn check(file: Option<&Path>, args: &CheckArgs) -> Result<ExitCode> {
+pub fn check(
+    file: Option<&Path>,
+    overrides: &ServerOverrides,
+    args: &CheckArgs,
+) -> Result<ExitCode> {
     let mut bad_config = None;
-    let config = match Config::load(file) {
+    let config = match overrides.load(file) {
         Ok(config) => config,
         Err(bad) => {
             outln!("{bad}");

@@ -18,6 +18,7 @@ use url::{Position, Url};
 use crate::exit::ExitError;
 use crate::server::token;
 use crate::text::printable;
+use crate::verbs::overrides::ServerDefaults;
 use answer::parse_status;
 
 /// Largest answer that is read: an explanation with all its events has some 16 MiB.
@@ -35,15 +36,10 @@ const TLS_ALERT: u8 = 0x15;
 /// Arguments that name a running server, and how to verify it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServerUrlArgs {
-    /// Address of the server; `https://` if it serves HTTP over TLS.
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "WEIR_URL",
-        default_value = "http://127.0.0.1:8514"
-    )]
-    url: String,
+    /// Address of the server; `https://` if it serves HTTP over TLS
+    /// [default: `listen.http` of the configuration, http://127.0.0.1:8514].
+    #[arg(long, global = true, value_name = "URL", env = "WEIR_URL")]
+    url: Option<String>,
     /// Over HTTPS: trust a server whose certificate is of an authority in this PEM file
     /// [default: the machine's authorities].
     #[arg(long, global = true, value_name = "FILE", env = "WEIR_CA")]
@@ -55,15 +51,10 @@ pub struct ServerUrlArgs {
 pub struct ServerAccessArgs {
     #[command(flatten)]
     url: ServerUrlArgs,
-    /// The server's data folder, for its token.
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "WEIR__DATA_DIR",
-        default_value = "weir-data"
-    )]
-    data_dir: PathBuf,
+    /// The server's data folder, for its token
+    /// [default: `data_dir` of the configuration, weir-data].
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 /// A client of one server.
@@ -76,8 +67,8 @@ pub struct ApiClient {
 
 impl ServerUrlArgs {
     /// A client without a token, for endpoints that need none.
-    pub fn client(&self) -> Result<ApiClient> {
-        let url = server_url(&self.url)?;
+    pub fn client(&self, defaults: &ServerDefaults) -> Result<ApiClient> {
+        let url = server_url(self.url.as_ref().unwrap_or(&defaults.url))?;
         let tls = match url.scheme() {
             "https" => Some(tls::client_config(self.ca.as_deref())?),
             _ => None,
@@ -92,12 +83,13 @@ impl ServerUrlArgs {
 
 impl ServerAccessArgs {
     /// A client with the server's token.
-    pub fn client(&self) -> Result<ApiClient> {
-        let token = token::read(&self.data_dir.join("token"))
+    pub fn client(&self, defaults: &ServerDefaults) -> Result<ApiClient> {
+        let data_dir = self.data_dir.as_ref().unwrap_or(&defaults.data_dir);
+        let token = token::read(&data_dir.join("token"))
             .context("the server's token is needed; name its data folder with --data-dir")?;
         Ok(ApiClient {
             token,
-            ..self.url.client()?
+            ..self.url.client(defaults)?
         })
     }
 }

@@ -23,7 +23,7 @@ pub use print::{Output, PrintOptions};
 pub use rules::{ReplayRules, in_file};
 pub use run::{Replay, ReplayOptions};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -48,7 +48,8 @@ pub struct ReplayArgs {
     /// Rules, a file or a folder; may be repeated [default: the built-in rules].
     #[arg(long, value_name = "PATH")]
     rules: Vec<PathBuf>,
-    /// A configuration file, of which `[detection]` is used: placeholders and log sources.
+    /// A configuration file, of which `[detection]` is used: placeholders and log sources
+    /// [default: --config].
     #[arg(long, value_name = "FILE")]
     placeholders: Option<PathBuf>,
     /// Format of the lines.
@@ -134,7 +135,7 @@ fn received(text: &str) -> Result<Received, String> {
 }
 
 /// Replays files; exits with 65 if a rule or a part of a file cannot be used.
-pub fn replay(args: &ReplayArgs, quiet: bool) -> Result<ExitCode> {
+pub fn replay(args: &ReplayArgs, config: Option<&Path>, quiet: bool) -> Result<ExitCode> {
     if args.output != Output::Alerts && (args.only_final || args.evidence) {
         let message = "--final and --evidence go with --output alerts";
         return Err(ExitError::Usage(message.to_owned()).into());
@@ -143,7 +144,7 @@ pub fn replay(args: &ReplayArgs, quiet: bool) -> Result<ExitCode> {
         .iter()
         .try_for_each(|file| input::check_exists(file))?;
     let mut progress = ProgressReporter::new(quiet);
-    let rules = ReplayRules::read(&args.rules, args.placeholders.as_deref())?;
+    let rules = ReplayRules::read(&args.rules, args.placeholders.as_deref().or(config))?;
     let received = match args.received {
         Received::At(time) => time,
         Received::Now => {

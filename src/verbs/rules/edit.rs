@@ -12,6 +12,7 @@ use crate::console::{self, outln};
 use crate::text::printable;
 use crate::verbs::client::{ApiClient, ServerAccessArgs, backfill_progress, encoded};
 use crate::verbs::input::read_rule_texts;
+use crate::verbs::overrides::ServerDefaults;
 
 /// Pause between two requests for the progress.
 const POLL_EVERY: Duration = Duration::from_millis(200);
@@ -48,14 +49,14 @@ fn request(client: &ApiClient, method: &str, path: &str, body: &[u8]) -> Result<
 }
 
 /// Adds rules, and shows the progress of their backfill.
-pub fn add(args: &AddArgs) -> Result<ExitCode> {
+pub fn add(args: &AddArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
     let text = read_rule_texts(&args.files)?;
     let backfill = args.backfill.iter();
     let backfill: String = backfill
         .map(|span| format!("&backfill={}", encoded(span)))
         .collect();
     let path = format!("?origin=weir%20rules%20add{backfill}");
-    let client = args.server.client()?;
+    let client = args.server.client(defaults)?;
     let done = request(&client, "PUT", &path, text.as_bytes())?;
     for rule in done["rules"].as_array().into_iter().flatten() {
         let word = |key: &str| printable(rule[key].as_str().unwrap_or_default());
@@ -97,23 +98,41 @@ fn follow_backfill(client: &ApiClient) -> Result<()> {
 }
 
 /// Removes a rule, and retracts all of its alerts.
-pub fn remove(args: &RuleIdArgs) -> Result<ExitCode> {
-    edit(args, "DELETE", "", "removed, and its alerts retracted")
+pub fn remove(args: &RuleIdArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
+    edit(
+        &args.server.client(defaults)?,
+        &args.rule,
+        "DELETE",
+        "",
+        "removed, and its alerts retracted",
+    )
 }
 
 /// Stops a rule from now on.
-pub fn disable(args: &RuleIdArgs) -> Result<ExitCode> {
-    edit(args, "POST", "/disable", "disabled; its alerts stand")
+pub fn disable(args: &RuleIdArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
+    edit(
+        &args.server.client(defaults)?,
+        &args.rule,
+        "POST",
+        "/disable",
+        "disabled; its alerts stand",
+    )
 }
 
 /// Runs a rule again that was disabled or removed.
-pub fn enable(args: &RuleIdArgs) -> Result<ExitCode> {
-    edit(args, "POST", "/enable", "enabled")
+pub fn enable(args: &RuleIdArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
+    edit(
+        &args.server.client(defaults)?,
+        &args.rule,
+        "POST",
+        "/enable",
+        "enabled",
+    )
 }
 
-fn edit(args: &RuleIdArgs, method: &str, path: &str, done: &str) -> Result<ExitCode> {
-    let path = format!("/{}{path}", encoded(&args.rule));
-    request(&args.server.client()?, method, &path, &[])?;
-    outln!("{}: {done}", printable(&args.rule));
+fn edit(client: &ApiClient, rule: &str, method: &str, path: &str, done: &str) -> Result<ExitCode> {
+    let path = format!("/{}{path}", encoded(rule));
+    request(client, method, &path, &[])?;
+    outln!("{}: {done}", printable(rule));
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ mod rule_coverage;
 
 mod edit;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -26,10 +26,11 @@ use crate::config::{Config, DetectionConfig};
 use crate::console::errln;
 use crate::exit::BAD_DATA;
 use crate::verbs::diagnostics::diagnostic_line;
+use crate::verbs::overrides::ServerDefaults;
 
 /// Lint, list and test rules, and edit those of a running server.
 ///
-/// Only `[detection]` of the configuration is used: placeholders and log sources.
+/// Of the configuration they use `[detection]`, and those that ask a server its place.
 #[derive(Debug, clap::Args)]
 pub struct RulesArgs {
     #[command(subcommand)]
@@ -51,21 +52,29 @@ enum RulesVerb {
     Enable(edit::RuleIdArgs),
 }
 
+impl RulesArgs {
+    /// Whether the verb asks a server.
+    pub fn asks_server(&self) -> bool {
+        matches!(
+            self.verb,
+            RulesVerb::Add(_) | RulesVerb::Remove(_) | RulesVerb::Disable(_) | RulesVerb::Enable(_)
+        )
+    }
+}
+
 /// Runs the verb; exits with 65 if rules cannot be used.
-pub fn rules(config: Option<&Path>, args: &RulesArgs) -> Result<ExitCode> {
-    let detection = match config {
-        Some(file) => Config::load(Some(file))?.detection,
-        None => DetectionConfig::default(),
-    };
+pub fn rules(config: &Config, args: &RulesArgs) -> Result<ExitCode> {
+    let detection = &config.detection;
+    let server = &ServerDefaults::of(config);
     match &args.verb {
-        RulesVerb::Lint(args) => lint::lint(args, &detection),
-        RulesVerb::List(args) => list::list(args, &detection),
-        RulesVerb::Test(args) => test::test(args, &detection),
-        RulesVerb::Coverage(args) => coverage::coverage(args, &detection),
-        RulesVerb::Add(args) => edit::add(args),
-        RulesVerb::Remove(args) => edit::remove(args),
-        RulesVerb::Disable(args) => edit::disable(args),
-        RulesVerb::Enable(args) => edit::enable(args),
+        RulesVerb::Lint(args) => lint::lint(args, detection),
+        RulesVerb::List(args) => list::list(args, detection),
+        RulesVerb::Test(args) => test::test(args, detection),
+        RulesVerb::Coverage(args) => coverage::coverage(args, detection),
+        RulesVerb::Add(args) => edit::add(args, server),
+        RulesVerb::Remove(args) => edit::remove(args, server),
+        RulesVerb::Disable(args) => edit::disable(args, server),
+        RulesVerb::Enable(args) => edit::enable(args, server),
     }
 }
 

@@ -23,23 +23,26 @@ use weir_agent::{AgentClient, AgentError, AgentIdentity, AgentOptions, AgentTls,
 use crate::console::{errln, outln};
 use crate::exit::ExitError;
 use crate::server::token;
+use crate::verbs::overrides::ServerDefaults;
 use lines::{ChangedLines, LINE_BYTES_MAX, SendInput, SendLine};
 
 /// Send lines to a server over the agent protocol, and wait until they are durable there.
 #[derive(Debug, clap::Args)]
 pub struct SendArgs {
-    /// Address of the server's agent port.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7514")]
-    to: String,
+    /// Address of the server's agent port
+    /// [default: `listen.agent` of the configuration, 127.0.0.1:7514].
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<String>,
     /// Name of the sender: 1 to 255 printable characters without space.
     #[arg(long, value_name = "NAME", default_value = "weir-send")]
     agent: String,
     /// File with the server's token [default: `token` in the data folder].
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// The server's data folder, for its token.
-    #[arg(long, value_name = "DIR", default_value = "weir-data")]
-    data_dir: PathBuf,
+    /// The server's data folder, for its token
+    /// [default: `data_dir` of the configuration, weir-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Continue a spool of an earlier run; lines that are stored already are not stored again.
     #[arg(long, value_name = "N")]
     spool: Option<u64>,
@@ -60,7 +63,7 @@ pub struct SendArgs {
 }
 
 /// Sends the lines, and prints how many were acknowledged.
-pub fn send(args: &SendArgs) -> Result<ExitCode> {
+pub fn send(args: &SendArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -74,15 +77,21 @@ pub fn send(args: &SendArgs) -> Result<ExitCode> {
     for file in files {
         input.push(SendInput::open(file)?);
     }
-    let sent = runtime.block_on(deliver(args, input));
+    let sent = runtime.block_on(deliver(args, defaults, input));
     // Standard input may never end; its reader must not keep the process alive.
     runtime.shutdown_background();
     sent
 }
 
-async fn deliver(args: &SendArgs, input: Vec<SendInput>) -> Result<ExitCode> {
+async fn deliver(
+    args: &SendArgs,
+    defaults: &ServerDefaults,
+    input: Vec<SendInput>,
+) -> Result<ExitCode> {
+    let to = args.to.as_deref().unwrap_or(&defaults.agent);
+    let data_dir = args.data_dir.as_ref().unwrap_or(&defaults.data_dir);
     let path = args.token_file.clone();
-    let path = path.unwrap_or_else(|| args.data_dir.join("token"));
+    let path = path.unwrap_or_else(|| data_dir.join("token"));
     let token = token::read(&path).context(
         "the server's token is needed, which its first start created; name it with --token-file",
     )?;
@@ -98,15 +107,16 @@ async fn deliver(args: &SendArgs, input: Vec<SendInput>) -> Result<ExitCode> {
         ..AgentOptions::default()
     };
     let client = match &args.ca {
-        None => AgentClient::connect_with(&args.to, identity, options).await,
+        None => AgentClient::connect_with(to, identity, options).await,
         Some(ca) => {
-            let tls = agent_tls(args, ca)?;
-            AgentClient::connect_tls(&args.to, identity, options, tls).await
+            let tls = agent_tls(args, to, ca)?;
+            AgentClient::connect_tls(to, identity, options, tls).await
         }
     };
-    let client = client.map_err(|error| send_error(&args.to, error))?;
+    let client = client.map_err(|error| send_error(to, error))?;
     let sender = LineSender {
         args,
+        to,
         client,
         spool,
     };
@@ -137,11 +147,11 @@ async fn deliver(args: &SendArgs, input: Vec<SendInput>) -> Result<ExitCode> {
 }
 
 /// The TLS options: the trusted authorities, and the name of the server.
-fn agent_tls(args: &SendArgs, ca: &Path) -> Result<AgentTls> {
+fn agent_tls(args: &SendArgs, to: &str, ca: &Path) -> Result<AgentTls> {
     // Reports an unreadable file with the same error as every other file.
     let readable = File::open(ca).with_context(|| format!("cannot read {}", ca.display()));
     drop(readable?);
-    let tls = AgentTls::from_ca_file(ca).map_err(|error| send_error(&args.to, error))?;
+    let tls = AgentTls::from_ca_file(ca).map_err(|error| send_error(to, error))?;
     Ok(match &args.server_name {
         Some(name) => tls.with_name(name)?,
         None => tls,
@@ -151,6 +161,8 @@ fn agent_tls(args: &SendArgs, ca: &Path) -> Result<AgentTls> {
 /// Sends lines over one connection.
 struct LineSender<'a> {
     args: &'a SendArgs,
+    /// Address of the server.
+    to: &'a str,
     client: AgentClient,
     spool: u64,
 }
@@ -193,11 +205,11 @@ impl LineSender<'_> {
         let mut before = self.client.acknowledged();
         loop {
             match tokio::time::timeout(limit, wait.as_mut()).await {
-                Ok(done) => return done.map_err(|error| send_error(&self.args.to, error)),
+                Ok(done) => return done.map_err(|error| send_error(self.to, error)),
                 Err(_) => {
                     let now = self.client.acknowledged();
                     if now == before {
-                        let (to, spool) = (&self.args.to, self.spool);
+                        let (to, spool) = (self.to, self.spool);
                         let seconds = limit.as_secs();
                         return Err(ExitError::Unreachable(format!(
                             "{to} has acknowledged nothing for {seconds} s; lines from {now} of \

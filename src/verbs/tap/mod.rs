@@ -10,17 +10,19 @@ use std::process::ExitCode;
 use anyhow::Result;
 use weir_detect::Diagnostic;
 use weir_ingest::{ReceiveClock, SystemClock};
-use weir_manage::{RuleFileDocument, deduplicate, load, read_all};
+use weir_manage::{RuleFileDocument, deduplicate, load, read_all, settings};
 use weir_schema::{Batch, BatchSeq, EventTime, Format, Frames, TimeBounds, Transport};
 use weir_web::ports::{TapQuery, TapStage};
 
 use crate::builtin;
+use crate::config::{Config, DetectionConfig};
 use crate::console::{self, errln};
 use crate::exit::ExitError;
 use crate::server::taps::rows::TapRows;
 use crate::verbs::client::{ServerAccessArgs, encoded};
 use crate::verbs::diagnostics::diagnostic_line;
 use crate::verbs::input::InputLines;
+use crate::verbs::overrides::ServerDefaults;
 
 /// Most frames of a batch of a file.
 const BATCH_FRAMES_MAX: usize = 256;
@@ -77,11 +79,14 @@ fn field(text: &str) -> Result<(String, String), String> {
 }
 
 /// Taps a server, or files if any are named.
-pub fn tap(args: &TapArgs) -> Result<ExitCode> {
+pub fn tap(args: &TapArgs, config: &Config) -> Result<ExitCode> {
     if args.files.is_empty() {
-        stream::follow(&args.server.client()?, &path(args))?;
+        stream::follow(
+            &args.server.client(&ServerDefaults::of(config))?,
+            &path(args),
+        )?;
     } else {
-        tap_files(args)?;
+        tap_files(args, &config.detection)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -112,12 +117,13 @@ fn path(args: &TapArgs) -> String {
 }
 
 /// Prints the rows of files, as if a server had just received them.
-fn tap_files(args: &TapArgs) -> Result<()> {
+fn tap_files(args: &TapArgs, detection: &DetectionConfig) -> Result<()> {
     if args.stage == TapStage::Alerts {
         let message = "only a running server has alerts; `weir replay` shows those of files";
         return Err(ExitError::Usage(message.to_owned()).into());
     }
-    let mut book = weir_detect::RuleBook::new();
+    let settings = settings::load(&detection.placeholders, &detection.log_sources)?;
+    let mut book = settings::empty_book(&settings)?;
     let documents = match args.rules.is_empty() {
         true => builtin::rules(),
         false => read_rules(&args.rules)?,

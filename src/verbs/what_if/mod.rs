@@ -5,18 +5,20 @@ mod offline;
 mod print;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::config::Config;
 use crate::console::{self, outln};
 use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::{ApiClient, ServerAccessArgs, backfill_progress, encoded};
 use crate::verbs::input::read_rule_texts;
+use crate::verbs::overrides::ServerDefaults;
 use offline::{OfflineWhatIf, replay_what_if};
 
 /// Pause between two requests for the progress.
@@ -75,18 +77,24 @@ pub struct WhatIfArgs {
 }
 
 /// Tries, shows, promotes, ends or lists what-ifs.
-pub fn what_if(args: &WhatIfArgs, quiet: bool) -> Result<ExitCode> {
+pub fn what_if(
+    args: &WhatIfArgs,
+    config: &Config,
+    file: Option<&Path>,
+    quiet: bool,
+) -> Result<ExitCode> {
     if !args.candidate.is_empty() || !args.rules.is_empty() {
         let offline = OfflineWhatIf {
             rules: args.rules.clone(),
             candidates: args.candidate.clone(),
             remove: args.remove.clone(),
             files: args.files.clone(),
+            config: file.map(Path::to_owned),
         };
         print_difference(&replay_what_if(&offline, quiet)?, args.json);
         return Ok(ExitCode::SUCCESS);
     }
-    let client = WhatIfClient(args.server.client()?);
+    let client = WhatIfClient(args.server.client(&ServerDefaults::of(config))?);
     if args.list {
         let all = client.request("GET", "", &[])?;
         match args.json {

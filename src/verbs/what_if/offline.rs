@@ -26,6 +26,8 @@ pub struct OfflineWhatIf {
     pub candidates: Vec<PathBuf>,
     pub remove: Vec<String>,
     pub files: Vec<PathBuf>,
+    /// A configuration file, of which `[detection]` is used.
+    pub config: Option<PathBuf>,
 }
 
 /// Replays the files. Returns the difference as the API has it.
@@ -37,7 +39,7 @@ pub fn replay_what_if(args: &OfflineWhatIf, quiet: bool) -> Result<Value> {
     args.files
         .iter()
         .try_for_each(|file| input::check_exists(file))?;
-    let mut rules = ReplayRules::read(&args.rules, None)?;
+    let mut rules = ReplayRules::read(&args.rules, args.config.as_deref())?;
     let mut book = RuleBook::new();
     for control in &rules.controls {
         book.apply(control);
