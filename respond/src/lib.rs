@@ -51,7 +51,7 @@ mod delivery;
 pub use delivery::position::SinkPosition;
 pub use delivery::queue::SinkDeadLetter;
 pub use delivery::requests::SinkStatus;
-pub use delivery::responders::{Responders, SINKS_MAX, SinkRequestError};
+pub use delivery::responders::{Responders, SINKS_MAX, STOP_MAX, SinkRequestError};
 
 #[doc(hidden)]
 pub mod fuzz;

@@ -32,8 +32,9 @@ use weir_web::WebHandle;
 
 use crate::config::Config;
 use crate::server::adapters::manage::{EditJournal, EditProgress};
-use crate::server::adapters::{ReadEpochs, ReadFrames, WriteJournal, WriteLedger};
+use crate::server::adapters::{FollowEpochs, FollowFrames, WriteJournal, WriteLedger};
 use crate::server::cluster::JournalSealControl;
+use crate::server::health::{JournalWrites, ServerHealth};
 use crate::server::ledger::{open_ledger, sync_regularly};
 use crate::server::listeners::{self, ListenerParts, OpenListeners};
 use crate::server::metrics::GraphMetrics;
@@ -45,6 +46,9 @@ use crate::server::sinks::{self, SinkLinks};
 use crate::server::web_ports::web_ports;
 use crate::server::what_if_metrics::WhatIfMetrics;
 use crate::server::{backfill, cluster, token};
+
+/// How long a stop waits for the sinks, which limit their own stop by a second less.
+const SINKS_STOP_MAX: Duration = weir_respond::STOP_MAX.saturating_add(Duration::from_secs(1));
 
 /// Addresses of a running server; `None` for a listener that is off.
 #[derive(Clone, Debug)]
@@ -64,6 +68,7 @@ pub struct Server {
     pub status: Arc<Status>,
     pub ledger: Arc<Ledger>,
     pub journal: JournalReader,
+    pub health: ServerHealth,
     sources: Vec<SourceHandle>,
     web: Option<WebHandle>,
     intake: Intake,
@@ -100,7 +105,13 @@ pub async fn start(
 
     // Syslog and agents enter through listeners; people and tools through HTTP.
     let open = open_listeners(config, &token, &journal, tls.as_ref(), &base)?;
-    let ports = web_ports(config, &journal, &graph, &responders, &base);
+    let health = ServerHealth {
+        status: Arc::clone(&graph.status),
+        journal: journal.reader.clone(),
+        writes: Arc::clone(&journal.writes),
+        caught_up_at: journal.begun,
+    };
+    let ports = web_ports(config, &journal, &graph, &responders, &health, &base);
     let tls = tls.filter(|_| config.tls.http);
     let web = config.listen.http.0;
     let web = web
@@ -117,6 +128,7 @@ pub async fn start(
         status: graph.status,
         ledger: graph.ledger,
         journal: journal.reader,
+        health,
         sources: open.into_handles(),
         web,
         intake: journal.intake,
@@ -144,8 +156,12 @@ fn start_journal(
         begun,
     } = recovered.begin(config, rules, member.as_ref(), base.clock.now())?;
     let reader = writer.reader();
+    let writes = Arc::<JournalWrites>::default();
     let intake = IngestWriter::start(
-        WriteJournal(writer),
+        WriteJournal {
+            journal: writer,
+            writes: Arc::clone(&writes),
+        },
         writer_options(config),
         base.ingest_metrics.clone(),
         deliveries,
@@ -154,6 +170,7 @@ fn start_journal(
     let journal = RunningJournal {
         intake,
         reader,
+        writes,
         registry,
         positions,
         last_sealed,
@@ -185,7 +202,7 @@ fn start_graph(
     let sealed = journal.last_sealed;
     let ledger = open_ledger(&dir.join("ledger"), &base.store_metrics, sealed)?;
     let ledger = Arc::new(ledger);
-    let frames: Arc<dyn BatchReader> = Arc::new(ReadFrames(journal.reader.clone()));
+    let frames: Arc<dyn BatchReader> = Arc::new(FollowFrames(journal.reader.clone()));
     let frames = match &mut member {
         Some(member) => member.batch_reader(frames)?,
         None => frames,
@@ -206,7 +223,7 @@ fn start_graph(
         workers: config.graph.workers,
         emit: EmitOptions::default(),
     };
-    let source = Box::new(ReadEpochs(journal.reader.cursor(Epoch(1))));
+    let source = Box::new(FollowEpochs(journal.reader.cursor(Epoch(1))));
     let writer = Box::new(WriteLedger(Arc::clone(&ledger)));
     let read = Arc::clone(&frames);
     let host = match member {
@@ -315,7 +332,13 @@ impl Server {
             source.stop().await;
         }
         // Sinks stop before the writer, so that their positions are journaled.
-        let _ = actix_rt::task::spawn_blocking(move || self.responders.stop()).await;
+        let sinks = actix_rt::task::spawn_blocking(move || self.responders.stop());
+        if actix_rt::time::timeout(SINKS_STOP_MAX, sinks)
+            .await
+            .is_err()
+        {
+            tracing::error!("the sinks do not stop; the server stops without them");
+        }
         let journaled = self.intake.stop().await;
         let last = self.journal.last_sealed();
         let status = Arc::clone(&self.status);
@@ -382,7 +405,7 @@ mod tests {
                 },
                 registry,
                 status,
-                frames: Arc::new(ReadFrames(server.journal.clone())),
+                frames: Arc::new(FollowFrames(server.journal.clone())),
                 bounds: config.bounds(),
             };
             server.stop().await.expect("it stops");

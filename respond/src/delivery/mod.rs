@@ -21,3 +21,6 @@ mod consumer;
 mod task;
 
 pub(crate) mod responders;
+
+#[cfg(test)]
+mod tests;

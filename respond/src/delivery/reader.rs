@@ -1,5 +1,7 @@
 //! Reads the ledger for a sink: which changes it sends, under which kind, and their content.
 
+use std::sync::Arc;
+
 use tokio::sync::Semaphore;
 use weir_schema::outbox::{Cursor, OutboxFilter};
 use weir_schema::{AlertId, Change, ChangeKind};
@@ -14,7 +16,6 @@ pub(crate) const READ_ROWS_MAX: usize = 64;
 
 /// Threads of all sinks that may wait for the ledger.
 pub(crate) const READS_MAX: usize = 4;
-static READS: Semaphore = Semaphore::const_new(READS_MAX);
 
 impl SinkOptions {
     /// The kind under which this sink sends a change; `None` if it does not send it.
@@ -94,17 +95,40 @@ pub(crate) fn outgoing_change(
     }))
 }
 
-/// Runs a read of the ledger on a thread that may block.
-pub(crate) async fn read_blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, SinkPortError> + Send + 'static,
-) -> Result<T, SinkPortError> {
-    let failed = |error: &dyn std::fmt::Display| SinkPortError {
-        message: error.to_string(),
-    };
-    let permit = READS.acquire().await.map_err(|error| failed(&error))?;
-    let answer = tokio::task::spawn_blocking(move || {
-        let _permit = permit; // Held until the thread is free, even if the caller is dropped.
-        read()
-    });
-    answer.await.unwrap_or_else(|error| Err(failed(&error)))
+/// Runs reads of the ledger on threads that may block, for all sinks of a server.
+#[derive(Clone, Debug)]
+pub(crate) struct LedgerReads(Arc<Semaphore>);
+
+impl Default for LedgerReads {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(READS_MAX)))
+    }
+}
+
+impl LedgerReads {
+    /// Runs a read.
+    ///
+    /// A task of its own takes the permit, because the runtime always polls a task. The caller's
+    /// future may not be polled for a while. If it could hold the permit, its owner could wait for
+    /// a permit that only this future releases, and no sink would ever read again.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, SinkPortError> + Send + 'static,
+    ) -> Result<T, SinkPortError> {
+        fn failed(error: impl std::fmt::Display) -> SinkPortError {
+            SinkPortError {
+                message: error.to_string(),
+            }
+        }
+        let permits = Arc::clone(&self.0);
+        let task = tokio::spawn(async move {
+            let permit = permits.acquire_owned().await.map_err(failed)?;
+            let answer = tokio::task::spawn_blocking(move || {
+                let _permit = permit; // Held until the thread is free.
+                read()
+            });
+            answer.await.unwrap_or_else(|error| Err(failed(error)))
+        });
+        task.await.unwrap_or_else(|error| Err(failed(error)))
+    }
 }

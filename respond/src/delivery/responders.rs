@@ -1,6 +1,7 @@
 //! All sinks of a server, on a thread of their own, and the requests of people to them.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,9 +15,9 @@ use weir_schema::AlertId;
 use crate::delivery::consumer::Consumer;
 use crate::delivery::position::SinkPosition;
 use crate::delivery::queue::SinkDeadLetter;
-use crate::delivery::reader::READS_MAX;
+use crate::delivery::reader::{LedgerReads, READS_MAX};
 use crate::delivery::requests::{SinkRequest, SinkStatus};
-use crate::delivery::task::SinkTask;
+use crate::delivery::task::{SharedParts, SinkTask};
 use crate::error::RespondError;
 use crate::metrics::RespondMetrics;
 use crate::options::SinkOptions;
@@ -35,6 +36,13 @@ const START_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long a request waits for the answer of a sink.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long one sink may take to stop: 2 s for answers to deliveries in flight, and 2 s to journal
+/// its position. A ledger or journal that never answers would otherwise hold up the server's stop.
+const SINK_STOP_MAX: Duration = Duration::from_secs(4);
+/// How long the stop of all sinks may take. The second more than [`SINK_STOP_MAX`] is for their
+/// thread, whose ports may block it.
+pub const STOP_MAX: Duration = Duration::from_secs(5);
+
 /// A sink that is set up and has not started.
 struct SinkSetup {
     options: SinkOptions,
@@ -47,7 +55,14 @@ struct SinkSetup {
 pub struct Responders {
     requests: BTreeMap<String, mpsc::Sender<SinkRequest>>,
     stop: watch::Sender<bool>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<SinkThread>>,
+}
+
+/// The thread that runs all sinks.
+struct SinkThread {
+    handle: JoinHandle<()>,
+    /// Disconnected once the thread ends.
+    running: Receiver<()>,
 }
 
 /// Why a sink gives no answer to a request.
@@ -71,16 +86,29 @@ impl Responders {
         mut position: impl FnMut(&str) -> SinkPosition,
         ready: impl FnOnce(&watch::Receiver<bool>) -> bool + Send + 'static,
     ) -> Result<Self, (String, RespondError)> {
-        let (stop, stopped) = watch::channel(false);
-        let (mut requests, mut setups) = (BTreeMap::new(), Vec::new());
+        let mut consumers = Vec::new();
         for options in sinks {
-            let name = options.name.clone();
             let tags = Arc::clone(&ports.tags);
             let consumer = Consumer::new(&options.target, &options.connection, ports.json, tags);
-            let consumer = consumer.map_err(|error| (name.clone(), error))?;
+            let consumer = consumer.map_err(|error| (options.name.clone(), error))?;
+            let position = position(&options.name);
+            consumers.push((options, consumer, position));
+        }
+        Self::launch(consumers, ports, metrics, ready).map_err(|error| ("all".to_owned(), error))
+    }
+
+    /// Starts the thread of the sinks with these consumers and positions.
+    pub(super) fn launch(
+        consumers: Vec<(SinkOptions, Consumer, SinkPosition)>,
+        ports: SinkPorts,
+        metrics: RespondMetrics,
+        ready: impl FnOnce(&watch::Receiver<bool>) -> bool + Send + 'static,
+    ) -> Result<Self, RespondError> {
+        let (stop, stopped) = watch::channel(false);
+        let (mut requests, mut setups) = (BTreeMap::new(), Vec::new());
+        for (options, consumer, position) in consumers {
             let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
-            let position = position(&name);
-            requests.insert(name, sender);
+            requests.insert(options.name.clone(), sender);
             setups.push(SinkSetup {
                 options,
                 consumer: Arc::new(consumer),
@@ -94,15 +122,19 @@ impl Responders {
             if !ready(&stopped) {
                 return;
             }
+            let reads = LedgerReads::default();
+            let shared = SharedParts {
+                ports,
+                reads,
+                metrics,
+            };
             let tasks = setups.into_iter();
-            let tasks =
-                tasks.map(|setup| run(setup, ports.clone(), metrics.clone(), stopped.clone()));
+            let tasks = tasks.map(|setup| run_until_stopped(setup, &shared, stopped.clone()));
             runtime.block_on(futures_util::future::join_all(tasks));
+            // A read of the ledger or a name lookup that never returns must not delay the stop.
+            runtime.shutdown_background();
         };
-        let thread = (!is_empty).then(|| thread(work));
-        let thread = thread
-            .transpose()
-            .map_err(|error| ("all".to_owned(), error))?;
+        let thread = (!is_empty).then(|| thread(work)).transpose()?;
         Ok(Self {
             requests,
             stop,
@@ -158,7 +190,7 @@ impl Responders {
             .map_err(|_| SinkRequestError::NoAnswer)
     }
 
-    /// Stops all sinks. Blocks until each has journaled its position.
+    /// Stops all sinks. Blocks until each has journaled its position, at most [`STOP_MAX`].
     pub fn stop(&self) {
         self.stop.send_replace(true);
         let thread = self
@@ -166,31 +198,60 @@ impl Responders {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
+        let Some(thread) = thread else {
+            return;
+        };
+        // The thread sends nothing: the channel closes when it ends.
+        if thread.running.recv_timeout(STOP_MAX) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the thread of the sinks does not stop; Weir stops without it");
+        } else if thread.handle.join().is_err() {
             tracing::error!("the thread of the sinks has panicked");
         }
     }
 }
 
-fn thread(work: impl FnOnce(Runtime) + Send + 'static) -> Result<JoinHandle<()>, RespondError> {
+fn thread(work: impl FnOnce(Runtime) + Send + 'static) -> Result<SinkThread, RespondError> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(RespondError::Thread)?;
     let thread = std::thread::Builder::new().name("weir-sinks".to_owned());
-    thread
-        .spawn(move || work(runtime))
-        .map_err(RespondError::Thread)
+    let (runs, running) = sync_channel(0);
+    let handle = thread.spawn(move || {
+        let _runs = runs; // Closes the channel at the end, also after a panic.
+        work(runtime);
+    });
+    let handle = handle.map_err(RespondError::Thread)?;
+    Ok(SinkThread { handle, running })
+}
+
+/// Runs one sink until it is stopped, and at most [`SINK_STOP_MAX`] longer.
+async fn run_until_stopped(setup: SinkSetup, shared: &SharedParts, stopped: watch::Receiver<bool>) {
+    let name = setup.options.name.clone();
+    let mut stop = stopped.clone();
+    let limit = async {
+        // An error means that nobody can wait for the stop any more.
+        let _ = stop.wait_for(|stop| *stop).await;
+        tokio::time::sleep(SINK_STOP_MAX).await;
+    };
+    tokio::select! {
+        biased;
+        () = run(setup, shared, stopped) => {}
+        () = limit => {
+            let waiting = shared.metrics.waiting.with_label_values(&[&name]).get();
+            tracing::error!(
+                sink = name,
+                waiting,
+                "sink did not stop in time; deliveries since its last position are repeated after \
+                 the next start"
+            );
+        }
+    }
 }
 
 /// Runs one sink until it is stopped. A sink that cannot start tries again.
-async fn run(
-    setup: SinkSetup,
-    ports: SinkPorts,
-    metrics: RespondMetrics,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn run(setup: SinkSetup, shared: &SharedParts, mut stopped: watch::Receiver<bool>) {
     let SinkSetup {
         options,
         consumer,
@@ -198,11 +259,10 @@ async fn run(
         position,
     } = setup;
     while !*stopped.borrow() {
-        let (options, consumer) = (options.clone(), Arc::clone(&consumer));
         let (name, rng) = (options.name.clone(), StdRng::from_os_rng());
-        let (ports, metrics) = (ports.clone(), metrics.clone());
-        let news = ports.new_rows.clone();
-        let start = SinkTask::start(options, consumer, ports, metrics, &position, rng);
+        let news = shared.ports.new_rows.clone();
+        let consumer = Arc::clone(&consumer);
+        let start = SinkTask::start(options.clone(), consumer, shared.clone(), &position, rng);
         let started = tokio::select! {
             biased;
             _ = stopped.wait_for(|stop| *stop) => return,

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use weir_schema::{AlertRecord, ChangeKind, Level, ReceiveTime};
+use weir_schema::{
+    AlertRecord, ChangeKind, Level, ReceiveTime, escaped_char, is_hidden_char,
+};
 
 use crate::format::{rfc3339, truncated};
 
@@ -85,7 +87,11 @@ impl Extension<'_> {
                 '\\' | '=' => self.text.extend(['\\', c]),
                 '\n' => self.text.push_str("\\n"),
                 '\r' => self.text.push_str("\\r"),
-                c if c.is_control() => self.text.push('\u{fffd}'),
+                c if is_hidden_char(c) => {
+                    // The backslash of the escape is escaped too, as CEF asks.
+                    self.text.push('\\');
+                    self.text.extend(escaped_char(c));
+                }
                 c => self.text.push(c),
             }
         }
@@ -99,6 +105,10 @@ fn header(value: &str) -> String {
         match c {
             '\\' | '|' => text.extend(['\\', c]),
             c if c.is_control() => text.push(' '),
+            c if is_hidden_char(c) => {
+                text.push('\\');
+                text.extend(escaped_char(c));
+            }
             c => text.push(c),
         }
     }
@@ -113,17 +123,17 @@ mod tests {
     #[test]
     fn separators_are_escaped_and_a_message_is_one_line() {
         let mut record = record(7, 3);
-        record.title = "pipe | back\\slash = equals\nline".to_owned();
-        record.group[0].value = "a=b|c\\d\ne\u{1b}[2J".to_owned();
+        record.title = "pipe | back\\slash = equals\nline\u{2066}".to_owned();
+        record.group[0].value = "a=b|c\\d\ne\u{1b}[2J\u{202e}f".to_owned();
         let text = message(&record, ChangeKind::Raised, "an event", ReceiveTime(0));
         let (head, extension) = text.split_once("|8|").expect("a severity");
         assert_eq!(
             head,
             "<35>1 1970-01-01T00:00:00.000000Z - weir - raised - \
-             CEF:0|Weir|Weir|0.1.0|rule-1|pipe \\| back\\\\slash = equals line"
+             CEF:0|Weir|Weir|0.1.0|rule-1|pipe \\| back\\\\slash = equals line\\\\u{2066}"
         );
         assert!(
-            extension.contains("cs1=a\\=b|c\\\\d\\ne\u{fffd}[2J"),
+            extension.contains("cs1=a\\=b|c\\\\d\\ne\\\\u{1b}[2J\\\\u{202e}f"),
             "{extension}"
         );
         assert!(extension.starts_with("act=raised externalId=") && !text.contains('\n'));

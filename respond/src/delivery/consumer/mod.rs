@@ -21,11 +21,16 @@ use cef::CefConsumer;
 mod webhook;
 use webhook::WebhookConsumer;
 
+#[cfg(test)]
+pub(crate) mod scripted;
+
 /// The consumer of one sink.
 pub(crate) enum Consumer {
     Webhook(WebhookConsumer),
     Alertmanager(AlertmanagerConsumer),
     Cef(CefConsumer),
+    #[cfg(test)]
+    Scripted(scripted::ScriptedConsumer),
 }
 
 impl Consumer {
@@ -66,6 +71,8 @@ impl Consumer {
             Self::Webhook(_) => "webhook",
             Self::Alertmanager(_) => "alertmanager",
             Self::Cef(_) => "cef",
+            #[cfg(test)]
+            Self::Scripted(_) => "scripted",
         }
     }
 
@@ -75,6 +82,8 @@ impl Consumer {
             Self::Webhook(webhook) => webhook.endpoint.shown(),
             Self::Alertmanager(alertmanager) => alertmanager.endpoint.shown(),
             Self::Cef(cef) => cef.syslog.shown(),
+            #[cfg(test)]
+            Self::Scripted(_) => String::new(),
         }
     }
 
@@ -86,6 +95,8 @@ impl Consumer {
             Self::Alertmanager(_) => 1,
             // One connection, one message after the other.
             Self::Cef(_) => 1,
+            #[cfg(test)]
+            Self::Scripted(_) => 8,
         }
     }
 
@@ -99,6 +110,8 @@ impl Consumer {
             Self::Webhook(webhook) => webhook.deliver(outgoing, now).await,
             Self::Alertmanager(alertmanager) => alertmanager.deliver(outgoing, now).await,
             Self::Cef(cef) => cef.deliver(outgoing, now).await,
+            #[cfg(test)]
+            Self::Scripted(scripted) => scripted.deliver(outgoing).await,
         }
     }
 
@@ -111,6 +124,8 @@ impl Consumer {
         match self {
             Self::Alertmanager(alertmanager) => alertmanager.resend(standing, now).await,
             Self::Webhook(_) | Self::Cef(_) => Ok(()),
+            #[cfg(test)]
+            Self::Scripted(_) => Ok(()),
         }
     }
 }

@@ -4,24 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::FuturesUnordered;
 use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use weir_schema::outbox::Cursor;
-use weir_schema::{AlertId, AlertRecord, Change, ChangeKind, EventTime, ReceiveTime, Span};
+use weir_schema::{AlertId, Change, EventTime, ReceiveTime, Span};
 
 use crate::delivery::consumer::Consumer;
 use crate::delivery::position::SinkPosition;
 use crate::delivery::queue::{DeliveryQueue, DeliveryRow};
-use crate::delivery::reader::{READ_ROWS_MAX, alert_rows, outgoing_change, read_blocking};
+use crate::delivery::reader::{LedgerReads, READ_ROWS_MAX, alert_rows};
 use crate::delivery::requests::SinkRequest;
-use crate::failure::{DeliveryError, FailureReason};
 use crate::metrics::RespondMetrics;
 use crate::options::{SinkOptions, SinkStart};
 use crate::ports::{SinkPortError, SinkPorts};
+
+mod delivery;
+use delivery::{Delivery, DeliveryOutcome, InFlight, next_outcome};
 
 mod requests;
 
@@ -34,11 +33,20 @@ const PORT_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long a stopping sink waits for answers to deliveries in flight.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Parts that all sinks of a server share.
+#[derive(Clone)]
+pub(crate) struct SharedParts {
+    pub ports: SinkPorts,
+    pub reads: LedgerReads,
+    pub metrics: RespondMetrics,
+}
+
 /// A running sink.
 pub(crate) struct SinkTask {
     options: SinkOptions,
     consumer: Arc<Consumer>,
     ports: SinkPorts,
+    reads: LedgerReads,
     metrics: RespondMetrics,
     rng: StdRng,
     queue: DeliveryQueue,
@@ -48,16 +56,6 @@ pub(crate) struct SinkTask {
     checkpoint_at: ReceiveTime,
     /// `None` for a sink that resends nothing.
     resend_at: Option<ReceiveTime>,
-}
-
-type InFlight = FuturesUnordered<BoxFuture<'static, (AlertId, Option<DeliveryOutcome>)>>;
-
-/// Result of a delivery. It does not exist if the change could not be read.
-struct DeliveryOutcome {
-    result: Result<(), DeliveryError>,
-    record: AlertRecord,
-    kind: ChangeKind,
-    superseded: Vec<AlertId>,
 }
 
 /// Rows that one read of the outbox returns.
@@ -81,11 +79,15 @@ impl SinkTask {
     pub(crate) async fn start(
         options: SinkOptions,
         consumer: Arc<Consumer>,
-        ports: SinkPorts,
-        metrics: RespondMetrics,
+        shared: SharedParts,
         position: &SinkPosition,
         rng: StdRng,
     ) -> Result<Self, SinkPortError> {
+        let SharedParts {
+            ports,
+            reads,
+            metrics,
+        } = shared;
         let (outbox, sink) = (Arc::clone(&ports.outbox), options.clone());
         let position = position.clone();
         // Behind every row of that epoch.
@@ -103,13 +105,14 @@ impl SinkTask {
                 alert_rows(outbox.as_ref(), &sink, alert, from, read)
             })
         };
-        let queue = read_blocking(restore).await?;
+        let queue = reads.run(restore).await?;
         let resends = matches!(&*consumer, Consumer::Alertmanager(_)) && !options.create_only;
         let now = ports.clock.now();
         let mut task = Self {
             options,
             consumer,
             ports,
+            reads,
             metrics,
             rng,
             queue,
@@ -154,16 +157,14 @@ impl SinkTask {
                 biased;
                 _ = stopped.changed() => break,
                 Some(request) = requests.recv() => self.answer(request).await,
-                Some((alert, outcome)) = in_flight.next(), if !in_flight.is_empty() => {
-                    self.finish(alert, outcome);
-                }
+                Some(outcome) = next_outcome(&mut in_flight) => self.finish(outcome),
                 changed = news.changed(), if !news_end => news_end = changed.is_err(),
                 () = sleep(pause) => {}
             }
         }
         let drain = async {
-            while let Some((alert, outcome)) = in_flight.next().await {
-                self.finish(alert, outcome);
+            while let Some(outcome) = next_outcome(&mut in_flight).await {
+                self.finish(outcome);
             }
         };
         // Deliveries that are still in flight are repeated after the next start.
@@ -171,6 +172,12 @@ impl SinkTask {
         if let Err(error) = self.checkpoint().await {
             let sink = &self.options.name;
             tracing::warn!(%error, sink, "cannot journal the position of a sink");
+        }
+        self.update_metrics();
+        let (waiting, dead) = (self.queue.pending_alerts(), self.queue.dead_letters().len());
+        if waiting + dead > 0 {
+            let sink = &self.options.name;
+            tracing::warn!(sink, waiting, dead, "sink stopped with undelivered alerts");
         }
     }
 
@@ -195,7 +202,7 @@ impl SinkTask {
         let more = self.read().await?;
         while in_flight.len() < self.consumer.in_flight_max() {
             if let Some((alert, row)) = self.queue.next(self.ports.clock.now()) {
-                in_flight.push(self.deliver(alert, row));
+                in_flight.spawn(self.delivery(alert, row).run());
             } else if self.queue.needs_checkpoint() {
                 self.checkpoint().await?;
             } else {
@@ -226,7 +233,7 @@ impl SinkTask {
                 rows: rows?,
             })
         };
-        let ReadRows { has_gap, rows } = read_blocking(read).await?;
+        let ReadRows { has_gap, rows } = self.reads.run(read).await?;
         if has_gap {
             let sink = self.options.name.as_str();
             self.metrics.gaps.with_label_values(&[sink]).inc();
@@ -243,56 +250,30 @@ impl SinkTask {
         Ok(is_full)
     }
 
-    fn deliver(
-        &self,
-        alert: AlertId,
-        row: DeliveryRow,
-    ) -> BoxFuture<'static, (AlertId, Option<DeliveryOutcome>)> {
-        let outbox = Arc::clone(&self.ports.outbox);
-        let (consumer, clock) = (Arc::clone(&self.consumer), Arc::clone(&self.ports.clock));
-        let delivery = async move {
-            let read = read_blocking(move || outgoing_change(outbox.as_ref(), alert, &row)).await;
-            let outgoing = match read {
-                Ok(Some(outgoing)) => outgoing,
-                // Retried like a failed delivery.
-                Ok(None) => return (alert, None),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot read a change to deliver");
-                    return (alert, None);
-                }
-            };
-            let result = consumer.deliver(&outgoing, clock.now()).await;
-            let outcome = DeliveryOutcome {
-                result,
-                superseded: outgoing.change.supersedes.clone(),
-                record: outgoing.change.record,
-                kind: outgoing.kind,
-            };
-            (alert, Some(outcome))
-        };
-        delivery.boxed()
+    fn delivery(&self, alert: AlertId, row: DeliveryRow) -> Delivery {
+        Delivery {
+            alert,
+            row,
+            outbox: Arc::clone(&self.ports.outbox),
+            reads: self.reads.clone(),
+            consumer: Arc::clone(&self.consumer),
+            clock: Arc::clone(&self.ports.clock),
+        }
     }
 
     /// Handles the end of a delivery.
-    fn finish(&mut self, alert: AlertId, outcome: Option<DeliveryOutcome>) {
+    fn finish(&mut self, outcome: DeliveryOutcome) {
         let now = self.ports.clock.now();
         let sink = [self.options.name.as_str()];
-        let error = match outcome {
-            Some(DeliveryOutcome {
-                result: Ok(()),
-                record,
-                kind,
-                superseded,
-            }) => {
+        let alert = outcome.alert;
+        let error = match outcome.result {
+            Ok(delivered) => {
                 self.metrics.delivered.with_label_values(&sink).inc();
                 self.queue.complete(alert, now);
-                self.update_standing(&record, kind, &superseded);
+                self.update_standing(&delivered.record, delivered.kind, &delivered.superseded);
                 return;
             }
-            Some(DeliveryOutcome {
-                result: Err(error), ..
-            }) => error,
-            None => DeliveryError::new(FailureReason::Content, "the ledger does not have it"),
+            Err(error) => error,
         };
         let labels = [self.options.name.as_str(), error.reason.name()];
         self.metrics.failed.with_label_values(&labels).inc();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_schema::{AlertId, ReceiveTime, Span};
 
 use super::SinkTask;
-use crate::delivery::reader::{alert_rows, read_blocking};
+use crate::delivery::reader::alert_rows;
 use crate::delivery::requests::{SinkRequest, SinkStatus};
 use crate::ports::SinkPortError;
 
@@ -61,7 +61,7 @@ impl SinkTask {
         let (outbox, options) = (Arc::clone(&self.ports.outbox), self.options.clone());
         let read = self.queue.read();
         let rows = move || alert_rows(outbox.as_ref(), &options, alert, from, read);
-        let rows = read_blocking(rows).await?;
+        let rows = self.reads.run(rows).await?;
         Ok(self.queue.requeue(alert, rows, now))
     }
 

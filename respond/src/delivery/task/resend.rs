@@ -6,7 +6,7 @@ use weir_schema::{AlertId, AlertRecord, ChangeKind, EventTime, ReceiveTime};
 
 use super::SinkTask;
 use crate::delivery::consumer::Consumer;
-use crate::delivery::reader::{READ_ROWS_MAX, read_blocking};
+use crate::delivery::reader::READ_ROWS_MAX;
 use crate::ports::SinkPortError;
 
 /// Standing alerts that are sent again. Beyond, the alert with the oldest last event is dropped.
@@ -21,7 +21,10 @@ impl SinkTask {
         let mut after = None;
         loop {
             let outbox = Arc::clone(&self.ports.outbox);
-            let page = read_blocking(move || outbox.records(after, READ_ROWS_MAX)).await?;
+            let page = self
+                .reads
+                .run(move || outbox.records(after, READ_ROWS_MAX))
+                .await?;
             let oldest = self.oldest_resent(self.ports.clock.now());
             for record in page.iter().filter(|record| record.last >= oldest) {
                 if record.standing && self.options.filter.passes(record) {
@@ -39,7 +42,8 @@ impl SinkTask {
     fn oldest_resent(&self, now: ReceiveTime) -> EventTime {
         match &*self.consumer {
             Consumer::Alertmanager(alertmanager) => EventTime(now.0).minus(alertmanager.hold),
-            Consumer::Webhook(_) | Consumer::Cef(_) => EventTime::MAX,
+            // Other consumers are not sent standing alerts again.
+            _ => EventTime::MAX,
         }
     }
 
@@ -98,7 +102,7 @@ impl SinkTask {
         };
         let oldest = self.oldest_resent(now);
         let mut standing = Vec::new();
-        for record in read_blocking(read).await? {
+        for record in self.reads.run(read).await? {
             if record.last < oldest {
                 self.standing.remove(&record.alert);
                 self.count_dropped();
