@@ -1,10 +1,14 @@
 //! Writes to standard output and standard error; a reader that closes one of them fails no verb.
+//!
+//! All text is made safe for a terminal here: what a log or a rule hides is escaped.
 
 use std::io::{ErrorKind, Stderr, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
+
+use crate::text::{printable_json, printable_lines};
 
 /// Whether the reader of standard output has closed it; there is one standard output.
 static OUT_CLOSED: AtomicBool = AtomicBool::new(false);
@@ -26,23 +30,28 @@ pub(crate) use {errln, outln};
 
 /// Prints text on standard output.
 pub fn out(text: &str) {
-    write_out(text.as_bytes());
+    write_out(printable_lines(text).as_bytes());
+}
+
+/// Prints a line of JSON on standard output.
+pub fn out_json(json: &impl std::fmt::Display) {
+    write_out(printable_json(&format!("{json}\n")).as_bytes());
 }
 
 /// Prints text on standard error. A failure is ignored: there is nowhere to report it.
 pub fn err(text: &str) {
-    write_err(text.as_bytes());
+    write_err(printable_lines(text).as_bytes());
 }
 
 /// Replaces the page on the terminal at standard output.
 pub fn show_page(text: &str) {
     // Moves to the top, and clears the screen.
-    write_out(format!("\x1b[H\x1b[2J{text}").as_bytes());
+    write_out(format!("\x1b[H\x1b[2J{}", printable_lines(text)).as_bytes());
 }
 
 /// Replaces the last line of the terminal at standard error; an empty text erases it.
 pub fn show_status(text: &str) {
-    write_err(format!("\r\x1b[K{text}").as_bytes());
+    write_err(format!("\r\x1b[K{}", printable_lines(text)).as_bytes());
 }
 
 fn write_err(bytes: &[u8]) {

@@ -31,7 +31,7 @@ const REFUSALS: &[(&str, i32, &str)] = &[
     (
         "explain ID --data-dir DATA --url http://127.0.0.1:1",
         69,
-        "start it with",
+        "start one with",
     ),
     (
         "explain ID --data-dir DATA --url localhost",

@@ -26,6 +26,8 @@ pub mod alert_frame;
 
 pub mod journald;
 
+pub mod hidden;
+
 pub mod json;
 
 pub mod records;
@@ -39,6 +41,7 @@ pub use alert::{
 pub use control::{Control, RuleChange, SinkProgress, SourceBounds, TimeBounds, UndeliveredAlert};
 pub use event::{Event, LogSource, Problem, Value};
 pub use frames::Frames;
+pub use hidden::{escaped_char, is_hidden_char};
 pub use id::{
     AlertId, BatchSeq, Epoch, EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, SourceKey,
     TenantKey, WhatIfId,

@@ -86,6 +86,35 @@ impl Config {
         problems
     }
 
+    /// Warnings about listeners that other machines reach in plain text.
+    ///
+    /// Syslog over UDP is left out: it has no TLS.
+    pub fn warnings(&self) -> Vec<String> {
+        let (listen, tls) = (&self.listen, &self.tls);
+        let listeners = [
+            (
+                "syslog_tcp",
+                listen.syslog_tcp,
+                false,
+                "use listen.syslog_tls",
+            ),
+            ("relp", listen.relp, tls.relp, "set tls.relp"),
+            ("agent", listen.agent, tls.agent, "set tls.agent"),
+            ("http", listen.http, tls.http, "set tls.http"),
+        ];
+        let plain = listeners
+            .into_iter()
+            .filter_map(|(key, at, is_tls, remedy)| {
+                let at =
+                    at.0.filter(|at| !is_tls && !at.ip().to_canonical().is_loopback())?;
+                Some(format!(
+                    "listen.{key}: {at} is open to other machines without TLS: logs and the token \
+                 can be read on the way; {remedy}, or listen on loopback"
+                ))
+            });
+        plain.collect()
+    }
+
     /// The address for syslog over TLS; `None` if it is off or there is no certificate.
     pub fn syslog_tls(&self) -> Option<SocketAddr> {
         let default = || ListenAddress(Some(SocketAddr::from(([127, 0, 0, 1], 6514))));

@@ -106,3 +106,113 @@ fn the_environment_overrides_the_file() {
     assert_eq!(config.graph.workers, 3);
     assert_eq!(config.time.horizon.0, Span::seconds(7200));
 }
+
+/// The message for a file of this text and these variables; empty if there is no problem.
+fn message(text: &str, variables: &[(&str, &str)]) -> String {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), text).expect("it can be written");
+    let variables: Vec<(String, String)> = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    match Config::load_with(Some(file.path()), &variables) {
+        Ok(_) => String::new(),
+        Err(bad) => bad
+            .to_string()
+            .replace(&file.path().display().to_string(), "FILE"),
+    }
+}
+
+#[test]
+fn a_problem_of_the_environment_names_its_variable() {
+    let good = "[graph]\nworkers = 1\n";
+    let bad = "[graph]\nworkers = 0\n";
+    for (text, variables, parts, absent) in [
+        (good, &[("WEIR__GRAPH__WORKERS", "2")][..], &[][..], "x"),
+        (
+            good,
+            &[("WEIR__LISTEN__HTP", "off"), ("WEIR__GRAPH__WORKERS", "2")],
+            &[
+                "the environment has problems:\n  WEIR__LISTEN__HTP: ",
+                "htp",
+            ],
+            "FILE",
+        ),
+        (
+            good,
+            &[("WEIR__GRAPH__WORKERS", "0"), ("WEIR__TIME__IDLE", "soon")],
+            &["WEIR__GRAPH__WORKERS: graph.workers", "WEIR__TIME__IDLE: "],
+            "FILE",
+        ),
+        (bad, &[("WEIR__GRAPH__WORKERS", "2")], &[], "x"),
+        (
+            bad,
+            &[("WEIR__TIME__IDLE", "10s")],
+            &["FILE has problems:\n  graph.workers"],
+            "WEIR__",
+        ),
+        (
+            bad,
+            &[("WEIR__LISTEN__HTP", "off")],
+            &["FILE and the environment has", "WEIR__LISTEN__HTP: "],
+            "WEIR__GRAPH",
+        ),
+        (
+            "",
+            &[("WEIR__TLS__CERTIFICATE", "a"), ("WEIR__TLS__KEY", "b")],
+            &[],
+            "x",
+        ),
+    ] {
+        let message = message(text, variables);
+        assert_eq!(
+            message.is_empty(),
+            parts.is_empty(),
+            "{variables:?}: {message}"
+        );
+        for part in parts {
+            assert!(
+                message.contains(part),
+                "{variables:?}, not {part:?}: {message}"
+            );
+        }
+        assert!(!message.contains(absent), "{variables:?}: {message}");
+    }
+}
+
+#[test]
+fn plain_listeners_beyond_loopback_are_warned_of() {
+    let tls = "[tls]\ncertificate = \"c\"\nkey = \"k\"\n";
+    for (text, keys) in [
+        ("".to_owned(), &[][..]),
+        (
+            "[listen]\nsyslog_udp = \"0.0.0.0:1\"\nhttp = \"[::1]:1\"\n".to_owned(),
+            &[],
+        ),
+        (
+            "[listen]\nhttp = \"[::ffff:127.0.0.1]:1\"\n".to_owned(),
+            &[],
+        ),
+        (
+            "[listen]\nsyslog_tcp = \"0.0.0.0:1\"\nrelp = \"[::]:2\"\nagent = \"10.0.0.1:3\"\n\
+             http = \"0.0.0.0:4\"\n"
+                .to_owned(),
+            &["syslog_tcp", "relp", "agent", "http"],
+        ),
+        (
+            format!("[listen]\nhttp = \"0.0.0.0:4\"\n{tls}http = true\n"),
+            &[],
+        ),
+        (
+            format!("[listen]\nagent = \"0.0.0.0:4\"\n{tls}http = true\n"),
+            &["agent"],
+        ),
+    ] {
+        let config: Config = toml::from_str(&text).expect("a configuration");
+        let warnings = config.warnings();
+        assert_eq!(warnings.len(), keys.len(), "{text}: {warnings:?}");
+        for (warning, key) in warnings.iter().zip(keys) {
+            assert!(warning.starts_with(&format!("listen.{key}: ")), "{warning}");
+        }
+    }
+}

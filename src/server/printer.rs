@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use weir_schema::{AlertState, Cause, Change, ChangeKind, EventTime};
 use weir_web::rfc3339;
 
-use crate::text::printable;
+use crate::text::{group_text, printable_lines, title_text};
 
 /// Most lines that wait to be printed. Beyond it lines are dropped, and their number is printed.
 const LINES_MAX: usize = 1024;
@@ -34,7 +34,7 @@ impl LinePrinter {
             .spawn(move || {
                 for line in printed {
                     // A closed output ends the printing, not the server.
-                    if writeln!(out, "{line}").is_err() {
+                    if writeln!(out, "{}", printable_lines(&line)).is_err() {
                         return;
                     }
                 }
@@ -59,11 +59,8 @@ impl LinePrinter {
 /// A change of an alert as one line for people.
 pub fn change_line(change: &Change) -> String {
     let record = &change.record;
-    let group: Vec<String> = record
-        .group
-        .iter()
-        .map(|field| format!("{}={}", printable(&field.name), printable(&field.value)))
-        .collect();
+    let fields = record.group.iter();
+    let group = group_text(fields.map(|field| (&*field.name, &*field.value)));
     let verb = match change.kind {
         ChangeKind::Raised => "+ raised   ",
         ChangeKind::Revised => "~ revised  ",
@@ -86,8 +83,8 @@ pub fn change_line(change: &Change) -> String {
     format!(
         "{verb} {:<13} {} [{}] {} {events}, {} to {}{provisional}{why}",
         record.level.name(),
-        printable(&record.title),
-        group.join(" "),
+        title_text(&record.title),
+        group,
         record.count,
         in_seconds(record.first),
         in_seconds(record.last),

@@ -3,7 +3,7 @@
 use weir_detect::Diagnostic;
 use weir_manage::source_position;
 
-use crate::text::printable;
+use crate::text::{printable, printable_lines};
 
 /// Longest message that is printed.
 const MESSAGE_CHARS_MAX: usize = 1_000;
@@ -22,15 +22,14 @@ pub fn diagnostic_line(diagnostic: &Diagnostic) -> String {
     )
 }
 
-/// A message in one line, without control characters and cut at 1,000 characters: it may quote a
+/// A message in one line, without hidden characters and cut at 1,000 characters: it may quote a
 /// rule.
 fn one_line(text: &str) -> String {
     let mut chars = text.chars();
     let mut line: String = chars.by_ref().take(MESSAGE_CHARS_MAX).collect();
     line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.retain(|c| !c.is_control());
     if chars.next().is_some() {
         line.push('…');
     }
-    line
+    printable_lines(&line)
 }

@@ -6,9 +6,9 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use weir_schema::agent;
 
-use crate::console::{self, outln};
+use crate::console;
 use crate::exit::ExitError;
-use crate::text::printable;
+use crate::text::{group_text, printable, title_text};
 use crate::verbs::client::ServerAccessArgs;
 use crate::verbs::overrides::ServerDefaults;
 
@@ -51,10 +51,7 @@ pub fn explain(args: &ExplainArgs, defaults: &ServerDefaults) -> Result<ExitCode
     let history = get("")?;
     if args.json {
         let changes = &history["changes"];
-        outln!(
-            "{}",
-            json!({ "explanation": explanation, "changes": changes })
-        );
+        console::out_json(&json!({ "explanation": explanation, "changes": changes }));
     } else {
         console::out(&explanation_text(&explanation, &history["changes"]));
     }
@@ -113,32 +110,35 @@ fn push_alert(explanation: &Value, out: &mut Vec<String>) {
         "Alert {} {stands}.\n",
         printable(text(&alert["alert"]))
     ));
-    let when = format!("{} to {}", text(&alert["first"]), text(&alert["last"]));
+    let word = |name: &str| printable(text(&alert[name]));
+    let when = format!("{} to {}", word("first"), word("last"));
     let at_least = if alert["limited"] == true {
         "at least "
     } else {
         ""
     };
     let facts = [
-        ("title", text(&alert["title"])),
-        ("level", text(&alert["level"])),
-        ("group", &group(&alert["group"])),
-        ("time", &when),
-        ("events", &format!("{at_least}{}", alert["count"])),
-        ("rule", text(&alert["rule"])),
-        ("version", text(&alert["version"])),
-        ("condition", text(&explanation["condition"])),
-        ("tenant", text(&alert["tenant"])),
+        ("title", title_text(text(&alert["title"]))),
+        ("level", word("level")),
+        ("group", group(&alert["group"])),
+        ("time", when),
+        (
+            "events",
+            printable(&format!("{at_least}{}", alert["count"])),
+        ),
+        ("rule", word("rule")),
+        ("version", word("version")),
+        ("condition", printable(text(&explanation["condition"]))),
+        ("tenant", word("tenant")),
     ];
     for (name, value) in facts {
-        out.push(format!("  {name:<10}{}", printable(value)));
+        out.push(format!("  {name:<10}{value}"));
     }
 }
 
 fn group(group: &Value) -> String {
     let fields = group.as_object().into_iter().flatten();
-    let fields = fields.map(|(name, value)| format!("{name}={}", text(value)));
-    fields.collect::<Vec<_>>().join(" ")
+    group_text(fields.map(|(name, value)| (&**name, text(value))))
 }
 
 /// The cause of a change.

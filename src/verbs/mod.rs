@@ -29,3 +29,6 @@ pub mod diagnostics;
 pub mod input;
 pub mod overrides;
 pub mod scrape;
+
+#[cfg(test)]
+mod hostile;

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::exit::ExitError;
 use crate::server::notify::Notifier;
 use crate::server::printer::LinePrinter;
-use crate::server::signals::stop_requested;
+use crate::server::signals::{stop_requested, survive_others};
 use crate::server::{cluster, topology};
 use crate::verbs::overrides::ServerOverrides;
 
@@ -25,6 +25,10 @@ pub fn run(file: Option<&Path>, overrides: &ServerOverrides) -> Result<ExitCode>
         configured_rules(&config)?
     };
     actix_rt::System::new().block_on(async move {
+        survive_others()?;
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
         let server = topology::start(&config, rules, Some(LinePrinter::start()?)).await?;
         let at = &server.addresses;
         tracing::info!(

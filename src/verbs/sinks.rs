@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 use weir_schema::AlertId;
 
-use crate::console::{self, outln};
+use crate::console;
 use crate::exit::ExitError;
 use crate::text::printable;
 use crate::verbs::client::{HttpAnswer, ServerAccessArgs};
@@ -66,7 +66,7 @@ pub fn sinks(args: &SinksArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
     };
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     match answer.status {
-        200 if args.json => outln!("{body}"),
+        200 if args.json => console::out_json(&body),
         200 => console::out(&text(&body)),
         status => bail!(
             "the server answered {status}: {}",
@@ -98,7 +98,7 @@ fn rows(value: &Value) -> &[Value] {
     value.as_array().map_or(&[][..], Vec::as_slice)
 }
 
-fn list(body: &Value) -> String {
+pub(super) fn list(body: &Value) -> String {
     let mut out = String::new();
     for sink in rows(&body["sinks"]) {
         let field = |name: &str| word(&sink[name]);
@@ -124,7 +124,7 @@ fn list(body: &Value) -> String {
     out
 }
 
-fn dead(body: &Value) -> String {
+pub(super) fn dead(body: &Value) -> String {
     let mut out = String::new();
     for dead in rows(&body["dead"]) {
         let field = |name: &str| word(&dead[name]);

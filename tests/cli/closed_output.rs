@@ -31,7 +31,7 @@ const CASES: &[(&str, i32)] = &[
     ("test untrue.md", 1),
     ("verify --data-dir data", 0),
     ("verify --data-dir none", 2),
-    ("what-if --rules good.yml lines", 0),
+    ("what-if --candidate good.yml lines", 0),
 ];
 
 /// A story that is not true: it expects an alert and has no event.

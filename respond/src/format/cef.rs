@@ -2,9 +2,7 @@
 
 use std::fmt::Write;
 
-use weir_schema::{
-    AlertRecord, ChangeKind, Level, ReceiveTime, escaped_char, is_hidden_char,
-};
+use weir_schema::{AlertRecord, ChangeKind, Level, ReceiveTime, escaped_char, is_hidden_char};
 
 use crate::format::{rfc3339, truncated};
 

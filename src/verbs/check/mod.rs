@@ -48,6 +48,9 @@ pub fn check(
             Config::default()
         }
     };
+    for warning in config.warnings() {
+        outln!("warning: {warning}");
+    }
     let bad_here = match (args.here, &bad_config) {
         (true, None) => here::problems(&config),
         _ => Vec::new(),

@@ -21,7 +21,7 @@ use weir_schema::{EventTime, Span};
 
 use crate::builtin;
 use crate::config::{Config, HumanDuration, ListenAddress, ListenConfig};
-use crate::console::outln;
+use crate::console;
 use crate::exit::ExitError;
 use crate::server::printer::LinePrinter;
 use crate::server::signals::stop_requested;
@@ -80,7 +80,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let _ = printing.join();
     let outcome = outcome?;
     if let Some(summary) = &outcome.summary {
-        outln!("{summary}");
+        console::out_json(summary);
     }
     Ok(outcome.code)
 }

@@ -7,6 +7,7 @@ use weir_schema::{AlertRecord, Cause, Change, ChangeKind};
 use weir_store::ledger::{Ledger, PAGE_MAX};
 use weir_web::rfc3339;
 
+use crate::text::{group_text, printable};
 use crate::verbs::demo::counter::LineCounts;
 
 /// The alerts of a demo, and how they differ from the plan.
@@ -121,15 +122,9 @@ fn as_planned(record: &AlertRecord) -> ExpectedAlert {
 
 /// An alert in one line.
 pub fn summary_line(alert: &ExpectedAlert) -> String {
-    let group = alert
-        .group
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"));
-    format!(
-        "\"{}\" for {}",
-        alert.title,
-        group.collect::<Vec<_>>().join(" ")
-    )
+    let group = alert.group.iter();
+    let group = group_text(group.map(|(name, value)| (&**name, &**value)));
+    format!("\"{}\" for {group}", printable(&alert.title))
 }
 
 fn alert_json(alert: &ExpectedAlert) -> Value {

@@ -13,6 +13,7 @@ use weir_schema::{
 use weir_web::rfc3339;
 
 use super::places::EventPlaces;
+use crate::text::printable_json;
 
 /// Which results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -155,7 +156,7 @@ impl ReplayPrinter {
         let places = lock(&self.state.places);
         let places = self.options.evidence.then_some(&*places);
         for change in &commit.changes {
-            writeln!(self.out, "{}", change_json(change, places))?;
+            write_json(&mut self.out, &change_json(change, places).to_string())?;
         }
         Ok(())
     }
@@ -180,7 +181,7 @@ impl ReplayPrinter {
                 "rule": &**rule,
                 "title": self.titles.get(rule),
             });
-            writeln!(self.out, "{found}")?;
+            write_json(&mut self.out, &found.to_string())?;
         }
         Ok(())
     }
@@ -197,13 +198,18 @@ impl ReplayPrinter {
         let places = lock(&self.state.places);
         for (position, event) in events {
             if places.is_cut(position) {
-                writeln!(self.out, "{}", mark_cut(event))?;
+                write_json(&mut self.out, &mark_cut(event))?;
             } else {
-                writeln!(self.out, "{event}")?;
+                write_json(&mut self.out, event)?;
             }
         }
         Ok(())
     }
+}
+
+/// Writes a line of JSON that is safe for a terminal.
+fn write_json(out: &mut impl Write, json: &str) -> std::io::Result<()> {
+    writeln!(out, "{}", printable_json(json))
 }
 
 /// Adds the problem that the line was cut, which the parser cannot know.
@@ -279,7 +285,7 @@ pub fn print_final(state: &ReplayState, evidence: bool) {
             if evidence {
                 object.insert("events".into(), ordinals(record, &places).into());
             }
-            writeln!(out, "{}", Value::Object(object))?;
+            write_json(&mut out, &Value::Object(object).to_string())?;
         }
         out.flush()
     };

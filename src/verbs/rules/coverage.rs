@@ -11,7 +11,7 @@ use weir_detect::RuleSummary;
 use weir_manage::settings;
 
 use crate::config::DetectionConfig;
-use crate::console::outln;
+use crate::console::{self, outln};
 use crate::text::printable;
 use crate::verbs::rules::list::logsource;
 use crate::verbs::rules::providers::Providers;
@@ -68,7 +68,7 @@ pub fn coverage(args: &CoverageArgs, detection: &DetectionConfig) -> Result<Exit
     let report = CoverageReport::of(&covered);
     match args.format {
         OutputFormat::Text => outln!("{}", report.text(&covered)),
-        OutputFormat::Json => outln!("{}", report.json(&covered)),
+        OutputFormat::Json => console::out_json(&report.json(&covered)),
     }
     Ok(code(problems))
 }

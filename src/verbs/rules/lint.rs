@@ -10,7 +10,7 @@ use weir_detect::Diagnostic;
 use weir_manage::source_position;
 
 use crate::config::DetectionConfig;
-use crate::console::{errln, outln};
+use crate::console::{self, errln, outln};
 use crate::verbs::diagnostics::diagnostic_line;
 use crate::verbs::rules::{LoadedRules, OutputFormat, code};
 
@@ -58,7 +58,7 @@ pub fn lint(args: &LintArgs, detection: &DetectionConfig) -> Result<ExitCode> {
                 "remarks": remarks,
                 "diagnostics": diagnostics.iter().map(diagnostic_json).collect::<Vec<_>>(),
             });
-            outln!("{}", report);
+            console::out_json(&report);
         }
     }
     Ok(code(problems))

@@ -9,7 +9,7 @@ use serde_json::json;
 use weir_detect::RuleSummary;
 
 use crate::config::DetectionConfig;
-use crate::console::outln;
+use crate::console::{self, outln};
 use crate::text::printable;
 use crate::verbs::rules::{LoadedRules, OutputFormat, code};
 
@@ -38,7 +38,7 @@ pub fn list(args: &ListArgs, detection: &DetectionConfig) -> Result<ExitCode> {
         OutputFormat::Json => {
             let value = |rule: &RuleSummary| rule_json(rule, origin(rule));
             let values: Vec<_> = summaries.iter().map(value).collect();
-            outln!("{}", json!({ "rules": values }));
+            console::out_json(&json!({ "rules": values }));
         }
     }
     Ok(code(rules.print_problems()))

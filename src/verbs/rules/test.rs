@@ -10,7 +10,7 @@ use weir_detect::{RuleKind, RuleSummary};
 use weir_story::{StepKind, Story, SubjectKind, variants_quick};
 
 use crate::config::DetectionConfig;
-use crate::console::outln;
+use crate::console::{self, outln};
 use crate::exit::BAD_DATA;
 use crate::text::printable;
 use crate::verbs::rules::recorder::{Proofs, StoryRecorder};
@@ -77,7 +77,7 @@ pub fn test(args: &RuleTestArgs, detection: &DetectionConfig) -> Result<ExitCode
                 .collect();
             let rules: Vec<_> = verdicts.iter().map(RuleVerdict::json).collect();
             let report = json!({ "stories": stories.len(), "untrue": untrue, "rules": rules });
-            outln!("{}", report);
+            console::out_json(&report);
         }
     }
     Ok(ExitCode::from(match (problems, unproven + untrue.len()) {

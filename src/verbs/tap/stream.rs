@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::console;
 use crate::exit::ExitError;
-use crate::text::printable;
+use crate::text::{printable, printable_json};
 use crate::verbs::client::ApiClient;
 
 /// Longest head of an answer, and longest line that states the length of a chunk.
@@ -89,7 +89,7 @@ pub fn print_rows(text: &str) {
         out.push_str(row);
         out.push('\n');
     }
-    console::out(&out);
+    console::write_out(printable_json(&out).as_bytes());
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! alerts that they would add and retract.
 
 mod offline;
-mod print;
+pub(super) mod print;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,7 @@ pub fn what_if(
     if args.list {
         let all = client.request("GET", "", &[])?;
         match args.json {
-            true => outln!("{all}"),
+            true => console::out_json(&all),
             false => outln!("{}", print::table(&all)),
         }
     } else if let Some(id) = &args.drop {
@@ -132,7 +132,7 @@ fn try_on_server(args: &WhatIfArgs, client: &WhatIfClient, quiet: bool) -> Resul
 
 fn print_difference(difference: &Value, json: bool) {
     match json {
-        true => outln!("{difference}"),
+        true => console::out_json(difference),
         false => outln!("{}", print::difference(difference)),
     }
 }

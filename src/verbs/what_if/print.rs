@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::text::printable;
+use crate::text::{group_text, printable, title_text};
 
 /// The number of alerts in each part of a difference.
 pub fn counts(what_if: &Value) -> String {
@@ -20,8 +20,8 @@ pub fn table(all: &Value) -> String {
     for one in all["what_ifs"].as_array().into_iter().flatten() {
         lines.push(format!(
             "{:16}  {:9}  {:>6}  {:>4}  {:>7}  {}",
-            word(&one["id"]),
-            word(&one["state"]),
+            printable(word(&one["id"])),
+            printable(word(&one["state"])),
             one["gained"].to_string(),
             one["lost"].to_string(),
             one["changed"].to_string(),
@@ -39,7 +39,7 @@ pub fn difference(found: &Value) -> String {
     if !lines.is_empty() {
         lines.push(String::new());
     }
-    let state = word(&what_if["state"]);
+    let state = printable(word(&what_if["state"]));
     if state != "running" {
         lines.push(format!("the what-if is {state}"));
     }
@@ -56,7 +56,7 @@ pub fn difference(found: &Value) -> String {
 fn changes(what_if: &Value) -> String {
     let changes = what_if["changes"].as_array().into_iter().flatten();
     let changes = changes.map(|change| {
-        let kind = word(&change["change"]);
+        let kind = printable(word(&change["change"]));
         format!("{kind} {}", printable(word(&change["rule"])))
     });
     changes.collect::<Vec<_>>().join(", ")
@@ -70,9 +70,7 @@ fn alert(row: &Value) -> String {
         _ => "~ changed",
     };
     let group = row["group"].as_object().into_iter().flatten();
-    let group: Vec<String> = group
-        .map(|(name, value)| format!("{}={}", printable(name), printable(word(value))))
-        .collect();
+    let group = group_text(group.map(|(name, value)| (&**name, word(value))));
     let side = |side: &Value| {
         let count = side["count"].as_u64().unwrap_or(0);
         let events = if count == 1 { "event" } else { "events" };
@@ -87,9 +85,9 @@ fn alert(row: &Value) -> String {
     };
     format!(
         "{sign} {:<13} {} [{}] {sides}",
-        word(&row["level"]),
-        printable(word(&row["title"])),
-        group.join(" "),
+        printable(word(&row["level"])),
+        title_text(word(&row["title"])),
+        group,
     )
 }
 
