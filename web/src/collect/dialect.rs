@@ -56,7 +56,7 @@ impl Dialect {
             (b"bearer", _) | (b"splunk", Self::Splunk) => Some(rest.to_vec()),
             (b"basic", Self::Splunk | Self::Elastic | Self::Journald) => after_colon(rest),
             // `id:key` in base64, as Elasticsearch issues them, or the key alone.
-            (b"apikey", Self::Elastic) => after_colon(rest).or_else(|| Some(rest.to_vec())),
+            (b"apikey", Self::Elastic) => api_key(rest).or_else(|| Some(rest.to_vec())),
             _ => None,
         };
         token.map_or(Credentials::Unreadable, Credentials::Token)
@@ -83,6 +83,15 @@ fn after_colon(text: &[u8]) -> Option<Vec<u8>> {
     decoded.get(at + 1..).map(<[u8]>::to_vec)
 }
 
+/// Decodes `id:key` from base64 and returns the key. `None` if the text is a bare key.
+///
+/// A token of hexadecimal digits is valid base64, too. It decodes to bytes that are not text.
+fn api_key(text: &[u8]) -> Option<Vec<u8>> {
+    let decoded = STANDARD.decode(text).ok()?;
+    let is_text = decoded.iter().all(u8::is_ascii_graphic);
+    after_colon(text).filter(|_| is_text)
+}
+
 #[cfg(test)]
 mod tests {
     use actix_web::http::header::HeaderValue;
@@ -105,6 +114,9 @@ mod tests {
             ("/_bulk", "Basic eDp0b2s6eA==", token("tok:x")),
             ("/a/_bulk", "ApiKey eDp0b2s=", token("tok")),
             ("/", "ApiKey tok", token("tok")),
+            // Hexadecimal digits whose bytes as base64 include a colon.
+            ("/", "ApiKey 3aaa", token("3aaa")),
+            ("/", "ApiKey aTrr", token("aTrr")),
             ("/v1/logs", "Basic eDp0b2s=", Credentials::Unreadable),
             ("/upload", "Basic eDp0b2s=", token("tok")),
         ] {
