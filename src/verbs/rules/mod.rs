@@ -30,7 +30,7 @@ use crate::verbs::overrides::ServerDefaults;
 
 /// Lint, list and test rules, and edit those of a running server.
 ///
-/// Of the configuration they use `[detection]`, and those that ask a server its place.
+/// They use `[detection]` of the configuration; those that ask a server find it there too.
 #[derive(Debug, clap::Args)]
 pub struct RulesArgs {
     #[command(subcommand)]

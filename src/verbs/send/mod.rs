@@ -131,6 +131,12 @@ async fn deliver(
         args.agent,
         args.from
     );
+    report_changed(&changed);
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Prints how many lines were not sent as they were.
+fn report_changed(changed: &ChangedLines) {
     if changed.cut > 0 {
         errln!(
             "{} lines were longer than {LINE_BYTES_MAX} bytes and were cut",
@@ -143,7 +149,6 @@ async fn deliver(
             changed.not_utf8
         );
     }
-    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// The TLS options: the trusted authorities, and the name of the server.
