@@ -5,6 +5,10 @@ use weir_schema::Span;
 /// Longest pause that a consumer can request.
 pub(crate) const PAUSE_MAX: Span = Span::seconds(3_600);
 
+/// Attempts of a message that the consumer refuses for good. Three, because a consumer that is
+/// being restarted or configured may answer 4xx for some seconds.
+pub(crate) const PERMANENT_TRIES_MAX: u32 = 3;
+
 /// Why a delivery failed, as metrics count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureReason {
@@ -52,6 +56,8 @@ pub(crate) struct DeliveryFailure {
     pub pause: Option<Span>,
     /// The consumer refuses all further messages.
     pub gone: bool,
+    /// The consumer will refuse this message again: see [`PERMANENT_TRIES_MAX`].
+    pub is_permanent: bool,
 }
 
 impl DeliveryFailure {
@@ -76,6 +82,7 @@ impl DeliveryError {
                 reason: format!("{}: {detail}", reason.name()),
                 pause: None,
                 gone: reason == FailureReason::Gone,
+                is_permanent: false,
             },
         }
     }

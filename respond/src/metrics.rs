@@ -13,6 +13,8 @@ pub struct RespondMetrics {
     pub retried: IntCounterVec,
     /// `weir_sink_given_up_total{sink}`: alerts that became dead letters.
     pub given_up: IntCounterVec,
+    /// `weir_sink_dropped_total{sink}`: dead letters that were dropped at their limit.
+    pub dropped: IntCounterVec,
     /// `weir_sink_gaps_total{sink}`: gaps: the outbox had dropped rows before the sink read them.
     pub gaps: IntCounterVec,
     /// `weir_sink_let_go_total{sink}`: standing alerts that are no longer sent again.
@@ -40,36 +42,33 @@ impl RespondMetrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
+        let by_sink = |name, help| counter(name, help, &["sink"]);
         Ok(Self {
-            delivered: counter(
+            delivered: by_sink(
                 "weir_sink_deliveries_total",
                 "Changes that the consumer accepted.",
-                &["sink"],
             )?,
             failed: counter(
                 "weir_sink_failures_total",
                 "Failed attempts.",
                 &["sink", "reason"],
             )?,
-            retried: counter(
-                "weir_sink_retries_total",
-                "Retries after a failed attempt.",
-                &["sink"],
-            )?,
-            given_up: counter(
+            retried: by_sink("weir_sink_retries_total", "Retries after a failed attempt.")?,
+            given_up: by_sink(
                 "weir_sink_given_up_total",
                 "Alerts that became dead letters.",
-                &["sink"],
             )?,
-            gaps: counter(
+            dropped: by_sink(
+                "weir_sink_dropped_total",
+                "Dead letters that were dropped at their limit.",
+            )?,
+            gaps: by_sink(
                 "weir_sink_gaps_total",
                 "Gaps: the outbox had dropped rows before the sink read them.",
-                &["sink"],
             )?,
-            let_go: counter(
+            let_go: by_sink(
                 "weir_sink_let_go_total",
                 "Standing alerts that are no longer sent again.",
-                &["sink"],
             )?,
             waiting: gauge(
                 "weir_sink_waiting",

@@ -7,6 +7,10 @@ use weir_schema::{AlertId, ReceiveTime};
 
 use super::{DeliveryQueue, DeliveryRow, truncated};
 
+/// Begins the reason of a permanent refusal. Such a dead letter is dropped at the limit; the prefix
+/// is journaled, so this holds after a restart too.
+const REFUSAL: &str = "refused for good: ";
+
 /// An alert that the sink gave up, with the rows that came since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkDeadLetter {
@@ -61,17 +65,39 @@ impl SinkDeadLetter {
 }
 
 impl DeliveryQueue {
-    pub(super) fn give_up(&mut self, alert: AlertId, reason: &str) {
+    /// Makes a pending alert a dead letter. `is_refused` notes in the reason, which is journaled,
+    /// that the consumer refuses this alert.
+    pub(super) fn give_up(&mut self, alert: AlertId, reason: &str, is_refused: bool) {
         let Some(pending) = self.pending.remove(&alert) else {
             return;
         };
         self.rows -= pending.rows.len();
         let last_merger = self.last_merger_of(alert);
         let rows = pending.rows.iter().map(|row| row.at);
-        let reason = truncated(reason);
+        let reason = match is_refused {
+            true => truncated(&format!("{REFUSAL}{reason}")),
+            false => truncated(reason),
+        };
         if let Some(letter) = SinkDeadLetter::from_rows(rows, last_merger, pending.since, reason) {
             self.dead.insert(alert, letter);
         }
+    }
+
+    /// The permanent refusal that has waited longest.
+    pub(super) fn oldest_refusal(&self) -> Option<AlertId> {
+        let letters = self.dead.iter();
+        let refused = letters.filter(|(_, letter)| letter.reason.starts_with(REFUSAL));
+        let oldest = refused.min_by_key(|(alert, letter)| (letter.since, letter.from, **alert));
+        oldest.map(|(alert, _)| *alert)
+    }
+
+    /// Drops a dead letter. Its mergers no longer hold back the alerts that they supersede.
+    pub(super) fn drop_letter(&mut self, alert: AlertId) {
+        self.dead.remove(&alert);
+        for mergers in self.mergers.values_mut() {
+            mergers.retain(|(_, by)| *by != alert);
+        }
+        self.mergers.retain(|_, mergers| !mergers.is_empty());
     }
 
     /// Discards the rows of a dead letter before `end`. True if there were any.

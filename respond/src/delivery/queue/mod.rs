@@ -1,11 +1,16 @@
 //! The delivery queue of a sink: the rows it still has to deliver, and whose turn is next.
 //!
 //! ```text
-//! outbox ──► push ──► pending (ALERTS_MAX alerts, ROWS_MAX rows) ──► next ──► consumer
-//!              ▲ stops at the limit: the rest stays on disk       │
-//!              └──────────── fail: after a delay ◄────────────────┤
-//!                              give up: dead (DEAD_MAX) ◄─────────┘
+//! outbox ──► push ──► new (ALERTS_MAX alerts, ROWS_MAX rows) ──► next ──► consumer
+//!              ▲ stops at a limit: the rest stays on disk        ▲   │
+//!              │                                      after a delay  │
+//!              ├── failing (FAILING_MAX alerts, ROWS_MAX rows) ──┘   │
+//!              │                       ▲ fail ◄──────────────────────┤
+//!              └── give up: dead (DEAD_MAX) ◄────────────────────────┘
 //! ```
+//!
+//! New and failing alerts are both pending. Failing alerts have limits and turns of their own, so
+//! they never take those of new ones.
 //!
 //! Rows of one alert are delivered in order, one at a time. Rows of different alerts do not wait
 //! for one another, with one exception: a merger, where one alert supersedes another.
@@ -31,14 +36,26 @@ use crate::retry::RetryPolicy;
 mod dead_letters;
 pub use dead_letters::SinkDeadLetter;
 
+mod failing;
+pub(crate) use failing::QueueLosses;
+
 mod checkpoint;
 
-/// Alerts with pending rows. The sink reads no further until one is delivered: some 30 KiB a sink.
+/// New alerts with pending rows. The sink reads no further until one is tried: some 30 KiB a sink.
 pub(crate) const ALERTS_MAX: usize = 256;
-/// Pending rows of these alerts.
+/// Pending rows of new alerts, and as many of failing ones.
 pub(crate) const ROWS_MAX: usize = 4_096;
-/// Dead letters. At the limit the sink gives up no further alert, but retries it.
+/// Failing alerts. Four windows of new ones, some 120 KiB a sink: an outage of hours rarely raises
+/// more, and an attacker needs that many alerts to make Weir give up one early.
+pub(crate) const FAILING_MAX: usize = 1_024;
+/// Dead letters. At the limit the oldest permanent refusal is dropped. Without one, the sink gives
+/// up no further alert, but retries it.
 pub(crate) const DEAD_MAX: usize = 1_000;
+/// Failing alerts in flight at once: half of the requests of a webhook. The others are for new
+/// alerts, even if each failing one waits for its timeout.
+pub(crate) const FAILING_IN_FLIGHT_MAX: usize = 4;
+/// New alerts that are taken before a failing one has its turn.
+const NEW_TURNS_MAX: u32 = 3;
 /// Bytes of a failure's reason that are retained.
 pub(crate) const REASON_BYTES_MAX: usize = 160;
 
@@ -59,6 +76,8 @@ struct PendingAlert {
     rows: VecDeque<DeliveryRow>,
     in_flight: bool,
     tries: u32,
+    /// Attempts that the consumer refused for good.
+    refusals: u32,
     due: ReceiveTime,
     since: ReceiveTime,
     /// Due before its time, because the consumer accepted another alert.
@@ -66,6 +85,10 @@ struct PendingAlert {
     /// It failed after it was advanced. The consumer refuses this alert and accepts others, so
     /// the next delay is not cut short again.
     keeps_delay: bool,
+    /// The consumer accepted another alert since this one failed last.
+    is_passed_over: bool,
+    /// It failed again after that.
+    is_singled_out: bool,
 }
 
 /// The queue of one sink.
@@ -80,6 +103,8 @@ pub(crate) struct DeliveryQueue {
     mergers: BTreeMap<AlertId, BTreeSet<(Cursor, AlertId)>>,
     pause_until: ReceiveTime,
     stop_reason: Option<String>,
+    /// New alerts that were taken since the last failing one.
+    new_turns: u32,
     /// Rows were discarded, and the journal does not know yet.
     has_unjournaled_discard: bool,
     journaled: Option<SinkPosition>,
@@ -98,6 +123,7 @@ impl DeliveryQueue {
             mergers: BTreeMap::new(),
             pause_until: ReceiveTime::MIN,
             stop_reason: None,
+            new_turns: 0,
             has_unjournaled_discard: false,
             journaled: None,
         }
@@ -112,7 +138,9 @@ impl DeliveryQueue {
     /// Whether another row may be read.
     #[must_use]
     pub(crate) fn has_room(&self) -> bool {
-        self.stop_reason.is_none() && self.pending.len() < ALERTS_MAX && self.rows < ROWS_MAX
+        let (new, failing) = (self.new_load(), self.failing_load());
+        let has_room = new.alerts < ALERTS_MAX && new.rows < ROWS_MAX;
+        self.stop_reason.is_none() && has_room && !failing.is_full()
     }
 
     /// Accepts the next row of the outbox. `alert` is `None` for a row that the sink does not send.
@@ -143,10 +171,13 @@ impl DeliveryQueue {
             rows: VecDeque::new(),
             in_flight: false,
             tries: 0,
+            refusals: 0,
             due,
             since,
             advanced: false,
             keeps_delay: false,
+            is_passed_over: false,
+            is_singled_out: false,
         });
         pending.rows.extend(rows);
     }
@@ -170,10 +201,15 @@ impl DeliveryQueue {
             return None;
         }
         let due = self.pending.iter().filter(|(_, alert)| alert.due <= now);
-        let due = due.filter_map(|(id, alert)| Some((alert.due, *id, alert.rows.front()?)));
-        let ready = due.filter(|(_, id, row)| self.is_ready(*id, row));
-        let first = ready.min_by_key(|(due, id, row)| (*due, row.at, *id));
-        let (alert, row) = first.map(|(_, id, row)| (id, row.clone()))?;
+        let may_retry = self.may_retry();
+        let has_turn = due.filter(|(_, alert)| may_retry || !alert.is_failing());
+        let ready = has_turn.filter_map(|(id, alert)| {
+            let row = alert.rows.front().filter(|row| self.is_ready(*id, row))?;
+            let is_later = alert.is_failing() != (self.new_turns >= NEW_TURNS_MAX);
+            Some(((is_later, alert.due, row.at, *id), row, alert.is_failing()))
+        });
+        let (key, row, is_failing) = ready.min_by_key(|(key, _, _)| *key)?;
+        let (alert, row) = (key.3, row.clone());
         for superseded in row.supersedes.iter().filter(|other| **other != alert) {
             self.has_unjournaled_discard |= self.discard_before(*superseded, row.at);
         }
@@ -181,6 +217,10 @@ impl DeliveryQueue {
             return None;
         }
         self.pending.get_mut(&alert)?.in_flight = true;
+        self.new_turns = match is_failing {
+            true => 0,
+            false => self.new_turns.saturating_add(1),
+        };
         Some((alert, row))
     }
 
@@ -226,12 +266,16 @@ impl DeliveryQueue {
         let Some(pending) = self.pending.get_mut(&alert) else {
             return;
         };
-        (pending.in_flight, pending.tries) = (false, 0);
+        (pending.in_flight, pending.tries, pending.refusals) = (false, 0, 0);
         (pending.due, pending.since) = (now, now);
         (pending.advanced, pending.keeps_delay) = (false, false);
+        (pending.is_passed_over, pending.is_singled_out) = (false, false);
         let row = pending.rows.pop_front();
         if pending.rows.is_empty() {
             self.pending.remove(&alert);
+        }
+        for other in self.pending.values_mut() {
+            other.is_passed_over |= other.is_failing() && !other.in_flight;
         }
         // A consumer that accepts one alert may accept all of them again.
         let waiting = self.pending.values_mut();
@@ -270,31 +314,6 @@ impl DeliveryQueue {
             }
         }
         is_changed | self.discard_dead_before(alert, end)
-    }
-
-    /// Schedules the row in flight for another attempt, or gives its alert up. `jitter`, from 0
-    /// to 1, spreads the retries of different alerts.
-    pub(crate) fn fail(
-        &mut self,
-        alert: AlertId,
-        now: ReceiveTime,
-        failure: &DeliveryFailure,
-        jitter: f64,
-    ) {
-        let Some(pending) = self.pending.get_mut(&alert) else {
-            return;
-        };
-        pending.in_flight = false;
-        (pending.keeps_delay, pending.advanced) = (pending.advanced, false);
-        pending.tries = pending.tries.saturating_add(1);
-        let delay = self.retry.delay(pending.tries, jitter);
-        pending.due = now.plus(delay.max(failure.bounded_pause()));
-        let too_old = pending.since.plus(self.retry.age_max) <= now;
-        let too_often = pending.tries >= self.retry.tries_max;
-        self.apply_failure(failure, now);
-        if !failure.gone && (too_old || too_often) && self.dead.len() < DEAD_MAX {
-            self.give_up(alert, &failure.reason);
-        }
     }
 
     /// Pauses or stops the whole sink if the failure asks for it.

@@ -17,7 +17,7 @@ use crate::ports::{Clock, Outbox};
 pub(super) type InFlight = JoinSet<DeliveryOutcome>;
 
 /// A row to deliver, and everything that it needs.
-pub(super) struct Delivery {
+pub(super) struct DeliveryAttempt {
     pub alert: AlertId,
     pub row: DeliveryRow,
     pub outbox: Arc<dyn Outbox>,
@@ -39,7 +39,7 @@ pub(super) struct DeliveredChange {
     pub superseded: Vec<AlertId>,
 }
 
-impl Delivery {
+impl DeliveryAttempt {
     /// Delivers the row. A panic is a failed attempt.
     pub(super) async fn run(self) -> DeliveryOutcome {
         let alert = self.alert;

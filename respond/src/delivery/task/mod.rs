@@ -20,7 +20,7 @@ use crate::options::{SinkOptions, SinkStart};
 use crate::ports::{SinkPortError, SinkPorts};
 
 mod delivery;
-use delivery::{Delivery, DeliveryOutcome, InFlight, next_outcome};
+use delivery::{DeliveryAttempt, DeliveryOutcome, InFlight, next_outcome};
 
 mod requests;
 
@@ -250,8 +250,8 @@ impl SinkTask {
         Ok(is_full)
     }
 
-    fn delivery(&self, alert: AlertId, row: DeliveryRow) -> Delivery {
-        Delivery {
+    fn delivery(&self, alert: AlertId, row: DeliveryRow) -> DeliveryAttempt {
+        DeliveryAttempt {
             alert,
             row,
             outbox: Arc::clone(&self.ports.outbox),
@@ -277,23 +277,21 @@ impl SinkTask {
         };
         let labels = [self.options.name.as_str(), error.reason.name()];
         self.metrics.failed.with_label_values(&labels).inc();
-        let (reason, dead) = (&error.failure.reason, self.queue.dead_letters().len());
+        let reason = &error.failure.reason;
         tracing::debug!(sink = sink[0], %alert, reason, "delivery failed");
         let jitter = self.rng.random();
-        self.queue.fail(alert, now, &error.failure, jitter);
-        if self.queue.dead_letters().len() > dead {
-            self.metrics.given_up.with_label_values(&sink).inc();
-            tracing::warn!(sink = sink[0], %alert, reason, "alert given up; see `weir sinks dead`");
-        } else if error.failure.gone {
+        let losses = self.queue.fail(alert, now, &error.failure, jitter);
+        if error.failure.gone {
             let sink = sink[0];
             tracing::warn!(
                 sink,
                 reason,
                 "sink stopped; resume it with `weir sinks enable`"
             );
-        } else {
+        } else if !losses.given_up.contains(&alert) {
             self.metrics.retried.with_label_values(&sink).inc();
         }
+        self.report_losses(&losses, reason);
         self.last_failure = Some(error.failure.reason);
     }
 

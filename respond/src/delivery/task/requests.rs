@@ -5,6 +5,7 @@ use std::sync::Arc;
 use weir_schema::{AlertId, ReceiveTime, Span};
 
 use super::SinkTask;
+use crate::delivery::queue::QueueLosses;
 use crate::delivery::reader::alert_rows;
 use crate::delivery::requests::{SinkRequest, SinkStatus};
 use crate::ports::SinkPortError;
@@ -76,6 +77,23 @@ impl SinkTask {
             oldest: self.queue.oldest_since(),
             stopped: self.queue.stop_reason().map(str::to_owned),
             last_failure: self.last_failure.clone(),
+        }
+    }
+
+    /// Counts and logs alerts that the queue has given up or dropped.
+    pub(super) fn report_losses(&self, losses: &QueueLosses, reason: &str) {
+        let sink = [self.options.name.as_str()];
+        for alert in &losses.given_up {
+            self.metrics.given_up.with_label_values(&sink).inc();
+            tracing::warn!(sink = sink[0], %alert, reason, "alert given up; see `weir sinks dead`");
+        }
+        for alert in &losses.dropped {
+            self.metrics.dropped.with_label_values(&sink).inc();
+            tracing::error!(
+                sink = sink[0],
+                %alert,
+                "too many dead letters: the oldest that the consumer refused is dropped"
+            );
         }
     }
 

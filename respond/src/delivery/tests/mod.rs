@@ -33,7 +33,7 @@ mod stops;
 /// A test fails if nothing happens for this long.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
-/// What a read of the ledger does before it answers.
+/// Runs before each read of the ledger.
 type BeforeRead = fn(AlertId);
 
 /// A ledger in memory: its alerts are 1, 2, 3 …, each with one revision.

@@ -219,6 +219,9 @@ fn judge(status: StatusCode, pause: Option<Span>, body: &[u8]) -> Result<(), Del
     let mut error = DeliveryError::new(reason, format_args!("{} {quote}", status.as_u16()));
     let may_pause = matches!(status.as_u16(), 429 | 500..=599);
     error.failure.pause = pause.filter(|_| may_pause);
+    // 408, 425 and 429 ask for another attempt.
+    let may_succeed = matches!(status.as_u16(), 408 | 425 | 429);
+    error.failure.is_permanent = reason == FailureReason::Refused && !may_succeed;
     Err(error)
 }
 

@@ -119,6 +119,7 @@ fn pauses_hold_back_everything_and_are_bounded() {
             reason: "later".to_owned(),
             pause: Some(pause),
             gone: false,
+            is_permanent: false,
         };
         let until = simulation.now.plus(Span::seconds(expected));
         simulation.queue.apply_failure(&failure, simulation.now);

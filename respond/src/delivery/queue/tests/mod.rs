@@ -14,6 +14,8 @@ mod cases;
 
 mod outages;
 
+mod poison;
+
 mod random;
 
 const RETRY: RetryPolicy = RetryPolicy {
@@ -216,6 +218,7 @@ impl Simulation {
             reason: "no answer".to_owned(),
             pause: (jitter > 0.9).then_some(Span::seconds(30)),
             gone,
+            is_permanent: false,
         };
         self.queue.fail(alert, self.now, &failure, jitter);
     }
