@@ -199,21 +199,21 @@ mod tests {
             &["weir", "run", "--config", "a"],
             &["weir", "--config", "a", "check"],
             &["weir", "check", "--config", "a"],
-            &["weir", "--config", "a", "rules", "lint"],
-            &["weir", "rules", "--config", "a", "lint"],
-            &["weir", "rules", "lint", "--config", "a"],
+            &["weir", "--config", "a", "rules", "list"],
+            &["weir", "rules", "--config", "a", "list"],
+            &["weir", "rules", "list", "--config", "a"],
         ] {
             assert_eq!(config(words).as_deref(), Some("a"), "{words:?}");
         }
-        assert_eq!(config(&["weir", "rules", "lint"]), None);
+        assert_eq!(config(&["weir", "rules", "list"]), None);
     }
 
     #[test]
     fn the_later_of_two_configurations_is_used() {
         for words in [
             &["weir", "--config", "a", "run", "--config", "b"][..],
-            &["weir", "--config", "a", "rules", "lint", "--config", "b"],
-            &["weir", "rules", "--config", "a", "lint", "--config", "b"],
+            &["weir", "--config", "a", "rules", "list", "--config", "b"],
+            &["weir", "rules", "--config", "a", "list", "--config", "b"],
         ] {
             assert_eq!(config(words).as_deref(), Some("b"), "{words:?}");
         }

@@ -74,7 +74,7 @@ fn alert(row: &Value) -> String {
     let side = |side: &Value| {
         let count = side["count"].as_u64().unwrap_or(0);
         let events = if count == 1 { "event" } else { "events" };
-        let short = |time: &Value| word(time).replace(".000000000", "");
+        let short = |time: &Value| printable(word(time)).replace(".000000000", "");
         let (first, last) = (short(&side["first"]), short(&side["last"]));
         format!("{count} {events}, {first} to {last}")
     };
