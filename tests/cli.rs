@@ -38,7 +38,7 @@ const REFUSALS: &[(&str, i32, &str)] = &[
         2,
         "http://127.0.0.1:8514",
     ),
-    ("explain ../x --data-dir DATA", 2, "no id of an alert"),
+    ("explain ../x --data-dir DATA", 2, "not the id of an alert"),
     ("verify --data-dir NONE", 2, "holds no journal"),
 ];
 
