@@ -1,5 +1,5 @@
-//! Exit codes: 0 ok, 1 failure, 2 usage, 65 bad data, 69 unreachable, 74 I/O, 75 another process of
-//! the cluster is gone, 77 permission, 78 bad configuration.
+//! Exit codes: 0 ok, 1 failure, 2 usage, 65 bad data, 69 unreachable, 74 I/O, 75 a part of the
+//! server has ended, 77 permission, 78 bad configuration.
 
 use std::process::ExitCode;
 
@@ -25,7 +25,9 @@ pub enum ExitError {
 }
 
 impl ExitError {
-    const fn code(&self) -> u8 {
+    /// The exit code of the process.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
             Self::BadData(_) => BAD_DATA,

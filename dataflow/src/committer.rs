@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use weir_operators::AlertTexts;
@@ -12,6 +12,7 @@ use weir_schema::{Commit, Epoch};
 use crate::backfill::BackfillOutputBuffer;
 use crate::epoch::EpochControls;
 use crate::error::HostError;
+use crate::outage::PortCall;
 use crate::outputs::{self, EpochOutput};
 use crate::port::{AlertLedger, BatchReader, EpochReport, Observer};
 use crate::status::Status;
@@ -110,17 +111,22 @@ impl Committer {
             });
             match result {
                 Ok(commit) => {
-                    self.status.set_commit_blocked(false);
+                    self.status.end_outage(PortCall::WriteLedger);
                     self.notify_observer(output, commit.as_ref());
                     return Ok(());
                 }
-                Err(fault) if self.status.is_stopping() || self.status.failed() => {
+                // The ledger's own faults are transient, so the journal has lost a batch.
+                Err(fault) if !fault.is_transient() => {
+                    return Err(HostError::ReadJournal(fault));
+                }
+                Err(fault) if self.status.is_over() => {
                     return Err(HostError::WriteLedger(fault));
                 }
                 Err(fault) => {
-                    self.status.set_commit_blocked(true);
+                    let now = Instant::now();
+                    self.status.record_fault(PortCall::WriteLedger, &fault, now);
                     self.observer.on_commit_failed(&fault);
-                    std::thread::sleep(RETRY);
+                    self.status.pause(RETRY);
                 }
             }
         }

@@ -12,7 +12,7 @@ use weir_schema::{BatchSeq, Control, Epoch, SealedEpoch};
 use crate::backfill::{BackfillQueue, BackfillStep, backfill_start};
 use crate::epoch::{EpochControls, EpochWork};
 use crate::error::HostError;
-use crate::port::{BatchReader, EpochSource};
+use crate::port::{BatchReader, EpochSource, PortFault};
 use crate::status::Status;
 
 /// Backfill batches that the feeder reads before it sends them to the workers.
@@ -50,7 +50,10 @@ type WorkParts = Vec<Vec<Work>>;
 impl Feeder {
     pub fn run(mut self) -> Result<(), HostError> {
         while !self.status.is_stopping() && !self.status.failed() {
-            let next = self.source.next(WAIT).map_err(HostError::ReadJournal)?;
+            let next = match self.source.next(WAIT) {
+                Ok(next) => next,
+                Err(fault) => return self.read_failed(fault),
+            };
             let Some(epoch) = next else { continue };
             if !self.feed(epoch)? {
                 return Ok(());
@@ -82,7 +85,10 @@ impl Feeder {
             parts[0].push(Work::FollowerControl(Arc::new(control)));
         }
         for chunk in step.batches.chunks(BACKFILL_BATCHES) {
-            self.push_backfill(&mut parts, chunk)?;
+            if let Err(fault) = self.push_backfill(&mut parts, chunk) {
+                self.read_failed(fault)?;
+                return Ok(false);
+            }
             let part = std::mem::replace(&mut parts, self.empty_parts());
             if !self.send(epoch, part, false) {
                 return Ok(false);
@@ -102,13 +108,21 @@ impl Feeder {
         Ok(self.send(epoch, parts, true))
     }
 
+    /// A transient fault comes this far only when the graph stops: then it is no error.
+    fn read_failed(&self, fault: PortFault) -> Result<(), HostError> {
+        if fault.is_transient() && self.status.is_over() {
+            return Ok(());
+        }
+        Err(HostError::ReadJournal(fault))
+    }
+
     fn push_backfill(
         &self,
         parts: &mut WorkParts,
         batches: &[(Epoch, BatchSeq)],
-    ) -> Result<(), HostError> {
+    ) -> Result<(), PortFault> {
         for (start, seq) in batches {
-            let batch = self.frames.batch(*seq).map_err(HostError::ReadJournal)?;
+            let batch = self.frames.batch(*seq)?;
             self.status.backfills.add_batch(*start, batch.frames.len());
             self.part(parts, *seq)
                 .push(Work::Backfill(*start, *seq, batch));

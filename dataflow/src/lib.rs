@@ -2,6 +2,10 @@
 
 mod port;
 
+mod outage;
+
+mod journal_reads;
+
 mod host;
 
 mod feeder;
@@ -32,7 +36,10 @@ pub use cluster::fuzz;
 pub use cluster::{ClusterMember, ClusterOptions, ClusterSecret, JoinError, SealControl, join};
 pub use error::HostError;
 pub use host::{Host, HostOptions};
-pub use port::{AlertLedger, BatchReader, EpochReport, EpochSource, Observer, PortFault};
+pub use outage::{Outage, PortCall};
+pub use port::{
+    AlertLedger, BatchReader, EpochReport, EpochSource, Observer, PortFault, PortFaultKind,
+};
 pub use status::Status;
 pub use weir_operators::{BatchNote, CorrelationCounts, EmitOptions, Note, TenantClock};
 pub use what_if::{

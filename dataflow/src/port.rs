@@ -10,12 +10,43 @@ use weir_schema::{AlertId, AlertRecord, Batch, BatchSeq, Commit, Epoch, SealedEp
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct PortFault {
+    pub kind: PortFaultKind,
     pub message: String,
+}
+
+/// Whether a repeated call may succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortFaultKind {
+    /// The disk or the system failed, and may work again: the graph retries.
+    Transient,
+    /// The data is damaged or does not exist: the graph stops.
+    Permanent,
+}
+
+impl PortFault {
+    /// A failure after which the call is repeated.
+    pub fn transient(message: impl Into<String>) -> Self {
+        let (kind, message) = (PortFaultKind::Transient, message.into());
+        Self { kind, message }
+    }
+
+    /// A failure that a repeated call would meet again.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        let (kind, message) = (PortFaultKind::Permanent, message.into());
+        Self { kind, message }
+    }
+
+    /// Whether a repeated call may succeed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.kind == PortFaultKind::Transient
+    }
 }
 
 /// The journal, read epoch by epoch from the first. Yields only durable epochs.
 pub trait EpochSource: Send {
-    /// The next epoch; `None` if none was sealed within `wait`.
+    /// The next epoch; `None` if none was sealed within `wait`. After an error, the next call reads
+    /// the same epoch.
     fn next(&mut self, wait: Duration) -> Result<Option<SealedEpoch>, PortFault>;
 }
 

@@ -2,13 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_operators::{Note, TenantClock};
 use weir_schema::{BatchSeq, Epoch, EventTime, TenantKey};
 
 use crate::backfill::{BackfillProgress, BackfillTracker};
+use crate::outage::{Outage, Outages, PortCall};
 use crate::outputs::EpochOutput;
+use crate::port::PortFault;
 use crate::what_if::WhatIfs;
 
 /// The progress and health of the graph. Shared, and cheap to read.
@@ -17,8 +19,10 @@ pub struct Status {
     last_epoch: AtomicU64,
     stopping: AtomicBool,
     failed: AtomicBool,
-    /// Whether the last commit failed and is being retried.
-    commit_blocked: AtomicBool,
+    /// Calls of ports that fail and are being retried.
+    outages: Outages,
+    /// Why the graph has stopped, unless it was told to.
+    failure: OnceLock<String>,
     /// The process of the cluster that is lost, and why.
     loss: OnceLock<String>,
     progress: Mutex<Progress>,
@@ -82,14 +86,20 @@ impl Status {
         self.backfills.total()
     }
 
-    /// Whether the next commit fails: alerts wait until the ledger accepts it.
+    /// The call of a port that has failed longest; `None` if all succeed. The graph retries it.
     #[must_use]
-    pub fn is_commit_blocked(&self) -> bool {
-        self.commit_blocked.load(Ordering::Acquire)
+    pub fn outage(&self) -> Option<Outage> {
+        self.outages.longest()
     }
 
-    pub(crate) fn set_commit_blocked(&self, blocked: bool) {
-        self.commit_blocked.store(blocked, Ordering::Release);
+    /// Records that a call failed. Returns whether to log it.
+    pub(crate) fn record_fault(&self, call: PortCall, fault: &PortFault, now: Instant) -> bool {
+        self.outages.record(call, fault, now)
+    }
+
+    /// Records that a call succeeded. Returns the outage that ended.
+    pub(crate) fn end_outage(&self, call: PortCall) -> Option<Outage> {
+        self.outages.end(call)
     }
 
     /// Whether the host is stopping.
@@ -122,6 +132,16 @@ impl Status {
         self.loss.get().map(String::as_str)
     }
 
+    /// Why the graph has stopped without being told to; `None` while it runs.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        if !self.failed() {
+            return None;
+        }
+        let why = self.loss().or(self.failure.get().map(String::as_str));
+        Some(why.unwrap_or("the graph stopped; see the log").to_owned())
+    }
+
     pub(crate) fn report_loss(&self, why: String) {
         let stopping = self.is_stopping();
         // Recorded even while this process stops: then it is no failure that the other one ended
@@ -129,7 +149,7 @@ impl Status {
         if self.loss.set(why).is_ok() && !stopping {
             tracing::error!("{}", self.loss.get().map_or("", String::as_str));
         }
-        self.fail();
+        self.fail("another process of the cluster is gone");
     }
 
     /// Whether a thread of the graph failed, or another process of the cluster is lost.
@@ -140,13 +160,25 @@ impl Status {
 
     /// Waits until `epoch` is done; false if the graph stopped before that, or `wait` passed.
     pub fn wait_for(&self, epoch: Epoch, wait: Duration) -> bool {
-        let waiting = |progress: &mut Progress| {
-            progress.last_epoch < epoch.0 && !self.is_stopping() && !self.failed()
-        };
+        let waiting = |progress: &mut Progress| progress.last_epoch < epoch.0 && !self.is_over();
         let guard = self.lock();
         let waited = self.changed.wait_timeout_while(guard, wait, waiting);
         let (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
         progress.last_epoch >= epoch.0
+    }
+
+    /// Whether the graph is stopping or has failed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_stopping() || self.failed()
+    }
+
+    /// Waits for `pause`, or until the graph stops.
+    pub(crate) fn pause(&self, pause: Duration) {
+        let guard = self.lock();
+        let waited = self
+            .changed
+            .wait_timeout_while(guard, pause, |_| !self.is_over());
+        drop(waited);
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
@@ -181,7 +213,9 @@ impl Status {
         self.changed.notify_all();
     }
 
-    pub(crate) fn fail(&self) {
+    /// Stops the graph because a part of it has ended. The first reason is kept.
+    pub(crate) fn fail(&self, why: &str) {
+        let _ = self.failure.set(why.to_owned());
         self.failed.store(true, Ordering::Release);
         self.changed.notify_all();
     }

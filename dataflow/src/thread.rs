@@ -10,7 +10,7 @@ use crate::status::Status;
 /// A thread of the host, to be joined.
 pub type HostThread = JoinHandle<Result<(), HostError>>;
 
-/// Starts a thread whose error or panic fails the graph.
+/// Starts a thread whose error, panic or early end fails the graph.
 pub fn spawn_monitored(
     name: &'static str,
     status: &Arc<Status>,
@@ -20,9 +20,16 @@ pub fn spawn_monitored(
     spawn(name, move || {
         let result = catch_unwind(AssertUnwindSafe(run));
         let result = result.unwrap_or(Err(HostError::Panicked(name)));
-        if let Err(error) = &result {
-            tracing::error!(%error, thread = name, "the graph stopped");
-            status.fail();
+        match &result {
+            Err(error) => {
+                tracing::error!(%error, thread = name, "the graph stopped");
+                status.fail(&format!("the graph stopped: {error}"));
+            }
+            Ok(()) if status.is_over() => {}
+            Ok(()) => {
+                tracing::error!(thread = name, "the graph stopped: the thread ended");
+                status.fail(&format!("the graph stopped: the thread {name} ended"));
+            }
         }
         result
     })

@@ -1,7 +1,6 @@
 //! Joins this process to a cluster, and records in the data folder which process it is.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rand::TryRngCore;
@@ -114,15 +113,5 @@ impl SealControl for JournalSealControl {
 
     fn wake(&self) {
         self.0.wake();
-    }
-}
-
-/// Pause between two checks whether the graph has failed.
-const CHECK_EVERY: Duration = Duration::from_millis(100);
-
-/// Resolves once the graph has failed: a process of a cluster then stops.
-pub async fn graph_failed(status: &weir_dataflow::Status) {
-    while !status.failed() {
-        actix_rt::time::sleep(CHECK_EVERY).await;
     }
 }

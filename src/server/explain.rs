@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_dataflow::BatchReader;
+use weir_dataflow::{BatchReader, PortFault};
 use weir_detect::RuleBook;
 use weir_manage::RuleRegistry;
 use weir_operators::{BatchContext, SourceProblem};
@@ -20,7 +20,8 @@ pub struct Explainer {
 }
 
 impl Explainer {
-    pub fn explain(&self, record: AlertRecord) -> AlertExplanation {
+    /// Fails only while the disk does: an event that the journal has lost is shown without its bytes.
+    pub fn explain(&self, record: AlertRecord) -> Result<AlertExplanation, PortFault> {
         let book = self.rules.book();
         let plan = book
             .plans()
@@ -33,19 +34,24 @@ impl Explainer {
         let items = record.evidence.head.iter().chain(&record.evidence.tail);
         let event = |item: &EvidenceItem| self.event(&book, &record, *item);
         let cause = match &record.cause {
-            Cause::Event(item) | Cause::LateEvent(item) => Some(event(item)),
+            Cause::Event(item) | Cause::LateEvent(item) => Some(event(item)?),
             Cause::Watermark(_) | Cause::Rule(_) | Cause::RuleRemoved | Cause::Clock(_) => None,
         };
-        AlertExplanation {
+        Ok(AlertExplanation {
             condition,
             rule_text: self.rules.text(&record.rule, record.version),
-            events: items.map(event).collect(),
+            events: items.map(event).collect::<Result<_, _>>()?,
             cause,
             record,
-        }
+        })
     }
 
-    fn event(&self, book: &RuleBook, record: &AlertRecord, item: EvidenceItem) -> ExplainedEvent {
+    fn event(
+        &self,
+        book: &RuleBook,
+        record: &AlertRecord,
+        item: EvidenceItem,
+    ) -> Result<ExplainedEvent, PortFault> {
         let unknown = ExplainedEvent {
             item,
             received: weir_schema::ReceiveTime(0),
@@ -54,23 +60,27 @@ impl Explainer {
             raw: None,
             clauses: Vec::new(),
         };
-        let Ok(batch) = self.frames.batch(item.position.batch()) else {
-            return unknown;
+        let seq = item.position.batch();
+        let batch = match self.frames.batch(seq) {
+            Ok(batch) => batch,
+            // Other processes do not state whether their journal is damaged.
+            Err(fault) if fault.is_transient() && seq.process() == 0 => return Err(fault),
+            Err(_) => return Ok(unknown),
         };
         let Some(frame) = batch.frames.get(usize::from(item.position.frame())) else {
-            return unknown;
+            return Ok(unknown);
         };
         let reading = BatchContext::of(&batch, &self.bounds, None);
         let event = weir_parse::decode(frame, &reading.context());
         let explained = book.explain(&record.rule, &event);
-        ExplainedEvent {
+        Ok(ExplainedEvent {
             received: batch.received,
             source: batch.source.clone(),
             peer: batch.peer.clone(),
             raw: Some(frame.to_vec()),
             clauses: explained.map_or_else(Vec::new, |explained| clauses(&explained)),
             ..unknown
-        }
+        })
     }
 }
 

@@ -22,6 +22,8 @@ pub mod taps;
 
 pub mod explain;
 
+pub mod health;
+
 pub mod backfill;
 
 pub mod cluster;

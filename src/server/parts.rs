@@ -14,6 +14,7 @@ use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
 
 use crate::config::Config;
+use crate::server::health::JournalWrites;
 use crate::server::sinks::SinkPositions;
 
 /// The parts that all others use: the clock, and the metrics with their registry.
@@ -48,6 +49,7 @@ impl ServerBase {
 pub struct RunningJournal {
     pub intake: Intake,
     pub reader: JournalReader,
+    pub writes: Arc<JournalWrites>,
     pub registry: Arc<RuleRegistry>,
     pub positions: SinkPositions,
     /// The last epoch of earlier runs.

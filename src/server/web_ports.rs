@@ -10,9 +10,10 @@ use weir_web::WebPorts;
 use crate::config::Config;
 use crate::server::adapters::manage::{EditJournal, EditProgress, SystemEditClock};
 use crate::server::adapters::rules::EditRules;
-use crate::server::adapters::{CommitSignal, HttpIntake, ReadAlerts, Readiness};
+use crate::server::adapters::{CommitSignal, HttpIntake, ReadAlerts};
 use crate::server::elsewhere::Elsewhere;
 use crate::server::explain::Explainer;
+use crate::server::health::ServerHealth;
 use crate::server::parts::{RunningGraph, RunningJournal, ServerBase};
 use crate::server::sinks::{self, ManageSinks};
 use crate::server::taps::JournalTaps;
@@ -23,6 +24,7 @@ pub fn web_ports(
     journal: &RunningJournal,
     graph: &RunningGraph,
     responders: &Arc<Responders>,
+    health: &ServerHealth,
     base: &ServerBase,
 ) -> WebPorts {
     let mut ports = WebPorts {
@@ -52,10 +54,7 @@ pub fn web_ports(
             bounds: config.bounds(),
             open: Arc::default(),
         }),
-        health: Arc::new(Readiness {
-            status: Arc::clone(&graph.status),
-            caught_up_at: journal.begun,
-        }),
+        health: Arc::new(health.clone()),
         registry: base.registry.clone(),
     };
     if config.cluster.follows() {

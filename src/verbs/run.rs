@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use weir_manage::RuleFileDocument;
@@ -12,7 +13,7 @@ use crate::exit::ExitError;
 use crate::server::notify::Notifier;
 use crate::server::printer::LinePrinter;
 use crate::server::signals::{stop_requested, survive_others};
-use crate::server::{cluster, topology};
+use crate::server::topology;
 use crate::verbs::overrides::ServerOverrides;
 
 /// Runs the server until a signal stops it.
@@ -39,24 +40,40 @@ pub fn run(file: Option<&Path>, overrides: &ServerOverrides) -> Result<ExitCode>
         let notifier = Notifier::from_environment();
         notifier.ready();
         notifier.watch(server.status.clone());
-        let failed = async {
-            if !config.cluster.is_on() {
-                std::future::pending::<()>().await;
-            }
-            cluster::graph_failed(&server.status).await;
-        };
         let lost = tokio::select! {
             stopped = stop_requested() => { stopped?; None }
-            () = failed => server.status.loss().map(str::to_owned),
+            lost = server.health.end() => Some(lost),
         };
         tracing::info!("stopping");
         notifier.stopping();
-        server.stop().await?;
         match lost {
-            Some(lost) => Err(ExitError::Lost(lost).into()),
-            None => Ok(ExitCode::SUCCESS),
+            Some(lost) => Err(stop_after_loss(server, lost).await.into()),
+            None => server.stop().await.map(|()| ExitCode::SUCCESS),
         }
     })
+}
+
+/// Longest stop of a server that has lost a part: what is left may wait for that part.
+const STOP_AFTER_LOSS_MAX: Duration = Duration::from_secs(5);
+
+/// Stops a server that has lost a part, so that the service manager starts it again.
+async fn stop_after_loss(server: topology::Server, lost: String) -> ExitError {
+    tracing::error!(
+        reason = lost,
+        "the server ends, because a part of it has ended"
+    );
+    let stopped = tokio::time::timeout(STOP_AFTER_LOSS_MAX, server.stop()).await;
+    let lost = ExitError::Lost(lost);
+    match stopped {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("a part did not stop cleanly: {error:#}"),
+        Err(_) => {
+            tracing::error!("the server does not stop; the process ends");
+            // The runtime would wait for threads that do not end.
+            std::process::exit(lost.code().into());
+        }
+    }
+    lost
 }
 
 /// The configured rules, those of files before the built-in ones: of two with one id, the first is

@@ -13,6 +13,8 @@ pub struct StoreMetrics {
     pub journal_torn_tails_total: IntCounter,
     /// `weir_journal_damage_total`: damaged parts found at start for the first time.
     pub journal_damage_total: IntCounter,
+    /// `weir_journal_read_faults_total`: reads of the journal that the disk or the system refused.
+    pub journal_read_faults_total: IntCounter,
     /// `weir_state_bytes`: size of the ledger on disk.
     pub state_bytes: IntGauge,
     /// `weir_state_rebuilds_total`: rebuilds of the ledger from the journal.
@@ -39,6 +41,10 @@ impl StoreMetrics {
                 "weir_journal_damage_total",
                 "Damaged parts of the journal found at start for the first time.",
             )?,
+            journal_read_faults_total: IntCounter::new(
+                "weir_journal_read_faults_total",
+                "Reads of the journal that the disk or the system refused; damage is not counted.",
+            )?,
             state_bytes: IntGauge::new("weir_state_bytes", "Size of the ledger on disk.")?,
             state_rebuilds_total: IntCounter::new(
                 "weir_state_rebuilds_total",
@@ -49,6 +55,7 @@ impl StoreMetrics {
         registry.register(Box::new(metrics.journal_fsync_seconds.clone()))?;
         registry.register(Box::new(metrics.journal_torn_tails_total.clone()))?;
         registry.register(Box::new(metrics.journal_damage_total.clone()))?;
+        registry.register(Box::new(metrics.journal_read_faults_total.clone()))?;
         registry.register(Box::new(metrics.state_bytes.clone()))?;
         registry.register(Box::new(metrics.state_rebuilds_total.clone()))?;
         Ok(metrics)
@@ -69,6 +76,7 @@ mod tests {
             "weir_journal_bytes",
             "weir_journal_damage_total",
             "weir_journal_fsync_seconds",
+            "weir_journal_read_faults_total",
             "weir_journal_torn_tails_total",
             "weir_state_bytes",
             "weir_state_rebuilds_total",

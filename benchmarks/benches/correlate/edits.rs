@@ -55,7 +55,7 @@ impl BatchReader for Batches {
     fn batch(&self, seq: BatchSeq) -> Result<Arc<Batch>, PortFault> {
         let batches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let message = || format!("there is no batch {}", seq.0);
-        let missing = || PortFault { message: message() };
+        let missing = || PortFault::permanent(message());
         batches.get(&seq).cloned().ok_or_else(missing)
     }
 }

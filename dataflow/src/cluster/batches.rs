@@ -75,25 +75,24 @@ impl BatchReader for ClusterBatches {
         }
         let mut others = self.others.iter();
         let other = others.find(|other| other.process as u64 == seq.process());
-        let other = other.ok_or_else(|| PortFault {
-            message: format!(
-                "there is no process {} to ask for its events",
-                seq.process()
-            ),
+        let other = other.ok_or_else(|| {
+            let process = seq.process();
+            PortFault::permanent(format!(
+                "there is no process {process} to ask for its events"
+            ))
         })?;
         let mut link = other.link.lock().unwrap_or_else(PoisonError::into_inner);
         if self.loss.0.failed() {
-            let message = "the cluster has stopped".to_owned();
-            return Err(PortFault { message });
+            return Err(PortFault::permanent("the cluster has stopped"));
         }
         match link.request(seq) {
             Ok(Ok(batch)) => Ok(batch),
-            Ok(Err(message)) => Err(PortFault { message }),
+            // The other process does not state whether its journal is damaged.
+            Ok(Err(message)) => Err(PortFault::transient(message)),
             Err(error) => {
                 // After a partial answer the next one could not be read.
                 self.loss.report(other.process, &error);
-                let message = error.to_string();
-                Err(PortFault { message })
+                Err(PortFault::permanent(error.to_string()))
             }
         }
     }
@@ -145,8 +144,7 @@ impl LocalBatches {
 impl BatchReader for LocalBatches {
     fn batch(&self, seq: BatchSeq) -> Result<Arc<Batch>, PortFault> {
         if seq.process() != self.process {
-            let message = "only process 0 reads other journals".to_owned();
-            return Err(PortFault { message });
+            return Err(PortFault::permanent("only process 0 reads other journals"));
         }
         self.own.batch(BatchSeq(seq.local()))
     }

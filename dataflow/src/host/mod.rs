@@ -26,6 +26,8 @@ use crate::cluster::{ClusterMember, SealControl};
 use crate::committer::Committer;
 use crate::error::HostError;
 use crate::feeder::Feeder;
+use crate::journal_reads::{RetriedBatches, RetriedEpochs};
+use crate::outage::PortCall;
 use crate::port::{AlertLedger, BatchReader, EpochSource, Observer};
 use crate::status::Status;
 use crate::thread::{HostThread, spawn_monitored};
@@ -118,9 +120,13 @@ impl Host {
         } = workers::start(&options, member, &status)?;
         // The committer needs the control entries, too: it looks up the texts of rules.
         let (controls_out, controls_in) = bounded(4 * CHANNEL_EPOCHS);
+        let retried = |call| RetriedBatches::new(&frames, &status, call);
         let feeder = Feeder {
-            source,
-            frames: Arc::clone(&frames),
+            source: Box::new(RetriedEpochs {
+                source,
+                status: Arc::clone(&status),
+            }),
+            frames: Arc::new(retried(PortCall::ReadEpoch)),
             workers: inputs,
             controls: controls_out,
             status: Arc::clone(&status),
@@ -133,7 +139,7 @@ impl Host {
         };
         let committer = Committer {
             texts: AlertTexts::new(options.emit.time_field),
-            frames,
+            frames: Arc::new(retried(PortCall::ReadEvidence)),
             ledger,
             observer,
             outputs,

@@ -53,7 +53,7 @@ impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.broken.store(true, Ordering::Release);
-            self.status.fail();
+            self.status.fail("the graph stopped: a worker panicked");
         }
     }
 }

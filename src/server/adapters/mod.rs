@@ -1,5 +1,6 @@
 //! Adapters: each implements a port of one crate with another crate, and does nothing more.
 
+pub mod journal;
 pub mod manage;
 pub mod rules;
 pub mod what_ifs;
@@ -10,86 +11,25 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use weir_dataflow::{BatchReader, EpochSource, PortFault, Status};
-use weir_ingest::{FaultKind, Intake, JournalFault, JournalPort, SubmitError};
+use weir_dataflow::PortFault;
+use weir_ingest::{Intake, SubmitError};
 use weir_schema::outbox::OutboxRows;
-use weir_schema::{
-    AlertId, AlertRecord, Batch, BatchSeq, Change, Commit, Entry, Epoch, SealedEpoch,
-};
-use weir_store::journal::{EpochCursor, JournalError, JournalReader, JournalWriter};
+use weir_schema::{AlertId, AlertRecord, Batch, Change, Commit, Epoch};
 use weir_store::ledger::Ledger;
 use weir_web::ports::{
-    AlertExplanation, AlertPage, AlertQuery, Alerts, Cursor, EventIntake, Health, IntakeError,
+    AlertExplanation, AlertPage, AlertQuery, Alerts, Cursor, EventIntake, IntakeError,
     IntakeReceipt, OutboxSignal, PortError, StandingFilter,
 };
+
+pub use journal::{FollowEpochs, FollowFrames, ReadEpochs, ReadFrames, WriteJournal};
 
 use crate::config::Config;
 use crate::server::explain::Explainer;
 use crate::text::with_causes;
 
-/// Writes the journal for ingest.
-pub struct WriteJournal(pub JournalWriter);
-
-impl JournalPort for WriteJournal {
-    fn append(&mut self, entry: &Entry) -> Result<(), JournalFault> {
-        let appended = match entry {
-            // The journal numbers the epoch: other processes of the cluster may be ahead.
-            Entry::Seal { .. } => self.0.seal().map(drop),
-            Entry::Batch(_) | Entry::Control(_) => self.0.append(entry).map(drop),
-        };
-        appended.map_err(|error| {
-            self.0.discard_pending();
-            journal_fault(&error)
-        })
-    }
-
-    fn sync(&mut self) -> Result<(), JournalFault> {
-        self.0.sync().map_err(|error| {
-            self.0.discard_pending();
-            journal_fault(&error)
-        })
-    }
-
-    fn next_epoch(&self) -> Epoch {
-        self.0.next_epoch()
-    }
-}
-
-fn journal_fault(error: &JournalError) -> JournalFault {
-    let kind = match error {
-        JournalError::DiskFull { .. } => FaultKind::Full,
-        JournalError::ReadOnly { .. } => FaultKind::ReadOnly,
-        // The message describes all others.
-        _ => FaultKind::Io,
-    };
-    JournalFault {
-        kind,
-        message: with_causes(error),
-    }
-}
-
 fn fault(error: &dyn std::error::Error) -> PortFault {
-    PortFault {
-        message: with_causes(error),
-    }
-}
-
-/// Reads epochs of the journal for the graph.
-pub struct ReadEpochs(pub EpochCursor);
-
-impl EpochSource for ReadEpochs {
-    fn next(&mut self, wait: Duration) -> Result<Option<SealedEpoch>, PortFault> {
-        self.0.next(wait).map_err(|error| fault(&error))
-    }
-}
-
-/// Reads batches of the journal by their sequence number.
-pub struct ReadFrames(pub JournalReader);
-
-impl BatchReader for ReadFrames {
-    fn batch(&self, seq: BatchSeq) -> Result<Arc<Batch>, PortFault> {
-        self.0.batch(seq).map_err(|error| fault(&error))
-    }
+    // A commit that failed is repeated, whatever the reason.
+    PortFault::transient(with_causes(error))
 }
 
 /// Commits to the ledger for the graph.
@@ -161,7 +101,10 @@ impl Alerts for ReadAlerts {
 
     fn explain(&self, id: AlertId) -> Result<Option<AlertExplanation>, PortError> {
         let record = self.ledger.record(id).map_err(|error| failed(&error))?;
-        Ok(record.map(|record| self.explainer.explain(record)))
+        let explained = record.map(|record| self.explainer.explain(record));
+        explained
+            .transpose()
+            .map_err(|fault| PortError::Unavailable(fault.message))
     }
 
     fn previous(&self, id: AlertId, revision: u64) -> Result<Option<Change>, PortError> {
@@ -253,27 +196,5 @@ fn intake_error(error: SubmitError) -> IntakeError {
         other => IntakeError::Unavailable {
             reason: other.to_string(),
         },
-    }
-}
-
-/// Readiness: the graph runs, and has applied what the journal held at the start.
-pub struct Readiness {
-    pub status: Arc<Status>,
-    pub caught_up_at: Epoch,
-}
-
-impl Health for Readiness {
-    fn ready(&self) -> Result<(), String> {
-        if self.status.failed() {
-            return Err("the graph has stopped; see the log".to_owned());
-        }
-        if self.status.is_commit_blocked() {
-            return Err("the ledger takes nothing; see the log".to_owned());
-        }
-        let (done, wanted) = (self.status.epoch().0, self.caught_up_at.0);
-        if done < wanted {
-            return Err(format!("replaying the journal: epoch {done} of {wanted}"));
-        }
-        Ok(())
     }
 }

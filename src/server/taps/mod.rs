@@ -40,6 +40,9 @@ const CHANGES_STEP: usize = 64;
 /// Pause between two reads of the ledger.
 const LEDGER_PAUSE: Duration = Duration::from_millis(50);
 
+/// Pause before a failed read of the journal is repeated.
+const READ_PAUSE: Duration = Duration::from_millis(100);
+
 /// Opens taps of a running server.
 pub struct JournalTaps {
     pub journal: JournalReader,
@@ -151,7 +154,14 @@ impl JournalTap {
         while out.len() < CHUNK_BYTES && !self.rows.is_done() {
             let left = until.saturating_duration_since(Instant::now());
             let left = if out.is_empty() { left } else { Duration::ZERO };
-            let next = self.cursor.next(left).map_err(|error| failed(&error))?;
+            let next = match self.cursor.next(left) {
+                // The metric of failed reads counts it; the next call reads the same epoch.
+                Err(error) if error.is_transient() => {
+                    std::thread::sleep(READ_PAUSE.min(left));
+                    return Ok(());
+                }
+                next => next.map_err(|error| failed(&error))?,
+            };
             let Some(epoch) = next else { return Ok(()) };
             self.at = epoch.epoch;
             for (seq, batch) in &epoch.batches {
@@ -172,10 +182,11 @@ impl JournalTap {
     /// Skips epochs up to `last`, and counts their events.
     fn skip_to(&mut self, last: Epoch) -> Result<(), PortError> {
         while self.at < last {
-            let next = self.cursor.next(Duration::ZERO);
-            let Some(epoch) = next.map_err(|error| failed(&error))? else {
-                return Ok(());
+            let next = match self.cursor.next(Duration::ZERO) {
+                Err(error) if error.is_transient() => return Ok(()),
+                next => next.map_err(|error| failed(&error))?,
             };
+            let Some(epoch) = next else { return Ok(()) };
             self.at = epoch.epoch;
             let events = epoch
                 .batches

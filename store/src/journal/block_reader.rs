@@ -1,6 +1,7 @@
 //! Reads durable blocks in order, from memory or from their files.
 
 use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -107,7 +108,16 @@ impl BlockReader {
         from: u64,
         bytes: &mut [u8],
     ) -> Result<(), JournalError> {
-        let failed = |source| JournalError::disk("read", &block.path, source);
+        let failed = |source: io::Error| {
+            // The file is shorter than the durable part that the index knows.
+            if source.kind() == ErrorKind::UnexpectedEof {
+                return damaged(block);
+            }
+            if let Some(faults) = &self.shared.read_faults {
+                faults.inc();
+            }
+            JournalError::disk("read", &block.path, source)
+        };
         let file = match self.file.take() {
             Some((path, file)) if path == block.path => file,
             _ => File::open(&*block.path).map_err(failed)?, // The first block of a segment.

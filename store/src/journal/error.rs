@@ -14,6 +14,12 @@ pub enum JournalError {
     )]
     InUse { dir: PathBuf },
     #[error(
+        "{} was removed or replaced while this process held the lock, so another writer may run; \
+         this one stops; restart Weir, and leave that file in place",
+        .path.display()
+    )]
+    LockLost { path: PathBuf },
+    #[error(
         "could not {action} {}: the disk is full; free some space, no accepted event is lost",
         .path.display()
     )]
@@ -70,6 +76,16 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether the disk or the system failed, so that the same call may succeed later. Damage and
+    /// refusals are not transient.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Disk { .. } | Self::DiskFull { .. } | Self::ReadOnly { .. }
+        )
+    }
+
     pub(crate) fn disk(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {

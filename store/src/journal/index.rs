@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use prometheus::IntCounter;
+
 use super::format::{BlockHeader, JournalEnd, SEGMENT_HEADER_BYTES};
 use super::recent::RecentBlocks;
 use super::scan::ByteRange;
@@ -155,12 +157,19 @@ impl JournalIndex {
 pub(crate) struct SharedIndex {
     index: Mutex<JournalIndex>,
     recent: Mutex<RecentBlocks>,
+    /// Counts failed reads of all readers.
+    pub read_faults: Option<IntCounter>,
     /// Notified when the index grows, a reader is to wake, or the writer closes.
     pub signal: Condvar,
 }
 
 impl SharedIndex {
-    pub fn new(segments: Vec<SegmentIndex>, end: JournalEnd, recent_bytes: usize) -> Self {
+    pub fn new(
+        segments: Vec<SegmentIndex>,
+        end: JournalEnd,
+        recent_bytes: usize,
+        read_faults: Option<IntCounter>,
+    ) -> Self {
         Self {
             index: Mutex::new(JournalIndex {
                 segments,
@@ -171,6 +180,7 @@ impl SharedIndex {
                 wakes: 0,
             }),
             recent: Mutex::new(RecentBlocks::new(recent_bytes)),
+            read_faults,
             signal: Condvar::new(),
         }
     }

@@ -21,6 +21,8 @@ mod audit;
 
 mod recover;
 
+mod lock;
+
 mod group;
 
 mod writer;
@@ -92,10 +94,10 @@ impl Journal {
 
     /// Keeps writers out of the journal in `dir` while the lock lives.
     pub fn lock(dir: &Path) -> Result<JournalLock, JournalError> {
-        writer::lock(dir).map(JournalLock)
+        lock::WriterLock::take(dir).map(JournalLock)
     }
 }
 
 /// A lock that keeps writers out of a journal.
 #[derive(Debug)]
-pub struct JournalLock(#[expect(dead_code, reason = "dropping it unlocks")] std::fs::File);
+pub struct JournalLock(#[expect(dead_code, reason = "dropping it unlocks")] lock::WriterLock);

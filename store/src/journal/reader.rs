@@ -55,6 +55,12 @@ impl JournalReader {
         Epoch(self.shared.lock().end.sealed)
     }
 
+    /// Whether the writer is gone. Its durable entries can still be read.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
     /// Makes all later seals use epochs above `epoch`.
     ///
     /// Returns true if readers can read all epochs up to `epoch`. False: such a seal is pending,

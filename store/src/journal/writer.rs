@@ -6,9 +6,7 @@
 //! `sync` writes it to a new segment.
 
 use std::collections::hash_map::RandomState;
-use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +16,7 @@ use weir_schema::{BatchSeq, Control, Entry, Epoch, Position, ReceiveTime};
 use super::format::{BUFFER_BYTES_MAX, JournalEnd, Packer, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::group::{BlockGroup, PendingBlock};
 use super::index::{SegmentIndex, SharedIndex};
+use super::lock::WriterLock;
 use super::recover::{AppendPoint, OpenReport, recover};
 use super::segment::{self, Disk, SegmentFile};
 use super::{JournalError, JournalOptions, JournalReader};
@@ -48,7 +47,7 @@ pub struct JournalWriter {
     segment: Option<OpenSegment>,
     bytes: u64,
     /// Keeps other writers out while this one lives.
-    _lock: File,
+    lock: WriterLock,
 }
 
 /// The segment to which the writer appends.
@@ -79,7 +78,7 @@ impl JournalWriter {
     ) -> Result<(Self, OpenReport), JournalError> {
         files::create_private_folder(dir)
             .map_err(|source| JournalError::disk("create the folder", dir, source))?;
-        let lock = lock(dir)?;
+        let lock = WriterLock::take(dir)?;
         let recovered = recover(dir)?;
         let segment = recovered
             .append_to
@@ -98,6 +97,8 @@ impl JournalWriter {
             metrics.journal_bytes.set(recovered.bytes.cast_signed());
         }
         let recent_bytes = options.recent_bytes;
+        let metrics = options.metrics.as_ref();
+        let read_faults = metrics.map(|metrics| metrics.journal_read_faults_total.clone());
         let writer = Self {
             dir: dir.to_path_buf(),
             options,
@@ -106,6 +107,7 @@ impl JournalWriter {
                 recovered.segments,
                 recovered.end,
                 recent_bytes,
+                read_faults,
             )),
             packer: Packer::new().map_err(JournalError::Compress)?,
             spare_buffers: Vec::new(),
@@ -114,7 +116,7 @@ impl JournalWriter {
             pending_bytes: 0,
             segment,
             bytes: recovered.bytes,
-            _lock: lock,
+            lock,
         };
         Ok((writer, recovered.report))
     }
@@ -236,12 +238,14 @@ impl JournalWriter {
 
     /// Makes all pending entries durable and publishes them to readers, or does neither.
     ///
-    /// After an error they are still pending: call `sync` again to try a new segment, or
+    /// [`JournalError::LockLost`] stays: another writer may have the journal. After any other error
+    /// they are still pending: call `sync` again to try a new segment, or
     /// [`Self::discard_pending`] to discard them.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         if self.pending.is_empty() {
             return Ok(());
         }
+        self.lock.check()?;
         let mut segment = match self.segment.take() {
             Some(segment) if segment.end < self.options.segment_bytes => segment,
             _ => self.begin_segment()?, // No segment is open, or it is full.
@@ -388,24 +392,5 @@ impl OpenSegment {
             salt: last.salt,
             end: last.offset,
         })
-    }
-}
-
-/// Locks the journal for one writer; dropping the file unlocks it.
-pub(super) fn lock(dir: &Path) -> Result<File, JournalError> {
-    let path = dir.join("lock");
-    let opened = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path);
-    let file = opened.map_err(|source| JournalError::disk("lock", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(JournalError::InUse {
-            dir: dir.to_path_buf(),
-        }),
-        Err(TryLockError::Error(source)) => Err(JournalError::disk("lock", &path, source)),
     }
 }

@@ -7,9 +7,12 @@ use serde_json::json;
 use crate::problem::ProblemDetails;
 use crate::state::AppState;
 
-/// `GET /healthz`: succeeds while the process answers.
-pub(crate) async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "status": "ok" }))
+/// `GET /healthz`: succeeds while all parts of the server run.
+pub(crate) async fn live(state: web::Data<AppState>) -> Result<HttpResponse, ProblemDetails> {
+    match state.ports.health.live() {
+        Ok(()) => Ok(HttpResponse::Ok().json(json!({ "status": "ok" }))),
+        Err(reason) => Err(ProblemDetails::unavailable(reason)),
+    }
 }
 
 /// `GET /readyz`: succeeds while events are accepted and alerts are current.

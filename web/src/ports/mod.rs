@@ -33,8 +33,11 @@ use std::sync::Arc;
 
 use prometheus::Registry;
 
-/// Whether Weir is ready.
+/// Whether Weir runs and is ready.
 pub trait Health: Send + Sync {
+    /// Returns at once, from memory. `Err` names the part that has ended; it is public.
+    fn live(&self) -> Result<(), String>;
+
     /// Returns at once, from memory. `Err` names in a few words what is not ready; it is public.
     fn ready(&self) -> Result<(), String>;
 }

@@ -15,10 +15,12 @@ fn report_why_the_server_is_not_ready() {
     *memory.ready.lock().unwrap() = Err("replaying the journal".into());
     let answer = server.send_without_token("GET /readyz", &[], b"");
     assert_eq!(answer.problem(503).1, "replaying the journal");
-    assert_eq!(
-        server.send_without_token("GET /healthz", &[], b"").status,
-        200
-    );
+    let health = || server.send_without_token("GET /healthz", &[], b"");
+    let answer = health();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.text(), r#"{"status":"ok"}"#);
+    *memory.live.lock().unwrap() = Err("the graph stopped".into());
+    assert_eq!(health().problem(503).1, "the graph stopped");
 }
 
 #[test]

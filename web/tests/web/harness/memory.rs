@@ -23,6 +23,7 @@ pub struct Memory {
     pub intake_answers: Mutex<VecDeque<Result<IntakeReceipt, IntakeError>>>,
     pub queries: Mutex<Vec<AlertQuery>>,
     pub rules: Mutex<Vec<RuleInfo>>,
+    pub live: Mutex<Result<(), String>>,
     pub ready: Mutex<Result<(), String>>,
 }
 
@@ -36,6 +37,7 @@ impl Memory {
             intake_answers: Mutex::default(),
             queries: Mutex::default(),
             rules: Mutex::default(),
+            live: Mutex::new(Ok(())),
             ready: Mutex::new(Ok(())),
         })
     }
@@ -246,6 +248,10 @@ impl Tap for CountingTap {
 }
 
 impl Health for Memory {
+    fn live(&self) -> Result<(), String> {
+        self.live.lock().unwrap().clone()
+    }
+
     fn ready(&self) -> Result<(), String> {
         self.ready.lock().unwrap().clone()
     }
