@@ -4,7 +4,8 @@
 //! fingerprints of the last 8,192 events are stored. A repeated event with other bytes is a conflict
 //! and is journaled beside the first one; a repeated event older than the fingerprints counts as a
 //! duplicate. An unknown spool starts at 0, so a lost beginning shows as a gap. An HTTP request is
-//! identified by (tenant, idempotency key).
+//! identified by (tenant, source, idempotency key): senders that count from 1 do not collide. A
+//! request with events of several sources is recorded for each of them.
 //!
 //! The state is a function of the journal: at start, pass every batch to [`Deliveries::observe`].
 
@@ -20,7 +21,7 @@ use crate::spool::{EventNovelty, SpoolChanges, SpoolHistory};
 /// every spool is busy; an idle fleet takes far less.
 pub const SPOOLS_MAX: usize = 4_096;
 
-/// Most idempotency keys stored; the oldest are forgotten first.
+/// Most idempotency keys stored, each once per source; the oldest are forgotten first.
 pub const KEYS_MAX: usize = 100_000;
 
 /// Longest agent id or idempotency key, in bytes.
@@ -31,6 +32,7 @@ type Hash = [u8; 16];
 #[derive(Clone, Copy, Debug)]
 struct Request {
     digest: Hash,
+    /// The part after the last one of this source. Parts in between belong to other sources.
     next_part: u32,
 }
 
@@ -86,7 +88,7 @@ impl Deliveries {
             Some(Delivery::Http {
                 key, digest, part, ..
             }) => {
-                let hash = key_hash(&batch.tenant, key);
+                let hash = key_hash(&batch.tenant, &batch.source, key);
                 self.record_part(hash, *digest, *part);
             }
         }
@@ -126,7 +128,8 @@ impl Deliveries {
             Some(Delivery::Http {
                 key, digest, part, ..
             }) => {
-                let hash = checked_id(key).map(|key| key_hash(&batch.tenant, key))?;
+                let key = checked_id(key)?;
+                let hash = key_hash(&batch.tenant, &batch.source, key);
                 let (digest, part) = (*digest, *part);
                 self.admit_part(batch, hash, digest, part)
             }
@@ -243,9 +246,6 @@ impl Deliveries {
             return Err(SubmitError::Conflict);
         }
         let next_part = known.map_or(0, |known| known.next_part);
-        if part > next_part {
-            return Err(SubmitError::Invalid("an earlier part is missing"));
-        }
         if part < next_part {
             return Ok(Admission {
                 duplicates: batch.frames.len() as u64,
@@ -291,8 +291,8 @@ fn spool_hash(tenant: &str, agent: &str, spool: u64) -> Hash {
     hash(&[tenant.as_bytes(), agent.as_bytes(), &spool.to_le_bytes()])
 }
 
-fn key_hash(tenant: &str, key: &str) -> Hash {
-    hash(&[tenant.as_bytes(), key.as_bytes()])
+fn key_hash(tenant: &str, source: &str, key: &str) -> Hash {
+    hash(&[tenant.as_bytes(), source.as_bytes(), key.as_bytes()])
 }
 
 fn hash(parts: &[&[u8]]) -> Hash {
@@ -445,6 +445,51 @@ mod tests {
         );
         let conflict = deliveries.admit(request("k", 1, 0)).unwrap_err();
         assert_eq!(conflict, SubmitError::Conflict);
+    }
+
+    #[test]
+    fn the_same_key_of_another_source_or_tenant_is_another_request() {
+        let of = |tenant: &str, source: &str, body| Batch {
+            tenant: tenant.into(),
+            source: source.into(),
+            ..request("1", body, 0)
+        };
+        let mut deliveries = Deliveries::new();
+        let mut rebuilt = Deliveries::new();
+        let mut admit = |batch: Batch| {
+            let admission = deliveries.admit(batch)?;
+            deliveries.commit();
+            admission.batches.iter().for_each(|b| rebuilt.observe(b));
+            Ok::<_, SubmitError>((admission.batches.len(), admission.duplicates))
+        };
+        assert_eq!(admit(of("default", "a", 1)), Ok((1, 0)));
+        assert_eq!(admit(of("default", "b", 1)), Ok((1, 0)), "same body");
+        assert_eq!(admit(of("default", "c", 2)), Ok((1, 0)), "other body");
+        assert_eq!(admit(of("other", "a", 2)), Ok((1, 0)), "other tenant");
+        for source in ["a", "b"] {
+            assert_eq!(admit(of("default", source, 1)), Ok((0, 1)));
+            assert_eq!(admit(of("default", source, 2)), Err(SubmitError::Conflict));
+        }
+        assert_eq!(rebuilt.requests.len(), 4);
+        let again = rebuilt.admit(of("default", "b", 1)).unwrap();
+        assert_eq!((again.batches.len(), again.duplicates), (0, 1));
+    }
+
+    #[test]
+    fn a_repeated_request_of_several_sources_adds_only_its_missing_parts() {
+        let part = |source: &str, part| Batch {
+            source: source.into(),
+            ..request("k", 1, part)
+        };
+        let body = || [part("a", 0), part("b", 1), part("a", 2), part("b", 3)];
+        let mut deliveries = Deliveries::new();
+        // A crash left the first three parts in the journal.
+        body().iter().take(3).for_each(|b| deliveries.observe(b));
+        let admitted = body().map(|batch| deliveries.admit(batch).unwrap().batches.len());
+        assert_eq!(admitted, [0, 0, 0, 1]);
+        deliveries.commit();
+        let admitted = body().map(|batch| deliveries.admit(batch).unwrap().batches.len());
+        assert_eq!(admitted, [0; 4]);
     }
 
     #[test]
