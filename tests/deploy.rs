@@ -310,7 +310,7 @@ fn the_container_runs_without_privileges_and_has_valid_settings() {
         "the compiler of the workspace"
     );
     // Each variable that the container sets is a configuration key.
-    let listen = read("src/config/mod.rs");
+    let listen = read("src/config/listen.rs");
     for variable in text.split("WEIR__LISTEN__").skip(1) {
         let key = variable
             .split('=')
