@@ -79,7 +79,7 @@ const CONDITIONS: &[Refusal] = &[
     ),
     (
         "type: temporal\nrules: [one, other]\ncondition: not one and not other",
-        "must be seen",
+        "does not require an event of any rule",
     ),
     (
         "type: temporal\nrules: [one, other]\ncondition: one",

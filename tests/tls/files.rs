@@ -44,7 +44,7 @@ fn unusable_files_end_the_start_with_a_reason() {
         (
             pair(&good.certificate, &good.certificate),
             None,
-            "has no private key",
+            "has no usable private key",
         ),
         (
             pair(&good.certificate, &other.key),

@@ -89,7 +89,7 @@ fn what_if_once_prints_json_and_drop_leaves_nothing() {
     let unknown_rule = ["what-if", "--remove", "nobody"];
     for (args, code, message) in [
         (&["what-if"][..], 2, "name rules to try"),
-        (&["what-if", "--show", "x"], 2, "no id of a what-if"),
+        (&["what-if", "--show", "x"], 2, "is not the id of a what-if"),
         (&["what-if", "--promote", &id], 1, "no what-if has the id"),
         (&unknown_rule, 65, "no rule has the id"),
         (&["what-if", "nowhere.yml"], 74, "cannot read nowhere.yml"),
