@@ -10,20 +10,15 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use weir_dataflow::{
-    EmitOptions, EpochReport, EpochSource, Host, HostOptions, Observer, PortFault,
-};
+use weir_schema::Change;
 use weir_schema::outbox::Cursor;
-use weir_schema::{Change, Epoch, SealedEpoch};
-use weir_store::journal::{Journal, JournalOptions, JournalReader};
+use weir_store::journal::{Journal, JournalOptions};
 use weir_store::ledger::{Ledger, PAGE_MAX};
 
-use weir::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
+use weir::server::derive::derive_ledger;
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
@@ -34,32 +29,14 @@ fn main() -> Result<()> {
     let journal = scratch.path().join("journal");
     copy(&folder.join("journal"), &journal)?;
     let (writer, report) = Journal::open(&journal, JournalOptions::default())?;
-    let ledger = derive(writer.reader(), report.last_sealed, workers, scratch.path())?;
-    export(&ledger)
-}
-
-/// Runs the graph over the whole journal.
-fn derive(journal: JournalReader, last: Epoch, workers: usize, scratch: &Path) -> Result<Ledger> {
-    let ledger = Arc::new(Ledger::open(&scratch.join("ledger"))?);
-    let source = UntilEpoch {
-        source: ReadEpochs(journal.cursor(Epoch(1))),
-        left: last.0,
-    };
-    let options = HostOptions {
+    let ledger = derive_ledger(
+        writer.reader(),
+        report.last_sealed,
         workers,
-        emit: EmitOptions::default(),
-    };
-    let host = Host::start(
-        options,
-        Box::new(source),
-        Arc::new(ReadFrames(journal)),
-        Box::new(WriteLedger(Arc::clone(&ledger))),
-        Box::new(Silent),
+        &scratch.path().join("ledger"),
+        |_| {},
     )?;
-    let status = host.status();
-    while !status.wait_for(last, Duration::from_millis(200)) && !status.failed() {}
-    host.stop()?;
-    Ok((*ledger).clone())
+    export(&ledger)
 }
 
 /// Writes records, histories and the outbox, each in the order of its keys.
@@ -121,33 +98,4 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The first epochs of a journal.
-struct UntilEpoch {
-    source: ReadEpochs,
-    left: u64,
-}
-
-impl EpochSource for UntilEpoch {
-    fn next(&mut self, wait: Duration) -> Result<Option<SealedEpoch>, PortFault> {
-        if self.left == 0 {
-            std::thread::sleep(wait);
-            return Ok(None);
-        }
-        let next = self.source.next(wait)?;
-        self.left -= u64::from(next.is_some());
-        Ok(next)
-    }
-}
-
-/// An observer that does nothing: the ledger is read when it is whole.
-struct Silent;
-
-impl Observer for Silent {
-    fn on_epoch(&mut self, _: &EpochReport<'_>) {}
-
-    fn on_commit_failed(&mut self, fault: &PortFault) {
-        eprintln!("cannot write the ledger, trying again: {fault}");
-    }
 }

@@ -27,6 +27,7 @@ pub mod health;
 pub mod backfill;
 
 pub mod cluster;
+pub mod derive;
 pub mod elsewhere;
 
 pub mod metrics;

@@ -4,22 +4,17 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use weir_dataflow::{
-    EmitOptions, EpochReport, EpochSource, Host, HostOptions, Observer, PortFault,
-};
-use weir_schema::{Epoch, SealedEpoch};
+use weir_schema::Epoch;
 use weir_store::journal::{self, Journal, JournalError, JournalOptions, VerifyReport};
 use weir_store::ledger::{self, Ledger};
 
 use crate::console::outln;
 use crate::exit::{BAD_DATA, ExitError};
 use crate::progress::ProgressReporter;
-use crate::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
 use crate::server::cluster::recorded_place;
+use crate::server::derive::derive_ledger;
 use crate::server::ledger::{CHECK_LIMIT, check_command};
 use crate::verbs::overrides::ServerDefaults;
 
@@ -181,32 +176,16 @@ fn follows_from_journal(args: &VerifyArgs, journal: &Path, ledger: &Ledger) -> R
     // Opening a sound journal does not change it.
     let (writer, _) = Journal::open(journal, JournalOptions::default())?;
     let reader = writer.reader();
-    let derived = Arc::new(Ledger::open(&scratch.path().join("ledger"))?);
     let until = ledger.applied();
-    let source = FirstEpochs {
-        source: ReadEpochs(reader.cursor(Epoch(1))),
-        left: until.0,
-    };
-    let host = Host::start(
-        HostOptions {
-            workers: args.workers.clamp(1, 64),
-            emit: EmitOptions::default(),
-        },
-        Box::new(source),
-        Arc::new(ReadFrames(reader)),
-        Box::new(WriteLedger(Arc::clone(&derived))),
-        Box::new(IgnoreEpochs),
-    )?;
-    let status = host.status();
     let mut progress = ProgressReporter::new(false);
-    while !status.wait_for(until, Duration::from_millis(200)) && !status.failed() {
-        let (done, all) = (status.epoch().0, until.0);
+    let dir = scratch.path().join("ledger");
+    let derived = derive_ledger(reader, until, args.workers, &dir, |epoch| {
+        let (done, all) = (epoch.0, until.0);
         progress.report(done, all, || {
             format!("deriving the ledger: epoch {done} of {all}")
         });
-    }
+    })?;
     drop(progress);
-    host.stop()?;
     drop(writer);
     let files = [
         scratch.path().join("existing"),
@@ -246,33 +225,4 @@ fn first_difference(a: &Path, b: &Path) -> std::io::Result<Option<u64>> {
         }
     }
     Ok(None)
-}
-
-/// A source that ends after the first `left` epochs.
-struct FirstEpochs {
-    source: ReadEpochs,
-    left: u64,
-}
-
-impl EpochSource for FirstEpochs {
-    fn next(&mut self, wait: Duration) -> Result<Option<SealedEpoch>, PortFault> {
-        if self.left == 0 {
-            std::thread::sleep(wait);
-            return Ok(None);
-        }
-        let next = self.source.next(wait)?;
-        self.left -= u64::from(next.is_some());
-        Ok(next)
-    }
-}
-
-/// An observer that ignores epochs: the ledger is only derived to be compared.
-struct IgnoreEpochs;
-
-impl Observer for IgnoreEpochs {
-    fn on_epoch(&mut self, _: &EpochReport<'_>) {}
-
-    fn on_commit_failed(&mut self, fault: &PortFault) {
-        tracing::error!(%fault, "cannot write the ledger; retrying");
-    }
 }
