@@ -9,6 +9,7 @@ use std::sync::Arc;
 use weir_operators::{
     AlertTexts, CorrelateNote, CorrelationCounts, Note, TenantClock, WhatIfOutput,
 };
+use weir_schema::condition::CONDITION_TENANT;
 use weir_schema::{
     AlertId, AlertRecord, AlertRow, AlertState, Cause, Change, ChangeKind, Commit, Epoch, Level,
     WhatIfId,
@@ -278,7 +279,11 @@ fn build_record(
                 let batch = frames.batch(item.position.batch())?;
                 (batch.tenant.clone(), texts.group(row, item, &batch))
             }
-            None => (String::new(), Vec::new()),
+            // Only alerts about Weir itself have no evidence.
+            None => {
+                let group = texts.condition_group(row).unwrap_or_default();
+                (CONDITION_TENANT.to_owned(), group)
+            }
         },
     };
     Ok(AlertRecord {

@@ -117,6 +117,7 @@ impl ActiveRules {
             | Control::Heartbeat { .. }
             | Control::Settings { .. }
             | Control::SelfAlerts(_)
+            | Control::Condition(_)
             | Control::Delivered(_)
             | Control::WhatIfPut { .. }
             | Control::WhatIfPromote { .. }

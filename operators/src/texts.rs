@@ -1,7 +1,12 @@
 //! Texts for people: the rule of a row and the values of its group, looked up on demand.
 
+use std::collections::BTreeMap;
+
 use weir_detect::{BookUpdate, RuleBook};
-use weir_schema::{AlertRow, Batch, Control, EvidenceItem, GroupField, Level, RuleId, TimeBounds};
+use weir_schema::{
+    AlertRow, Batch, Condition, ConditionKind, Control, Epoch, EvidenceItem, GroupField, GroupKey,
+    Level, PlanId, RuleId, TimeBounds,
+};
 
 use crate::decode::BatchContext;
 use crate::source_problem::SourceProblem;
@@ -13,7 +18,13 @@ pub struct AlertTexts {
     book: RuleBook,
     bounds: TimeBounds,
     time_field: Option<String>,
+    /// The newest entry about each condition. Rows change in the epoch of their entry, so older
+    /// ones are not needed: at [`CONDITIONS_MAX`] the map is emptied.
+    conditions: BTreeMap<(PlanId, GroupKey), Condition>,
 }
+
+/// Entries about conditions whose texts are kept.
+const CONDITIONS_MAX: usize = 1_024;
 
 /// The texts of a row's plan.
 #[derive(Clone, Debug)]
@@ -30,6 +41,7 @@ impl AlertTexts {
             book: RuleBook::new(),
             bounds: TimeBounds::default(),
             time_field,
+            conditions: BTreeMap::new(),
         }
     }
 
@@ -38,13 +50,29 @@ impl AlertTexts {
         if let Control::Start { bounds, .. } = control {
             self.bounds = *bounds;
         }
+        if let Control::Condition(condition) = control {
+            if self.conditions.len() >= CONDITIONS_MAX {
+                self.conditions.clear();
+            }
+            let kind = condition.kind;
+            let key = (kind.plan(), kind.group(&condition.subject));
+            self.conditions.insert(key, condition.clone());
+        }
         self.book.apply(control)
     }
 
     /// The texts of the plan of `row`; `None` if the plan was removed.
     #[must_use]
     pub fn plan(&self, row: &AlertRow) -> Option<PlanText> {
-        if let Some(problem) = SourceProblem::from_plan(row.plan) {
+        if let Some(kind) = condition_kind(row) {
+            let condition = self.conditions.get(&(row.plan, row.group));
+            let title = condition.map_or_else(|| kind.title().to_owned(), Condition::title);
+            return Some(PlanText {
+                rule: kind.rule_id(),
+                current: Some((title, kind.level())),
+            });
+        }
+        if let Some(problem) = source_problem(row) {
             return Some(PlanText {
                 rule: problem.rule_id(),
                 current: Some((problem.title().to_owned(), problem.level())),
@@ -61,7 +89,7 @@ impl AlertTexts {
     /// The values of the group of `row`, decoded again from an event of its evidence.
     #[must_use]
     pub fn group(&self, row: &AlertRow, item: &EvidenceItem, batch: &Batch) -> Vec<GroupField> {
-        if SourceProblem::from_plan(row.plan).is_some() {
+        if source_problem(row).is_some() {
             return vec![GroupField {
                 name: "source".to_owned(),
                 value: batch.source.clone(),
@@ -77,9 +105,34 @@ impl AlertTexts {
             .unwrap_or_default()
     }
 
+    /// The group of a row about a condition, which has no evidence; `None` for all others.
+    #[must_use]
+    pub fn condition_group(&self, row: &AlertRow) -> Option<Vec<GroupField>> {
+        let kind = condition_kind(row)?;
+        let condition = self.conditions.get(&(row.plan, row.group));
+        let named = condition.filter(|condition| !condition.subject.is_empty());
+        let field = named.map(|condition| GroupField {
+            name: kind.subject_name().to_owned(),
+            value: condition.subject.clone(),
+        });
+        Some(field.into_iter().collect())
+    }
+
     /// The rules, for explanations and listings.
     #[must_use]
     pub fn book(&self) -> &RuleBook {
         &self.book
     }
+}
+
+/// The condition that a row is about. Built-in rules have epoch 0, which no other plan has.
+fn condition_kind(row: &AlertRow) -> Option<ConditionKind> {
+    let built_in = row.plan_epoch == Epoch(0);
+    built_in.then(|| ConditionKind::from_plan(row.plan))?
+}
+
+/// The problem of a source that a row is about.
+fn source_problem(row: &AlertRow) -> Option<SourceProblem> {
+    let built_in = row.plan_epoch == Epoch(0);
+    built_in.then(|| SourceProblem::from_plan(row.plan))?
 }

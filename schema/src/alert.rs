@@ -71,6 +71,9 @@ pub enum Cause {
     RuleRemoved,
     /// The clock of receipt reached this time without an expected event.
     Clock(ReceiveTime),
+    /// A condition of Weir itself was reported at this time. As the cause of a retraction: it is
+    /// over, and was true while it lasted.
+    Condition(ReceiveTime),
 }
 
 impl Cause {
@@ -83,6 +86,7 @@ impl Cause {
             Self::Rule(_) => "rule",
             Self::RuleRemoved => "rule_removed",
             Self::Clock(_) => "clock",
+            Self::Condition(_) => "condition",
         }
     }
 }

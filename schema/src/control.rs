@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::condition::Condition;
 use crate::id::{AlertId, Epoch, WhatIfId};
 use crate::time::{EventTime, ReceiveTime, Span};
 
@@ -64,6 +65,8 @@ pub enum Control {
     Delivered(SinkProgress),
     /// Thresholds for alerts about sources. Written at every start; replaces the previous ones.
     SelfAlerts(SourceBounds),
+    /// A condition of Weir itself began, changed or ended. Raises and retracts an alert.
+    Condition(Condition),
 }
 
 /// One rule change of a what-if.

@@ -6,6 +6,8 @@ pub mod id;
 
 pub mod frames;
 
+pub mod condition;
+
 pub mod control;
 
 pub mod journal;
@@ -38,6 +40,7 @@ pub use alert::{
     AlertRecord, AlertRow, AlertState, Cause, Change, ChangeKind, Commit, Evidence, EvidenceItem,
     GroupField,
 };
+pub use condition::{Condition, ConditionKind};
 pub use control::{Control, RuleChange, SinkProgress, SourceBounds, TimeBounds, UndeliveredAlert};
 pub use event::{Event, LogSource, Problem, Value};
 pub use frames::Frames;

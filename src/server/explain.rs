@@ -7,8 +7,8 @@ use weir_detect::RuleBook;
 use weir_manage::RuleRegistry;
 use weir_operators::{BatchContext, SourceProblem};
 use weir_schema::{
-    AlertRecord, Bound, Cause, Decimal, EvidenceItem, MemberCondition, Plan, PlanKind, Statistic,
-    TimeBounds, ValueBound,
+    AlertRecord, Bound, Cause, ConditionKind, Decimal, EvidenceItem, MemberCondition, Plan,
+    PlanKind, Statistic, TimeBounds, ValueBound,
 };
 use weir_web::ports::{AlertExplanation, ExplainedEvent, MatchedClause};
 
@@ -27,15 +27,22 @@ impl Explainer {
             .plans()
             .filter(|plan| plan.rule == record.rule)
             .max_by_key(|plan| (plan.version == record.version, plan.since));
-        let condition = match SourceProblem::from_rule(&record.rule) {
-            Some(problem) => problem.condition().to_owned(),
+        let built_in = SourceProblem::from_rule(&record.rule)
+            .map(SourceProblem::condition)
+            .or_else(|| ConditionKind::from_rule(&record.rule).map(ConditionKind::condition));
+        let condition = match built_in {
+            Some(text) => text.to_owned(),
             None => plan.map_or_else(String::new, condition),
         };
         let items = record.evidence.head.iter().chain(&record.evidence.tail);
         let event = |item: &EvidenceItem| self.event(&book, &record, *item);
         let cause = match &record.cause {
             Cause::Event(item) | Cause::LateEvent(item) => Some(event(item)?),
-            Cause::Watermark(_) | Cause::Rule(_) | Cause::RuleRemoved | Cause::Clock(_) => None,
+            Cause::Watermark(_)
+            | Cause::Rule(_)
+            | Cause::RuleRemoved
+            | Cause::Clock(_)
+            | Cause::Condition(_) => None,
         };
         Ok(AlertExplanation {
             condition,

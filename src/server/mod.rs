@@ -24,6 +24,8 @@ pub mod explain;
 
 pub mod health;
 
+pub mod conditions;
+
 pub mod backfill;
 
 pub mod cluster;

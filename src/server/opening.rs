@@ -14,6 +14,7 @@ use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
 
 use crate::config::Config;
 use crate::progress::ProgressReporter;
+use crate::server::conditions::JournaledConditions;
 use crate::server::sinks::SinkPositions;
 
 /// Pause between two reports of a replay's progress.
@@ -25,6 +26,8 @@ pub struct OpenedJournal {
     pub registry: Arc<RuleRegistry>,
     pub deliveries: Deliveries,
     pub positions: SinkPositions,
+    /// The conditions that stood when the run before ended.
+    pub conditions: JournaledConditions,
     /// The last epoch of earlier runs.
     pub last_sealed: Epoch,
     /// The epoch that begins this run.
@@ -38,6 +41,7 @@ pub struct JournalBeforeRun {
     registry: Arc<RuleRegistry>,
     deliveries: Deliveries,
     positions: SinkPositions,
+    conditions: JournaledConditions,
 }
 
 /// Opens the journal below `dir`, and begins a run of a server by itself.
@@ -69,12 +73,14 @@ pub fn recover_journal(
     let registry = Arc::new(RuleRegistry::default());
     let mut deliveries = Deliveries::new();
     let mut positions = SinkPositions::default();
+    let mut conditions = JournaledConditions::default();
     let (mut progress, all) = (ProgressReporter::for_server(), report.last_sealed.0);
     for entry in journal.entries() {
         match entry.context("cannot read the journal")? {
             Entry::Batch(batch) => deliveries.observe(&batch),
             Entry::Control(control) => {
                 positions.follow(&control);
+                conditions.follow(&control);
                 drop(registry.follow(&control));
             }
             Entry::Seal { epoch } => progress.report(epoch.0, all, || {
@@ -89,6 +95,7 @@ pub fn recover_journal(
         registry,
         deliveries,
         positions,
+        conditions,
     })
 }
 
@@ -113,6 +120,7 @@ impl JournalBeforeRun {
             registry,
             deliveries,
             positions,
+            conditions,
         } = self;
         let journal = writer.reader();
         let greatest = member.map_or(Epoch(0), ClusterMember::last_epoch);
@@ -133,6 +141,7 @@ impl JournalBeforeRun {
             registry,
             deliveries,
             positions,
+            conditions,
             last_sealed: report.last_sealed.max(greatest),
             begun: journal.last_sealed().max(greatest),
         })

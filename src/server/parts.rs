@@ -14,6 +14,7 @@ use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
 
 use crate::config::Config;
+use crate::server::conditions::ConditionReporter;
 use crate::server::health::JournalWrites;
 use crate::server::sinks::SinkPositions;
 
@@ -52,6 +53,7 @@ pub struct RunningJournal {
     pub writes: Arc<JournalWrites>,
     pub registry: Arc<RuleRegistry>,
     pub positions: SinkPositions,
+    pub conditions: ConditionReporter,
     /// The last epoch of earlier runs.
     pub last_sealed: Epoch,
     /// The epoch that begins this run.

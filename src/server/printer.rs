@@ -73,6 +73,8 @@ pub fn change_line(change: &Change) -> String {
         Cause::Rule(_) => ", since its rule was changed",
         Cause::RuleRemoved => ", since its rule was removed",
         Cause::Clock(_) => ", since no event arrived for so long",
+        Cause::Condition(_) if change.kind == ChangeKind::Retracted => ", since it is over",
+        Cause::Condition(_) => "",
     };
     let provisional = match record.state {
         AlertState::Provisional => ", provisionally",

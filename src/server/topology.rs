@@ -34,6 +34,7 @@ use crate::config::Config;
 use crate::server::adapters::manage::{EditJournal, EditProgress};
 use crate::server::adapters::{FollowEpochs, FollowFrames, WriteJournal, WriteLedger};
 use crate::server::cluster::JournalSealControl;
+use crate::server::conditions::ConditionReporter;
 use crate::server::health::{JournalWrites, ServerHealth};
 use crate::server::ledger::{open_ledger, sync_regularly};
 use crate::server::listeners::{self, ListenerParts, OpenListeners};
@@ -152,6 +153,7 @@ fn start_journal(
         registry,
         deliveries,
         positions,
+        conditions,
         last_sealed,
         begun,
     } = recovered.begin(config, rules, member.as_ref(), base.clock.now())?;
@@ -173,6 +175,7 @@ fn start_journal(
         writes,
         registry,
         positions,
+        conditions: ConditionReporter::new(conditions),
         last_sealed,
         begun,
     };
@@ -273,6 +276,8 @@ fn start_tasks(
     sync_regularly(&graph.ledger, &base.store_metrics);
     report_replay(&graph.status, journal.begun);
     if !config.cluster.follows() {
+        let (intake, clock) = (journal.intake.clone(), Arc::clone(&base.clock));
+        actix_rt::spawn(journal.conditions.clone().journal(intake, clock));
         let follower = RuleFollower {
             journal: Arc::new(EditJournal(journal.intake.clone())),
             registry: Arc::clone(&journal.registry),

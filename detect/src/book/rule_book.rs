@@ -60,6 +60,7 @@ impl RuleBook {
             | Control::Tick { .. }
             | Control::Heartbeat { .. }
             | Control::SelfAlerts(_)
+            | Control::Condition(_)
             | Control::Delivered(_)
             | Control::Finish => BookUpdate::default(),
             Control::Settings { text, since } => self.change_settings(text, *since),

@@ -4,6 +4,8 @@
 //! alone: its only state is its input, nothing is incremental and nothing is forgotten. It imports
 //! only schema and shares no code with the operator that it judges.
 
+mod conditions;
 mod correlate;
 
+pub use conditions::{StandingCondition, standing_conditions};
 pub use correlate::{PlanStep, Reference, ReferenceClock, StandingAlert};

@@ -1,9 +1,10 @@
-//! Alerts about sources that are silent, lag, flood, or whose clock runs ahead.
+//! Alerts about sources that are silent, lag, flood, or whose clock runs ahead, and about Weir itself.
 //!
 //! Like all alerts, they are functions of the journal: "now" is the greatest receive time in it,
 //! the bounds are a control entry, and the rate of a source is counted in minutes of receipt. A
 //! restart of the server is not a silence of its sources, because nothing was received meanwhile.
 
+mod conditions;
 mod monitor;
 mod rate;
 mod source;
@@ -21,6 +22,7 @@ use crate::correlate::CorrelateNote;
 use crate::epochs::process_epochs;
 use crate::note::Note;
 use crate::source_problem::SourceProblemCounts;
+pub use conditions::{ConditionMonitor, ConditionNote};
 pub use monitor::SourceMonitor;
 
 /// An input of the source monitor. The order within an epoch does not matter.
@@ -36,6 +38,8 @@ pub enum SourceNote {
         source: SourceKey,
     },
     Batch(SourceBatch),
+    /// A condition of Weir itself, which [`ConditionMonitor`] follows.
+    Condition(ConditionNote),
 }
 
 /// A batch of a source, summarized.
@@ -74,13 +78,17 @@ pub struct SourceStreams<'scope> {
     pub notes: Stream<'scope, u64, Vec<Note>>,
 }
 
-/// Raises and retracts alerts about sources, at the end of each epoch. One worker monitors all.
+/// Raises and retracts alerts about sources and conditions, at the end of each epoch. One worker
+/// monitors all.
 ///
-/// See [`SourceMonitor`] for the invariant and the cost.
+/// See [`SourceMonitor`] and [`ConditionMonitor`] for invariants and costs.
 pub fn sources<'scope>(notes: Stream<'scope, u64, Vec<SourceNote>>) -> SourceStreams<'scope> {
     let mut monitor = SourceMonitor::default();
-    let outputs = process_epochs(notes, "Sources", move |epoch, notes| {
+    let mut conditions = ConditionMonitor::default();
+    let outputs = process_epochs(notes, "Sources", move |epoch, mut notes| {
+        let reported = take_conditions(&mut notes);
         let outputs = monitor.epoch(notes).into_iter();
+        let outputs = outputs.chain(conditions.epoch(reported));
         outputs.map(|output| (epoch, output)).collect()
     });
     SourceStreams {
@@ -97,6 +105,19 @@ pub fn sources<'scope>(notes: Stream<'scope, u64, Vec<SourceNote>>) -> SourceStr
             SourceOutput::Row { .. } | SourceOutput::Retracted(..) => None,
         }),
     }
+}
+
+/// Takes the notes about conditions out of the notes of an epoch. Most epochs have none.
+fn take_conditions(notes: &mut Vec<SourceNote>) -> Vec<ConditionNote> {
+    let mut conditions = Vec::new();
+    notes.retain(|note| match note {
+        SourceNote::Condition(condition) => {
+            conditions.push(*condition);
+            false
+        }
+        _ => true, // Notes about sources stay, whatever they say.
+    });
+    conditions
 }
 
 #[cfg(test)]

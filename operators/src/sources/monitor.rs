@@ -68,6 +68,8 @@ impl SourceMonitor {
                     self.add_heartbeat(tenant, source, &mut output);
                 }
                 SourceNote::Batch(batch) => self.add_batch(&batch, &mut output),
+                // Taken out before: they are about no source.
+                SourceNote::Condition(_) => {}
             }
         }
         // Once a second of receipt: there may be many sources, and epochs are short.

@@ -25,6 +25,7 @@ pub(crate) fn cause_text(cause: &Cause) -> String {
         Cause::Rule(version) => format!("its rule became version {version}"),
         Cause::RuleRemoved => "its rule was removed".to_owned(),
         Cause::Clock(_) => "time went on, and something did not come".to_owned(),
+        Cause::Condition(_) => "the condition of Weir began, changed or ended".to_owned(),
     }
 }
 

@@ -307,10 +307,10 @@ impl ::flatbuffers::SimpleToVerifyInSlice for Level {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_CAUSE_KIND: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_CAUSE_KIND: u8 = 6;
+pub const ENUM_MAX_CAUSE_KIND: u8 = 7;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_CAUSE_KIND: [CauseKind; 7] = [
+pub const ENUM_VALUES_CAUSE_KIND: [CauseKind; 8] = [
   CauseKind::Unknown,
   CauseKind::Event,
   CauseKind::LateEvent,
@@ -318,6 +318,7 @@ pub const ENUM_VALUES_CAUSE_KIND: [CauseKind; 7] = [
   CauseKind::Rule,
   CauseKind::RuleRemoved,
   CauseKind::Clock,
+  CauseKind::Condition,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -332,9 +333,10 @@ impl CauseKind {
   pub const Rule: Self = Self(4);
   pub const RuleRemoved: Self = Self(5);
   pub const Clock: Self = Self(6);
+  pub const Condition: Self = Self(7);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 6;
+  pub const ENUM_MAX: u8 = 7;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::Unknown,
     Self::Event,
@@ -343,6 +345,7 @@ impl CauseKind {
     Self::Rule,
     Self::RuleRemoved,
     Self::Clock,
+    Self::Condition,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -354,6 +357,7 @@ impl CauseKind {
       Self::Rule => Some("Rule"),
       Self::RuleRemoved => Some("RuleRemoved"),
       Self::Clock => Some("Clock"),
+      Self::Condition => Some("Condition"),
       _ => None,
     }
   }

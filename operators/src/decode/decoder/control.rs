@@ -12,7 +12,7 @@ use crate::clock::Observation;
 use crate::correlate::Directive;
 use crate::decode::output::{DecodeOutput, RuleRow};
 use crate::note::Note;
-use crate::sources::SourceNote;
+use crate::sources::{ConditionNote, SourceNote};
 
 impl Decoder {
     /// Applies a control entry of `epoch`.
@@ -157,6 +157,11 @@ impl Decoder {
                     source,
                     time: *time,
                 });
+            }
+            Control::Condition(condition) => {
+                self.conditions += 1;
+                let note = ConditionNote::new(self.conditions, condition);
+                sources.push(SourceNote::Condition(note));
             }
             Control::Finish => observations.push(Observation::Finish),
             // The rule book applies these; the progress of sinks affects no result.

@@ -24,6 +24,8 @@ pub struct Decoder {
     book: RuleBook,
     bounds: TimeBounds,
     source_bounds: SourceBounds,
+    /// Entries about conditions so far.
+    conditions: u64,
     backfills: Backfills,
     rule_rows: RuleRows,
     /// Silence plans: the value of their facts is the source.
@@ -52,6 +54,7 @@ impl Decoder {
             book: RuleBook::new(),
             bounds: TimeBounds::default(),
             source_bounds: SourceBounds::default(),
+            conditions: 0,
             backfills: Backfills::default(),
             rule_rows: RuleRows::default(),
             silences: BTreeSet::new(),
