@@ -58,6 +58,10 @@ pub struct Context<'c> {
 /// Reads one frame. The event borrows from the frame if the frame is valid UTF-8.
 #[must_use]
 pub fn decode<'a>(frame: &'a [u8], context: &Context<'_>) -> Event<'a> {
+    let context = &Context {
+        zone: context.zone.received_at(context.received),
+        ..*context
+    };
     if context.format == Format::Agent {
         return agent::decode(frame, context);
     }

@@ -9,7 +9,7 @@ use weir_schema::{EventTime, Problem, Value};
 
 use crate::Context;
 
-pub(crate) use civil::{CivilTime, nearest_year};
+pub(crate) use civil::{CivilTime, latest_year};
 pub(crate) use cursor::{TimeCursor, month};
 pub use zone::Zone;
 

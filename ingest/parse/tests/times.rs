@@ -8,7 +8,7 @@ use weir_schema::{Format, ReceiveTime};
 use common::{check, context};
 
 /// Receive time, zone, time as written, and expected event time.
-const YEARS: [(&str, &str, &str, &str); 10] = [
+const YEARS: [(&str, &str, &str, &str); 15] = [
     (
         "2026-01-01T00:00:30Z",
         "UTC",
@@ -31,13 +31,13 @@ const YEARS: [(&str, &str, &str, &str); 10] = [
         "2027-03-02T00:00:00Z",
         "UTC",
         "Feb 29 12:00:00",
-        "2028-02-29T12:00:00",
+        "2024-02-29T12:00:00",
     ),
     (
         "2103-01-01T00:00:00Z",
         "UTC",
         "Feb 29 12:00:00",
-        "2104-02-29T12:00:00",
+        "2096-02-29T12:00:00",
     ),
     (
         "2026-01-01T00:30:00Z",
@@ -58,12 +58,44 @@ const YEARS: [(&str, &str, &str, &str); 10] = [
         "Mar 29 02:30:00",
         "2026-03-29T01:30:00",
     ),
-    // Clocks go back at 03:00. 02:30 occurs twice and is the first occurrence.
+    // Clocks go back at 03:00. 02:30 occurs twice and is the occurrence nearer to receipt.
     (
         "2026-10-25T12:00:00Z",
         "Europe/Berlin",
         "Oct 25 02:30:00",
+        "2026-10-25T01:30:00",
+    ),
+    (
+        "2026-10-25T00:30:02Z",
+        "Europe/Berlin",
+        "Oct 25 02:30:00",
         "2026-10-25T00:30:00",
+    ),
+    // A log without years that is half a year old or older.
+    (
+        "2026-11-30T00:00:00Z",
+        "UTC",
+        "Dec 10 06:55:46",
+        "2025-12-10T06:55:46",
+    ),
+    (
+        "2026-11-20T12:00:00Z",
+        "UTC",
+        "May  5 10:00:00",
+        "2026-05-05T10:00:00",
+    ),
+    // A clock may be a day ahead.
+    (
+        "2026-11-20T12:00:00Z",
+        "UTC",
+        "Nov 21 12:00:00",
+        "2026-11-21T12:00:00",
+    ),
+    (
+        "2026-11-20T12:00:00Z",
+        "UTC",
+        "Nov 21 12:00:01",
+        "2025-11-21T12:00:01",
     ),
     (
         "2026-03-29T12:00:00Z",
@@ -74,7 +106,7 @@ const YEARS: [(&str, &str, &str, &str); 10] = [
 ];
 
 #[test]
-fn missing_year_is_the_nearest() {
+fn missing_year_is_the_latest_before_receipt() {
     for (received, zone, written, read) in YEARS {
         let received = chrono::DateTime::parse_from_rfc3339(received).unwrap();
         let context = Context {

@@ -60,6 +60,6 @@ fn clock(text: &str, context: &Context<'_>) -> Option<Timestamp> {
         second,
         nano,
     };
-    let year = time::nearest_year(date, context);
+    let year = time::latest_year(date, context);
     CivilTime { year, ..date }.timestamp(offset, context.zone)
 }

@@ -29,7 +29,7 @@ pub(super) fn read<'a>(rest: &'a str, context: &Context<'_>, draft: &mut Draft<'
             second,
             nano: 0,
         };
-        i32::try_from(time::nearest_year(date, context)).unwrap_or(1970)
+        i32::try_from(time::latest_year(date, context)).unwrap_or(1970)
     };
     let start = rest
         .get(..rest.floor_char_boundary(HEADER_BYTES_MAX))

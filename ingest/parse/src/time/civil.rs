@@ -79,21 +79,23 @@ fn year_at(seconds: i64) -> i64 {
     }
 }
 
-/// Returns the year that puts a date without a year nearest to the receive time. February 29 gets
-/// the nearest leap year. On a tie the earlier year wins.
-pub(crate) fn nearest_year(date: CivilTime, context: &Context<'_>) -> i64 {
+/// Returns the year of a date that states none: the latest one that puts it not after receipt plus
+/// one day. A log that is read months later keeps its year so, and no clock is a day ahead unnoticed.
+/// February 29 gets the latest such leap year.
+pub(crate) fn latest_year(date: CivilTime, context: &Context<'_>) -> i64 {
     let utc_s = context.received.0.div_euclid(NS);
     let received = context.zone.to_local(utc_s).unwrap_or(utc_s);
-    let year = year_at(received);
+    let latest = received.saturating_add(DAY_S);
+    let year = year_at(latest);
     // Leap years are at most eight years apart.
-    let reach = if (date.month, date.day) == (2, 29) {
-        8
-    } else {
-        1
+    let mut candidates = (year - 8..=year).rev();
+    let fits = |year: &i64| {
+        let seconds = CivilTime {
+            year: *year,
+            ..date
+        }
+        .seconds();
+        seconds.is_some_and(|seconds| seconds <= latest)
     };
-    let candidates = (year - reach..=year + reach).filter_map(|year| {
-        let seconds = CivilTime { year, ..date }.seconds()?;
-        Some((seconds.abs_diff(received), year))
-    });
-    candidates.min().map_or(year, |(_, year)| year)
+    candidates.find(fits).unwrap_or(year)
 }
