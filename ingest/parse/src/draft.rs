@@ -72,6 +72,10 @@ pub(crate) struct Draft<'a> {
     /// The log source that the readers recognized.
     pub logsource: LogSourceRef<'a>,
     pub time: Option<Timestamp>,
+    /// Number of syslog headers in front of the message.
+    pub headers: u8,
+    /// Whether a program wrote the frame into its message, so that it may carry no other line.
+    pub is_quoted: bool,
     /// The log source that the frame states itself. It takes precedence over `logsource`.
     stated_logsource: LogSource,
 }
@@ -278,15 +282,54 @@ impl<'a> Draft<'a> {
             let relay = relay.clone();
             self.add("relay_host", relay);
         }
+        let has_relay = self.get("relay_host").is_some();
         for (name, value) in inner.fields {
-            self.set(name, value);
+            // The relay that sent the frame is the one that matters.
+            if !(has_relay && name == "relay_host") {
+                self.set(name, value);
+            }
         }
         for problem in inner.problems {
             self.add_problem(problem);
         }
         self.logsource = inner.logsource;
+        if inner.stated_logsource != LogSource::default() {
+            self.stated_logsource = inner.stated_logsource;
+        }
         self.time = inner.time.or(self.time);
         self.message = inner.message;
+    }
+
+    /// Merges the members of an object in the message. A field of the carrier stays; a different
+    /// member of its name is added as `event.NAME`.
+    pub fn add_members(&mut self, inner: Draft<'a>) {
+        for (name, value) in inner.fields {
+            match self.get(&name) {
+                None => self.add(name, value),
+                Some(own) if *own == value => {}
+                Some(_) => self.add(format!("event.{name}"), value),
+            }
+        }
+        for problem in inner.problems {
+            self.add_problem(problem);
+        }
+        if inner.stated_logsource != LogSource::default() {
+            self.stated_logsource = inner.stated_logsource;
+        }
+        self.time = inner.time.or(self.time);
+        self.message = inner.message;
+    }
+
+    /// Copies what borrows from a text that does not live as long as the frame.
+    pub fn into_owned<'b>(self) -> Draft<'b> {
+        let mut owned = Draft::default();
+        owned.set_stated_logsource(self.owned_logsource());
+        for (name, value) in self.fields {
+            owned.add(name.into_owned(), value.into_owned());
+        }
+        owned.message = Cow::Owned(self.message.into_owned());
+        (owned.time, owned.problems, owned.headers) = (self.time, self.problems, self.headers);
+        owned
     }
 
     /// Merges what was read from a text that does not live as long as the frame. Existing fields

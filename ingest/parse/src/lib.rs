@@ -15,6 +15,7 @@ mod json_event;
 mod keyvalue;
 mod logsource;
 mod observables;
+mod payload;
 mod render;
 mod services;
 mod syslog;

@@ -1,33 +1,33 @@
 //! Syslog lines: reads the priority, selects the header format, and reads lines without a header.
 
-mod ios;
+mod cisco;
+mod clock;
+mod container;
+mod meraki;
 mod message;
 mod rfc3164;
 mod rfc5424;
 mod tag;
+mod words;
 
 use std::borrow::Cow;
 
 use syslog_loose::decompose_pri;
-use weir_schema::{Problem, Value};
+use weir_schema::Problem;
 
 use crate::draft::Draft;
-use crate::services::{self, access, cisco, vendor};
+use crate::services::{self, access, vendor};
 use crate::time::{self, Timestamp};
 use crate::{Context, inner_event, keyvalue};
-use tag::Tag;
+
+/// Most headers in front of one message: that of the sender, and those of relays.
+const HEADERS_MAX: u8 = 4;
 
 /// Reads one line. A line with an invalid priority becomes the message, with a problem.
 pub(crate) fn read<'a>(line: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) {
     let (has_priority, rest) = match priority(line) {
         Priority::Valid(priority, rest) => {
-            let (facility, severity) = decompose_pri(priority);
-            if let Some(facility) = facility {
-                draft.add_text("facility", facility.as_str());
-            }
-            if let Some(severity) = severity {
-                draft.add_text("severity", severity.as_str());
-            }
+            set_priority(priority, draft);
             (true, rest)
         }
         Priority::Absent => (false, line),
@@ -37,19 +37,102 @@ pub(crate) fn read<'a>(line: &'a str, context: &Context<'_>, draft: &mut Draft<'
             return;
         }
     };
+    if !read_header(has_priority, rest, context, draft) {
+        let is_syslog = has_priority && !rest.starts_with(|c: char| c.is_ascii_digit());
+        headerless(rest, is_syslog, context, draft);
+    }
+}
+
+/// Reads a line with a header inside another frame: behind the header of a relay, or as a text of an
+/// envelope that names no program. Returns `None` if the text does not start with a header, or if
+/// what looks like one may be prose.
+pub(crate) fn read_inner<'a>(
+    line: &'a str,
+    headers: u8,
+    context: &Context<'_>,
+) -> Option<Draft<'a>> {
+    // The first byte rules out most messages.
+    let first = *line.as_bytes().first()?;
+    let may_start = matches!(first, b'<' | b'*' | b'.' | b':' | b'0'..=b'9' | b'A'..=b'Z');
+    if !may_start || headers >= HEADERS_MAX {
+        return None;
+    }
+    let mut inner = Draft::for_text(line);
+    inner.headers = headers;
+    let (has_priority, rest) = match priority(line) {
+        Priority::Valid(priority, rest) => {
+            set_priority(priority, &mut inner);
+            (true, rest)
+        }
+        Priority::Absent => (false, line),
+        Priority::Invalid => return None,
+    };
+    if read_header(has_priority, rest, context, &mut inner) {
+        let is_named = ["program", "msgid", "device_vendor", "vendor"];
+        let is_read = inner.logsource.product.is_some()
+            || inner.logsource.category.is_some()
+            || is_named.iter().any(|name| inner.get(name).is_some());
+        return (has_priority || is_read).then_some(inner);
+    }
+    // `<38>sshd[77]: …`: the forwarder of a file wrote the header in front.
+    let (tag, message) = tag::split(rest).filter(|_| has_priority)?;
+    message::read_tagged(&tag, message, context, &mut inner);
+    Some(inner)
+}
+
+/// Reads a header after its priority, and the message behind it. Returns false, with nothing
+/// changed, if there is none.
+fn read_header<'a>(
+    has_priority: bool,
+    rest: &'a str,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) -> bool {
+    draft.headers += 1;
     // A relay that drops the priority leaves the version: `1 2019-05-15T16:27:08Z host ...`.
     let has_version = if has_priority {
         rest.starts_with(|c: char| c.is_ascii_digit())
     } else {
-        rest.starts_with("1 ") && rest.as_bytes().get(6) == Some(&b'-')
+        rest.starts_with("1 ")
     };
-    if has_version && rfc5424::read(rest, context, draft) {
-        return;
+    if has_version {
+        if rfc5424::read(rest, context, draft) || meraki::read(rest, draft) {
+            return true;
+        }
+        if rest.as_bytes().get(4) == Some(&b'-')
+            && rfc5424::read_without_version(rest, context, draft)
+        {
+            return true;
+        }
     }
-    if rfc3164::read(rest, context, draft) || ios::read(rest, context, draft) {
-        return;
+    if container::read(rest, context, draft) || cisco::read(rest, context, draft) {
+        return true;
     }
-    headerless(rest, has_priority && !has_version, context, draft);
+    // Files of services start with dates whose parts a space, a slash or a name separates; their
+    // own readers come first.
+    let bytes = rest.as_bytes();
+    let is_header_time = has_priority
+        || match bytes.first() {
+            Some(b'0'..=b'9') => bytes.get(10) == Some(&b'T') || bytes.get(10) == Some(&b'-'),
+            _ => time::month(bytes.get(..3).unwrap_or_default()).is_some(),
+        };
+    let rest = match (has_priority, rest.split_once(' ')) {
+        // RFC 3164 behind a version.
+        (true, Some(("1", after))) => after,
+        _ => rest,
+    };
+    is_header_time && rfc3164::read(rest, context, draft)
+}
+
+/// Adds facility and severity.
+fn set_priority(priority: u8, draft: &mut Draft<'_>) {
+    let (facility, severity) = decompose_pri(priority);
+    if let Some(facility) = facility {
+        draft.set_text("facility", facility.as_str());
+    }
+    if let Some(severity) = severity {
+        draft.set_text("severity", severity.as_str());
+    }
 }
 
 enum Priority<'a> {
@@ -79,7 +162,7 @@ fn priority(line: &str) -> Priority<'_> {
 /// text.
 fn headerless<'a>(rest: &'a str, is_syslog: bool, context: &Context<'_>, draft: &mut Draft<'a>) {
     draft.message = Cow::Borrowed(rest);
-    if cisco::read_message(rest, draft)
+    if services::cisco::read_message(rest, draft)
         || vendor::read(rest, draft)
         || inner_event::read(draft)
         || access::read(rest, context.zone, draft)
@@ -88,30 +171,35 @@ fn headerless<'a>(rest: &'a str, is_syslog: bool, context: &Context<'_>, draft: 
         return;
     }
     // Journals and many log files start with a time that is not an RFC 3164 time.
-    let start = time::iso_start(rest, context.zone).or_else(|| tai64n(rest));
-    let (time, line) = match start {
+    let start = clock::start(rest, context).map(|clock| (clock.time, clock.rest));
+    let (time, line) = match start.or_else(|| tai64n(rest)) {
         Some((time, line)) => (Some(time), line),
         None => (None, rest),
     };
     draft.time = time;
-    // Without a priority or a host, only a process id or a known program distinguishes a tag from
-    // prose such as `Error: no route`.
-    let is_tag =
-        |tag: &Tag<'_>| is_syslog || tag.pid.is_some() || services::is_known_program(tag.program);
-    if let Some((tag, message)) = tag::split(line).filter(|(tag, _)| is_tag(tag)) {
-        return message::read_tagged(&tag, message, context, draft);
+    if rfc3164::read_uncertain(line, is_syslog, context, draft) {
+        return;
     }
-    let after_host = line
-        .split_once(' ')
-        .and_then(|(host, after)| Some((host, tag::split(after)?)));
-    match after_host {
-        Some((host, (tag, message))) if tag.pid.is_some() => {
-            draft.add("host", Value::Text(Cow::Borrowed(host)));
-            message::read_tagged(&tag, message, context, draft);
-        }
-        _ if keyvalue::read(line, context, draft) || is_syslog => {}
-        _ => draft.add_problem(Problem::Unparsed),
+    if !keyvalue::read(line, context, draft) && !is_syslog {
+        draft.add_problem(Problem::Unparsed);
     }
+}
+
+/// Reads a text that starts with the tag of a known program, as containers write what would have gone
+/// to syslog. Returns false, with nothing changed, for other texts.
+pub(crate) fn read_known_tag<'a>(
+    text: &'a str,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) -> bool {
+    let Some((tag, message)) = tag::split(text) else {
+        return false;
+    };
+    let is_known = services::is_known_program(tag.program);
+    if is_known {
+        message::read_tagged(&tag, message, context, draft);
+    }
+    is_known
 }
 
 /// Reads the time that daemontools write in front of a line: `@`, then seconds since 1970 in TAI

@@ -4,7 +4,6 @@ mod civil;
 mod cursor;
 mod zone;
 
-use chrono::{DateTime, FixedOffset};
 use weir_schema::{EventTime, Problem, Value};
 
 use crate::Context;
@@ -65,30 +64,6 @@ pub(crate) fn event_time(
             EventTime(received.0)
         }
     }
-}
-
-/// Converts a time that `syslog_loose` read. `has_offset` states whether the line has an offset.
-pub(crate) fn from_syslog(
-    time: DateTime<FixedOffset>,
-    has_offset: bool,
-    zone: Zone,
-) -> Option<Timestamp> {
-    let nano = i64::from(time.timestamp_subsec_nanos());
-    // `chrono` represents a leap second this way; event times cannot, and RFC 5424 forbids it.
-    if nano >= NS {
-        return None;
-    }
-    let seconds = if has_offset {
-        time.timestamp()
-    } else {
-        // `syslog_loose` was given UTC as the zone, so its UTC is the local time as written.
-        let local = time.timestamp();
-        match Timestamp::from_seconds(local, 0) {
-            Timestamp::At(_) => zone.to_utc(local)?,
-            Timestamp::Absurd => local,
-        }
-    };
-    Some(Timestamp::from_seconds(seconds, nano))
 }
 
 /// Reads `YYYY-MM-DDTHH:MM:SS[.f][offset]`; `T` may be a space, and `-` may be `/`.

@@ -20,7 +20,7 @@ mod postfix;
 mod sshd;
 mod su;
 mod sudo;
-mod text;
+pub(crate) mod text;
 mod traffic;
 pub(crate) mod vendor;
 
@@ -75,6 +75,13 @@ pub(crate) fn read_message<'a>(
                 read_other(name, message, draft);
             }
         }
+    }
+}
+
+/// Adds what the JSON object says that a program writes in place of its message.
+pub(crate) fn read_json<'a>(program: Option<&str>, object: &Draft<'a>, draft: &mut Draft<'a>) {
+    if program == Some("sudo") {
+        sudo::read_json(object, draft);
     }
 }
 

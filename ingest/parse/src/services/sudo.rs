@@ -57,3 +57,32 @@ fn swap_session_users(draft: &mut Draft<'_>) {
         }
     }
 }
+
+/// Reads sudo's own JSON: `{"sudo":{"reject":{"submituser":…,"runuser":…,"command":…}}}`.
+pub(crate) fn read_json<'a>(object: &Draft<'a>, draft: &mut Draft<'a>) {
+    let value = |kind: &str, name: &str| object.get(&format!("sudo.{kind}.{name}")).cloned();
+    for (kind, outcome) in [
+        ("accept", "success"),
+        ("reject", "failure"),
+        ("alert", "failure"),
+    ] {
+        let Some(user) = value(kind, "submituser") else {
+            continue;
+        };
+        draft.add("user", user);
+        for (name, field) in [
+            ("runuser", "target_user"),
+            ("rungroup", "target_group"),
+            ("command", "command"),
+            ("submitcwd", "pwd"),
+            ("ttyname", "tty"),
+            ("reason", "reason"),
+        ] {
+            if let Some(value) = value(kind, name) {
+                draft.add(field, value);
+            }
+        }
+        draft.add_text("action", "sudo");
+        return draft.add_text("outcome", outcome);
+    }
+}

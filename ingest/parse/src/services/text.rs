@@ -23,7 +23,7 @@ pub(crate) fn add_source_address<'a>(host: &'a str, draft: &mut Draft<'a>) {
 }
 
 /// Adds `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT` as the remote host and port.
-pub(super) fn add_source_endpoint<'a>(text: &'a str, draft: &mut Draft<'a>) {
+pub(crate) fn add_source_endpoint<'a>(text: &'a str, draft: &mut Draft<'a>) {
     let (host, port) = host_and_port(text);
     add_source_address(host, draft);
     if let Some(port) = port {
@@ -41,7 +41,7 @@ fn plain_address(host: &str) -> &str {
 }
 
 /// Splits `ADDRESS:PORT` and `[ADDRESS]:PORT`. An IPv6 address without brackets has no port.
-pub(super) fn host_and_port(text: &str) -> (&str, Option<&str>) {
+pub(crate) fn host_and_port(text: &str) -> (&str, Option<&str>) {
     if let Some((host, rest)) = text.strip_prefix('[').and_then(|t| t.split_once(']')) {
         return (host, rest.strip_prefix(':').filter(|port| is_port(port)));
     }
@@ -58,27 +58,27 @@ pub(super) fn host_and_port(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-pub(super) fn is_port(text: &str) -> bool {
+pub(crate) fn is_port(text: &str) -> bool {
     (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Returns whether the text is an IPv4 or IPv6 address.
-pub(super) fn is_address(text: &str) -> bool {
+pub(crate) fn is_address(text: &str) -> bool {
     let text = plain_address(text);
     text.len() <= ADDRESS_BYTES_MAX && text.parse::<std::net::IpAddr>().is_ok()
 }
 
-pub(super) const SUCCESS: &str = "success";
-pub(super) const FAILURE: &str = "failure";
+pub(crate) const SUCCESS: &str = "success";
+pub(crate) const FAILURE: &str = "failure";
 
 /// Adds the action and its outcome.
-pub(super) fn add_action(action: &'static str, outcome: &'static str, draft: &mut Draft<'_>) {
+pub(crate) fn add_action(action: &'static str, outcome: &'static str, draft: &mut Draft<'_>) {
     draft.add_text("action", action);
     draft.add_text("outcome", outcome);
 }
 
 /// Adds the user, unless the name is a placeholder for none.
-pub(super) fn add_user<'a>(name: &'a str, draft: &mut Draft<'a>) {
+pub(crate) fn add_user<'a>(name: &'a str, draft: &mut Draft<'a>) {
     if !matches!(name, "" | "-" | "?") {
         draft.add_text("user", name);
     }
@@ -91,17 +91,17 @@ pub(crate) fn split_at_first<'a>(text: &'a str, separator: &str) -> Option<(&'a 
 }
 
 /// Splits the text at the last `separator`.
-pub(super) fn split_at_last<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
+pub(crate) fn split_at_last<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
     let at = memchr::memmem::rfind(text.as_bytes(), separator.as_bytes())?;
     Some((text.get(..at)?, text.get(at + separator.len()..)?))
 }
 
 /// Returns the text between the first `open` and the first `close` after it.
-pub(super) fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
+pub(crate) fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
     Some(split_at_first(split_at_first(text, open)?.1, close)?.0)
 }
 
 /// Splits the text after its first word.
-pub(super) fn first_word(text: &str) -> (&str, &str) {
+pub(crate) fn first_word(text: &str) -> (&str, &str) {
     text.split_once(' ').unwrap_or((text, ""))
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::tag::Tag;
 use crate::draft::Draft;
 use crate::services::{self, cisco, vendor};
-use crate::{Context, inner_event, keyvalue};
+use crate::{Context, inner_event, keyvalue, payload};
 
 /// Adds the fields of a tag and reads the message after it.
 pub(super) fn read_tagged<'a>(
@@ -22,6 +22,23 @@ pub(super) fn read_tagged<'a>(
     read(Some(tag.program), message, context, draft);
 }
 
+/// Reads a message as a line with a header of its own, if it starts with one. The header in front of
+/// it must name no program: the message of a program may quote anything. Returns false, with nothing
+/// changed, for other messages.
+pub(super) fn read_inner_line<'a>(
+    message: &'a str,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) -> bool {
+    match super::read_inner(message, draft.headers, context) {
+        Some(inner) => {
+            draft.replace_with_inner(inner);
+            true
+        }
+        None => false,
+    }
+}
+
 /// Reads the message of `program`, if the line names one.
 pub(super) fn read<'a>(
     program: Option<&'a str>,
@@ -30,7 +47,7 @@ pub(super) fn read<'a>(
     draft: &mut Draft<'a>,
 ) {
     draft.message = Cow::Borrowed(message);
-    if inner_event::read(draft) {
+    if inner_event::read(draft) || payload::read_json(program, message, context, draft) {
         return;
     }
     if !cisco::read_message(message, draft) && !vendor::read(message, draft) {

@@ -1,132 +1,145 @@
-//! RFC 3164 lines: the time through `syslog_loose`, then host and tag, each of which may be absent.
+//! RFC 3164 lines: time, host and tag, of which devices leave out, bend and repeat each.
 
-use chrono::Utc;
-use syslog_loose::{Variant, parse_message_with_year_exact_tz};
-
-use super::{message, tag};
+use super::words::{self, HeaderWord};
+use super::{clock, message, tag};
 use crate::Context;
 use crate::draft::Draft;
-use crate::time::{self, CivilTime, TimeCursor, Timestamp};
+use crate::services;
 
-/// Most bytes of a line that `syslog_loose` gets: time and host. It would take parts of a message
-/// for structured data.
-const HEADER_BYTES_MAX: usize = 512;
+/// Most words between the time and the message that are neither host nor tag.
+const WORDS_MAX: usize = 6;
 
 /// Reads a line after its priority. Returns false, with nothing changed, if it does not start with
 /// a time.
 pub(super) fn read<'a>(rest: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
     let rest = rest.trim_ascii_start();
-    let Some(time_format) = time_format(rest) else {
+    let Some(clock) = clock::start(rest, context) else {
         return false;
     };
-    let year = |(month, day, hour, minute, second)| {
-        let date = CivilTime {
-            year: 0,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            nano: 0,
-        };
-        i32::try_from(time::latest_year(date, context)).unwrap_or(1970)
-    };
-    let start = rest
-        .get(..rest.floor_char_boundary(HEADER_BYTES_MAX))
-        .unwrap_or(rest);
-    let parsed = parse_message_with_year_exact_tz(start, year, Some(Utc), Variant::RFC3164);
-    let Ok(parsed) = parsed else {
-        return false;
-    };
-    let has_offset = time_format == TimeFormat::Iso;
-    draft.time = parsed
-        .timestamp
-        .and_then(|t| time::from_syslog(t, has_offset, context.zone));
-    // The first part that `syslog_loose` found after the time is where the rest of the header
-    // starts.
-    let start = match (
-        parsed.hostname,
-        parsed.appname,
-        parsed.structured_data.first(),
-    ) {
-        (Some(host), ..) => offset_in(rest, host),
-        (None, Some(program), _) => offset_in(rest, program),
-        (None, None, Some(data)) => offset_in(rest, data.id).map(|at| at.saturating_sub(1)),
-        (None, None, None) => offset_in(rest, parsed.msg),
-    };
-    let after = start.and_then(|at| rest.get(at..)).unwrap_or("");
-    let after = fraction(after, draft);
-    host_and_tag(after, context, draft);
+    draft.time = Some(clock.time);
+    host_and_tag(clock.rest, context, draft);
     true
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TimeFormat {
-    /// `YYYY-MM-DDT...`, with an offset.
-    Iso,
-    /// `Mmm dd ...`, in the zone of the source.
-    Month,
-}
-
-/// Returns the format of the time at the start of a header. Other lines must not reach
-/// `syslog_loose`, which would misread them.
-fn time_format(rest: &str) -> Option<TimeFormat> {
-    let bytes = rest.as_bytes();
-    if bytes.get(4) == Some(&b'-') && bytes.get(10) == Some(&b'T') {
-        return Some(TimeFormat::Iso);
-    }
-    let is_month = bytes.get(3) == Some(&b' ') && time::month(bytes.get(..3)?).is_some();
-    is_month.then_some(TimeFormat::Month)
-}
-
-/// Returns the position of `part` in `whole`, of which it is a slice.
-fn offset_in(whole: &str, part: &str) -> Option<usize> {
-    (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)
-}
-
-/// Adds a fraction of a second after the time to the draft's time. Returns the rest of the header.
-fn fraction<'a>(after: &'a str, draft: &mut Draft<'a>) -> &'a str {
-    let Some(digits) = after.strip_prefix('.') else {
-        return after;
-    };
-    let mut cursor = TimeCursor(digits.as_bytes());
-    let nano = i64::from(cursor.nanos());
-    if let Some(Timestamp::At(ns)) = &mut draft.time {
-        *ns += nano;
-    }
-    let used = digits.len() - cursor.0.len();
-    digits
-        .get(used..)
-        .unwrap_or("")
-        .trim_start_matches(':')
-        .trim_ascii_start()
-}
-
-/// Reads `host tag[pid]: message`. Host or tag may be absent.
-fn host_and_tag<'a>(after: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) {
-    if let Some((tag, message)) = tag::split(after) {
-        message::read_tagged(&tag, message, context, draft);
-        return;
-    }
-    let (host, rest) = after.split_once(' ').unwrap_or((after, ""));
-    if host.starts_with(['%', '{', '"']) || rest.is_empty() && host.ends_with(':') {
-        return message::read(None, after, context, draft);
-    }
-    if host != "-" && !host.is_empty() {
+/// Reads `host tag[pid]: message`. Host or tag may be absent; levels and names of models may stand
+/// before the tag.
+pub(super) fn host_and_tag<'a>(after: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) {
+    let header = HostAndWords::read(after);
+    if let Some(host) = header.host.filter(|host| *host != "-") {
         draft.add_text("host", host);
     }
-    let rest = rest.trim_start_matches(' ');
-    // Some routers write their name twice.
-    let after_second_host = rest
-        .strip_prefix(host)
-        .and_then(|rest| rest.strip_prefix(' '));
-    let rest = after_second_host
-        .filter(|_| !host.is_empty())
-        .unwrap_or(rest);
-    // Cisco writes a single colon between host and message.
-    let rest = rest.strip_prefix(": ").unwrap_or(rest);
-    match tag::split(rest) {
-        Some((tag, message)) => message::read_tagged(&tag, message, context, draft),
-        None => message::read(None, rest, context, draft),
+    if header.host.is_some() && message::read_inner_line(header.text, context, draft) {
+        return;
     }
+    let mut rest = header.rest;
+    if let Some((name, line)) = forwarded(rest) {
+        if let Some(relay) = header.host.filter(|host| *host != name) {
+            draft.add_text("relay_host", relay);
+        }
+        draft.set_text("host", name);
+        rest = line;
+    }
+    let Some((tag, text)) = tag::split(rest).or_else(|| tag::split_versioned(rest)) else {
+        return message::read(None, header.text, context, draft);
+    };
+    for word in header.words.into_iter().flatten() {
+        word.add(draft);
+    }
+    message::read_tagged(&tag, text, context, draft);
+}
+
+/// Reads a line without a time, or with one that many logs start with, if its tag is surely one.
+/// Without a host or a priority, only a process id or a known program distinguishes a tag from prose
+/// such as `Error: no route`. Returns false, with nothing changed, for other lines.
+pub(super) fn read_uncertain<'a>(
+    line: &'a str,
+    has_priority: bool,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) -> bool {
+    let header = HostAndWords::read(line);
+    let Some((tag, text)) = tag::split(header.rest) else {
+        return false;
+    };
+    let is_known = tag.pid.is_some() || services::is_known_program(tag.program);
+    let has_word = header.words.iter().any(Option::is_some);
+    let is_sure = match header.host {
+        None => has_priority || is_known,
+        Some(_) => tag.pid.is_some() || has_word || is_known && draft.time.is_some(),
+    };
+    if !is_sure {
+        return false;
+    }
+    if let Some(host) = header.host.filter(|host| *host != "-") {
+        draft.add_text("host", host);
+    }
+    for word in header.words.into_iter().flatten() {
+        word.add(draft);
+    }
+    message::read_tagged(&tag, text, context, draft);
+    true
+}
+
+/// The part of a header between its time and its tag.
+struct HostAndWords<'a> {
+    host: Option<&'a str>,
+    words: [Option<HeaderWord<'a>>; WORDS_MAX],
+    /// The text behind the host.
+    text: &'a str,
+    /// The text behind host and words.
+    rest: &'a str,
+}
+
+impl<'a> HostAndWords<'a> {
+    fn read(after: &'a str) -> Self {
+        let mut header = Self {
+            host: None,
+            words: [None; WORDS_MAX],
+            text: after,
+            rest: after,
+        };
+        for n in 0..WORDS_MAX {
+            let rest = header.rest.trim_start_matches(' ');
+            header.rest = rest;
+            let (word, tail) = rest.split_once(' ').unwrap_or((rest, ""));
+            if let Some(found) = HeaderWord::read(word) {
+                if let Some(slot) = header.words.get_mut(n) {
+                    *slot = Some(found);
+                }
+                header.rest = tail;
+                continue;
+            }
+            // Some routers write their name twice.
+            let is_next = match header.host {
+                Some(host) => host == word,
+                None => is_host(word, tail) && !is_tag(rest),
+            };
+            if !is_next {
+                break;
+            }
+            header.host = Some(word);
+            // Cisco writes a single colon between host and message.
+            let tail = tail.trim_start_matches(' ');
+            let tail = tail.strip_prefix(": ").unwrap_or(tail);
+            (header.text, header.rest) = (tail, tail);
+        }
+        header
+    }
+}
+
+fn is_tag(text: &str) -> bool {
+    tag::split(text).is_some() || tag::split_versioned(text).is_some()
+}
+
+/// Returns whether a word in the place of the host is one. Without a space before it a message may
+/// begin there.
+fn is_host(word: &str, tail: &str) -> bool {
+    (words::is_host(word) || word == "-") && !(tail.is_empty() && word.ends_with(':'))
+}
+
+/// Reads `Message forwarded from web1: line`, as AIX writes it.
+fn forwarded(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("Message forwarded from ")?;
+    let (name, line) = rest.split_once(": ")?;
+    words::is_host(name).then_some((name, line))
 }

@@ -1,73 +1,153 @@
-//! RFC 5424 lines: the header through `syslog_loose`, and structured data in one linear pass here.
+//! RFC 5424 lines, read part by part: a line that is nearly one keeps the parts that can be read.
+//!
+//! Senders leave out the structured data, the message id or the version, and write offsets without a
+//! colon, or none.
 
 use std::borrow::Cow;
 
-use chrono::Utc;
-use syslog_loose::{ProcId, Variant, parse_message_with_year_exact_tz};
 use weir_schema::{Problem, Value};
 
-use super::message;
+use super::{clock, message};
+use crate::Context;
 use crate::draft::Draft;
-use crate::{Context, time};
+use crate::time::Timestamp;
 
-/// Reads a line after its priority. Returns false, with nothing changed, for lines that are not RFC
-/// 5424.
-///
-/// `syslog_loose` backtracks inside structured data, so it gets the line only up to the first
-/// closing bracket. This module reads the structured data itself.
+/// Reads a line after its priority: version, time, host, program, process, message id, data. Returns
+/// false, with nothing changed, if it does not start with a version, a time and a host.
 pub(super) fn read<'a>(rest: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
-    // Version, time, host, program, process, message id: six words, then structured data.
-    let Some(at) = memchr::memchr_iter(b' ', rest.as_bytes())
-        .nth(5)
-        .map(|at| at + 1)
-    else {
+    let Some(rest) = strip_version(rest) else {
         return false;
     };
-    let (head, data) = rest.split_at(at);
-    let data_len = match data.as_bytes().first() {
-        Some(b'-') => 1,
-        Some(b'[') => match memchr::memchr(b']', data.as_bytes()) {
-            Some(close) => close + 1,
-            None => return false,
-        },
-        _ => return false,
-    };
-    let Some(header) = rest.get(..head.len() + data_len) else {
+    let Some((time, rest)) = time(rest, context) else {
         return false;
     };
-    // RFC 5424 times have a year, so the year callback is never called.
-    let parsed = parse_message_with_year_exact_tz(header, |_| 0, Some(Utc), Variant::RFC5424);
-    let Ok(parsed) = parsed else {
+    read_words(time, rest, context, draft)
+}
+
+/// Reads a line without a version. Its data must be where RFC 5424 wants them, for a line of RFC 3164
+/// starts alike.
+pub(super) fn read_without_version<'a>(
+    line: &'a str,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) -> bool {
+    let Some((time, rest)) = time(line, context) else {
         return false;
     };
-    draft.time = parsed
-        .timestamp
-        .and_then(|t| time::from_syslog(t, true, context.zone));
-    if let Some(host) = parsed.hostname {
+    let mut words = Words(rest);
+    let header: [_; 4] = std::array::from_fn(|_| words.next());
+    let is_pid = |word: &str| word == "-" || word.bytes().all(|b| b.is_ascii_digit());
+    let has_data = words.0.starts_with('[') || words.0 == "-" || words.0.starts_with("- ");
+    let [Some(_), Some(program), Some(pid), Some(_)] = header else {
+        return false;
+    };
+    let is_header = has_data && is_pid(pid) && !program.ends_with([':', ']']);
+    is_header && read_words(time, rest, context, draft)
+}
+
+fn read_words<'a>(
+    time: Option<Timestamp>,
+    rest: &'a str,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) -> bool {
+    let mut words = Words(rest);
+    let (Some(host), Some(program)) = (words.next(), words.next()) else {
+        return false;
+    };
+    // A tag where the program should be: RFC 3164 with a version in front.
+    if program.ends_with(':') || program.contains('[') {
+        return false;
+    }
+    draft.time = time;
+    if host != "-" {
         draft.add_text("host", host);
     }
-    if let Some(program) = parsed.appname {
+    if program != "-" {
         draft.add_text("program", program);
     }
-    match parsed.procid {
-        Some(ProcId::PID(pid)) => draft.add("pid", Value::Int(i64::from(pid))),
-        Some(ProcId::Name(name)) => draft.add_text("pid", name),
-        None => {}
+    let mut text = words.0;
+    if let Some(pid) = words.next() {
+        add_pid(pid, draft);
+        text = rest_after_pid(words, draft);
     }
-    if let Some(msgid) = parsed.msgid {
-        draft.add_text("msgid", msgid);
-    }
-    let text = if let Some(text) = data.strip_prefix('-') {
-        text
-    } else {
-        elements(data, draft)
-    };
-    let text = text.strip_prefix(' ').unwrap_or(text);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // rsyslog's template for RFC 5424 keeps the space that follows the tag in RFC 3164.
     let text = text.trim_start_matches(' ');
-    message::read(parsed.appname, text, context, draft);
+    let program = Some(program).filter(|program| *program != "-");
+    if program.is_some() || !message::read_inner_line(text, context, draft) {
+        message::read(program, text, context, draft);
+    }
     true
+}
+
+/// Reads message id and structured data. A word is a message id only if data follow it.
+fn rest_after_pid<'a>(mut words: Words<'a>, draft: &mut Draft<'a>) -> &'a str {
+    let text = words.0;
+    let Some(msgid) = words.next() else {
+        return text;
+    };
+    if !words.0.starts_with(['[', '-']) {
+        draft.add_problem(Problem::Unparsed);
+        return if msgid == "-" { words.0 } else { text };
+    }
+    if msgid != "-" {
+        draft.add_text("msgid", msgid);
+    }
+    let text = match words.0.strip_prefix('-') {
+        Some(text) if text.is_empty() || text.starts_with(' ') => text,
+        Some(_) => {
+            draft.add_problem(Problem::Unparsed);
+            words.0
+        }
+        None => elements(words.0, draft),
+    };
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+fn add_pid<'a>(pid: &'a str, draft: &mut Draft<'a>) {
+    match pid.parse::<i32>() {
+        Ok(number) if !pid.starts_with('+') => draft.add("pid", Value::Int(i64::from(number))),
+        _ if pid != "-" => draft.add_text("pid", pid),
+        _ => {}
+    }
+}
+
+/// The words of a header. More than one space may separate two words.
+struct Words<'a>(&'a str);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let text = self.0.trim_start_matches(' ');
+        let end = memchr::memchr(b' ', text.as_bytes()).unwrap_or(text.len());
+        let (word, rest) = text.split_at_checked(end)?;
+        self.0 = rest.trim_start_matches(' ');
+        (!word.is_empty()).then_some(word)
+    }
+}
+
+/// Removes the version, one or two digits.
+fn strip_version(text: &str) -> Option<&str> {
+    let digits = text.bytes().take(3).take_while(u8::is_ascii_digit).count();
+    let (_, rest) = text.split_at_checked(digits)?;
+    (digits == 1 || digits == 2)
+        .then(|| rest.strip_prefix(' '))
+        .flatten()
+        .map(|rest| rest.trim_start_matches(' '))
+}
+
+/// Reads the time: RFC 3339, possibly without offset, or `-` for none.
+fn time<'a>(text: &'a str, context: &Context<'_>) -> Option<(Option<Timestamp>, &'a str)> {
+    if let Some(rest) = text.strip_prefix("- ") {
+        return Some((None, rest));
+    }
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let clock = clock::start(text, context)?;
+    Some((Some(clock.time), clock.rest))
 }
 
 /// Reads the elements and returns the rest of the line. From the first malformed element on, the

@@ -1,5 +1,7 @@
 //! `Tag`: the program and process id in front of a syslog message.
 
+use super::words;
+
 /// Longest program name, and longest process id. RFC 3164 allows 32; systemd writes longer ones.
 const TAG_BYTES_MAX: usize = 128;
 
@@ -43,4 +45,17 @@ pub(super) fn split(text: &str) -> Option<(Tag<'_>, &str)> {
     let after = rest.strip_prefix(':')?;
     let is_tag = after.is_empty() || after.starts_with([' ', '[']);
     (is_tag && !program.is_empty()).then(|| (Tag { program, pid: None }, after.trim_ascii_start()))
+}
+
+/// Splits `syslogd 1.5.0: message`, in which a version follows the program.
+pub(super) fn split_versioned(text: &str) -> Option<(Tag<'_>, &str)> {
+    let (program, rest) = text.split_once(' ')?;
+    let end = rest.bytes().take(TAG_BYTES_MAX).position(|b| b == b':')?;
+    let (version, after) = (rest.get(..end)?, rest.get(end + 1..)?);
+    let is_program = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let is_tag = words::is_version(version)
+        && !program.is_empty()
+        && program.bytes().all(is_program)
+        && after.starts_with(' ');
+    is_tag.then(|| (Tag { program, pid: None }, after.trim_ascii_start()))
 }
