@@ -14,8 +14,8 @@ const EVENT: &str = "event";
 /// Members that may accompany the event, besides `fields`.
 const MEMBERS: [&str; 5] = ["time", "host", "source", "sourcetype", "index"];
 
-/// Opens the envelope if the fields are one. Returns the time that the envelope states, else the
-/// time of the line inside.
+/// Opens the envelope if the fields are one. Returns the time that the line inside states, else that
+/// of the envelope.
 ///
 /// A text event may be JSON, and so another envelope. Each level doubles the escapes of its quotes,
 /// so a frame holds at most about twenty levels.
@@ -58,7 +58,7 @@ pub(crate) fn open(draft: &mut Draft<'_>, context: &Context<'_>) -> Option<Times
             },
         }
     }
-    envelope_time.or(line_time)
+    line_time.or(envelope_time)
 }
 
 fn is_envelope(draft: &Draft<'_>) -> bool {

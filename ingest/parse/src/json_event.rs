@@ -8,7 +8,9 @@ use crate::draft::Draft;
 use crate::field_index::{FieldIndex, KnownField};
 use crate::json::{FieldSink, JsonError, JsonReader};
 use crate::time::{self, Timestamp, Zone};
-use crate::{Context, cloud, envelope, inner_event, journald, parse_logsource, windows, zeek};
+use crate::{
+    Context, carrier, cloud, envelope, inner_event, journald, parse_logsource, windows, zeek,
+};
 
 /// Fields that may hold the time, in order of preference.
 const TIMES: [KnownField; 6] = [
@@ -73,7 +75,7 @@ pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'
     let envelope_time = envelope::open(draft, context);
     let mut index = FieldIndex::of(&draft.fields);
     let source_time = recognize(draft, &mut index, context);
-    let time = envelope_time.or(source_time);
+    let time = source_time.or(envelope_time);
     draft.time =
         configured_time.unwrap_or_else(|| time.or_else(|| timestamp(draft, &index, context.zone)));
     if index.has(KnownField::LogSource) {
@@ -92,8 +94,13 @@ pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'
     let time = draft.time;
     // A recognized event carries no other event. The log of an application carries none either:
     // its message may quote text that a client sent.
-    let may_carry = draft.logsource.product.is_none() && !index.has(KnownField::Logger);
-    if may_carry && inner_event::read(draft) && configured_time.is_some() {
+    if draft.logsource.product.is_some() || draft.is_quoted {
+        return;
+    }
+    if index.has(KnownField::Logger) || !inner_event::read(draft) {
+        carrier::read(draft, &index, context);
+    }
+    if configured_time.is_some() {
         draft.time = time;
     }
 }
@@ -114,7 +121,7 @@ fn recognize(
     }
     let time_field = cloud::recognize(draft, index);
     let time = time_field.and_then(|field| time::from_value(index.value(draft, field)?, Zone::UTC));
-    time.or_else(|| journald::recognize(draft, index, context))
+    time.or_else(|| journald::recognize(draft, index))
 }
 
 /// A number below this limit, March 1973 as a time, may be a duration, which some sources also name

@@ -3,6 +3,7 @@
 //! Broken input is data: [`decode`] always returns an event, and the event lists its problems.
 
 mod agent;
+mod carrier;
 mod cloud;
 mod draft;
 mod envelope;

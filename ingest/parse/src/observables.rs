@@ -5,10 +5,11 @@
 //! `Hashes: MD5=…,SHA256=…` becomes one observable per hash.
 
 mod classes;
+mod names;
 mod tables;
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use weir_schema::{Event, Observable, ObservableKind, Role, Value};
 
@@ -29,14 +30,34 @@ pub fn observables<'e>(event: &'e Event<'_>) -> Vec<Observable<'e>> {
     let naming = FieldNaming::of(event);
     let mut found = ObservableSet(Vec::new());
     for (name, value) in &event.fields {
+        // Vector adds the address of the peer that sent the line.
+        if name == "source_ip" && event.get("source_type").is_some() {
+            continue;
+        }
         if let Some(field) = tables::field(naming, event, name) {
             found.add_field(field, name, value, event);
+        } else if naming == FieldNaming::Common
+            && let Some(field) = names::field(name)
+        {
+            found.add_field(&field, name, value, event);
         }
     }
     if naming == FieldNaming::Zeek {
         found.add_zeek_url(event);
     }
     found.0
+}
+
+/// Returns whether the name of a field says that it holds who did something, where, or to what.
+pub(crate) fn is_identity(name: &str) -> bool {
+    let kind = match tables::common(name) {
+        Some(field) => field.kind,
+        None => match names::field(name) {
+            Some(field) => field.kind,
+            None => return false,
+        },
+    };
+    kind != ObservableKind::Host
 }
 
 /// The observables found so far, each once and at most [`OBSERVABLES_MAX`].
@@ -64,6 +85,11 @@ impl<'e> ObservableSet<'e> {
                 };
                 match field.form {
                     ValueForm::Plain => self.add(field.kind, field.role, text, name),
+                    ValueForm::Name => {
+                        if is_name(value) {
+                            self.add(field.kind, field.role, text, name);
+                        }
+                    }
                     ValueForm::Hashes => self.add_hashes(field.role, &text, name),
                     ValueForm::Command => self.add_program(field, text, name),
                     ValueForm::ExecArgument => {
@@ -249,9 +275,16 @@ fn classify(kind: ObservableKind, value: Cow<'_, str>) -> Option<(ObservableKind
             if kind != ObservableKind::Ip {
                 return Some((kind, value));
             }
-            // A name in a field for addresses is a domain name.
-            let is_name = value.contains('.') && !value.contains([' ', ':', '/']);
-            is_name.then_some((ObservableKind::Domain, value))
+            // A name in a field for addresses is a domain name, or that of a host.
+            let is_name = crate::syslog::is_host(&value)
+                && !value.contains(':')
+                && value.bytes().any(|b| b.is_ascii_alphabetic());
+            let kind = if value.contains('.') {
+                ObservableKind::Domain
+            } else {
+                ObservableKind::Host
+            };
+            is_name.then_some((kind, value))
         }
         ObservableKind::Port => {
             let is_port = value != "0" && value.parse::<u16>().is_ok();
@@ -267,6 +300,19 @@ fn classify(kind: ObservableKind, value: Cow<'_, str>) -> Option<(ObservableKind
         | ObservableKind::UserAgent
         | ObservableKind::Resource => Some((kind, value)),
     }
+}
+
+/// Longest name of a user.
+const USER_BYTES_MAX: usize = 256;
+
+/// Returns whether a value can be the name of a user: a text, and neither a number nor JSON.
+fn is_name(value: &Value<'_>) -> bool {
+    let Value::Text(text) = value else {
+        return false;
+    };
+    text.len() <= USER_BYTES_MAX
+        && !text.starts_with(['{', '['])
+        && !text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Removes brackets, quotes and spaces around the value.
@@ -290,7 +336,11 @@ fn ip(value: &str) -> Option<Cow<'static, str>> {
     // Some sources add the port, some the zone.
     let address = match value.parse::<SocketAddr>() {
         Ok(end) => end.ip(),
-        Err(_) => value.split('%').next()?.parse().ok()?,
+        Err(_) => match value.split('%').next()?.parse() {
+            Ok(address) => address,
+            // SonicWall writes `192.0.2.1:4022:X0`.
+            Err(_) => IpAddr::V4(value.split(':').next()?.parse().ok()?),
+        },
     };
     let address = address.to_canonical();
     (!address.is_unspecified()).then(|| Cow::Owned(address.to_string()))

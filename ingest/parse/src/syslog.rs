@@ -20,6 +20,9 @@ use crate::services::{self, access, vendor};
 use crate::time::{self, Timestamp};
 use crate::{Context, inner_event, keyvalue};
 
+pub(crate) use crate::services::is_known_program;
+pub(crate) use words::is_host;
+
 /// Most headers in front of one message: that of the sender, and those of relays.
 const HEADERS_MAX: u8 = 4;
 
@@ -200,6 +203,30 @@ pub(crate) fn read_known_tag<'a>(
         message::read_tagged(&tag, message, context, draft);
     }
     is_known
+}
+
+/// Reads the message of a program that the frame names elsewhere.
+pub(crate) fn read_message<'a>(
+    program: &'a str,
+    message: &'a str,
+    context: &Context<'_>,
+) -> Draft<'a> {
+    let mut draft = Draft::for_text(message);
+    draft.add_text("program", program);
+    message::read(Some(program), message, context, &mut draft);
+    draft
+}
+
+/// Splits a text that is a tag and nothing else, such as `sshd[77]:`, into program and process id.
+pub(crate) fn split_tag(text: &str) -> Option<(&str, Option<&str>)> {
+    let (tag, rest) = tag::split(text.trim_ascii_end())?;
+    rest.is_empty().then_some((tag.program, tag.pid))
+}
+
+/// Reads a text that is a time and nothing else.
+pub(crate) fn clock(text: &str, context: &Context<'_>) -> Option<Timestamp> {
+    let clock = clock::start(text.trim_ascii(), context)?;
+    clock.rest.is_empty().then_some(clock.time)
 }
 
 /// Reads the time that daemontools write in front of a line: `@`, then seconds since 1970 in TAI

@@ -41,7 +41,7 @@ const ENVELOPES: [(&str, &[(&str, &str)]); 10] = [
     (
         r#"{"time":1772359200.25,"host":"web1","sourcetype":"linux_secure","event":"Mar  1 09:00:00 web1 sshd[7]: Failed password for root from 192.0.2.1 port 5 ssh2"}"#,
         &[
-            ("TIME", TIME),
+            ("TIME", "2026-03-01T09:00:00.000000000Z"),
             ("host", "web1"),
             ("relay_host", ""),
             ("user", "root"),
@@ -154,9 +154,9 @@ fn read_journal_entries_as_syslog_lines() {
             ],
         ),
         (
-            // A message that is not text stays a field.
-            r#"{"__REALTIME_TIMESTAMP":"1772359200250000","MESSAGE":[255,0]}"#,
-            &[("MESSAGE", ""), ("TIME", TIME), ("PROBLEMS", "")],
+            // A message that is no UTF-8 is a list of bytes.
+            r#"{"__REALTIME_TIMESTAMP":"1772359200250000","MESSAGE":[97,255,0]}"#,
+            &[("MESSAGE", "a\u{fffd}"), ("TIME", TIME), ("PROBLEMS", "")],
         ),
     ];
     for (frame, expected) in cases {

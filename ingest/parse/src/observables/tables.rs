@@ -14,6 +14,8 @@ use weir_schema::{Event, ObservableKind, Role, Value};
 pub(super) enum ValueForm {
     /// The observable itself.
     Plain,
+    /// The observable itself, if it can be the name of a user.
+    Name,
     /// `MD5=…,SHA256=…`
     Hashes,
     /// The first argument of an `EXECVE` record. In other audit records it is a number.
@@ -96,6 +98,11 @@ pub(super) fn field(
         FieldNaming::Common => &COMMON,
     };
     find(table, name)
+}
+
+/// Returns the row of a field of the common names.
+pub(super) fn common(name: &str) -> Option<&'static ObservableField> {
+    find(&COMMON, name)
 }
 
 fn find(table: &'static [ObservableField], name: &str) -> Option<&'static ObservableField> {
