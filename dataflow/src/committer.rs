@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use weir_operators::AlertTexts;
-use weir_schema::{Commit, Epoch};
+use weir_schema::{Commit, Control, Epoch, READING_NUMBER};
 
 use crate::backfill::BackfillOutputBuffer;
 use crate::epoch::EpochControls;
 use crate::error::HostError;
+use crate::kept_ids::KeptIds;
 use crate::outage::PortCall;
 use crate::outputs::{self, EpochOutput};
-use crate::port::{AlertLedger, BatchReader, EpochReport, Observer};
+use crate::port::{AlertLedger, BatchReader, EpochReport, Observer, PortFault};
+use crate::reading::{ReadingChange, ReadingCommit};
 use crate::status::Status;
 
 /// Pause before a failed commit is retried.
@@ -33,23 +35,38 @@ pub struct Committer {
     pub controls: Receiver<EpochControls>,
     pub status: Arc<Status>,
     pub buffer: BackfillOutputBuffer,
+    /// Ids of the ledger that the graph does not have; read before the first commit.
+    pub kept: Option<KeptIds>,
 }
 
 impl Committer {
     pub fn run(mut self) -> Result<(), HostError> {
         let applied = self.ledger.applied();
+        let mut reading = self.ledger.has_other_reading().then(ReadingChange::default);
         let mut controls: Option<EpochControls> = None;
         while let Some(mut output) = self.next_epoch() {
             // Controls are sent before the work of their epoch, so they have arrived by now.
+            let mut is_reading_recorded = false;
             loop {
                 controls = controls.or_else(|| self.controls.try_recv().ok());
                 match controls.take_if(|controls| controls.epoch.0 <= output.epoch) {
-                    Some(due) => self.apply(&due),
+                    Some(due) => {
+                        is_reading_recorded |= due.epoch > applied && records_reading(&due);
+                        self.apply(&due);
+                    }
                     None => break,
                 }
             }
             self.buffer.filter(&mut output);
-            if output.epoch > applied.0 {
+            if let Some(mut change) = reading.take() {
+                change.follow(&output);
+                if is_reading_recorded {
+                    self.change_reading(&output, &change)?;
+                } else {
+                    self.notify_observer(&output, None);
+                    reading = Some(change);
+                }
+            } else if output.epoch > applied.0 {
                 self.commit(&output)?;
             } else {
                 self.notify_observer(&output, None);
@@ -99,17 +116,46 @@ impl Committer {
         self.ready.pop_front()
     }
 
-    /// Commits an epoch. Retries a failed commit until it succeeds or the host stops.
+    /// Commits an epoch.
     fn commit(&mut self, output: &EpochOutput) -> Result<(), HostError> {
+        self.retry(output, |this| {
+            let kept = match &mut this.kept {
+                Some(kept) => kept,
+                none => none.insert(this.ledger.kept_ids()?),
+            };
+            let (texts, frames, ledger) = (&this.texts, &*this.frames, &mut this.ledger);
+            let commit = outputs::build_commit(output, texts, frames, &**ledger, kept)?;
+            if let Some(commit) = &commit {
+                ledger.commit(commit)?;
+            }
+            Ok(commit)
+        })
+    }
+
+    /// Commits the differences between the ledger, which is of another reading, and this one.
+    fn change_reading(
+        &mut self,
+        output: &EpochOutput,
+        change: &ReadingChange,
+    ) -> Result<(), HostError> {
+        self.retry(output, |this| {
+            let (texts, frames, ledger) = (&this.texts, &*this.frames, &mut this.ledger);
+            let epoch = Epoch(output.epoch);
+            let ReadingCommit { commit, kept } = change.commit(epoch, texts, frames, &**ledger)?;
+            ledger.change_reading(&commit, &kept)?;
+            this.kept = Some(kept);
+            Ok(Some(commit))
+        })
+    }
+
+    /// Repeats a failed commit until it succeeds or the host stops.
+    fn retry(
+        &mut self,
+        output: &EpochOutput,
+        mut commit: impl FnMut(&mut Self) -> Result<Option<Commit>, PortFault>,
+    ) -> Result<(), HostError> {
         loop {
-            let commit = outputs::build_commit(output, &self.texts, &*self.frames, &*self.ledger);
-            let result = commit.and_then(|commit| {
-                if let Some(commit) = &commit {
-                    self.ledger.commit(commit)?;
-                }
-                Ok(commit)
-            });
-            match result {
+            match commit(self) {
                 Ok(commit) => {
                     self.status.end_outage(PortCall::WriteLedger);
                     self.notify_observer(output, commit.as_ref());
@@ -142,4 +188,10 @@ impl Committer {
             state: output.state,
         });
     }
+}
+
+/// Whether an epoch records the reading number of this binary.
+fn records_reading(controls: &EpochControls) -> bool {
+    let number = READING_NUMBER;
+    controls.controls.contains(&Control::Reading { number })
 }

@@ -18,6 +18,10 @@ mod committer;
 
 mod outputs;
 
+mod kept_ids;
+
+mod reading;
+
 mod backfill;
 
 mod what_if;
@@ -36,6 +40,7 @@ pub use cluster::fuzz;
 pub use cluster::{ClusterMember, ClusterOptions, ClusterSecret, JoinError, SealControl, join};
 pub use error::HostError;
 pub use host::{Host, HostOptions};
+pub use kept_ids::KeptIds;
 pub use outage::{Outage, PortCall};
 pub use port::{
     AlertLedger, BatchReader, EpochReport, EpochSource, Observer, PortFault, PortFaultKind,

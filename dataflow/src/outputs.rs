@@ -15,6 +15,7 @@ use weir_schema::{
     WhatIfId,
 };
 
+use crate::kept_ids::KeptIds;
 use crate::port::{AlertLedger, BatchReader, PortFault};
 
 type RowUpdate = ((Arc<AlertRow>, Level), u64, isize);
@@ -139,12 +140,16 @@ pub fn build_commit(
     texts: &AlertTexts,
     frames: &dyn BatchReader,
     ledger: &dyn AlertLedger,
+    kept: &KeptIds,
 ) -> Result<Option<Commit>, PortFault> {
-    let changes = output.net_changes();
+    let changes = with_kept_ids(output.net_changes(), kept);
     if changes.is_empty() {
         return Ok(None);
     }
-    let retractions: BTreeMap<AlertId, Cause> = output.retractions.iter().copied().collect();
+    let retractions = output.retractions.iter();
+    let retractions: BTreeMap<AlertId, Cause> = retractions
+        .map(|(alert, cause)| (kept.id(*alert), *cause))
+        .collect();
     let mut superseded: BTreeMap<AlertId, AlertId> = BTreeMap::new();
     for (row, _) in changes.values().filter_map(|change| change.new.as_ref()) {
         superseded.extend(row.supersedes.iter().map(|alert| (*alert, row.alert)));
@@ -176,6 +181,24 @@ pub fn build_commit(
         }
     }
     Ok(Some(commit))
+}
+
+/// The changes with the ids of the ledger.
+fn with_kept_ids(
+    changes: BTreeMap<AlertId, RowChange>,
+    kept: &KeptIds,
+) -> BTreeMap<AlertId, RowChange> {
+    if kept.ids().is_empty() {
+        return changes;
+    }
+    let rename = |(alert, change): (AlertId, RowChange)| {
+        let change = RowChange {
+            old: change.old.map(|row| kept.row(&row)),
+            new: change.new.map(|(row, level)| (kept.row(&row), level)),
+        };
+        (kept.id(alert), change)
+    };
+    changes.into_iter().map(rename).collect()
 }
 
 /// Adds an alert's new record, and a change if the alert is new or differs enough for a revision.
@@ -253,7 +276,7 @@ fn retract_or_supersede(
 }
 
 /// Builds the record of a row. Texts come from the record before, or else from rules and frames.
-fn build_record(
+pub fn build_record(
     row: &AlertRow,
     level: Level,
     before: Option<&AlertRecord>,

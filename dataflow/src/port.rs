@@ -6,6 +6,8 @@ use std::time::Duration;
 use weir_operators::{CorrelationCounts, Note, TenantClock};
 use weir_schema::{AlertId, AlertRecord, Batch, BatchSeq, Commit, Epoch, SealedEpoch};
 
+use crate::kept_ids::KeptIds;
+
 /// A failure of the journal or the ledger. The message says what failed and what to do.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -61,6 +63,25 @@ pub trait AlertLedger: Send {
     fn applied(&self) -> Epoch;
     fn record(&self, alert: AlertId) -> Result<Option<AlertRecord>, PortFault>;
     fn commit(&mut self, commit: &Commit) -> Result<(), PortFault>;
+    /// Whether its rows are of another reading than this binary's. They must then be replaced by
+    /// [`Self::change_reading`] before anything else is committed.
+    fn has_other_reading(&self) -> bool {
+        false
+    }
+    /// Some records after `after`, in order of alert id; none if there are no more.
+    fn records(&self, after: Option<AlertId>) -> Result<Vec<AlertRecord>, PortFault> {
+        let _ = after;
+        Ok(Vec::new())
+    }
+    /// The ids that alerts have in the ledger and not in the graph.
+    fn kept_ids(&self) -> Result<KeptIds, PortFault> {
+        Ok(KeptIds::default())
+    }
+    /// Commits the differences of this binary's reading, with the ids that alerts keep under it.
+    fn change_reading(&mut self, commit: &Commit, kept: &KeptIds) -> Result<(), PortFault> {
+        let _ = kept;
+        self.commit(commit)
+    }
 }
 
 /// The results of one epoch, reported after its commit.

@@ -119,6 +119,7 @@ impl ActiveRules {
             | Control::SelfAlerts(_)
             | Control::Condition(_)
             | Control::Delivered(_)
+            | Control::Reading { .. }
             | Control::WhatIfPut { .. }
             | Control::WhatIfPromote { .. }
             | Control::WhatIfDrop { .. }

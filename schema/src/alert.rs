@@ -74,6 +74,8 @@ pub enum Cause {
     /// A condition of Weir itself was reported at this time. As the cause of a retraction: it is
     /// over, and was true while it lasted.
     Condition(ReceiveTime),
+    /// Weir was upgraded, and reads earlier events otherwise: see [`crate::READING_NUMBER`].
+    Upgrade,
 }
 
 impl Cause {
@@ -87,6 +89,7 @@ impl Cause {
             Self::RuleRemoved => "rule_removed",
             Self::Clock(_) => "clock",
             Self::Condition(_) => "condition",
+            Self::Upgrade => "upgrade",
         }
     }
 }

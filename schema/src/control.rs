@@ -67,6 +67,9 @@ pub enum Control {
     SelfAlerts(SourceBounds),
     /// A condition of Weir itself began, changed or ended. Raises and retracts an alert.
     Condition(Condition),
+    /// The reading number of the binary. Written at every start, after [`Control::Start`]; a start
+    /// without it has number 0. Affects no row: the ledger is compared with it.
+    Reading { number: u32 },
 }
 
 /// One rule change of a what-if.

@@ -32,6 +32,8 @@ pub mod hidden;
 
 pub mod json;
 
+pub mod reading;
+
 pub mod records;
 
 pub mod zeek;
@@ -52,6 +54,7 @@ pub use id::{
 pub use journal::{Batch, Delivery, Entry, Format, SealedEpoch, Transport};
 pub use journald::{JournaldExport, JournaldExportError};
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
+pub use reading::READING_NUMBER;
 pub use records::RecordsReader;
 pub use rule::{
     Basis, Bound, Chain, Decimal, Fact, FactGrain, FactValue, GroupLink, Level, MemberCondition,

@@ -42,7 +42,8 @@ impl Explainer {
             | Cause::Rule(_)
             | Cause::RuleRemoved
             | Cause::Clock(_)
-            | Cause::Condition(_) => None,
+            | Cause::Condition(_)
+            | Cause::Upgrade => None,
         };
         Ok(AlertExplanation {
             condition,

@@ -1,12 +1,13 @@
 //! Opens the ledger after a check, rebuilds it if it is damaged, and keeps it durable.
 
+use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use weir_ingest::{ReceiveClock, SystemClock};
-use weir_schema::Epoch;
+use weir_schema::{Epoch, READING_NUMBER};
 use weir_store::StoreMetrics;
 use weir_store::ledger::{self, Ledger};
 
@@ -31,6 +32,7 @@ pub fn open_ledger(dir: &Path, metrics: &StoreMetrics, sealed: Epoch) -> Result<
     let ledger = Ledger::open(dir)?;
     let applied = ledger.applied();
     if applied <= sealed {
+        log_reading(ledger.reading().number);
         return Ok(ledger);
     }
     drop(ledger);
@@ -41,6 +43,26 @@ pub fn open_ledger(dir: &Path, metrics: &StoreMetrics, sealed: Epoch) -> Result<
         "the ledger has epochs that the journal has lost; rebuilding it"
     );
     Ok(Ledger::open(dir)?)
+}
+
+/// Announces that the rows of a ledger of another reading will be replaced.
+fn log_reading(ledger: u32) {
+    let this = READING_NUMBER;
+    match ledger.cmp(&this) {
+        Ordering::Equal => {}
+        Ordering::Less => tracing::warn!(
+            ledger,
+            this,
+            "this version reads earlier events otherwise: after the replay, alerts that differ are \
+             retracted, raised or revised once, with the cause upgrade"
+        ),
+        Ordering::Greater => tracing::warn!(
+            ledger,
+            this,
+            "a newer version of Weir wrote the ledger: after the replay, alerts that this version \
+             reads otherwise are retracted, raised or revised once, with the cause upgrade"
+        ),
+    }
 }
 
 /// The command that checks a ledger in its own process.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use weir_dataflow::{ClusterMember, Status};
 use weir_ingest::Deliveries;
 use weir_manage::{RequestedRules, RuleFileDocument, RuleRegistry, log_outcome, settings};
-use weir_schema::{Control, Entry, Epoch, EventTime, ReceiveTime};
+use weir_schema::{Control, Entry, Epoch, EventTime, READING_NUMBER, ReceiveTime};
 use weir_store::StoreMetrics;
 use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
 
@@ -159,6 +159,7 @@ fn seal_open(writer: &mut JournalWriter) -> Result<()> {
 /// The control entries that begin a run, before its rules.
 struct FirstEntries {
     start: Control,
+    reading: Control,
     self_alerts: Control,
     /// `None` if the journal has these settings already.
     settings: Option<Control>,
@@ -187,6 +188,9 @@ impl FirstEntries {
                 bounds: config.bounds(),
                 received: now,
             },
+            reading: Control::Reading {
+                number: READING_NUMBER,
+            },
             self_alerts: Control::SelfAlerts(config.self_alerts.bounds()),
             settings: settings::change(&registry.book(), &wanted, since)?,
         })
@@ -201,6 +205,7 @@ impl FirstEntries {
     ) -> Result<()> {
         seal_open(writer)?;
         writer.append(&Entry::Control(self.start))?;
+        writer.append(&Entry::Control(self.reading))?;
         writer.append(&Entry::Control(self.self_alerts))?;
         if let Some(control) = self.settings {
             writer.append(&Entry::Control(control.clone()))?;

@@ -153,6 +153,7 @@ fn cause(cause: &Value) -> String {
             printable(text(&cause["version"]))
         ),
         "rule_removed" => "because its rule was removed".to_owned(),
+        "upgrade" => "because a new version of Weir reads earlier events otherwise".to_owned(),
         other => format!("because of {}", printable(other)),
     }
 }

@@ -147,6 +147,7 @@ impl Host {
             controls: controls_in,
             status: Arc::clone(&status),
             buffer: BackfillOutputBuffer::default(),
+            kept: None,
         };
         Ok(Self {
             feeder: spawn_monitored("weir-feeder", &status, move || feeder.run())?,

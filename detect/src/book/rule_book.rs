@@ -62,6 +62,7 @@ impl RuleBook {
             | Control::SelfAlerts(_)
             | Control::Condition(_)
             | Control::Delivered(_)
+            | Control::Reading { .. }
             | Control::Finish => BookUpdate::default(),
             Control::Settings { text, since } => self.change_settings(text, *since),
             Control::WhatIfPut {

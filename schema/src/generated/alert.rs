@@ -307,10 +307,10 @@ impl ::flatbuffers::SimpleToVerifyInSlice for Level {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_CAUSE_KIND: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_CAUSE_KIND: u8 = 7;
+pub const ENUM_MAX_CAUSE_KIND: u8 = 8;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_CAUSE_KIND: [CauseKind; 8] = [
+pub const ENUM_VALUES_CAUSE_KIND: [CauseKind; 9] = [
   CauseKind::Unknown,
   CauseKind::Event,
   CauseKind::LateEvent,
@@ -319,6 +319,7 @@ pub const ENUM_VALUES_CAUSE_KIND: [CauseKind; 8] = [
   CauseKind::RuleRemoved,
   CauseKind::Clock,
   CauseKind::Condition,
+  CauseKind::Upgrade,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -334,9 +335,10 @@ impl CauseKind {
   pub const RuleRemoved: Self = Self(5);
   pub const Clock: Self = Self(6);
   pub const Condition: Self = Self(7);
+  pub const Upgrade: Self = Self(8);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 7;
+  pub const ENUM_MAX: u8 = 8;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::Unknown,
     Self::Event,
@@ -346,6 +348,7 @@ impl CauseKind {
     Self::RuleRemoved,
     Self::Clock,
     Self::Condition,
+    Self::Upgrade,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -358,6 +361,7 @@ impl CauseKind {
       Self::RuleRemoved => Some("RuleRemoved"),
       Self::Clock => Some("Clock"),
       Self::Condition => Some("Condition"),
+      Self::Upgrade => Some("Upgrade"),
       _ => None,
     }
   }

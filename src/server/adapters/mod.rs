@@ -11,10 +11,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use weir_dataflow::PortFault;
+use weir_dataflow::{KeptIds, PortFault};
 use weir_ingest::{Intake, SubmitError};
 use weir_schema::outbox::OutboxRows;
-use weir_schema::{AlertId, AlertRecord, Batch, Change, Commit, Epoch};
+use weir_schema::{AlertId, AlertRecord, Batch, Change, Commit, Epoch, READING_NUMBER};
 use weir_store::ledger::Ledger;
 use weir_web::ports::{
     AlertExplanation, AlertPage, AlertQuery, Alerts, Cursor, EventIntake, IntakeError,
@@ -32,6 +32,9 @@ fn fault(error: &dyn std::error::Error) -> PortFault {
     PortFault::transient(with_causes(error))
 }
 
+/// Records read from the ledger at a time when its reading changes.
+const RECORDS_READ: usize = 512;
+
 /// Commits to the ledger for the graph.
 pub struct WriteLedger(pub Arc<Ledger>);
 
@@ -46,6 +49,25 @@ impl weir_dataflow::AlertLedger for WriteLedger {
 
     fn commit(&mut self, commit: &Commit) -> Result<(), PortFault> {
         self.0.commit(commit).map_err(|error| fault(&error))
+    }
+
+    fn has_other_reading(&self) -> bool {
+        self.0.reading().number != READING_NUMBER
+    }
+
+    fn records(&self, after: Option<AlertId>) -> Result<Vec<AlertRecord>, PortFault> {
+        let page = self.0.records(after, RECORDS_READ);
+        page.map_err(|error| fault(&error))
+    }
+
+    fn kept_ids(&self) -> Result<KeptIds, PortFault> {
+        let ids = self.0.kept_ids();
+        ids.map(KeptIds::new).map_err(|error| fault(&error))
+    }
+
+    fn change_reading(&mut self, commit: &Commit, kept: &KeptIds) -> Result<(), PortFault> {
+        let changed = self.0.change_reading(READING_NUMBER, commit, kept.ids());
+        changed.map_err(|error| fault(&error))
     }
 }
 

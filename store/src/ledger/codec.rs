@@ -5,6 +5,8 @@
 //! r alert 16                    -> the alert's record
 //! h alert 16 revision 8         -> a stored change
 //! o epoch 8 ordinal 4           -> the change of an outbox row: alert 16 revision 8
+//! n                             -> the reading that wrote the rows; without it number 0
+//! a alert 16                    -> the id under which the ledger has this alert of the graph
 //! value = format 1 | epoch 8 | crc 4 | body
 //! ```
 //! Numbers in keys are big-endian, so keys sort like the numbers. The CRC also covers the key, so a
@@ -20,10 +22,20 @@ pub(crate) const META_KEY: &[u8] = b"m";
 pub(crate) const RECORD: u8 = b'r';
 pub(crate) const HISTORY: u8 = b'h';
 pub(crate) const OUTBOX: u8 = b'o';
+pub(crate) const READING_KEY: &[u8] = b"n";
+pub(crate) const KEPT_ID: u8 = b'a';
 const CRC_AT: usize = 9;
 const BODY_AT: usize = 13;
 /// Bytes of a history key without its first byte.
 pub(crate) const REVISION_BYTES: usize = 24;
+
+/// The reading that wrote the rows of a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerReading {
+    pub number: u32,
+    /// The epoch in which the rows of an earlier reading were replaced; `None` if there were none.
+    pub changed_at: Option<Epoch>,
+}
 
 /// The ledger's description of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +85,16 @@ fn pair_hash(key: &[u8], value: &[u8]) -> u128 {
 
 pub(crate) fn record_key(alert: AlertId) -> Vec<u8> {
     key(RECORD, &[&alert_bytes(alert)])
+}
+
+pub(crate) fn kept_id_key(alert: AlertId) -> Vec<u8> {
+    key(KEPT_ID, &[&alert_bytes(alert)])
+}
+
+/// The alert of a key of [`kept_id_key`].
+pub(crate) fn kept_id_alert(key: &[u8]) -> Option<AlertId> {
+    let bits = u128::from_be_bytes(key.get(1..)?.try_into().ok()?);
+    Some(AlertId([(bits >> 64) as u64, bits as u64]))
 }
 
 /// A history key without its first byte. Outbox rows refer to changes by it.
@@ -151,6 +173,8 @@ pub(crate) fn is_valid_pair(key: &[u8], value: &[u8]) -> bool {
         Some(&OUTBOX) => {
             decode::<Vec<u8>>(key, value).is_some_and(|revision| revision.len() == REVISION_BYTES)
         }
+        Some(&KEPT_ID) => decode::<AlertId>(key, value).is_some(),
+        _ if key == READING_KEY => decode::<LedgerReading>(key, value).is_some(),
         // The ledger writes no other key.
         _ => false,
     }

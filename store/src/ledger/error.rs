@@ -35,6 +35,11 @@ pub enum LedgerError {
     OutOfOrder { epoch: Epoch, reason: &'static str },
     #[error("revision {revision} of alert {alert} already has other content")]
     RevisionTaken { alert: AlertId, revision: u64 },
+    #[error(
+        "the rows of the ledger are of reading number {number}, not of this version's; restart to \
+         replace them"
+    )]
+    OtherReading { number: u32 },
     #[error("the value of key {key} is damaged; restart to rebuild the ledger from the journal")]
     Damaged { key: String },
     #[error(

@@ -22,6 +22,7 @@ mod check;
 mod tests;
 
 pub use check::{CheckReport, check, check_in_child, quarantine};
+pub use codec::LedgerReading;
 pub(crate) use codec::{encode_body, is_valid_pair};
 pub use error::{LedgerError, OpenLedgerError};
 pub use read::PAGE_MAX;

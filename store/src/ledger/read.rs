@@ -1,5 +1,6 @@
 //! Reads the ledger: records, histories, the outbox, and a digest and export of everything.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Bound;
 
@@ -7,7 +8,9 @@ use serde::de::DeserializeOwned;
 use weir_schema::outbox::{Cursor, OutboxRows};
 use weir_schema::{AlertId, AlertRecord, Change};
 
-use super::codec::{self, HISTORY, META_KEY, Meta, OUTBOX, RECORD};
+use super::codec::{
+    self, HISTORY, KEPT_ID, LedgerReading, META_KEY, Meta, OUTBOX, READING_KEY, RECORD,
+};
 use super::error::LedgerError;
 use super::store::Ledger;
 
@@ -23,6 +26,25 @@ impl Ledger {
     pub fn record(&self, alert: AlertId) -> Result<Option<AlertRecord>, LedgerError> {
         let key = codec::record_key(alert);
         self.get(&key)
+    }
+
+    /// The id under which the ledger has an alert of the graph: its own, but for an alert that
+    /// stood before another reading gave it a new one.
+    pub fn kept_id(&self, alert: AlertId) -> Result<AlertId, LedgerError> {
+        let kept = self.get(&codec::kept_id_key(alert))?;
+        Ok(kept.unwrap_or(alert))
+    }
+
+    /// All alerts of the graph whose id in the ledger is another one, with that id.
+    pub fn kept_ids(&self) -> Result<BTreeMap<AlertId, AlertId>, LedgerError> {
+        let pairs = self.db.scan_prefix([KEPT_ID]);
+        pairs
+            .map(|pair| {
+                let (key, value) = pair.map_err(LedgerError::Engine)?;
+                let alert = codec::kept_id_alert(&key).ok_or_else(|| LedgerError::damaged(&key))?;
+                Ok((alert, decode(Ok((key, value)))?))
+            })
+            .collect()
     }
 
     /// All stored revisions of an alert, in order.
@@ -166,6 +188,17 @@ pub(crate) fn format_pair(key: &[u8], value: &[u8]) -> Option<String> {
             }
             let revision: String = revision.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("owed {name} {revision}")
+        }
+        KEPT_ID => {
+            let kept: AlertId = codec::decode(key, value)?;
+            format!("kept id {name} {kept}")
+        }
+        _ if key == READING_KEY => {
+            let reading: LedgerReading = codec::decode(key, value)?;
+            let changed = reading
+                .changed_at
+                .map_or_else(String::new, |epoch| format!(", since epoch {}", epoch.0));
+            format!("reading {}{changed}", reading.number)
         }
         _ if key == META_KEY => {
             format!("applied {}", codec::decode::<Meta>(key, value)?.applied.0)

@@ -9,9 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use weir_schema::outbox::Cursor;
-use weir_schema::{Commit, Epoch};
+use weir_schema::{AlertId, Commit, Epoch, READING_NUMBER};
 
-use super::codec::{self, META_KEY, Meta};
+use super::codec::{self, LedgerReading, META_KEY, Meta, READING_KEY};
 use super::error::{LedgerError, OpenLedgerError};
 use super::scan::{LedgerScan, scan};
 use crate::files;
@@ -47,6 +47,8 @@ pub struct Ledger {
 
 struct State {
     meta: Meta,
+    /// `None` if no commit has written it.
+    reading: Option<LedgerReading>,
     outbox_rows: u64,
     outbox_rows_max: u64,
     /// A commit failed, and it is unknown whether sled applied it.
@@ -80,17 +82,21 @@ impl Ledger {
         };
         files::create_private_folder(dir).map_err(disk)?;
         let db = open_engine(dir)?;
-        let LedgerScan { meta, outbox_rows } =
-            scan(&db).map_err(|reason| OpenLedgerError::Damaged {
-                dir: dir.to_path_buf(),
-                reason,
-            })?;
+        let LedgerScan {
+            meta,
+            outbox_rows,
+            reading,
+        } = scan(&db).map_err(|reason| OpenLedgerError::Damaged {
+            dir: dir.to_path_buf(),
+            reason,
+        })?;
         Ok(Self {
             db,
             dir: Arc::new(dir.to_path_buf()),
             may_have_gap: Arc::new(AtomicBool::new(outbox_rows >= outbox_rows_max)),
             state: Arc::new(Mutex::new(State {
                 meta,
+                reading,
                 outbox_rows,
                 outbox_rows_max,
                 is_stopped: false,
@@ -102,6 +108,20 @@ impl Ledger {
     #[must_use]
     pub fn applied(&self) -> Epoch {
         self.state().meta.applied
+    }
+
+    /// The reading that wrote its rows: this binary's if it is empty, number 0 if none is recorded.
+    #[must_use]
+    pub fn reading(&self) -> LedgerReading {
+        let state = self.state();
+        let number = match state.meta.applied {
+            Epoch(0) => READING_NUMBER,
+            _ => 0,
+        };
+        state.reading.unwrap_or(LedgerReading {
+            number,
+            changed_at: None,
+        })
     }
 
     /// Number of keys in the ledger.
@@ -122,9 +142,40 @@ impl Ledger {
 
     /// Applies an epoch in one atomic batch: its changes, records, outbox rows and number.
     ///
-    /// Refuses an epoch that is not after the last one, and a change that gives a stored (alert,
-    /// revision) other content. A refusal changes nothing.
+    /// Refuses an epoch that is not after the last one, a change that gives a stored (alert,
+    /// revision) other content, and any commit while the rows are of another reading. A refusal
+    /// changes nothing.
     pub fn commit(&self, commit: &Commit) -> Result<(), LedgerError> {
+        let reading = self.reading();
+        if reading.number != READING_NUMBER {
+            return Err(LedgerError::OtherReading {
+                number: reading.number,
+            });
+        }
+        self.apply(commit, reading, &BTreeMap::new())
+    }
+
+    /// As [`Self::commit`], for the differences between the stored rows and those of the reading
+    /// `number`, which is stored with them. `kept` has the ids that alerts of the graph keep.
+    pub fn change_reading(
+        &self,
+        number: u32,
+        commit: &Commit,
+        kept: &BTreeMap<AlertId, AlertId>,
+    ) -> Result<(), LedgerError> {
+        let reading = LedgerReading {
+            number,
+            changed_at: Some(commit.epoch),
+        };
+        self.apply(commit, reading, kept)
+    }
+
+    fn apply(
+        &self,
+        commit: &Commit,
+        reading: LedgerReading,
+        kept: &BTreeMap<AlertId, AlertId>,
+    ) -> Result<(), LedgerError> {
         let mut state = self.state();
         if state.is_stopped {
             return Err(LedgerError::Stopped);
@@ -133,7 +184,9 @@ impl Ledger {
         if epoch <= applied {
             return Err(LedgerError::EpochNotNew { epoch, applied });
         }
-        let pairs = pairs(commit)?;
+        let mut pairs = pairs(commit)?;
+        let new_reading = (state.reading != Some(reading)).then_some(reading);
+        pairs.extend(reading_pairs(epoch, new_reading, kept).map_err(LedgerError::Encode)?);
         let bytes = pairs.iter().map(|(key, value)| key.len() + value.len());
         self.check_free_space(bytes.sum::<usize>() as u64)?;
         let mut meta = state.meta;
@@ -143,7 +196,7 @@ impl Ledger {
             if let Some(old) = &old {
                 meta.remove(&key, old);
             }
-            if key.first() != Some(&codec::RECORD)
+            if is_written_once(&key)
                 && let Some(old) = old
                 && codec::body(&key, &old) != codec::body(&key, &value)
             {
@@ -162,6 +215,7 @@ impl Ledger {
             return Err(LedgerError::Engine(error));
         }
         (state.meta, state.outbox_rows) = (meta, outbox_rows);
+        state.reading = Some(reading);
         Ok(())
     }
 
@@ -266,6 +320,29 @@ fn pairs(commit: &Commit) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LedgerError> {
         }
     }
     Ok(pairs)
+}
+
+/// Whether a stored value of this key never changes.
+fn is_written_once(key: &[u8]) -> bool {
+    matches!(key.first(), Some(&(codec::HISTORY | codec::OUTBOX)))
+}
+
+/// The pairs of a new reading number, and of the ids that alerts keep under it.
+fn reading_pairs(
+    epoch: Epoch,
+    reading: Option<LedgerReading>,
+    kept: &BTreeMap<AlertId, AlertId>,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, postcard::Error> {
+    let number = reading.map(|reading| {
+        let value = codec::encode(READING_KEY, epoch, &reading)?;
+        Ok((READING_KEY.to_vec(), value))
+    });
+    let kept = kept.iter().map(|(alert, kept)| {
+        let key = codec::kept_id_key(*alert);
+        let value = codec::encode(&key, epoch, kept)?;
+        Ok((key, value))
+    });
+    number.into_iter().chain(kept).collect()
 }
 
 /// The error for a key that already has another value.

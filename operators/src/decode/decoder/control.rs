@@ -164,8 +164,10 @@ impl Decoder {
                 sources.push(SourceNote::Condition(note));
             }
             Control::Finish => observations.push(Observation::Finish),
-            // The rule book applies these; the progress of sinks affects no result.
+            // The rule book applies these; the progress of sinks and the reading number affect no
+            // row.
             Control::Delivered(_)
+            | Control::Reading { .. }
             | Control::WhatIfPut { .. }
             | Control::WhatIfPromote { .. }
             | Control::WhatIfDrop { .. }
