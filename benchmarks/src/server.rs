@@ -66,7 +66,13 @@ impl ServerProcess {
             udp,
             web,
         };
-        server.wait_until_ready()?;
+        // Without rules a server is never ready, and a fresh one has nothing to replay.
+        let probe = if setup.without_rules {
+            "/healthz"
+        } else {
+            "/readyz"
+        };
+        server.wait_until(probe)?;
         let token = server.folder.join("data/token");
         server.token = std::fs::read_to_string(&token)
             .with_context(|| format!("could not read {}", token.display()))?
@@ -106,10 +112,10 @@ impl ServerProcess {
         Ok(command)
     }
 
-    fn wait_until_ready(&self) -> Result<()> {
+    fn wait_until(&self, probe: &str) -> Result<()> {
         let began = Instant::now();
         while began.elapsed() < TIMEOUT {
-            if http::get(self.web, "/readyz", "").is_ok() {
+            if http::get(self.web, probe, "").is_ok() {
                 return Ok(());
             }
             ensure!(

@@ -74,6 +74,7 @@ impl Committer {
             let what_ifs = self.status.what_ifs();
             what_ifs.apply_output(&output, &self.buffer.backfills);
             self.status.finish_epoch(&output);
+            self.status.threads.committer.finish_epoch(output.epoch);
         }
         Ok(())
     }
@@ -104,7 +105,8 @@ impl Committer {
         if self.ready.is_empty() {
             let mut merged: BTreeMap<u64, EpochOutput> = BTreeMap::new();
             for worker in &self.outputs {
-                for part in worker.recv().ok()? {
+                let progress = &self.status.threads.committer;
+                for part in progress.wait(|| worker.recv()).ok()? {
                     match merged.entry(part.epoch) {
                         Entry::Vacant(entry) => drop(entry.insert(part)),
                         Entry::Occupied(mut entry) => entry.get_mut().merge(part),
@@ -124,7 +126,8 @@ impl Committer {
                 none => none.insert(this.ledger.kept_ids()?),
             };
             let (texts, frames, ledger) = (&this.texts, &*this.frames, &mut this.ledger);
-            let commit = outputs::build_commit(output, texts, frames, &**ledger, kept)?;
+            let step = || this.status.step(PortCall::WriteLedger);
+            let commit = outputs::build_commit(output, texts, frames, &**ledger, kept, step)?;
             if let Some(commit) = &commit {
                 ledger.commit(commit)?;
             }

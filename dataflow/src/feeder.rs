@@ -78,7 +78,8 @@ impl Feeder {
             completed: step.completed.clone(),
         };
         let any = !controls.controls.is_empty() || !controls.completed.is_empty();
-        if any && self.controls.send(controls).is_err() {
+        let progress = &self.status.threads.feeder;
+        if any && progress.wait(|| self.controls.send(controls)).is_err() {
             return Ok(false);
         }
         for control in sealed.follower_controls {
@@ -105,7 +106,9 @@ impl Feeder {
             self.part(&mut parts, seq).push(Work::Batch(seq, batch));
         }
         self.last = epoch;
-        Ok(self.send(epoch, parts, true))
+        let sent = self.send(epoch, parts, true);
+        progress.finish_epoch(epoch.0);
+        Ok(sent)
     }
 
     /// A transient fault comes this far only when the graph stops: then it is no error.
@@ -166,7 +169,9 @@ impl Feeder {
     fn send(&self, epoch: Epoch, parts: WorkParts, last: bool) -> bool {
         let workers = self.workers.iter().zip(parts);
         workers.into_iter().all(|((sender, thread), work)| {
-            let sent = sender.send(EpochWork { epoch, work, last }).is_ok();
+            let part = EpochWork { epoch, work, last };
+            let progress = &self.status.threads.feeder;
+            let sent = progress.wait(|| sender.send(part)).is_ok();
             thread.unpark();
             sent
         })
@@ -179,7 +184,8 @@ impl Feeder {
         let Some(since) = backfill_start(&sealed.controls, &mut self.affecting_rules) else {
             return Some(Vec::new());
         };
-        while !self.status.wait_for(self.last, WAIT) {
+        let progress = &self.status.threads.feeder;
+        while !progress.wait(|| self.status.wait_for(self.last, WAIT)) {
             if self.status.is_stopping() || self.status.failed() {
                 return None;
             }

@@ -62,6 +62,7 @@ fn retry<T>(
     loop {
         match read() {
             Ok(value) => {
+                status.step(call);
                 if let Some(outage) = status.end_outage(call) {
                     let seconds = outage.since.elapsed().as_secs();
                     tracing::info!(seconds, "the journal can be read again");

@@ -26,6 +26,8 @@ mod backfill;
 
 mod what_if;
 
+mod progress;
+
 mod status;
 
 mod cluster;
@@ -45,6 +47,7 @@ pub use outage::{Outage, PortCall};
 pub use port::{
     AlertLedger, BatchReader, EpochReport, EpochSource, Observer, PortFault, PortFaultKind,
 };
+pub use progress::{GraphThread, ThreadReport};
 pub use status::Status;
 pub use weir_operators::{BatchNote, CorrelationCounts, EmitOptions, Note, TenantClock};
 pub use what_if::{

@@ -134,13 +134,14 @@ pub struct RowChange {
     pub new: Option<(Arc<AlertRow>, Level)>,
 }
 
-/// Builds the commit of an epoch; `None` if no row changed.
+/// Builds the commit of an epoch; `None` if no row changed. Calls `step` for each changed alert.
 pub fn build_commit(
     output: &EpochOutput,
     texts: &AlertTexts,
     frames: &dyn BatchReader,
     ledger: &dyn AlertLedger,
     kept: &KeptIds,
+    step: impl Fn(),
 ) -> Result<Option<Commit>, PortFault> {
     let changes = with_kept_ids(output.net_changes(), kept);
     if changes.is_empty() {
@@ -160,6 +161,7 @@ pub fn build_commit(
         records: Vec::new(),
     };
     for (alert, change) in changes {
+        step();
         let known = ledger.record(alert)?;
         match (known, change.new) {
             (known, Some((row, level))) => {

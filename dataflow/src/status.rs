@@ -11,6 +11,7 @@ use crate::backfill::{BackfillProgress, BackfillTracker};
 use crate::outage::{Outage, Outages, PortCall};
 use crate::outputs::EpochOutput;
 use crate::port::PortFault;
+use crate::progress::{GraphThreads, ThreadReport};
 use crate::what_if::WhatIfs;
 
 /// The progress and health of the graph. Shared, and cheap to read.
@@ -28,6 +29,7 @@ pub struct Status {
     progress: Mutex<Progress>,
     changed: Condvar,
     what_ifs: WhatIfs,
+    pub(crate) threads: GraphThreads,
     pub(crate) backfills: BackfillTracker,
 }
 
@@ -92,8 +94,23 @@ impl Status {
         self.outages.longest()
     }
 
+    /// The progress of the graph's threads; of its workers, unless other processes run some.
+    #[must_use]
+    pub fn threads(&self, clustered: bool) -> Vec<ThreadReport> {
+        self.threads.threads(clustered)
+    }
+
+    /// Records that a call was done, or will be repeated: its thread makes progress.
+    pub(crate) fn step(&self, call: PortCall) {
+        match call {
+            PortCall::ReadEpoch => self.threads.feeder.step(),
+            PortCall::ReadEvidence | PortCall::WriteLedger => self.threads.committer.step(),
+        }
+    }
+
     /// Records that a call failed. Returns whether to log it.
     pub(crate) fn record_fault(&self, call: PortCall, fault: &PortFault, now: Instant) -> bool {
+        self.step(call);
         self.outages.record(call, fault, now)
     }
 

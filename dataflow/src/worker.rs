@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use timely::worker::Worker;
-use weir_operators::EmitOptions;
+use weir_operators::{EmitOptions, count_steps_in};
 use weir_schema::Epoch;
 
 use crate::epoch::EpochWork;
 use crate::graph::{self, Graph};
 use crate::outputs::EpochOutput;
+use crate::progress::ThreadProgress;
 use crate::status::Status;
 
 /// The channels of a worker.
@@ -22,6 +23,7 @@ pub struct WorkerChannels {
     pub results: Sender<Vec<EpochOutput>>,
     /// The status of the graph, where other processes run parts of it.
     pub status: Option<Arc<Status>>,
+    pub progress: Arc<ThreadProgress>,
 }
 
 /// Epochs that a worker has begun and not finished. More would add latency, not throughput.
@@ -40,6 +42,7 @@ pub fn run(
     channels: &WorkerChannels,
     broken: &AtomicBool,
 ) -> Graph {
+    count_steps_in(Arc::clone(&channels.progress.steps));
     let mut graph = graph::build(worker, emit, channels.status.is_some());
     step_until_done(worker, &mut graph, channels, broken);
     graph
@@ -65,6 +68,7 @@ fn step_until_done(
         work,
         results,
         status,
+        progress,
     } = channels;
     // In a cluster, a stopping worker does not wait for epochs that other processes must finish.
     let is_over = || {
@@ -99,10 +103,12 @@ fn step_until_done(
                 break;
             }
             let output = graph.outputs.borrow_mut().take_through(*epoch);
+            let epoch = epoch.0;
             in_flight.pop_front();
-            if results.send(output).is_err() {
+            if progress.wait(|| results.send(output)).is_err() {
                 return;
             }
+            progress.finish_epoch(epoch);
         }
     }
 }

@@ -199,6 +199,13 @@ impl Intake {
         answer.await.map_err(|_| SubmitError::Stopped)
     }
 
+    /// Submissions that wait for their commit.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let free = self.inner.slots.available_permits();
+        self.inner.submissions_max.saturating_sub(free)
+    }
+
     /// Refuses new submissions, journals, seals and answers the pending ones, and closes the port.
     /// `Err` means that the last commit failed; its submitters got the same error.
     pub async fn stop(&self) -> Result<(), JournalFault> {
@@ -294,10 +301,9 @@ impl Intake {
     }
 
     fn observe_depth(&self) {
-        let free = self.inner.slots.available_permits();
-        let depth = self.inner.submissions_max.saturating_sub(free);
         let gauge = &self.inner.metrics.writer.mailbox_depth;
-        gauge.with_label_values(&["journal"]).set(depth as i64);
+        let depth = self.waiting() as i64;
+        gauge.with_label_values(&["journal"]).set(depth);
     }
 }
 

@@ -88,6 +88,11 @@ impl RuleRegistry {
         self.lock().texts.get(&key).cloned()
     }
 
+    /// Whether any rule is in force.
+    pub fn has_active_rule(&self) -> bool {
+        !self.lock().current.is_empty()
+    }
+
     /// All rules, active and stopped.
     pub fn rules(&self) -> Vec<RegisteredRule> {
         let active = self.lock();

@@ -20,6 +20,8 @@ pub mod texts;
 
 pub mod reference;
 
+pub mod steps;
+
 mod epochs;
 
 pub use alerts::alerts;
@@ -32,6 +34,7 @@ pub use decode::{BatchContext, EmitOptions, Work, decode};
 pub use note::{BatchNote, Note};
 pub use source_problem::{SourceProblem, SourceProblemCounts};
 pub use sources::{SourceNote, sources};
+pub use steps::count_steps_in;
 pub use texts::AlertTexts;
 pub use weir_detect::{
     BookUpdate, PlanChange, RuleBook, WHAT_IFS_MAX, WhatIf, names_affecting_others,

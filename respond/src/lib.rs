@@ -48,6 +48,7 @@ mod transport;
 pub use transport::guard::AddressScope;
 
 mod delivery;
+pub use delivery::activity::SinkActivityReport;
 pub use delivery::position::SinkPosition;
 pub use delivery::queue::SinkDeadLetter;
 pub use delivery::requests::SinkStatus;

@@ -21,6 +21,9 @@ pub use time::{HumanDuration, TimeConfig};
 mod graph;
 pub use graph::GraphConfig;
 
+mod liveness;
+pub use liveness::LivenessConfig;
+
 mod cluster;
 pub use cluster::ClusterConfig;
 
@@ -58,6 +61,7 @@ pub struct Config {
     pub journal: JournalConfig,
     pub time: TimeConfig,
     pub graph: GraphConfig,
+    pub liveness: LivenessConfig,
     pub cluster: ClusterConfig,
     pub rules: RulesConfig,
     pub detection: DetectionConfig,
@@ -72,6 +76,7 @@ impl Config {
     /// All problems of the values.
     fn problems(&self) -> Vec<String> {
         let mut problems = self.graph.problems();
+        problems.extend(self.liveness.problems());
         problems.extend(self.cluster.problems());
         problems.extend(self.connections.problems());
         problems.extend(self.tls.problems());

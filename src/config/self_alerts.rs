@@ -21,6 +21,8 @@ pub struct SelfAlertsConfig {
     pub clock_skew: HumanDuration,
     /// How long a source must lag, or be skewed, before the alert is raised; default `1m`.
     pub patience: HumanDuration,
+    /// Late alerts: the oldest acknowledged event without results is older; default `30s`.
+    pub alerts_late: HumanDuration,
 }
 
 impl Default for SelfAlertsConfig {
@@ -32,6 +34,7 @@ impl Default for SelfAlertsConfig {
             flooding_least: 60_000,
             clock_skew: HumanDuration(Span::seconds(300)),
             patience: HumanDuration(Span::seconds(60)),
+            alerts_late: HumanDuration(Span::seconds(30)),
         }
     }
 }

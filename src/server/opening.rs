@@ -15,6 +15,7 @@ use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
 use crate::config::Config;
 use crate::progress::ProgressReporter;
 use crate::server::conditions::JournaledConditions;
+use crate::server::health::EarlierEpochs;
 use crate::server::sinks::SinkPositions;
 
 /// Pause between two reports of a replay's progress.
@@ -28,6 +29,8 @@ pub struct OpenedJournal {
     pub positions: SinkPositions,
     /// The conditions that stood when the run before ended.
     pub conditions: JournaledConditions,
+    /// The epochs with events of earlier runs.
+    pub epochs: EarlierEpochs,
     /// The last epoch of earlier runs.
     pub last_sealed: Epoch,
     /// The epoch that begins this run.
@@ -42,6 +45,7 @@ pub struct JournalBeforeRun {
     deliveries: Deliveries,
     positions: SinkPositions,
     conditions: JournaledConditions,
+    epochs: EarlierEpochs,
 }
 
 /// Opens the journal below `dir`, and begins a run of a server by itself.
@@ -74,18 +78,25 @@ pub fn recover_journal(
     let mut deliveries = Deliveries::new();
     let mut positions = SinkPositions::default();
     let mut conditions = JournaledConditions::default();
+    let mut epochs = EarlierEpochs::default();
     let (mut progress, all) = (ProgressReporter::for_server(), report.last_sealed.0);
     for entry in journal.entries() {
         match entry.context("cannot read the journal")? {
-            Entry::Batch(batch) => deliveries.observe(&batch),
+            Entry::Batch(batch) => {
+                epochs.add_batch(batch.received);
+                deliveries.observe(&batch);
+            }
             Entry::Control(control) => {
                 positions.follow(&control);
                 conditions.follow(&control);
                 drop(registry.follow(&control));
             }
-            Entry::Seal { epoch } => progress.report(epoch.0, all, || {
-                format!("reading the journal: epoch {} of {all}", epoch.0)
-            }),
+            Entry::Seal { epoch } => {
+                epochs.seal(epoch);
+                progress.report(epoch.0, all, || {
+                    format!("reading the journal: epoch {} of {all}", epoch.0)
+                });
+            }
         }
     }
     drop(progress);
@@ -96,6 +107,7 @@ pub fn recover_journal(
         deliveries,
         positions,
         conditions,
+        epochs,
     })
 }
 
@@ -121,6 +133,7 @@ impl JournalBeforeRun {
             deliveries,
             positions,
             conditions,
+            epochs,
         } = self;
         let journal = writer.reader();
         let greatest = member.map_or(Epoch(0), ClusterMember::last_epoch);
@@ -142,6 +155,7 @@ impl JournalBeforeRun {
             deliveries,
             positions,
             conditions,
+            epochs,
             last_sealed: report.last_sealed.max(greatest),
             begun: journal.last_sealed().max(greatest),
         })

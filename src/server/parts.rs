@@ -68,4 +68,6 @@ pub struct RunningGraph {
     pub frames: Arc<dyn BatchReader>,
     /// Counts commits with changes; wakes streams and sinks.
     pub commits: Arc<watch::Sender<u64>>,
+    /// The last epoch that the ledger had at the start.
+    pub judged_before: Epoch,
 }

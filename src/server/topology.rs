@@ -35,7 +35,7 @@ use crate::server::adapters::manage::{EditJournal, EditProgress};
 use crate::server::adapters::{FollowEpochs, FollowFrames, WriteJournal, WriteLedger};
 use crate::server::cluster::JournalSealControl;
 use crate::server::conditions::ConditionReporter;
-use crate::server::health::{JournalWrites, ServerHealth};
+use crate::server::health::{JournalWrites, ServerHealth, SyncedEpochs, Watch};
 use crate::server::ledger::{open_ledger, sync_regularly};
 use crate::server::listeners::{self, ListenerParts, OpenListeners};
 use crate::server::metrics::GraphMetrics;
@@ -110,8 +110,11 @@ pub async fn start(
         status: Arc::clone(&graph.status),
         journal: journal.reader.clone(),
         writes: Arc::clone(&journal.writes),
+        watch: Arc::default(),
+        judged_before: graph.judged_before,
         caught_up_at: journal.begun,
     };
+    start_watch(config, &health, &journal, &responders, &base)?;
     let ports = web_ports(config, &journal, &graph, &responders, &health, &base);
     let tls = tls.filter(|_| config.tls.http);
     let web = config.listen.http.0;
@@ -154,15 +157,17 @@ fn start_journal(
         deliveries,
         positions,
         conditions,
+        epochs,
         last_sealed,
         begun,
     } = recovered.begin(config, rules, member.as_ref(), base.clock.now())?;
     let reader = writer.reader();
-    let writes = Arc::<JournalWrites>::default();
+    let writes = Arc::new(JournalWrites::resume(&epochs, base.clock.now()));
     let intake = IngestWriter::start(
         WriteJournal {
             journal: writer,
             writes: Arc::clone(&writes),
+            synced: SyncedEpochs::default(),
         },
         writer_options(config),
         base.ingest_metrics.clone(),
@@ -204,6 +209,7 @@ fn start_graph(
 ) -> Result<RunningGraph> {
     let sealed = journal.last_sealed;
     let ledger = open_ledger(&dir.join("ledger"), &base.store_metrics, sealed)?;
+    let judged_before = ledger.applied();
     let ledger = Arc::new(ledger);
     let frames: Arc<dyn BatchReader> = Arc::new(FollowFrames(journal.reader.clone()));
     let frames = match &mut member {
@@ -244,6 +250,7 @@ fn start_graph(
         ledger,
         frames,
         commits,
+        judged_before,
     })
 }
 
@@ -298,6 +305,25 @@ fn start_tasks(
     }
 }
 
+/// Starts the watch over all parts.
+fn start_watch(
+    config: &Config,
+    health: &ServerHealth,
+    journal: &RunningJournal,
+    responders: &Arc<Responders>,
+    base: &ServerBase,
+) -> Result<()> {
+    Watch::start(
+        config,
+        &base.registry,
+        health.clone(),
+        journal.intake.clone(),
+        Arc::clone(responders),
+        Arc::clone(&journal.registry),
+        journal.conditions.clone(),
+    )
+}
+
 fn open_listeners(
     config: &Config,
     token: &str,
@@ -333,6 +359,7 @@ impl Server {
     /// Stops in flow order: listeners, sinks, journal, graph, streams. Every accepted event is
     /// journaled and applied before.
     pub async fn stop(self) -> Result<()> {
+        self.health.watch.stop();
         for source in &self.sources {
             source.stop().await;
         }

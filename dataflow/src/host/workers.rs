@@ -15,6 +15,7 @@ use crate::cluster::ClusterMember;
 use crate::epoch::EpochWork;
 use crate::error::HostError;
 use crate::outputs::EpochOutput;
+use crate::progress::ThreadProgress;
 use crate::status::Status;
 use crate::thread::{HostThread, spawn};
 use crate::worker::{self, WorkerChannels};
@@ -70,13 +71,19 @@ pub fn start(
     let (work_out, work_in): (Vec<_>, Vec<_>) = (0..count).map(|_| bounded(CHANNEL_EPOCHS)).unzip();
     let (results_out, results_in): (Vec<_>, Vec<_>) =
         (0..count).map(|_| bounded(CHANNEL_EPOCHS)).unzip();
-    let channels = work_in.into_iter().zip(results_out);
-    let channels = channels.map(|(work, results)| {
+    let progress: Vec<_> = (0..count)
+        .map(|_| Arc::<ThreadProgress>::default())
+        .collect();
+    // A graph is started once.
+    let _ = status.threads.workers.set(progress.clone());
+    let channels = work_in.into_iter().zip(results_out).zip(progress);
+    let channels = channels.map(|((work, results), progress)| {
         let status = clustered.then(|| Arc::clone(status));
         Mutex::new(Some(WorkerChannels {
             work,
             results,
             status,
+            progress,
         }))
     });
     let (thread_out, thread_in) = bounded::<(usize, Thread)>(count);

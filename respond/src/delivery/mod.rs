@@ -12,6 +12,8 @@ pub(crate) mod queue;
 
 pub(crate) mod requests;
 
+pub(crate) mod activity;
+
 mod change;
 
 mod reader;

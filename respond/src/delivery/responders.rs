@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_schema::AlertId;
 
+use crate::delivery::activity::{SinkActivity, SinkActivityReport};
 use crate::delivery::consumer::Consumer;
 use crate::delivery::position::SinkPosition;
 use crate::delivery::queue::SinkDeadLetter;
@@ -48,12 +49,14 @@ struct SinkSetup {
     options: SinkOptions,
     consumer: Arc<Consumer>,
     requests: mpsc::Receiver<SinkRequest>,
+    activity: Arc<SinkActivity>,
     position: SinkPosition,
 }
 
 /// The running sinks of a server.
 pub struct Responders {
     requests: BTreeMap<String, mpsc::Sender<SinkRequest>>,
+    activities: BTreeMap<String, Arc<SinkActivity>>,
     stop: watch::Sender<bool>,
     thread: Mutex<Option<SinkThread>>,
 }
@@ -106,13 +109,17 @@ impl Responders {
     ) -> Result<Self, RespondError> {
         let (stop, stopped) = watch::channel(false);
         let (mut requests, mut setups) = (BTreeMap::new(), Vec::new());
+        let mut activities = BTreeMap::new();
         for (options, consumer, position) in consumers {
             let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
             requests.insert(options.name.clone(), sender);
+            let activity = Arc::<SinkActivity>::default();
+            activities.insert(options.name.clone(), Arc::clone(&activity));
             setups.push(SinkSetup {
                 options,
                 consumer: Arc::new(consumer),
                 requests: receiver,
+                activity,
                 position,
             });
         }
@@ -137,9 +144,27 @@ impl Responders {
         let thread = (!is_empty).then(|| thread(work)).transpose()?;
         Ok(Self {
             requests,
+            activities,
             stop,
             thread: Mutex::new(thread),
         })
+    }
+
+    /// Returns the activity of all sinks, in order of name, without asking them.
+    #[must_use]
+    pub fn activity(&self) -> Vec<SinkActivityReport> {
+        let sinks = self.activities.iter();
+        sinks
+            .map(|(name, activity)| activity.report(name))
+            .collect()
+    }
+
+    /// Whether the thread of the sinks has ended, though nobody stopped it.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = |thread: &SinkThread| thread.handle.is_finished();
+        !*self.stop.borrow() && thread.as_ref().is_some_and(ended)
     }
 
     /// Returns the status of all sinks, in order of name; `None` for one that does not answer.
@@ -256,13 +281,16 @@ async fn run(setup: SinkSetup, shared: &SharedParts, mut stopped: watch::Receive
         options,
         consumer,
         requests,
+        activity,
         position,
     } = setup;
     while !*stopped.borrow() {
         let (name, rng) = (options.name.clone(), StdRng::from_os_rng());
         let news = shared.ports.new_rows.clone();
         let consumer = Arc::clone(&consumer);
-        let start = SinkTask::start(options.clone(), consumer, shared.clone(), &position, rng);
+        let (options, shared) = (options.clone(), shared.clone());
+        let activity = Arc::clone(&activity);
+        let start = SinkTask::start(options, consumer, shared, &position, activity, rng);
         let started = tokio::select! {
             biased;
             _ = stopped.wait_for(|stop| *stop) => return,

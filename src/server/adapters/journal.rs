@@ -8,7 +8,7 @@ use weir_ingest::{FaultKind, JournalFault, JournalPort};
 use weir_schema::{Batch, BatchSeq, Entry, Epoch, SealedEpoch};
 use weir_store::journal::{EpochCursor, JournalError, JournalReader, JournalWriter};
 
-use crate::server::health::JournalWrites;
+use crate::server::health::{JournalWrites, SyncedEpochs};
 use crate::text::with_causes;
 
 /// Writes the journal for ingest.
@@ -16,11 +16,14 @@ pub struct WriteJournal {
     pub journal: JournalWriter,
     /// Records whether writes succeed, for the health of the server.
     pub writes: Arc<JournalWrites>,
+    /// The epochs that wait for their sync.
+    pub synced: SyncedEpochs,
 }
 
 impl WriteJournal {
     fn discard(&mut self, error: &JournalError) -> JournalFault {
         self.journal.discard_pending();
+        self.synced.discard();
         journal_fault(error)
     }
 }
@@ -29,16 +32,21 @@ impl JournalPort for WriteJournal {
     fn append(&mut self, entry: &Entry) -> Result<(), JournalFault> {
         let appended = match entry {
             // The journal numbers the epoch: other processes of the cluster may be ahead.
-            Entry::Seal { .. } => self.journal.seal().map(drop),
-            Entry::Batch(_) | Entry::Control(_) => self.journal.append(entry).map(drop),
+            Entry::Seal { .. } => self.journal.seal().map(|epoch| self.synced.seal(epoch)),
+            Entry::Batch(_) => {
+                let appended = self.journal.append(entry);
+                appended.map(|_| self.synced.append(Instant::now()))
+            }
+            Entry::Control(_) => self.journal.append(entry).map(drop),
         };
+        self.writes.step();
         appended.map_err(|error| self.discard(&error))
     }
 
     fn sync(&mut self) -> Result<(), JournalFault> {
         let synced = self.journal.sync();
         match &synced {
-            Ok(()) => self.writes.succeeded(),
+            Ok(()) => self.writes.succeeded(&mut self.synced),
             Err(error @ JournalError::LockLost { .. }) => self.writes.end(with_causes(error)),
             Err(error) => self.writes.failed(with_causes(error), Instant::now()),
         }

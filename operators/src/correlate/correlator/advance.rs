@@ -15,6 +15,7 @@ use crate::correlate::output::CorrelatorOutput;
 use crate::correlate::range::TimeRange;
 use crate::correlate::shard::shard_of;
 use crate::correlate::slots::{GroupSlot, PlanSlot};
+use crate::steps::count_step;
 
 /// The clock of a tenant before and after a move.
 #[derive(Clone, Copy)]
@@ -41,10 +42,12 @@ impl Correlator {
             .calendar
             .take_confirmable(clock.tenant, clock.watermark)
         {
+            count_step();
             self.confirm(epoch, place, moved, &mut orphaned, output);
         }
         let mut forgotten: BTreeMap<PlanSlot, Vec<Arc<AlertRow>>> = BTreeMap::new();
         for place in self.calendar.take_forgettable(clock.tenant, clock.settled) {
+            count_step();
             if let Some((plan, rows)) = self.forget(place, &clock)
                 && !rows.is_empty()
             {

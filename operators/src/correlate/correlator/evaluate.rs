@@ -12,12 +12,14 @@ use crate::correlate::group::Group;
 use crate::correlate::output::CorrelatorOutput;
 use crate::correlate::run::RunEntry;
 use crate::correlate::slots::GroupSlot;
+use crate::steps::count_step;
 
 impl Correlator {
     /// Re-evaluates the touched groups and emits what changed.
     pub(super) fn evaluate_touched(&mut self, epoch: Epoch, output: &mut CorrelatorOutput) {
         let mut orphaned = Vec::new();
         for place in std::mem::take(&mut self.touched) {
+            count_step();
             self.evaluate_group(epoch, place, &mut orphaned, output);
         }
     }

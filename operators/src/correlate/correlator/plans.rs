@@ -19,6 +19,7 @@ use crate::correlate::output::CorrelatorOutput;
 use crate::correlate::plan_table::{PlanState, PlanVersion};
 use crate::correlate::range::TimeRange;
 use crate::correlate::slots::PlanSlot;
+use crate::steps::count_step;
 
 /// A change of a plan's parameters.
 struct PlanEdit {
@@ -86,6 +87,7 @@ impl Correlator {
             if record.plan != slot {
                 continue;
             }
+            count_step();
             let clock = clock_of(&self.clocks, record.tenant);
             let changed = reevaluate_group(plan, &mut record.group, &clock, edit, &mut orphaned);
             let open = TimeRange::starting_at(record.group.frozen);
@@ -122,6 +124,7 @@ impl Correlator {
             if record.plan != slot {
                 continue;
             }
+            count_step();
             let episodes = record.group.episodes.drain(..);
             for alert in episodes.filter_map(|episode| episode.alert) {
                 let rows = alert.superseded_rows.into_iter().chain(alert.row);

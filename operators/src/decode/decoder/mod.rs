@@ -12,6 +12,7 @@ use super::output::DecodeOutput;
 use super::{EmitOptions, Work};
 use crate::backfills::Backfills;
 use crate::correlate::Directive;
+use crate::steps::count_step;
 
 /// The state of the decoder of one worker.
 ///
@@ -66,6 +67,7 @@ impl Decoder {
 
     /// Does one item of work in `epoch`.
     pub fn process(&mut self, epoch: u64, work: Work, output: &mut DecodeOutput) {
+        count_step();
         match work {
             Work::Control(control) => {
                 let mut shared = DecodeOutput::default();

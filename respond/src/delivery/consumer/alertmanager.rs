@@ -34,6 +34,7 @@ impl AlertmanagerConsumer {
         &self,
         standing: &[AlertRecord],
         now: ReceiveTime,
+        step: impl Fn(),
     ) -> Result<(), DeliveryError> {
         for part in standing.chunks(POST_ALERTS_MAX) {
             let alerts: Vec<Value> = part
@@ -41,6 +42,7 @@ impl AlertmanagerConsumer {
                 .map(|record| alertmanager::firing(record, now, self.resend))
                 .collect();
             self.post(&alerts, now).await?;
+            step();
         }
         Ok(())
     }

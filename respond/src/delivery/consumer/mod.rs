@@ -120,9 +120,10 @@ impl Consumer {
         &self,
         standing: &[AlertRecord],
         now: ReceiveTime,
+        step: impl Fn(),
     ) -> Result<(), DeliveryError> {
         match self {
-            Self::Alertmanager(alertmanager) => alertmanager.resend(standing, now).await,
+            Self::Alertmanager(alertmanager) => alertmanager.resend(standing, now, step).await,
             Self::Webhook(_) | Self::Cef(_) => Ok(()),
             #[cfg(test)]
             Self::Scripted(_) => Ok(()),

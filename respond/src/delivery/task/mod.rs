@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use weir_schema::outbox::Cursor;
 use weir_schema::{AlertId, Change, EventTime, ReceiveTime, Span};
 
+use crate::delivery::activity::SinkActivity;
 use crate::delivery::consumer::Consumer;
 use crate::delivery::position::SinkPosition;
 use crate::delivery::queue::{DeliveryQueue, DeliveryRow};
@@ -48,6 +49,7 @@ pub(crate) struct SinkTask {
     ports: SinkPorts,
     reads: LedgerReads,
     metrics: RespondMetrics,
+    activity: Arc<SinkActivity>,
     rng: StdRng,
     queue: DeliveryQueue,
     /// Standing alerts that are sent again, with the time of their last event.
@@ -81,6 +83,7 @@ impl SinkTask {
         consumer: Arc<Consumer>,
         shared: SharedParts,
         position: &SinkPosition,
+        activity: Arc<SinkActivity>,
         rng: StdRng,
     ) -> Result<Self, SinkPortError> {
         let SharedParts {
@@ -114,6 +117,7 @@ impl SinkTask {
             ports,
             reads,
             metrics,
+            activity,
             rng,
             queue,
             standing: BTreeMap::new(),
@@ -268,6 +272,7 @@ impl SinkTask {
         let alert = outcome.alert;
         let error = match outcome.result {
             Ok(delivered) => {
+                self.activity.attempt(true);
                 self.metrics.delivered.with_label_values(&sink).inc();
                 self.queue.complete(alert, now);
                 self.update_standing(&delivered.record, delivered.kind, &delivered.superseded);
@@ -276,6 +281,7 @@ impl SinkTask {
             Err(error) => error,
         };
         let labels = [self.options.name.as_str(), error.reason.name()];
+        self.activity.attempt(false);
         self.metrics.failed.with_label_values(&labels).inc();
         let reason = &error.failure.reason;
         tracing::debug!(sink = sink[0], %alert, reason, "delivery failed");

@@ -115,6 +115,8 @@ impl SinkTask {
             .with_label_values(&sink)
             .set(i64::from(self.queue.stop_reason().is_some()));
         let now = self.ports.clock.now();
+        let is_paused = self.queue.is_paused(now);
+        self.activity.turn(self.queue.pending_alerts(), is_paused);
         let lag = self
             .queue
             .oldest_since()

@@ -111,7 +111,11 @@ impl SinkTask {
                 standing.push(record);
             }
         }
-        if let Err(error) = self.consumer.resend(&standing, now).await {
+        if let Err(error) = self
+            .consumer
+            .resend(&standing, now, || self.activity.step())
+            .await
+        {
             let labels = [self.options.name.as_str(), error.reason.name()];
             self.metrics.failed.with_label_values(&labels).inc();
             self.queue.apply_failure(&error.failure, now);

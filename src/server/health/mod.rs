@@ -1,6 +1,25 @@
-//! The health of a running server: which part has ended, and what keeps failing.
+//! The health of a running server: which part has ended or stalled, and what keeps failing.
+//!
+//! ```text
+//!  steps of the journal writer ──┐                  ┌─► /healthz, service manager, exit 75
+//!  steps of the graph's threads ─┼─► watch, 1 s ────┼─► /readyz
+//!  turns of the sinks ───────────┤   (a thread)     ├─► conditions: alerts about Weir itself
+//!  ages of unjudged epochs ──────┘                  └─► metrics, log
+//! ```
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+mod writes;
+pub use writes::{EarlierEpochs, JournalWrites, SyncedEpochs};
+
+mod stalls;
+
+mod lateness;
+
+mod health_metrics;
+
+mod watch;
+pub use watch::{Watch, WatchState};
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_dataflow::{Outage, PortCall, Status};
@@ -14,51 +33,16 @@ const OUTAGE_MAX: Duration = Duration::from_secs(30);
 /// Pause between two checks whether a part has ended.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// Records whether the journal writer can write. The writer sets it and health checks read it.
-#[derive(Debug, Default)]
-pub struct JournalWrites {
-    /// The first and the last failure since the last success.
-    outage: Mutex<Option<WriteOutage>>,
-    /// Why the writer has ended for good.
-    end: OnceLock<String>,
-}
-
-#[derive(Clone, Debug)]
-struct WriteOutage {
-    since: Instant,
-    message: String,
-}
-
-impl JournalWrites {
-    /// Records a sync that succeeded.
-    pub fn succeeded(&self) {
-        *self.lock() = None;
-    }
-
-    /// Records a sync that failed at `now` and will be repeated.
-    pub fn failed(&self, message: String, now: Instant) {
-        let mut outage = self.lock();
-        let since = outage.as_ref().map_or(now, |outage| outage.since);
-        *outage = Some(WriteOutage { since, message });
-    }
-
-    /// Records that the writer must not write again.
-    pub fn end(&self, why: String) {
-        let _ = self.end.set(why);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<WriteOutage>> {
-        // The value is replaced whole, so a panic elsewhere leaves nothing half-done.
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Judges the parts of a running server.
 #[derive(Clone)]
 pub struct ServerHealth {
     pub status: Arc<Status>,
     pub journal: JournalReader,
     pub writes: Arc<JournalWrites>,
+    /// The last look of the watch.
+    pub watch: Arc<WatchState>,
+    /// The last epoch that the ledger had at the start: its results need not wait for the replay.
+    pub judged_before: Epoch,
     /// The epoch that begins this run.
     pub caught_up_at: Epoch,
 }
@@ -67,12 +51,13 @@ impl ServerHealth {
     /// Why a part without which the server is of no use has ended; `None` while all run.
     #[must_use]
     pub fn ended(&self) -> Option<String> {
-        let writer = || self.writes.end.get().cloned();
+        let writer = || self.writes.ended();
         let closed = || {
             let closed = self.journal.is_closed();
             closed.then(|| "the journal writer has ended; see the log".to_owned())
         };
-        self.status.failure().or_else(writer).or_else(closed)
+        let ended = self.status.failure().or_else(writer).or_else(closed);
+        ended.or_else(|| self.watch.end())
     }
 
     /// Resolves with the reason once a part has ended.
@@ -85,23 +70,32 @@ impl ServerHealth {
         }
     }
 
+    /// Why the server must be restarted, or will be if it does not recover.
+    fn live_at(&self, now: Instant) -> Result<(), String> {
+        let unwell = self.ended().or_else(|| self.watch.stall(now));
+        unwell.map_or(Ok(()), Err)
+    }
+
+    /// All reasons why the server is not ready.
     fn ready_at(&self, now: Instant) -> Result<(), String> {
-        if let Some(why) = self.ended() {
-            return Err(why);
-        }
+        self.live_at(now)?;
         let lasts = |since: Instant| now.saturating_duration_since(since) >= OUTAGE_MAX;
-        let writes = self.writes.lock().clone();
-        if let Some(outage) = writes.filter(|outage| lasts(outage.since)) {
-            return Err(format!("the journal takes nothing: {}", outage.message));
+        let mut reasons = Vec::new();
+        if let Some(outage) = self.writes.outage().filter(|outage| lasts(outage.since)) {
+            reasons.push(format!("the journal takes nothing: {}", outage.message));
         }
         if let Some(outage) = self.status.outage().filter(|outage| lasts(outage.since)) {
-            return Err(outage_reason(&outage));
+            reasons.push(outage_reason(&outage));
         }
         let (done, wanted) = (self.status.epoch().0, self.caught_up_at.0);
         if done < wanted {
-            return Err(format!("replaying the journal: epoch {done} of {wanted}"));
+            reasons.push(format!("replaying the journal: epoch {done} of {wanted}"));
         }
-        Ok(())
+        reasons.extend(self.watch.unready());
+        if reasons.is_empty() {
+            return Ok(());
+        }
+        Err(reasons.join("; "))
     }
 }
 
@@ -115,7 +109,7 @@ fn outage_reason(outage: &Outage) -> String {
 
 impl Health for ServerHealth {
     fn live(&self) -> Result<(), String> {
-        self.ended().map_or(Ok(()), Err)
+        self.live_at(Instant::now())
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -137,6 +131,8 @@ mod tests {
             status: Arc::default(),
             journal: writer.reader(),
             writes: Arc::default(),
+            watch: Arc::default(),
+            judged_before: Epoch(0),
             caught_up_at: Epoch(0),
         };
         (health, writer, folder)
@@ -154,7 +150,7 @@ mod tests {
         let expected = "the journal takes nothing: input/output error";
         assert_eq!(ready(30), Err(expected.to_owned()));
         assert_eq!(health.live(), Ok(()));
-        health.writes.succeeded();
+        health.writes.succeeded(&mut SyncedEpochs::default());
         assert_eq!(ready(60), Ok(()));
     }
 
