@@ -16,6 +16,8 @@ mod formats;
 mod receiver;
 #[path = "respond/syslog_tls.rs"]
 mod syslog_tls;
+#[path = "respond/upgrade.rs"]
+mod upgrade;
 
 use std::collections::BTreeSet;
 
