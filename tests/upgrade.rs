@@ -52,6 +52,27 @@ fn other_id(n: u64) -> AlertId {
     AlertId::of(&[b"another reading", &n.to_le_bytes()])
 }
 
+/// A commit that revises the standing records and replaces the others.
+fn revisions(epoch: Epoch, mut records: Vec<AlertRecord>) -> Commit {
+    let standing = records.iter_mut().filter(|record| record.standing);
+    let changes = (0..).zip(standing).map(|(ordinal, record)| {
+        record.revision += 1;
+        Change {
+            kind: ChangeKind::Revised,
+            epoch,
+            ordinal,
+            supersedes: Vec::new(),
+            record: record.clone(),
+        }
+    });
+    let changes = changes.collect();
+    Commit {
+        epoch,
+        changes,
+        records,
+    }
+}
+
 /// Rewrites the standing rows of the ledger as another reading might have told them.
 fn rewrite(graph: &TestGraph, standing: &BTreeMap<AlertId, AlertRecord>) -> OtherReading {
     let ledger = Ledger::open(&graph.folder.path().join("ledger")).expect("it is closed");
@@ -83,26 +104,7 @@ fn rewrite(graph: &TestGraph, standing: &BTreeMap<AlertId, AlertRecord>) -> Othe
         with_key,
     ];
     records.sort_by_key(|record| record.alert);
-    // The rows were told, as raised, before this reading.
-    let new = records.iter_mut().filter(|record| record.standing);
-    let changes: Vec<Change> = new
-        .enumerate()
-        .map(|(ordinal, record)| {
-            record.revision += 1;
-            Change {
-                kind: ChangeKind::Revised,
-                epoch,
-                ordinal: ordinal as u32,
-                supersedes: Vec::new(),
-                record: record.clone(),
-            }
-        })
-        .collect();
-    let commit = Commit {
-        epoch,
-        changes,
-        records,
-    };
+    let commit = revisions(epoch, records);
     let number = READING_NUMBER - 1;
     let changed = ledger.change_reading(number, &commit, &BTreeMap::new());
     changed.expect("the ledger takes it");
@@ -117,13 +119,13 @@ fn rewrite(graph: &TestGraph, standing: &BTreeMap<AlertId, AlertRecord>) -> Othe
 }
 
 /// Kind and alert of changes.
-fn told(changes: &[Change]) -> Vec<(ChangeKind, AlertId)> {
-    let mut told: Vec<_> = changes
+fn kinds(changes: &[Change]) -> Vec<(ChangeKind, AlertId)> {
+    let mut kinds: Vec<_> = changes
         .iter()
         .map(|change| (change.kind, change.record.alert))
         .collect();
-    told.sort_by_key(|(_, alert)| *alert);
-    told
+    kinds.sort_by_key(|(_, alert)| *alert);
+    kinds
 }
 
 /// The standing alerts without ids, revisions and causes.
@@ -172,7 +174,7 @@ fn differences_are_told_once_and_ids_are_kept() {
             (ChangeKind::Revised, other.members),
         ];
         expected.sort_by_key(|(_, alert)| *alert);
-        assert_eq!(told(&changes), expected);
+        assert_eq!(kinds(&changes), expected);
         assert!(
             changes
                 .iter()

@@ -18,7 +18,7 @@ pub struct KeptIds {
 }
 
 impl KeptIds {
-    /// Of pairs that are stored. They must be a permutation.
+    /// A permutation from its stored pairs.
     #[must_use]
     pub fn new(ids: BTreeMap<AlertId, AlertId>) -> Self {
         let inverse = ids.iter().map(|(graph, ledger)| (*ledger, *graph));

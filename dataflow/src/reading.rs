@@ -116,14 +116,14 @@ impl Differences<'_> {
             record.revision = known.as_ref().map_or(0, |known| known.revision);
             record.raised = known.map_or(self.commit.epoch, |known| known.raised);
             let supersedes = record.supersedes.clone();
-            self.tell(ChangeKind::Raised, record, supersedes);
+            self.emit(ChangeKind::Raised, record, supersedes);
             return Ok(());
         };
         (record.revision, record.raised) = (before.revision, before.raised);
         if differs(&before, &record) {
             let fresh = |alert: &&AlertId| !before.supersedes.contains(alert);
             let supersedes = record.supersedes.iter().filter(fresh).copied().collect();
-            self.tell(ChangeKind::Revised, record, supersedes);
+            self.emit(ChangeKind::Revised, record, supersedes);
         } else if before != record {
             self.commit.records.push(record);
         }
@@ -137,11 +137,11 @@ impl Differences<'_> {
             record.state = AlertState::SupersededBy(*by);
             self.commit.records.push(record);
         } else {
-            self.tell(ChangeKind::Retracted, record, Vec::new());
+            self.emit(ChangeKind::Retracted, record, Vec::new());
         }
     }
 
-    fn tell(&mut self, kind: ChangeKind, mut record: AlertRecord, supersedes: Vec<AlertId>) {
+    fn emit(&mut self, kind: ChangeKind, mut record: AlertRecord, supersedes: Vec<AlertId>) {
         record.revision += 1;
         record.cause = Cause::Upgrade;
         self.commit.changes.push(Change {

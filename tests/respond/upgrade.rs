@@ -57,6 +57,20 @@ fn rewrite(data: &Path, lacking: &str) -> String {
     format!("{}-1", epoch.0)
 }
 
+/// The next two changes of the stream after a cursor, by user: both are of the upgrade.
+fn upgrade_changes(weir: &Weir, after: &str) -> BTreeMap<String, String> {
+    let request = Request::new("GET", "/api/v1/stream/alerts").token(&weir.token);
+    let opened = request.header("Last-Event-ID", after).open(weir.http);
+    let (_, mut stream) = opened.expect("a reply");
+    let next = |_| {
+        let message = next_message(&mut stream).expect("the stream goes on");
+        assert_eq!(message.data["cause"]["kind"], "upgrade", "{message:?}");
+        let user = message.data["group"]["user"].as_str().unwrap_or_default();
+        (user.to_owned(), message.event)
+    };
+    (0..2).map(next).collect()
+}
+
 #[test]
 fn a_ledger_of_another_reading_tells_its_differences_once() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -84,19 +98,9 @@ fn a_ledger_of_another_reading_tells_its_differences_once() {
     // The rows that the other reading told last are delivered, then the differences. A kill at any
     // time repeats deliveries at most.
     let weir = Weir::start(&data, &config);
-    let request = Request::new("GET", "/api/v1/stream/alerts").token(&weir.token);
-    let opened = request.header("Last-Event-ID", &cursor).open(weir.http);
-    let (_, mut stream) = opened.expect("a reply");
-    let mut told = BTreeMap::new();
-    for _ in 0..2 {
-        let message = next_message(&mut stream).expect("the stream goes on");
-        assert_eq!(message.data["cause"]["kind"], "upgrade", "{message:?}");
-        let user = message.data["group"]["user"].as_str().unwrap_or_default();
-        told.insert(user.to_owned(), message.event);
-    }
     let expected = [("bob", "raised"), ("surplus", "retracted")];
     let expected = expected.map(|(user, kind)| (user.to_owned(), kind.to_owned()));
-    assert_eq!(told, BTreeMap::from(expected));
+    assert_eq!(upgrade_changes(&weir, &cursor), BTreeMap::from(expected));
     let after = received(6)[2..].to_vec();
     let count = |kind: &str, user: &str| {
         let wanted = pair(kind, user);
