@@ -34,13 +34,16 @@ impl ExitError {
             Self::Unreachable(_) => 69,
             Self::Denied(_) => 77,
             Self::Io(_) => 74,
-            Self::Lost(_) => 75,
+            Self::Lost(_) => LOST,
         }
     }
 }
 
 /// Rules, stories, settings or input that cannot be used.
 pub const BAD_DATA: u8 = 65;
+
+/// A part of the server has ended, stalled, or did not stop in time.
+pub const LOST: u8 = 75;
 
 /// A configuration that cannot be used.
 pub const BAD_CONFIG: u8 = 78;

@@ -269,6 +269,9 @@ fn systemd_accepts_the_unit_and_its_confinement() {
         "WatchdogSec=",
         "DynamicUser=yes",
         "RestartPreventExitStatus=2 65 78",
+        // W1: five restarts in five minutes do not end the service for good.
+        "StartLimitIntervalSec=0",
+        "RestartForceExitStatus=75",
     ] {
         assert!(unit.contains(line), "{line}");
     }

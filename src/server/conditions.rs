@@ -26,6 +26,8 @@ pub struct ConditionReporter(Arc<Shared>);
 struct Shared {
     table: Mutex<ConditionTable>,
     changed: Notify,
+    /// Notifies after each write.
+    written: Notify,
 }
 
 /// The standing conditions that the journal holds, read at a start.
@@ -82,6 +84,17 @@ impl ConditionReporter {
         self.lock().standing(kind)
     }
 
+    /// Resolves once everything that was reported is journaled.
+    pub async fn written(&self) {
+        loop {
+            let written = self.0.written.notified();
+            if self.lock().due(ReceiveTime(0)).is_empty() {
+                return;
+            }
+            written.await;
+        }
+    }
+
     /// Journals changes until the journal is closed.
     pub async fn journal(self, intake: Intake, clock: Arc<dyn ReceiveClock>) {
         loop {
@@ -93,7 +106,10 @@ impl ConditionReporter {
                 }
                 let controls = due.iter().cloned().map(Control::Condition).collect();
                 match intake.control(controls).await {
-                    Ok(_) => self.lock().journaled(&due, Instant::now()),
+                    Ok(_) => {
+                        self.lock().journaled(&due, Instant::now());
+                        self.0.written.notify_waiters();
+                    }
                     Err(weir_ingest::SubmitError::Stopped) => return,
                     Err(_) => actix_rt::time::sleep(RETRY).await,
                 }

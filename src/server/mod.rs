@@ -26,6 +26,10 @@ pub mod health;
 
 pub mod conditions;
 
+pub mod run_marks;
+pub mod stop_guard;
+pub mod stopping;
+
 pub mod backfill;
 
 pub mod cluster;

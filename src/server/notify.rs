@@ -6,7 +6,10 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_dataflow::Status;
+use weir_schema::Epoch;
+use weir_web::ports::Health;
+
+use crate::server::health::ServerHealth;
 
 /// Sends notifications to the service manager, if there is one.
 #[derive(Clone)]
@@ -60,24 +63,25 @@ impl Notifier {
         self.send("STOPPING=1\nSTATUS=journaling and applying accepted events");
     }
 
-    /// Notifies twice per watchdog interval that the graph runs. After the graph has failed it
-    /// sends no more, so that the manager restarts the server.
-    pub fn watch(&self, status: Arc<Status>) {
+    /// Notifies twice per watchdog interval while the server is live, and only then.
+    ///
+    /// A server that is not live sends no sign of life, so the manager restarts it if it does not
+    /// end by itself. The thread is its own: nothing that hangs holds it up, nor does it hide that.
+    pub fn watch(&self, health: ServerHealth) {
         let Some(limit) = self.watchdog else {
             return;
         };
         let notifier = self.clone();
-        actix_rt::spawn(async move {
-            let mut beats = actix_rt::time::interval(limit / 2);
-            loop {
-                beats.tick().await;
-                if status.failed() {
-                    return notifier.send("STATUS=the graph has stopped; see the log");
-                }
-                let epoch = status.epoch().0;
-                notifier.send(&format!("WATCHDOG=1\nSTATUS=applied epoch {epoch}"));
+        let watch = move || {
+            while !health.status.is_stopping() {
+                notifier.send(&sign_of_life(health.live(), health.status.epoch()));
+                std::thread::sleep(limit / 2);
             }
-        });
+        };
+        let thread = std::thread::Builder::new().name("weir-notify".to_owned());
+        if let Err(error) = thread.spawn(watch) {
+            tracing::warn!(%error, "the service manager gets no signs of life");
+        }
     }
 
     fn send(&self, text: &str) {
@@ -86,6 +90,14 @@ impl Notifier {
         {
             tracing::debug!(%error, "the service manager did not accept a message");
         }
+    }
+}
+
+/// The message about a server that is live or not.
+fn sign_of_life(live: Result<(), String>, applied: Epoch) -> String {
+    match live {
+        Ok(()) => format!("WATCHDOG=1\nSTATUS=applied epoch {}", applied.0),
+        Err(reason) => format!("STATUS=not live: {}", reason.replace('\n', " ")),
     }
 }
 
@@ -98,4 +110,22 @@ fn watchdog() -> Option<Duration> {
     let micros = std::env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
     // Half of it is at least a millisecond.
     Some(Duration::from_micros(micros).max(Duration::from_millis(2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// W15: a server that is not live gives the service manager no sign of life.
+    #[test]
+    fn only_a_live_server_gives_signs_of_life() {
+        let live = sign_of_life(Ok(()), Epoch(7));
+        assert_eq!(live, "WATCHDOG=1\nSTATUS=applied epoch 7");
+        let reason = "the graph stalls\nWATCHDOG=1".to_owned();
+        let message = sign_of_life(Err(reason), Epoch(7));
+        assert!(
+            !message.lines().any(|line| line == "WATCHDOG=1"),
+            "{message}"
+        );
+    }
 }

@@ -16,6 +16,7 @@ use weir_store::ledger::Ledger;
 use crate::config::Config;
 use crate::server::conditions::ConditionReporter;
 use crate::server::health::JournalWrites;
+use crate::server::run_marks::{PastEnd, RunMarks};
 use crate::server::sinks::SinkPositions;
 
 /// The parts that all others use: the clock, and the metrics with their registry.
@@ -54,6 +55,9 @@ pub struct RunningJournal {
     pub registry: Arc<RuleRegistry>,
     pub positions: SinkPositions,
     pub conditions: ConditionReporter,
+    pub marks: Arc<RunMarks>,
+    /// The ends of earlier runs that no alert tells yet.
+    pub past_ends: Vec<PastEnd>,
     /// The last epoch of earlier runs.
     pub last_sealed: Epoch,
     /// The epoch that begins this run.

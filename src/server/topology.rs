@@ -16,10 +16,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_rt::Arbiter;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::sync::watch;
 use weir_dataflow::{BatchReader, ClusterMember, EmitOptions, Host, HostOptions, Status};
 use weir_ingest::{CommitOptions, IngestWriter, Intake, SourceHandle, TlsServer, WriterOptions};
@@ -43,13 +42,12 @@ use crate::server::observers::EpochObserver;
 use crate::server::opening::{OpenedJournal, recover_journal, report_replay};
 use crate::server::parts::{RunningGraph, RunningJournal, ServerBase};
 use crate::server::printer::LinePrinter;
+use crate::server::run_marks::{RunMarks, report_ends};
 use crate::server::sinks::{self, SinkLinks};
+use crate::server::stop_guard::StopStage;
 use crate::server::web_ports::web_ports;
 use crate::server::what_if_metrics::WhatIfMetrics;
 use crate::server::{backfill, cluster, token};
-
-/// How long a stop waits for the sinks, which limit their own stop by a second less.
-const SINKS_STOP_MAX: Duration = weir_respond::STOP_MAX.saturating_add(Duration::from_secs(1));
 
 /// Addresses of a running server; `None` for a listener that is off.
 #[derive(Clone, Debug)]
@@ -70,12 +68,15 @@ pub struct Server {
     pub ledger: Arc<Ledger>,
     pub journal: JournalReader,
     pub health: ServerHealth,
-    sources: Vec<SourceHandle>,
-    web: Option<WebHandle>,
-    intake: Intake,
-    host: Host,
-    commits: Arc<watch::Sender<u64>>,
-    responders: Arc<Responders>,
+    pub marks: Arc<RunMarks>,
+    /// The part that is being stopped.
+    pub stage: StopStage,
+    pub(super) sources: Vec<SourceHandle>,
+    pub(super) web: Option<WebHandle>,
+    pub(super) intake: Intake,
+    pub(super) host: Host,
+    pub(super) commits: Arc<watch::Sender<u64>>,
+    pub(super) responders: Arc<Responders>,
 }
 
 /// Starts every part in flow order, from the journal to the sinks, and then opens the listeners.
@@ -106,14 +107,7 @@ pub async fn start(
 
     // Syslog and agents enter through listeners; people and tools through HTTP.
     let open = open_listeners(config, &token, &journal, tls.as_ref(), &base)?;
-    let health = ServerHealth {
-        status: Arc::clone(&graph.status),
-        journal: journal.reader.clone(),
-        writes: Arc::clone(&journal.writes),
-        watch: Arc::default(),
-        judged_before: graph.judged_before,
-        caught_up_at: journal.begun,
-    };
+    let health = server_health(&journal, &graph);
     start_watch(config, &health, &journal, &responders, &base)?;
     let ports = web_ports(config, &journal, &graph, &responders, &health, &base);
     let tls = tls.filter(|_| config.tls.http);
@@ -133,6 +127,8 @@ pub async fn start(
         ledger: graph.ledger,
         journal: journal.reader,
         health,
+        marks: journal.marks,
+        stage: StopStage::default(),
         sources: open.into_handles(),
         web,
         intake: journal.intake,
@@ -150,6 +146,8 @@ fn start_journal(
     base: &ServerBase,
 ) -> Result<(RunningJournal, Option<ClusterMember>)> {
     let recovered = recover_journal(dir, config, &base.store_metrics)?;
+    // The lock of the journal is held now, so no other server runs here.
+    let (marks, past_ends) = RunMarks::begin(dir, base.clock.now());
     let member = cluster::join(config, dir, recovered.last_sealed())?;
     let OpenedJournal {
         writer,
@@ -181,6 +179,8 @@ fn start_journal(
         registry,
         positions,
         conditions: ConditionReporter::new(conditions),
+        marks: Arc::new(marks),
+        past_ends,
         last_sealed,
         begun,
     };
@@ -285,6 +285,12 @@ fn start_tasks(
     if !config.cluster.follows() {
         let (intake, clock) = (journal.intake.clone(), Arc::clone(&base.clock));
         actix_rt::spawn(journal.conditions.clone().journal(intake, clock));
+        let (conditions, ends) = (journal.conditions.clone(), journal.past_ends.clone());
+        let marks = Arc::clone(&journal.marks);
+        actix_rt::spawn(async move {
+            report_ends(&conditions, &ends).await;
+            marks.forget_ends();
+        });
         let follower = RuleFollower {
             journal: Arc::new(EditJournal(journal.intake.clone())),
             registry: Arc::clone(&journal.registry),
@@ -305,6 +311,17 @@ fn start_tasks(
     }
 }
 
+fn server_health(journal: &RunningJournal, graph: &RunningGraph) -> ServerHealth {
+    ServerHealth {
+        status: Arc::clone(&graph.status),
+        journal: journal.reader.clone(),
+        writes: Arc::clone(&journal.writes),
+        watch: Arc::default(),
+        judged_before: graph.judged_before,
+        caught_up_at: journal.begun,
+    }
+}
+
 /// Starts the watch over all parts.
 fn start_watch(
     config: &Config,
@@ -321,6 +338,7 @@ fn start_watch(
         Arc::clone(responders),
         Arc::clone(&journal.registry),
         journal.conditions.clone(),
+        Arc::clone(&journal.marks),
     )
 }
 
@@ -352,40 +370,6 @@ fn addresses(open: &OpenListeners, http: Option<SocketAddr>) -> ServerAddresses 
         relp: address(&open.relp),
         agent: address(&open.agent),
         http,
-    }
-}
-
-impl Server {
-    /// Stops in flow order: listeners, sinks, journal, graph, streams. Every accepted event is
-    /// journaled and applied before.
-    pub async fn stop(self) -> Result<()> {
-        self.health.watch.stop();
-        for source in &self.sources {
-            source.stop().await;
-        }
-        // Sinks stop before the writer, so that their positions are journaled.
-        let sinks = actix_rt::task::spawn_blocking(move || self.responders.stop());
-        if actix_rt::time::timeout(SINKS_STOP_MAX, sinks)
-            .await
-            .is_err()
-        {
-            tracing::error!("the sinks do not stop; the server stops without them");
-        }
-        let journaled = self.intake.stop().await;
-        let last = self.journal.last_sealed();
-        let status = Arc::clone(&self.status);
-        let caught_up = move || status.wait_for(last, Duration::from_secs(10));
-        let _ = actix_rt::task::spawn_blocking(caught_up).await;
-        let host = self.host;
-        let stopped = actix_rt::task::spawn_blocking(move || host.stop()).await;
-        let synced = self.ledger.sync();
-        drop(self.commits);
-        if let Some(web) = &self.web {
-            web.stop().await;
-        }
-        journaled.context("the last events could not be journaled")?;
-        stopped.context("the graph did not stop")??;
-        synced.context("the ledger could not be synced")
     }
 }
 

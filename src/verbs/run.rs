@@ -2,17 +2,23 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use actix_rt::task::spawn_blocking;
 use anyhow::Result;
+use weir_ingest::{ReceiveClock, SystemClock};
 use weir_manage::RuleFileDocument;
 
 use crate::builtin;
 use crate::config::Config;
-use crate::exit::ExitError;
+use crate::exit::{ExitError, LOST};
 use crate::server::notify::Notifier;
 use crate::server::printer::LinePrinter;
+use crate::server::run_marks::RunMarks;
 use crate::server::signals::{stop_requested, survive_others};
+use crate::server::stop_guard::{EXIT_AFTER, StopGuard, StopStage};
+use crate::server::stopping::RestOfWork;
 use crate::server::topology;
 use crate::verbs::overrides::ServerOverrides;
 
@@ -39,16 +45,16 @@ pub fn run(file: Option<&Path>, overrides: &ServerOverrides) -> Result<ExitCode>
         );
         let notifier = Notifier::from_environment();
         notifier.ready();
-        notifier.watch(server.status.clone());
+        notifier.watch(server.health.clone());
         let lost = tokio::select! {
             stopped = stop_requested() => { stopped?; None }
             lost = server.health.end() => Some(lost),
         };
-        tracing::info!("stopping");
         notifier.stopping();
+        let ending = Ending::of(&server);
         match lost {
-            Some(lost) => Err(stop_after_loss(server, lost).await.into()),
-            None => server.stop().await.map(|()| ExitCode::SUCCESS),
+            Some(lost) => Err(ending.after_loss(server, lost).await.into()),
+            None => ending.after_signal(server).await,
         }
     })
 }
@@ -56,24 +62,89 @@ pub fn run(file: Option<&Path>, overrides: &ServerOverrides) -> Result<ExitCode>
 /// Longest stop of a server that has lost a part: what is left may wait for that part.
 const STOP_AFTER_LOSS_MAX: Duration = Duration::from_secs(5);
 
-/// Stops a server that has lost a part, so that the service manager starts it again.
-async fn stop_after_loss(server: topology::Server, lost: String) -> ExitError {
-    tracing::error!(
-        reason = lost,
-        "the server ends, because a part of it has ended"
-    );
-    let stopped = tokio::time::timeout(STOP_AFTER_LOSS_MAX, server.stop()).await;
-    let lost = ExitError::Lost(lost);
-    match stopped {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!("a part did not stop cleanly: {error:#}"),
-        Err(_) => {
-            tracing::error!("the server does not stop; the process ends");
-            // The runtime would wait for threads that do not end.
-            std::process::exit(lost.code().into());
+/// The parts that the end of the process needs after the server is gone.
+#[derive(Clone)]
+struct Ending {
+    marks: Arc<RunMarks>,
+    stage: StopStage,
+    rest: RestOfWork,
+}
+
+impl Ending {
+    fn of(server: &topology::Server) -> Self {
+        Self {
+            marks: Arc::clone(&server.marks),
+            stage: server.stage.clone(),
+            rest: server.rest(),
         }
     }
-    lost
+
+    /// Stops the server. A second signal, or the limit of a stop, ends the process at once.
+    async fn after_signal(self, server: topology::Server) -> Result<ExitCode> {
+        tracing::info!("stopping; a second signal ends the process at once");
+        let last_words = |why: &'static str| {
+            let ending = self.clone();
+            move || ending.leave(why)
+        };
+        let guard = StopGuard::arm(EXIT_AFTER, LOST, last_words("the stop takes too long"));
+        let again = last_words("a second signal came");
+        actix_rt::spawn(async move {
+            if stop_requested().await.is_ok() {
+                let _guard = StopGuard::arm(Duration::ZERO, LOST, again);
+                std::future::pending::<()>().await;
+            }
+        });
+        let stopped = server.stop().await;
+        let lost = stopped
+            .as_ref()
+            .err()
+            .and_then(|error| error.downcast_ref());
+        if let Some(ExitError::Lost(why)) = lost {
+            self.leave(why);
+            // The runtime would wait for threads that do not end.
+            std::process::exit(LOST.into());
+        }
+        drop(guard);
+        stopped.map(|()| ExitCode::SUCCESS)
+    }
+
+    /// Stops a server that has lost a part, so that the service manager starts it again.
+    async fn after_loss(self, server: topology::Server, lost: String) -> ExitError {
+        tracing::error!(
+            reason = lost,
+            "the server ends, because a part of it has ended or stalled"
+        );
+        let (ending, why) = (self.clone(), lost.clone());
+        // First of all, since the stop may hang. The disk may hang, too, so this has a limit.
+        let guard = StopGuard::arm(STOP_AFTER_LOSS_MAX, LOST, {
+            let ending = self.clone();
+            move || ending.leave("the stop takes too long")
+        });
+        let marked = spawn_blocking(move || ending.marks.record_failure(&why, SystemClock.now()));
+        let _ = marked.await;
+        let stopped = server.stop().await;
+        match &stopped {
+            Ok(()) => {}
+            Err(error) => tracing::warn!("a part did not stop cleanly: {error:#}"),
+        }
+        if stopped.is_err() {
+            std::process::exit(LOST.into());
+        }
+        drop(guard);
+        ExitError::Lost(lost)
+    }
+
+    /// Logs and marks an end that leaves parts behind.
+    fn leave(&self, why: &str) {
+        let (part, rest) = (self.stage.part(), self.rest.words());
+        tracing::error!(
+            part,
+            rest,
+            "the process ends: {why}; nothing acknowledged is lost, and the next start goes on"
+        );
+        let reason = format!("{why}; last part: {part}");
+        self.marks.record_failure(&reason, SystemClock.now());
+    }
 }
 
 /// The configured rules, those of files before the built-in ones: of two with one id, the first is

@@ -140,6 +140,11 @@ impl Weir {
         code
     }
 
+    /// Sends SIGTERM.
+    pub fn signal(&self) {
+        terminate(&self.child);
+    }
+
     /// Waits until the server ends by itself and returns the exit code.
     pub fn await_end(mut self) -> Option<i32> {
         let status = wait(&mut self.child);

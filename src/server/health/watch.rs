@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use weir_dataflow::{GraphThread, PortCall, ThreadReport};
-use weir_ingest::Intake;
+use weir_ingest::{Intake, ReceiveClock, SystemClock};
 use weir_manage::RuleRegistry;
 use weir_respond::Responders;
 use weir_schema::ConditionKind;
@@ -16,10 +16,16 @@ use super::lateness::{Lateness, SinkWatch};
 use super::stalls::{PartLook, STALL_AFTER, StallWatch};
 use super::{OUTAGE_MAX, ServerHealth};
 use crate::config::Config;
+use crate::exit::LOST;
 use crate::server::conditions::ConditionReporter;
+use crate::server::run_marks::RunMarks;
+use crate::server::stop_guard::StopGuard;
 
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Longest end of a process whose part has stalled.
+const END_MAX: Duration = Duration::from_secs(10);
 
 /// Without a look for this long, the watch itself has stalled.
 const LOOK_AGE_MAX: Duration = Duration::from_secs(30);
@@ -85,6 +91,7 @@ pub struct Watch {
     pub responders: Arc<Responders>,
     pub rules: Arc<RuleRegistry>,
     pub conditions: ConditionReporter,
+    pub marks: Arc<RunMarks>,
     pub options: WatchOptions,
     pub metrics: HealthMetrics,
     pub state: WatchMemory,
@@ -123,6 +130,7 @@ impl Watch {
         responders: Arc<Responders>,
         rules: Arc<RuleRegistry>,
         conditions: ConditionReporter,
+        marks: Arc<RunMarks>,
     ) -> anyhow::Result<()> {
         let limit = config.liveness.limit.to_std();
         let mut watch = Self {
@@ -131,6 +139,7 @@ impl Watch {
             responders,
             rules,
             conditions,
+            marks,
             options: WatchOptions {
                 limit: Some(limit).filter(|limit| !limit.is_zero()),
                 clustered: config.cluster.is_on(),
@@ -299,8 +308,17 @@ impl Watch {
         let stalled = self.state.stalls.longest(limit.max(STALL_AFTER));
         let ended = self.responders.has_ended();
         let ended = ended.then(|| "the thread of the sinks has ended".to_owned());
-        if let Some(reason) = stalled.map(|stall| stall.reason()).or(ended) {
-            let _ = self.health.watch.end.set(reason);
+        if let Some(reason) = stalled.map(|stall| stall.reason()).or(ended)
+            && self.health.watch.end.set(reason.clone()).is_ok()
+        {
+            // The main thread stops the server, unless it is the one that hangs.
+            let marks = Arc::clone(&self.marks);
+            let last_words = move || {
+                tracing::error!(reason, "the process ends, because its stop hangs");
+                marks.record_failure(&reason, SystemClock.now());
+            };
+            // It lives as long as the process.
+            std::mem::forget(StopGuard::arm(END_MAX, LOST, last_words));
         }
     }
 }
