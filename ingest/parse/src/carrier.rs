@@ -47,7 +47,20 @@ pub(crate) fn read(draft: &mut Draft<'_>, index: &FieldIndex, context: &Context<
     }
     if draft.time.is_none() {
         let stated = parts.at(LinePart::Time).and_then(|at| text(draft, at));
-        draft.time = stated.and_then(|text| syslog::clock(&text, context));
+        let stated = stated.and_then(|text| syslog::stated_time(&text, context));
+        draft.time = stated.map(|stated| stated.time);
+    }
+}
+
+/// Adds the header of an object whose message is an event itself.
+pub(crate) fn add_header(draft: &mut Draft<'_>) {
+    let parts = LineParts::of(&draft.fields);
+    if let Some(program) = program(draft, &parts) {
+        draft.add("program", Value::Text(program.name));
+    }
+    let host = parts.at(LinePart::Host).and_then(|at| text(draft, at));
+    if let Some(host) = host.filter(|host| !host.is_empty()) {
+        draft.add("host", Value::Text(host));
     }
 }
 
@@ -68,6 +81,7 @@ struct Program<'a> {
 
 /// Ranks of the names that also hold other things: `process.name`, and tags of routing.
 const UNSURE_RANK: u8 = 10;
+const PROCESS_RANK: u8 = 11;
 
 fn program<'a>(draft: &Draft<'a>, parts: &LineParts) -> Option<Program<'a>> {
     let written = text(draft, parts.at(LinePart::Program)?)?;
@@ -77,7 +91,9 @@ fn program<'a>(draft: &Draft<'a>, parts: &LineParts) -> Option<Program<'a>> {
     };
     let is_sure = parts.rank(LinePart::Program)? < UNSURE_RANK || pid.is_some();
     let is_program = !name.is_empty() && !name.contains([' ', '=', '{']) && name != "-";
-    let is_program = is_program && (is_sure || syslog::is_known_program(&name));
+    // Endpoint records also have a process, but say what it did themselves.
+    let is_meant = || parts.rank(LinePart::Program) == Some(PROCESS_RANK) && !has_own_data(draft);
+    let is_program = is_program && (is_sure || syslog::is_known_program(&name) || is_meant());
     is_program.then_some(Program { name, pid })
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use weir_schema::{Event, LogSource, Problem, Value};
 
 use crate::time::{self, Timestamp};
-use crate::{Context, FIELDS_MAX};
+use crate::{Context, FIELDS_MAX, syslog};
 
 /// Most fields for which a linear scan, behind [`NameFilter`], finds a name faster than a map.
 const SCAN_MAX: usize = 64;
@@ -260,6 +260,19 @@ impl<'a> Draft<'a> {
         self.stated_logsource = stated;
     }
 
+    /// Takes the time that a record states among its pairs, in the first of these fields that has one.
+    /// A time with an offset is the innermost and wins; one without counts if no header has a time.
+    pub fn set_pair_time(&mut self, names: &[&str], context: &Context<'_>) {
+        let times = names.iter().filter_map(|name| match self.get(name)? {
+            Value::Text(text) => syslog::stated_time(text, context),
+            _ => None,
+        });
+        let stated = times.into_iter().next();
+        if let Some(stated) = stated.filter(|stated| stated.has_offset || self.time.is_none()) {
+            self.time = Some(stated.time);
+        }
+    }
+
     /// Returns the log source known so far: the stated parts, else the recognized ones.
     fn owned_logsource(&self) -> LogSource {
         let part = |stated: &Option<String>, recognized: Option<&str>| {
@@ -276,6 +289,13 @@ impl<'a> Draft<'a> {
     /// Merges the event found inside this one. The inner event takes precedence in fields, time,
     /// log source and message; a different host of the carrier becomes `relay_host`.
     pub fn replace_with_inner(&mut self, inner: Draft<'a>) {
+        // Zeek calls the requested server so.
+        if inner.logsource.product == Some("zeek")
+            && let Some(at) = self.fields.iter().position(|(name, _)| name == "host")
+            && !self.contains("relay_host")
+        {
+            self.rename(at, "relay_host");
+        }
         if let (Some(relay), Some(host)) = (self.get("host"), inner.get("host"))
             && relay != host
         {

@@ -5,17 +5,17 @@
 
 use weir_schema::{Format, Problem, Value};
 
-use crate::Context;
 use crate::draft::Draft;
 use crate::time::{self, Timestamp, Zone};
+use crate::{Context, json_event};
 
 const EVENT: &str = "event";
 
 /// Members that may accompany the event, besides `fields`.
 const MEMBERS: [&str; 5] = ["time", "host", "source", "sourcetype", "index"];
 
-/// Opens the envelope if the fields are one. Returns the time that the line inside states, else that
-/// of the envelope.
+/// Opens the envelope if the fields are one. Returns the time that the line or object inside
+/// states, else that of the envelope.
 ///
 /// A text event may be JSON, and so another envelope. Each level doubles the escapes of its quotes,
 /// so a frame holds at most about twenty levels.
@@ -40,6 +40,7 @@ pub(crate) fn open(draft: &mut Draft<'_>, context: &Context<'_>) -> Option<Times
         draft.add(EVENT, Value::Text(text));
         time
     });
+    let line_time = line_time.or_else(|| json_event::stated_time(draft, context));
     let mut envelope_time = None;
     for (name, value) in members {
         match name.as_ref() {

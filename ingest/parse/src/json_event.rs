@@ -97,7 +97,9 @@ pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'
     if draft.logsource.product.is_some() || draft.is_quoted {
         return;
     }
-    if index.has(KnownField::Logger) || !inner_event::read(draft) {
+    if !index.has(KnownField::Logger) && inner_event::read(draft) {
+        carrier::add_header(draft);
+    } else {
         carrier::read(draft, &index, context);
     }
     if configured_time.is_some() {
@@ -141,6 +143,13 @@ fn timestamp(draft: &Draft<'_>, index: &FieldIndex, zone: Zone) -> Option<Timest
         first = first.or(time);
     }
     first
+}
+
+/// Returns the time that the fields state under the usual names, unless it may be a duration.
+pub(crate) fn stated_time(draft: &Draft<'_>, context: &Context<'_>) -> Option<Timestamp> {
+    let index = FieldIndex::of(&draft.fields);
+    let time = timestamp(draft, &index, context.zone)?;
+    (!matches!(time, Timestamp::At(ns) if ns < DURATION_MAX_NS)).then_some(time)
 }
 
 /// Reads the log source that the object states, as the text or object `logsource`.

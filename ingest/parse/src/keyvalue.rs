@@ -3,10 +3,10 @@
 //! Prose also contains `a=b`, so the form is strict:
 //!
 //! - The message has at least [`PAIRS_MIN`] pairs and nothing else.
-//! - One or more spaces, or a comma and a space, separate two pairs.
+//! - One or more spaces, a comma, or both separate two pairs.
 //! - A name has letters, digits, `_`, `-`, `.` and `/`, and starts with a letter or `_`.
 //! - A value has no space and no quote, or it is in double quotes, where a backslash escapes a quote
-//!   and itself.
+//!   and itself. A quote that no separator and name follow belongs to the value.
 //!
 //! If a message breaks a rule anywhere, none of it becomes a field.
 
@@ -15,8 +15,7 @@ use std::borrow::Cow;
 use weir_schema::{Problem, Value};
 
 use crate::draft::Draft;
-use crate::time::{self, Zone};
-use crate::{Context, FIELDS_MAX};
+use crate::{Context, FIELDS_MAX, syslog, time};
 
 /// Fewest pairs; a message with fewer may well be prose.
 const PAIRS_MIN: usize = 3;
@@ -36,8 +35,13 @@ pub(crate) fn read<'a>(message: &'a str, context: &Context<'_>, draft: &mut Draf
         }
         draft.add(name, Value::Text(value));
     }
-    if draft.time.is_none() {
-        draft.time = timestamp(draft, context.zone);
+    set_time(draft, context);
+    if draft.get("host").is_none() {
+        let device = ["devname", "device_name", "dvchost"].into_iter();
+        let device = device.filter_map(|name| draft.get(name)).next().cloned();
+        if let Some(device) = device {
+            draft.add("host", device);
+        }
     }
     true
 }
@@ -45,15 +49,24 @@ pub(crate) fn read<'a>(message: &'a str, context: &Context<'_>, draft: &mut Draf
 fn pairs(message: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
     let mut rest = message.trim_ascii();
     let mut pairs = Vec::new();
+    // Whether a comma alone separates. The first separator decides, so that a comma in a later value
+    // cannot start a pair.
+    let mut is_comma = true;
     while !rest.is_empty() {
         let (name, tail) = name(rest)?;
-        let (value, tail) = value(tail)?;
+        let (value, tail) = value(tail, is_comma)?;
+        if pairs.is_empty() {
+            is_comma = tail.starts_with(',') && !tail.starts_with(", ");
+        }
         // Keep one pair beyond the limit: adding it reports the problem.
         if pairs.len() <= FIELDS_MAX {
             pairs.push((name, value));
         }
-        let next = tail.strip_prefix(',').unwrap_or(tail).trim_ascii_start();
-        if !next.is_empty() && !tail.starts_with(' ') && !tail.starts_with(", ") {
+        let next = tail
+            .strip_prefix([',', ';'])
+            .unwrap_or(tail)
+            .trim_ascii_start();
+        if !next.is_empty() && next.len() == tail.len() {
             return None;
         }
         rest = next;
@@ -73,17 +86,34 @@ fn name(rest: &str) -> Option<(&str, &str)> {
     (bytes.get(end) == Some(&b'=')).then_some((rest.get(..end)?, rest.get(end + 1..)?))
 }
 
-fn value(tail: &str) -> Option<(Cow<'_, str>, &str)> {
+fn value(tail: &str, is_comma: bool) -> Option<(Cow<'_, str>, &str)> {
     if let Some(text) = tail.strip_prefix('"') {
         return quoted(text);
     }
-    let end = tail.find(' ').unwrap_or(tail.len());
+    // A comma ends the value only in front of the next name.
+    let bytes = tail.as_bytes();
+    let mut end = 0;
+    loop {
+        let found = memchr::memchr2(b' ', b',', bytes.get(end..)?);
+        end = found.map_or(tail.len(), |at| end + at);
+        let is_space = bytes.get(end + 1).is_none_or(|next| *next == b' ');
+        if bytes.get(end) != Some(&b',') || (is_comma || is_space) && is_separated(tail.get(end..)?)
+        {
+            break;
+        }
+        end += 1;
+    }
     let (value, rest) = tail.split_at_checked(end)?;
-    let (value, rest) = match value.strip_suffix(',') {
-        Some(value) => (value, tail.get(end - 1..)?),
-        None => (value, rest),
-    };
     (!value.contains('"')).then_some((Cow::Borrowed(value), rest))
+}
+
+/// Returns whether a pair may end here: the message does, or a separator and a name follow.
+fn is_separated(rest: &str) -> bool {
+    let next = rest
+        .strip_prefix([',', ';'])
+        .unwrap_or(rest)
+        .trim_ascii_start();
+    next.is_empty() || next.len() < rest.len() && name(next).is_some()
 }
 
 fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
@@ -106,7 +136,11 @@ fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
             out.to_mut().push_str(plain);
         }
         match escaped {
-            None => return Some((out, tail.get(1..)?)),
+            None if is_separated(tail.get(1..)?) => return Some((out, tail.get(1..)?)),
+            None => {
+                out.to_mut().push('"');
+                rest = tail.get(1..)?;
+            }
             Some((character, tail)) => {
                 out.to_mut().push_str(character?);
                 rest = tail?;
@@ -115,16 +149,25 @@ fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
     }
 }
 
-/// Reads the time of a line without a header: `eventtime` since 1970, or `date`, `time` and `tz`.
-fn timestamp(draft: &Draft<'_>, zone: Zone) -> Option<time::Timestamp> {
+/// Sets the time that the pairs state: `eventtime` since 1970, `date` and `time` with their zone, or
+/// the whole time in one pair.
+fn set_time(draft: &mut Draft<'_>, context: &Context<'_>) {
     let text = |name| match draft.get(name) {
         Some(Value::Text(text)) => Some(text),
         _ => None,
     };
-    if let Some(time) = text("eventtime").and_then(|written| time::epoch(written)) {
-        return Some(time);
+    if let (Some(date), Some(time)) = (text("date"), text("time"))
+        && text("eventtime")
+            .and_then(|text| time::epoch(text))
+            .is_none()
+    {
+        let offset = text("tz").or_else(|| text("timezone"));
+        let offset_s = offset.and_then(|text| syslog::offset_of(text.trim_matches('"')));
+        let civil = time::iso_with(&format!("{date} {time}"), offset_s, context.zone);
+        if offset_s.is_some() || draft.time.is_none() {
+            draft.time = civil.or(draft.time);
+        }
+        return;
     }
-    let offset = text("tz").map_or("", |tz| tz);
-    let written = format!("{} {}{offset}", text("date")?, text("time")?);
-    time::iso(&written, zone)
+    draft.set_pair_time(&["eventtime", "time", "timestamp", "ts"], context);
 }

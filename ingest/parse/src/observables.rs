@@ -30,8 +30,7 @@ pub fn observables<'e>(event: &'e Event<'_>) -> Vec<Observable<'e>> {
     let naming = FieldNaming::of(event);
     let mut found = ObservableSet(Vec::new());
     for (name, value) in &event.fields {
-        // Vector adds the address of the peer that sent the line.
-        if name == "source_ip" && event.get("source_type").is_some() {
+        if is_of_carrier(name, event) {
             continue;
         }
         if let Some(field) = tables::field(naming, event, name) {
@@ -46,6 +45,16 @@ pub fn observables<'e>(event: &'e Event<'_>) -> Vec<Observable<'e>> {
         found.add_zeek_url(event);
     }
     found.0
+}
+
+/// Returns whether a field is about the carrier of a line: Vector adds the address of the peer that
+/// sent it, and others name its program as a process.
+fn is_of_carrier(name: &str, event: &Event<'_>) -> bool {
+    match name {
+        "source_ip" => event.get("source_type").is_some(),
+        "process.name" => event.get("program").is_some(),
+        _ => false,
+    }
 }
 
 /// Returns whether the name of a field says that it holds who did something, where, or to what.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use weir_schema::Problem;
 
 use crate::draft::Draft;
-use crate::services::{self, access, cisco, vendor};
+use crate::services::{self, access, appliance, cisco, vendor};
 use crate::{Context, inner_event, json_event, keyvalue};
 
 /// Reads the message of `program` as a JSON object: its members become fields, and its time is the
@@ -64,7 +64,8 @@ pub(crate) fn read_bare<'a>(text: &'a str, context: &Context<'_>, draft: &mut Dr
     let is_read = read_json(None, text, context, &mut inner)
         || inner_event::read(&mut inner)
         || cisco::read_message(text, &mut inner)
-        || vendor::read(text, &mut inner)
+        || vendor::read(text, context, &mut inner)
+        || appliance::read(text, context, &mut inner)
         || access::read(text, context.zone, &mut inner)
         || services::read_bare_line(text, context, &mut inner)
         || crate::syslog::read_known_tag(text, context, &mut inner)

@@ -16,11 +16,12 @@ use syslog_loose::decompose_pri;
 use weir_schema::Problem;
 
 use crate::draft::Draft;
-use crate::services::{self, access, vendor};
+use crate::services::{self, access, appliance, vendor};
 use crate::time::{self, Timestamp};
-use crate::{Context, inner_event, keyvalue};
+use crate::{Context, inner_event, keyvalue, payload};
 
 pub(crate) use crate::services::is_known_program;
+pub(crate) use clock::offset_of;
 pub(crate) use words::is_host;
 
 /// Most headers in front of one message: that of the sender, and those of relays.
@@ -77,10 +78,15 @@ pub(crate) fn read_inner<'a>(
             || is_named.iter().any(|name| inner.get(name).is_some());
         return (has_priority || is_read).then_some(inner);
     }
+    if !has_priority {
+        return None;
+    }
     // `<38>sshd[77]: …`: the forwarder of a file wrote the header in front.
-    let (tag, message) = tag::split(rest).filter(|_| has_priority)?;
-    message::read_tagged(&tag, message, context, &mut inner);
-    Some(inner)
+    if let Some((tag, message)) = tag::split(rest) {
+        message::read_tagged(&tag, message, context, &mut inner);
+        return Some(inner);
+    }
+    payload::read_bare(rest, context, &mut inner).then_some(inner)
 }
 
 /// Reads a header after its priority, and the message behind it. Returns false, with nothing
@@ -166,7 +172,8 @@ fn priority(line: &str) -> Priority<'_> {
 fn headerless<'a>(rest: &'a str, is_syslog: bool, context: &Context<'_>, draft: &mut Draft<'a>) {
     draft.message = Cow::Borrowed(rest);
     if services::cisco::read_message(rest, draft)
-        || vendor::read(rest, draft)
+        || vendor::read(rest, context, draft)
+        || appliance::read(rest, context, draft)
         || inner_event::read(draft)
         || access::read(rest, context.zone, draft)
         || services::read_bare_line(rest, context, draft)
@@ -224,9 +231,30 @@ pub(crate) fn split_tag(text: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// Reads a text that is a time and nothing else.
-pub(crate) fn clock(text: &str, context: &Context<'_>) -> Option<Timestamp> {
-    let clock = clock::start(text.trim_ascii(), context)?;
-    clock.rest.is_empty().then_some(clock.time)
+pub(crate) fn stated_time(text: &str, context: &Context<'_>) -> Option<StatedTime> {
+    let text = text.trim_ascii();
+    if let Some(clock) = clock::start(text, context) {
+        let has_offset = clock.has_offset;
+        return clock.rest.is_empty().then_some(StatedTime {
+            time: clock.time,
+            has_offset,
+        });
+    }
+    // Seconds or finer since 1970; shorter numbers are durations or counters.
+    let digits = text.split('.').next().unwrap_or(text);
+    let is_number = digits.len() >= 10 && digits.bytes().all(|b| b.is_ascii_digit());
+    Some(StatedTime {
+        time: is_number.then(|| time::epoch(text))??,
+        has_offset: true,
+    })
+}
+
+/// A time among the pairs of a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StatedTime {
+    pub time: Timestamp,
+    /// Whether the text says the offset or zone itself.
+    pub has_offset: bool,
 }
 
 /// Reads the time that daemontools write in front of a line: `@`, then seconds since 1970 in TAI

@@ -83,6 +83,17 @@ pub(crate) fn iso(text: &str, zone: Zone) -> Option<Timestamp> {
     }
 }
 
+/// Reads a time as [`iso`] does. An offset that is written elsewhere takes the place of the zone.
+pub(crate) fn iso_with(text: &str, offset_s: Option<i64>, zone: Zone) -> Option<Timestamp> {
+    let mut at = TimeCursor(text.trim_ascii().as_bytes());
+    let civil = at.date_and_time()?;
+    if at.0.is_empty() {
+        civil.timestamp(offset_s, zone)
+    } else {
+        iso(text, zone)
+    }
+}
+
 /// Reads a time as [`iso`] does, but only with an offset.
 pub(crate) fn iso_with_offset(text: &str) -> Option<Timestamp> {
     let mut at = TimeCursor(text.trim_ascii().as_bytes());

@@ -9,7 +9,7 @@ use common::{check_fields, context, field_text, lines};
 
 #[test]
 fn only_messages_of_pairs_become_fields() {
-    let table: [(&str, Option<&[&str]>); 12] = [
+    let table: [(&str, Option<&[&str]>); 14] = [
         ("a=1 b=\"x y\" c=", Some(&["a=1", "b=x y", "c="])),
         ("a=1, b=2, c=\"3\"", Some(&["a=1", "b=2", "c=3"])),
         ("a=1  b=2 c=3 ", Some(&["a=1", "b=2", "c=3"])),
@@ -27,7 +27,14 @@ fn only_messages_of_pairs_become_fields() {
         ("a=1 b=\"2\"x c=3", None),
         ("see a=1 b=2 c=3", None),
         ("a=1 1b=2 c=3", None),
-        ("a=1,b=2,c=3", None),
+        ("a=1,b=2,c=3", Some(&["a=1", "b=2", "c=3"])),
+        // A comma in a value starts no pair, if a space separates the others.
+        ("a=1 b=2,x=6 c=3", Some(&["a=1", "b=2,x=6", "c=3"])),
+        // A quote that the device did not escape stays in its value.
+        (
+            "a=1 b=\"say \"x\" twice\" c=3",
+            Some(&["a=1", "b=say \"x\" twice", "c=3"]),
+        ),
     ];
     for (message, fields) in table {
         for line in [

@@ -124,11 +124,11 @@ const CASES: [(&str, &str); 39] = [
     ),
     (
         "<166>Mar  1 10:00:00 fw : %ASA-4-106023: Deny tcp src outside:192.0.2.7/5000 dst inside:198.51.100.1/22 by access-group \"x\"",
-        "source=/cisco/ host=fw msgid=ASA-4-106023 action=deny outcome=failure src_ip=192.0.2.7 src_port=5000 dst_ip=198.51.100.1 dst_port=22",
+        "source=firewall/cisco/ host=fw msgid=ASA-4-106023 action=deny outcome=failure src_ip=192.0.2.7 src_port=5000 dst_ip=198.51.100.1 dst_port=22",
     ),
     (
         "<166>Mar  1 10:00:00 fw %ASA-6-302013: Built outbound TCP connection 9 for outside:192.0.2.7/22 (192.0.2.7/22) to inside:198.51.100.1/5000 (198.51.100.1/5000)",
-        "action=connect outcome=success src_ip=192.0.2.7 dst_ip=198.51.100.1 dst_port=5000",
+        "action=connect outcome=success src_ip=198.51.100.1 src_port=5000 dst_ip=192.0.2.7 dst_port=22",
     ),
     (
         "<166>Mar  1 10:00:00 fw %ASA-6-605005: Login permitted from 192.0.2.7/5000 to inside:198.51.100.1/ssh for user \"ann\"",

@@ -112,7 +112,7 @@ const NAMES: [(&str, LinePart, u8); 98] = [
     ("log.syslog.procid", Pid, 2),
     ("attributes.proc_id", Pid, 2),
     ("attributes.appname", Program, 2),
-    ("attributes.message", Message, 2),
+    ("attributes.message", Message, 0),
     ("resource.host.name", Host, 5),
     ("log.syslog.appname", Program, 2),
     ("attributes.hostname", Host, 2),

@@ -318,10 +318,12 @@ fn context(parent: Option<&str>, grandparent: Option<&str>, name: &str) -> Conte
             .ok()?;
         CONTEXTS.get(at).map(|(_, context)| *context)
     };
-    let first = name
+    // OpenTelemetry puts the names of others behind its own.
+    let path = name.strip_prefix("attributes.").unwrap_or(name);
+    let first = path
         .split('.')
         .next()
-        .filter(|first| first.len() < name.len());
+        .filter(|first| first.len() < path.len());
     if of(first) == Some(Context::Shipper) {
         return Context::Shipper;
     }

@@ -35,6 +35,18 @@ pub(super) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
     }
     draft.logsource.category = Some("firewall");
     draft.logsource.service = Some("firewall");
+    // An ICMP error quotes the packet that it answers in brackets.
+    let (packet, quoted) = match packet.split_once(" [") {
+        Some((packet, quoted)) if quoted.starts_with("SRC=") => (packet, Some(quoted)),
+        _ => (packet, None),
+    };
+    if let Some(quoted) = quoted {
+        let quoted = quoted
+            .trim_ascii_end()
+            .trim_end_matches(']')
+            .trim_ascii_end();
+        draft.add_text("quoted_packet", quoted);
+    }
     let mut flags = Vec::new();
     for (n, word) in packet.split_ascii_whitespace().enumerate() {
         if n == FIELDS_MAX {

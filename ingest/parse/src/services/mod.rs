@@ -4,6 +4,8 @@
 //! service, and only a message in the form of a category gets that category.
 
 pub(crate) mod access;
+mod account;
+pub(crate) mod appliance;
 pub(crate) mod audit;
 pub(crate) mod cisco;
 mod cron;
@@ -21,7 +23,6 @@ mod sshd;
 mod su;
 mod sudo;
 pub(crate) mod text;
-mod traffic;
 pub(crate) mod vendor;
 
 use crate::Context;
@@ -70,7 +71,8 @@ pub(crate) fn read_message<'a>(
         name => {
             let is_read = read_web(name, message, context, draft)
                 || read_mail(name, message, context, draft)
-                || read_network(name, message, draft);
+                || read_network(name, message, draft)
+                || appliance::read_program(name, message, draft);
             if !is_read {
                 read_other(name, message, draft);
             }
@@ -183,7 +185,7 @@ fn read_network<'a>(name: &[u8], message: &'a str, draft: &mut Draft<'a>) -> boo
 fn read_other<'a>(name: &[u8], message: &'a str, draft: &mut Draft<'a>) {
     if let Some(service) = service(name) {
         draft.set_linux_service(service);
-        pam::read(message, draft);
+        let _ = pam::read(message, draft) || account::read(message, draft);
     } else if named::read(message, draft) {
         draft.set_linux_service("named");
     } else if firewall::read(message, draft) {

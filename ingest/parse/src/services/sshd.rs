@@ -266,9 +266,15 @@ fn add_host<'a>(rest: &'a str, draft: &mut Draft<'a>) {
 
 fn add_optional_user_and_host<'a>(rest: &'a str, ends: Terminators, draft: &mut Draft<'a>) {
     let user_and_host = strip_user_state(rest);
-    if user_and_host.len() == rest.len() {
-        return add_host(rest.strip_prefix("user ").unwrap_or(rest), draft);
-    }
+    // Without a state the user has logged in before.
+    let user_and_host = if user_and_host.len() == rest.len() {
+        match rest.strip_prefix("user ") {
+            Some(user_and_host) => user_and_host,
+            None => return add_host(rest, draft),
+        }
+    } else {
+        user_and_host
+    };
     // The address precedes the ` port N` after which the line ends as sshd ends it.
     for at in memchr::memmem::find_iter(user_and_host.as_bytes(), b" port ") {
         let Some((before, after)) = user_and_host.split_at_checked(at) else {

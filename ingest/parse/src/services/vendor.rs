@@ -4,18 +4,33 @@ use std::borrow::Cow;
 
 use weir_schema::{Problem, Value};
 
-use crate::FIELDS_MAX;
 use crate::draft::Draft;
+use crate::{Context, FIELDS_MAX};
 
 /// Reads a CEF or LEEF message. Returns false, with nothing changed, for other messages.
-pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
-    if let Some(rest) = message.strip_prefix("CEF:") {
-        cef(rest, draft)
+pub(crate) fn read<'a>(message: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
+    let times: &[&str] = if let Some(rest) = message.strip_prefix("CEF:") {
+        if !cef(rest.trim_start_matches(' '), draft) {
+            return false;
+        }
+        &["rt", "UNIFIutcTime", "end", "start"]
     } else if let Some(rest) = message.strip_prefix("LEEF:") {
-        leef(rest, draft)
+        if !leef(rest, draft) {
+            return false;
+        }
+        &["devTime"]
     } else {
-        false
+        return false;
+    };
+    draft.set_pair_time(times, context);
+    if draft.get("host").is_none()
+        && let Some(Value::Text(host)) = draft.get("dvchost")
+        && !host.is_empty()
+    {
+        let host = Value::Text(host.clone());
+        draft.add("host", host);
     }
+    true
 }
 
 const CEF_NAMES: [&str; 7] = [
@@ -46,31 +61,53 @@ fn cef<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
     true
 }
 
-/// Adds `key=value key=value`. A value may contain spaces: it ends before the last word in front of
-/// the next unescaped `=`.
+/// Adds `key=value key=value`. A value may contain spaces and, where a product does not escape it,
+/// `=`: it ends before the next word that can be a key, behind a space and in front of `=`.
 fn add_extension<'a>(text: &'a str, draft: &mut Draft<'a>) {
-    let Some(first) = find_unescaped(text, b'=') else {
-        return;
-    };
-    let (mut name, tail) = text.split_at_checked(first).unwrap_or((text, ""));
-    let mut rest = tail.get(1..).unwrap_or("");
-    for n in 0.. {
-        if n == FIELDS_MAX {
+    let text = text.trim_start_matches(' ');
+    // The key in hand, and where its value starts.
+    let (mut name, mut value_start) = ("", 0);
+    let mut from = 0;
+    let mut count = 0;
+    while let Some(at) = text.get(from..).and_then(|rest| find_unescaped(rest, b'=')) {
+        let equals = from + at;
+        from = equals + 1;
+        let Some(start) = key_start(text, equals).filter(|start| *start >= value_start) else {
+            continue;
+        };
+        if count == FIELDS_MAX {
             return draft.add_problem(Problem::TooManyFields);
         }
-        let next = find_unescaped(rest, b'=');
-        let head = next.and_then(|at| rest.get(..at)).unwrap_or(rest);
-        let (value, key) = match next {
-            Some(_) => head.rsplit_once(' ').unwrap_or((head, "")),
-            None => (head, ""),
-        };
+        count += 1;
+        add_pair(name, text.get(value_start..start).unwrap_or(""), draft);
+        (name, value_start) = (text.get(start..equals).unwrap_or(""), equals + 1);
+    }
+    add_pair(name, text.get(value_start..).unwrap_or(""), draft);
+}
+
+/// Longest key.
+const KEY_BYTES_MAX: usize = 64;
+
+/// Returns where the key in front of an `=` starts: a word of letters, digits and a few signs, behind a
+/// space or at the start.
+fn key_start(text: &str, equals: usize) -> Option<usize> {
+    let bytes = text.as_bytes().get(..equals)?;
+    let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'[' | b']');
+    let length = bytes
+        .iter()
+        .rev()
+        .take(KEY_BYTES_MAX)
+        .take_while(|b| fits(b))
+        .count();
+    let start = equals - length;
+    let is_separated = start == 0 || bytes.get(start - 1) == Some(&b' ');
+    (length > 0 && is_separated).then_some(start)
+}
+
+fn add_pair<'a>(name: &'a str, value: &'a str, draft: &mut Draft<'a>) {
+    if !name.is_empty() {
         let value = unescape(value.trim_end_matches(' '), b"=\\|");
-        draft.add(name.trim_ascii(), Value::Text(value));
-        let Some(at) = next else {
-            return;
-        };
-        name = key;
-        rest = rest.get(at + 1..).unwrap_or("");
+        draft.add(name, Value::Text(value));
     }
 }
 
@@ -93,24 +130,33 @@ fn leef<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
     let Some(mut rest) = parts.next() else {
         return false;
     };
-    let mut separator = '\t';
+    let mut separator = Cow::Borrowed("\t");
     if header[0].starts_with('2') {
         // The delimiter is a character or its hexadecimal code: `^` or `x5E`.
         if let Some((code, tail)) = rest.split_once('|').filter(|(code, _)| code.len() <= 5) {
-            separator = delimiter(code).unwrap_or('\t');
+            separator = delimiter(code).map_or(separator, |c| Cow::Owned(c.to_string()));
             rest = tail;
         }
+    }
+    // Forwarders escape the tab, and PAN-OS writes pipes.
+    if separator == "\t" && !rest.contains('\t') {
+        let is_used = |other: &&str| rest.contains(*other);
+        let other = ["#011", "\\t", "|"].into_iter().find(is_used);
+        separator = other.map_or(separator, Cow::Borrowed);
     }
     for (name, part) in NAMES.into_iter().zip(header) {
         draft.add_text(name, part);
     }
-    for (n, pair) in rest.split(separator).enumerate() {
+    for (n, pair) in rest.split(separator.as_ref()).enumerate() {
         if n == FIELDS_MAX {
             draft.add_problem(Problem::TooManyFields);
             break;
         }
-        if let Some((name, value)) = pair.split_once('=') {
-            draft.add_text(name.trim_ascii(), value);
+        let pair = pair
+            .split_once('=')
+            .map(|(name, value)| (name.trim_ascii(), value));
+        if let Some((name, value)) = pair.filter(|(name, _)| !name.is_empty()) {
+            draft.add_text(name, value);
         }
     }
     true

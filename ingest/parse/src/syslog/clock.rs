@@ -16,6 +16,8 @@ use crate::time::{self, CivilTime, TimeCursor, Timestamp};
 /// A time, and the text after it.
 pub(super) struct Clock<'a> {
     pub time: Timestamp,
+    /// Whether an offset or a zone with one is written.
+    pub has_offset: bool,
     pub rest: &'a str,
 }
 
@@ -41,6 +43,7 @@ pub(super) fn start<'a>(text: &'a str, context: &Context<'_>) -> Option<Clock<'a
     let time = parts.civil.timestamp(parts.offset_s, context.zone)?;
     Some(Clock {
         time,
+        has_offset: parts.offset_s.is_some(),
         rest: after_clock(rest)?,
     })
 }
@@ -245,9 +248,33 @@ const AMBIGUOUS_ZONES: [&str; 9] = [
 
 /// Returns the offset in seconds of an abbreviation; `None` if it is not known, or has several
 /// meanings.
-pub(crate) fn zone_offset(name: &str) -> Option<i64> {
+fn zone_offset(name: &str) -> Option<i64> {
     let known = ZONES.iter().find(|(known, _)| *known == name);
     known.map(|(_, hours)| hours * 3600)
+}
+
+/// Reads `+02:00`, `+0200` or `+2:00`.
+fn short_offset(at: &mut TimeCursor<'_>) -> Option<i64> {
+    if let [sign @ (b'+' | b'-'), hour @ b'0'..=b'9', b':', tail @ ..] = at.0 {
+        let mut next = TimeCursor(tail);
+        let minutes = i64::from(next.digits(2).filter(|minutes| *minutes < 60)?);
+        let offset_s = i64::from(hour - b'0') * 3600 + minutes * 60;
+        at.0 = next.0;
+        return Some(if *sign == b'-' { -offset_s } else { offset_s });
+    }
+    at.offset()
+}
+
+/// Returns the offset that `+02:00`, `UTC+2:00` or `CET` states.
+pub(crate) fn offset_of(text: &str) -> Option<i64> {
+    let name = text.bytes().take_while(u8::is_ascii_uppercase).count();
+    let (name, rest) = text.split_at_checked(name)?;
+    if rest.is_empty() {
+        return zone_offset(name);
+    }
+    let mut at = TimeCursor(rest.as_bytes());
+    let offset_s = short_offset(&mut at)?;
+    (matches!(name, "" | "GMT" | "UTC") && at.0.is_empty()).then_some(offset_s)
 }
 
 /// Reads a zone behind a time: ` UTC`, ` CET`. Returns its offset if the zone has one, and the rest.
@@ -255,6 +282,14 @@ fn zone(rest: &str) -> (Option<i64>, &str) {
     let word = rest.trim_start_matches(' ');
     let end = word.bytes().take(5).take_while(u8::is_ascii_uppercase);
     let (name, after) = word.split_at_checked(end.count()).unwrap_or(("", word));
+    // `GMT+02:00`
+    if matches!(name, "GMT" | "UTC") && after.starts_with(['+', '-']) {
+        let mut at = TimeCursor(after.as_bytes());
+        if let Some(offset_s) = short_offset(&mut at) {
+            let after = after.get(after.len() - at.0.len()..).unwrap_or("");
+            return (Some(offset_s), after);
+        }
+    }
     let is_word = after.is_empty() || after.starts_with([' ', ':', ',']);
     if rest.len() == word.len() || name.is_empty() || !is_word {
         return (None, rest);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::tag::Tag;
 use crate::draft::Draft;
-use crate::services::{self, cisco, vendor};
+use crate::services::{self, appliance, cisco, vendor};
 use crate::{Context, inner_event, keyvalue, payload};
 
 /// Adds the fields of a tag and reads the message after it.
@@ -50,7 +50,10 @@ pub(super) fn read<'a>(
     if inner_event::read(draft) || payload::read_json(program, message, context, draft) {
         return;
     }
-    if !cisco::read_message(message, draft) && !vendor::read(message, draft) {
+    if !cisco::read_message(message, draft)
+        && !vendor::read(message, context, draft)
+        && !(program.is_none() && appliance::read(message, context, draft))
+    {
         services::read_message(program, message, context, draft);
         keyvalue::read(message, context, draft);
     }

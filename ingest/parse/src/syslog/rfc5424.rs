@@ -10,6 +10,7 @@ use weir_schema::{Problem, Value};
 use super::{clock, message};
 use crate::Context;
 use crate::draft::Draft;
+use crate::services::appliance;
 use crate::time::Timestamp;
 
 /// Reads a line after its priority: version, time, host, program, process, message id, data. Returns
@@ -92,6 +93,10 @@ fn rest_after_pid<'a>(mut words: Words<'a>, draft: &mut Draft<'a>) -> &'a str {
     }
     if msgid != "-" {
         draft.add_text("msgid", msgid);
+    }
+    // Check Point writes pairs of its own there, which the message reader reads.
+    if words.0.starts_with('[') && appliance::read_checkpoint(words.0, draft) {
+        return words.0;
     }
     let text = match words.0.strip_prefix('-') {
         Some(text) if text.is_empty() || text.starts_with(' ') => text,

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::traffic;
 use crate::draft::Draft;
+
+mod access;
+mod pairs;
+mod traffic;
 
 /// Longest message id.
 const MESSAGE_ID_BYTES_MAX: usize = 80;
@@ -20,8 +23,29 @@ pub(crate) fn read_message<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool 
     draft.logsource.product = Some("cisco");
     draft.message = Cow::Borrowed(message);
     draft.add_text("msgid", id);
-    traffic::read(id, text.trim_start_matches([':', ' ']), draft);
+    if is_about_packets(id) {
+        draft.logsource.category = Some("firewall");
+    }
+    let text = text.trim_start_matches([':', ' ']);
+    if id
+        .rsplit('-')
+        .next()
+        .is_some_and(|number| number.starts_with("43000"))
+    {
+        pairs::read(text, draft);
+    } else if !access::read(id, text, draft) {
+        traffic::read(id, text, draft);
+    }
     true
+}
+
+/// Returns whether the messages of this id are about connections and refused packets.
+fn is_about_packets(id: &str) -> bool {
+    let mnemonic = id.rsplit('-').next().unwrap_or(id);
+    let is_number = mnemonic.len() == 6 && mnemonic.bytes().all(|b| b.is_ascii_digit());
+    let packets = ["106", "302", "313", "43000", "710003"];
+    is_number && packets.iter().any(|start| mnemonic.starts_with(start))
+        || mnemonic.starts_with("IPACCESSLOG")
 }
 
 /// Returns whether a text starts with `%FACILITY-SEVERITY-MNEMONIC`, the severity being a digit.

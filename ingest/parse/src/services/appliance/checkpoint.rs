@@ -1,0 +1,86 @@
+//! Logs of Check Point: `[action:"Drop"; src:"192.0.2.9"; dst:"198.51.100.7"; ]` in the place of RFC
+//! 5424's data.
+
+use std::borrow::Cow;
+
+use weir_schema::{Problem, Value};
+
+use crate::FIELDS_MAX;
+use crate::draft::Draft;
+use crate::services::text::{FAILURE, SUCCESS, is_address, is_port};
+
+/// Reads the pairs in brackets. Returns false, with nothing changed, for other messages.
+pub(crate) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
+    let Some(mut rest) = message.strip_prefix('[') else {
+        return false;
+    };
+    let mut pairs = Vec::new();
+    loop {
+        rest = rest.trim_ascii_start();
+        if rest.is_empty() || rest.starts_with(']') {
+            break;
+        }
+        let Some((name, value, tail)) = pair(rest) else {
+            return false;
+        };
+        // One pair beyond the limit reports the problem.
+        if pairs.len() <= FIELDS_MAX {
+            pairs.push((name, value));
+        }
+        rest = tail;
+    }
+    if pairs.is_empty() {
+        return false;
+    }
+    draft.logsource.product = Some("checkpoint");
+    draft.logsource.category = Some("firewall");
+    draft.message = Cow::Borrowed(message);
+    for (name, value) in pairs {
+        if draft.problems.contains(&Problem::TooManyFields) {
+            break;
+        }
+        add_alias(name, value, draft);
+        draft.add_text(name, value);
+    }
+    true
+}
+
+/// Reads `name:"value";` at the start of the text.
+fn pair(text: &str) -> Option<(&str, &str, &str)> {
+    let (name, rest) = text.split_once(":\"")?;
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    if name.is_empty() || !name.bytes().all(is_name) {
+        return None;
+    }
+    // The device escapes no quote: the value ends where the next pair or the end follows.
+    let mut from = 0;
+    loop {
+        let end = from + memchr::memchr(b'"', rest.as_bytes().get(from..)?)?;
+        let tail = rest.get(end + 1..)?;
+        if let Some(after) = tail.strip_prefix(';') {
+            return Some((name, rest.get(..end)?, after));
+        }
+        if tail.is_empty() || tail.starts_with(']') {
+            return Some((name, rest.get(..end)?, tail));
+        }
+        from = end + 1;
+    }
+}
+
+fn add_alias<'a>(name: &str, value: &'a str, draft: &mut Draft<'a>) {
+    match name {
+        "src" if is_address(value) => draft.add_text("src_ip", value),
+        "dst" if is_address(value) => draft.add_text("dst_ip", value),
+        "s_port" if is_port(value) => draft.add_number("src_port", value),
+        "service" if is_port(value) => draft.add_number("dst_port", value),
+        "action" => {
+            let outcome = match value {
+                "Accept" | "Allow" | "Encrypt" | "Decrypt" | "Log In" => SUCCESS,
+                "Drop" | "Reject" | "Block" | "Prevent" | "Failed Log In" => FAILURE,
+                _ => return,
+            };
+            draft.add("outcome", Value::Text(outcome.into()));
+        }
+        _ => {}
+    }
+}
