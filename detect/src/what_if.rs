@@ -43,6 +43,8 @@ pub struct WhatIf {
     depends_on: BTreeSet<RuleId>,
     /// Whether one of its plans reads other plans, or is read by one.
     chained: bool,
+    /// Whether a plan that was cut would be whole again.
+    grows: bool,
 }
 
 /// A plan as it would be after the changes.
@@ -76,6 +78,7 @@ impl WhatIf {
             shadows: Vec::new(),
             depends_on,
             chained: false,
+            grows: false,
         }
     }
 
@@ -114,6 +117,10 @@ impl WhatIf {
                 "it changes correlations that read correlations, which cannot be tried yet";
             return Err(message.to_owned());
         }
+        if self.grows {
+            let message = "it would undo the end of a rule or of a member, which cannot be tried";
+            return Err(message.to_owned());
+        }
         if self.needs_journal() && !from_journal {
             return Err("its past events are not in memory: it needs the journal".to_owned());
         }
@@ -150,19 +157,18 @@ impl WhatIf {
         before: &Catalog,
     ) {
         let plan = then.plan.id;
-        let grows = now.is_some_and(|now| now.plan.until < then.plan.until);
-        let basis = match now {
+        let (basis, backfill_from) = match now {
             Some(now) if now.plan == then.plan => return,
-            Some(_) if grows => Basis::Journal,
-            Some(_) => Basis::Groups(plan),
-            None => basis(before, then),
+            Some(now) if now.plan.until < then.plan.until => {
+                self.grows = true;
+                (Basis::Journal, Some(now.plan.until))
+            }
+            Some(_) => (Basis::Groups(plan), None),
+            None => (basis(before, then), Some(then.plan.since)),
         };
-        if grows {
-            self.net.push(PlanChange::Remove(plan));
-        }
         self.net.push(PlanChange::Put {
             plan: then.plan.clone(),
-            backfill: grows || now.is_none(),
+            backfill_from,
         });
         let is_member = matches!(then.plan.output, PlanOutput::Plan(_));
         self.chained |= then.plan.chain.stage > 0 || is_member;

@@ -63,11 +63,7 @@ fn a_disabled_rule_restarts_when_it_is_added_again() {
         (disable("a", 12), &[], 0),
         (entry(rule("a", "x", ""), 20), &["+a[20,..)"], 0),
         (disable("name_a", 30), &["~a[20,30)"], 0),
-        (
-            entry(rule("a", "x", ""), 5),
-            &["-a[5,9)", "-a[20,30)", "+a[5,..)"],
-            0,
-        ),
+        (entry(rule("a", "x", ""), 5), &["-a[20,30)", ">a[5,..)"], 0),
     ]);
 }
 
@@ -111,13 +107,7 @@ fn a_rule_that_is_read_raises_no_alerts() {
         (disable("c", 30), &["~c[20,30)"], 0),
         (
             remove("c"),
-            &[
-                "-a[5,10)",
-                "+a[5,20)",
-                "+a[20,..)",
-                "-c[10,20)",
-                "-c[20,30)",
-            ],
+            &[">a[5,20)", "+a[20,..)", "-c[10,20)", "-c[20,30)"],
             0,
         ),
     ]);
@@ -185,7 +175,7 @@ fn with_generate_a_rule_that_is_read_raises_alerts() {
         ),
         (
             entry(count("c", "name_a", "gte: 3", "generate: true\n"), 12),
-            &["-a[5,10)", "+a[5,..)", "~c[10,..)"],
+            &[">a[5,..)", "~c[10,..)"],
             0,
         ),
     ]);

@@ -134,15 +134,17 @@ fn any_entry() -> impl Strategy<Value = Control> {
 fn apply_changes(mirror: &mut BTreeMap<PlanId, Plan>, changes: Vec<PlanChange>) {
     for change in changes {
         match change {
-            PlanChange::Put { plan, backfill } => {
+            PlanChange::Put {
+                plan,
+                backfill_from,
+            } => {
                 let known = mirror.insert(plan.id, plan.clone());
-                assert_eq!(known.is_none(), backfill, "{plan:?}");
-                if let Some(known) = known {
-                    assert!(
-                        known.since == plan.since && known.until >= plan.until,
-                        "{plan:?}"
-                    );
-                }
+                let lacking = match &known {
+                    Some(known) => (known.until < plan.until).then_some(known.until),
+                    None => Some(plan.since),
+                };
+                assert_eq!(lacking, backfill_from, "{plan:?}");
+                assert!(known.is_none_or(|known| known.since == plan.since));
             }
             PlanChange::Remove(id) => assert!(mirror.remove(&id).is_some()),
         }

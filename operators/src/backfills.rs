@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_detect::{PlanChange, RuleBook, WhatIf};
-use weir_schema::{Basis, Control, Epoch, PlanId, WhatIfId};
+use weir_schema::{Basis, Control, Epoch, EventTime, PlanId, WhatIfId};
 
 /// The running what-ifs.
 pub type WhatIfMap = BTreeMap<WhatIfId, Arc<WhatIf>>;
@@ -27,8 +27,38 @@ struct PlanBackfill {
     stepwise: bool,
     /// Plans that receive its facts.
     plans: Vec<PlanId>,
+    /// The events that such a plan lacks, where that is not all: a plan that grows has the facts
+    /// before its former end, and one that was cut and grows again reads the rest in another
+    /// backfill. A plan that grows goes on evaluating; only the output of its rule waits.
+    lacking: BTreeMap<PlanId, Lacking>,
     /// Plans that copy the facts of one of those plans, and wait with it.
     copies: Vec<PlanId>,
+}
+
+/// A stretch of event time, `[from, until)`, of which a plan lacks the facts.
+#[derive(Clone, Copy, Debug)]
+struct Lacking {
+    from: EventTime,
+    until: EventTime,
+}
+
+impl Lacking {
+    const ALL: Self = Self {
+        from: EventTime::MIN,
+        until: EventTime::MAX,
+    };
+
+    fn contains(self, time: EventTime) -> bool {
+        self.from <= time && time < self.until
+    }
+}
+
+impl PlanBackfill {
+    /// The stretch that the plan lacks; `None` if it does not read this backfill.
+    fn lacking(&self, plan: PlanId) -> Option<Lacking> {
+        let reads = self.plans.contains(&plan);
+        reads.then(|| self.lacking.get(&plan).copied().unwrap_or(Lacking::ALL))
+    }
 }
 
 impl Backfills {
@@ -40,7 +70,7 @@ impl Backfills {
     /// Follows a control entry of `epoch` after the rule book applied it.
     ///
     /// `before` are the what-ifs before the entry, `changes` the changes that it caused. Returns
-    /// the plans whose output must be buffered from now on.
+    /// the new plans whose evaluation must be buffered from now on.
     pub fn apply(
         &mut self,
         epoch: Epoch,
@@ -53,15 +83,26 @@ impl Backfills {
             .retain(|began, backfill| backfill.stepwise || *began >= epoch);
         let mut new_plans = self.add_shadows(before, book, control);
         let promoted = promoted_plans(before, control);
+        let mut grown = Vec::new();
         for change in changes {
             match change {
-                PlanChange::Put { plan, backfill } => match promoted.get(&plan.id) {
+                PlanChange::Put {
+                    plan,
+                    backfill_from,
+                } => match (promoted.get(&plan.id), *backfill_from) {
                     // Its shadow has received the earlier events.
-                    Some(shadow) => self.rename(*shadow, plan.id),
-                    None if *backfill => new_plans.push(plan.id),
-                    None => {}
+                    (Some(shadow), _) => self.rename(*shadow, plan.id),
+                    (None, Some(from)) if from > plan.since => {
+                        self.cut(plan.id, from);
+                        grown.push((plan.id, from));
+                    }
+                    (None, Some(_)) => new_plans.push(plan.id),
+                    (None, None) => self.cut(plan.id, plan.until),
                 },
-                PlanChange::Remove(plan) => self.remove(*plan),
+                PlanChange::Remove(plan) => {
+                    self.remove(*plan);
+                    grown.retain(|(known, _)| known != plan);
+                }
             }
         }
         for (id, what_if) in before {
@@ -71,11 +112,23 @@ impl Backfills {
                 }
             }
         }
-        if new_plans.is_empty() {
+        if new_plans.is_empty() && grown.is_empty() {
             return new_plans;
         }
         let backfill = self.by_epoch.entry(epoch).or_default();
         backfill.plans.extend(&new_plans);
+        for (plan, from) in grown {
+            // Two entries of one epoch may both cut the plan and let it grow.
+            let known = backfill.lacking(plan);
+            let stretch = Lacking {
+                from: known.map_or(from, |known| known.from.min(from)),
+                ..Lacking::ALL
+            };
+            if known.is_none() {
+                backfill.plans.push(plan);
+            }
+            backfill.lacking.insert(plan, stretch);
+        }
         if backfill.stepwise {
             new_plans
         } else {
@@ -102,6 +155,8 @@ impl Backfills {
                     Basis::Facts(live) => {
                         if let Some(backfill) = self.backfill_of(live) {
                             backfill.plans.push(plan);
+                            let stretch = backfill.lacking.get(&live).copied();
+                            backfill.lacking.extend(stretch.map(|known| (plan, known)));
                         }
                     }
                     Basis::Groups(live) => {
@@ -121,6 +176,14 @@ impl Backfills {
         self.by_epoch
             .get(&epoch)
             .map_or(&[], |backfill| &backfill.plans)
+    }
+
+    /// Whether the plan lacks an event of the backfill that began with `epoch`.
+    #[must_use]
+    pub fn lacks(&self, epoch: Epoch, plan: PlanId, time: EventTime) -> bool {
+        let backfill = self.by_epoch.get(&epoch);
+        let lacking = backfill.and_then(|backfill| backfill.lacking(plan));
+        lacking.is_some_and(|lacking| lacking.contains(time))
     }
 
     /// Ends the backfill that began with `epoch`. Returns the plans whose output was buffered.
@@ -146,17 +209,36 @@ impl Backfills {
         backfills.find(|backfill| backfill.plans.contains(&plan) || backfill.copies.contains(&plan))
     }
 
+    /// Ends what the plan lacks at `end`: it stops there, or reads the rest in another backfill.
+    fn cut(&mut self, plan: PlanId, end: EventTime) {
+        for backfill in self.by_epoch.values_mut() {
+            if let Some(lacking) = backfill.lacking(plan)
+                && end < lacking.until
+            {
+                let stretch = Lacking {
+                    until: end,
+                    ..lacking
+                };
+                backfill.lacking.insert(plan, stretch);
+            }
+        }
+    }
+
     fn rename(&mut self, from: PlanId, to: PlanId) {
-        let backfills = self.by_epoch.values_mut();
-        let plans = backfills.flat_map(|backfill| &mut backfill.plans);
-        plans
-            .filter(|plan| **plan == from)
-            .for_each(|plan| *plan = to);
+        for backfill in self.by_epoch.values_mut() {
+            let plans = backfill.plans.iter_mut();
+            plans
+                .filter(|plan| **plan == from)
+                .for_each(|plan| *plan = to);
+            let stretch = backfill.lacking.remove(&from);
+            backfill.lacking.extend(stretch.map(|known| (to, known)));
+        }
     }
 
     fn remove(&mut self, plan: PlanId) {
         for backfill in self.by_epoch.values_mut() {
             backfill.plans.retain(|known| *known != plan);
+            backfill.lacking.remove(&plan);
             backfill.copies.retain(|known| *known != plan);
         }
     }

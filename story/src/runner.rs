@@ -297,9 +297,15 @@ impl<'a> StoryRunner<'a> {
     fn add_rules(&mut self, change: &ChangeStep) -> Result<Vec<Control>, String> {
         let mut documents = split_documents(&self.rules.read(&change.subject)?)?;
         let mut backfill = Span(0);
+        let mut begins_now = false;
         for (key, value) in &change.fields {
             if key == "backfill" {
                 backfill = Span::parse(value).ok_or("`backfill` is a duration")?;
+            } else if key == "since" {
+                if value != "line" {
+                    return Err("`since` can only be `line`".to_owned());
+                }
+                begins_now = true;
             } else if let Some(last) = documents.last_mut() {
                 last.text = replace_value(&last.text, key, value)?;
             }
@@ -311,7 +317,8 @@ impl<'a> StoryRunner<'a> {
             .added
             .get(&change.subject)
             .filter(|added| !added.disabled);
-        let since = in_place.map_or(now, |added| added.since);
+        let in_place_since = in_place.filter(|_| !begins_now).map(|added| added.since);
+        let since = in_place_since.unwrap_or(now);
         let known = in_place.map_or(&[][..], |added| &added.documents);
         let fresh = documents
             .iter()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weir_schema::{Plan, PlanId, RuleId};
+use weir_schema::{EventTime, Plan, PlanId, RuleId};
 
 use crate::book::live::LivePlan;
 use crate::sigma::diagnostic::Diagnostic;
@@ -31,12 +31,15 @@ impl BookUpdate {
 /// A change of one plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanChange {
-    /// The plan is new (`backfill`), or a known plan gets another version or `until`.
-    Put { plan: Plan, backfill: bool },
-    /// The plan and all its results are removed, as if it had never run.
+    /// The plan is new, or a known plan gets another version or `until`.
     ///
-    /// A `Put` of the same plan may follow: then its `until` moved back, and its facts must be
-    /// derived again.
+    /// The plan lacks the facts of earlier events at or after `backfill_from`: all of its facts if
+    /// it is new, those since its former end if it grows. `None` if it lacks none.
+    Put {
+        plan: Plan,
+        backfill_from: Option<EventTime>,
+    },
+    /// The plan and all its results are removed, as if it had never run.
     Remove(PlanId),
 }
 
@@ -59,21 +62,20 @@ pub(crate) fn append_differences(
         plans.iter().find(|live| live.plan.id == id).cloned()
     };
     for live in old {
-        let stays = find(new, live.plan.id).is_some_and(|now| now.plan.until <= live.plan.until);
-        if !stays {
+        if find(new, live.plan.id).is_none() {
             changes.push(PlanChange::Remove(live.plan.id));
         }
     }
     for live in new {
         let plan = &live.plan;
-        let backfill = match find(old, plan.id) {
+        let backfill_from = match find(old, plan.id) {
             Some(known) if known.plan == *plan => continue,
-            Some(known) => known.plan.until < plan.until,
-            None => true,
+            Some(known) => (known.plan.until < plan.until).then_some(known.plan.until),
+            None => Some(plan.since),
         };
         changes.push(PlanChange::Put {
             plan: plan.clone(),
-            backfill,
+            backfill_from,
         });
     }
 }

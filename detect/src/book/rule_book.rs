@@ -207,15 +207,19 @@ impl RuleBook {
             return BookUpdate::default();
         }
         let mut versions = entry.map_or_else(Vec::new, |entry| entry.source_versions.clone());
-        let same_shape = versions.last().is_some_and(|last| {
-            is_enabled(&last) && last.document.written_shape == document.written_shape
-        });
-        if !same_shape {
+        let has_shape = |last: &Version| last.document.written_shape == document.written_shape;
+        let is_edit = versions
+            .last()
+            .is_some_and(|last| is_enabled(&last) && has_shape(last));
+        if !is_edit {
             for version in &mut versions {
                 version.until = version.until.min(since);
             }
             versions.retain(|version| version.since < version.until);
         }
+        // A rule that is put back at the time of its end goes on as if it had never ended.
+        let continues = |last: &Version| last.until == since && has_shape(last);
+        let same_shape = is_edit || versions.last().is_some_and(continues);
         let is_full = !same_shape && versions.len() >= VERSIONS_MAX;
         if let Err(issue) = admit(catalog, &document, is_full) {
             return BookUpdate::refused(vec![issue.into_diagnostic(origin, text, true)]);
@@ -225,7 +229,10 @@ impl RuleBook {
         let document = Arc::new(document);
         let id = document.id.clone();
         match versions.last_mut() {
-            Some(last) if same_shape => last.document = document,
+            Some(last) if same_shape => {
+                last.until = EventTime::MAX;
+                last.document = document;
+            }
             _ => versions.push(Version {
                 since,
                 until: EventTime::MAX,

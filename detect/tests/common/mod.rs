@@ -89,7 +89,7 @@ pub fn detect(book: &RuleBook, event: &Event<'_>) -> Detections {
     detected
 }
 
-/// Changes in short: `+rule[since,until)` is new, `~` is known, and `-` is removed.
+/// Changes in short: `+rule[since,until)` is new, `>` grows, `~` is known, and `-` is removed.
 pub fn short(before: &RuleBook, changes: &[PlanChange]) -> Vec<String> {
     let time = |time: EventTime| match time {
         EventTime::MAX => "..".to_owned(),
@@ -108,11 +108,19 @@ pub fn short(before: &RuleBook, changes: &[PlanChange]) -> Vec<String> {
         .map(|change| match change {
             PlanChange::Put {
                 plan: next,
-                backfill,
-            } => plan(if *backfill { '+' } else { '~' }, next),
+                backfill_from,
+            } => plan(sign(next, *backfill_from), next),
             PlanChange::Remove(id) => plan('-', before.plan(*id).unwrap()),
         })
         .collect()
+}
+
+fn sign(plan: &weir_schema::Plan, backfill_from: Option<EventTime>) -> char {
+    match backfill_from {
+        Some(from) if from == plan.since => '+',
+        Some(_) => '>',
+        None => '~',
+    }
 }
 
 /// All plans of a book in short, in order of rule and `since`.
@@ -122,8 +130,8 @@ pub fn plans(book: &RuleBook) -> Vec<String> {
     let changes: Vec<_> = plans
         .into_iter()
         .map(|plan| PlanChange::Put {
+            backfill_from: Some(plan.since),
             plan,
-            backfill: true,
         })
         .collect();
     short(book, &changes)

@@ -24,6 +24,13 @@ impl ChainState {
         self.reported.drain(..settled);
     }
 
+    /// Forgets the reported anchors at or after `end`, the former end of a plan that grows: the
+    /// plan that reads it ended there, too, and refused them.
+    pub fn forget_reports_from(&mut self, end: EventTime) {
+        let refused = self.reported.partition_point(|item| item.time < end);
+        self.reported.truncate(refused);
+    }
+
     pub fn heap_bytes(&self) -> usize {
         let links = self.links.capacity() * size_of::<GroupLink>();
         let reported = self.reported.capacity() * size_of::<EvidenceItem>();

@@ -26,6 +26,8 @@ struct PlanEdit {
     old_condition: WindowCondition,
     /// The new end of the plan, if it moved to an earlier time.
     earlier_end: Option<EventTime>,
+    /// The former end of the plan, if it moved to a later time.
+    former_end: Option<EventTime>,
 }
 
 impl Correlator {
@@ -66,6 +68,7 @@ impl Correlator {
         let edit = PlanEdit {
             old_condition,
             earlier_end,
+            former_end: (old.until < plan.until).then_some(old.until),
         };
         self.reevaluate_plan(epoch, slot, &edit, output);
     }
@@ -88,6 +91,9 @@ impl Correlator {
                 continue;
             }
             count_step();
+            if let (Some(end), Some(chain)) = (edit.former_end, &mut record.group.chain) {
+                chain.forget_reports_from(end);
+            }
             let clock = clock_of(&self.clocks, record.tenant);
             let changed = reevaluate_group(plan, &mut record.group, &clock, edit, &mut orphaned);
             let open = TimeRange::starting_at(record.group.frozen);
@@ -107,6 +113,11 @@ impl Correlator {
             emitter.retract(&mut orphaned);
             let pending = emitter.emit(&mut record.group, changed);
             self.calendar.await_final(record.tenant, pending, place);
+            if edit.former_end.is_some()
+                && let Some(anchor) = plan.next_anchor(&record.group, evaluation.conclude_to)
+            {
+                self.calendar.conclude(record.tenant, anchor, place);
+            }
         }
     }
 

@@ -93,7 +93,7 @@ impl History {
         steps
     }
 
-    /// Removes, ends or edits plans.
+    /// Removes, ends, continues or edits plans.
     fn change_plans(&mut self) -> Vec<PlanStep> {
         let mut steps = Vec::new();
         let ids: Vec<PlanId> = self.plans.keys().copied().collect();
@@ -111,7 +111,6 @@ impl History {
                 steps.extend(together.iter().map(|id| PlanStep::Remove(*id)));
                 for id in &together {
                     let mut plan = self.plans.remove(id).expect("chosen from the keys");
-                    // A plan whose end moves later is removed and installed again.
                     if again {
                         plan.until = EventTime::MAX;
                         self.plans.insert(*id, plan.clone());
@@ -123,6 +122,18 @@ impl History {
                 for id in &together {
                     let plan = self.plans.get_mut(id).expect("chosen from the keys");
                     plan.until = plan.until.min(EventTime(self.clock.watermark.0.max(0)));
+                    steps.push(PlanStep::Install(plan.clone()));
+                }
+            }
+            // The facts that it lacks come as late facts, if at all. An end that is settled stays:
+            // the absences that it left open are settled, too.
+            2 => {
+                let settled = self.clock.settled;
+                for id in &together {
+                    let plan = self.plans.get_mut(id).expect("chosen from the keys");
+                    if plan.until >= settled {
+                        plan.until = EventTime::MAX;
+                    }
                     steps.push(PlanStep::Install(plan.clone()));
                 }
             }

@@ -22,15 +22,22 @@ struct FactOrigin {
     position: Position,
 }
 
+/// The plans that read a batch of the past, and which of its events they lack.
+pub(super) struct BackfillReader<'b> {
+    pub plans: &'b [PlanId],
+    pub lacks: &'b dyn Fn(PlanId, EventTime) -> bool,
+}
+
 impl Decoder {
-    /// Decodes the frames of a batch; for the plans in `only`, if given, and then without reports.
+    /// Decodes the frames of a batch; for `backfill` alone, if given, and then without reports.
     pub(super) fn decode_batch(
         &mut self,
         seq: BatchSeq,
         batch: &Batch,
-        only: Option<&[PlanId]>,
+        backfill: Option<&BackfillReader<'_>>,
         output: &mut DecodeOutput,
     ) {
+        let only = backfill.map(|reader| reader.plans);
         let frames = BatchContext::of(batch, &self.bounds, self.emit.time_field.as_deref());
         let (tenant, source) = (batch.tenant_key(), batch.source_key());
         let mut note = BatchNote {
@@ -64,6 +71,11 @@ impl Decoder {
             note.valueless += u64::from(self.detected.valueless);
             if in_future || self.detected.facts.is_empty() {
                 continue;
+            }
+            if let Some(reader) = backfill {
+                // The links of a dropped fact may stay: they name groups, not events.
+                let facts = &mut self.detected.facts;
+                facts.retain(|draft| (reader.lacks)(draft.plan, event.time));
             }
             note.facts += self.detected.facts.len() as u64;
             let origin = FactOrigin {

@@ -13,6 +13,7 @@ use super::{EmitOptions, Work};
 use crate::backfills::Backfills;
 use crate::correlate::Directive;
 use crate::steps::count_step;
+use batch::BackfillReader;
 
 /// The state of the decoder of one worker.
 ///
@@ -88,7 +89,12 @@ impl Decoder {
                 let backfills = std::mem::take(&mut self.backfills);
                 let plans = backfills.plans(began);
                 if !plans.is_empty() {
-                    self.decode_batch(seq, &batch, Some(plans), output);
+                    let lacks = |plan, time| backfills.lacks(began, plan, time);
+                    let reader = BackfillReader {
+                        plans,
+                        lacks: &lacks,
+                    };
+                    self.decode_batch(seq, &batch, Some(&reader), output);
                 }
                 self.backfills = backfills;
             }

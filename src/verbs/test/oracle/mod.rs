@@ -149,21 +149,33 @@ impl ReferenceSystem {
     }
 
     /// Applies a control entry to the rules, and adds the steps of their plans.
-    fn rules(&mut self, control: &Control, steps: &mut Vec<PlanStep>, new: &mut Vec<PlanId>) {
+    fn rules(
+        &mut self,
+        control: &Control,
+        steps: &mut Vec<PlanStep>,
+        new: &mut BTreeMap<PlanId, EventTime>,
+    ) {
         let applied = self.book.apply(control);
         let refused = applied.diagnostics.iter().filter(|one| one.refused);
         self.refused.extend(refused.map(ToString::to_string));
         for change in applied.changes {
             match change {
-                PlanChange::Put { plan, backfill } => {
-                    if backfill {
-                        new.push(plan.id);
+                PlanChange::Put {
+                    plan,
+                    backfill_from,
+                } => {
+                    if let Some(from) = backfill_from {
+                        let known = new.entry(plan.id).or_insert(from);
+                        *known = from.min(*known);
                     }
                     let version = (plan.id, plan.version);
                     self.plans.insert(version, plan.clone());
                     steps.push(PlanStep::Install(plan));
                 }
-                PlanChange::Remove(plan) => steps.push(PlanStep::Remove(plan)),
+                PlanChange::Remove(plan) => {
+                    new.remove(&plan);
+                    steps.push(PlanStep::Remove(plan));
+                }
             }
         }
     }
@@ -180,7 +192,7 @@ impl System for ReferenceSystem {
     }
 
     fn control(&mut self, controls: Vec<Control>) {
-        let (mut steps, mut new, mut facts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut steps, mut new, mut facts) = (Vec::new(), BTreeMap::new(), Vec::new());
         let mut heartbeats = Vec::new();
         for control in &controls {
             self.rules(control, &mut steps, &mut new);
@@ -205,9 +217,11 @@ impl System for ReferenceSystem {
             self.watermark.observe(tenant, source, time, now);
         }
         if !new.is_empty() {
+            let plans: Vec<PlanId> = new.keys().copied().collect();
             for seq in 0..self.batches.len() {
-                self.read(seq, Some(&new), &mut facts);
+                self.read(seq, Some(&plans), &mut facts);
             }
+            facts.retain(|fact| new.get(&fact.plan).is_none_or(|from| fact.time >= *from));
         }
         self.epoch(&steps, &facts);
     }
