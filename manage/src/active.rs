@@ -120,6 +120,7 @@ impl ActiveRules {
             | Control::Condition(_)
             | Control::Delivered(_)
             | Control::Reading { .. }
+            | Control::WatermarkHolders(_)
             | Control::WhatIfPut { .. }
             | Control::WhatIfPromote { .. }
             | Control::WhatIfDrop { .. }

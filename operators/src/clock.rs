@@ -1,7 +1,9 @@
 //! The watermark and the settled line of each tenant, from the event times of its sources.
 //!
 //! The watermark `W` is the least, over the live sources, of (greatest credible event time) -
-//! lateness; it never falls. The settled line is `A` = `W` - horizon. Both are functions of the
+//! lateness; it never falls. A source counts from when it first reached `W`, or from its first
+//! event where its configuration says so: else an old event of a new sender would hold everybody
+//! else's alerts back. The settled line is `A` = `W` - horizon. Both are functions of the
 //! journal: "now" is the greatest receive time in it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +68,13 @@ pub enum Observation {
     Finish,
     /// Whether to report source times from now on: some silence plan exists.
     ReportSourceTimes(bool),
+    /// The sources that [`Observation::Holder`] named no longer hold the watermark at once.
+    ClearHolders,
+    /// A source holds the watermark from its first event on.
+    Holder {
+        tenant: TenantKey,
+        source: SourceKey,
+    },
 }
 
 /// An output of the clocks.
@@ -98,6 +107,8 @@ pub struct TenantClocks {
     now: ReceiveTime,
     finished: bool,
     tenants: BTreeMap<TenantKey, Tenant>,
+    /// The sources that hold the watermark from their first event on.
+    holders: BTreeSet<(TenantKey, SourceKey)>,
     /// The sources observed in this epoch; `None` unless source times are reported.
     observed: Option<BTreeSet<(TenantKey, SourceKey)>>,
 }
@@ -113,6 +124,8 @@ struct Tenant {
 struct SourcePosition {
     greatest: EventTime,
     received: ReceiveTime,
+    /// Whether it has reached the watermark, and so may hold it back.
+    holds: bool,
 }
 
 impl Default for TenantClocks {
@@ -122,6 +135,7 @@ impl Default for TenantClocks {
             now: ReceiveTime::MIN,
             finished: false,
             tenants: BTreeMap::new(),
+            holders: BTreeSet::new(),
             observed: None,
         }
     }
@@ -141,7 +155,9 @@ impl TenantClocks {
                 Observation::Bounds(_)
                 | Observation::Heartbeat { .. }
                 | Observation::Finish
-                | Observation::ReportSourceTimes(_) => None,
+                | Observation::ReportSourceTimes(_)
+                | Observation::ClearHolders
+                | Observation::Holder { .. } => None,
             });
         self.now = receipts.fold(self.now, ReceiveTime::max);
         for observation in observations {
@@ -150,6 +166,10 @@ impl TenantClocks {
                 Observation::Now(_) => {}
                 Observation::Finish => self.finished = true,
                 Observation::ReportSourceTimes(report) => self.report_source_times(report),
+                Observation::ClearHolders => self.holders.clear(),
+                Observation::Holder { tenant, source } => {
+                    self.holders.insert((tenant, source));
+                }
                 Observation::SourceTime {
                     tenant,
                     source,
@@ -169,7 +189,11 @@ impl TenantClocks {
         }
         let (bounds, now, finished) = (self.bounds, self.now, self.finished);
         let mut updates = self.source_times();
-        let moved = |tenant: &mut Tenant| tenant.advance(&bounds, now, finished);
+        let holders = &self.holders;
+        let moved = |tenant: &mut Tenant| {
+            tenant.admit_holders(&bounds, holders);
+            tenant.advance(&bounds, now, finished)
+        };
         let clocks = self.tenants.values_mut().filter_map(moved);
         updates.extend(clocks.map(ClockUpdate::Clock));
         updates
@@ -207,6 +231,7 @@ impl TenantClocks {
         let position = tenant.sources.entry(source).or_insert(SourcePosition {
             greatest: time,
             received: at,
+            holds: false,
         });
         position.greatest = position.greatest.max(time);
         position.received = position.received.max(at);
@@ -217,6 +242,15 @@ impl TenantClocks {
 }
 
 impl Tenant {
+    /// Lets the sources that reached the watermark hold it from now on, and those in `holders`.
+    fn admit_holders(&mut self, bounds: &TimeBounds, holders: &BTreeSet<(TenantKey, SourceKey)>) {
+        let Self { clock, sources } = self;
+        for (key, source) in sources.iter_mut().filter(|(_, source)| !source.holds) {
+            source.holds = source.greatest.minus(bounds.lateness) >= clock.watermark
+                || holders.contains(&(clock.tenant, *key));
+        }
+    }
+
     /// Moves the clock. Returns it if it changed.
     fn advance(
         &mut self,
@@ -258,7 +292,7 @@ impl Tenant {
                 self.clock.idle += 1;
             } else if source.greatest.plus(bounds.lag_max) < furthest {
                 self.clock.lagging += 1;
-            } else {
+            } else if source.holds {
                 let time = source.greatest;
                 slowest = Some(slowest.map_or(time, |least| least.min(time)));
             }
@@ -284,6 +318,11 @@ mod tests {
     use super::*;
 
     const TENANT: TenantKey = TenantKey(1);
+
+    const HOLDER: Observation = Observation::Holder {
+        tenant: TENANT,
+        source: SourceKey(2),
+    };
 
     fn observed(source: u64, time_s: i64, received_s: i64) -> Observation {
         Observation::SourceTime {
@@ -332,6 +371,36 @@ mod tests {
                 "the slower of two sources holds the watermark",
                 &[&[observed(1, 1000, 1000), observed(2, 900, 1000)]],
                 &[Some(840)],
+            ),
+            (
+                "W11: a new source behind the watermark holds nothing, however often it sends",
+                &[
+                    &[observed(1, 4000, 4000)],
+                    &[observed(1, 4100, 4100), observed(2, 520, 4100)],
+                    &[observed(1, 4200, 4200), observed(2, 620, 4200)],
+                ],
+                &[Some(3940), Some(4040), Some(4140)],
+            ),
+            (
+                "a source that has reached the watermark holds it from then on",
+                &[
+                    &[observed(1, 4000, 4000)],
+                    &[observed(2, 3000, 4001)],
+                    &[observed(2, 4000, 4002), observed(1, 4100, 4002)],
+                    &[observed(2, 4010, 4003), observed(1, 4200, 4003)],
+                ],
+                &[Some(3940), Some(3940), Some(3940), Some(3950)],
+            ),
+            (
+                "a declared holder holds the watermark from its first event",
+                &[
+                    &[observed(1, 4000, 4000), HOLDER],
+                    &[observed(1, 4100, 4100), observed(2, 3900, 4100)],
+                    &[observed(1, 4200, 4200), Observation::ClearHolders],
+                    &[observed(2, 3990, 4201)],
+                    &[observed(1, 4300, 4300), observed(2, 4010, 4300)],
+                ],
+                &[Some(3940), Some(3940), Some(3940), Some(3940), Some(3950)],
             ),
             (
                 "a new slow source does not move the watermark back",

@@ -70,6 +70,16 @@ pub enum Control {
     /// The reading number of the binary. Written at every start, after [`Control::Start`]; a start
     /// without it has number 0. Affects no row: the ledger is compared with it.
     Reading { number: u32 },
+    /// The sources that hold the watermark from their first event on. Written at every start;
+    /// replaces the previous ones.
+    WatermarkHolders(Vec<WatermarkHolder>),
+}
+
+/// A source that holds the watermark of its tenant from its first event on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatermarkHolder {
+    pub tenant: String,
+    pub source: String,
 }
 
 /// One rule change of a what-if.

@@ -43,7 +43,9 @@ pub use alert::{
     GroupField,
 };
 pub use condition::{Condition, ConditionKind};
-pub use control::{Control, RuleChange, SinkProgress, SourceBounds, TimeBounds, UndeliveredAlert};
+pub use control::{
+    Control, RuleChange, SinkProgress, SourceBounds, TimeBounds, UndeliveredAlert, WatermarkHolder,
+};
 pub use event::{Event, LogSource, Problem, Value};
 pub use frames::Frames;
 pub use hidden::{escaped_char, is_hidden_char};

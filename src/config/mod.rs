@@ -47,7 +47,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use weir_ingest::SourceTable;
-use weir_schema::TimeBounds;
+use weir_schema::{TimeBounds, WatermarkHolder};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -136,6 +136,17 @@ impl Config {
     pub fn http_source(&self, name: &str) -> Option<&SourceConfig> {
         let mut sources = self.source.iter();
         sources.find(|source| source.transport == "http" && source.name == name)
+    }
+
+    /// The sources that hold the watermark from their first event on.
+    #[must_use]
+    pub fn watermark_holders(&self) -> Vec<WatermarkHolder> {
+        let sources = self.source.iter().filter(|source| source.holds_watermark);
+        let holder = |source: &SourceConfig| WatermarkHolder {
+            tenant: source.tenant.clone(),
+            source: source.name.clone(),
+        };
+        sources.map(holder).collect()
     }
 
     /// The table by which listeners find the source of a sender.

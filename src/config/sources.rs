@@ -30,6 +30,10 @@ pub struct SourceConfig {
     pub format: Option<String>,
     /// `category=C,product=P,service=S` of events whose format states none.
     pub logsource: Option<String>,
+    /// Whether the source holds the watermark from its first event on, for senders that are always
+    /// late. Default `false`: it does so once its events have reached the watermark.
+    #[serde(default)]
+    pub holds_watermark: bool,
 }
 
 fn default_tenant() -> String {

@@ -175,6 +175,7 @@ struct FirstEntries {
     start: Control,
     reading: Control,
     self_alerts: Control,
+    holders: Control,
     /// `None` if the journal has these settings already.
     settings: Option<Control>,
 }
@@ -206,6 +207,7 @@ impl FirstEntries {
                 number: READING_NUMBER,
             },
             self_alerts: Control::SelfAlerts(config.self_alerts.bounds()),
+            holders: Control::WatermarkHolders(config.watermark_holders()),
             settings: settings::change(&registry.book(), &wanted, since)?,
         })
     }
@@ -221,6 +223,7 @@ impl FirstEntries {
         writer.append(&Entry::Control(self.start))?;
         writer.append(&Entry::Control(self.reading))?;
         writer.append(&Entry::Control(self.self_alerts))?;
+        writer.append(&Entry::Control(self.holders))?;
         if let Some(control) = self.settings {
             writer.append(&Entry::Control(control.clone()))?;
             for diagnostic in registry.follow(&control) {

@@ -63,6 +63,7 @@ impl RuleBook {
             | Control::Condition(_)
             | Control::Delivered(_)
             | Control::Reading { .. }
+            | Control::WatermarkHolders(_)
             | Control::Finish => BookUpdate::default(),
             Control::Settings { text, since } => self.change_settings(text, *since),
             Control::WhatIfPut {

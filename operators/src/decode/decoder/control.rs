@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_detect::PlanChange;
-use weir_schema::{Control, Epoch, Plan, PlanId, PlanKind, TenantKey};
+use weir_schema::{Control, Epoch, Plan, PlanId, PlanKind, TenantKey, WatermarkHolder};
 
 use super::{Decoder, PlanRows, RuleRows};
 use crate::backfills::{WhatIfMap, promoted_plans};
@@ -164,6 +164,14 @@ impl Decoder {
                 sources.push(SourceNote::Condition(note));
             }
             Control::Finish => observations.push(Observation::Finish),
+            Control::WatermarkHolders(holders) => {
+                observations.push(Observation::ClearHolders);
+                let holder = |holder: &WatermarkHolder| Observation::Holder {
+                    tenant: TenantKey::of(&[holder.tenant.as_bytes()]),
+                    source: weir_schema::journal::source_key(&holder.tenant, &holder.source),
+                };
+                observations.extend(holders.iter().map(holder));
+            }
             // The rule book applies these; the progress of sinks and the reading number affect no
             // row.
             Control::Delivered(_)
