@@ -41,6 +41,7 @@ mod metrics;
 pub use metrics::RespondMetrics;
 
 mod format;
+pub use format::body_limit::BODY_BYTES_MIN;
 pub use format::ocsf;
 pub use format::webhook::WebhookSecret;
 

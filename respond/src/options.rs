@@ -51,6 +51,8 @@ pub enum SinkTarget {
         url: String,
         secret: Option<WebhookSecret>,
         format: WebhookFormat,
+        /// Limit of a body; longer ones are cut. At least [`crate::BODY_BYTES_MIN`].
+        body_bytes_max: usize,
     },
     Alertmanager {
         url: String,

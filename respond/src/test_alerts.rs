@@ -50,3 +50,29 @@ pub(crate) fn change(kind: ChangeKind, record: AlertRecord) -> Change {
         record,
     }
 }
+
+/// A row as the API encodes it, in its parts that can be long.
+pub(crate) fn change_json(change: &Change, kind: ChangeKind) -> serde_json::Value {
+    let record = &change.record;
+    let evidence = record.evidence.head.iter().chain(&record.evidence.tail);
+    let event = |item: &EvidenceItem| {
+        serde_json::json!({
+            "event": item.event.to_string(),
+            "time": "2026-08-01T12:00:00.123456789Z",
+            "position": "18446744073709551615-65535",
+        })
+    };
+    let group = record.group.iter();
+    let group: serde_json::Map<_, _> = group
+        .map(|field| (field.name.clone(), field.value.clone().into()))
+        .collect();
+    let supersedes = change.supersedes.iter().map(ToString::to_string);
+    serde_json::json!({
+        "change": kind.name(),
+        "alert": record.alert.to_string(),
+        "title": record.title,
+        "group": group,
+        "evidence": evidence.map(event).collect::<Vec<_>>(),
+        "supersedes": supersedes.collect::<Vec<_>>(),
+    })
+}

@@ -1,12 +1,13 @@
 //! `[[sink]]`: the consumers of alerts, which alerts each receives, how, and for how long Weir
 //! retries.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use weir_respond::{
-    AddressScope, BearerToken, ClientCertificate, ConnectionOptions, RetryPolicy, SINKS_MAX,
-    SinkOptions, SinkStart, SinkTarget, WebhookFormat, WebhookSecret,
+    AddressScope, BODY_BYTES_MIN, BearerToken, ClientCertificate, ConnectionOptions, RetryPolicy,
+    SINKS_MAX, SinkOptions, SinkStart, SinkTarget, WebhookFormat, WebhookSecret,
 };
 use weir_schema::outbox::OutboxFilter;
 use weir_schema::{Level, Span};
@@ -15,6 +16,9 @@ use super::HumanDuration;
 
 /// Largest file of a secret or a token that is read.
 const SECRET_BYTES_MAX: u64 = 4 << 10;
+
+/// Limits that a webhook's bodies may have, in KiB. The least fits every id.
+const BODY_KIB: RangeInclusive<u32> = (BODY_BYTES_MIN >> 10) as u32..=4_096;
 
 /// Longest name of a sink, which is a label of metrics.
 const NAME_BYTES_MAX: usize = 64;
@@ -40,6 +44,10 @@ pub struct SinkConfig {
     /// Body of a webhook: `json`, `ocsf` or `flatbuffers`; default `json`.
     #[serde(default)]
     pub format: SinkFormat,
+    /// Largest body of a webhook in KiB, 32 to 4096; evidence and long values are cut until it
+    /// fits. Default 256.
+    #[serde(default = "default_body_max_kib")]
+    pub body_max_kib: u32,
     /// `all`, or `create-only` for a consumer that cannot retract; default `all`.
     #[serde(default)]
     pub mode: SinkMode,
@@ -144,6 +152,10 @@ const fn seconds(seconds: i64) -> HumanDuration {
     HumanDuration(Span::seconds(seconds))
 }
 
+const fn default_body_max_kib() -> u32 {
+    256
+}
+
 fn default_timeout() -> HumanDuration {
     seconds(15)
 }
@@ -245,7 +257,7 @@ impl SinkConfig {
     }
 
     /// Checks of what is sent.
-    fn content_checks(&self) -> [Check; 5] {
+    fn content_checks(&self) -> [Check; 6] {
         let is_webhook = self.kind == SinkKind::Webhook;
         let signed = self.secret.is_some() || self.secret_file.is_some();
         let secret = self.secret.as_ref();
@@ -262,6 +274,10 @@ impl SinkConfig {
             (
                 secret.is_none_or(|hidden| WebhookSecret::parse(&hidden.0).is_some()),
                 "secret: must be `whsec_` and base64 of 24 to 64 bytes",
+            ),
+            (
+                BODY_KIB.contains(&self.body_max_kib),
+                "body_max_kib: must be 32 to 4096",
             ),
             (
                 self.kind != SinkKind::Alertmanager || self.mode == SinkMode::All,
@@ -344,6 +360,7 @@ impl SinkConfig {
                     SinkFormat::Ocsf => WebhookFormat::Ocsf,
                     SinkFormat::Flatbuffers => WebhookFormat::Flatbuffers,
                 },
+                body_bytes_max: (self.body_max_kib as usize) << 10,
             },
             SinkKind::Alertmanager => SinkTarget::Alertmanager {
                 url,
@@ -423,6 +440,7 @@ mod tests {
             ("retry_min = \"10m\"", "retry_min"),
             ("tries_max = 0", "tries_max"),
             ("timeout = \"10m\"", "timeout"),
+            ("body_max_kib = 16", "body_max_kib"),
             ("certificate = \"a.crt\"", "certificate"),
         ];
         for (more, key) in table {

@@ -97,15 +97,24 @@ fn alert(record: &AlertRecord, labels: Labels, now: ReceiveTime, end: ReceiveTim
     let (first, last) = (rfc3339(record.first.0), rfc3339(record.last.0));
     // An alert must not start after it ends.
     let begin = record.first.0.min(end.0).min(now.0);
+    let mut annotations = json!({
+        "summary": truncated(&record.title, VALUE_BYTES_MAX),
+        "description": format!("{} {events}, {first} to {last}", record.count),
+        "cause": cause_text(&record.cause),
+        "state": record.state.name(),
+        "revision": record.revision.to_string(),
+    });
+    let fields = record.group.iter().take(GROUP_LABELS_MAX);
+    let cut: Vec<&str> = fields
+        .filter(|field| field.value.len() > VALUE_BYTES_MAX)
+        .map(|field| truncated(&field.name, NAME_BYTES_MAX))
+        .collect();
+    if !cut.is_empty() {
+        annotations["cut"] = cut.join(", ").into();
+    }
     json!({
         "labels": labels,
-        "annotations": {
-            "summary": record.title,
-            "description": format!("{} {events}, {first} to {last}", record.count),
-            "cause": cause_text(&record.cause),
-            "state": record.state.name(),
-            "revision": record.revision.to_string(),
-        },
+        "annotations": annotations,
         "startsAt": rfc3339(begin),
         "endsAt": rfc3339(end.0),
     })

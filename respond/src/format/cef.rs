@@ -8,23 +8,53 @@ use crate::format::{rfc3339, truncated};
 
 /// Bytes of one value: the limit that the description of the format gives for texts.
 const VALUE_BYTES_MAX: usize = 1_023;
+/// Bytes of an alert's id, which is never cut.
+const ID_BYTES: usize = 32;
 /// Group fields in the message, as `cs1` to `cs6`.
 const CUSTOM_MAX: usize = 6;
 
+/// Bytes of one message. Many syslog servers cut longer ones, also inside of a value.
+const MESSAGE_BYTES_MAX: usize = 8 << 10;
+/// Limits of a value that are tried until a message fits.
+const VALUE_STEPS: [usize; 5] = [VALUE_BYTES_MAX, 512, 256, 64, ID_BYTES];
+/// Bytes of a rule's id, which stays whole where other values are cut.
+const RULE_BYTES_MAX: usize = 128;
+
 /// Encodes one change as one message: `<PRI>1 TIME - weir - KIND - CEF:0|…`.
+///
+/// The message has at most 8 KiB: long values are cut, and `flexString1` names them.
 #[must_use]
 pub fn message(record: &AlertRecord, kind: ChangeKind, why: &str, now: ReceiveTime) -> String {
+    let mut text = String::new();
+    for bytes_max in VALUE_STEPS {
+        text = message_with(record, kind, why, now, bytes_max);
+        if text.len() <= MESSAGE_BYTES_MAX {
+            break;
+        }
+    }
+    text
+}
+
+fn message_with(
+    record: &AlertRecord,
+    kind: ChangeKind,
+    why: &str,
+    now: ReceiveTime,
+    bytes_max: usize,
+) -> String {
     let time = rfc3339(now.0);
     let priority = FACILITY * 8 + syslog_severity(record.level, kind);
     let mut text = format!("<{priority}>1 {time} - weir - {} - ", kind.name());
     let version = env!("CARGO_PKG_VERSION");
-    let (rule, title) = (header(&record.rule), header(&record.title));
+    let rule = header(&record.rule, bytes_max.max(RULE_BYTES_MAX));
+    let title = header(&record.title, bytes_max);
     let severity = severity(record.level);
     // Writing to a string cannot fail.
     let _ = write!(text, "CEF:0|Weir|Weir|{version}|{rule}|{title}|{severity}|");
     let mut extension = Extension {
         text: &mut text,
         is_empty: true,
+        bytes_max,
     };
     extension.add("act", kind.name());
     extension.add("externalId", &record.alert.to_string());
@@ -35,9 +65,17 @@ pub fn message(record: &AlertRecord, kind: ChangeKind, why: &str, now: ReceiveTi
     extension.add("end", &(record.last.0.div_euclid(1_000_000)).to_string());
     extension.add("cat", &record.tenant);
     extension.add("reason", why);
+    let mut cut = Vec::new();
     for (place, field) in (1..).zip(record.group.iter().take(CUSTOM_MAX)) {
         extension.add(&format!("cs{place}Label"), &field.name);
         extension.add(&format!("cs{place}"), &field.value);
+        if field.value.len() > bytes_max {
+            cut.push(format!("cs{place}"));
+        }
+    }
+    if !cut.is_empty() {
+        extension.add("flexString1Label", "cut");
+        extension.add("flexString1", &cut.join(" "));
     }
     text
 }
@@ -70,6 +108,8 @@ const fn severity(level: Level) -> u32 {
 struct Extension<'t> {
     text: &'t mut String,
     is_empty: bool,
+    /// Bytes of a value; ids and numbers are shorter.
+    bytes_max: usize,
 }
 
 impl Extension<'_> {
@@ -80,7 +120,7 @@ impl Extension<'_> {
         self.is_empty = false;
         self.text.push_str(name);
         self.text.push('=');
-        for c in truncated(value, VALUE_BYTES_MAX).chars() {
+        for c in truncated(value, self.bytes_max.max(ID_BYTES)).chars() {
             match c {
                 '\\' | '=' => self.text.extend(['\\', c]),
                 '\n' => self.text.push_str("\\n"),
@@ -97,9 +137,9 @@ impl Extension<'_> {
 }
 
 /// Encodes a header field: control characters become spaces, separators are escaped.
-fn header(value: &str) -> String {
+fn header(value: &str, bytes_max: usize) -> String {
     let mut text = String::new();
-    for c in truncated(value, VALUE_BYTES_MAX).chars() {
+    for c in truncated(value, bytes_max).chars() {
         match c {
             '\\' | '|' => text.extend(['\\', c]),
             c if c.is_control() => text.push(' '),
@@ -135,6 +175,29 @@ mod tests {
             "{extension}"
         );
         assert!(extension.starts_with("act=raised externalId=") && !text.contains('\n'));
+    }
+
+    #[test]
+    fn a_message_has_at_most_8_kib_and_names_what_is_cut() {
+        let mut record = record(7, 3);
+        for letter in ["x", "ü", "=", "\u{1b}", "\u{202e}"] {
+            let long = letter.repeat(30_000);
+            (record.title, record.tenant) = (long.clone(), long.clone());
+            record.group[0].value = long;
+            record.group = vec![record.group[0].clone(); 16];
+            let text = message(&record, ChangeKind::Raised, &record.title, ReceiveTime(0));
+            assert!(
+                text.len() <= MESSAGE_BYTES_MAX,
+                "{letter:?}: {}",
+                text.len()
+            );
+            let id = format!("externalId={} ", record.alert);
+            assert!(text.contains(&id), "{text}");
+            assert!(
+                text.ends_with("flexString1=cs1 cs2 cs3 cs4 cs5 cs6"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@ use weir_schema::Cause;
 
 pub mod ocsf;
 
+pub(crate) mod body_limit;
+
 pub(crate) mod cef;
 
 pub(crate) mod alertmanager;

@@ -13,6 +13,8 @@ const CATEGORY: u32 = 2;
 const CLASS: u32 = 2004;
 /// Tags of a rule that are searched for techniques and tactics.
 const TAGS_MAX: usize = 64;
+/// Longest tag that is one of them.
+const TAG_BYTES_MAX: usize = 64;
 
 /// Encodes a change as a finding. `tags` are those of its rule, such as `attack.t1110.001`.
 #[must_use]
@@ -179,6 +181,7 @@ fn attacks(tags: &[String]) -> Vec<Value> {
     let words = tags
         .iter()
         .take(TAGS_MAX)
+        .filter(|tag| tag.len() <= TAG_BYTES_MAX)
         .filter_map(|tag| tag.strip_prefix("attack."));
     let attack = |word: &str| {
         let id = word.to_ascii_uppercase();

@@ -6,6 +6,8 @@ use hyper::header::{HeaderName, HeaderValue, InvalidHeaderValue};
 use ring::hmac;
 use weir_schema::{Change, ChangeKind, ReceiveTime};
 
+use crate::format::body_limit::BodyCut;
+
 /// Prefix of a secret in its text form.
 const SECRET_PREFIX: &str = "whsec_";
 /// Bytes of a secret, by the specification.
@@ -14,6 +16,8 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// Reports what a body lacks; a frame of FlatBuffers has no field for it.
+const CUT: HeaderName = HeaderName::from_static("weir-cut");
 
 /// Key that signs the messages of a webhook. `Debug` hides it.
 #[derive(Clone)]
@@ -64,6 +68,7 @@ pub(crate) const fn message_type(kind: ChangeKind) -> &'static str {
 pub(crate) fn headers(
     id: &str,
     body: &[u8],
+    cut: Option<&BodyCut>,
     secret: Option<&WebhookSecret>,
     now: ReceiveTime,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, InvalidHeaderValue> {
@@ -72,6 +77,9 @@ pub(crate) fn headers(
         (ID, HeaderValue::try_from(id)?),
         (TIMESTAMP, HeaderValue::try_from(seconds.to_string())?),
     ];
+    if let Some(cut) = cut {
+        headers.push((CUT, HeaderValue::try_from(cut.header())?));
+    }
     if let Some(secret) = secret {
         let signature = secret.sign(id, seconds, body);
         headers.push((SIGNATURE, HeaderValue::try_from(signature)?));

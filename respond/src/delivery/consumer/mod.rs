@@ -46,10 +46,12 @@ impl Consumer {
                 url,
                 secret,
                 format,
+                body_bytes_max,
             } => Self::Webhook(WebhookConsumer {
                 endpoint: endpoint(url)?,
                 secret: secret.clone(),
                 format: *format,
+                body_bytes_max: *body_bytes_max,
                 json,
                 tags,
             }),
