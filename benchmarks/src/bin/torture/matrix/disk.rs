@@ -1,0 +1,236 @@
+//! Faults of the disk: journal and ledger, reads, writes, syncs and space.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::Expected::{Either, Ill, Well};
+use super::{Expected, HealthLog, Pattern};
+use crate::alerts::Alerts;
+use crate::case::{Case, Facts, Setting};
+use crate::faults::{EIO, ENOSPC, HANG, READ_JOURNAL, SYNC_JOURNAL, WRITE_JOURNAL, WRITE_LEDGER};
+use crate::server::{STOP_MAX, Setup, TestServer};
+use crate::{journal, lines};
+
+/// How a server may end while the fault lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    GoesOn,
+    /// Exit code 75, so that its service manager starts it again.
+    TriesAgain,
+}
+
+/// One row of the matrix.
+#[derive(Clone, Copy, Debug)]
+struct DiskCase {
+    part: &'static str,
+    pattern: Pattern,
+    calls: u32,
+    error: u32,
+    live: Expected,
+    ready: Expected,
+    end: End,
+}
+
+/// Parts, the calls that fail, and the error.
+const PARTS: [(&str, u32, u32); 5] = [
+    ("journal-write", WRITE_JOURNAL, EIO),
+    ("journal-sync", SYNC_JOURNAL, EIO),
+    ("disk-read", READ_JOURNAL, EIO),
+    ("disk-full", WRITE_JOURNAL | WRITE_LEDGER, ENOSPC),
+    ("ledger", WRITE_LEDGER, EIO),
+];
+
+/// The matrix: a failed call is repeated, so only a stall of the journal's writer ends a server.
+fn rows() -> Vec<DiskCase> {
+    let mut rows = Vec::new();
+    for (part, calls, error) in PARTS {
+        for pattern in Pattern::ALL {
+            let (live, ready, end) = match pattern {
+                Pattern::Once => (Well, Either, End::GoesOn),
+                Pattern::Minute | Pattern::Forever if calls == WRITE_LEDGER => {
+                    // The ledger may not write to its files at all for a while.
+                    (Either, Either, End::GoesOn)
+                }
+                Pattern::Minute | Pattern::Forever => (Well, Ill, End::GoesOn),
+                Pattern::Stalls if calls == WRITE_LEDGER => (Either, Either, End::GoesOn),
+                Pattern::Stalls => (Ill, Ill, End::TriesAgain),
+            };
+            let error = if pattern == Pattern::Stalls {
+                HANG
+            } else {
+                error
+            };
+            rows.push(DiskCase {
+                part,
+                pattern,
+                calls,
+                error,
+                live,
+                ready,
+                end,
+            });
+        }
+    }
+    rows
+}
+
+pub fn cases() -> Vec<Case> {
+    let case = |row: DiskCase| {
+        let name = format!("{}/{}", row.part, row.pattern.name());
+        let question = "are acknowledged lines kept, is health true, does it recover?";
+        Case::new(name, question, move |setting| run(&row, setting))
+    };
+    rows().into_iter().map(case).collect()
+}
+
+/// A sender over HTTP that remembers which lines were acknowledged.
+#[derive(Default)]
+struct CountingSender {
+    next: u64,
+    acknowledged: BTreeSet<u64>,
+}
+
+impl CountingSender {
+    const LINES: u64 = 50;
+
+    /// Sends some lines, and waits at most a second for their acknowledgement.
+    fn send(&mut self, server: &TestServer) {
+        let from = self.next;
+        self.next += Self::LINES;
+        let answer = server.post(&lines::counted(from, Self::LINES), Duration::from_secs(1));
+        if answer.is_ok_and(|answer| answer.status == 200) {
+            self.acknowledged.extend(from..from + Self::LINES);
+        }
+    }
+}
+
+fn run(row: &DiskCase, setting: &Setting) -> Result<Facts> {
+    let setup = Setup {
+        faults: true,
+        ..Setup::default()
+    };
+    let mut server = TestServer::start(setting, &setup)?;
+    let (mut sender, mut facts) = (CountingSender::default(), Facts::default());
+    sender.send(&server);
+    if row.calls == READ_JOURNAL {
+        fill_and_restart(&mut server, &setup, &mut sender)?;
+    }
+    let times = (row.pattern == Pattern::Once).then_some(1);
+    server.faults.set(row.calls, row.error, times)?;
+    if row.calls == READ_JOURNAL {
+        // Newest entries are read from memory, so the fault meets a start that replays.
+        server.start_again(&setup)?;
+    }
+    let health = observe(&mut server, &mut sender, row.pattern.duration(setting));
+    facts.note("failed calls", server.faults.hits()?);
+    row.live
+        .judge(&mut facts, "healthz", health.live.as_ref(), setting);
+    row.ready
+        .judge(&mut facts, "readyz", health.ready.as_ref(), setting);
+    judge_end(row, &mut server, &setup, &mut facts, setting)?;
+    let alerts = recover(&mut server, &mut sender, &mut facts)?;
+    facts.note("self-alerts", alerts.own().join(" "));
+    let ended = server.stop()?;
+    facts.judge(
+        "stop",
+        &ended,
+        ended.code == Some(0) && ended.took <= STOP_MAX,
+    );
+    let kept = journal::counted(&server.data())?;
+    let lost = sender.acknowledged.difference(&kept).count();
+    facts.note("acknowledged", sender.acknowledged.len());
+    facts.judge("lost", lost, lost == 0);
+    if facts.wrong.is_empty() {
+        server.remove();
+    }
+    Ok(facts)
+}
+
+/// Writes more than the journal holds in memory, and stops the server.
+fn fill_and_restart(
+    server: &mut TestServer,
+    setup: &Setup,
+    sender: &mut CountingSender,
+) -> Result<()> {
+    for _ in 0..20 {
+        server.post(&lines::counted(1 << 40, 5_000), Duration::from_secs(20))?;
+    }
+    sender.send(server);
+    server.stop()?;
+    let _ = setup;
+    Ok(())
+}
+
+/// Sends and asks for health while the fault lasts, or until the process ends.
+fn observe(server: &mut TestServer, sender: &mut CountingSender, lasts: Duration) -> HealthLog {
+    let (mut health, began) = (HealthLog::default(), Instant::now());
+    // A start first opens the journal; its listeners answer a moment later.
+    while server.probe("/healthz").is_err() && began.elapsed() < lasts && server.is_running() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    while began.elapsed() < lasts && server.is_running() {
+        sender.send(server);
+        if server.is_running() {
+            health.sample(server, began);
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    health
+}
+
+/// Ends the fault, and judges how the process has ended, if it has.
+fn judge_end(
+    row: &DiskCase,
+    server: &mut TestServer,
+    setup: &Setup,
+    facts: &mut Facts,
+    setting: &Setting,
+) -> Result<()> {
+    if server.is_running() {
+        let holds = row.end == End::GoesOn || setting.quick;
+        facts.judge("end", "goes on", holds);
+        return server.faults.clear();
+    }
+    let ended = server.await_end(Duration::from_secs(1))?;
+    let end = ended
+        .code
+        .map_or("a signal".to_owned(), |code| format!("exit {code}"));
+    facts.judge(
+        "end",
+        end,
+        row.end == End::TriesAgain && ended.code == Some(75),
+    );
+    server.faults.clear()?;
+    server.start_again(setup)
+}
+
+/// After the fault: the server must be ready, and alert.
+fn recover(
+    server: &mut TestServer,
+    sender: &mut CountingSender,
+    facts: &mut Facts,
+) -> Result<Alerts> {
+    let began = Instant::now();
+    server.wait_until_ready(Duration::from_secs(60))?;
+    facts.note(
+        "ready again",
+        format!("{:.1} s", began.elapsed().as_secs_f64()),
+    );
+    sender.send(server);
+    let alerts = server.alerts()?;
+    let told = server.attack(
+        &alerts,
+        Ipv4Addr::new(198, 51, 100, 7),
+        Duration::from_secs(30),
+    );
+    let shown = told.map_or("none".to_owned(), |told| {
+        format!("{:.1} s", told.as_secs_f64())
+    });
+    facts.judge("next alert", shown, told.is_some());
+    // Conditions are reported within a few seconds.
+    std::thread::sleep(Duration::from_secs(3));
+    Ok(alerts)
+}
