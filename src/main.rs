@@ -18,8 +18,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     if let Some(dir) = cli::ledger_to_check(std::env::args_os()) {
-        weir_store::ledger::check(&dir)?;
-        return Ok(ExitCode::SUCCESS);
+        return weir::server::ledger::check_here(&dir);
     }
     let cli = cli::parse();
     log::start(cli.is_quiet());

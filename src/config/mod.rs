@@ -21,6 +21,9 @@ pub use time::{HumanDuration, TimeConfig};
 mod graph;
 pub use graph::GraphConfig;
 
+mod quarantine;
+pub use quarantine::QuarantineConfig;
+
 mod liveness;
 pub use liveness::LivenessConfig;
 
@@ -62,6 +65,7 @@ pub struct Config {
     pub time: TimeConfig,
     pub graph: GraphConfig,
     pub liveness: LivenessConfig,
+    pub quarantine: QuarantineConfig,
     pub cluster: ClusterConfig,
     pub rules: RulesConfig,
     pub detection: DetectionConfig,
@@ -77,6 +81,7 @@ impl Config {
     fn problems(&self) -> Vec<String> {
         let mut problems = self.graph.problems();
         problems.extend(self.liveness.problems());
+        problems.extend(self.quarantine.problems());
         problems.extend(self.cluster.problems());
         problems.extend(self.connections.problems());
         problems.extend(self.tls.problems());

@@ -7,6 +7,7 @@ pub mod parts;
 pub mod opening;
 
 pub mod ledger;
+pub mod quarantine;
 
 pub mod adapters;
 pub mod web_ports;

@@ -58,6 +58,11 @@ impl Notifier {
         self.send("READY=1\nSTATUS=listening");
     }
 
+    /// Asks for two more minutes before the manager gives up the start.
+    pub fn extend_start(&self, doing: &str) {
+        self.send(&format!("EXTEND_TIMEOUT_USEC=120000000\nSTATUS={doing}"));
+    }
+
     /// Notifies that the server is stopping.
     pub fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=journaling and applying accepted events");

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use actix_rt::Arbiter;
 use anyhow::Result;
@@ -47,7 +48,7 @@ use crate::server::sinks::{self, SinkLinks};
 use crate::server::stop_guard::StopStage;
 use crate::server::web_ports::web_ports;
 use crate::server::what_if_metrics::WhatIfMetrics;
-use crate::server::{backfill, cluster, token};
+use crate::server::{backfill, cluster, quarantine, token};
 
 /// Addresses of a running server; `None` for a listener that is off.
 #[derive(Clone, Debug)]
@@ -208,6 +209,7 @@ fn start_graph(
     base: &ServerBase,
 ) -> Result<RunningGraph> {
     let sealed = journal.last_sealed;
+    quarantine::prune(dir, &config.quarantine, SystemTime::now());
     let ledger = open_ledger(&dir.join("ledger"), &base.store_metrics, sealed)?;
     let judged_before = ledger.applied();
     let ledger = Arc::new(ledger);

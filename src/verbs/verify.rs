@@ -9,14 +9,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use weir_schema::{Epoch, READING_NUMBER};
 use weir_store::journal::{self, Journal, JournalError, JournalOptions, VerifyReport};
-use weir_store::ledger::{self, Ledger};
+use weir_store::ledger::{self, Ledger, LedgerCheck};
 
 use crate::console::outln;
 use crate::exit::{BAD_DATA, ExitError};
 use crate::progress::ProgressReporter;
 use crate::server::cluster::recorded_place;
 use crate::server::derive::derive_ledger;
-use crate::server::ledger::{CHECK_LIMIT, check_command};
+use crate::server::ledger::check_apart;
 use crate::verbs::overrides::ServerDefaults;
 
 /// Check journal and ledger of a folder on which no server runs. Changes nothing.
@@ -147,13 +147,19 @@ fn check_ledger(dir: &Path, sealed: Epoch) -> Result<CheckedLedger> {
         outln!("ledger: none; the next start derives it from the journal");
         return Ok(CheckedLedger::Missing);
     }
-    let checked = ledger::check_in_child(check_command(dir)?, CHECK_LIMIT)?;
-    if let Err(reason) = checked {
-        outln!(
-            "ledger: DAMAGED: {reason}; the next start sets it aside and rebuilds it from the \
-             journal"
-        );
-        return Ok(CheckedLedger::Bad);
+    match check_apart(dir)? {
+        LedgerCheck::Sound => {}
+        LedgerCheck::Damaged(reason) => {
+            outln!(
+                "ledger: DAMAGED: {reason}; the next start sets it aside and rebuilds it from the \
+                 journal"
+            );
+            return Ok(CheckedLedger::Bad);
+        }
+        LedgerCheck::NotPossible(reason) => {
+            let message = format!("the ledger cannot be checked: {reason}");
+            return Err(ExitError::Io(message).into());
+        }
     }
     let ledger = Ledger::open(dir)?;
     let applied = ledger.applied();

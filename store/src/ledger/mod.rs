@@ -21,7 +21,10 @@ mod check;
 #[cfg(test)]
 mod tests;
 
-pub use check::{CheckReport, check, check_in_child, quarantine};
+pub use check::{
+    CheckLimits, CheckProgress, CheckReport, LedgerCheck, NOT_POSSIBLE_CODE, check, check_in_child,
+    quarantine,
+};
 pub use codec::LedgerReading;
 pub(crate) use codec::{encode_body, is_valid_pair};
 pub use error::{LedgerError, OpenLedgerError};

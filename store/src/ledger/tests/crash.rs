@@ -24,7 +24,16 @@ fn run_check(dir: &Path, limit_s: u64) -> Result<(), String> {
     command
         .args(["--exact", "ledger::tests::crash::check_ledger_in_child"])
         .env(CHECK_FOLDER, dir);
-    check_in_child(command, Duration::from_secs(limit_s)).unwrap()
+    let limit = Duration::from_secs(limit_s);
+    let limits = CheckLimits {
+        cpu: limit,
+        asleep: limit,
+    };
+    match check_in_child(command, limits, |_| {}).unwrap() {
+        LedgerCheck::Sound => Ok(()),
+        LedgerCheck::Damaged(reason) => Err(reason),
+        LedgerCheck::NotPossible(reason) => panic!("the check could not be done: {reason}"),
+    }
 }
 
 fn copy_folder(from: &Path, to: &Path) {
