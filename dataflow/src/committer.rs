@@ -42,7 +42,7 @@ pub struct Committer {
 impl Committer {
     pub fn run(mut self) -> Result<(), HostError> {
         let applied = self.ledger.applied();
-        let mut reading = self.ledger.has_other_reading().then(ReadingChange::default);
+        let mut reading = ReadingChange::needed(&*self.ledger);
         let mut controls: Option<EpochControls> = None;
         while let Some(mut output) = self.next_epoch() {
             // Controls are sent before the work of their epoch, so they have arrived by now.
@@ -60,7 +60,7 @@ impl Committer {
             self.buffer.filter(&mut output);
             if let Some(mut change) = reading.take() {
                 change.follow(&output);
-                if is_reading_recorded {
+                if change.is_due(output.epoch, is_reading_recorded) {
                     self.change_reading(&output, &change)?;
                 } else {
                     self.notify_observer(&output, None);

@@ -68,6 +68,11 @@ pub trait AlertLedger: Send {
     fn has_other_reading(&self) -> bool {
         false
     }
+    /// The epoch of the clock repair that its rows do not follow yet. They must then be replaced by
+    /// [`Self::change_reading`] in that epoch.
+    fn repair_epoch(&self) -> Option<Epoch> {
+        None
+    }
     /// Some records after `after`, in order of alert id; none if there are no more.
     fn records(&self, after: Option<AlertId>) -> Result<Vec<AlertRecord>, PortFault> {
         let _ = after;
@@ -77,7 +82,7 @@ pub trait AlertLedger: Send {
     fn kept_ids(&self) -> Result<KeptIds, PortFault> {
         Ok(KeptIds::default())
     }
-    /// Commits the differences of this binary's reading, with the ids that alerts keep under it.
+    /// Commits the differences of this binary's reading, or of a repaired clock, with the ids that alerts keep under it.
     fn change_reading(&mut self, commit: &Commit, kept: &KeptIds) -> Result<(), PortFault> {
         let _ = kept;
         self.commit(commit)

@@ -6,6 +6,9 @@
 //! commit: the differences between the standing records and the rows, with the cause `upgrade`, and
 //! the number. Histories and outbox stay, so every position in the outbox stays valid. A crash
 //! before the commit changes nothing; after it there is nothing left to do.
+//!
+//! A repair of the clock gives earlier events other receive times, and is told in the same way: in
+//! the epoch that holds the repair, with the cause `clock_repair`.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,8 +27,11 @@ use crate::port::{AlertLedger, BatchReader, PortFault};
 type StandingRow = (Arc<AlertRow>, Level);
 
 /// The standing rows of the replay so far, by the graph's alert id.
-#[derive(Default)]
 pub struct ReadingChange {
+    /// Why the rows are replaced.
+    cause: Cause,
+    /// The epoch that replaces them; `None`: the one that records the reading number.
+    epoch: Option<Epoch>,
     rows: BTreeMap<AlertId, StandingRow>,
 }
 
@@ -36,6 +42,27 @@ pub struct ReadingCommit {
 }
 
 impl ReadingChange {
+    /// The change that the rows of `ledger` need, if they need one.
+    ///
+    /// A change of the reading replaces the rows under all repairs.
+    #[must_use]
+    pub fn needed(ledger: &dyn AlertLedger) -> Option<Self> {
+        let (cause, epoch) = match (ledger.has_other_reading(), ledger.repair_epoch()) {
+            (true, _) => (Cause::Upgrade, None),
+            (false, Some(epoch)) => (Cause::ClockRepair, Some(epoch)),
+            (false, None) => return None,
+        };
+        let rows = BTreeMap::new();
+        Some(Self { cause, epoch, rows })
+    }
+
+    /// Whether `epoch` replaces the rows.
+    #[must_use]
+    pub fn is_due(&self, epoch: u64, records_reading: bool) -> bool {
+        self.epoch
+            .map_or(records_reading, |repair| repair.0 == epoch)
+    }
+
     /// Adds the results of an epoch.
     pub fn follow(&mut self, output: &EpochOutput) {
         for (alert, change) in output.net_changes() {
@@ -73,6 +100,7 @@ impl ReadingChange {
                 changes: Vec::new(),
                 records: Vec::new(),
             },
+            cause: self.cause,
             texts,
             frames,
             ledger,
@@ -92,6 +120,7 @@ impl ReadingChange {
 /// Builds the commit, alert by alert in order of id.
 struct Differences<'d> {
     commit: Commit,
+    cause: Cause,
     texts: &'d AlertTexts,
     frames: &'d dyn BatchReader,
     ledger: &'d dyn AlertLedger,
@@ -143,7 +172,7 @@ impl Differences<'_> {
 
     fn emit(&mut self, kind: ChangeKind, mut record: AlertRecord, supersedes: Vec<AlertId>) {
         record.revision += 1;
-        record.cause = Cause::Upgrade;
+        record.cause = self.cause;
         self.commit.changes.push(Change {
             kind,
             epoch: self.commit.epoch,

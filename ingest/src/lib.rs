@@ -41,6 +41,8 @@ mod drop_reason;
 
 pub mod journal;
 
+mod clock;
+
 pub mod deliveries;
 
 mod spool;
@@ -61,6 +63,7 @@ mod registration;
 
 pub use agent::{AgentSource, AgentSourceOptions, TokenCheck, tokens_equal};
 pub use balance::{Balance, DecodeOutcome};
+pub use clock::{ClockFollower, SteadyClock};
 pub use commit::CommitOptions;
 pub use deliveries::Deliveries;
 pub use drop_reason::DropReason;

@@ -121,6 +121,8 @@ impl ActiveRules {
             | Control::Delivered(_)
             | Control::Reading { .. }
             | Control::WatermarkHolders(_)
+            | Control::ClockJump(_)
+            | Control::ClockRepair(_)
             | Control::WhatIfPut { .. }
             | Control::WhatIfPromote { .. }
             | Control::WhatIfDrop { .. }

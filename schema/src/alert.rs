@@ -76,6 +76,8 @@ pub enum Cause {
     Condition(ReceiveTime),
     /// Weir was upgraded, and reads earlier events otherwise: see [`crate::READING_NUMBER`].
     Upgrade,
+    /// Receive times of earlier events were repaired: see [`crate::ClockRepair`].
+    ClockRepair,
 }
 
 impl Cause {
@@ -90,6 +92,7 @@ impl Cause {
             Self::Clock(_) => "clock",
             Self::Condition(_) => "condition",
             Self::Upgrade => "upgrade",
+            Self::ClockRepair => "clock_repair",
         }
     }
 }

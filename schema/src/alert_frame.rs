@@ -154,6 +154,7 @@ fn cause(cause: &Cause) -> (CauseKind, Option<Id>, i64, u64) {
         Cause::Clock(time) => (CauseKind::Clock, None, time.0, 0),
         Cause::Condition(time) => (CauseKind::Condition, None, time.0, 0),
         Cause::Upgrade => (CauseKind::Upgrade, None, 0, 0),
+        Cause::ClockRepair => (CauseKind::ClockRepair, None, 0, 0),
     }
 }
 

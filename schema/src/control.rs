@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{ClockJump, ClockRepair};
 use crate::condition::Condition;
 use crate::id::{AlertId, Epoch, WhatIfId};
 use crate::time::{EventTime, ReceiveTime, Span};
@@ -73,6 +74,10 @@ pub enum Control {
     /// The sources that hold the watermark from their first event on. Written at every start;
     /// replaces the previous ones.
     WatermarkHolders(Vec<WatermarkHolder>),
+    /// The wall clock of the server jumped. Affects no row: receive times do not follow the jump.
+    ClockJump(ClockJump),
+    /// Receive times of earlier entries were wrong. Readers apply it before they read the journal.
+    ClockRepair(ClockRepair),
 }
 
 /// A source that holds the watermark of its tenant from its first event on.

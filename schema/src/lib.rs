@@ -6,11 +6,15 @@ pub mod id;
 
 pub mod frames;
 
+pub mod clock;
+
 pub mod condition;
 
 pub mod control;
 
 pub mod journal;
+
+pub mod repairs;
 
 pub mod event;
 
@@ -42,6 +46,7 @@ pub use alert::{
     AlertRecord, AlertRow, AlertState, Cause, Change, ChangeKind, Commit, Evidence, EvidenceItem,
     GroupField,
 };
+pub use clock::{ClockJump, ClockJumpKind, ClockRepair};
 pub use condition::{Condition, ConditionKind};
 pub use control::{
     Control, RuleChange, SinkProgress, SourceBounds, TimeBounds, UndeliveredAlert, WatermarkHolder,
@@ -58,6 +63,7 @@ pub use journald::{JournaldExport, JournaldExportError};
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
 pub use reading::READING_NUMBER;
 pub use records::RecordsReader;
+pub use repairs::ClockRepairs;
 pub use rule::{
     Basis, Bound, Chain, Decimal, Fact, FactGrain, FactValue, GroupLink, Level, MemberCondition,
     Membership, Plan, PlanKind, PlanOutput, Statistic, ValueBound,

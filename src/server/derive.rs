@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use weir_dataflow::{
     EmitOptions, EpochReport, EpochSource, Host, HostOptions, Observer, PortFault,
 };
-use weir_schema::{Epoch, SealedEpoch};
+use weir_schema::{ClockRepairs, Epoch, READING_NUMBER, SealedEpoch};
 use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
 
-use crate::server::adapters::{ReadEpochs, ReadFrames, WriteLedger};
+use crate::server::adapters::{ReadEpochs, ReadFrames, Repaired, WriteLedger, WriteRepairedLedger};
 
 /// How often the progress is reported.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
@@ -28,9 +28,69 @@ pub fn derive_ledger(
     mut report: impl FnMut(Epoch),
 ) -> Result<Arc<Ledger>> {
     let ledger = Arc::new(Ledger::open(dir)?);
+    let all = ClockRepairs::collect(journal.entries()).context("cannot read the journal")?;
+    let repairs = all.through(until);
+    follow_repairs(&journal, &ledger, &repairs, workers, &mut report)?;
+    run_graph(&journal, &ledger, repairs, until, workers, &mut report)?;
+    Ok(ledger)
+}
+
+/// Brings a ledger to the epoch before the last of the `repairs`, so that only that one is left.
+///
+/// Each repair is told where the journal holds it. Before that, the rows are those without it; so
+/// the ledger of a journal is the same whenever its repairs are followed.
+pub fn follow_repairs(
+    journal: &JournalReader,
+    ledger: &Arc<Ledger>,
+    repairs: &ClockRepairs,
+    workers: usize,
+    report: &mut dyn FnMut(Epoch),
+) -> Result<()> {
+    let followed = ledger.reading();
+    if followed.number != READING_NUMBER {
+        return Ok(()); // The change of the reading follows all of them.
+    }
+    for number in followed.repairs..repairs.len() {
+        let Some((epoch, _)) = repairs.all().get(number as usize) else {
+            return Ok(());
+        };
+        let until = Epoch(epoch.0.saturating_sub(1));
+        run_graph(
+            journal,
+            ledger,
+            repairs.first(number),
+            until,
+            workers,
+            report,
+        )?;
+    }
+    Ok(())
+}
+
+/// Runs the graph over the epochs up to `until`, with receive times under `repairs`.
+fn run_graph(
+    journal: &JournalReader,
+    ledger: &Arc<Ledger>,
+    repairs: ClockRepairs,
+    until: Epoch,
+    workers: usize,
+    report: &mut dyn FnMut(Epoch),
+) -> Result<()> {
+    let shared = Arc::new(repairs.clone());
     let source = FirstEpochs {
-        source: ReadEpochs(journal.cursor(Epoch(1))),
+        source: Repaired {
+            read: ReadEpochs(journal.cursor(Epoch(1))),
+            repairs: Arc::clone(&shared),
+        },
         left: until.0,
+    };
+    let frames = Repaired {
+        read: ReadFrames(journal.clone()),
+        repairs: shared,
+    };
+    let ledger = WriteRepairedLedger {
+        ledger: WriteLedger(Arc::clone(ledger)),
+        repairs,
     };
     let host = Host::start(
         HostOptions {
@@ -38,8 +98,8 @@ pub fn derive_ledger(
             emit: EmitOptions::default(),
         },
         Box::new(source),
-        Arc::new(ReadFrames(journal)),
-        Box::new(WriteLedger(Arc::clone(&ledger))),
+        Arc::new(frames),
+        Box::new(ledger),
         Box::new(IgnoreEpochs),
     )?;
     let status = host.status();
@@ -47,12 +107,12 @@ pub fn derive_ledger(
         report(status.epoch());
     }
     host.stop()?;
-    Ok(ledger)
+    Ok(())
 }
 
 /// A source that ends after the first `left` epochs.
 struct FirstEpochs {
-    source: ReadEpochs,
+    source: Repaired<ReadEpochs>,
     left: u64,
 }
 

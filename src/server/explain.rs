@@ -43,7 +43,8 @@ impl Explainer {
             | Cause::RuleRemoved
             | Cause::Clock(_)
             | Cause::Condition(_)
-            | Cause::Upgrade => None,
+            | Cause::Upgrade
+            | Cause::ClockRepair => None,
         };
         Ok(AlertExplanation {
             condition,

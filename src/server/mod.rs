@@ -25,6 +25,8 @@ pub mod explain;
 
 pub mod health;
 
+pub mod clock;
+pub mod clock_watch;
 pub mod conditions;
 
 pub mod run_marks;
@@ -36,6 +38,7 @@ pub mod backfill;
 pub mod cluster;
 pub mod derive;
 pub mod elsewhere;
+pub mod graph_ports;
 
 pub mod metrics;
 pub mod what_if_metrics;

@@ -8,12 +8,15 @@ use anyhow::{Context, Result};
 use weir_dataflow::{ClusterMember, Status};
 use weir_ingest::Deliveries;
 use weir_manage::{RequestedRules, RuleFileDocument, RuleRegistry, log_outcome, settings};
-use weir_schema::{Control, Entry, Epoch, EventTime, READING_NUMBER, ReceiveTime};
+use weir_schema::{
+    ClockJump, ClockRepairs, Control, Entry, Epoch, EventTime, READING_NUMBER, ReceiveTime,
+};
 use weir_store::StoreMetrics;
 use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
 
 use crate::config::Config;
 use crate::progress::ProgressReporter;
+use crate::server::clock::JournaledClock;
 use crate::server::conditions::JournaledConditions;
 use crate::server::health::EarlierEpochs;
 use crate::server::sinks::SinkPositions;
@@ -31,6 +34,9 @@ pub struct OpenedJournal {
     pub conditions: JournaledConditions,
     /// The epochs with events of earlier runs.
     pub epochs: EarlierEpochs,
+    pub repairs: ClockRepairs,
+    /// The jump of the clock that this start shows; it is journaled.
+    pub jump_at_start: Option<ClockJump>,
     /// The last epoch of earlier runs.
     pub last_sealed: Epoch,
     /// The epoch that begins this run.
@@ -46,6 +52,7 @@ pub struct JournalBeforeRun {
     positions: SinkPositions,
     conditions: JournaledConditions,
     epochs: EarlierEpochs,
+    clock: JournaledClock,
 }
 
 /// Opens the journal below `dir`, and begins a run of a server by itself.
@@ -79,9 +86,12 @@ pub fn recover_journal(
     let mut positions = SinkPositions::default();
     let mut conditions = JournaledConditions::default();
     let mut epochs = EarlierEpochs::default();
+    let mut clock = JournaledClock::default();
     let (mut progress, all) = (ProgressReporter::for_server(), report.last_sealed.0);
     for entry in journal.entries() {
-        match entry.context("cannot read the journal")? {
+        let entry = entry.context("cannot read the journal")?;
+        clock.follow(&entry);
+        match entry {
             Entry::Batch(batch) => {
                 epochs.add_batch(batch.received);
                 deliveries.observe(&batch);
@@ -108,6 +118,7 @@ pub fn recover_journal(
         positions,
         conditions,
         epochs,
+        clock,
     })
 }
 
@@ -134,7 +145,9 @@ impl JournalBeforeRun {
             positions,
             conditions,
             epochs,
+            clock,
         } = self;
+        let jump_at_start = clock.jump_at_start(now);
         let journal = writer.reader();
         let greatest = member.map_or(Epoch(0), ClusterMember::last_epoch);
         // Nothing is being appended yet, so the promise cannot fail.
@@ -144,7 +157,8 @@ impl JournalBeforeRun {
             writer.sync().context("cannot write the journal")?;
         } else {
             let first_start = report.last_sealed == Epoch(0) && report.unsealed_entries == 0;
-            let run = FirstEntries::of(config, &registry, first_start, now)?;
+            let mut run = FirstEntries::of(config, &registry, first_start, now)?;
+            run.jump = jump_at_start.map(Control::ClockJump);
             // Later changes of the rules need the watermark: see `weir_manage::RuleFollower`.
             let first_rules = first_start.then_some(rules);
             run.append(&mut writer, &registry, first_rules)?;
@@ -156,6 +170,8 @@ impl JournalBeforeRun {
             positions,
             conditions,
             epochs,
+            repairs: clock.repairs,
+            jump_at_start,
             last_sealed: report.last_sealed.max(greatest),
             begun: journal.last_sealed().max(greatest),
         })
@@ -176,6 +192,8 @@ struct FirstEntries {
     reading: Control,
     self_alerts: Control,
     holders: Control,
+    /// The jump of the clock that this start shows.
+    jump: Option<Control>,
     /// `None` if the journal has these settings already.
     settings: Option<Control>,
 }
@@ -208,6 +226,7 @@ impl FirstEntries {
             },
             self_alerts: Control::SelfAlerts(config.self_alerts.bounds()),
             holders: Control::WatermarkHolders(config.watermark_holders()),
+            jump: None,
             settings: settings::change(&registry.book(), &wanted, since)?,
         })
     }
@@ -224,6 +243,9 @@ impl FirstEntries {
         writer.append(&Entry::Control(self.reading))?;
         writer.append(&Entry::Control(self.self_alerts))?;
         writer.append(&Entry::Control(self.holders))?;
+        if let Some(jump) = self.jump {
+            writer.append(&Entry::Control(jump))?;
+        }
         if let Some(control) = self.settings {
             writer.append(&Entry::Control(control.clone()))?;
             for diagnostic in registry.follow(&control) {

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use prometheus::Registry;
+use prometheus::{IntCounter, Registry};
 use tokio::sync::watch;
 use weir_dataflow::{BatchReader, Host, Status};
-use weir_ingest::{IngestMetrics, Intake, ReceiveClock, SystemClock};
+use weir_ingest::{IngestMetrics, Intake, ReceiveClock, SteadyClock};
 use weir_manage::RuleRegistry;
-use weir_schema::Epoch;
+use weir_schema::{ClockJump, ClockRepairs, Epoch};
 use weir_store::StoreMetrics;
 use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
 
 use crate::config::Config;
+use crate::server::clock::register_jumps;
 use crate::server::conditions::ConditionReporter;
 use crate::server::health::JournalWrites;
 use crate::server::run_marks::{PastEnd, RunMarks};
@@ -22,6 +23,9 @@ use crate::server::sinks::SinkPositions;
 /// The parts that all others use: the clock, and the metrics with their registry.
 pub struct ServerBase {
     pub clock: Arc<dyn ReceiveClock>,
+    /// The same clock, which notices jumps.
+    pub steady: Arc<SteadyClock>,
+    pub clock_jumps: IntCounter,
     pub registry: Registry,
     pub store_metrics: StoreMetrics,
     pub ingest_metrics: IngestMetrics,
@@ -38,8 +42,11 @@ impl ServerBase {
                 .balance()
                 .register_source(&source.tenant, &source.name);
         }
+        let steady = Arc::new(SteadyClock::default());
         Ok(Self {
-            clock: Arc::new(SystemClock),
+            clock: Arc::<SteadyClock>::clone(&steady),
+            steady,
+            clock_jumps: register_jumps(&registry)?,
             registry,
             store_metrics,
             ingest_metrics,
@@ -58,6 +65,10 @@ pub struct RunningJournal {
     pub marks: Arc<RunMarks>,
     /// The ends of earlier runs that no alert tells yet.
     pub past_ends: Vec<PastEnd>,
+    /// The repairs of receive times that the journal holds.
+    pub repairs: Arc<ClockRepairs>,
+    /// The jump of the clock that the start of this run shows.
+    pub jump_at_start: Option<ClockJump>,
     /// The last epoch of earlier runs.
     pub last_sealed: Epoch,
     /// The epoch that begins this run.

@@ -75,6 +75,7 @@ pub fn change_line(change: &Change) -> String {
         Cause::Clock(_) => ", since no event arrived for so long",
         Cause::Condition(_) if change.kind == ChangeKind::Retracted => ", since it is over",
         Cause::Condition(_) => "",
+        Cause::ClockRepair => ", since the server's clock had been wrong, and was repaired",
         Cause::Upgrade => ", since this version of Weir reads earlier logs otherwise",
     };
     let provisional = match record.state {

@@ -21,7 +21,7 @@ use std::time::SystemTime;
 use actix_rt::Arbiter;
 use anyhow::Result;
 use tokio::sync::watch;
-use weir_dataflow::{BatchReader, ClusterMember, EmitOptions, Host, HostOptions, Status};
+use weir_dataflow::{ClusterMember, EmitOptions, Host, HostOptions, Status};
 use weir_ingest::{CommitOptions, IngestWriter, Intake, SourceHandle, TlsServer, WriterOptions};
 use weir_manage::{RuleFileDocument, RuleFollower};
 use weir_respond::Responders;
@@ -31,10 +31,12 @@ use weir_store::ledger::Ledger;
 use weir_web::WebHandle;
 
 use crate::config::Config;
+use crate::server::adapters::WriteJournal;
 use crate::server::adapters::manage::{EditJournal, EditProgress};
-use crate::server::adapters::{FollowEpochs, FollowFrames, WriteJournal, WriteLedger};
+use crate::server::clock_watch::ClockWatch;
 use crate::server::cluster::JournalSealControl;
 use crate::server::conditions::ConditionReporter;
+use crate::server::graph_ports::GraphPorts;
 use crate::server::health::{JournalWrites, ServerHealth, SyncedEpochs, Watch};
 use crate::server::ledger::{open_ledger, sync_regularly};
 use crate::server::listeners::{self, ListenerParts, OpenListeners};
@@ -157,6 +159,8 @@ fn start_journal(
         positions,
         conditions,
         epochs,
+        repairs,
+        jump_at_start,
         last_sealed,
         begun,
     } = recovered.begin(config, rules, member.as_ref(), base.clock.now())?;
@@ -182,6 +186,8 @@ fn start_journal(
         conditions: ConditionReporter::new(conditions),
         marks: Arc::new(marks),
         past_ends,
+        repairs: Arc::new(repairs),
+        jump_at_start,
         last_sealed,
         begun,
     };
@@ -213,7 +219,11 @@ fn start_graph(
     let ledger = open_ledger(&dir.join("ledger"), &base.store_metrics, sealed)?;
     let judged_before = ledger.applied();
     let ledger = Arc::new(ledger);
-    let frames: Arc<dyn BatchReader> = Arc::new(FollowFrames(journal.reader.clone()));
+    let GraphPorts {
+        source,
+        frames,
+        ledger: writer,
+    } = GraphPorts::open(config, journal, &ledger)?;
     let frames = match &mut member {
         Some(member) => member.batch_reader(frames)?,
         None => frames,
@@ -234,8 +244,6 @@ fn start_graph(
         workers: config.graph.workers,
         emit: EmitOptions::default(),
     };
-    let source = Box::new(FollowEpochs(journal.reader.cursor(Epoch(1))));
-    let writer = Box::new(WriteLedger(Arc::clone(&ledger)));
     let read = Arc::clone(&frames);
     let host = match member {
         Some(member) => {
@@ -284,6 +292,7 @@ fn start_tasks(
 ) {
     sync_regularly(&graph.ledger, &base.store_metrics);
     report_replay(&graph.status, journal.begun);
+    ClockWatch::start(config, journal, base);
     if !config.cluster.follows() {
         let (intake, clock) = (journal.intake.clone(), Arc::clone(&base.clock));
         actix_rt::spawn(journal.conditions.clone().journal(intake, clock));
@@ -383,6 +392,7 @@ mod tests {
 
     use super::*;
     use crate::config::ListenAddress;
+    use crate::server::adapters::FollowFrames;
     use crate::server::adapters::manage::SystemEditClock;
     use crate::server::adapters::rules::EditRules;
 

@@ -44,6 +44,7 @@ pub fn web_ports(
         finding: sinks::finding_writer(&journal.registry),
         intake: Arc::new(HttpIntake {
             intake: journal.intake.clone(),
+            clock: Arc::clone(&base.clock),
             config: config.clone(),
         }),
         rules: Arc::new(edit_rules(config, journal, graph)),

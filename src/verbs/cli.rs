@@ -12,8 +12,8 @@ use crate::console::errln;
 use crate::exit::ExitError;
 use crate::verbs::overrides::{ServerDefaults, ServerOverrides};
 use crate::verbs::{
-    check, completions, demo, explain, health, init, replay, rules, run, send, sinks, tap, test,
-    top, verify, what_if,
+    check, completions, demo, explain, health, init, replay, rules, run, send, sinks, state, tap,
+    test, top, verify, what_if,
 };
 
 /// A streaming SIEM whose conclusions are corrected when their inputs change.
@@ -44,6 +44,7 @@ pub enum Verb {
     Check(check::CheckArgs),
     Rules(rules::RulesArgs),
     Verify(verify::VerifyArgs),
+    State(state::StateArgs),
     WhatIf(Box<what_if::WhatIfArgs>),
     Sinks(sinks::SinksArgs),
     Init(init::InitArgs),
@@ -71,6 +72,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Verb::Check(args)) => check::check(file, flags, &args),
         Some(Verb::Rules(args)) => rules::rules(&flags.load(file)?, &args),
         Some(Verb::Verify(args)) => verify::verify(&args, &server()?),
+        Some(Verb::State(args)) => state::state(&args, &server()?),
         Some(Verb::WhatIf(args)) => what_if::what_if(&args, &flags.load(file)?, file, cli.quiet),
         Some(Verb::Sinks(args)) => sinks::sinks(&args, &server()?),
         Some(Verb::Init(args)) => init::init(&args),
@@ -107,6 +109,7 @@ impl Verb {
             Self::Rules(args) if args.asks_server() => ("rules", SERVER),
             Self::Rules(_) => ("rules", &["--config"]),
             Self::Verify(_) => ("verify", &["--config", "--data-dir"]),
+            Self::State(_) => ("state", &["--config", "--data-dir"]),
             Self::WhatIf(_) => ("what-if", SERVER),
             Self::Sinks(_) => ("sinks", SERVER),
             Self::Init(_) => ("init", &[]),
@@ -173,7 +176,12 @@ impl Cli {
         let has_output = |verb: &Verb| {
             matches!(
                 verb,
-                Verb::Demo(_) | Verb::Send(_) | Verb::Verify(_) | Verb::Check(_) | Verb::Rules(_)
+                Verb::Demo(_)
+                    | Verb::Send(_)
+                    | Verb::Verify(_)
+                    | Verb::State(_)
+                    | Verb::Check(_)
+                    | Verb::Rules(_)
             )
         };
         self.quiet || self.verb.as_ref().is_some_and(has_output)

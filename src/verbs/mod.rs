@@ -9,6 +9,7 @@ pub mod demo;
 pub mod init;
 
 pub mod replay;
+pub mod state;
 pub mod test;
 pub mod verify;
 

@@ -87,7 +87,7 @@ fn cause_json(cause: &Cause) -> Value {
         }),
         Cause::Watermark(time) => json!({ "kind": kind, "time": rfc3339(*time) }),
         Cause::Rule(version) => json!({ "kind": kind, "version": version.to_string() }),
-        Cause::RuleRemoved | Cause::Upgrade => json!({ "kind": kind }),
+        Cause::RuleRemoved | Cause::Upgrade | Cause::ClockRepair => json!({ "kind": kind }),
         Cause::Clock(time) | Cause::Condition(time) => {
             json!({ "kind": kind, "time": rfc3339(EventTime(time.0)) })
         }

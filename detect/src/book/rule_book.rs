@@ -64,6 +64,8 @@ impl RuleBook {
             | Control::Delivered(_)
             | Control::Reading { .. }
             | Control::WatermarkHolders(_)
+            | Control::ClockJump(_)
+            | Control::ClockRepair(_)
             | Control::Finish => BookUpdate::default(),
             Control::Settings { text, since } => self.change_settings(text, *since),
             Control::WhatIfPut {

@@ -28,6 +28,7 @@ pub(crate) fn cause_text(cause: &Cause) -> String {
         Cause::RuleRemoved => "its rule was removed".to_owned(),
         Cause::Clock(_) => "time went on, and something did not come".to_owned(),
         Cause::Condition(_) => "the condition of Weir began, changed or ended".to_owned(),
+        Cause::ClockRepair => "the server's clock had been wrong, and was repaired".to_owned(),
         Cause::Upgrade => "a new version of Weir reads earlier events otherwise".to_owned(),
     }
 }

@@ -307,10 +307,10 @@ impl ::flatbuffers::SimpleToVerifyInSlice for Level {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_CAUSE_KIND: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_CAUSE_KIND: u8 = 8;
+pub const ENUM_MAX_CAUSE_KIND: u8 = 9;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_CAUSE_KIND: [CauseKind; 9] = [
+pub const ENUM_VALUES_CAUSE_KIND: [CauseKind; 10] = [
   CauseKind::Unknown,
   CauseKind::Event,
   CauseKind::LateEvent,
@@ -320,6 +320,7 @@ pub const ENUM_VALUES_CAUSE_KIND: [CauseKind; 9] = [
   CauseKind::Clock,
   CauseKind::Condition,
   CauseKind::Upgrade,
+  CauseKind::ClockRepair,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -336,9 +337,10 @@ impl CauseKind {
   pub const Clock: Self = Self(6);
   pub const Condition: Self = Self(7);
   pub const Upgrade: Self = Self(8);
+  pub const ClockRepair: Self = Self(9);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 8;
+  pub const ENUM_MAX: u8 = 9;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::Unknown,
     Self::Event,
@@ -349,6 +351,7 @@ impl CauseKind {
     Self::Clock,
     Self::Condition,
     Self::Upgrade,
+    Self::ClockRepair,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -362,6 +365,7 @@ impl CauseKind {
       Self::Clock => Some("Clock"),
       Self::Condition => Some("Condition"),
       Self::Upgrade => Some("Upgrade"),
+      Self::ClockRepair => Some("ClockRepair"),
       _ => None,
     }
   }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use weir_dataflow::{BatchReader, EpochSource, PortFault};
 use weir_ingest::{FaultKind, JournalFault, JournalPort};
-use weir_schema::{Batch, BatchSeq, Entry, Epoch, SealedEpoch};
+use weir_schema::{Batch, BatchSeq, ClockRepairs, Entry, Epoch, SealedEpoch};
 use weir_store::journal::{EpochCursor, JournalError, JournalReader, JournalWriter};
 
 use crate::server::health::{JournalWrites, SyncedEpochs};
@@ -106,6 +106,25 @@ pub struct FollowFrames(pub JournalReader);
 impl BatchReader for FollowFrames {
     fn batch(&self, seq: BatchSeq) -> Result<Arc<Batch>, PortFault> {
         self.0.batch(seq).map_err(|error| read_fault(&error))
+    }
+}
+
+/// Reads a journal with its clock repairs applied.
+pub struct Repaired<R> {
+    pub read: R,
+    pub repairs: Arc<ClockRepairs>,
+}
+
+impl<R: EpochSource> EpochSource for Repaired<R> {
+    fn next(&mut self, wait: Duration) -> Result<Option<SealedEpoch>, PortFault> {
+        let next = self.read.next(wait)?;
+        Ok(next.map(|sealed| self.repairs.repair_epoch(sealed)))
+    }
+}
+
+impl<R: BatchReader> BatchReader for Repaired<R> {
+    fn batch(&self, seq: BatchSeq) -> Result<Arc<Batch>, PortFault> {
+        Ok(self.repairs.repair_batch(seq, self.read.batch(seq)?))
     }
 }
 

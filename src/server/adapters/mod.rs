@@ -12,16 +12,18 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use weir_dataflow::{KeptIds, PortFault};
-use weir_ingest::{Intake, SubmitError};
+use weir_ingest::{Intake, ReceiveClock, SubmitError};
 use weir_schema::outbox::OutboxRows;
-use weir_schema::{AlertId, AlertRecord, Batch, Change, Commit, Epoch, READING_NUMBER};
-use weir_store::ledger::Ledger;
+use weir_schema::{
+    AlertId, AlertRecord, Batch, Change, ClockRepairs, Commit, Epoch, READING_NUMBER,
+};
+use weir_store::ledger::{Ledger, LedgerReading};
 use weir_web::ports::{
     AlertExplanation, AlertPage, AlertQuery, Alerts, Cursor, EventIntake, IntakeError,
     IntakeReceipt, OutboxSignal, PortError, StandingFilter,
 };
 
-pub use journal::{FollowEpochs, FollowFrames, ReadEpochs, ReadFrames, WriteJournal};
+pub use journal::{FollowEpochs, FollowFrames, ReadEpochs, ReadFrames, Repaired, WriteJournal};
 
 use crate::config::Config;
 use crate::server::explain::Explainer;
@@ -67,6 +69,57 @@ impl weir_dataflow::AlertLedger for WriteLedger {
 
     fn change_reading(&mut self, commit: &Commit, kept: &KeptIds) -> Result<(), PortFault> {
         let changed = self.0.change_reading(READING_NUMBER, commit, kept.ids());
+        changed.map_err(|error| fault(&error))
+    }
+}
+
+/// Commits to the ledger for a graph that reads the journal under its clock repairs.
+pub struct WriteRepairedLedger {
+    pub ledger: WriteLedger,
+    pub repairs: ClockRepairs,
+}
+
+impl weir_dataflow::AlertLedger for WriteRepairedLedger {
+    fn applied(&self) -> Epoch {
+        self.ledger.applied()
+    }
+
+    fn record(&self, alert: AlertId) -> Result<Option<AlertRecord>, PortFault> {
+        self.ledger.record(alert)
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<(), PortFault> {
+        self.ledger.commit(commit)
+    }
+
+    fn has_other_reading(&self) -> bool {
+        self.ledger.has_other_reading()
+    }
+
+    fn repair_epoch(&self) -> Option<Epoch> {
+        let (epoch, repair) = self.repairs.all().last()?;
+        let followed = self.ledger.0.reading().repairs;
+        (followed < repair.number).then_some(*epoch)
+    }
+
+    fn records(&self, after: Option<AlertId>) -> Result<Vec<AlertRecord>, PortFault> {
+        self.ledger.records(after)
+    }
+
+    fn kept_ids(&self) -> Result<KeptIds, PortFault> {
+        self.ledger.kept_ids()
+    }
+
+    fn change_reading(&mut self, commit: &Commit, kept: &KeptIds) -> Result<(), PortFault> {
+        let ledger = &self.ledger.0;
+        let before = ledger.reading();
+        let upgrade = (before.number != READING_NUMBER).then_some(commit.epoch);
+        let reading = LedgerReading {
+            number: READING_NUMBER,
+            changed_at: upgrade.or(before.changed_at),
+            repairs: self.repairs.len(),
+        };
+        let changed = ledger.replace_rows(commit, reading, kept.ids());
         changed.map_err(|error| fault(&error))
     }
 }
@@ -183,13 +236,17 @@ impl OutboxSignal for CommitSignal {
 /// Submits events over HTTP to the intake.
 pub struct HttpIntake {
     pub intake: Intake,
+    /// Gives the batches their receive time.
+    pub clock: Arc<dyn ReceiveClock>,
     /// Provides tenant, zone and log source of each source.
     pub config: Config,
 }
 
 impl EventIntake for HttpIntake {
     fn submit(&self, mut batches: Vec<Batch>) -> BoxFuture<'_, Result<IntakeReceipt, IntakeError>> {
+        let received = self.clock.now();
         for batch in &mut batches {
+            batch.received = received;
             if let Some(source) = self.config.http_source(&batch.source) {
                 batch.tenant.clone_from(&source.tenant);
                 batch.zone.clone_from(&source.zone);

@@ -35,6 +35,8 @@ pub struct LedgerReading {
     pub number: u32,
     /// The epoch in which the rows of an earlier reading were replaced; `None` if there were none.
     pub changed_at: Option<Epoch>,
+    /// How many of the journal's clock repairs its rows follow.
+    pub repairs: u32,
 }
 
 /// The ledger's description of itself.

@@ -198,7 +198,11 @@ pub(crate) fn format_pair(key: &[u8], value: &[u8]) -> Option<String> {
             let changed = reading
                 .changed_at
                 .map_or_else(String::new, |epoch| format!(", since epoch {}", epoch.0));
-            format!("reading {}{changed}", reading.number)
+            let repairs = match reading.repairs {
+                0 => String::new(),
+                repairs => format!(", {repairs} clock repairs"),
+            };
+            format!("reading {}{changed}{repairs}", reading.number)
         }
         _ if key == META_KEY => {
             format!("applied {}", codec::decode::<Meta>(key, value)?.applied.0)

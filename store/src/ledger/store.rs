@@ -121,6 +121,7 @@ impl Ledger {
         state.reading.unwrap_or(LedgerReading {
             number,
             changed_at: None,
+            repairs: 0,
         })
     }
 
@@ -152,7 +153,7 @@ impl Ledger {
                 number: reading.number,
             });
         }
-        self.apply(commit, reading, &BTreeMap::new())
+        self.replace_rows(commit, reading, &BTreeMap::new())
     }
 
     /// As [`Self::commit`], for the differences between the stored rows and those of the reading
@@ -166,11 +167,13 @@ impl Ledger {
         let reading = LedgerReading {
             number,
             changed_at: Some(commit.epoch),
+            repairs: self.reading().repairs,
         };
-        self.apply(commit, reading, kept)
+        self.replace_rows(commit, reading, kept)
     }
 
-    fn apply(
+    /// As [`Self::commit`], for the differences between the stored rows and those of `reading`.
+    pub fn replace_rows(
         &self,
         commit: &Commit,
         reading: LedgerReading,

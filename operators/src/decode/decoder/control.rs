@@ -172,10 +172,11 @@ impl Decoder {
                 };
                 observations.extend(holders.iter().map(holder));
             }
-            // The rule book applies these; the progress of sinks and the reading number affect no
-            // row.
+            // The rule book applies these; the others affect no row here.
             Control::Delivered(_)
             | Control::Reading { .. }
+            | Control::ClockJump(_)
+            | Control::ClockRepair(_)
             | Control::WhatIfPut { .. }
             | Control::WhatIfPromote { .. }
             | Control::WhatIfDrop { .. }
