@@ -6,6 +6,9 @@ use weir_schema::{
     ClockJump, ClockJumpKind, ClockRepairs, Control, Entry, EventTime, ReceiveTime, Span,
 };
 
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+
 /// A start so long after the last receive time is told: the clock may be wrong.
 const FAR_AFTER: Span = Span::seconds(30 * 24 * 3_600);
 
@@ -79,7 +82,7 @@ pub fn describe(jump: &ClockJump) -> String {
              time since boot for an hour, unless it jumps back"
         ),
         ClockJumpKind::TakenBack => {
-            format!("the wall clock jumped back by {size}, to {after}: no receive time was wrong")
+            format!("the wall clock jumped back to {after}: no receive time was wrong")
         }
         ClockJumpKind::Believed => format!(
             "the wall clock stays {size} from where it was, so receive times follow it from \
@@ -96,17 +99,18 @@ pub fn describe(jump: &ClockJump) -> String {
     }
 }
 
-/// A receive time as people read it.
+/// A receive time as people read it, in whole seconds.
 #[must_use]
 pub fn time_text(time: ReceiveTime) -> String {
-    weir_web::rfc3339(EventTime(time.0))
+    let within = time.0.rem_euclid(SECOND);
+    weir_web::rfc3339(EventTime(time.0.saturating_sub(within)))
 }
 
 /// A span with its sign, in the two largest units that it has.
 #[must_use]
 pub fn span_text(span: Span) -> String {
     let sign = if span.0 < 0 { '-' } else { '+' };
-    let seconds = span.0.unsigned_abs() / 1_000_000_000;
+    let seconds = (span.0.unsigned_abs() + SECOND.unsigned_abs() / 2) / SECOND.unsigned_abs();
     let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
     let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
     match (days, hours, minutes) {

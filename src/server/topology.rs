@@ -25,7 +25,6 @@ use weir_dataflow::{ClusterMember, EmitOptions, Host, HostOptions, Status};
 use weir_ingest::{CommitOptions, IngestWriter, Intake, SourceHandle, TlsServer, WriterOptions};
 use weir_manage::{RuleFileDocument, RuleFollower};
 use weir_respond::Responders;
-use weir_schema::Epoch;
 use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
 use weir_web::WebHandle;
@@ -388,6 +387,7 @@ fn addresses(open: &OpenListeners, http: Option<SocketAddr>) -> ServerAddresses 
 mod tests {
     use tokio::runtime::Handle;
     use weir_manage::{RuleEditor, RuleRegistry, wait_until_applied};
+    use weir_schema::Epoch;
     use weir_web::ports::{PortError, RuleUpdateError, Rules};
 
     use super::*;
