@@ -209,7 +209,7 @@ fn has_facts_of(running: &LivePlan, wanted: &LivePlan) -> bool {
         && a.since <= b.since
         && a.until >= b.until
         && a.group_by == b.group_by
-        && running.lenient == wanted.lenient
+        && running.missing == wanted.missing
         && read_facts_alike(&a.kind, &b.kind)
         && running.sources.len() == wanted.sources.len()
         && running.sources.iter().zip(&wanted.sources).all(same)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_detect::{BookUpdate, RuleBook};
+use weir_detect::{BookUpdate, EventOrigin, RuleBook};
 use weir_schema::{
     AlertRow, Batch, Condition, ConditionKind, Control, Epoch, EvidenceItem, GroupField, GroupKey,
     Level, PlanId, RuleId, TimeBounds,
@@ -100,8 +100,12 @@ impl AlertTexts {
         };
         let frames = BatchContext::of(batch, &self.bounds, self.time_field.as_deref());
         let event = weir_parse::decode(frame, &frames.context());
+        let origin = EventOrigin {
+            tenant: row.tenant,
+            source: &batch.source,
+        };
         self.book
-            .group_fields(row.plan, &event, row.tenant, row.group)
+            .group_fields(row.plan, &event, origin, row.group)
             .unwrap_or_default()
     }
 

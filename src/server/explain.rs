@@ -7,8 +7,8 @@ use weir_detect::RuleBook;
 use weir_manage::RuleRegistry;
 use weir_operators::{BatchContext, SourceProblem};
 use weir_schema::{
-    AlertRecord, Bound, Cause, ConditionKind, Decimal, EvidenceItem, MemberCondition, Plan,
-    PlanKind, Statistic, TimeBounds, ValueBound,
+    AlertRecord, Bound, Cause, ConditionKind, Decimal, EvidenceItem, GroupField, MemberCondition,
+    Plan, PlanKind, Statistic, TimeBounds, ValueBound,
 };
 use weir_web::ports::{AlertExplanation, ExplainedEvent, MatchedClause};
 
@@ -32,7 +32,7 @@ impl Explainer {
             .or_else(|| ConditionKind::from_rule(&record.rule).map(ConditionKind::condition));
         let condition = match built_in {
             Some(text) => text.to_owned(),
-            None => plan.map_or_else(String::new, condition),
+            None => plan.map_or_else(String::new, |plan| condition(plan, &record.group)),
         };
         let items = record.evidence.head.iter().chain(&record.evidence.tail);
         let event = |item: &EvidenceItem| self.event(&book, &record, *item);
@@ -119,8 +119,9 @@ fn clauses(explained: &weir_detect::Explanation) -> Vec<MatchedClause> {
         .collect()
 }
 
-/// The condition of a plan, as text.
-fn condition(plan: &Plan) -> String {
+/// The condition of a plan, as text, with the fields by which an alert is grouped: if the rule names
+/// none, they depend on the event.
+fn condition(plan: &Plan, group: &[GroupField]) -> String {
     let clause = match &plan.kind {
         PlanKind::EventCount { bounds } => {
             let bounds: Vec<String> = bounds.iter().map(bound).collect();
@@ -140,7 +141,11 @@ fn condition(plan: &Plan) -> String {
         }
     };
     let seconds = plan.timespan.0 / 1_000_000_000;
-    let by = plan.group_by.join(", ");
+    let by: Vec<&str> = match group {
+        [] => plan.group_by.iter().map(String::as_str).collect(),
+        fields => fields.iter().map(|field| field.name.as_str()).collect(),
+    };
+    let by = by.join(", ");
     format!("{clause} within {seconds}s by {by}")
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use weir_schema::{EventTime, FactGrain, Membership, Plan, PlanId, PlanKind, PlanOutput};
 
 use crate::book::catalog::Catalog;
+use crate::book::group::MissingField;
 use crate::book::live::{DownstreamPlan, LivePlan, PlanSource, plan};
 use crate::book::members::{self, MemberNames, NamedCorrelation};
 use crate::book::period::Period;
@@ -210,7 +211,7 @@ pub(crate) fn plans(
         sources: Vec::new(),
         upstream_sources: Vec::new(),
         downstream: downstream.cloned(),
-        lenient: false,
+        missing: MissingField::Ungrouped,
     };
     live.plan.chain.stage = stage(members);
     let mut all = Vec::new();

@@ -2,6 +2,8 @@
 
 use weir_schema::{EventId, FactValue, PlanKind, Value};
 
+use crate::book::identity::is_placeholder;
+use crate::book::live::PlanSource;
 use crate::sigma::decimal::parse_decimal;
 use crate::sigma::number::IntText;
 use crate::sigma::view::EventView;
@@ -11,9 +13,10 @@ use crate::sigma::view::EventView;
 /// `None` if the event has no usable value; then it makes no fact.
 pub(crate) fn fact_value(
     kind: &PlanKind,
-    fields: &[String],
+    source: &PlanSource,
     view: &EventView<'_>,
 ) -> Option<FactValue> {
+    let fields = &source.values;
     match kind {
         PlanKind::EventCount { .. } | PlanKind::Temporal { .. } => Some(FactValue::default()),
         PlanKind::TemporalOrdered { .. } => Some(FactValue::default()),
@@ -23,7 +26,7 @@ pub(crate) fn fact_value(
             let mut bytes = Vec::new();
             fields
                 .iter()
-                .try_for_each(|field| append(view.get(field)?, &mut bytes))?;
+                .try_for_each(|field| append(identity(source, view, field)?, &mut bytes))?;
             Some(FactValue(EventId::of(&[&bytes]).0))
         }
         PlanKind::Value { .. } => {
@@ -35,6 +38,16 @@ pub(crate) fn fact_value(
             number.map(FactValue::from)
         }
     }
+}
+
+/// The value of a field whose distinct values count; `None` for a placeholder that the rule does not
+/// name.
+fn identity<'v>(source: &PlanSource, view: &EventView<'v>, field: &str) -> Option<&'v Value<'v>> {
+    let value = view.get(field)?;
+    let is_named = |text: &str| source.detection.matcher.names_value(field, text);
+    let is_nobody = |text: &str| is_placeholder(field, text) && !is_named(text);
+    let nobody = value.as_text().is_some_and(|text| is_nobody(&text));
+    (!nobody).then_some(value)
 }
 
 /// The value of a member's group for the plan that reads the member.

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_schema::{
-    Event, EventTime, FactValue, GroupKey, GroupLink, LogSource, PlanId, RuleId, TenantKey,
-};
+use weir_schema::{Event, EventTime, FactValue, GroupKey, GroupLink, LogSource, PlanId, RuleId};
 
 use crate::book::catalog::Catalog;
 use crate::book::facts;
 use crate::book::group::{self, GroupBy, GroupOutcome};
 use crate::book::live::{LivePlan, PlanSource};
+use crate::book::origin::EventOrigin;
 use crate::book::period::Period;
 use crate::sigma::detection::{Detection, ShapeHash};
 use crate::sigma::document::RuleBody;
@@ -163,7 +162,7 @@ impl DetectionIndex {
     pub(crate) fn detect(
         &self,
         event: &Event<'_>,
-        tenant: TenantKey,
+        origin: EventOrigin<'_>,
         only: Option<&[PlanId]>,
         out: &mut Detections,
     ) {
@@ -187,7 +186,7 @@ impl DetectionIndex {
                 }
             }
         }
-        self.collect_facts(&mut found, event, tenant, only, out);
+        self.collect_facts(&mut found, event, origin, only, out);
     }
 
     /// Turns the detections that matched into matches and facts.
@@ -195,7 +194,7 @@ impl DetectionIndex {
         &self,
         found: &mut Vec<DetectionMatch>,
         event: &Event<'_>,
-        tenant: TenantKey,
+        origin: EventOrigin<'_>,
         only: Option<&[PlanId]>,
         out: &mut Detections,
     ) {
@@ -226,7 +225,7 @@ impl DetectionIndex {
         for hit in &hits {
             if let Some(live) = self.plans.get(hit.input.plan as usize) {
                 let view = EventView::new(event, hit.renames.as_deref());
-                draft_facts(live, hit.input, &view, tenant, out);
+                draft_facts(live, hit.input, &view, origin, out);
             }
         }
     }
@@ -298,28 +297,31 @@ fn draft_facts(
     live: &LivePlan,
     input: PlanInput,
     view: &EventView<'_>,
-    tenant: TenantKey,
+    origin: EventOrigin<'_>,
     out: &mut Detections,
 ) {
     let (plan, member) = (live.plan.id, input.member);
     let Some(source) = live.sources.get(usize::from(input.source)) else {
         return; // Unreachable: inputs refer to this index.
     };
-    let Some(value) = facts::fact_value(&live.plan.kind, &source.values, view) else {
+    let Some(value) = facts::fact_value(&live.plan.kind, source, view) else {
         out.valueless = out.valueless.saturating_add(1);
         return;
     };
     let group_by = GroupBy {
         names: &live.plan.group_by,
         fields: &source.group_by,
-        lenient: live.lenient,
+        missing: live.missing,
+        detection: &source.detection,
+        origin,
     };
     let facts = &mut out.facts;
     // Another source of the plan may have made a fact of the same group already.
     let same = |fact: &&FactDraft| fact.plan == plan && fact.member == member;
     let others = facts.len() - facts.iter().rev().take_while(same).count();
     let links = &mut out.links;
-    let outcome = group::for_each_group(group_by, view, tenant, |group, values| {
+    let outcome = group::for_each_group(group_by, view, |found| {
+        let group = found.key;
         if !facts[others..].iter().any(|fact| fact.group == group) {
             facts.push(FactDraft {
                 plan,
@@ -328,7 +330,7 @@ fn draft_facts(
                 value,
             });
             if live.downstream.is_some() {
-                links.push(live.group_links(tenant, group, values));
+                links.push(live.group_links(origin.tenant, group, found.values));
             }
         }
     });

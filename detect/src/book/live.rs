@@ -7,6 +7,7 @@ use weir_schema::{
     Bound, Chain, GroupKey, GroupLink, Plan, PlanId, PlanKind, PlanOutput, RuleId, Span, TenantKey,
 };
 
+use crate::book::group::MissingField;
 use crate::book::period::Period;
 use crate::book::{facts, group};
 use crate::sigma::detection::Detection;
@@ -26,8 +27,8 @@ pub(crate) struct LivePlan {
     pub upstream_sources: Vec<PlanSource>,
     /// For a member's plan: the plan that reads it.
     pub downstream: Option<Arc<DownstreamPlan>>,
-    /// A missing field to group by counts as the empty text.
-    pub lenient: bool,
+    /// The result if an event lacks a field to group by.
+    pub missing: MissingField,
 }
 
 /// A detection that a plan reads, with the field names of its events.
@@ -75,7 +76,8 @@ impl LivePlan {
             let text = |index: &usize| texts.get(*index).cloned().unwrap_or_default();
             let names: Vec<Cow<'_, str>> = downstream.group.iter().map(text).collect();
             let counted: Vec<Cow<'_, str>> = downstream.values.iter().map(text).collect();
-            let to = group::key(&downstream.names, tenant, &names);
+            let fields = downstream.names.iter().map(String::as_str);
+            let to = group::key(fields, tenant, &names);
             let value = facts::group_value(&downstream.kind, counted.iter().map(|text| &**text));
             links.push(GroupLink {
                 stage: from.0,
@@ -119,7 +121,10 @@ pub(crate) fn rule_plan(
         sources,
         upstream_sources: Vec::new(),
         downstream: None,
-        lenient: true,
+        missing: match grouping.given {
+            true => MissingField::Empty,
+            false => MissingField::Fallback,
+        },
     }
 }
 

@@ -4,6 +4,10 @@ pub(crate) mod settings;
 
 pub(crate) mod period;
 
+pub mod identity;
+
+pub(crate) mod origin;
+
 pub(crate) mod facts;
 pub(crate) mod group;
 

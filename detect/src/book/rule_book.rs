@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use weir_schema::{
     Basis, Control, Event, EventTime, GroupField, GroupKey, Plan, PlanId, PlanOutput, RuleId,
-    TenantKey, WhatIfId,
+    WhatIfId,
 };
 
 use crate::book::admit::{VERSIONS_MAX, admit, ineffective_references};
@@ -15,6 +15,7 @@ use crate::book::explain::{self, Explanation};
 use crate::book::group::{self, GroupBy};
 use crate::book::index::{DetectionIndex, Detections};
 use crate::book::live::LivePlan;
+use crate::book::origin::EventOrigin;
 use crate::book::rederive::{rederive_plans, rederive_versions, set_source_versions};
 use crate::book::settings::{SETTINGS_CHANGES_MAX, Settings};
 use crate::book::summary::{RuleSummary, summary};
@@ -108,38 +109,41 @@ impl RuleBook {
     }
 
     /// Finds matches and facts of the event. With `only`, finds facts of those plans alone.
-    pub fn detect(
+    pub fn detect<'o>(
         &self,
         event: &Event<'_>,
-        tenant: TenantKey,
+        origin: impl Into<EventOrigin<'o>>,
         only: Option<&[PlanId]>,
         out: &mut Detections,
     ) {
-        self.index().detect(event, tenant, only, out);
+        self.index().detect(event, origin.into(), only, out);
     }
 
     /// The names and values of the group with this key, if the event has it.
     #[must_use]
-    pub fn group_fields(
+    pub fn group_fields<'o>(
         &self,
         plan: PlanId,
         event: &Event<'_>,
-        tenant: TenantKey,
+        origin: impl Into<EventOrigin<'o>>,
         group: GroupKey,
     ) -> Option<Vec<GroupField>> {
         let index = self.index();
         let live = self.live(plan)?;
         let names = live.plan.group_by.as_slice();
+        let origin = origin.into();
         index.views(live, event).iter().find_map(|(view, source)| {
             let mut found = None;
             let group_by = GroupBy {
                 names,
                 fields: &source.group_by,
-                lenient: live.lenient,
+                missing: live.missing,
+                detection: &source.detection,
+                origin,
             };
-            group::for_each_group(group_by, view, tenant, |key, values| {
-                if key == group {
-                    found = Some(group::fields(names, values));
+            group::for_each_group(group_by, view, |event_group| {
+                if event_group.key == group {
+                    found = Some(event_group.fields());
                 }
             });
             found

@@ -34,9 +34,10 @@ mod router;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use weir_schema::{Event, PlanId, TenantKey};
+use weir_schema::{Event, PlanId};
 
 use crate::book::index::{DetectionIndex, DetectionMatch, Detections};
+use crate::book::origin::EventOrigin;
 use crate::book::rule_book::RuleBook;
 
 use field::FieldScratch;
@@ -91,11 +92,11 @@ impl Detector {
     }
 
     /// Finds matches and facts of the event. With `only`, finds facts of those plans alone.
-    pub fn detect(
+    pub fn detect<'o>(
         &mut self,
         book: &RuleBook,
         event: &Event<'_>,
-        tenant: TenantKey,
+        origin: impl Into<EventOrigin<'o>>,
         only: Option<&[PlanId]>,
         out: &mut Detections,
     ) {
@@ -138,7 +139,7 @@ impl Detector {
             }
         }
         if !found.is_empty() {
-            index.collect_facts(found, event, tenant, only, out);
+            index.collect_facts(found, event, origin.into(), only, out);
         }
     }
 

@@ -37,5 +37,8 @@ pub(crate) fn own_shape(detection: ShapeHash, grouping: &Grouping) -> ShapeHash 
     let detection = detection.0.to_le_bytes();
     let mut parts: Vec<&[u8]> = vec![b"rule", &detection];
     parts.extend(grouping.fields.iter().map(String::as_bytes));
+    if !grouping.given {
+        parts.push(b"");
+    }
     ShapeHash::of(&parts)
 }

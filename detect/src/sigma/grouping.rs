@@ -10,6 +10,8 @@ pub(crate) const GROUP_FIELDS_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct Grouping {
     pub fields: Vec<String>,
+    /// Whether the rule names them.
+    pub given: bool,
 }
 
 /// The value of `weir.group-by: [...]`, else of `weir: {group-by: [...]}`.
@@ -31,6 +33,7 @@ pub(crate) fn grouping(node: &YamlNode) -> SigmaResult<Grouping> {
         (None, Some(_)) => return Err(Issue::new("`weir` is not a mapping").key("weir")),
         (None, None) => None,
     };
+    let is_given = given.is_some();
     let fields = match given {
         None => vec!["host".to_owned()],
         Some(fields) => group_fields(fields).map_err(|issue| match node.get("weir") {
@@ -38,7 +41,10 @@ pub(crate) fn grouping(node: &YamlNode) -> SigmaResult<Grouping> {
             None => issue.key("weir.group-by"),
         })?,
     };
-    Ok(Grouping { fields })
+    Ok(Grouping {
+        fields,
+        given: is_given,
+    })
 }
 
 /// Reads a list of fields to group by, without duplicates.

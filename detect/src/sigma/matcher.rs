@@ -45,6 +45,30 @@ pub(crate) struct Matcher {
     pub condition: Expr,
 }
 
+impl Matcher {
+    /// Whether the rule lists this text as a value of the field, in any clause.
+    pub(crate) fn names_value(&self, field: &str, text: &str) -> bool {
+        let mut all = self.selections.iter().map(|(_, expr)| expr);
+        all.any(|expr| expr.names_value(field, text)) || self.condition.names_value(field, text)
+    }
+}
+
+impl Expr {
+    fn names_value(&self, field: &str, text: &str) -> bool {
+        match self {
+            Self::Clause(clause) => {
+                clause.field.as_deref() == Some(field)
+                    && clause.patterns.iter().any(|p| p.eq_ignore_ascii_case(text))
+            }
+            Self::Selection(_) => false, // It is in the list of selections.
+            Self::Not(inner) => inner.names_value(field, text),
+            Self::All(parts) | Self::Any(parts) | Self::AtLeast(_, parts) => {
+                parts.iter().any(|part| part.names_value(field, text))
+            }
+        }
+    }
+}
+
 impl Clause {
     pub(crate) fn holds(&self, view: &EventView<'_>) -> bool {
         let passed = match &self.field {

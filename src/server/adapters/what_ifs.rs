@@ -1,7 +1,7 @@
 //! Starts, lists, promotes and ends what-ifs for the API.
 
 use weir_dataflow::{AlertDifference, BatchReader, WhatIfReport, WhatIfState};
-use weir_detect::{RuleBook, WhatIf};
+use weir_detect::{EventOrigin, RuleBook, WhatIf};
 use weir_manage::RequestedWhatIf;
 use weir_operators::BatchContext;
 use weir_schema::{AlertRow, EventTime, GroupField, RuleChange, RuleId, TimeBounds, WhatIfId};
@@ -192,8 +192,12 @@ impl RowTexts<'_> {
         };
         let reading = BatchContext::of(&batch, self.bounds, None);
         let event = weir_parse::decode(frame, &reading.context());
+        let origin = EventOrigin {
+            tenant: row.tenant,
+            source: &batch.source,
+        };
         self.book
-            .group_fields(row.plan, &event, row.tenant, row.group)
+            .group_fields(row.plan, &event, origin, row.group)
             .unwrap_or_default()
     }
 }

@@ -1,7 +1,7 @@
 //! Writes the rows of a tap: filters the frames of a batch, decodes them, runs the rules.
 
 use serde_json::{Map, Value, json};
-use weir_detect::{Detections, Detector, RuleBook};
+use weir_detect::{Detections, Detector, EventOrigin, RuleBook};
 use weir_operators::BatchContext;
 use weir_schema::{Batch, BatchSeq, Event, EventTime, TimeBounds};
 use weir_web::ports::{TapQuery, TapStage};
@@ -153,10 +153,13 @@ impl TapRows {
         head: &Map<String, Value>,
         out: &mut String,
     ) {
-        let tenant = batch.tenant_key();
+        let origin = EventOrigin {
+            tenant: batch.tenant_key(),
+            source: &batch.source,
+        };
         let mut detected = std::mem::take(&mut self.detected);
         self.detector
-            .detect(book, event, tenant, None, &mut detected);
+            .detect(book, event, origin, None, &mut detected);
         let wanted = self.query.rule.clone();
         let wants = |rule: &str| wanted.as_deref().is_none_or(|wanted| wanted == rule);
         if self.query.stage == TapStage::Matches {
@@ -176,7 +179,7 @@ impl TapRows {
                 row.insert("rule".into(), (*plan.rule).into());
                 row.insert("time".into(), rfc3339(event.time).into());
                 row.insert("member".into(), fact.member.into());
-                let group = book.group_fields(fact.plan, event, tenant, fact.group);
+                let group = book.group_fields(fact.plan, event, origin, fact.group);
                 let group = group.unwrap_or_default().into_iter();
                 let group: Map<_, _> = group.map(|f| (f.name, f.value.into())).collect();
                 row.insert("group".into(), group.into());

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
-use weir_detect::{Detections, Explanation, RuleBook};
+use weir_detect::{Detections, EventOrigin, Explanation, RuleBook};
 use weir_operators::BatchContext;
 use weir_schema::{
-    ChangeKind, Control, Event, EventTime, GroupField, LogSource, RuleId, TenantKey, TimeBounds,
+    ChangeKind, Control, Event, EventTime, GroupField, LogSource, RuleId, TimeBounds,
 };
 use weir_story::{EventDelivery, System, SystemOutput, batches};
 
@@ -90,20 +90,20 @@ impl<S: System> StoryRecorder<S> {
         Arc::clone(&self.record)
     }
 
-    fn record_event(&self, event: &Event<'_>, tenant: TenantKey, record: &mut StoryRecord) {
+    fn record_event(&self, event: &Event<'_>, origin: EventOrigin<'_>, record: &mut StoryRecord) {
         let mut detected = Detections::default();
-        self.book.detect(event, tenant, None, &mut detected);
+        self.book.detect(event, origin, None, &mut detected);
         for fact in &detected.facts {
             let Some(plan) = self.book.plan(fact.plan) else {
                 continue;
             };
-            let fields = self.book.group_fields(fact.plan, event, tenant, fact.group);
+            let fields = self.book.group_fields(fact.plan, event, origin, fact.group);
             record
                 .counted
                 .insert(rule_group(&plan.rule, &fields.unwrap_or_default()));
         }
         let mut probed = Detections::default();
-        self.probes.detect(event, tenant, None, &mut probed);
+        self.probes.detect(event, origin, None, &mut probed);
         for rule in self.book.rules() {
             let source = rule.logsource.as_ref();
             let probe = source.and_then(|source| self.probed.get(source));
@@ -176,7 +176,11 @@ impl<S: System> System for StoryRecorder<S> {
             let reading = BatchContext::of(&batch, &self.bounds, None);
             for frame in &batch.frames {
                 let event = weir_parse::decode(frame, &reading.context());
-                self.record_event(&event, batch.tenant_key(), &mut record);
+                let origin = EventOrigin {
+                    tenant: batch.tenant_key(),
+                    source: &batch.source,
+                };
+                self.record_event(&event, origin, &mut record);
             }
         }
         self.system.deliver(events);

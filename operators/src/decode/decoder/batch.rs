@@ -1,5 +1,6 @@
 //! Batches: decodes each frame, runs the detector, and collects facts, observations and notes.
 
+use weir_detect::EventOrigin;
 use weir_schema::{
     Batch, BatchSeq, Event, EventId, EventTime, Fact, FactValue, PlanId, Position, Problem,
     SourceKey, TenantKey,
@@ -53,6 +54,10 @@ impl Decoder {
             source,
         };
         let mut summary = SourceBatchBuilder::new(batch, &self.source_bounds);
+        let origin = EventOrigin {
+            tenant,
+            source: &batch.source,
+        };
         for (place, frame) in batch.frames.iter().enumerate() {
             let position = Position::new(seq, u16::try_from(place).unwrap_or(u16::MAX));
             let event = weir_parse::decode(frame, &frames.context());
@@ -63,7 +68,7 @@ impl Decoder {
                 note.greatest = note.greatest.max(event.time);
             }
             let (book, detected) = (&self.book, &mut self.detected);
-            self.detector.detect(book, &event, tenant, only, detected);
+            self.detector.detect(book, &event, origin, only, detected);
             if only.is_none() {
                 self.report(position, &event, &mut note, output);
             }

@@ -9,7 +9,7 @@ mod alerts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_detect::{Detections, PlanChange, RuleBook};
+use weir_detect::{Detections, EventOrigin, PlanChange, RuleBook};
 use weir_operators::BatchContext;
 use weir_operators::reference::{PlanStep, Reference, ReferenceClock, StandingAlert};
 use weir_schema::{
@@ -82,6 +82,10 @@ impl ReferenceSystem {
         let context = BatchContext::of(&batch, &self.bounds, None);
         let tenant = batch.tenant_key();
         self.tenants.insert(tenant, batch.tenant.clone());
+        let origin = EventOrigin {
+            tenant,
+            source: &batch.source,
+        };
         for (place, frame) in batch.frames.iter().enumerate() {
             let event = weir_parse::decode(frame, &context.context());
             let id = EventId::for_frame(batch.source_key(), event.time, frame);
@@ -92,11 +96,11 @@ impl ReferenceSystem {
                 continue;
             }
             let mut detected = Detections::default();
-            self.book.detect(&event, tenant, only, &mut detected);
-            self.link(&event, tenant, &detected);
+            self.book.detect(&event, origin, only, &mut detected);
+            self.link(&event, origin, &detected);
             for draft in detected.facts {
                 let (plan, group) = (draft.plan, draft.group);
-                let fields = self.book.group_fields(plan, &event, tenant, group);
+                let fields = self.book.group_fields(plan, &event, origin, group);
                 self.groups
                     .insert((plan, group), fields.unwrap_or_default());
                 facts.push(Fact {
@@ -136,12 +140,12 @@ impl ReferenceSystem {
     }
 
     /// Adds the links from groups of members to groups of the correlations that read them.
-    fn link(&mut self, event: &Event<'_>, tenant: TenantKey, detected: &Detections) {
+    fn link(&mut self, event: &Event<'_>, origin: EventOrigin<'_>, detected: &Detections) {
         for link in detected.links.iter().flatten() {
             self.reference.link(*link);
             let plan = self.book.plan(link.plan);
             if let Some(PlanOutput::Plan(feed)) = plan.map(|plan| plan.output) {
-                let fields = self.book.group_fields(feed.plan, event, tenant, link.to);
+                let fields = self.book.group_fields(feed.plan, event, origin, link.to);
                 let key = (feed.plan, link.to);
                 self.groups.insert(key, fields.unwrap_or_default());
             }
