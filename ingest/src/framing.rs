@@ -1,10 +1,10 @@
 //! Splits a byte stream into frames (RFC 6587), with octet counting or lines.
 //!
-//! - If the first frame of a connection starts with `1`-`9`, the connection counts octets
-//!   (`LENGTH SP FRAME`). A later frame that starts with another byte is a line; the frame after it may
-//!   be counted again.
-//! - If the first frame is a line, all frames are lines: a line `60000 ...` must not consume the lines
-//!   that follow it.
+//! - If the first frame of a connection starts with a count, a space and a priority (`LENGTH SP
+//!   <PRI>...`), the connection counts octets. A number without a priority behind it starts a line: a
+//!   line `60000 sessions closed` must not consume the lines that follow it. On a counting connection
+//!   a later frame that starts with another byte is a line; the frame after it may be counted again.
+//! - If the first frame is a line, all frames are lines.
 //! - LF ends a line, and a CR before it is stripped. Until the first LF, NUL also ends a line; after
 //!   it, NUL is data.
 //! - An invalid count is read as the start of a line: no byte is lost, and framing recovers after the
@@ -52,6 +52,12 @@ enum State {
     Start,
     /// In the digits of a count; `buffer` holds them.
     Count,
+    /// Behind the first count of a connection and its space, in what may be a priority; `buffer` holds
+    /// all three.
+    Priority {
+        count: usize,
+        digits: usize,
+    },
     Line,
     /// In a line, after the cap.
     SkipLine,
@@ -105,6 +111,15 @@ impl Framer {
                     input
                 }
                 State::Count => self.count(first, input),
+                State::Priority { count, digits } => {
+                    self.priority(count, digits, input);
+                    if self.state == (State::Counted { left: 0 }) {
+                        self.cut_at_cap();
+                        self.emit(frames);
+                        self.state = State::Start;
+                    }
+                    &input[usize::from(self.state != State::Line)..]
+                }
                 State::Line => self.line(input, frames),
                 State::SkipLine => self.skip_line(input),
                 State::Counted { left } => self.counted(left, input, frames),
@@ -117,7 +132,7 @@ impl Framer {
     pub fn finish(&mut self, frames: &mut Frames) {
         match self.state {
             State::Start | State::SkipLine => {}
-            State::Count | State::Line => {
+            State::Count | State::Priority { .. } | State::Line => {
                 self.cut_at_cap();
                 self.emit(frames);
             }
@@ -166,9 +181,17 @@ impl Framer {
         if first == b' '
             && let Some(left) = self.plausible_count()
         {
-            self.buffer.clear();
-            self.mode = FramingMode::Counts;
-            self.state = State::Counted { left };
+            if self.mode == FramingMode::Counts {
+                self.buffer.clear();
+                self.state = State::Counted { left };
+            } else {
+                let digits = self.buffer.len();
+                self.buffer.push(first);
+                self.state = State::Priority {
+                    count: left,
+                    digits,
+                };
+            }
             return rest;
         }
         match self.mode {
@@ -178,6 +201,32 @@ impl Framer {
         self.state = State::Line;
         // With a very small cap the digits may exceed it; the line is then truncated like any other.
         input
+    }
+
+    /// Reads a byte behind the first count of a connection. Once a whole priority has come, the number
+    /// was a count; with any other byte it starts a line, which the byte belongs to.
+    fn priority(&mut self, count: usize, digits: usize, input: &[u8]) {
+        let first = input[0];
+        let so_far = &self.buffer[digits + 1..];
+        let fits = match so_far {
+            [] => first == b'<',
+            [_] => first.is_ascii_digit(),
+            [_, _] | [_, _, _] => first.is_ascii_digit() || first == b'>',
+            _ => first == b'>',
+        };
+        if !fits || so_far.len() == count {
+            self.mode = FramingMode::Lines;
+            self.state = State::Line;
+            return;
+        }
+        self.buffer.push(first);
+        if first == b'>' {
+            self.buffer.drain(..=digits);
+            self.mode = FramingMode::Counts;
+            self.state = State::Counted {
+                left: count - self.buffer.len(),
+            };
+        }
     }
 
     fn plausible_count(&self) -> Option<usize> {
@@ -307,15 +356,20 @@ impl Framer {
             self.state = State::Start;
             return rest;
         }
-        let room = self.frame_bytes_max - self.buffer.len();
+        let room = self.frame_bytes_max.saturating_sub(self.buffer.len());
         let (part, rest) = input.split_at(input.len().min(left).min(room));
         self.buffer.extend_from_slice(part);
         let left = left - part.len();
         if left == 0 {
+            // With a very small cap the priority alone may exceed it.
+            self.cut_at_cap();
             self.emit(frames);
             self.state = State::Start;
-        } else if self.buffer.len() == self.frame_bytes_max {
+        } else if self.buffer.len() >= self.frame_bytes_max {
+            let over = self.buffer.len() - self.frame_bytes_max;
             self.counts.truncated += 1;
+            self.counts.skipped_bytes += over as u64;
+            self.buffer.truncate(self.frame_bytes_max);
             self.emit(frames);
             self.state = State::SkipCounted { left };
         } else {
@@ -390,8 +444,8 @@ mod tests {
         );
         check(
             "count over the cap",
-            b"10 abcdefghij1 x",
-            &[b"abcdefgh", b"x"],
+            b"10 <1>defghij1 x",
+            &[b"<1>defgh", b"x"],
             cut(2),
         );
         check("digits past the cap", b"1234567890", &[b"12345678"], cut(2));
@@ -409,6 +463,36 @@ mod tests {
         check("lines stay lines", b"<a\n3 abc\n", &[b"<a", b"3 abc"], none);
         check("NUL after LF is data", b"a\nb\0c\n", &[b"a", b"b\0c"], none);
         check("digits only", b"12", &[b"12"], none);
+        check(
+            "a number of things",
+            b"60 sessions\n<1>b\n4 <1>c",
+            &[b"60 sessi", b"<1>b", b"4 <1>c"],
+            FramingCounts {
+                truncated: 1,
+                skipped_bytes: 3,
+                ..none
+            },
+        );
+        check(
+            "no whole priority",
+            b"5 <1 m\n<1>b\n",
+            &[b"5 <1 m", b"<1>b"],
+            none,
+        );
+        check(
+            "version of RFC 5424",
+            b"1 2026\n<1>b\n",
+            &[b"1 2026", b"<1>b"],
+            none,
+        );
+        check("year", b"2026 a\n<1>b\n", &[b"2026 a", b"<1>b"], none);
+        check(
+            "count shorter than its priority",
+            b"2 <1>b\nc",
+            &[b"2 <1>b", b"c"],
+            none,
+        );
+        check("priority alone", b"3 <1>4 <1>b", &[b"<1>", b"<1>b"], none);
         let empty = FramingCounts { empty: 2, ..none };
         check("empty lines", b"\n\r\n<a\n", &[b"<a"], empty);
     }
@@ -420,24 +504,40 @@ mod tests {
             bad_count: 1,
             ..none
         };
-        check("invalid count", b"1 a2x\n1 b", &[b"a", b"2x", b"b"], bad);
+        check(
+            "invalid count",
+            b"3 <1>2x\n1 b",
+            &[b"<1>", b"2x", b"b"],
+            bad,
+        );
         check(
             "count above the limit",
-            b"1 a999 <\n1 b",
-            &[b"a", b"999 <", b"b"],
+            b"3 <1>999 <\n1 b",
+            &[b"<1>", b"999 <", b"b"],
             bad,
         );
         let step = FramingCounts {
             out_of_step: 1,
             ..none
         };
-        check("count too small", b"2 abc\n1 d", &[b"ab", b"c", b"d"], step);
+        check(
+            "count too small",
+            b"4 <1>bc\n1 d",
+            &[b"<1>b", b"c", b"d"],
+            step,
+        );
         let unterminated = FramingCounts {
             unterminated: 1,
             ..none
         };
-        check("truncated by the end", b"5 abc", &[b"abc"], unterminated);
-        check("ended before the frame", b"5 ", &[], unterminated);
+        check("truncated by the end", b"5 <1>a", &[b"<1>a"], unterminated);
+        check(
+            "ended before the frame",
+            b"3 <1>5 ",
+            &[b"<1>"],
+            unterminated,
+        );
+        check("ended before the priority", b"5 <1", &[b"5 <1"], none);
     }
 
     #[test]
@@ -498,8 +598,13 @@ mod tests {
 
         #[test]
         fn well_formed_frames_round_trip(
-            sent in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..40), 0..20),
+            sent in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..36), 0..20),
         ) {
+            // The first frame has a priority, as every frame of syslog.
+            let mut sent: Vec<Vec<u8>> = sent;
+            if let Some(first) = sent.first_mut() {
+                first.splice(0..0, *b"<13>");
+            }
             let counted: Vec<u8> = sent
                 .iter()
                 .flat_map(|frame| [format!("{} ", frame.len()).as_bytes(), frame].concat())

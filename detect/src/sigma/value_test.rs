@@ -82,7 +82,17 @@ impl Network {
                 let host = 128u32.checked_sub(length.unwrap_or(128))?;
                 let mask = u128::MAX.checked_shl(host).unwrap_or(0);
                 let base = u128::from(address);
-                (base & mask == base).then_some(Self::V6 { base, mask })
+                if base & mask != base {
+                    return None;
+                }
+                // IPv4 in IPv6 form is IPv4.
+                match address.to_ipv4_mapped() {
+                    Some(mapped) if host <= 32 => Some(Self::V4 {
+                        base: u32::from(mapped),
+                        mask: u32::MAX.checked_shl(host).unwrap_or(0),
+                    }),
+                    _ => Some(Self::V6 { base, mask }),
+                }
             }
         }
     }
@@ -90,6 +100,10 @@ impl Network {
     fn contains(self, text: &str) -> bool {
         match (self, text.parse()) {
             (Self::V4 { base, mask }, Ok(IpAddr::V4(address))) => u32::from(address) & mask == base,
+            (Self::V4 { base, mask }, Ok(IpAddr::V6(address))) => {
+                let mapped = address.to_ipv4_mapped();
+                mapped.is_some_and(|address| u32::from(address) & mask == base)
+            }
             (Self::V6 { base, mask }, Ok(IpAddr::V6(address))) => {
                 u128::from(address) & mask == base
             }

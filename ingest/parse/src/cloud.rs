@@ -1,6 +1,8 @@
 //! Cloud and service logs in JSON: recognizes each by fields that only it has, and sets its Sigma
 //! log source.
 
+use weir_schema::Value;
+
 use crate::draft::Draft;
 use crate::field_index::{FieldIndex, KnownField};
 
@@ -60,6 +62,8 @@ pub(crate) fn recognize(draft: &mut Draft<'_>, index: &FieldIndex) -> Option<Kno
         let is_exchange = index.text(draft, KnownField::Workload) == Some("Exchange");
         let service = if is_exchange { "exchange" } else { "audit" };
         (None, "m365", Some(service), KnownField::CreationTime)
+    } else if let Some(found) = recognize_other_form(draft, index) {
+        found
     } else {
         return None;
     };
@@ -67,6 +71,66 @@ pub(crate) fn recognize(draft: &mut Draft<'_>, index: &FieldIndex) -> Option<Kno
     draft.logsource.product = Some(product);
     draft.logsource.service = service;
     Some(time)
+}
+
+/// The log source of a record, and the field of its time.
+type Found = (
+    Option<&'static str>,
+    &'static str,
+    Option<&'static str>,
+    KnownField,
+);
+
+/// Recognizes records as the vendors' programming interfaces return them, which differ from the logs
+/// that they stream.
+fn recognize_other_form(draft: &Draft<'_>, index: &FieldIndex) -> Option<Found> {
+    let has = |fields: &[KnownField]| fields.iter().all(|field| index.has(*field));
+    let azure = |service, time| Some((None, "azure", Some(service), time));
+    if has(&[KnownField::EventTimestamp, KnownField::OperationValue]) {
+        azure("activitylogs", KnownField::EventTimestamp)
+    } else if has(&[KnownField::RiskEventType, KnownField::DetectedDateTime]) {
+        azure("riskdetection", KnownField::DetectedDateTime)
+    } else if has(&[
+        KnownField::CreatedDateTime,
+        KnownField::PrincipalName,
+        KnownField::AppDisplayName,
+    ]) {
+        azure("signinlogs", KnownField::CreatedDateTime)
+    } else if has(&[
+        KnownField::ActivityDateTime,
+        KnownField::ActivityDisplayName,
+    ]) {
+        azure("auditlogs", KnownField::ActivityDateTime)
+    } else if has(&[
+        KnownField::AuditId,
+        KnownField::Verb,
+        KnownField::RequestUri,
+    ]) {
+        let times = [KnownField::StageTime, KnownField::RequestReceived];
+        let time = times.into_iter().find(|field| index.has(*field))?;
+        Some((Some("application"), "kubernetes", Some("audit"), time))
+    } else if has(&[
+        KnownField::RecordType,
+        KnownField::Operation,
+        KnownField::CreationTime,
+        KnownField::UserId,
+    ]) {
+        // Records of Exchange have the types 1 to 3.
+        let is_exchange = matches!(
+            index.value(draft, KnownField::RecordType),
+            Some(Value::Int(1..=3))
+        );
+        let service = if is_exchange { "exchange" } else { "audit" };
+        Some((None, "m365", Some(service), KnownField::CreationTime))
+    } else if has(&[
+        KnownField::EveType,
+        KnownField::FlowId,
+        KnownField::Timestamp,
+    ]) {
+        Some((None, "suricata", None, KnownField::Timestamp))
+    } else {
+        None
+    }
 }
 
 /// Returns Sigma's service name for a category of Azure's diagnostic logs. If other services have a

@@ -84,6 +84,9 @@ fn decode_text<'a>(text: &'a str, context: &Context<'_>) -> Event<'a> {
     let text = text.trim_end_matches(['\r', '\n', '\0']);
     let mut draft = Draft::for_text(text);
     read_text(text, context.format, context, &mut draft);
+    if !is_json(text, context.format) && holds_several_lines(text) {
+        draft.add_problem(Problem::Unparsed);
+    }
     draft.finish(context)
 }
 
@@ -98,6 +101,15 @@ fn read_text<'a>(text: &'a str, format: Format, context: &Context<'_>, draft: &m
     } else {
         syslog::read(text, context, draft);
     }
+}
+
+/// Returns whether a second syslog line follows in the frame, as in a datagram with several. The event
+/// is the first of them, so its problem tells of the others.
+fn holds_several_lines(text: &str) -> bool {
+    let Some((_, second)) = text.split_once('\n') else {
+        return false;
+    };
+    !text.starts_with('#') && syslog::starts_line(second)
 }
 
 fn is_json(text: &str, format: Format) -> bool {

@@ -257,6 +257,16 @@ pub(crate) struct StatedTime {
     pub has_offset: bool,
 }
 
+/// Returns whether a text starts as a syslog line does: with a priority, or with a time that headers
+/// have and dates of log files do not.
+pub(crate) fn starts_line(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_iso = bytes.get(10) == Some(&b'T') && bytes.get(4) == Some(&b'-');
+    let is_month = bytes.get(3) == Some(&b' ') && bytes.get(9) == Some(&b':');
+    let is_time = is_iso || is_month && time::month(bytes.get(..3).unwrap_or_default()).is_some();
+    is_time || matches!(priority(text), Priority::Valid(..))
+}
+
 /// Reads the time that daemontools write in front of a line: `@`, then seconds since 1970 in TAI
 /// plus 2^62, and nanoseconds, in hexadecimal. Returns it and the rest of the line.
 fn tai64n(line: &str) -> Option<(Timestamp, &str)> {

@@ -123,9 +123,38 @@ pub(crate) fn from_value(value: &Value<'_>, zone: Zone) -> Option<Timestamp> {
     match value {
         Value::Int(number) => epoch(&number.to_string()),
         Value::Number(text) => epoch(text),
-        Value::Text(text) => iso(text, zone).or_else(|| epoch(text)),
+        Value::Text(text) => iso(text, zone)
+            .or_else(|| epoch(text))
+            .or_else(|| american(text, zone)),
         Value::Null | Value::Bool(_) | Value::List(_) => None,
     }
+}
+
+/// Reads `3/24/2022 2:42:35 PM`, as some Azure services write times.
+fn american(text: &str, zone: Zone) -> Option<Timestamp> {
+    let (date, rest) = text.trim_ascii().split_once(' ')?;
+    let (clock, half) = rest.split_once(' ')?;
+    let mut date = date.split('/').map(|part| part.parse::<u32>().ok());
+    let (month, day, year) = (date.next()??, date.next()??, date.next()??);
+    let mut clock = clock.split(':').map(|part| part.parse::<u32>().ok());
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    let hour = match half {
+        "AM" => hour % 12,
+        "PM" => hour % 12 + 12,
+        _ => return None,
+    };
+    let civil = CivilTime {
+        year: i64::from(year),
+        month,
+        day,
+        hour,
+        minute,
+        second,
+        nano: 0,
+    };
+    (1970..=2261)
+        .contains(&year)
+        .then(|| civil.timestamp(None, zone))?
 }
 
 /// Reads a number since 1970: seconds below 1e11, milliseconds below 1e14, microseconds below 1e17,

@@ -319,3 +319,20 @@ fn bent_times_take_the_zone_of_the_source() {
         assert_eq!(event.time.0, 1_772_355_600_000_000_000, "{line}");
     }
 }
+
+/// A datagram with several lines is one event, and says so.
+#[test]
+fn several_lines_in_a_frame_are_a_problem() {
+    let frame = "<14>Mar  1 10:00:00 h app: one\n<14>Mar  1 10:00:00 h app: two";
+    let expected = [("program", "app"), ("PROBLEMS", "unparsed")];
+    check(frame.as_bytes(), &context(Format::Auto), &expected);
+    let frame = "2026-03-01T10:00:00Z h app: one\n2026-03-01T10:00:00Z h app: two";
+    check(frame.as_bytes(), &context(Format::Auto), &expected);
+    // A trace of several lines is one message.
+    let frame = "<14>Mar  1 10:00:00 h app: one\n  at two\nthree";
+    check(
+        frame.as_bytes(),
+        &context(Format::Auto),
+        &[("PROBLEMS", "")],
+    );
+}

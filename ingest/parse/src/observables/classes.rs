@@ -51,6 +51,8 @@ pub fn ocsf_class(event: &Event<'_>) -> Option<OcsfClass> {
         Some("aws") if service == Some("cloudtrail") => Some(cloudtrail(event)),
         Some("azure") if service == Some("signinlogs") => Some(AUTHENTICATION),
         Some("okta") => Some(okta(event)),
+        Some("m365") if is_login_to_m365(event) => Some(AUTHENTICATION),
+        Some("suricata") => Some(suricata(event)),
         Some("aws" | "azure" | "gcp" | "github" | "kubernetes" | "m365") => Some(API),
         Some("cisco") => cisco(event),
         Some("apache" | "nginx" | "haproxy") => web(event),
@@ -216,6 +218,26 @@ fn cisco(event: &Event<'_>) -> Option<OcsfClass> {
     }
     let has_endpoints = event.get("src_ip").is_some() && event.get("dst_ip").is_some();
     has_endpoints.then_some(NETWORK)
+}
+
+/// Returns whether a record of Microsoft 365 is about a login: `UserLoggedIn`, `UserLoginFailed`.
+fn is_login_to_m365(event: &Event<'_>) -> bool {
+    text(event, "Operation").is_some_and(|operation| operation.starts_with("UserLog"))
+}
+
+fn suricata(event: &Event<'_>) -> OcsfClass {
+    match text(event, "event_type").as_deref() {
+        Some("alert") => FINDING,
+        Some("dns") => DNS,
+        Some("http") => HTTP,
+        Some("ssh") => SSH,
+        Some("smtp") => EMAIL,
+        Some("smb") => SMB,
+        Some("dhcp") => DHCP,
+        Some("rdp") => RDP,
+        Some("ftp") => FTP,
+        _ => NETWORK,
+    }
 }
 
 fn web(event: &Event<'_>) -> Option<OcsfClass> {
