@@ -10,7 +10,25 @@ use weir_schema::{Event, Format, Problem, ReceiveTime, RecordsReader, Span, Valu
 const FORMATS: [Format; 4] = [Format::Syslog, Format::Json, Format::Agent, Format::Auto];
 
 /// Realistic lines, which the tests truncate, mix and corrupt.
-const LINES: [&str; 20] = [
+const LINES: [&str; 36] = [
+    "<13>Mar  1 10:00:01 r1 <38>Mar  1 10:00:00 web1 sshd[7]: Invalid user x from 192.0.2.9",
+    "<14>Mar  1 10:00:00 ap-2 00005e005301,U6-LR-6.5.62+14788: dropbear[9]: Bad password attempt",
+    "<189>237: sw1: 238: *Mar  8 2026 19:46:03.295 UTC: %SYS-5-CONFIG_I: Configured by a on b (::1)",
+    "<166>Mar  1 2026 10:00:00 fw1 : %ASA-6-302013: Built outbound TCP connection 1 for \
+     outside:203.0.113.5/443 (203.0.113.5/443) to inside:10.0.0.7/50000 (198.51.100.1/50000)",
+    "<113>Mar  1 2026 10:00:00 f : %FTD-1-430003: AccessControlRuleAction: Block, SrcIP: ::1, User: a",
+    "<38>1 2026-03-01T10:00:00+0100 web1 sshd 77 - Invalid user x from 192.0.2.9",
+    "2026-03-01T10:00:00.5+01:00 stderr F {\"user\":\"x\"}",
+    "<134>1 1772359200.25 mx1 flows src=192.0.2.9 dst=198.51.100.4 radio='1' pattern: deny all",
+    "<14>Mar 01 10:00:00 p 1,2026/03/01 10:00:00,0123,SYSTEM,auth,0,2026/03/01 10:00:00,,auth-fail,,0,0,\
+     general,medium,\"failed authentication for user 'a'. From: 203.0.113.5.\",1",
+    "<134>1 2026-03-01T10:00:00Z cp1 CheckPoint 7 - [action:\"Drop\"; src:\"203.0.113.5\"; service:\"22\"; ]",
+    "<134>Mar 01 10:00:00 p filterlog[3]: 5,,,1,i,match,block,in,6,0x00,0x0,255,UDP,17,32,::1,::2,53,4,1",
+    "<30>Mar 01 10:00:00 r system,error login failure for user x from 203.0.113.5 via ssh",
+    "<135> 03/01/2026:10:00:00 GMT ns1 0-PPE-1 : default AAA LOGIN_FAILED 9 0 :  User a - Client_ip ::1",
+    "<14>Mar 01 10:00:00 d MSWinEventLog\t1\tSecurity\t6\tSun\t4624\tP\tu\tN/A\tS\tdc1\tL\t\tm  Subject:  Account Name:  x",
+    "{\"@timestamp\":\"2026-03-01T10:00:00Z\",\"tag\":\"sshd[7]:\",\"message\":\" Invalid user x from ::1\"}",
+    "{\"MESSAGE\":[97,27,91,51,50,109,255],\"SYSLOG_IDENTIFIER\":\"a\",\"_PID\":\"7\"}",
     "<34>1 2003-10-11T22:14:15.003Z host su 12 ID47 [a@1 k=\"a\\\"b\" k=\"c\"][b@2] \u{feff}'su' \
      failed",
     "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
@@ -325,6 +343,37 @@ fn decode_a_mebibyte_of_each_shape_in_linear_time() {
         ("{\"a\":", "{\"a\":1}"),
         ("{", "\"a\":1,"),
         ("1.1.1.1 - - [10/Oct/2000:13:55:36 -0700] \"", "\\\""),
+        ("<1>Oct 11 22:14:15 h ", "<1>Oct 11 22:14:15 h "),
+        ("<1>Oct 11 22:14:15 h ", "info "),
+        ("<1>Oct 11 22:14:15 ", "1: "),
+        ("<1>1: ", "%A-1"),
+        ("<1>Oct 11 22:14:15 h : %FTD-1-430003: ", "A: b, "),
+        ("<1>Oct 11 22:14:15 h : %FTD-1-430003: ", ": "),
+        (
+            "<1>Oct 11 22:14:15 h : %ASA-6-302013: Built ",
+            " for 1.1.1.1/1 to ",
+        ),
+        ("<134>1 1795464210.3 mx-1 flows ", "a=b "),
+        ("<134>1 1795464210.3 mx-1 flows ", "word "),
+        ("1,2026/03/01 10:00:00,0123,TRAFFIC,", "\"a\"\","),
+        ("<1>Oct 11 22:14:15 h [", "a:\"b\""),
+        (
+            "<1>Oct 11 22:14:15 h MSWinEventLog\t1\tS\t6\tx\t4625\tP\tu\tN/A\tF\tc\tL\t\t",
+            "A:  b: c  ",
+        ),
+        ("<1>Oct 11 22:14:15 h x input: in:a proto ", ", 1.1.1.1:1->"),
+        (
+            "<1>Oct 11 22:14:15 h 0-PPE-0 : default A B 1 0 : ",
+            "- User a ",
+        ),
+        ("a=\"", "b\" c "),
+        ("a=1,", "b,c=d"),
+        ("{\"message\":\"<1>Oct 11 22:14:15 h a: ", "{\\\"a\\\":"),
+        ("{\"MESSAGE\":[", "27,91,"),
+        (
+            "2026-03-01T10:00:00Z stdout F ",
+            "2026-03-01T10:00:00Z stdout F ",
+        ),
     ];
     for (head, unit) in heads {
         let line = format!("{head}{}", unit.repeat((1 << 20) / unit.len()));

@@ -64,7 +64,8 @@ fn add_pairs<'a>(text: &'a str, draft: &mut Draft<'a>) {
     let mut rest = text;
     for _ in 0..FIELDS_MAX {
         rest = rest.trim_start_matches(' ');
-        if let Some((label, tail)) = rest.split_once(": ").filter(|(label, _)| is_name(label)) {
+        let (word, tail) = rest.split_once(' ').unwrap_or((rest, ""));
+        if let Some(label) = word.strip_suffix(':').filter(|label| is_name(label)) {
             let name = if label == "message" { "msg" } else { label };
             draft.add_text(name, tail);
             if label == "pattern" {
@@ -72,14 +73,19 @@ fn add_pairs<'a>(text: &'a str, draft: &mut Draft<'a>) {
             }
             return;
         }
-        let Some((name, tail)) = rest.split_once('=').filter(|(name, _)| is_name(name)) else {
+        let name = word.split('=').next().unwrap_or(word);
+        if name.len() == word.len() {
             // A word such as the name of an engine.
-            match rest.split_once(' ') {
-                Some((word, tail)) if is_name(word) => rest = tail,
-                _ => return,
+            if !is_name(word) {
+                return;
             }
+            rest = tail;
             continue;
-        };
+        }
+        if !is_name(name) {
+            return;
+        }
+        let tail = rest.get(name.len() + 1..).unwrap_or("");
         let quoted = ['\'', '"'].into_iter().find_map(|quote| {
             let (value, tail) = tail.strip_prefix(quote)?.split_once(quote)?;
             Some((value, tail))
