@@ -12,6 +12,7 @@ use weir_schema::Value;
 use crate::draft::Draft;
 use crate::field_index::{FieldIndex, KnownField};
 use crate::observables::is_identity;
+use crate::time::clock;
 use crate::{Context, payload, syslog};
 
 mod bytes;
@@ -47,7 +48,7 @@ pub(crate) fn read(draft: &mut Draft<'_>, index: &FieldIndex, context: &Context<
     }
     if draft.time.is_none() {
         let stated = parts.at(LinePart::Time).and_then(|at| text(draft, at));
-        let stated = stated.and_then(|text| syslog::stated_time(&text, context));
+        let stated = stated.and_then(|text| clock::stated_time(&text, context));
         draft.time = stated.map(|stated| stated.time);
     }
 }

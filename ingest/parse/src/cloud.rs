@@ -16,7 +16,6 @@ pub(crate) fn recognize(draft: &mut Draft<'_>, index: &FieldIndex) -> Option<Kno
         let text = index.text(draft, field);
         text.is_some_and(|text| text.starts_with(start))
     };
-    // Category, product, service and time field.
     let (category, product, service, time) = if has(&[
         KnownField::AwsVersion,
         KnownField::AwsSource,
@@ -62,10 +61,8 @@ pub(crate) fn recognize(draft: &mut Draft<'_>, index: &FieldIndex) -> Option<Kno
         let is_exchange = index.text(draft, KnownField::Workload) == Some("Exchange");
         let service = if is_exchange { "exchange" } else { "audit" };
         (None, "m365", Some(service), KnownField::CreationTime)
-    } else if let Some(found) = recognize_other_form(draft, index) {
-        found
     } else {
-        return None;
+        recognize_other_form(draft, index)?
     };
     draft.logsource.category = category;
     draft.logsource.product = Some(product);
@@ -74,7 +71,7 @@ pub(crate) fn recognize(draft: &mut Draft<'_>, index: &FieldIndex) -> Option<Kno
 }
 
 /// The log source of a record, and the field of its time.
-type Found = (
+type CloudRecord = (
     Option<&'static str>,
     &'static str,
     Option<&'static str>,
@@ -83,7 +80,7 @@ type Found = (
 
 /// Recognizes records as the vendors' programming interfaces return them, which differ from the logs
 /// that they stream.
-fn recognize_other_form(draft: &Draft<'_>, index: &FieldIndex) -> Option<Found> {
+fn recognize_other_form(draft: &Draft<'_>, index: &FieldIndex) -> Option<CloudRecord> {
     let has = |fields: &[KnownField]| fields.iter().all(|field| index.has(*field));
     let azure = |service, time| Some((None, "azure", Some(service), time));
     if has(&[KnownField::EventTimestamp, KnownField::OperationValue]) {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use weir_schema::{Event, LogSource, Problem, Value};
 
 use crate::time::{self, Timestamp};
-use crate::{Context, FIELDS_MAX, syslog};
+use crate::{Context, FIELDS_MAX};
 
 /// Most fields for which a linear scan, behind [`NameFilter`], finds a name faster than a map.
 const SCAN_MAX: usize = 64;
@@ -264,7 +264,7 @@ impl<'a> Draft<'a> {
     /// A time with an offset is the innermost and wins; one without counts if no header has a time.
     pub fn set_pair_time(&mut self, names: &[&str], context: &Context<'_>) {
         let times = names.iter().filter_map(|name| match self.get(name)? {
-            Value::Text(text) => syslog::stated_time(text, context),
+            Value::Text(text) => time::clock::stated_time(text, context),
             _ => None,
         });
         let stated = times.into_iter().next();

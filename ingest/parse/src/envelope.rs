@@ -5,9 +5,9 @@
 
 use weir_schema::{Format, Problem, Value};
 
+use crate::Context;
 use crate::draft::Draft;
 use crate::time::{self, Timestamp, Zone};
-use crate::{Context, json_event};
 
 const EVENT: &str = "event";
 
@@ -40,7 +40,7 @@ pub(crate) fn open(draft: &mut Draft<'_>, context: &Context<'_>) -> Option<Times
         draft.add(EVENT, Value::Text(text));
         time
     });
-    let line_time = line_time.or_else(|| json_event::stated_time(draft, context));
+    let line_time = line_time.or_else(|| crate::object_time(draft, context));
     let mut envelope_time = None;
     for (name, value) in members {
         match name.as_ref() {

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use weir_schema::{Problem, Value};
 
 use crate::draft::Draft;
-use crate::{Context, FIELDS_MAX, syslog, time};
+use crate::{Context, FIELDS_MAX, time};
 
 /// Fewest pairs; a message with fewer may well be prose.
 const PAIRS_MIN: usize = 3;
@@ -162,7 +162,7 @@ fn set_time(draft: &mut Draft<'_>, context: &Context<'_>) {
             .is_none()
     {
         let offset = text("tz").or_else(|| text("timezone"));
-        let offset_s = offset.and_then(|text| syslog::offset_of(text.trim_matches('"')));
+        let offset_s = offset.and_then(|text| time::clock::offset_of(text.trim_matches('"')));
         let civil = time::iso_with(&format!("{date} {time}"), offset_s, context.zone);
         if offset_s.is_some() || draft.time.is_none() {
             draft.time = civil.or(draft.time);

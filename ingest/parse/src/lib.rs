@@ -9,6 +9,7 @@ mod draft;
 mod envelope;
 mod event_xml;
 mod field_index;
+mod host;
 mod inner_event;
 mod journald;
 mod json;
@@ -101,6 +102,21 @@ fn read_text<'a>(text: &'a str, format: Format, context: &Context<'_>, draft: &m
     } else {
         syslog::read(text, context, draft);
     }
+}
+
+/// Reads a text as a JSON object. Objects hold lines, and lines hold objects.
+fn read_object<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) {
+    json_event::read(text, context, draft);
+}
+
+/// Reads a text that starts with the tag of a known program.
+fn read_known_tag<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
+    syslog::read_known_tag(text, context, draft)
+}
+
+/// Returns the time that the members of an object state.
+fn object_time(draft: &Draft<'_>, context: &Context<'_>) -> Option<time::Timestamp> {
+    json_event::stated_time(draft, context)
 }
 
 /// Returns whether a second syslog line follows in the frame, as in a datagram with several. The event

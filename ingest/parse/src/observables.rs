@@ -285,7 +285,7 @@ fn classify(kind: ObservableKind, value: Cow<'_, str>) -> Option<(ObservableKind
                 return Some((kind, value));
             }
             // A name in a field for addresses is a domain name, or that of a host.
-            let is_name = crate::syslog::is_host(&value)
+            let is_name = crate::host::is_host(&value)
                 && !value.contains(':')
                 && value.bytes().any(|b| b.is_ascii_alphabetic());
             let kind = if value.contains('.') {

@@ -7,7 +7,7 @@ use weir_schema::Problem;
 
 use crate::draft::Draft;
 use crate::services::{self, access, appliance, cisco, vendor};
-use crate::{Context, inner_event, json_event, keyvalue};
+use crate::{Context, inner_event, keyvalue};
 
 /// Reads the message of `program` as a JSON object: its members become fields, and its time is the
 /// event's. Returns false, with nothing changed, for other messages.
@@ -27,7 +27,7 @@ pub(crate) fn read_json<'a>(
     inner.headers = draft.headers;
     // What a program writes may quote the line of another.
     inner.is_quoted = program.is_some();
-    json_event::read(text, context, &mut inner);
+    crate::read_object(text, context, &mut inner);
     if inner.problems.contains(&Problem::Unparsed) {
         return false;
     }
@@ -68,7 +68,7 @@ pub(crate) fn read_bare<'a>(text: &'a str, context: &Context<'_>, draft: &mut Dr
         || appliance::read(text, context, &mut inner)
         || access::read(text, context.zone, &mut inner)
         || services::read_bare_line(text, context, &mut inner)
-        || crate::syslog::read_known_tag(text, context, &mut inner)
+        || crate::read_known_tag(text, context, &mut inner)
         || keyvalue::read(text, context, &mut inner);
     if is_read {
         draft.replace_with_inner(inner);

@@ -1,7 +1,6 @@
 //! Syslog lines: reads the priority, selects the header format, and reads lines without a header.
 
 mod cisco;
-mod clock;
 mod container;
 mod meraki;
 mod message;
@@ -17,12 +16,10 @@ use weir_schema::Problem;
 
 use crate::draft::Draft;
 use crate::services::{self, access, appliance, vendor};
-use crate::time::{self, Timestamp};
+use crate::time::{self, Timestamp, clock};
 use crate::{Context, inner_event, keyvalue, payload};
 
 pub(crate) use crate::services::is_known_program;
-pub(crate) use clock::offset_of;
-pub(crate) use words::is_host;
 
 /// Most headers in front of one message: that of the sender, and those of relays.
 const HEADERS_MAX: u8 = 4;
@@ -228,33 +225,6 @@ pub(crate) fn read_message<'a>(
 pub(crate) fn split_tag(text: &str) -> Option<(&str, Option<&str>)> {
     let (tag, rest) = tag::split(text.trim_ascii_end())?;
     rest.is_empty().then_some((tag.program, tag.pid))
-}
-
-/// Reads a text that is a time and nothing else.
-pub(crate) fn stated_time(text: &str, context: &Context<'_>) -> Option<StatedTime> {
-    let text = text.trim_ascii();
-    if let Some(clock) = clock::start(text, context) {
-        let has_offset = clock.has_offset;
-        return clock.rest.is_empty().then_some(StatedTime {
-            time: clock.time,
-            has_offset,
-        });
-    }
-    // Seconds or finer since 1970; shorter numbers are durations or counters.
-    let digits = text.split('.').next().unwrap_or(text);
-    let is_number = digits.len() >= 10 && digits.bytes().all(|b| b.is_ascii_digit());
-    Some(StatedTime {
-        time: is_number.then(|| time::epoch(text))??,
-        has_offset: true,
-    })
-}
-
-/// A time among the pairs of a record.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StatedTime {
-    pub time: Timestamp,
-    /// Whether the text says the offset or zone itself.
-    pub has_offset: bool,
 }
 
 /// Returns whether a text starts as a syslog line does: with a priority, or with a time that headers

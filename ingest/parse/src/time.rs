@@ -1,6 +1,7 @@
 //! Event times: reads times from text and numbers, and rejects times that are not credible.
 
 mod civil;
+pub(crate) mod clock;
 mod cursor;
 mod zone;
 

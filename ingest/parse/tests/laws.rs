@@ -299,83 +299,86 @@ fn limit_deep_wide_and_long_frames() {
     assert_eq!(values.sum::<usize>(), weir_parse::FIELDS_MAX + 7);
 }
 
+/// Starts of lines, and what is repeated behind them.
+const SHAPES: [(&str, &str); 49] = [
+    ("", "[a x=\"]"),
+    ("", " "),
+    ("", "<"),
+    ("", "a=b "),
+    ("", "\\"),
+    ("", "\""),
+    ("", ": "),
+    ("<34>1 2003-10-11T22:14:15Z h a - - ", "[a x=\"][a x=\" "),
+    ("<34>1 2003-10-11T22:14:15Z h a - - ", "[a b=\"c\"]"),
+    ("<34>1 2003-10-11T22:14:15Z h a - - [", "a"),
+    ("<34>Oct 11 22:14:15 h a: ", "[a x=\"][a x=\" "),
+    ("<34>Oct 11 22:14:15 h a: ", "[a x=\"y\"]"),
+    (SSHD, "Failed password for  from a port 1 "),
+    (SSHD, "["),
+    (SSHD, "error: "),
+    (
+        "<38>Feb 28 14:10:21 h sshd[1]: Failed password for x",
+        " from a",
+    ),
+    (
+        "<38>Feb 28 14:10:21 h sshd[1]: Disconnected from invalid user x",
+        " port 1 port",
+    ),
+    (
+        "<38>Feb 28 14:10:21 h sshd[1]: Failed password for x from a from a",
+        "    ",
+    ),
+    ("<38>Feb 28 14:10:21 h sudo: a : ", " ; TTY=x"),
+    ("<4>Feb 28 14:10:21 h kernel: IN=a OUT= SRC=", " A=b"),
+    ("type=A msg=audit(1.1:1): ", "a=\"b\" "),
+    ("type=A msg=audit(1.1:1): ", "a='"),
+    ("CEF:0|a|b|c|d|e|f|", "a=b "),
+    ("CEF:0|a|b|c|d|e|f|", "a\\="),
+    ("LEEF:1.0|a|b|c|d|", "a=b\t"),
+    ("{\"a\":\"", "\\n"),
+    ("{\"a\":[", "{},"),
+    ("{\"a\":", "{\"a\":1}"),
+    ("{", "\"a\":1,"),
+    ("1.1.1.1 - - [10/Oct/2000:13:55:36 -0700] \"", "\\\""),
+    ("<1>Oct 11 22:14:15 h ", "<1>Oct 11 22:14:15 h "),
+    ("<1>Oct 11 22:14:15 h ", "info "),
+    ("<1>Oct 11 22:14:15 ", "1: "),
+    ("<1>1: ", "%A-1"),
+    ("<1>Oct 11 22:14:15 h : %FTD-1-430003: ", "A: b, "),
+    ("<1>Oct 11 22:14:15 h : %FTD-1-430003: ", ": "),
+    (
+        "<1>Oct 11 22:14:15 h : %ASA-6-302013: Built ",
+        " for 1.1.1.1/1 to ",
+    ),
+    ("<134>1 1795464210.3 mx-1 flows ", "a=b "),
+    ("<134>1 1795464210.3 mx-1 flows ", "word "),
+    ("1,2026/03/01 10:00:00,0123,TRAFFIC,", "\"a\"\","),
+    ("<1>Oct 11 22:14:15 h [", "a:\"b\""),
+    (
+        "<1>Oct 11 22:14:15 h MSWinEventLog\t1\tS\t6\tx\t4625\tP\tu\tN/A\tF\tc\tL\t\t",
+        "A:  b: c  ",
+    ),
+    ("<1>Oct 11 22:14:15 h x input: in:a proto ", ", 1.1.1.1:1->"),
+    (
+        "<1>Oct 11 22:14:15 h 0-PPE-0 : default A B 1 0 : ",
+        "- User a ",
+    ),
+    ("a=\"", "b\" c "),
+    ("a=1,", "b,c=d"),
+    ("{\"message\":\"<1>Oct 11 22:14:15 h a: ", "{\\\"a\\\":"),
+    ("{\"MESSAGE\":[", "27,91,"),
+    (
+        "2026-03-01T10:00:00Z stdout F ",
+        "2026-03-01T10:00:00Z stdout F ",
+    ),
+];
+
+const SSHD: &str = "<38>Feb 28 14:10:21 h sshd[1]: ";
+
 /// A reader that takes quadratic time would not finish here.
 #[test]
 fn decode_a_mebibyte_of_each_shape_in_linear_time() {
-    let sshd = "<38>Feb 28 14:10:21 h sshd[1]: ";
-    let heads = [
-        ("", "[a x=\"]"),
-        ("", " "),
-        ("", "<"),
-        ("", "a=b "),
-        ("", "\\"),
-        ("", "\""),
-        ("", ": "),
-        ("<34>1 2003-10-11T22:14:15Z h a - - ", "[a x=\"][a x=\" "),
-        ("<34>1 2003-10-11T22:14:15Z h a - - ", "[a b=\"c\"]"),
-        ("<34>1 2003-10-11T22:14:15Z h a - - [", "a"),
-        ("<34>Oct 11 22:14:15 h a: ", "[a x=\"][a x=\" "),
-        ("<34>Oct 11 22:14:15 h a: ", "[a x=\"y\"]"),
-        (sshd, "Failed password for  from a port 1 "),
-        (sshd, "["),
-        (sshd, "error: "),
-        (
-            "<38>Feb 28 14:10:21 h sshd[1]: Failed password for x",
-            " from a",
-        ),
-        (
-            "<38>Feb 28 14:10:21 h sshd[1]: Disconnected from invalid user x",
-            " port 1 port",
-        ),
-        (
-            "<38>Feb 28 14:10:21 h sshd[1]: Failed password for x from a from a",
-            "    ",
-        ),
-        ("<38>Feb 28 14:10:21 h sudo: a : ", " ; TTY=x"),
-        ("<4>Feb 28 14:10:21 h kernel: IN=a OUT= SRC=", " A=b"),
-        ("type=A msg=audit(1.1:1): ", "a=\"b\" "),
-        ("type=A msg=audit(1.1:1): ", "a='"),
-        ("CEF:0|a|b|c|d|e|f|", "a=b "),
-        ("CEF:0|a|b|c|d|e|f|", "a\\="),
-        ("LEEF:1.0|a|b|c|d|", "a=b\t"),
-        ("{\"a\":\"", "\\n"),
-        ("{\"a\":[", "{},"),
-        ("{\"a\":", "{\"a\":1}"),
-        ("{", "\"a\":1,"),
-        ("1.1.1.1 - - [10/Oct/2000:13:55:36 -0700] \"", "\\\""),
-        ("<1>Oct 11 22:14:15 h ", "<1>Oct 11 22:14:15 h "),
-        ("<1>Oct 11 22:14:15 h ", "info "),
-        ("<1>Oct 11 22:14:15 ", "1: "),
-        ("<1>1: ", "%A-1"),
-        ("<1>Oct 11 22:14:15 h : %FTD-1-430003: ", "A: b, "),
-        ("<1>Oct 11 22:14:15 h : %FTD-1-430003: ", ": "),
-        (
-            "<1>Oct 11 22:14:15 h : %ASA-6-302013: Built ",
-            " for 1.1.1.1/1 to ",
-        ),
-        ("<134>1 1795464210.3 mx-1 flows ", "a=b "),
-        ("<134>1 1795464210.3 mx-1 flows ", "word "),
-        ("1,2026/03/01 10:00:00,0123,TRAFFIC,", "\"a\"\","),
-        ("<1>Oct 11 22:14:15 h [", "a:\"b\""),
-        (
-            "<1>Oct 11 22:14:15 h MSWinEventLog\t1\tS\t6\tx\t4625\tP\tu\tN/A\tF\tc\tL\t\t",
-            "A:  b: c  ",
-        ),
-        ("<1>Oct 11 22:14:15 h x input: in:a proto ", ", 1.1.1.1:1->"),
-        (
-            "<1>Oct 11 22:14:15 h 0-PPE-0 : default A B 1 0 : ",
-            "- User a ",
-        ),
-        ("a=\"", "b\" c "),
-        ("a=1,", "b,c=d"),
-        ("{\"message\":\"<1>Oct 11 22:14:15 h a: ", "{\\\"a\\\":"),
-        ("{\"MESSAGE\":[", "27,91,"),
-        (
-            "2026-03-01T10:00:00Z stdout F ",
-            "2026-03-01T10:00:00Z stdout F ",
-        ),
-    ];
-    for (head, unit) in heads {
+    for (head, unit) in SHAPES {
         let line = format!("{head}{}", unit.repeat((1 << 20) / unit.len()));
         for format in FORMATS {
             let event = decode(line.as_bytes(), &context(format));

@@ -15,7 +15,7 @@ use super::tables::{ObservableField, ValueForm};
 /// Longest name without separators.
 const NAME_BYTES_MAX: usize = 28;
 
-/// What the part of a path in front of a generic name says.
+/// The meaning of the part of a path in front of a generic name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Context {
     /// No part, or one that says nothing.

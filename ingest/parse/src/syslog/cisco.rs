@@ -11,11 +11,12 @@
 //! Counters, hosts and times stand in any order, each at most a few times. The last time and the
 //! last host are the device's own; a host before it is a relay.
 
-use super::{Priority, clock, message, tag, words};
+use super::{Priority, message, tag};
 use crate::Context;
 use crate::draft::Draft;
+use crate::host;
 use crate::services::cisco;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, clock};
 
 /// Longest text in front of the message id.
 const HEADER_BYTES_MAX: usize = 192;
@@ -106,7 +107,7 @@ impl<'a> Parts<'a> {
             self.tag = Some(tag);
             return Some(rest);
         }
-        if !words::is_host(plain) || self.relay.is_some() || self.tag.is_some() {
+        if !host::is_host(plain) || self.relay.is_some() || self.tag.is_some() {
             return None;
         }
         if self.host.is_none_or(|host| host == plain) {

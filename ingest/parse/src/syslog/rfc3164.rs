@@ -1,10 +1,12 @@
 //! RFC 3164 lines: time, host and tag, of which devices leave out, bend and repeat each.
 
-use super::words::{self, HeaderWord};
-use super::{clock, message, tag};
+use super::words::HeaderWord;
+use super::{message, tag};
 use crate::Context;
 use crate::draft::Draft;
+use crate::host;
 use crate::services;
+use crate::time::clock;
 
 /// Most words between the time and the message that are neither host nor tag.
 const WORDS_MAX: usize = 6;
@@ -134,12 +136,12 @@ fn is_tag(text: &str) -> bool {
 /// Returns whether a word in the place of the host is one. Without a space before it a message may
 /// begin there.
 fn is_host(word: &str, tail: &str) -> bool {
-    (words::is_host(word) || word == "-") && !(tail.is_empty() && word.ends_with(':'))
+    (host::is_host(word) || word == "-") && !(tail.is_empty() && word.ends_with(':'))
 }
 
 /// Reads `Message forwarded from web1: line`, as AIX writes it.
 fn forwarded(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("Message forwarded from ")?;
     let (name, line) = rest.split_once(": ")?;
-    words::is_host(name).then_some((name, line))
+    host::is_host(name).then_some((name, line))
 }

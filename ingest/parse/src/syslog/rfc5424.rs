@@ -7,11 +7,11 @@ use std::borrow::Cow;
 
 use weir_schema::{Problem, Value};
 
-use super::{clock, message};
+use super::message;
 use crate::Context;
 use crate::draft::Draft;
 use crate::services::appliance;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, clock};
 
 /// Reads a line after its priority: version, time, host, program, process, message id, data. Returns
 /// false, with nothing changed, if it does not start with a version, a time and a host.

@@ -4,9 +4,6 @@ use weir_schema::Value;
 
 use crate::draft::Draft;
 
-/// Longest host: a domain name.
-const HOST_BYTES_MAX: usize = 255;
-
 /// Longest level with its facility.
 const WORD_BYTES_MAX: usize = 40;
 
@@ -110,16 +107,6 @@ fn device(word: &str) -> Option<HeaderWord<'_>> {
     }
     let (mac, _version) = rest.split_once(',')?;
     is_mac(mac).then_some(HeaderWord::Device { mac, model: first })
-}
-
-/// Returns whether a word has the form of a host: a name or an address.
-pub(crate) fn is_host(word: &str) -> bool {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
-    !word.is_empty()
-        && word.len() <= HOST_BYTES_MAX
-        && word.bytes().all(fits)
-        && !word.ends_with(':')
-        && word.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
 /// Returns whether a word is a version, as `1.5.0` in `syslogd 1.5.0: restart`.

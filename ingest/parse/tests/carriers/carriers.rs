@@ -225,7 +225,10 @@ pub const OUTSIDE: [(&str, &str); 5] = [
         "agent",
         "a typed record, not a line; ingest/parse/tests/agent.rs",
     ),
-    ("journald export", "no listener takes the export format"),
+    (
+        "journald export",
+        "becomes the same frame as an entry in JSON",
+    ),
 ];
 
 const NO_PROGRAM: &str = "the line names no program outside its own header";

@@ -10,11 +10,11 @@
 //!
 //! `*` marks a clock that is not set, `.` one that is not synchronized. A zone may follow.
 
+use super::{CivilTime, TimeCursor, Timestamp, latest_year, month};
 use crate::Context;
-use crate::time::{self, CivilTime, TimeCursor, Timestamp};
 
 /// A time, and the text after it.
-pub(super) struct Clock<'a> {
+pub(crate) struct Clock<'a> {
     pub time: Timestamp,
     /// Whether an offset or a zone with one is written.
     pub has_offset: bool,
@@ -22,7 +22,7 @@ pub(super) struct Clock<'a> {
 }
 
 /// Reads a time at the start of the text, its zone, and the punctuation after it.
-pub(super) fn start<'a>(text: &'a str, context: &Context<'_>) -> Option<Clock<'a>> {
+pub(crate) fn start<'a>(text: &'a str, context: &Context<'_>) -> Option<Clock<'a>> {
     let marked = text.trim_start_matches(['*', '.']);
     let mut at = TimeCursor(marked.as_bytes());
     let mut parts = match *at.0.first()? {
@@ -37,7 +37,7 @@ pub(super) fn start<'a>(text: &'a str, context: &Context<'_>) -> Option<Clock<'a
     if parts.civil.year == 0 {
         match year_after(rest) {
             Some((year, after)) => (parts.civil.year, rest) = (year, after),
-            None => parts.civil.year = time::latest_year(parts.civil, context),
+            None => parts.civil.year = latest_year(parts.civil, context),
         }
     }
     let time = parts.civil.timestamp(parts.offset_s, context.zone)?;
@@ -46,6 +46,33 @@ pub(super) fn start<'a>(text: &'a str, context: &Context<'_>) -> Option<Clock<'a
         has_offset: parts.offset_s.is_some(),
         rest: after_clock(rest)?,
     })
+}
+
+/// Reads a text that is a time and nothing else.
+pub(crate) fn stated_time(text: &str, context: &Context<'_>) -> Option<StatedTime> {
+    let text = text.trim_ascii();
+    if let Some(clock) = start(text, context) {
+        let has_offset = clock.has_offset;
+        return clock.rest.is_empty().then_some(StatedTime {
+            time: clock.time,
+            has_offset,
+        });
+    }
+    // Seconds or finer since 1970; shorter numbers are durations or counters.
+    let digits = text.split('.').next().unwrap_or(text);
+    let is_number = digits.len() >= 10 && digits.bytes().all(|b| b.is_ascii_digit());
+    Some(StatedTime {
+        time: is_number.then(|| super::epoch(text))??,
+        has_offset: true,
+    })
+}
+
+/// A time among the pairs of a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StatedTime {
+    pub time: Timestamp,
+    /// Whether the text says the offset or zone itself.
+    pub has_offset: bool,
 }
 
 struct Parts {
@@ -93,7 +120,7 @@ fn starting_with_letter(at: &mut TimeCursor<'_>) -> Option<Parts> {
 
 /// Reads `Nov 20 [2026] 10:00:00[.f]`. Moves the cursor only on success.
 fn month_day(at: &mut TimeCursor<'_>) -> Option<CivilTime> {
-    let month = time::month(at.0.get(..3)?)?;
+    let month = month(at.0.get(..3)?)?;
     let mut next = TimeCursor(at.0.get(3..)?);
     spaces(&mut next)?;
     let day = day(&mut next)?;
@@ -161,7 +188,7 @@ fn year_first(at: &mut TimeCursor<'_>) -> Option<Parts> {
 fn day_first(at: &mut TimeCursor<'_>) -> Option<Parts> {
     let day = day(at)?;
     spaces(at)?;
-    let month = time::month(at.0.get(..3)?)?;
+    let month = month(at.0.get(..3)?)?;
     at.0 = at.0.get(3..)?;
     spaces(at)?;
     let year = match at.0.get(4) {
