@@ -88,7 +88,7 @@ impl Facts {
 }
 
 /// Runs a case.
-type RunCase = Box<dyn Fn(&Setting) -> Result<Facts>>;
+type RunCase = Box<dyn Fn(&Setting) -> Result<Facts> + Send + Sync>;
 
 /// One case.
 pub struct Case {
@@ -102,7 +102,7 @@ impl Case {
     pub fn new(
         name: impl Into<String>,
         question: impl Into<String>,
-        run: impl Fn(&Setting) -> Result<Facts> + 'static,
+        run: impl Fn(&Setting) -> Result<Facts> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name: name.into(),

@@ -6,8 +6,11 @@
 //!                    └ journal, read by this program ────┘
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -18,7 +21,7 @@ use weir_benchmarks::machine;
 use weir_scenario::random::seeded;
 
 mod case;
-use case::{CaseReport, Setting, Verdict};
+use case::{Case, CaseReport, Setting, Verdict};
 
 mod alerts;
 mod client;
@@ -52,6 +55,9 @@ struct Arguments {
     /// Runs the cases in a random order of this seed; 0: as listed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Cases that run at once. Most only wait; more of them make each slower.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=32))]
+    jobs: u8,
     /// Parent of the servers' folders.
     #[arg(long, default_value = "target/torture")]
     folder: PathBuf,
@@ -90,13 +96,7 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let began = Instant::now();
-    let mut reports = Vec::new();
-    for case in &cases {
-        eprintln!("{} ...", case.name);
-        let report = case.run(&setting);
-        eprintln!("{}", table::line(&report));
-        reports.push(report);
-    }
+    let reports = run(&cases, &setting, arguments.jobs);
     print!("{}", table::markdown(&reports));
     if let Some(name) = &arguments.name {
         write(name, &arguments, &reports, began.elapsed())?;
@@ -107,6 +107,30 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Runs all cases, some at once, and returns their reports in order.
+fn run(cases: &[Case], setting: &Setting, jobs: u8) -> Vec<CaseReport> {
+    let (next, reports) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let work = || {
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(case) = cases.get(place) else {
+                return;
+            };
+            let report = case.run(setting);
+            eprintln!("{}", table::line(&report));
+            let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+            reports.insert(place, report);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(work);
+        }
+    });
+    let reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
+    reports.into_values().collect()
 }
 
 /// Writes the raw results and the table.

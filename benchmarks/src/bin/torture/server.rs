@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::alerts::Alerts;
 use crate::case::Setting;
@@ -134,6 +134,29 @@ impl TestServer {
     /// Starts the server again on the same folder, without waiting for it.
     pub fn start_again(&mut self, setup: &Setup) -> Result<()> {
         self.child = Self::spawn(&self.weir, &self.folder, setup, &self.faults)?;
+        Ok(())
+    }
+
+    /// Journals `lines` counted lines, so that the next start has something to replay.
+    pub fn fill(&self, lines: u64) -> Result<()> {
+        const LINES: u64 = 20_000;
+        for from in (0..lines).step_by(LINES as usize) {
+            // Numbers that no sender of a case uses.
+            let text = lines::counted((1 << 40) + from, LINES);
+            let answer = self.post(&text, Duration::from_secs(60))?;
+            ensure!(answer.status == 200, "not journaled: {}", answer.body);
+        }
+        Ok(())
+    }
+
+    /// Stops and starts the server, and returns as soon as it listens, while it replays.
+    pub fn replay(&mut self, setup: &Setup) -> Result<()> {
+        self.stop()?;
+        self.start_again(setup)?;
+        let began = Instant::now();
+        while self.probe("/healthz").is_err() && began.elapsed() < START_MAX && self.is_running() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
         Ok(())
     }
 

@@ -34,7 +34,12 @@ impl ShiftedServer {
         if !Path::new(LIBRARY).exists() {
             return Ok(None);
         }
-        let file = setting.folder.join(format!("clock-{}", std::process::id()));
+        // Cases run at once, each with a clock of its own.
+        let thread = format!("{:?}", std::thread::current().id());
+        let digits: String = thread.chars().filter(char::is_ascii_digit).collect();
+        let file = setting
+            .folder
+            .join(format!("clock-{}-{digits}", std::process::id()));
         std::fs::write(&file, "+0\n")?;
         let environment = vec![
             ("LD_PRELOAD", LIBRARY.to_owned()),

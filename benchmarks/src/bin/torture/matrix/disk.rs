@@ -14,6 +14,9 @@ use crate::faults::{EIO, ENOSPC, HANG, READ_JOURNAL, SYNC_JOURNAL, WRITE_JOURNAL
 use crate::server::{STOP_MAX, Setup, TestServer};
 use crate::{journal, lines};
 
+/// Lines that a start replays for a second or more.
+const REPLAYED: u64 = 600_000;
+
 /// How a server may end while the fault lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -116,14 +119,12 @@ fn run(row: &DiskCase, setting: &Setting) -> Result<Facts> {
     let (mut sender, mut facts) = (CountingSender::default(), Facts::default());
     sender.send(&server);
     if row.calls == READ_JOURNAL {
-        fill_and_restart(&mut server, &setup, &mut sender)?;
+        // Newest entries are read from memory, so the fault meets a start that replays.
+        server.fill(REPLAYED)?;
+        server.replay(&setup)?;
     }
     let times = (row.pattern == Pattern::Once).then_some(1);
     server.faults.set(row.calls, row.error, times)?;
-    if row.calls == READ_JOURNAL {
-        // Newest entries are read from memory, so the fault meets a start that replays.
-        server.start_again(&setup)?;
-    }
     let health = observe(&mut server, &mut sender, row.pattern.duration(setting));
     facts.note("failed calls", server.faults.hits()?);
     row.live
@@ -149,28 +150,9 @@ fn run(row: &DiskCase, setting: &Setting) -> Result<Facts> {
     Ok(facts)
 }
 
-/// Writes more than the journal holds in memory, and stops the server.
-fn fill_and_restart(
-    server: &mut TestServer,
-    setup: &Setup,
-    sender: &mut CountingSender,
-) -> Result<()> {
-    for _ in 0..20 {
-        server.post(&lines::counted(1 << 40, 5_000), Duration::from_secs(20))?;
-    }
-    sender.send(server);
-    server.stop()?;
-    let _ = setup;
-    Ok(())
-}
-
 /// Sends and asks for health while the fault lasts, or until the process ends.
 fn observe(server: &mut TestServer, sender: &mut CountingSender, lasts: Duration) -> HealthLog {
     let (mut health, began) = (HealthLog::default(), Instant::now());
-    // A start first opens the journal; its listeners answer a moment later.
-    while server.probe("/healthz").is_err() && began.elapsed() < lasts && server.is_running() {
-        std::thread::sleep(Duration::from_millis(100));
-    }
     while began.elapsed() < lasts && server.is_running() {
         sender.send(server);
         if server.is_running() {

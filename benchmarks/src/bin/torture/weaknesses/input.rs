@@ -77,8 +77,7 @@ fn terminal(setting: &Setting) -> Result<Facts> {
     let row: serde_json::Value = serde_json::from_str(&row.map(|row| row.row).unwrap_or_default())?;
     let alert = row["alert"].as_str().unwrap_or_default().to_owned();
     let mut explain = server.verb(&["explain", &alert]);
-    let token = server.data().join("token").display().to_string();
-    explain.args(["--token-file", &token]);
+    explain.arg("--data-dir").arg(server.data());
     let output = client::run(&mut explain, b"", limit)?;
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let text = text.unwrap_or_default();

@@ -48,9 +48,7 @@ fn plain(setting: &Setting) -> Result<Facts> {
     let mut facts = Facts::default();
     for listener in ["http", "agent"] {
         let lines = text.lines().filter(|line| line.contains(listener));
-        let warned = lines
-            .filter(|line| line.contains("plain") || line.contains("clear"))
-            .count();
+        let warned = lines.filter(|line| line.contains("TLS")).count();
         facts.judge(
             "lines of `check`",
             format!("{listener}: {warned}"),

@@ -42,19 +42,8 @@ fn faulty() -> Setup {
 /// Fills the journal, starts again, and lets reads fail for half a second of the replay.
 fn reads(setting: &Setting) -> Result<Facts> {
     let mut server = TestServer::start(setting, &faulty())?;
-    for round in 0..20 {
-        server.post(
-            &lines::counted(round * 5_000, 5_000),
-            Duration::from_secs(20),
-        )?;
-    }
-    server.stop()?;
-    server.start_again(&faulty())?;
-    // The check of the journal comes first; the fault is for the replay behind it.
-    let began = Instant::now();
-    while server.probe("/healthz").is_err() && began.elapsed() < Duration::from_secs(30) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    server.fill(600_000)?;
+    server.replay(&faulty())?;
     server.faults.set(READ_JOURNAL, EIO, None)?;
     std::thread::sleep(Duration::from_millis(500));
     let mut facts = Facts::default();
