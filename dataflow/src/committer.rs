@@ -15,7 +15,7 @@ use crate::error::HostError;
 use crate::kept_ids::KeptIds;
 use crate::outage::PortCall;
 use crate::outputs::{self, EpochOutput};
-use crate::port::{AlertLedger, BatchReader, EpochReport, Observer, PortFault};
+use crate::port::{AlertLedger, BatchReader, EpochReport, Observer, PortFault, PortFaultKind};
 use crate::reading::{ReadingChange, ReadingCommit};
 use crate::status::Status;
 
@@ -164,12 +164,14 @@ impl Committer {
                     self.notify_observer(output, commit.as_ref());
                     return Ok(());
                 }
-                // The ledger's own faults are transient, so the journal has lost a batch.
+                Err(fault)
+                    if fault.kind == PortFaultKind::NeedsRestart || self.status.is_over() =>
+                {
+                    return Err(HostError::WriteLedger(fault));
+                }
+                // The ledger's other faults are transient, so the journal has lost a batch.
                 Err(fault) if !fault.is_transient() => {
                     return Err(HostError::ReadJournal(fault));
-                }
-                Err(fault) if self.status.is_over() => {
-                    return Err(HostError::WriteLedger(fault));
                 }
                 Err(fault) => {
                     let now = Instant::now();

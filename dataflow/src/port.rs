@@ -23,6 +23,9 @@ pub enum PortFaultKind {
     Transient,
     /// The data is damaged or does not exist: the graph stops.
     Permanent,
+    /// The ledger failed within a write and takes no more: the graph stops, since only a restart
+    /// of the process opens it again.
+    NeedsRestart,
 }
 
 impl PortFault {
@@ -35,6 +38,12 @@ impl PortFault {
     /// A failure that a repeated call would meet again.
     pub fn permanent(message: impl Into<String>) -> Self {
         let (kind, message) = (PortFaultKind::Permanent, message.into());
+        Self { kind, message }
+    }
+
+    /// A failure that only a restart of the process can mend.
+    pub fn needs_restart(message: impl Into<String>) -> Self {
+        let (kind, message) = (PortFaultKind::NeedsRestart, message.into());
         Self { kind, message }
     }
 

@@ -247,6 +247,34 @@ fn reads_that_fail_for_ever_are_an_outage_and_no_end() {
 }
 
 #[test]
+fn a_ledger_that_takes_no_more_ends_the_graph() {
+    struct Closed;
+    impl AlertLedger for Closed {
+        fn applied(&self) -> Epoch {
+            Epoch(0)
+        }
+        fn record(&self, _alert: AlertId) -> Result<Option<AlertRecord>, PortFault> {
+            Ok(None)
+        }
+        fn commit(&mut self, _commit: &Commit) -> Result<(), PortFault> {
+            Err(PortFault::needs_restart("a commit failed half-way"))
+        }
+    }
+    let options = HostOptions {
+        workers: 1,
+        emit: EmitOptions::default(),
+    };
+    let journal = FaultyJournal::new(Some(0));
+    let (source, frames) = (Box::new(journal.clone()), Arc::new(journal));
+    let (ledger, observer) = (Box::new(Closed), Box::new(EmptyStore));
+    let host = Host::start(options, source, frames, ledger, observer).expect("a worker starts");
+    host.status().wait_for(Epoch(10), Duration::from_secs(60));
+    let failure = host.status().failure().expect("it failed");
+    assert!(failure.contains("a commit failed half-way"), "{failure}");
+    assert!(matches!(host.stop(), Err(HostError::WriteLedger(_))));
+}
+
+#[test]
 fn damage_ends_the_graph_with_its_reason() {
     struct Damaged;
     impl EpochSource for Damaged {

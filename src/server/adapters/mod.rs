@@ -17,6 +17,7 @@ use weir_schema::outbox::OutboxRows;
 use weir_schema::{
     AlertId, AlertRecord, Batch, Change, ClockRepairs, Commit, Epoch, READING_NUMBER,
 };
+use weir_store::LedgerError;
 use weir_store::ledger::{Ledger, LedgerReading};
 use weir_web::ports::{
     AlertExplanation, AlertPage, AlertQuery, Alerts, Cursor, EventIntake, IntakeError,
@@ -29,9 +30,14 @@ use crate::config::Config;
 use crate::server::explain::Explainer;
 use crate::text::with_causes;
 
-fn fault(error: &dyn std::error::Error) -> PortFault {
-    // A commit that failed is repeated, whatever the reason.
-    PortFault::transient(with_causes(error))
+/// A commit that failed is repeated, unless the ledger has closed itself: it would refuse all later
+/// ones, and no alert would be raised.
+fn fault(error: &LedgerError) -> PortFault {
+    let message = with_causes(error);
+    match error {
+        LedgerError::Stopped => PortFault::needs_restart(message),
+        _ => PortFault::transient(message), // Full disks, and errors of single calls.
+    }
 }
 
 /// Records read from the ledger at a time when its reading changes.
