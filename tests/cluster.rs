@@ -100,7 +100,11 @@ impl Site {
     fn standing(&self) -> Vec<String> {
         let ledger = Ledger::open(&self.data(0).join("ledger")).expect("it opens");
         let records = ledger.records(None, usize::MAX).expect("it can be read");
-        let standing = records.iter().filter(|record| record.standing);
+        let of_events = |record: &&AlertRecord| !record.rule.starts_with("weir.self.");
+        let standing = records
+            .iter()
+            .filter(|record| record.standing)
+            .filter(of_events);
         let mut rows: Vec<String> = standing.map(row).collect();
         rows.sort();
         rows

@@ -240,4 +240,16 @@ fn an_unclean_end_raises_an_alert_after_the_restart() {
     });
     weir.stop();
     assert!(!data.join("running").exists());
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address");
+    let relp = config("").replace("[listen]", &format!("[listen]\nrelp = \"{address}\""));
+    assert!(relp.contains("relp = "), "{relp}");
+    let failed = Weir::try_start(&data, &relp)
+        .err()
+        .expect("the address is taken");
+    assert_eq!(failed.code, Some(74), "{}", failed.stderr);
+    assert!(
+        !data.join("running").exists(),
+        "a start that failed is no unclean end"
+    );
 }

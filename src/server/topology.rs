@@ -89,6 +89,22 @@ pub async fn start(
     rules: Vec<RuleFileDocument>,
     printer: Option<LinePrinter>,
 ) -> Result<Server> {
+    let mut marks = None;
+    let started = start_parts(config, rules, printer, &mut marks).await;
+    if let (Err(_), Some(marks)) = (&started, marks) {
+        // The start tells the reason itself.
+        marks.record_stop();
+    }
+    started
+}
+
+/// Starts every part. `run_marks` gets the marks of this run once they are made.
+async fn start_parts(
+    config: &Config,
+    rules: Vec<RuleFileDocument>,
+    printer: Option<LinePrinter>,
+    run_marks: &mut Option<Arc<RunMarks>>,
+) -> Result<Server> {
     let dir = config.data_dir.clone();
     let dir = dir.unwrap_or_else(|| PathBuf::from("weir-data"));
     let tls = listeners::load_tls(config)?;
@@ -96,7 +112,7 @@ pub async fn start(
     let base = ServerBase::new(config)?;
 
     // Every source submits to one journal writer.
-    let (mut journal, member) = start_journal(config, &dir, &rules, &base)?;
+    let (mut journal, member) = start_journal(config, &dir, &rules, &base, run_marks)?;
 
     // The graph replays the journal and then follows it, into the ledger.
     let graph = start_graph(config, &dir, &journal, member, printer, &base)?;
@@ -146,10 +162,12 @@ fn start_journal(
     dir: &Path,
     rules: &[RuleFileDocument],
     base: &ServerBase,
+    run_marks: &mut Option<Arc<RunMarks>>,
 ) -> Result<(RunningJournal, Option<ClusterMember>)> {
     let recovered = recover_journal(dir, config, &base.store_metrics)?;
     // The lock of the journal is held now, so no other server runs here.
     let (marks, past_ends) = RunMarks::begin(dir, base.clock.now());
+    let marks = Arc::clone(run_marks.insert(Arc::new(marks)));
     let member = cluster::join(config, dir, recovered.last_sealed())?;
     let OpenedJournal {
         writer,
@@ -183,7 +201,7 @@ fn start_journal(
         registry,
         positions,
         conditions: ConditionReporter::new(conditions),
-        marks: Arc::new(marks),
+        marks,
         past_ends,
         repairs: Arc::new(repairs),
         jump_at_start,

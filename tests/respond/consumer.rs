@@ -171,6 +171,12 @@ impl StandingAlerts {
             }
             let message = request.json();
             let data = &message["data"];
+            if data["rule"]
+                .as_str()
+                .is_some_and(|rule| rule.starts_with("weir.self."))
+            {
+                continue;
+            }
             let alert = data["alert"].as_str().expect("its id").to_owned();
             let revision = data["revision"].as_u64().expect("its revision");
             let id = format!("alert_{alert}_{revision}");
