@@ -57,6 +57,14 @@ impl PlanState {
         }
     }
 
+    /// The number of its groups on this worker.
+    pub fn group_count(&self) -> usize {
+        self.shard_groups
+            .iter()
+            .map(|groups| *groups as usize)
+            .sum()
+    }
+
     /// The version under which the anchor at `time` was evaluated.
     pub fn version(&self, tenant: TenantKey, time: EventTime) -> RuleVersion {
         let in_force = |version: &&PlanVersion| {
