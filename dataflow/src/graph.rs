@@ -46,6 +46,7 @@ pub fn build(worker: &mut Worker, emit: EmitOptions, clustered: bool) -> Graph {
     let probe = ProbeHandle::new();
     let input = worker.dataflow::<u64, _, _>(|scope| {
         let (input, work) = scope.new_input();
+        let stopwatch = emit.stopwatch;
         let decoded = decode(work, first, emit);
 
         let clocks = clocks(decoded.observations);
@@ -59,6 +60,7 @@ pub fn build(worker: &mut Worker, emit: EmitOptions, clustered: bool) -> Graph {
             decoded.chain_facts,
             decoded.links,
             directives,
+            stopwatch,
         );
 
         let alerts = alerts(correlated.rows, decoded.rules);
@@ -116,7 +118,9 @@ fn notes_to_first_worker<'scope>(
     }
     let (results, counts) = notes.ok_err(|note| match note {
         result @ (CorrelateNote::Retracted(..) | CorrelateNote::WhatIf(..)) => Ok(result),
-        counts @ (CorrelateNote::Counts(_) | CorrelateNote::Size(..)) => Err(counts),
+        counts @ (CorrelateNote::Counts(_) | CorrelateNote::Size(..) | CorrelateNote::Times(_)) => {
+            Err(counts)
+        }
     });
     to_first_worker(results, clustered).concat(counts)
 }

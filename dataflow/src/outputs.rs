@@ -65,6 +65,7 @@ impl OutputCollector {
                 CorrelateNote::WhatIf(what_if, shadow) => {
                     output.what_ifs.push((*what_if, shadow.clone()));
                 }
+                CorrelateNote::Times(times) => output.notes.push(Note::Times(times.clone())),
                 CorrelateNote::Size(groups, bytes) => {
                     // Each correlation stage reports its own size.
                     let sum = output.state.unwrap_or_default();

@@ -48,7 +48,7 @@ pub use book::origin::EventOrigin;
 pub use book::rule_book::RuleBook;
 pub use book::settings::{SETTINGS_BYTES_MAX, SETTINGS_CHANGES_MAX, Settings};
 pub use book::summary::{RuleKind, RuleSummary};
-pub use engine::Detector;
+pub use engine::{Detector, Measure};
 pub use sigma::diagnostic::Diagnostic;
 pub use sigma::log_sources::{LogSources, SourceEntry};
 pub use sigma::placeholders::{PlaceholderValue, Placeholders};

@@ -7,6 +7,7 @@ use weir_schema::{Control, EventTime, RuleVersion};
 
 use crate::document::RuleFileDocument;
 use crate::origin::{API_ORIGIN, is_manual};
+use crate::registry::RuleSuspension;
 
 /// Most texts stored per rule, so that endless edits cannot fill memory: four times the versions
 /// that may select events.
@@ -29,6 +30,8 @@ pub struct ActiveRules {
     pub(crate) ids: BTreeMap<RuleVersion, String>,
     /// Rules that people stopped or removed, with what ran last: files do not start them again.
     pub stopped: BTreeMap<String, Option<ActiveRule>>,
+    /// Rules that Weir itself stopped. They are in `stopped`, too, until a person starts them.
+    pub suspended: BTreeMap<String, RuleSuspension>,
     /// The file's text of rules that people changed, by id.
     pub overridden: BTreeMap<String, RuleFileDocument>,
     /// Active rules with diagnostics.
@@ -93,18 +96,37 @@ impl ActiveRules {
                 self.manual_edits += u64::from(is_manual(origin));
                 self.store_overridden(&id, origin);
                 self.stopped.remove(&id);
+                self.suspended.remove(&id);
                 self.store_text(&id, version, text);
                 let origin = origin.clone();
                 self.current.insert(id, ActiveRule { origin, version });
             }
             Control::RuleDisable { rule, .. } => {
+                self.suspended.remove(rule);
                 let last = self.current.remove(rule);
                 if last.as_ref().is_some_and(|last| is_manual(&last.origin)) {
                     self.store_stopped(rule, last);
                 }
             }
+            // Files do not start a suspended rule again, even if they state it.
+            Control::RuleSuspend {
+                rule,
+                share_permille,
+                received,
+                ..
+            } => {
+                self.store_overridden(rule, API_ORIGIN);
+                let last = self.current.remove(rule);
+                self.store_stopped(rule, last);
+                let suspension = RuleSuspension {
+                    share_permille: *share_permille,
+                    received: *received,
+                };
+                self.suspended.insert(rule.clone(), suspension);
+            }
             // Only people remove rules.
             Control::RuleRemove { rule } => {
+                self.suspended.remove(rule);
                 self.store_overridden(rule, API_ORIGIN);
                 self.current.remove(rule);
                 self.texts.retain(|(id, _), _| id != rule);

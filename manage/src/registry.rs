@@ -1,17 +1,17 @@
 //! The rule registry: the one place that knows the active rules and serializes edits to them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 use weir_detect::{Diagnostic, RuleBook, RuleSummary};
-use weir_schema::{Control, EventTime, RuleId, RuleVersion};
+use weir_schema::{Control, EventTime, ReceiveTime, RuleId, RuleVersion};
 
 use crate::active::ActiveRules;
 use crate::compare::{RequestedRules, RuleChanges};
 use crate::document::RuleFileDocument;
 use crate::origin::{API_ORIGIN, is_manual};
-use crate::ports::{AppendFailed, ControlJournal};
+use crate::ports::{AppendFailed, ControlJournal, GraphProgress, until_now};
 
 /// The active rules, shared by everything that reads or edits them.
 #[derive(Default)]
@@ -30,6 +30,18 @@ pub struct RegisteredRule {
     pub summary: RuleSummary,
     /// Empty if the rule was stopped.
     pub origin: String,
+    /// Present while Weir itself has stopped it.
+    pub suspension: Option<RuleSuspension>,
+    /// The suspended rules that it reads, directly or not: its results are limited.
+    pub limited_by: Vec<RuleId>,
+}
+
+/// Why and when Weir stopped a rule that held up all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleSuspension {
+    /// The share of the workers' time that it took, in thousandths.
+    pub share_permille: u32,
+    pub received: ReceiveTime,
 }
 
 /// How a rule that a person stopped can run again.
@@ -96,14 +108,46 @@ impl RuleRegistry {
     /// All rules, active and stopped.
     pub fn rules(&self) -> Vec<RegisteredRule> {
         let active = self.lock();
-        let rules = active.book.rules().into_iter().map(|summary| {
+        let summaries = active.book.rules();
+        let limited = limited_rules(&active, &summaries);
+        let rules = summaries.into_iter().map(|summary| {
             let current = active.current.get(&*summary.id);
+            let limited_by = limited.get(&summary.id);
             RegisteredRule {
                 origin: current.map_or_else(String::new, |current| current.origin.clone()),
+                suspension: active.suspended.get(&*summary.id).copied(),
+                limited_by: limited_by.into_iter().flatten().cloned().collect(),
                 summary,
             }
         });
         rules.collect()
+    }
+
+    /// The rules that Weir has suspended, and no person started again.
+    pub fn suspended(&self) -> BTreeSet<RuleId> {
+        let active = self.lock();
+        let suspended = active.suspended.keys();
+        suspended.map(|rule| RuleId::from(rule.as_str())).collect()
+    }
+
+    /// The entry that suspends an active rule; `None` if it is not active.
+    ///
+    /// Its share is in thousandths. The rule ends after every event received so far, so that its
+    /// alerts stand.
+    pub fn suspend(
+        &self,
+        rule: &str,
+        share_permille: u32,
+        received: ReceiveTime,
+        graph: &dyn GraphProgress,
+    ) -> Option<Control> {
+        self.lock().current.get(rule)?;
+        Some(Control::RuleSuspend {
+            rule: rule.to_owned(),
+            until: until_now(graph),
+            share_permille,
+            received,
+        })
     }
 
     /// All diagnostics of the requested files.
@@ -188,6 +232,33 @@ impl RuleRegistry {
     }
 }
 
+/// The rules that read a suspended rule, directly or through others; each with the suspended ones.
+fn limited_rules(
+    active: &ActiveRules,
+    summaries: &[RuleSummary],
+) -> BTreeMap<RuleId, BTreeSet<RuleId>> {
+    let mut limited: BTreeMap<RuleId, BTreeSet<RuleId>> = BTreeMap::new();
+    if active.suspended.is_empty() {
+        return limited;
+    }
+    let by_id: BTreeMap<&str, &RuleSummary> =
+        summaries.iter().map(|rule| (&*rule.id, rule)).collect();
+    for suspended in active.suspended.keys() {
+        let mut next = vec![suspended.as_str()];
+        // Correlations are never members of themselves, so this ends.
+        while let Some(rule) = next.pop() {
+            let readers = by_id.get(rule).map(|rule| rule.referenced_by.iter());
+            for reader in readers.into_iter().flatten() {
+                let by = limited.entry(RuleId::clone(reader)).or_default();
+                if by.insert(RuleId::from(suspended.as_str())) {
+                    next.extend(by_id.get(&**reader).map(|rule| &*rule.id));
+                }
+            }
+        }
+    }
+    limited
+}
+
 /// The right to edit rules; one holder at a time.
 pub struct EditLock {
     registry: Arc<RuleRegistry>,
@@ -255,5 +326,78 @@ mod tests {
         assert_eq!(follow(present), 0);
         assert!(registry.rules()[0].summary.until < EventTime::MAX);
         assert!(matches!(registry.resume("one"), ResumeAction::Add(document) if document == file));
+    }
+
+    /// A graph that has seen nothing.
+    struct NoGraph;
+
+    impl GraphProgress for NoGraph {
+        fn wait_for(&self, _epoch: weir_schema::Epoch, _limit: std::time::Duration) -> bool {
+            true
+        }
+        fn has_ended(&self) -> bool {
+            false
+        }
+        fn watermark(&self) -> Option<EventTime> {
+            Some(EventTime(7))
+        }
+        fn greatest(&self) -> Option<EventTime> {
+            Some(EventTime(9))
+        }
+        fn what_if(&self, _id: weir_schema::WhatIfId) -> Option<crate::WhatIfStage> {
+            None
+        }
+    }
+
+    /// W12: a suspension does to a rule what disabling does; files leave it, people end it.
+    #[test]
+    fn a_suspended_rule_stays_so_until_a_person_starts_it_and_limits_its_readers() {
+        let one = "title: one\nid: one\nlogsource: {product: linux}\n\
+                   detection: {selection: {user: root}, condition: selection}\n";
+        let two = "title: two\nid: two\ncorrelation: {type: event_count, rules: [one], \
+                   group-by: [host], timespan: 5m, condition: {gte: 3}}\n";
+        let document = |text: &str| RuleFileDocument {
+            origin: "a.yml:1".to_owned(),
+            text: text.to_owned(),
+        };
+        let documents = vec![document(one), document(two)];
+        let registry = RuleRegistry::default();
+        let follow = || {
+            let requested = RequestedRules::from_documents(documents.clone());
+            let changes = registry.changes(&requested, EventTime(5), EventTime(9));
+            let written = changes.controls.len();
+            registry.adopt(changes);
+            written
+        };
+        assert_eq!(follow(), 2);
+        let plans = |book: RuleBook| book.plans().cloned().collect::<Vec<_>>();
+        let mut disabled = registry.book();
+        disabled.apply(&Control::RuleDisable {
+            rule: "one".to_owned(),
+            until: EventTime(10),
+        });
+        let suspend = || registry.suspend("one", 612, ReceiveTime(3), &NoGraph);
+        let entry = suspend().expect("it is active");
+        registry.follow(&entry);
+        assert_eq!(plans(registry.book()), plans(disabled));
+        assert_eq!(suspend(), None, "not twice");
+        assert_eq!(follow(), 0, "its file does not start it again");
+        let rules = registry.rules();
+        let suspension = RuleSuspension {
+            share_permille: 612,
+            received: ReceiveTime(3),
+        };
+        assert_eq!(rules[0].suspension, Some(suspension));
+        assert_eq!(rules[1].limited_by, [RuleId::from("one")]);
+        let ResumeAction::Add(resumed) = registry.resume("one") else {
+            panic!("it can run again");
+        };
+        registry.follow(&resumed.control(EventTime(11)));
+        assert!(registry.suspended().is_empty());
+        assert!(registry.rules()[1].limited_by.is_empty());
+        registry.follow(&entry);
+        let changed = document(&one.replace("root", "toor"));
+        registry.follow(&changed.control(EventTime(12)));
+        assert!(registry.suspended().is_empty(), "a new text ends it");
     }
 }

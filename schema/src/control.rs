@@ -78,6 +78,16 @@ pub enum Control {
     ClockJump(ClockJump),
     /// Receive times of earlier entries were wrong. Readers apply it before they read the journal.
     ClockRepair(ClockRepair),
+    /// Stops a rule at `until` as [`Control::RuleDisable`] does, because it held up all others.
+    /// Decided by a live server from its measurements, never during a replay; a later
+    /// [`Control::RulePut`] of the rule ends it.
+    RuleSuspend {
+        rule: String,
+        until: EventTime,
+        /// The share of the workers' time that the rule took, in thousandths.
+        share_permille: u32,
+        received: ReceiveTime,
+    },
 }
 
 /// A source that holds the watermark of its tenant from its first event on.

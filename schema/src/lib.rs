@@ -22,6 +22,8 @@ pub mod observable;
 
 pub mod rule;
 
+pub mod rule_times;
+
 pub mod alert;
 
 pub mod outbox;
@@ -68,5 +70,6 @@ pub use rule::{
     Basis, Bound, Chain, Decimal, Fact, FactGrain, FactValue, GroupLink, Level, MemberCondition,
     Membership, Plan, PlanKind, PlanOutput, Statistic, ValueBound,
 };
+pub use rule_times::{RuleTimes, Stopwatch};
 pub use time::{EventTime, ReceiveTime, Span};
 pub use zeek::{HEADER_BYTES_MAX as ZEEK_HEADER_BYTES_MAX, ZeekLog};

@@ -82,6 +82,7 @@ impl Config {
         let mut problems = self.graph.problems();
         problems.extend(self.liveness.problems());
         problems.extend(self.quarantine.problems());
+        problems.extend(self.rules.problems());
         problems.extend(self.cluster.problems());
         problems.extend(self.connections.problems());
         problems.extend(self.tls.problems());

@@ -11,13 +11,13 @@ use weir_operators::{SourceProblem, SourceProblemCounts};
 use weir_schema::{Cause, ChangeKind, Level, Problem, ReceiveTime, RuleId};
 
 /// Most rules with a label of their own, the first to change an alert. Others share `other`.
-const RULES_LABELLED_MAX: usize = 256;
+pub const RULES_LABELLED_MAX: usize = 256;
 
 /// Longest rule id that becomes a label.
-const RULE_BYTES_MAX: usize = 128;
+pub const RULE_BYTES_MAX: usize = 128;
 
 /// Label that all other rules share.
-const OTHER: &str = "other";
+pub const OTHER: &str = "other";
 
 const LEVELS: [Level; 5] = [
     Level::Informational,
@@ -58,7 +58,7 @@ impl GraphMetrics {
                 Note::Batch(batch) => self.events.batch(batch),
                 Note::Diagnostic(_) => self.alerts.rule_errors.inc(),
                 Note::Sources(counts) => self.sources.problems(counts),
-                Note::Match(..) | Note::Event(..) | Note::Problem(..) => {}
+                Note::Match(..) | Note::Event(..) | Note::Problem(..) | Note::Times(_) => {}
             }
         }
         self.correlations.epoch(report);

@@ -23,6 +23,7 @@ pub mod taps;
 
 pub mod explain;
 
+pub mod budget;
 pub mod health;
 
 pub mod clock;

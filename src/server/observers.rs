@@ -9,6 +9,7 @@ use weir_ingest::{Balance, DecodeOutcome, ReceiveClock};
 use weir_manage::RuleRegistry;
 use weir_schema::{Cause, Change, Epoch, ReceiveTime, TenantKey};
 
+use crate::server::budget::RuleBudget;
 use crate::server::metrics::{GraphMetrics, is_timed};
 use crate::server::printer::{LinePrinter, change_line};
 
@@ -28,6 +29,8 @@ pub struct EpochObserver {
     pub clocks: BTreeMap<TenantKey, TenantClock>,
     /// Notes rules whose results are incomplete.
     pub registry: Arc<RuleRegistry>,
+    /// Adds up the working time of rules.
+    pub budget: RuleBudget,
 }
 
 impl EpochObserver {
@@ -72,6 +75,7 @@ impl EpochObserver {
                         event_time_max: batch.greatest,
                     });
                 }
+                Note::Times(times) => self.budget.record(times),
                 _ => {} // Metrics count the others.
             }
         }

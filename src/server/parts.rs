@@ -14,6 +14,7 @@ use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
 
 use crate::config::Config;
+use crate::server::budget::RuleBudget;
 use crate::server::clock::register_jumps;
 use crate::server::conditions::ConditionReporter;
 use crate::server::health::JournalWrites;
@@ -29,6 +30,7 @@ pub struct ServerBase {
     pub registry: Registry,
     pub store_metrics: StoreMetrics,
     pub ingest_metrics: IngestMetrics,
+    pub budget: RuleBudget,
 }
 
 impl ServerBase {
@@ -47,6 +49,7 @@ impl ServerBase {
             clock: Arc::<SteadyClock>::clone(&steady),
             steady,
             clock_jumps: register_jumps(&registry)?,
+            budget: RuleBudget::register(config, &registry)?,
             registry,
             store_metrics,
             ingest_metrics,

@@ -32,6 +32,7 @@ use weir_web::WebHandle;
 use crate::config::Config;
 use crate::server::adapters::WriteJournal;
 use crate::server::adapters::manage::{EditJournal, EditProgress};
+use crate::server::budget::BudgetKeeper;
 use crate::server::clock_watch::ClockWatch;
 use crate::server::cluster::JournalSealControl;
 use crate::server::conditions::ConditionReporter;
@@ -49,7 +50,7 @@ use crate::server::sinks::{self, SinkLinks};
 use crate::server::stop_guard::StopStage;
 use crate::server::web_ports::web_ports;
 use crate::server::what_if_metrics::WhatIfMetrics;
-use crate::server::{backfill, cluster, quarantine, token};
+use crate::server::{backfill, budget, cluster, quarantine, token};
 
 /// Addresses of a running server; `None` for a listener that is off.
 #[derive(Clone, Debug)]
@@ -256,10 +257,14 @@ fn start_graph(
         begun: journal.begun,
         clocks: BTreeMap::new(),
         registry: Arc::clone(&journal.registry),
+        budget: base.budget.clone(),
     });
     let options = HostOptions {
         workers: config.graph.workers,
-        emit: EmitOptions::default(),
+        emit: EmitOptions {
+            stopwatch: Some(budget::stopwatch()),
+            ..EmitOptions::default()
+        },
     };
     let read = Arc::clone(&frames);
     let host = match member {
@@ -328,6 +333,17 @@ fn start_tasks(
             paths: config.rules.paths.clone(),
         };
         actix_rt::spawn(follower.follow());
+        let keeper = BudgetKeeper {
+            budget: base.budget.clone(),
+            status: Arc::clone(&graph.status),
+            registry: Arc::clone(&journal.registry),
+            journal: Arc::new(EditJournal(journal.intake.clone())),
+            graph: Arc::new(EditProgress(Arc::clone(&graph.status))),
+            conditions: journal.conditions.clone(),
+            clock: Arc::clone(&base.clock),
+            begun: journal.begun,
+        };
+        actix_rt::spawn(keeper.keep(config.rules.clone()));
     }
     if !config.cluster.is_on() {
         actix_rt::spawn(backfill::tick_during_backfills(
@@ -450,6 +466,8 @@ mod tests {
                     runtime: Handle::current(),
                 },
                 registry,
+                budget: budget::RuleBudget::register(&config, &prometheus::Registry::new())
+                    .expect("the metrics are new"),
                 status,
                 frames: Arc::new(FollowFrames(server.journal.clone())),
                 bounds: config.bounds(),

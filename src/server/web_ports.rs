@@ -47,7 +47,7 @@ pub fn web_ports(
             clock: Arc::clone(&base.clock),
             config: config.clone(),
         }),
-        rules: Arc::new(edit_rules(config, journal, graph)),
+        rules: Arc::new(edit_rules(config, journal, graph, base)),
         taps: Arc::new(JournalTaps {
             journal: journal.reader.clone(),
             ledger: Arc::clone(&graph.ledger),
@@ -66,7 +66,12 @@ pub fn web_ports(
 }
 
 /// The port by which the API edits rules.
-fn edit_rules(config: &Config, journal: &RunningJournal, graph: &RunningGraph) -> EditRules {
+fn edit_rules(
+    config: &Config,
+    journal: &RunningJournal,
+    graph: &RunningGraph,
+    base: &ServerBase,
+) -> EditRules {
     EditRules {
         editor: RuleEditor {
             registry: Arc::clone(&journal.registry),
@@ -77,6 +82,7 @@ fn edit_rules(config: &Config, journal: &RunningJournal, graph: &RunningGraph) -
             runtime: Handle::current(),
         },
         registry: Arc::clone(&journal.registry),
+        budget: base.budget.clone(),
         status: Arc::clone(&graph.status),
         frames: Arc::clone(&graph.frames),
         bounds: config.bounds(),

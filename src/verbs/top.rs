@@ -199,20 +199,60 @@ impl RatePage<'_> {
             let grown = sample.value - self.before.sum_with(metric, &[("rule", rule)]);
             rules.insert(rule, (grown.max(0.0) / self.seconds, sample.value));
         }
-        rules.retain(|rule, (_, all)| *all > 0.0 || *rule != "other");
-        let mut rules: Vec<_> = rules.into_iter().collect();
-        rules.sort_by(|(_, a), (_, b)| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)));
+        for sample in self.now.samples("weir_rule_seconds_total") {
+            rules.entry(sample.label("rule")).or_default();
+        }
+        let mut rows: Vec<RuleRow<'_>> = rules
+            .into_iter()
+            .map(|(rule, (rate, all))| RuleRow {
+                rule,
+                share: self.share(rule),
+                rate,
+                all,
+                is_suspended: self.now.sum_with("weir_rule_suspended", &[("rule", rule)]) > 0.0,
+            })
+            .collect();
+        rows.retain(|row| row.rule != "other" || row.all > 0.0 || row.share > 0.0);
+        rows.sort_by(|a, b| {
+            let by_share = b.share.total_cmp(&a.share);
+            let by_changes = b.rate.total_cmp(&a.rate).then(b.all.total_cmp(&a.all));
+            let by_state = b.is_suspended.cmp(&a.is_suspended);
+            by_state.then(by_share).then(by_changes)
+        });
         let _ = writeln!(
             text,
-            "\n{:<44} {:>9} {:>12}",
-            "RULE", "CHANGES/S", "CHANGES"
+            "\n{:<44} {:>9} {:>9} {:>12}",
+            "RULE", "SHARE", "CHANGES/S", "CHANGES"
         );
-        for (rule, (rate, all)) in rules.iter().take(ROWS_MAX) {
-            let (rule, rate, all) = (fitted(rule, 44), number(*rate), number(*all));
-            let _ = writeln!(text, "{rule:<44} {rate:>9} {all:>12}");
+        for row in rows.iter().take(ROWS_MAX) {
+            let share = match row.is_suspended {
+                true => "suspended".to_owned(),
+                false => format!("{:.1}%", row.share * 100.0),
+            };
+            let (rule, rate, all) = (fitted(row.rule, 44), number(row.rate), number(row.all));
+            let _ = writeln!(text, "{rule:<44} {share:>9} {rate:>9} {all:>12}");
         }
-        count_hidden(text, rules.len());
+        count_hidden(text, rows.len());
     }
+
+    /// The share of a rule of the workers' time between the two scrapes.
+    fn share(&self, rule: &str) -> f64 {
+        let (metric, labels) = ("weir_rule_seconds_total", [("rule", rule)]);
+        let spent = self.now.sum_with(metric, &labels) - self.before.sum_with(metric, &labels);
+        let workers = self.now.sum("weir_graph_workers").max(1.0);
+        spent.max(0.0) / self.seconds / workers
+    }
+}
+
+/// A row of the table of rules.
+struct RuleRow<'s> {
+    rule: &'s str,
+    share: f64,
+    /// Changes of alerts a second.
+    rate: f64,
+    /// Changes of alerts.
+    all: f64,
+    is_suspended: bool,
 }
 
 fn source(sample: &Sample) -> [(&str, &str); 2] {
@@ -270,6 +310,10 @@ mod tests {
                  weir_source_heard_seconds{{tenant=\"t\",source=\"slow\"}} 900\n\
                  weir_source_refused_total{{tenant=\"t\",source=\"slow\",reason=\"gap\"}} 3\n\
                  weir_rule_changes_total{{rule=\"r1\"}} {first}\n\
+                 weir_graph_workers 2\n\
+                 weir_rule_seconds_total{{rule=\"r1\"}} {first}\n\
+                 weir_rule_suspended{{rule=\"r2\"}} 1\n\
+                 weir_rule_seconds_total{{rule=\"r2\"}} 3\n\
                  weir_rule_changes_total{{rule=\"other\"}} 0\n"
             ))
         };
@@ -290,7 +334,8 @@ mod tests {
         };
         assert_eq!(line("t f")[2..4], ["500", "1010"]);
         assert_eq!(line("t slow")[2..], ["1", "12", "3", "0", "2m"]);
-        assert_eq!(line("r1")[1..], ["1", "12"]);
+        assert_eq!(line("r1")[1..], ["50.0%", "1", "12"]);
+        assert_eq!(line("r2")[1..], ["suspended", "0", "0"]);
         assert!(
             text.find("t f") < text.find("t slow"),
             "the busiest first: {text}"

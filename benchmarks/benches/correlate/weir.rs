@@ -162,6 +162,7 @@ impl Graph {
                 decoded.chain_facts,
                 decoded.links,
                 directives,
+                None,
             );
             let alerts = alerts(correlated.rows, decoded.rules);
             let apply = move |((row, _), _, diff): &((Arc<AlertRow>, _), u64, isize)| {

@@ -137,7 +137,9 @@ impl Graph {
                     *sized.borrow_mut() = Some((*groups, *bytes));
                 }
                 CorrelateNote::Counts(counts) => *limited.borrow_mut() += counts.limited,
-                CorrelateNote::Retracted(..) | CorrelateNote::WhatIf(..) => {}
+                CorrelateNote::Retracted(..)
+                | CorrelateNote::WhatIf(..)
+                | CorrelateNote::Times(_) => {}
             };
             correlated.notes.inspect(note).probe_with(&probe);
             let row = move |_: &_| *counted.borrow_mut() += 1;

@@ -44,7 +44,7 @@ pub fn backfill_start(
         }),
         Control::RuleRemove { rule } if affecting_rules.contains(rule) => Some(EventTime::MIN),
         // A disabled rule may have affected others; they see those events from then on.
-        Control::RuleDisable { until, .. } => Some(*until),
+        Control::RuleDisable { until, .. } | Control::RuleSuspend { until, .. } => Some(*until),
         _ => None,
     });
     since.min()

@@ -84,6 +84,12 @@ pub(crate) struct IndexedDetection {
     inputs: Vec<PlanInput>,
 }
 
+impl IndexedDetection {
+    pub(crate) fn rule(&self) -> &RuleId {
+        &self.rule
+    }
+}
+
 /// The place where a plan reads a detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct PlanInput {

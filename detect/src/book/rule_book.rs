@@ -55,7 +55,9 @@ impl RuleBook {
                 origin,
                 since,
             } => self.add_rule(text, origin, *since),
-            Control::RuleDisable { rule, until } => self.disable_rule(rule, *until),
+            Control::RuleDisable { rule, until } | Control::RuleSuspend { rule, until, .. } => {
+                self.disable_rule(rule, *until)
+            }
             Control::RuleRemove { rule } => self.remove_rule(rule),
             Control::Start { .. }
             | Control::Tick { .. }

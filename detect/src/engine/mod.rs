@@ -34,13 +34,13 @@ mod router;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use weir_schema::{Event, PlanId};
+use weir_schema::{Event, PlanId, RuleTimes, Stopwatch};
 
 use crate::book::index::{DetectionIndex, DetectionMatch, Detections};
 use crate::book::origin::EventOrigin;
 use crate::book::rule_book::RuleBook;
 
-use field::FieldScratch;
+use field::{FieldScratch, TestMeter};
 use layout::{EventLayout, Layouts};
 use program::Instance;
 use router::{AdmittedReadings, RouteLookup, Router};
@@ -76,6 +76,13 @@ pub struct Detector {
     events: u32,
 }
 
+/// Where the working time of rules is measured to.
+#[derive(Debug)]
+pub struct Measure<'m> {
+    pub stopwatch: Stopwatch,
+    pub times: &'m mut RuleTimes,
+}
+
 /// The rules for the events of one route.
 #[derive(Debug)]
 struct RouteRules {
@@ -89,6 +96,36 @@ impl Detector {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// As [`Self::detect`]; adds the working time of the rules to `times`.
+    ///
+    /// The pass over values that all rules share belongs to no rule.
+    pub fn detect_measured(
+        &mut self,
+        book: &RuleBook,
+        event: &Event<'_>,
+        origin: EventOrigin<'_>,
+        only: Option<&[PlanId]>,
+        out: &mut Detections,
+        measure: Measure<'_>,
+    ) {
+        self.scratch.meter = Some(TestMeter::new(measure.stopwatch));
+        self.detect(book, event, origin, only, out);
+        let (Some(mut meter), Some(index)) = (self.scratch.meter.take(), &self.index) else {
+            return; // Unreachable: both were just set.
+        };
+        for (detection, nanos) in meter.instances.drain(..) {
+            if let Some(indexed) = index.detections.get(detection as usize) {
+                measure.times.add(indexed.rule(), nanos);
+            }
+        }
+        let nanos = meter.lap() / out.facts.len().max(1) as u64;
+        for draft in &out.facts {
+            if let Some(live) = index.plan(draft.plan) {
+                measure.times.add(&live.plan.rule, nanos);
+            }
+        }
     }
 
     /// Finds matches and facts of the event. With `only`, finds facts of those plans alone.
@@ -136,6 +173,16 @@ impl Detector {
                     detection: *detection,
                     renames: instance.renames.clone(),
                 });
+            }
+        }
+        if let Some(meter) = &mut self.scratch.meter {
+            // From instances of this scope to detections of the index.
+            for (at, _) in &mut meter.instances {
+                *at = route
+                    .detections
+                    .get(*at as usize)
+                    .copied()
+                    .unwrap_or(u32::MAX);
             }
         }
         if !found.is_empty() {

@@ -81,6 +81,8 @@ pub(crate) struct Program {
     pub direct: Vec<(Clause, u32)>,
     pub targets: Vec<(AtomTarget, FieldBuilder)>,
     pub atoms: u32,
+    /// For each atom, the first instance that uses it: the cost of its tests counts for that one.
+    pub owners: Vec<u32>,
     /// For each atom, the rules that it triggers. A rule can match only if a trigger of it passes.
     pub triggers: Vec<Vec<u32>>,
     /// Rules without a trigger. They are evaluated for every event.
@@ -168,7 +170,8 @@ impl Program {
         let node = if clause.all {
             let tests = clause.tests.iter();
             let atoms = tests.map(|test| {
-                ConditionNode::Atom(self.add_atom(&target, std::slice::from_ref(test)))
+                let tests = std::slice::from_ref(test);
+                ConditionNode::Atom(self.add_atom(&target, tests, instance))
             });
             ConditionNode::All(atoms.collect())
         } else {
@@ -180,7 +183,7 @@ impl Program {
             };
             let known = self.atom_by_clause.get(&key).copied();
             ConditionNode::Atom(known.unwrap_or_else(|| {
-                let atom = self.add_atom(&key.target, &clause.tests);
+                let atom = self.add_atom(&key.target, &clause.tests, instance);
                 self.atom_by_clause.insert(key, atom);
                 atom
             }))
@@ -192,9 +195,10 @@ impl Program {
         }
     }
 
-    /// Adds an atom that passes if one of the tests does.
-    fn add_atom(&mut self, target: &AtomTarget, tests: &[ValueTest]) -> Atom {
+    /// Adds an atom of `owner` that passes if one of the tests does.
+    fn add_atom(&mut self, target: &AtomTarget, tests: &[ValueTest], owner: u32) -> Atom {
         let atom = self.atoms;
+        self.owners.push(owner);
         self.atoms += 1;
         let at = *self.target_index.entry(target.clone()).or_insert_with(|| {
             self.targets.push((target.clone(), FieldBuilder::default()));

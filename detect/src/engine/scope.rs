@@ -46,6 +46,8 @@ impl Slots {
 pub(crate) struct RuleScope {
     instances: Vec<Instance>,
     rules: Vec<CompiledRule>,
+    /// For each atom, the instance that its cost counts for.
+    owners: Vec<u32>,
     direct: Vec<(Clause, u32)>,
     triggers: Vec<Vec<u32>>,
     always: Vec<u32>,
@@ -73,6 +75,7 @@ impl RuleScope {
             triggered: vec![0; instances.len()],
             instances,
             rules: program.rules,
+            owners: program.owners,
             direct: program.direct,
             triggers: program.triggers,
             always: program.always,
@@ -168,9 +171,22 @@ impl RuleScope {
                 everywhere.answer(value, triggers, scratch, &mut |answer| state.add(answer));
             }
         }
+        if let Some(meter) = &mut scratch.meter {
+            meter.start();
+        }
         for rule in self.candidates.iter().chain(&self.always) {
             if self.matches(*rule, event) {
                 matched(*rule);
+            }
+            if let Some(meter) = &mut scratch.meter {
+                let nanos = meter.lap();
+                meter.instances.push((*rule, nanos));
+            }
+        }
+        if let Some(meter) = &mut scratch.meter {
+            for (atom, nanos) in meter.tests.drain(..) {
+                let owner = self.owners.get(atom as usize);
+                meter.instances.extend(owner.map(|owner| (*owner, nanos)));
             }
         }
     }

@@ -25,6 +25,7 @@ mod alert_emitter;
 mod calendar;
 mod chain_report;
 mod group_store;
+mod meter;
 mod plan_table;
 
 // One group, and the evaluation of its windows.

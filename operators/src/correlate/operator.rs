@@ -10,7 +10,9 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::core::{Concat, Exchange as _, Filter, Map, OkErr};
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Broadcast;
-use weir_schema::{AlertId, AlertRow, Cause, Epoch, Fact, GroupLink, Plan, WhatIfId};
+use weir_schema::{
+    AlertId, AlertRow, Cause, Epoch, Fact, GroupLink, Plan, RuleTimes, Stopwatch, WhatIfId,
+};
 
 use super::correlator::Correlator;
 use super::directive::Directive;
@@ -35,6 +37,8 @@ pub enum CorrelateNote {
     WhatIf(WhatIfId, WhatIfOutput),
     /// The number of groups on this worker, and their bytes.
     Size(usize, usize),
+    /// The working time of rules on this worker.
+    Times(RuleTimes),
 }
 
 /// One item of the output of a stage.
@@ -81,14 +85,20 @@ pub fn correlate<'scope>(
     chain_facts: Stream<'scope, u64, Vec<(u8, Fact)>>,
     links: Stream<'scope, u64, Vec<Vec<GroupLink>>>,
     directives: Stream<'scope, u64, Vec<Directive>>,
+    stopwatch: Option<Stopwatch>,
 ) -> CorrelateStreams<'scope> {
     let mut updates = links.map(StageUpdate::Links);
-    let (mut all, first) = correlate_stage(0, facts, updates.clone(), directives.clone());
+    let first = StageOptions {
+        number: 0,
+        stopwatch,
+    };
+    let (mut all, first) = correlate_stage(first, facts, updates.clone(), directives.clone());
     updates = updates.concat(first);
     for number in 1..=Plan::STAGE_MAX {
         let own = chain_facts.clone();
         let own = own.flat_map(move |(stage, fact)| (stage == number).then_some(fact));
-        let (streams, further) = correlate_stage(number, own, updates.clone(), directives.clone());
+        let stage = StageOptions { number, stopwatch };
+        let (streams, further) = correlate_stage(stage, own, updates.clone(), directives.clone());
         updates = updates.concat(further);
         all = CorrelateStreams {
             rows: all.rows.concat(streams.rows),
@@ -98,9 +108,16 @@ pub fn correlate<'scope>(
     all
 }
 
+/// The number of a stage, and the stopwatch for its rules.
+#[derive(Clone, Copy)]
+struct StageOptions {
+    number: u8,
+    stopwatch: Option<Stopwatch>,
+}
+
 /// Runs the plans of one stage. Returns its output, and its updates for later stages.
 fn correlate_stage<'scope>(
-    number: u8,
+    StageOptions { number, stopwatch }: StageOptions,
     facts: Stream<'scope, u64, Vec<Fact>>,
     updates: Stream<'scope, u64, Vec<StageUpdate>>,
     directives: Stream<'scope, u64, Vec<Directive>>,
@@ -119,7 +136,7 @@ fn correlate_stage<'scope>(
             Pipeline,
             "Correlate",
             |_capability, _info| {
-                let mut correlator = Correlator::for_stage(number);
+                let mut correlator = Correlator::for_stage(number, stopwatch);
                 let mut open: BTreeMap<u64, OpenEpoch> = BTreeMap::new();
                 move |(facts, facts_frontier), (inputs, inputs_frontier), output| {
                     facts.for_each(|capability, data| {
@@ -169,6 +186,7 @@ fn run_epoch(
         downstream,
         counts,
         what_ifs,
+        times,
     } = correlator.epoch_in_chain(Epoch(epoch), facts, upstream, directives);
     for (row, diff) in rows {
         give(StageOutput::Row((row, epoch, diff)));
@@ -183,6 +201,9 @@ fn run_epoch(
         give(StageOutput::Downstream(update));
     }
     give(StageOutput::Note(CorrelateNote::Counts(counts)));
+    if let Some(times) = times {
+        give(StageOutput::Note(CorrelateNote::Times(times)));
+    }
     if epoch.is_multiple_of(SIZE_EVERY_EPOCHS) {
         let (groups, bytes) = correlator.size();
         if stage == 0 || groups > 0 {

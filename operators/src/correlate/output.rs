@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir_schema::{AlertId, AlertRow, Cause, RuleId, WhatIfId};
+use weir_schema::{AlertId, AlertRow, Cause, RuleId, RuleTimes, WhatIfId};
 
 use super::stage_update::StageUpdate;
 
@@ -18,6 +18,8 @@ pub struct CorrelatorOutput {
     pub downstream: Vec<StageUpdate>,
     pub counts: CorrelationCounts,
     pub what_ifs: BTreeMap<WhatIfId, WhatIfOutput>,
+    /// The working time of rules since it was last reported, if it is due.
+    pub times: Option<RuleTimes>,
 }
 
 /// The output of one epoch for one what-if.

@@ -18,7 +18,7 @@ mod source_batch;
 
 use std::sync::Arc;
 
-use weir_schema::{Batch, BatchSeq, Control, Epoch};
+use weir_schema::{Batch, BatchSeq, Control, Epoch, Stopwatch};
 
 pub use context::BatchContext;
 pub use operator::{DecodeStreams, decode};
@@ -52,4 +52,6 @@ pub struct EmitOptions {
     pub problems: bool,
     /// JSON field that holds the event time; it takes precedence over the customary ones.
     pub time_field: Option<String>,
+    /// Measures the working time of rules; `None`: it is not measured.
+    pub stopwatch: Option<Stopwatch>,
 }

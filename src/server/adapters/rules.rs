@@ -8,13 +8,17 @@ use weir_manage::{
 };
 use weir_schema::{EventTime, Span, TimeBounds};
 use weir_web::ports::{
-    BackfillInfo, PortError, RuleDiagnostic, RuleInfo, RuleUpdateError, Rules, WhatIfPort,
+    BackfillInfo, PortError, RuleDiagnostic, RuleInfo, RuleUpdateError, Rules, SuspensionInfo,
+    WhatIfPort,
 };
+
+use crate::server::budget::{RuleBudget, suspension_reason};
 
 /// Rules and what-ifs over the API.
 pub struct EditRules {
     pub editor: RuleEditor,
     pub registry: Arc<RuleRegistry>,
+    pub budget: RuleBudget,
     pub status: Arc<Status>,
     /// For the group values of alerts that only a what-if has.
     pub frames: Arc<dyn BatchReader>,
@@ -24,15 +28,31 @@ pub struct EditRules {
 impl Rules for EditRules {
     fn list(&self) -> Result<Vec<RuleInfo>, PortError> {
         let incomplete = self.registry.incomplete();
-        let info = |RegisteredRule { summary, origin }| RuleInfo {
-            origin,
-            incomplete: incomplete.contains(&summary.id),
-            id: summary.id,
-            version: summary.version,
-            title: summary.title,
-            level: summary.level,
-            since: summary.since,
-            until: (summary.until < EventTime::MAX).then_some(summary.until),
+        let shares = self.budget.shares();
+        let info = |rule: RegisteredRule| {
+            let RegisteredRule {
+                summary,
+                origin,
+                suspension,
+                limited_by,
+            } = rule;
+            RuleInfo {
+                origin,
+                incomplete: incomplete.contains(&summary.id),
+                share: shares.get(&summary.id).copied().unwrap_or(0.0),
+                suspension: suspension.map(|suspension| SuspensionInfo {
+                    reason: suspension_reason(&suspension),
+                    share: f64::from(suspension.share_permille) / 1_000.0,
+                    since: suspension.received,
+                }),
+                limited_by,
+                id: summary.id,
+                version: summary.version,
+                title: summary.title,
+                level: summary.level,
+                since: summary.since,
+                until: (summary.until < EventTime::MAX).then_some(summary.until),
+            }
         };
         Ok(self.registry.rules().into_iter().map(info).collect())
     }

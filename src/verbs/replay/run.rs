@@ -202,6 +202,7 @@ fn start_graph(
             events: options.print.output == Output::Events,
             problems: false,
             time_field: options.time_field.clone(),
+            stopwatch: None,
         },
     };
     Ok(Host::start(

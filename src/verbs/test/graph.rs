@@ -82,7 +82,11 @@ impl Observer for ResultObserver {
                     results.problems.push((report.epoch, *position, *problem));
                 }
                 Note::Diagnostic(text) => results.diagnostics.push((report.epoch, text.clone())),
-                Note::Batch(_) | Note::Match(..) | Note::Event(..) | Note::Sources(_) => {}
+                Note::Batch(_)
+                | Note::Match(..)
+                | Note::Event(..)
+                | Note::Sources(_)
+                | Note::Times(_) => {}
             }
         }
     }

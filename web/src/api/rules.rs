@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
+use weir_schema::EventTime;
 
 use super::rule_update::{
     backfill_json, diagnostics_json, read_backfill, read_rule_text, update_problem,
@@ -130,5 +131,23 @@ fn rule_json(rule: &RuleInfo) -> Value {
         "until": rule.until.map(rfc3339),
         "enabled": rule.until.is_none(),
         "incomplete": rule.incomplete,
+        "state": rule_state(rule),
+        "share": (rule.share * 10_000.0).round() / 10_000.0,
+        "suspended": rule.suspension.as_ref().map(|suspension| json!({
+            "reason": suspension.reason,
+            "share": suspension.share,
+            "since": rfc3339(EventTime(suspension.since.0)),
+        })),
+        "limited_by": rule.limited_by.iter().map(|rule| &**rule).collect::<Vec<_>>(),
     })
+}
+
+/// Whether a rule runs, and who stopped it.
+fn rule_state(rule: &RuleInfo) -> &'static str {
+    match (&rule.suspension, rule.until) {
+        (Some(_), _) => "suspended",
+        (None, Some(_)) => "disabled",
+        (None, None) if !rule.limited_by.is_empty() => "limited",
+        (None, None) => "enabled",
+    }
 }

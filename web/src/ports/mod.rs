@@ -19,7 +19,7 @@ pub use what_if::{
 };
 
 mod rules;
-pub use rules::{RuleInfo, Rules};
+pub use rules::{RuleInfo, Rules, SuspensionInfo};
 
 mod sinks;
 pub use sinks::{DeadLetter, SinkInfo, Sinks};

@@ -1,6 +1,6 @@
 //! The port to the rules in force.
 
-use weir_schema::{EventTime, Level, RuleId, RuleVersion, Span};
+use weir_schema::{EventTime, Level, ReceiveTime, RuleId, RuleVersion, Span};
 
 use super::{BackfillInfo, PortError, RuleDiagnostic, RuleUpdateError, WhatIfPort};
 
@@ -19,6 +19,21 @@ pub struct RuleInfo {
     pub until: Option<EventTime>,
     /// Whether the rule has refused groups, which makes its results incomplete.
     pub incomplete: bool,
+    /// The share of the workers' time that it took of late, between 0 and 1.
+    pub share: f64,
+    /// Present while Weir itself has stopped the rule.
+    pub suspension: Option<SuspensionInfo>,
+    /// The suspended rules that it reads; its results are limited.
+    pub limited_by: Vec<RuleId>,
+}
+
+/// Why and when Weir stopped a rule.
+#[derive(Clone, Debug)]
+pub struct SuspensionInfo {
+    pub reason: String,
+    /// The share of the workers' time that it took, between 0 and 1.
+    pub share: f64,
+    pub since: ReceiveTime,
 }
 
 /// Reads and changes the rules in force. Methods may block; changes return once journaled.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use aho_corasick::AhoCorasick;
 use foldhash::fast::FixedState;
-use weir_schema::Value;
+use weir_schema::{Stopwatch, Value};
 
 use crate::engine::hits::{Atom, NeedleHits};
 use crate::engine::lines::LineMemo;
@@ -79,9 +79,59 @@ pub(crate) struct FieldScratch {
     /// For each needle, the number of the search in which it was last found.
     last_found: Vec<u32>,
     search: u32,
+    /// Present while the event is measured.
+    pub meter: Option<TestMeter>,
+}
+
+/// Measures the tests and rules that an event evaluates one by one.
+///
+/// Tests that all rules share, in one pass over a value, are not measured: they belong to no rule.
+#[derive(Debug)]
+pub(crate) struct TestMeter {
+    stopwatch: Stopwatch,
+    /// Nanoseconds of single tests, by atom.
+    pub tests: Vec<(Atom, u64)>,
+    /// Nanoseconds by instance of the scope.
+    pub instances: Vec<(u32, u64)>,
+    lap: u64,
+}
+
+impl TestMeter {
+    pub(crate) fn new(stopwatch: Stopwatch) -> Self {
+        Self {
+            stopwatch,
+            tests: Vec::new(),
+            instances: Vec::new(),
+            lap: 0,
+        }
+    }
+
+    /// Begins to measure.
+    pub(crate) fn start(&mut self) {
+        self.lap = self.stopwatch.read();
+    }
+
+    /// The nanoseconds since the last reading.
+    pub(crate) fn lap(&mut self) -> u64 {
+        let now = self.stopwatch.read();
+        now.saturating_sub(std::mem::replace(&mut self.lap, now))
+    }
 }
 
 impl FieldScratch {
+    /// Runs the test of an atom, and measures it if the event is measured.
+    fn run_test(&mut self, test: &ValueTest, atom: Atom, value: &Value<'_>) -> bool {
+        if let Some(meter) = &mut self.meter {
+            meter.start();
+        }
+        let holds = test.holds_single(value);
+        if let Some(meter) = &mut self.meter {
+            let nanos = meter.lap();
+            meter.tests.push((atom, nanos));
+        }
+        holds
+    }
+
     fn begin(&mut self, text: &str, needles: usize) {
         self.lower.clear();
         self.lower.extend_from_slice(text.as_bytes());
@@ -131,7 +181,7 @@ impl FieldMatcher {
             Value::Null | Value::List(_) => {}
         }
         for (test, atom) in &self.others {
-            if test.holds_single(value) {
+            if scratch.run_test(test, *atom, value) {
                 out.push(*atom);
             }
         }
@@ -172,13 +222,15 @@ impl FieldMatcher {
         }
         scratch.guards.sort_unstable();
         scratch.guards.dedup();
-        for number in &scratch.guards {
+        let guards = std::mem::take(&mut scratch.guards);
+        for number in &guards {
             if let Some(guarded) = self.guarded.get(*number as usize)
-                && guarded.test.holds_single(value)
+                && scratch.run_test(&guarded.test, guarded.atom, value)
             {
                 out.push(guarded.atom);
             }
         }
+        scratch.guards = guards;
     }
 
     /// Searches a long text line by line. Most lines repeat, and no needle spans lines.

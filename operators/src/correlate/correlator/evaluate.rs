@@ -18,10 +18,18 @@ impl Correlator {
     /// Re-evaluates the touched groups and emits what changed.
     pub(super) fn evaluate_touched(&mut self, epoch: Epoch, output: &mut CorrelatorOutput) {
         let mut orphaned = Vec::new();
-        for place in std::mem::take(&mut self.touched) {
+        let touched = std::mem::take(&mut self.touched);
+        let mut round = self.meter.begin(touched.len(), epoch.0);
+        for place in touched {
             count_step();
+            let started = self.meter.start(&mut round);
+            let plan = started.and_then(|_| self.groups.get_mut(place).map(|group| group.plan));
             self.evaluate_group(epoch, place, &mut orphaned, output);
+            if let (Some(started), Some(plan)) = (started, plan) {
+                self.meter.stop(&mut round, plan, started);
+            }
         }
+        self.meter.end(round);
     }
 
     fn evaluate_group(

@@ -8,6 +8,7 @@ use super::{Correlator, clock_of};
 use crate::clock::TenantClock;
 use crate::correlate::group::Group;
 use crate::correlate::group_store::{GroupRecord, StateKey};
+use crate::correlate::meter::PlanMeter;
 use crate::correlate::output::{CorrelationCounts, CorrelatorOutput};
 use crate::correlate::run::RunEntry;
 use crate::correlate::shard::shard_of;
@@ -20,11 +21,17 @@ impl Correlator {
         let mut known: Option<(PlanId, PlanSlot)> = None;
         let mut shadow: Option<WhatIfId> = None;
         let mut clock: Option<TenantClock> = None;
+        let mut round = self.meter.begin(facts.len(), 0);
+        let mut run = 0;
         for fact in facts {
+            run += 1;
             let slot = match known {
                 Some((plan, slot)) if plan == fact.plan => slot,
                 _ => match self.plans.slot(fact.plan) {
                     Some(slot) => {
+                        if let Some((_, before)) = known {
+                            PlanMeter::weigh(&mut round, before, std::mem::take(&mut run));
+                        }
                         shadow = self.shadows.get(&fact.plan).copied();
                         slot
                     }
@@ -61,6 +68,10 @@ impl Correlator {
                 self.push_to_followers(slot, fact, &now, output);
             }
         }
+        if let Some((_, last)) = known {
+            PlanMeter::weigh(&mut round, last, run);
+        }
+        self.meter.end(round);
     }
 
     /// Pushes a fact that is an event to its group.

@@ -24,13 +24,14 @@ mod shadow;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_schema::{Epoch, Fact, PlanId, TenantKey, WhatIfId};
+use weir_schema::{Epoch, Fact, PlanId, Stopwatch, TenantKey, WhatIfId};
 
 use super::alert_emitter::SourceTimes;
 use super::calendar::Calendar;
 use super::directive::Directive;
 use super::group::EvaluationBuffers;
 use super::group_store::GroupStore;
+use super::meter::PlanMeter;
 use super::output::CorrelatorOutput;
 use super::plan_table::PlanTable;
 use super::shard::SHARDS;
@@ -75,6 +76,7 @@ pub struct Correlator {
     forgotten: BTreeMap<PlanSlot, ForgottenAlerts>,
     /// Plans whose backfill is incomplete.
     backfilling: BTreeSet<PlanSlot>,
+    meter: PlanMeter,
 }
 
 impl Correlator {
@@ -89,9 +91,10 @@ impl Correlator {
 
     /// A correlator of the plans whose facts pass through `stage` other plans.
     #[must_use]
-    pub fn for_stage(stage: u8) -> Self {
+    pub fn for_stage(stage: u8, stopwatch: Option<Stopwatch>) -> Self {
         Self {
             stage,
+            meter: PlanMeter::new(stopwatch),
             ..Self::default()
         }
     }
@@ -122,7 +125,7 @@ impl Correlator {
     ) -> CorrelatorOutput {
         let mut output = CorrelatorOutput::default();
         for directive in directives {
-            self.change_plans(epoch, directive, &mut output);
+            self.change_plans_measured(epoch, directive, &mut output);
         }
         if self.fullest_shard.saturating_add(facts.len()) > self.shard_groups_max() {
             // The first facts take the free places, and workers pass facts on in any order.
@@ -152,7 +155,27 @@ impl Correlator {
             }
         }
         self.separate_what_ifs(directives, &mut output);
+        output.times = self.meter.report(epoch.0, &self.plans);
         output
+    }
+
+    /// As [`Self::change_plans`]; the time counts for the plan that is installed.
+    fn change_plans_measured(
+        &mut self,
+        epoch: Epoch,
+        directive: &Directive,
+        output: &mut CorrelatorOutput,
+    ) {
+        let plan = match directive {
+            Directive::Install(plan) | Directive::Promote { plan, .. } => Some(plan.id),
+            _ => None, // The time of other directives belongs to no rule in force.
+        };
+        let mut round = plan.and_then(|_| self.meter.begin(1, epoch.0));
+        self.change_plans(epoch, directive, output);
+        if let Some(slot) = plan.and_then(|plan| self.plans.slot(plan)) {
+            PlanMeter::weigh(&mut round, slot, 1);
+            self.meter.end(round);
+        }
     }
 
     /// Applies a directive that takes effect before the facts of its epoch.

@@ -23,7 +23,9 @@ pub struct RowCounts {
 impl Default for Stages {
     fn default() -> Self {
         Self {
-            correlators: (0..=Plan::STAGE_MAX).map(Correlator::for_stage).collect(),
+            correlators: (0..=Plan::STAGE_MAX)
+                .map(|stage| Correlator::for_stage(stage, None))
+                .collect(),
             standing: BTreeMap::new(),
         }
     }

@@ -39,7 +39,8 @@ impl Decoder {
         output: &mut DecodeOutput,
     ) {
         let only = backfill.map(|reader| reader.plans);
-        let frames = BatchContext::of(batch, &self.bounds, self.emit.time_field.as_deref());
+        let time_field = self.emit.time_field.clone();
+        let frames = BatchContext::of(batch, &self.bounds, time_field.as_deref());
         let (tenant, source) = (batch.tenant_key(), batch.source_key());
         let mut note = BatchNote {
             batch: seq,
@@ -67,8 +68,7 @@ impl Decoder {
             if !in_future {
                 note.greatest = note.greatest.max(event.time);
             }
-            let (book, detected) = (&self.book, &mut self.detected);
-            self.detector.detect(book, &event, origin, only, detected);
+            self.detect(&event, origin, only);
             if only.is_none() {
                 self.report(position, &event, &mut note, output);
             }
@@ -93,12 +93,27 @@ impl Decoder {
             self.emit_facts(&origin, output);
             output.links.extend(self.detected.links.drain(..));
         }
+        let times = self.meter.report().map(Note::Times);
+        output.notes.extend(times);
         if only.is_none() {
             output.observations.push(observation(batch, &note));
             let summary = summary.finish(seq, tenant, source);
             let summary = summary.filter(|_| self.source_bounds.is_on());
             output.sources.extend(summary.map(SourceNote::Batch));
             output.notes.push(Note::Batch(note));
+        }
+    }
+
+    /// Runs the rules over an event; measures them for one event of many.
+    fn detect(&mut self, event: &Event<'_>, origin: EventOrigin<'_>, only: Option<&[PlanId]>) {
+        let (book, detected) = (&self.book, &mut self.detected);
+        let meter = &mut self.meter;
+        match meter.measure_next(self.emit.stopwatch) {
+            Some(measure) => {
+                let detector = &mut self.detector;
+                detector.detect_measured(book, event, origin, only, detected, measure);
+            }
+            None => self.detector.detect(book, event, origin, only, detected),
         }
     }
 

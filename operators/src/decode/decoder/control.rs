@@ -182,6 +182,7 @@ impl Decoder {
             | Control::WhatIfDrop { .. }
             | Control::RulePut { .. }
             | Control::RuleDisable { .. }
+            | Control::RuleSuspend { .. }
             | Control::RuleRemove { .. }
             | Control::Settings { .. } => {}
         }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod control;
+mod meter;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use crate::backfills::Backfills;
 use crate::correlate::Directive;
 use crate::steps::count_step;
 use batch::BackfillReader;
+use meter::DetectMeter;
 
 /// The state of the decoder of one worker.
 ///
@@ -36,6 +38,7 @@ pub struct Decoder {
     stages: BTreeMap<PlanId, u8>,
     detector: Detector,
     detected: Detections,
+    meter: DetectMeter,
 }
 
 /// The rows of each plan in the collection of rules, so that a removal retracts exactly these.
@@ -63,6 +66,7 @@ impl Decoder {
             stages: BTreeMap::new(),
             detector: Detector::new(),
             detected: Detections::default(),
+            meter: DetectMeter::default(),
         }
     }
 

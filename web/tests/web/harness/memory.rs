@@ -166,6 +166,9 @@ impl Rules for Memory {
             since: EventTime(0),
             until: None,
             incomplete: false,
+            share: 0.0,
+            suspension: None,
+            limited_by: Vec::new(),
         };
         self.rules.lock().unwrap().push(rule.clone());
         Ok(vec![rule])

@@ -1,0 +1,281 @@
+//! Decides which rules take too much, and which one is suspended. Pure: its clock is an argument.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use weir_schema::RuleId;
+
+/// The bounds of a rule's share, each between 0 and 1; 0 disables it.
+#[derive(Clone, Copy, Debug)]
+pub struct BudgetBounds {
+    /// A rule above this raises an alert.
+    pub share_max: f64,
+    /// While alerts are late, the heaviest rule is suspended if it is above this.
+    pub suspend_share: f64,
+    /// The time over which shares are taken, and for which they must have been measured.
+    pub window: Duration,
+}
+
+/// What the judge sees at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct BudgetLook<'l> {
+    pub now: Duration,
+    /// Shares over the window that ends now.
+    pub shares: &'l BTreeMap<RuleId, f64>,
+    /// Whether acknowledged events wait too long for their alerts.
+    pub is_late: bool,
+    /// Whether the journal of earlier runs is being replayed.
+    pub is_replaying: bool,
+}
+
+/// A rule and its share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeavyRule {
+    pub rule: RuleId,
+    pub share: f64,
+}
+
+/// The decisions of one look.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BudgetVerdict {
+    /// Rules that are over budget now.
+    pub over: Vec<HeavyRule>,
+    /// Rules that are no longer.
+    pub over_no_more: Vec<RuleId>,
+    /// The one rule to suspend.
+    pub suspend: Option<HeavyRule>,
+}
+
+/// Judges the shares of rules, look after look.
+///
+/// **Invariants.** Nothing is decided during a replay, nor before one window was measured since.
+/// At most one rule is suspended in a window: what is left is measured without it first.
+#[derive(Debug)]
+pub struct BudgetJudge {
+    bounds: BudgetBounds,
+    over: BTreeSet<RuleId>,
+    /// Since when shares are measured that count: since the replay, or the last suspension.
+    measured_since: Option<Duration>,
+    suspended: Option<RuleId>,
+}
+
+impl BudgetJudge {
+    #[must_use]
+    pub fn new(bounds: BudgetBounds) -> Self {
+        Self {
+            bounds,
+            over: BTreeSet::new(),
+            measured_since: None,
+            suspended: None,
+        }
+    }
+
+    /// Judges one look.
+    pub fn judge(&mut self, look: BudgetLook<'_>) -> BudgetVerdict {
+        if look.is_replaying {
+            self.measured_since = None;
+            return BudgetVerdict::default();
+        }
+        let since = *self.measured_since.get_or_insert(look.now);
+        let is_measured = look.now.saturating_sub(since) >= self.bounds.window;
+        if is_measured {
+            self.suspended = None;
+        }
+        let (over, over_no_more) = self.judge_over(look, is_measured);
+        let suspend = self.heaviest(look).filter(|_| is_measured && look.is_late);
+        if let Some(heaviest) = &suspend {
+            self.measured_since = Some(look.now);
+            self.suspended = Some(RuleId::clone(&heaviest.rule));
+        }
+        BudgetVerdict {
+            over,
+            over_no_more,
+            suspend,
+        }
+    }
+
+    /// The rules over budget: above the bound, and until below half of it.
+    fn judge_over(
+        &mut self,
+        look: BudgetLook<'_>,
+        is_measured: bool,
+    ) -> (Vec<HeavyRule>, Vec<RuleId>) {
+        let bound = self.bounds.share_max;
+        let mut over = Vec::new();
+        for (rule, share) in look.shares {
+            let known = self.over.contains(rule);
+            let is_over = match known {
+                true => *share >= bound / 2.0,
+                false => *share > bound && is_measured && self.suspended.as_ref() != Some(rule),
+            };
+            if bound > 0.0 && is_over {
+                over.push(HeavyRule {
+                    rule: RuleId::clone(rule),
+                    share: *share,
+                });
+            }
+        }
+        let now: BTreeSet<RuleId> = over.iter().map(|heavy| heavy.rule.clone()).collect();
+        let before = std::mem::replace(&mut self.over, now);
+        let ended = before.difference(&self.over).cloned().collect();
+        (over, ended)
+    }
+
+    /// The heaviest rule, if it is heavy enough to be suspended.
+    fn heaviest(&self, look: BudgetLook<'_>) -> Option<HeavyRule> {
+        let bound = self.bounds.suspend_share;
+        let (rule, share) = look.shares.iter().max_by(|a, b| a.1.total_cmp(b.1))?;
+        (bound > 0.0 && *share > bound).then(|| HeavyRule {
+            rule: RuleId::clone(rule),
+            share: *share,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: BudgetBounds = BudgetBounds {
+        share_max: 0.2,
+        suspend_share: 0.5,
+        window: Duration::from_secs(30),
+    };
+
+    /// A stretch of seconds with the same look: rules by percent.
+    struct Stretch {
+        seconds: u64,
+        percent: &'static [(&'static str, u32)],
+        late: bool,
+        replay: bool,
+    }
+
+    fn stretch(seconds: u64, percent: &'static [(&'static str, u32)], late: bool) -> Stretch {
+        Stretch {
+            seconds,
+            percent,
+            late,
+            replay: false,
+        }
+    }
+
+    /// The decisions with their seconds: `+r` over budget, `-r` no more, `!r` suspended.
+    fn decisions(stretches: &[Stretch]) -> String {
+        let mut judge = BudgetJudge::new(BOUNDS);
+        let mut now = 0;
+        let mut over: BTreeSet<RuleId> = BTreeSet::new();
+        let mut found = Vec::new();
+        for stretch in stretches {
+            let shares = stretch.percent.iter();
+            let shares = shares
+                .map(|(rule, percent)| (RuleId::from(*rule), f64::from(*percent) / 100.0))
+                .collect();
+            for _ in 0..stretch.seconds {
+                let verdict = judge.judge(BudgetLook {
+                    now: Duration::from_secs(now),
+                    shares: &shares,
+                    is_late: stretch.late,
+                    is_replaying: stretch.replay,
+                });
+                for heavy in verdict.over {
+                    if over.insert(heavy.rule.clone()) {
+                        found.push(format!("{now}+{}", heavy.rule));
+                    }
+                }
+                for rule in verdict.over_no_more {
+                    over.remove(&rule);
+                    found.push(format!("{now}-{rule}"));
+                }
+                let suspend = verdict.suspend.iter();
+                found.extend(suspend.map(|heavy| format!("{now}!{}", heavy.rule)));
+                now += 1;
+            }
+        }
+        found.join(" ")
+    }
+
+    #[test]
+    fn nothing_is_decided_before_a_whole_window_was_measured() {
+        assert_eq!(decisions(&[stretch(30, &[("a", 90)], true)]), "");
+        assert_eq!(decisions(&[stretch(31, &[("a", 90)], true)]), "30+a 30!a");
+    }
+
+    #[test]
+    fn a_rule_is_never_suspended_while_alerts_are_in_time() {
+        assert_eq!(decisions(&[stretch(600, &[("a", 99)], false)]), "30+a");
+    }
+
+    #[test]
+    fn nothing_is_decided_during_a_replay_nor_in_the_window_after_it() {
+        let replay = Stretch {
+            seconds: 500,
+            percent: &[("a", 99)],
+            late: true,
+            replay: true,
+        };
+        let after = stretch(31, &[("a", 99)], true);
+        assert_eq!(decisions(&[replay, after]), "530+a 530!a");
+    }
+
+    #[test]
+    fn only_the_heaviest_rule_is_suspended() {
+        let both = stretch(31, &[("a", 30), ("b", 55), ("c", 10)], true);
+        assert_eq!(decisions(&[both]), "30+a 30+b 30!b");
+    }
+
+    #[test]
+    fn a_suspended_rule_is_not_suspended_twice_while_its_time_leaves_the_window() {
+        let heavy = stretch(31, &[("a", 90)], true);
+        let leaving = stretch(20, &[("a", 60)], true);
+        let gone = stretch(100, &[], true);
+        assert_eq!(decisions(&[heavy, leaving, gone]), "30+a 30!a 51-a");
+    }
+
+    #[test]
+    fn a_second_heavy_rule_is_suspended_a_window_after_the_first() {
+        let both = stretch(31, &[("a", 51), ("b", 49)], true);
+        let second = stretch(40, &[("b", 95)], true);
+        assert_eq!(decisions(&[both, second]), "30+a 30+b 30!a 31-a 60!b");
+    }
+
+    #[test]
+    fn a_rule_that_a_person_starts_again_is_measured_anew() {
+        let heavy = stretch(31, &[("a", 90)], true);
+        let gone = stretch(60, &[], false);
+        let again = stretch(10, &[("a", 90)], true);
+        assert_eq!(decisions(&[heavy, gone, again]), "30+a 30!a 31-a 91+a 91!a");
+    }
+
+    #[test]
+    fn a_rule_over_budget_stays_so_until_it_is_below_half_of_it() {
+        let low = &[("a", 15)];
+        let stretches = [
+            stretch(31, &[("a", 25)], false),
+            stretch(9, low, false),
+            stretch(10, &[("a", 9)], false),
+            stretch(10, low, false),
+            stretch(10, &[("a", 21)], false),
+        ];
+        assert_eq!(decisions(&stretches), "30+a 40-a 60+a");
+    }
+
+    #[test]
+    fn bounds_of_zero_decide_nothing() {
+        let bounds = BudgetBounds {
+            share_max: 0.0,
+            suspend_share: 0.0,
+            ..BOUNDS
+        };
+        let mut judge = BudgetJudge::new(bounds);
+        let shares = BTreeMap::from([(RuleId::from("a"), 1.0)]);
+        for now in 0..100 {
+            let verdict = judge.judge(BudgetLook {
+                now: Duration::from_secs(now),
+                shares: &shares,
+                is_late: true,
+                is_replaying: false,
+            });
+            assert_eq!(verdict, BudgetVerdict::default());
+        }
+    }
+}
