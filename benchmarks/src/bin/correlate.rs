@@ -131,7 +131,7 @@ impl Graph {
             let (facts_in, facts) = scope.new_input::<Fact>();
             let (directives_in, directives) = scope.new_input::<Directive>();
             let (above, links) = (empty(scope), empty(scope)); // No plan reads another.
-            let correlated = correlate(facts, above, links, directives);
+            let correlated = correlate(facts, above, links, directives, None);
             let note = move |note: &CorrelateNote| match note {
                 CorrelateNote::Size(groups, bytes) => {
                     *sized.borrow_mut() = Some((*groups, *bytes));
