@@ -10,9 +10,9 @@ use support::{Weir, config, until};
 const TINY: &str = "[rules]\nbuiltin = false\nshare_max = 0.0000001\nsuspend_share = 0.0000001\n\
                     share_window = \"1s\"\n[self_alerts]\nalerts_late = \"1ms\"\n";
 
-const RULES: &str = "title: Busy\nid: busy\nlogsource: {product: linux}\n\
+const RULES: &str = "title: Busy\nid: busy\nlogsource: {product: linux, service: sshd}\n\
                      detection: {s: {message|contains: e}, condition: s}\n---\n\
-                     title: Quiet\nid: quiet\nlogsource: {product: linux}\n\
+                     title: Quiet\nid: quiet\nlogsource: {product: linux, service: sshd}\n\
                      detection: {s: {message|contains: zzz}, condition: s}\n";
 
 fn rule(weir: &Weir, id: &str) -> Value {
@@ -33,7 +33,7 @@ fn a_rule_that_stalls_all_is_suspended_until_a_person_starts_it_again() {
     let put = weir.send(Request::new("PUT", "/api/v1/rules").body(RULES.as_bytes()));
     assert_eq!(put.status, 200, "{}", put.text());
     assert_eq!(rule(&weir, "busy")["state"], "enabled");
-    let lines = "<13>1 2026-01-01T00:00:00Z h app - - - here are some letters\n".repeat(5_000);
+    let lines = "<13>1 2026-01-01T00:00:00Z h sshd - - - here are some letters\n".repeat(5_000);
     let busy = until("the busy rule is suspended", || {
         weir.send_tcp(lines.as_bytes());
         let busy = rule(&weir, "busy");

@@ -115,14 +115,11 @@ impl ActiveRules {
                 received,
                 ..
             } => {
-                self.store_overridden(rule, API_ORIGIN);
-                let last = self.current.remove(rule);
-                self.store_stopped(rule, last);
                 let suspension = RuleSuspension {
                     share_permille: *share_permille,
                     received: *received,
                 };
-                self.suspended.insert(rule.clone(), suspension);
+                self.record_suspension(rule, suspension);
             }
             // Only people remove rules.
             Control::RuleRemove { rule } => {
@@ -150,6 +147,13 @@ impl ActiveRules {
             | Control::WhatIfDrop { .. }
             | Control::Finish => {}
         }
+    }
+
+    fn record_suspension(&mut self, rule: &str, suspension: RuleSuspension) {
+        self.store_overridden(rule, API_ORIGIN);
+        let last = self.current.remove(rule);
+        self.store_stopped(rule, last);
+        self.suspended.insert(rule.to_owned(), suspension);
     }
 
     /// Stores a text that is now active. Past `TEXTS_MAX` texts, the oldest one is dropped.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use weir_schema::{Event, Value};
 
 use crate::engine::answers::{FieldAnswers, ValueAnswer};
-use crate::engine::field::FieldScratch;
+use crate::engine::field::{FieldScratch, TestMeter};
 use crate::engine::layout::{ByLayout, EventLayout};
 use crate::engine::prefilter::Prefilter;
 use crate::engine::program::{
@@ -184,10 +184,15 @@ impl RuleScope {
             }
         }
         if let Some(meter) = &mut scratch.meter {
-            for (atom, nanos) in meter.tests.drain(..) {
-                let owner = self.owners.get(atom as usize);
-                meter.instances.extend(owner.map(|owner| (*owner, nanos)));
-            }
+            self.attribute_tests(meter);
+        }
+    }
+
+    /// Adds the time of single tests to the instances that own them.
+    fn attribute_tests(&self, meter: &mut TestMeter) {
+        for (atom, nanos) in meter.tests.drain(..) {
+            let owner = self.owners.get(atom as usize);
+            meter.instances.extend(owner.map(|owner| (*owner, nanos)));
         }
     }
 

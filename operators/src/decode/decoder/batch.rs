@@ -42,18 +42,7 @@ impl Decoder {
         let time_field = self.emit.time_field.clone();
         let frames = BatchContext::of(batch, &self.bounds, time_field.as_deref());
         let (tenant, source) = (batch.tenant_key(), batch.source_key());
-        let mut note = BatchNote {
-            batch: seq,
-            greatest: EventTime::MIN,
-            events: 0,
-            matches: 0,
-            facts: 0,
-            ungrouped: 0,
-            valueless: 0,
-            problems: [0; Problem::ALL.len()],
-            events_with_problems: 0,
-            source,
-        };
+        let mut note = empty_note(seq, source);
         let mut summary = SourceBatchBuilder::new(batch, &self.source_bounds);
         let origin = EventOrigin {
             tenant,
@@ -167,6 +156,21 @@ impl Decoder {
             let json = weir_parse::event_json(event);
             output.notes.push(Note::Event(position, json));
         }
+    }
+}
+
+fn empty_note(batch: BatchSeq, source: SourceKey) -> BatchNote {
+    BatchNote {
+        batch,
+        greatest: EventTime::MIN,
+        events: 0,
+        matches: 0,
+        facts: 0,
+        ungrouped: 0,
+        valueless: 0,
+        problems: [0; Problem::ALL.len()],
+        events_with_problems: 0,
+        source,
     }
 }
 
