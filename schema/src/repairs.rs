@@ -126,6 +126,7 @@ fn shift_control(control: &mut Control, shift: Span) {
         Control::Heartbeat { .. }
         | Control::RulePut { .. }
         | Control::RuleDisable { .. }
+        | Control::RuleSuspend { .. }
         | Control::RuleRemove { .. }
         | Control::Finish
         | Control::Settings { .. }
