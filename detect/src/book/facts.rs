@@ -3,8 +3,8 @@
 use weir_schema::{EventId, FactValue, PlanKind, Value};
 
 use crate::book::identity::is_placeholder;
-use crate::book::live::PlanSource;
 use crate::sigma::decimal::parse_decimal;
+use crate::sigma::detection::Detection;
 use crate::sigma::number::IntText;
 use crate::sigma::view::EventView;
 
@@ -13,10 +13,10 @@ use crate::sigma::view::EventView;
 /// `None` if the event has no usable value; then it makes no fact.
 pub(crate) fn fact_value(
     kind: &PlanKind,
-    source: &PlanSource,
+    fields: &[String],
+    detection: &Detection,
     view: &EventView<'_>,
 ) -> Option<FactValue> {
-    let fields = &source.values;
     match kind {
         PlanKind::EventCount { .. } | PlanKind::Temporal { .. } => Some(FactValue::default()),
         PlanKind::TemporalOrdered { .. } => Some(FactValue::default()),
@@ -26,7 +26,7 @@ pub(crate) fn fact_value(
             let mut bytes = Vec::new();
             fields
                 .iter()
-                .try_for_each(|field| append(identity(source, view, field)?, &mut bytes))?;
+                .try_for_each(|field| append(identity(detection, view, field)?, &mut bytes))?;
             Some(FactValue(EventId::of(&[&bytes]).0))
         }
         PlanKind::Value { .. } => {
@@ -42,9 +42,9 @@ pub(crate) fn fact_value(
 
 /// The value of a field whose distinct values count; `None` for a placeholder that the rule does not
 /// name.
-fn identity<'v>(source: &PlanSource, view: &EventView<'v>, field: &str) -> Option<&'v Value<'v>> {
+fn identity<'v>(detection: &Detection, view: &EventView<'v>, field: &str) -> Option<&'v Value<'v>> {
     let value = view.get(field)?;
-    let is_named = |text: &str| source.detection.matcher.names_value(field, text);
+    let is_named = |text: &str| detection.matcher.names_value(field, text);
     let is_nobody = |text: &str| is_placeholder(field, text) && !is_named(text);
     let nobody = value.as_text().is_some_and(|text| is_nobody(&text));
     (!nobody).then_some(value)

@@ -310,7 +310,8 @@ fn draft_facts(
     let Some(source) = live.sources.get(usize::from(input.source)) else {
         return; // Unreachable: inputs refer to this index.
     };
-    let Some(value) = facts::fact_value(&live.plan.kind, source, view) else {
+    let Some(value) = facts::fact_value(&live.plan.kind, &source.values, &source.detection, view)
+    else {
         out.valueless = out.valueless.saturating_add(1);
         return;
     };
