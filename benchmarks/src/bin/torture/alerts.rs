@@ -14,7 +14,7 @@ const CHANGES_MAX: usize = 200_000;
 
 /// One change of an alert.
 #[derive(Clone, Debug)]
-pub struct AlertChange {
+pub struct AlertEvent {
     pub at: Instant,
     pub change: String,
     pub rule: String,
@@ -23,9 +23,9 @@ pub struct AlertChange {
 
 /// The changes so far.
 #[derive(Clone, Debug, Default)]
-pub struct Alerts(Arc<Mutex<Vec<AlertChange>>>);
+pub struct FollowedAlerts(Arc<Mutex<Vec<AlertEvent>>>);
 
-impl Alerts {
+impl FollowedAlerts {
     /// Follows the stream from its start; the thread ends with the server.
     pub fn follow(server: SocketAddr, token: &str) -> Result<Self> {
         let path = "/api/v1/stream/alerts.ndjson?after=0-0&state=all";
@@ -48,7 +48,7 @@ impl Alerts {
             return;
         };
         let text = |name: &str| change[name].as_str().unwrap_or_default().to_owned();
-        let change = AlertChange {
+        let change = AlertEvent {
             at: Instant::now(),
             change: text("change"),
             rule: text("rule"),
@@ -61,7 +61,7 @@ impl Alerts {
     }
 
     #[must_use]
-    pub fn changes(&self) -> Vec<AlertChange> {
+    pub fn changes(&self) -> Vec<AlertEvent> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

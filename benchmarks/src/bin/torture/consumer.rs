@@ -30,13 +30,13 @@ pub struct Accepted {
 
 /// A consumer that listens until the program ends.
 #[derive(Clone)]
-pub struct Consumer {
+pub struct AlertReceiver {
     pub address: SocketAddr,
     decide: Arc<Mutex<Decide>>,
     accepted: Arc<Mutex<Vec<Accepted>>>,
 }
 
-impl Consumer {
+impl AlertReceiver {
     pub fn start(decide: impl Fn(&str) -> Treatment + Send + Sync + 'static) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let consumer = Self {

@@ -1,7 +1,7 @@
 //! `weir-torture`: runs a real Weir under faults, and judges whether it loses, blinds or sticks.
 //!
 //! ```text
-//! case (data) ──► TestServer: the binary, a fresh folder, the fault ──► facts ──► verdict ──► table
+//! case (data) ──► TorturedServer: the binary, a fresh folder, the fault ──► facts ──► verdict ──► table
 //!                    │ lines: HTTP (acknowledged), TCP   │ /healthz, /readyz, alert stream, exit code
 //!                    └ journal, read by this program ────┘
 //! ```

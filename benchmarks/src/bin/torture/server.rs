@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::alerts::Alerts;
+use crate::alerts::FollowedAlerts;
 use crate::case::Setting;
 use crate::client::{self, Answer, Request};
 use crate::faults::Faults;
@@ -60,7 +60,7 @@ impl std::fmt::Display for Ended {
 
 /// A running server.
 #[derive(Debug)]
-pub struct TestServer {
+pub struct TorturedServer {
     child: Child,
     weir: PathBuf,
     folder: PathBuf,
@@ -71,7 +71,7 @@ pub struct TestServer {
     pub token: String,
 }
 
-impl TestServer {
+impl TorturedServer {
     /// Starts a server on a new folder and waits until it is ready.
     pub fn start(setting: &Setting, setup: &Setup) -> Result<Self> {
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
@@ -253,12 +253,17 @@ impl TestServer {
         Ok(std::io::Write::write_all(&mut stream, lines.as_bytes())?)
     }
 
-    pub fn alerts(&self) -> Result<Alerts> {
-        Alerts::follow(self.http, &self.token)
+    pub fn alerts(&self) -> Result<FollowedAlerts> {
+        FollowedAlerts::follow(self.http, &self.token)
     }
 
     /// An attack of `address`: when its alert arrived, or none within `limit`.
-    pub fn attack(&self, alerts: &Alerts, address: Ipv4Addr, limit: Duration) -> Option<Duration> {
+    pub fn attack(
+        &self,
+        alerts: &FollowedAlerts,
+        address: Ipv4Addr,
+        limit: Duration,
+    ) -> Option<Duration> {
         let began = Instant::now();
         let address = address.to_string();
         let attack = lines::guessing(&address, &lines::time(chrono::TimeDelta::zero()));
@@ -317,7 +322,7 @@ impl TestServer {
     }
 }
 
-impl Drop for TestServer {
+impl Drop for TorturedServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -6,25 +6,26 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Pattern;
+use super::FaultPattern;
+use crate::alerts::FollowedAlerts;
 use crate::case::{Case, Facts, Setting};
-use crate::server::{STOP_MAX, Setup, TestServer};
+use crate::server::{STOP_MAX, Setup, TorturedServer};
 
 /// The library, as Debian installs it.
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 pub fn cases() -> Vec<Case> {
-    let case = |pattern: Pattern| {
+    let case = |pattern: FaultPattern| {
         let name = format!("clock/{}", pattern.name());
         let question = "does a clock that was wrong blind the server?";
         Case::new(name, question, move |setting| run(pattern, setting))
     };
-    Pattern::ALL.into_iter().map(case).collect()
+    FaultPattern::ALL.into_iter().map(case).collect()
 }
 
 /// A server whose wall clock a case shifts.
 pub struct ShiftedServer {
-    pub server: TestServer,
+    pub server: TorturedServer,
     file: std::path::PathBuf,
 }
 
@@ -52,7 +53,7 @@ impl ShiftedServer {
             ..Setup::default()
         };
         Ok(Some(Self {
-            server: TestServer::start(setting, &setup)?,
+            server: TorturedServer::start(setting, &setup)?,
             file,
         }))
     }
@@ -63,12 +64,12 @@ impl ShiftedServer {
     }
 }
 
-fn run(pattern: Pattern, setting: &Setting) -> Result<Facts> {
+fn run(pattern: FaultPattern, setting: &Setting) -> Result<Facts> {
     let Some(mut shifted) = ShiftedServer::start(setting)? else {
         return Ok(Facts::skip("libfaketime is not installed"));
     };
     let (alerts, mut facts) = (shifted.server.alerts()?, Facts::default());
-    let by = if pattern == Pattern::Stalls {
+    let by = if pattern == FaultPattern::Stalls {
         "-2h"
     } else {
         "+2d"
@@ -79,12 +80,12 @@ fn run(pattern: Pattern, setting: &Setting) -> Result<Facts> {
         .server
         .send("a line of a printer without any time\n")?;
     std::thread::sleep(match pattern {
-        Pattern::Once => Duration::from_secs(2),
-        Pattern::Minute | Pattern::Forever | Pattern::Stalls => {
+        FaultPattern::Once => Duration::from_secs(2),
+        FaultPattern::Minute | FaultPattern::Forever | FaultPattern::Stalls => {
             setting.minute().min(Duration::from_secs(20))
         }
     });
-    if pattern != Pattern::Forever {
+    if pattern != FaultPattern::Forever {
         shifted.shift("+0")?;
         std::thread::sleep(Duration::from_secs(3));
     }
@@ -100,14 +101,25 @@ fn run(pattern: Pattern, setting: &Setting) -> Result<Facts> {
     facts.judge(
         "alert afterwards",
         shown,
-        told.is_some() || pattern == Pattern::Forever,
+        told.is_some() || pattern == FaultPattern::Forever,
     );
+    judge_telling(&mut shifted.server, &alerts, &mut facts)?;
+    shifted.server.remove();
+    Ok(facts)
+}
+
+/// Judges what the server tells of the jump, and its end.
+fn judge_telling(
+    server: &mut TorturedServer,
+    alerts: &FollowedAlerts,
+    facts: &mut Facts,
+) -> Result<()> {
     std::thread::sleep(Duration::from_secs(2));
     let own = alerts.own();
     let jumped = own.iter().any(|rule| rule == "weir.self.clock-jumped");
     facts.judge("self-alerts", own.join(" "), jumped);
     for route in ["/healthz", "/readyz"] {
-        let status = shifted.server.probe(route)?.status;
+        let status = server.probe(route)?.status;
         facts.judge(
             if route == "/healthz" {
                 "healthz"
@@ -118,12 +130,11 @@ fn run(pattern: Pattern, setting: &Setting) -> Result<Facts> {
             status == 200,
         );
     }
-    let ended = shifted.server.stop()?;
+    let ended = server.stop()?;
     facts.judge(
         "stop",
         &ended,
         ended.code == Some(0) && ended.took <= STOP_MAX,
     );
-    shifted.server.remove();
-    Ok(facts)
+    Ok(())
 }

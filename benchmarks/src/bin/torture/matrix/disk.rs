@@ -8,11 +8,11 @@ use anyhow::Result;
 use chrono::TimeDelta;
 
 use super::Expected::{Either, Ill, Well};
-use super::{Expected, HealthLog, Pattern};
-use crate::alerts::Alerts;
+use super::{Expected, FaultPattern, HealthLog};
+use crate::alerts::FollowedAlerts;
 use crate::case::{Case, Facts, Setting};
 use crate::faults::{EIO, ENOSPC, HANG, READ_JOURNAL, SYNC_JOURNAL, WRITE_JOURNAL, WRITE_LEDGER};
-use crate::server::{STOP_MAX, Setup, TestServer};
+use crate::server::{STOP_MAX, Setup, TorturedServer};
 use crate::{journal, lines};
 
 /// Lines that a start replays for a second or more.
@@ -32,7 +32,7 @@ enum End {
 #[derive(Clone, Copy, Debug)]
 struct DiskCase {
     part: &'static str,
-    pattern: Pattern,
+    pattern: FaultPattern,
     calls: u32,
     error: u32,
     live: Expected,
@@ -53,19 +53,18 @@ const PARTS: [(&str, u32, u32); 5] = [
 fn rows() -> Vec<DiskCase> {
     let mut rows = Vec::new();
     for (part, calls, error) in PARTS {
-        for pattern in Pattern::ALL {
+        for pattern in FaultPattern::ALL {
             let (live, ready, end) = match pattern {
-                Pattern::Once if calls == WRITE_LEDGER => (Either, Either, End::Any),
-                Pattern::Once => (Well, Either, End::GoesOn),
+                FaultPattern::Once if calls == WRITE_LEDGER => (Either, Either, End::Any),
+                FaultPattern::Once => (Well, Either, End::GoesOn),
                 // A storage engine that failed within a write takes no more: only a restart helps.
-                Pattern::Minute | Pattern::Forever if calls == WRITE_LEDGER => {
+                FaultPattern::Minute | FaultPattern::Forever if calls == WRITE_LEDGER => {
                     (Either, Either, End::TriesAgain)
                 }
-                Pattern::Minute | Pattern::Forever => (Well, Ill, End::GoesOn),
-                Pattern::Stalls if calls == WRITE_LEDGER => (Either, Either, End::GoesOn),
-                Pattern::Stalls => (Ill, Ill, End::TriesAgain),
+                FaultPattern::Minute | FaultPattern::Forever => (Well, Ill, End::GoesOn),
+                FaultPattern::Stalls => (Ill, Ill, End::TriesAgain),
             };
-            let error = if pattern == Pattern::Stalls {
+            let error = if pattern == FaultPattern::Stalls {
                 HANG
             } else {
                 error
@@ -104,7 +103,7 @@ impl CountingSender {
     const LINES: u64 = 50;
 
     /// Sends some lines, and waits at most a second for their acknowledgement.
-    fn send(&mut self, server: &TestServer) {
+    fn send(&mut self, server: &TorturedServer) {
         let from = self.next;
         self.next += Self::LINES;
         let answer = server.post(&lines::counted(from, Self::LINES), Duration::from_secs(1));
@@ -119,7 +118,7 @@ fn run(row: &DiskCase, setting: &Setting) -> Result<Facts> {
         faults: true,
         ..Setup::default()
     };
-    let mut server = TestServer::start(setting, &setup)?;
+    let mut server = TorturedServer::start(setting, &setup)?;
     let (mut sender, mut facts) = (CountingSender::default(), Facts::default());
     sender.send(&server);
     if row.calls == READ_JOURNAL {
@@ -127,7 +126,7 @@ fn run(row: &DiskCase, setting: &Setting) -> Result<Facts> {
         server.fill(REPLAYED)?;
         server.replay(&setup)?;
     }
-    let times = (row.pattern == Pattern::Once).then_some(1);
+    let times = (row.pattern == FaultPattern::Once).then_some(1);
     server.faults.set(row.calls, row.error, times)?;
     let health = observe(&mut server, &mut sender, row.pattern.duration(setting));
     facts.note("failed calls", server.faults.hits()?);
@@ -155,7 +154,7 @@ fn run(row: &DiskCase, setting: &Setting) -> Result<Facts> {
 }
 
 /// Sends and asks for health while the fault lasts, or until the process ends.
-fn observe(server: &mut TestServer, sender: &mut CountingSender, lasts: Duration) -> HealthLog {
+fn observe(server: &mut TorturedServer, sender: &mut CountingSender, lasts: Duration) -> HealthLog {
     let (mut health, began) = (HealthLog::default(), Instant::now());
     let mut round = 0_u8;
     while began.elapsed() < lasts && server.is_running() {
@@ -178,7 +177,7 @@ fn observe(server: &mut TestServer, sender: &mut CountingSender, lasts: Duration
 /// Ends the fault, and judges how the process has ended, if it has.
 fn judge_end(
     row: &DiskCase,
-    server: &mut TestServer,
+    server: &mut TorturedServer,
     setup: &Setup,
     facts: &mut Facts,
     setting: &Setting,
@@ -202,11 +201,11 @@ fn judge_end(
 /// A storage engine that failed shows only at the next commit; that may end the process once more.
 fn recover(
     row: &DiskCase,
-    server: &mut TestServer,
+    server: &mut TorturedServer,
     setup: &Setup,
     sender: &mut CountingSender,
     facts: &mut Facts,
-) -> Result<Alerts> {
+) -> Result<FollowedAlerts> {
     let began = Instant::now();
     server.wait_until_ready(Duration::from_secs(60))?;
     facts.note("ready again", seconds(began.elapsed()));

@@ -6,14 +6,14 @@
 use std::time::{Duration, Instant};
 
 use crate::case::{Case, Facts, Setting};
-use crate::server::TestServer;
+use crate::server::TorturedServer;
 
 mod disk;
 
 mod sinks;
 
-mod doors;
-pub use doors::send_as_agent;
+mod listeners;
+pub use listeners::send_as_agent;
 
 mod clock;
 pub use clock::ShiftedServer;
@@ -24,7 +24,7 @@ pub fn cases() -> Vec<Case> {
     [
         disk::cases(),
         sinks::cases(),
-        doors::cases(),
+        listeners::cases(),
         clock::cases(),
     ]
     .into_iter()
@@ -34,14 +34,14 @@ pub fn cases() -> Vec<Case> {
 
 /// How a fault comes and goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pattern {
+pub enum FaultPattern {
     Once,
     Minute,
     Forever,
     Stalls,
 }
 
-impl Pattern {
+impl FaultPattern {
     pub const ALL: [Self; 4] = [Self::Once, Self::Minute, Self::Forever, Self::Stalls];
 
     #[must_use]
@@ -75,7 +75,7 @@ pub struct HealthLog {
 
 impl HealthLog {
     /// Asks both routes once.
-    pub fn sample(&mut self, server: &TestServer, began: Instant) {
+    pub fn sample(&mut self, server: &TorturedServer, began: Instant) {
         for (route, first) in [("/healthz", &mut self.live), ("/readyz", &mut self.ready)] {
             if first.is_some() {
                 continue;

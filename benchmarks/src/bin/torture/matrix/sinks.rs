@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use chrono::TimeDelta;
 
-use super::{Expected, HealthLog, Pattern};
+use super::{Expected, FaultPattern, HealthLog};
 use crate::case::{Case, Facts, Setting};
-use crate::consumer::{Consumer, Treatment};
+use crate::consumer::{AlertReceiver, Treatment};
 use crate::lines;
-use crate::server::{STOP_MAX, Setup, TestServer};
+use crate::server::{STOP_MAX, Setup, TorturedServer};
 
 /// Types of sinks, as in the configuration.
 const TYPES: [&str; 3] = ["webhook", "alertmanager", "cef"];
@@ -19,7 +19,7 @@ const TYPES: [&str; 3] = ["webhook", "alertmanager", "cef"];
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for kind in TYPES {
-        for pattern in Pattern::ALL {
+        for pattern in FaultPattern::ALL {
             let name = format!("sink-{kind}/{}", pattern.name());
             let question = "does a consumer that fails stop detection, or a stop?";
             cases.push(Case::new(name, question, move |setting| {
@@ -32,29 +32,29 @@ pub fn cases() -> Vec<Case> {
 
 /// The consumer of a case: HTTP with a decision, or syslog, which has no answers.
 enum TestConsumer {
-    Http(Consumer),
+    Http(AlertReceiver),
     Syslog(SocketAddr),
 }
 
 impl TestConsumer {
-    fn start(kind: &str, pattern: Pattern) -> Result<Self> {
+    fn start(kind: &str, pattern: FaultPattern) -> Result<Self> {
         if kind != "cef" {
             let mut fails = Treatment::Answer(500);
-            if pattern == Pattern::Stalls {
+            if pattern == FaultPattern::Stalls {
                 fails = Treatment::Silence;
             }
             let first = std::sync::atomic::AtomicBool::new(true);
-            return Ok(Self::Http(Consumer::start(move |_| {
+            return Ok(Self::Http(AlertReceiver::start(move |_| {
                 let is_first = first.swap(false, std::sync::atomic::Ordering::Relaxed);
                 match pattern {
-                    Pattern::Once if !is_first => Treatment::Answer(200),
+                    FaultPattern::Once if !is_first => Treatment::Answer(200),
                     _ => fails,
                 }
             })?));
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
-        if pattern == Pattern::Stalls {
+        if pattern == FaultPattern::Stalls {
             // Connects and never reads.
             std::thread::spawn(move || {
                 let held: Vec<_> = listener.incoming().collect();
@@ -115,10 +115,10 @@ fn read_until(listener: &TcpListener, text: &str, limit: Duration) -> Option<Ins
     None
 }
 
-fn run(kind: &'static str, pattern: Pattern, setting: &Setting) -> Result<Facts> {
+fn run(kind: &'static str, pattern: FaultPattern, setting: &Setting) -> Result<Facts> {
     let consumer = TestConsumer::start(kind, pattern)?;
     let config = consumer.config(kind);
-    let mut server = TestServer::start(
+    let mut server = TorturedServer::start(
         setting,
         &Setup {
             config,
@@ -148,7 +148,7 @@ fn run(kind: &'static str, pattern: Pattern, setting: &Setting) -> Result<Facts>
     );
     Expected::Well.judge(&mut facts, "healthz", health.live.as_ref(), setting);
     Expected::Either.judge(&mut facts, "readyz", health.ready.as_ref(), setting);
-    if matches!(pattern, Pattern::Once | Pattern::Minute) {
+    if matches!(pattern, FaultPattern::Once | FaultPattern::Minute) {
         let mended = Instant::now();
         let arrived = consumer.mend("198.51.100.0")?;
         let shown = arrived.map_or("never".to_owned(), |at| {

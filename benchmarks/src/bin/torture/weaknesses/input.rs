@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use crate::case::{Case, Facts, Setting};
 use crate::client;
 use crate::lines;
-use crate::server::{Setup, TestServer};
+use crate::server::{Setup, TorturedServer};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -31,7 +31,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn keys(setting: &Setting) -> Result<Facts> {
-    let mut server = TestServer::start(setting, &Setup::default())?;
+    let mut server = TorturedServer::start(setting, &Setup::default())?;
     let mut facts = Facts::default();
     let headers = "Content-Type: text/plain\r\nIdempotency-Key: 1\r\n";
     for (source, from) in [("a", 0), ("b", 0), ("c", 100)] {
@@ -53,7 +53,7 @@ const HOSTILE: [char; 8] = [
 ];
 
 fn terminal(setting: &Setting) -> Result<Facts> {
-    let server = TestServer::start(setting, &Setup::default())?;
+    let server = TorturedServer::start(setting, &Setup::default())?;
     let (alerts, mut facts) = (server.alerts()?, Facts::default());
     let hostile: String = HOSTILE.iter().collect();
     let user = format!("x{hostile}+ raised critical FAKE");
@@ -89,7 +89,7 @@ fn terminal(setting: &Setting) -> Result<Facts> {
 }
 
 fn long_line(setting: &Setting) -> Result<Facts> {
-    let server = TestServer::start(setting, &Setup::default())?;
+    let server = TorturedServer::start(setting, &Setup::default())?;
     let (alerts, mut facts) = (server.alerts()?, Facts::default());
     let time = lines::time(TimeDelta::zero());
     let line = lines::service_shell("long", &time)

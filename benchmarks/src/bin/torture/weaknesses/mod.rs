@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::case::Case;
 
-mod doors;
 mod input;
+mod listeners;
 mod process;
 mod rules;
 mod sinks;
@@ -19,7 +19,7 @@ pub fn cases() -> Vec<Case> {
         time::cases(),
         sinks::cases(),
         storage::cases(),
-        doors::cases(),
+        listeners::cases(),
         rules::cases(),
         input::cases(),
         process::cases(),

@@ -1,11 +1,11 @@
-//! W20 and W23: signals that end the server, and doors that nobody warns of.
+//! W20 and W23: signals that end the server, and listeners that nobody warns of.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::case::{Case, Facts, Setting};
-use crate::server::{Setup, TestServer};
+use crate::server::{Setup, TorturedServer};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -25,7 +25,7 @@ pub fn cases() -> Vec<Case> {
 fn signals(setting: &Setting) -> Result<Facts> {
     let mut facts = Facts::default();
     for signal in ["HUP", "USR1", "USR2"] {
-        let mut server = TestServer::start(setting, &Setup::default())?;
+        let mut server = TorturedServer::start(setting, &Setup::default())?;
         server.signal(signal)?;
         std::thread::sleep(Duration::from_secs(1));
         let runs = server.is_running();
@@ -36,7 +36,7 @@ fn signals(setting: &Setting) -> Result<Facts> {
 }
 
 fn plain(setting: &Setting) -> Result<Facts> {
-    let server = TestServer::start(setting, &Setup::default())?;
+    let server = TorturedServer::start(setting, &Setup::default())?;
     let file = setting.folder.join("plain.toml");
     std::fs::write(
         &file,

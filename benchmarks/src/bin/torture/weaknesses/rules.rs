@@ -1,20 +1,25 @@
 //! W12: a rule that costs more than the server has.
 
 use std::fmt::Write;
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use chrono::TimeDelta;
 
 use super::seconds;
 use crate::case::{Case, Facts, Setting};
 use crate::lines;
-use crate::server::{Setup, TestServer};
+use crate::server::{Setup, TorturedServer};
 
 pub fn cases() -> Vec<Case> {
     let question = "can one PUT of costly rules stall all others?";
     vec![Case::new("W12/costly-rules", question, costly)]
 }
+
+/// Lines a second beside the probes.
+const LOAD: u64 = 10_000;
+/// An alert is late after this time.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Eight ordered correlations over sixty rules each that match nearly every line.
 fn rules() -> String {
@@ -45,7 +50,7 @@ fn rules() -> String {
 }
 
 fn costly(setting: &Setting) -> Result<Facts> {
-    let server = TestServer::start(setting, &Setup::default())?;
+    let server = TorturedServer::start(setting, &Setup::default())?;
     let (alerts, mut facts) = (server.alerts()?, Facts::default());
     let headers = "Content-Type: application/yaml\r\n";
     let limit = Duration::from_secs(60);
@@ -61,31 +66,33 @@ fn costly(setting: &Setting) -> Result<Facts> {
         server.remove();
         return Ok(facts);
     }
-    let (mut probes, mut late, mut slowest) = (0, 0, Duration::ZERO);
-    let began = Instant::now();
-    let lasts = if setting.quick { 20 } else { 90 };
-    while began.elapsed() < Duration::from_secs(lasts) {
-        let load = lines::counted(probes * 2_000, 2_000);
-        server.post(&load, Duration::from_secs(30))?;
-        let address = Ipv4Addr::new(198, 51, 100, u8::try_from(probes % 250)?);
-        let told = server.attack(&alerts, address, Duration::from_secs(10));
-        probes += 1;
-        late += u64::from(told.is_none());
-        slowest = slowest.max(told.unwrap_or(Duration::from_secs(10)));
+    let lasts: u64 = if setting.quick { 20 } else { 90 };
+    let mut probes = Vec::new();
+    for second in 0..lasts {
+        let began = Instant::now();
+        server.post(
+            &lines::counted(second * LOAD, LOAD),
+            Duration::from_secs(30),
+        )?;
+        let address = format!("198.18.{}.{}", second / 250, second % 250);
+        let attack = lines::guessing(&address, &lines::time(TimeDelta::zero()));
+        probes.push((address, Instant::now()));
+        server.post(&attack, Duration::from_secs(30))?;
+        std::thread::sleep(Duration::from_secs(1).saturating_sub(began.elapsed()));
     }
-    facts.note("probes late by over 10 s", format!("{late} of {probes}"));
-    facts.note("slowest", seconds(Some(slowest)));
+    let (all, mut late, mut last) = (probes.len(), 0, None);
+    for (address, sent) in probes {
+        let at = alerts.wait_for(lines::GUESSING, &format!("\"{address}\""), LATE);
+        last = at.map(|at| at.saturating_duration_since(sent));
+        late += usize::from(last.is_none_or(|took| took > LATE));
+    }
+    facts.note("probes late by over 10 s", format!("{late} of {all}"));
     facts.note("self-alerts", alerts.own().join(" "));
     // Once the costly rules are suspended or cheap, alerts are in time again.
-    let told = server.attack(
-        &alerts,
-        Ipv4Addr::new(198, 51, 101, 1),
-        Duration::from_secs(30),
-    );
     facts.judge(
         "last probe told after",
-        seconds(told),
-        told.is_some_and(|told| told.as_secs() < 10),
+        seconds(last),
+        last.is_some_and(|took| took < LATE),
     );
     server.remove();
     Ok(facts)

@@ -7,9 +7,9 @@ use chrono::TimeDelta;
 
 use super::seconds;
 use crate::case::{Case, Facts, Setting};
-use crate::consumer::{Consumer, Treatment};
+use crate::consumer::{AlertReceiver, Treatment};
 use crate::lines;
-use crate::server::{STOP_MAX, Setup, TestServer};
+use crate::server::{STOP_MAX, Setup, TorturedServer};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -31,7 +31,7 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn webhook(consumer: &Consumer, more: &str) -> Setup {
+fn webhook(consumer: &AlertReceiver, more: &str) -> Setup {
     let url = consumer.address;
     Setup {
         config: format!(
@@ -54,11 +54,11 @@ fn bursts(setting: &Setting) -> Result<Facts> {
     let (mut stuck, mut slow, mut facts) = (0, 0, Facts::default());
     for round in 0..rounds {
         // A consumer at full speed, and a slow one, in turn.
-        let consumer = Consumer::start(move |_| match round % 2 {
+        let consumer = AlertReceiver::start(move |_| match round % 2 {
             0 => Treatment::Answer(200),
             _ => Treatment::Slow(Duration::from_millis(30)),
         })?;
-        let mut server = TestServer::start(setting, &webhook(&consumer, ""))?;
+        let mut server = TorturedServer::start(setting, &webhook(&consumer, ""))?;
         server.post(&burst("10.7", 100), Duration::from_secs(10))?;
         let (began, limit) = (Instant::now(), Duration::from_secs(20));
         let told = || {
@@ -82,11 +82,11 @@ fn bursts(setting: &Setting) -> Result<Facts> {
 }
 
 fn refused(setting: &Setting) -> Result<Facts> {
-    let consumer = Consumer::start(|body| match body.contains("10.66.") {
+    let consumer = AlertReceiver::start(|body| match body.contains("10.66.") {
         true => Treatment::Answer(400),
         false => Treatment::Answer(200),
     })?;
-    let server = TestServer::start(setting, &webhook(&consumer, ""))?;
+    let server = TorturedServer::start(setting, &webhook(&consumer, ""))?;
     server.post(&burst("10.66", 300), Duration::from_secs(10))?;
     std::thread::sleep(Duration::from_secs(3));
     let began = Instant::now();
@@ -103,19 +103,19 @@ fn refused(setting: &Setting) -> Result<Facts> {
 
 /// A consumer with a limit of 40 KiB, and an account name of 30 kB of characters that JSON escapes.
 fn long(setting: &Setting) -> Result<Facts> {
-    let consumer = Consumer::start(|body| match body.len() > 40 << 10 {
+    let consumer = AlertReceiver::start(|body| match body.len() > 40 << 10 {
         true => Treatment::Answer(413),
         false => Treatment::Answer(200),
     })?;
     let mut setup = webhook(&consumer, "body_max_kib = 32");
     let mut facts = Facts::default();
-    let server = match TestServer::start(setting, &setup) {
+    let server = match TorturedServer::start(setting, &setup) {
         Ok(server) => server,
         // An older version has no such key.
         Err(_) => {
             setup = webhook(&consumer, "");
             facts.note("limit", "none");
-            TestServer::start(setting, &setup)?
+            TorturedServer::start(setting, &setup)?
         }
     };
     let time = lines::time(TimeDelta::zero());

@@ -10,7 +10,7 @@ use crate::case::{Case, Facts, Setting};
 use crate::client;
 use crate::faults::{EIO, HANG, READ_JOURNAL, READ_LEDGER};
 use crate::lines;
-use crate::server::{Setup, TestServer};
+use crate::server::{Setup, TorturedServer};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -41,7 +41,7 @@ fn faulty() -> Setup {
 
 /// Fills the journal, starts again, and lets reads fail for half a second of the replay.
 fn reads(setting: &Setting) -> Result<Facts> {
-    let mut server = TestServer::start(setting, &faulty())?;
+    let mut server = TorturedServer::start(setting, &faulty())?;
     server.fill(600_000)?;
     server.replay(&faulty())?;
     server.faults.set(READ_JOURNAL, EIO, None)?;
@@ -69,7 +69,7 @@ fn slow_check(setting: &Setting) -> Result<Facts> {
     if setting.quick {
         return Ok(Facts::skip("a slow check needs more than a minute"));
     }
-    let mut server = TestServer::start(setting, &faulty())?;
+    let mut server = TorturedServer::start(setting, &faulty())?;
     let alerts = server.alerts()?;
     let address = Ipv4Addr::new(198, 51, 100, 8);
     let told = server.attack(&alerts, address, Duration::from_secs(15));
@@ -92,7 +92,7 @@ fn slow_check(setting: &Setting) -> Result<Facts> {
 
 /// A second server on the folder of the first, whose lock file is gone.
 fn lock(setting: &Setting) -> Result<Facts> {
-    let mut server = TestServer::start(setting, &Setup::default())?;
+    let mut server = TorturedServer::start(setting, &Setup::default())?;
     server.post(&lines::counted(0, 100), Duration::from_secs(5))?;
     std::fs::remove_file(server.data().join("journal/lock"))?;
     let data = server.data().display().to_string();

@@ -10,7 +10,7 @@ use super::seconds;
 use crate::case::{Case, Facts, Setting};
 use crate::lines;
 use crate::matrix::ShiftedServer;
-use crate::server::{Setup, TestServer};
+use crate::server::{Setup, TorturedServer};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -68,7 +68,7 @@ fn shifts() -> [(&'static str, TimeDelta); 9] {
 
 /// A rule about one event must be told for each time; ten refused passwords for each but old ones.
 fn times(setting: &Setting) -> Result<Facts> {
-    let server = TestServer::start(setting, &Setup::default())?;
+    let server = TorturedServer::start(setting, &Setup::default())?;
     let (alerts, mut facts) = (server.alerts()?, Facts::default());
     // A line with a right time first: the watermark is where a running server has it.
     server.post(&lines::counted(0, 10), Duration::from_secs(5))?;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Expected, HealthLog, Pattern};
+use super::{Expected, FaultPattern, HealthLog};
 use crate::case::{Case, Facts, Setting};
 use crate::client;
 use crate::lines;
-use crate::server::{STOP_MAX, Setup, TestServer};
+use crate::server::{STOP_MAX, Setup, TorturedServer};
 
 /// Listeners that have connections.
 const LISTENERS: [&str; 3] = ["tcp", "http", "agent"];
@@ -20,7 +20,7 @@ const EACH: usize = 256;
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for listener in LISTENERS {
-        for pattern in Pattern::ALL {
+        for pattern in FaultPattern::ALL {
             let name = format!("listener-{listener}/{}", pattern.name());
             let question = "is an honest sender served while others hold connections?";
             cases.push(Case::new(name, question, move |setting| {
@@ -32,19 +32,19 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// The first bytes of a connection that is held.
-fn first_bytes(listener: &str, pattern: Pattern) -> &'static str {
+fn first_bytes(listener: &str, pattern: FaultPattern) -> &'static str {
     match (listener, pattern) {
         // Half a message.
-        ("tcp", Pattern::Stalls) => "<38>1 half of a line",
-        ("http", Pattern::Stalls) => "POST /api/v1/events HTT",
+        ("tcp", FaultPattern::Stalls) => "<38>1 half of a line",
+        ("http", FaultPattern::Stalls) => "POST /api/v1/events HTT",
         ("tcp", _) => "<14>1 - x a - - - one line\\n",
         ("http", _) => "GET /healthz HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n",
         _ => "",
     }
 }
 
-fn run(listener: &'static str, pattern: Pattern, setting: &Setting) -> Result<Facts> {
-    let mut server = TestServer::start(setting, &Setup::default())?;
+fn run(listener: &'static str, pattern: FaultPattern, setting: &Setting) -> Result<Facts> {
+    let mut server = TorturedServer::start(setting, &Setup::default())?;
     let (alerts, mut facts) = (server.alerts()?, Facts::default());
     let to = match listener {
         "tcp" => server.tcp,
@@ -55,7 +55,7 @@ fn run(listener: &'static str, pattern: Pattern, setting: &Setting) -> Result<Fa
     let holder = client::hold_connections(&addresses, EACH, to, first_bytes(listener, pattern))?;
     facts.note("held connections", holder.held);
     let mut holder = Some(holder);
-    if pattern == Pattern::Once {
+    if pattern == FaultPattern::Once {
         holder = None;
     }
     let (mut health, began) = (HealthLog::default(), Instant::now());
@@ -96,7 +96,7 @@ fn run(listener: &'static str, pattern: Pattern, setting: &Setting) -> Result<Fa
 }
 
 /// Sends an attack as an honest sender from another address would.
-fn serve(server: &TestServer, listener: &str, address: &str) -> Result<bool> {
+fn serve(server: &TorturedServer, listener: &str, address: &str) -> Result<bool> {
     let attack = lines::guessing(address, &lines::time(chrono::TimeDelta::zero()));
     let limit = Duration::from_secs(5);
     match listener {
@@ -109,7 +109,7 @@ fn serve(server: &TestServer, listener: &str, address: &str) -> Result<bool> {
 }
 
 /// Sends lines with `weir send`, which speaks the protocol of agents.
-pub fn send_as_agent(server: &TestServer, agent: SocketAddr, lines: &str) -> Result<bool> {
+pub fn send_as_agent(server: &TorturedServer, agent: SocketAddr, lines: &str) -> Result<bool> {
     let (to, data) = (agent.to_string(), server.data().display().to_string());
     let words = [
         "send",

@@ -10,7 +10,7 @@ use crate::case::{Case, Facts, Setting};
 use crate::client;
 use crate::lines;
 use crate::matrix::send_as_agent;
-use crate::server::{Setup, TestServer};
+use crate::server::{Setup, TorturedServer};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -29,7 +29,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn agents(setting: &Setting) -> Result<Facts> {
-    let server = TestServer::start(setting, &Setup::default())?;
+    let server = TorturedServer::start(setting, &Setup::default())?;
     let held = client::hold_connections(&[Ipv4Addr::LOCALHOST], 256, server.agent, "")?;
     let mut facts = Facts::default();
     facts.note("held", held.held);
@@ -42,7 +42,7 @@ fn agents(setting: &Setting) -> Result<Facts> {
 }
 
 fn tcp(setting: &Setting) -> Result<Facts> {
-    let server = TestServer::start(setting, &Setup::default())?;
+    let server = TorturedServer::start(setting, &Setup::default())?;
     let alerts = server.alerts()?;
     let from: Vec<Ipv4Addr> = (1..=4).map(|last| Ipv4Addr::new(127, 0, 1, last)).collect();
     let held = client::hold_connections(&from, 256, server.tcp, "<14>1 - x a - - - one\\n")?;
@@ -61,7 +61,7 @@ fn tcp(setting: &Setting) -> Result<Facts> {
 }
 
 fn health(setting: &Setting) -> Result<Facts> {
-    let server = TestServer::start(setting, &Setup::default())?;
+    let server = TorturedServer::start(setting, &Setup::default())?;
     let from: Vec<Ipv4Addr> = (1..=5).map(|last| Ipv4Addr::new(127, 0, 1, last)).collect();
     let say = "GET /healthz HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n";
     let held = client::hold_connections(&from, 256, server.http, say)?;
