@@ -189,6 +189,35 @@ fn stated(derived: &Derived) -> Vec<String> {
     stated
 }
 
+/// Fails if an alert shares an event with an alert of before, and neither it nor another has the id.
+fn assert_ids_are_kept(
+    unrepaired: &BTreeMap<AlertId, AlertRecord>,
+    repaired: &BTreeMap<AlertId, AlertRecord>,
+) {
+    let evidence = |record: &AlertRecord| {
+        let items = record.evidence.head.iter().chain(&record.evidence.tail);
+        items.map(|item| item.position).collect::<Vec<_>>()
+    };
+    for record in repaired.values() {
+        let shares = |old: &&AlertRecord| {
+            old.rule == record.rule
+                && evidence(old)
+                    .iter()
+                    .any(|one| evidence(record).contains(one))
+        };
+        let mut olds = unrepaired.values().filter(shares).peekable();
+        // Two alerts of before may have become one, or one two.
+        let others = after
+            .standing
+            .values()
+            .filter(|other| other.alert != record.alert && unrepaired.contains_key(&other.alert));
+        let taken: Vec<AlertId> = others.map(|other| other.alert).collect();
+        if olds.peek().is_some() && !olds.any(|old| taken.contains(&old.alert)) {
+            assert!(unrepaired.contains_key(&record.alert), "{record:?}");
+        }
+    }
+}
+
 /// Checks one history. Returns how many standing alerts the repair changed.
 fn check(seed: u64, shift: i64) -> usize {
     let folder = tempfile::tempdir().expect("a folder");
@@ -225,29 +254,7 @@ fn check(seed: u64, shift: i64) -> usize {
     lived = derive(&journal, end, 1, &at("lived"));
     assert_eq!(lived.text, whole.text, "seed {seed}, {shift} s");
 
-    // An alert that shares an event with one of before keeps its id.
-    let evidence = |record: &AlertRecord| {
-        let items = record.evidence.head.iter().chain(&record.evidence.tail);
-        items.map(|item| item.position).collect::<Vec<_>>()
-    };
-    for record in after.standing.values() {
-        let shares = |old: &&AlertRecord| {
-            old.rule == record.rule
-                && evidence(old)
-                    .iter()
-                    .any(|one| evidence(record).contains(one))
-        };
-        let mut olds = unrepaired.values().filter(shares).peekable();
-        // Two alerts of before may have become one, or one two.
-        let others = after
-            .standing
-            .values()
-            .filter(|other| other.alert != record.alert && unrepaired.contains_key(&other.alert));
-        let taken: Vec<AlertId> = others.map(|other| other.alert).collect();
-        if olds.peek().is_some() && !olds.any(|old| taken.contains(&old.alert)) {
-            assert!(unrepaired.contains_key(&record.alert), "seed {seed}");
-        }
-    }
+    assert_ids_are_kept(&unrepaired, &after.standing);
     let differs = |record: &&AlertRecord| record.cause == Cause::ClockRepair;
     after.standing.values().filter(differs).count()
 }

@@ -27,8 +27,9 @@ const JUMPS_WAITING_MAX: usize = 64;
 pub struct ClockFollower {
     /// Wall clock minus time since boot, as receive times have it.
     offset: i64,
-    /// What it was when the present span of [`DRIFT_OVER`] began, and when that was.
+    /// The offset when the present span of [`DRIFT_OVER`] began.
     base: i64,
+    /// When it began.
     base_at: Span,
     doubt: Option<Doubt>,
 }

@@ -141,3 +141,54 @@ fn shift_control(control: &mut Control, shift: Span) {
         | Control::ClockRepair(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::ReceiveTime;
+
+    fn repair(number: u32, shift: i64) -> ClockRepair {
+        ClockRepair {
+            number,
+            from: Epoch(3),
+            to: Epoch(4),
+            batches_from: BatchSeq(10),
+            batches_to: BatchSeq(12),
+            shift: Span::seconds(shift),
+            received: ReceiveTime(0),
+        }
+    }
+
+    /// The receive time of a tick in `epoch`, in seconds, where it was stored as 100.
+    fn tick(repairs: &ClockRepairs, epoch: u64) -> i64 {
+        let received = ReceiveTime(Span::seconds(100).0);
+        let sealed = repairs.repair_epoch(SealedEpoch {
+            epoch: Epoch(epoch),
+            controls: vec![Control::Tick { received }],
+            follower_controls: Vec::new(),
+            batches: Vec::new(),
+        });
+        match sealed.controls[..] {
+            [Control::Tick { received }] => received.0 / Span::seconds(1).0,
+            _ => panic!("{sealed:?}"),
+        }
+    }
+
+    #[test]
+    fn repairs_reach_their_stretch_alone_and_add_up() {
+        let mut repairs = ClockRepairs::default();
+        repairs.push(Epoch(7), repair(1, -60));
+        assert_eq!(
+            [2, 3, 4, 5].map(|epoch| tick(&repairs, epoch)),
+            [100, 40, 40, 100]
+        );
+        let shifts = [9, 10, 11, 12].map(|seq| repairs.batch_shift(BatchSeq(seq)));
+        let sixty = Span::seconds(-60);
+        assert_eq!(shifts, [Span::ZERO, sixty, sixty, Span::ZERO]);
+        // A repair of the other sign undoes it.
+        repairs.push(Epoch(8), repair(2, 60));
+        assert_eq!(tick(&repairs, 3), 100);
+        assert_eq!(repairs.first(1).len(), 1);
+        assert_eq!(repairs.through(Epoch(7)).len(), 1);
+    }
+}

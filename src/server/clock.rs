@@ -1,6 +1,5 @@
 //! The clock in the journal: what a start can know of jumps, the repairs, and jumps in words.
 
-use prometheus::{IntCounter, Registry};
 use weir_schema::clock::CLOCK_JUMP_MIN;
 use weir_schema::{
     ClockJump, ClockJumpKind, ClockRepairs, Control, Entry, EventTime, ReceiveTime, Span,
@@ -42,8 +41,7 @@ impl JournaledClock {
         }
     }
 
-    /// What can be known of a jump while no server ran: `now` is before the last receive time, or
-    /// long after it.
+    /// Finds a jump while no server ran: `now` is before the last receive time, or long after it.
     #[must_use]
     pub fn jump_at_start(&self, now: ReceiveTime) -> Option<ClockJump> {
         let before = self.last?;
@@ -61,14 +59,6 @@ impl JournaledClock {
             received: now,
         })
     }
-}
-
-/// Registers the counter of jumps.
-pub fn register_jumps(registry: &Registry) -> prometheus::Result<IntCounter> {
-    let help = "jumps of the wall clock against the time since boot";
-    let jumps = IntCounter::new("weir_clock_jumps_total", help)?;
-    registry.register(Box::new(jumps.clone()))?;
-    Ok(jumps)
 }
 
 /// A jump, and what Weir makes of it, in words.

@@ -27,6 +27,7 @@ pub mod budget;
 pub mod health;
 
 pub mod clock;
+pub mod clock_metrics;
 pub mod clock_watch;
 pub mod conditions;
 

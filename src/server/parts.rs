@@ -15,7 +15,7 @@ use weir_store::ledger::Ledger;
 
 use crate::config::Config;
 use crate::server::budget::RuleBudget;
-use crate::server::clock::register_jumps;
+use crate::server::clock_metrics::register_jumps;
 use crate::server::conditions::ConditionReporter;
 use crate::server::health::JournalWrites;
 use crate::server::run_marks::{PastEnd, RunMarks};

@@ -31,7 +31,7 @@ pub struct ClockArgs {
     /// The wrong stretch, by its number in the list.
     #[arg(long, value_name = "N", requires = "repair")]
     stretch: Option<usize>,
-    /// What its receive times lack, such as `-2d` for a clock that was two days ahead.
+    /// The length of time to add to its receive times, such as `-2d` for a clock that was two days ahead.
     #[arg(
         long,
         value_name = "SPAN",
