@@ -95,7 +95,7 @@ impl ClockFollower {
     }
 
     fn doubt_further(&mut self, doubt: Doubt, offset: i64, boot: Span) -> Option<ClockJumpKind> {
-        if !is_jump(offset, self.offset) {
+        if !is_jump(offset, self.base) {
             self.believe(offset, boot);
             return Some(ClockJumpKind::TakenBack);
         }
