@@ -3,11 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use weir_detect::{Diagnostic, RuleBook, RuleSummary, WHAT_IF_ORIGIN};
-use weir_schema::{Control, EventTime, RuleVersion};
+use weir_schema::{Control, EventTime, ReceiveTime, RuleVersion};
 
 use crate::document::RuleFileDocument;
 use crate::origin::{API_ORIGIN, is_manual};
-use crate::registry::RuleSuspension;
+
+/// Why and when Weir stopped a rule that held up all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleSuspension {
+    /// The share of the workers' time that it took, in thousandths.
+    pub share_permille: u32,
+    pub received: ReceiveTime,
+}
 
 /// Most texts stored per rule, so that endless edits cannot fill memory: four times the versions
 /// that may select events.
@@ -121,16 +128,7 @@ impl ActiveRules {
                 };
                 self.record_suspension(rule, suspension);
             }
-            // Only people remove rules.
-            Control::RuleRemove { rule } => {
-                self.suspended.remove(rule);
-                self.store_overridden(rule, API_ORIGIN);
-                self.current.remove(rule);
-                self.texts.retain(|(id, _), _| id != rule);
-                self.ids.retain(|_, id| id != rule);
-                self.order.remove(rule);
-                self.store_stopped(rule, None);
-            }
+            Control::RuleRemove { rule } => self.record_removal(rule),
             Control::Start { .. }
             | Control::Tick { .. }
             | Control::Heartbeat { .. }
@@ -147,6 +145,17 @@ impl ActiveRules {
             | Control::WhatIfDrop { .. }
             | Control::Finish => {}
         }
+    }
+
+    /// Records the removal of a rule: only people remove rules.
+    fn record_removal(&mut self, rule: &str) {
+        self.suspended.remove(rule);
+        self.store_overridden(rule, API_ORIGIN);
+        self.current.remove(rule);
+        self.texts.retain(|(id, _), _| id != rule);
+        self.ids.retain(|_, id| id != rule);
+        self.order.remove(rule);
+        self.store_stopped(rule, None);
     }
 
     fn record_suspension(&mut self, rule: &str, suspension: RuleSuspension) {

@@ -26,13 +26,14 @@ mod what_if;
 
 pub mod settings;
 
+pub use active::RuleSuspension;
 pub use document::{RuleFileDocument, members_first};
 pub use edit::{EditUnavailable, RuleEditError, RuleEditor};
 pub use files::{RuleFileError, RuleFiles, read_all, read_path};
 pub use follow::{RuleFollower, log_outcome, wait_until_applied};
 pub use load::{LoadOutcome, RuleCandidate, SourcePosition, deduplicate, load, source_position};
 pub use ports::{AppendFailed, ControlJournal, EditClock, GraphProgress, WhatIfStage};
-pub use registry::{RegisteredRule, ResumeAction, RuleRegistry, RuleSuspension};
+pub use registry::{RegisteredRule, ResumeAction, RuleRegistry};
 pub use what_if::{RequestedWhatIf, WhatIfEdit};
 
 pub use compare::{RequestedRules, RuleChanges};

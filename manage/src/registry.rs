@@ -7,7 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 use weir_detect::{Diagnostic, RuleBook, RuleSummary};
 use weir_schema::{Control, EventTime, ReceiveTime, RuleId, RuleVersion};
 
-use crate::active::ActiveRules;
+use crate::active::{ActiveRules, RuleSuspension};
 use crate::compare::{RequestedRules, RuleChanges};
 use crate::document::RuleFileDocument;
 use crate::origin::{API_ORIGIN, is_manual};
@@ -34,14 +34,6 @@ pub struct RegisteredRule {
     pub suspension: Option<RuleSuspension>,
     /// The suspended rules that it reads, directly or not: its results are limited.
     pub limited_by: Vec<RuleId>,
-}
-
-/// Why and when Weir stopped a rule that held up all others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RuleSuspension {
-    /// The share of the workers' time that it took, in thousandths.
-    pub share_permille: u32,
-    pub received: ReceiveTime,
 }
 
 /// How a rule that a person stopped can run again.

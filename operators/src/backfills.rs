@@ -59,6 +59,20 @@ impl PlanBackfill {
         let reads = self.plans.contains(&plan);
         reads.then(|| self.lacking.get(&plan).copied().unwrap_or(Lacking::ALL))
     }
+
+    /// Adds a plan that grows and lacks the events from `from` on.
+    fn add_grown(&mut self, plan: PlanId, from: EventTime) {
+        // Two entries of one epoch may both cut the plan and let it grow.
+        let known = self.lacking(plan);
+        let stretch = Lacking {
+            from: known.map_or(from, |known| known.from.min(from)),
+            ..Lacking::ALL
+        };
+        if known.is_none() {
+            self.plans.push(plan);
+        }
+        self.lacking.insert(plan, stretch);
+    }
 }
 
 impl Backfills {
@@ -118,16 +132,7 @@ impl Backfills {
         let backfill = self.by_epoch.entry(epoch).or_default();
         backfill.plans.extend(&new_plans);
         for (plan, from) in grown {
-            // Two entries of one epoch may both cut the plan and let it grow.
-            let known = backfill.lacking(plan);
-            let stretch = Lacking {
-                from: known.map_or(from, |known| known.from.min(from)),
-                ..Lacking::ALL
-            };
-            if known.is_none() {
-                backfill.plans.push(plan);
-            }
-            backfill.lacking.insert(plan, stretch);
+            backfill.add_grown(plan, from);
         }
         if backfill.stepwise {
             new_plans

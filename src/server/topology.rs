@@ -267,10 +267,10 @@ fn start_graph(
         },
     };
     let read = Arc::clone(&frames);
+    let seals = || Arc::new(JournalSealControl(journal.reader.clone()));
     let host = match member {
         Some(member) => {
-            let seals = Arc::new(JournalSealControl(journal.reader.clone()));
-            Host::start_in_cluster(member, options, source, seals, read, writer, observer)
+            Host::start_in_cluster(member, options, source, seals(), read, writer, observer)
         }
         None => Host::start(options, source, read, writer, observer),
     }?;

@@ -33,15 +33,8 @@ fn a_consumer_that_fails_in_every_way_receives_all_alerts() {
     raise(&weir, ago(50), "bob");
     grant(&weir, 1, ago(64), "alice");
     let await_users = |count: usize| {
-        until("messages about each user", || {
-            let users: BTreeSet<_> = types(&consumer.received())
-                .into_iter()
-                .map(|(_, user)| user)
-                // An alert about Weir itself, which tells of the kill, names no user.
-                .filter(|user| !user.is_empty())
-                .collect();
-            (users.len() >= count).then_some(())
-        });
+        let known = || (users_named(&consumer) >= count).then_some(());
+        until("messages about each user", known);
     };
     await_users(2);
     // A message that a kill interrupts is sent by the next start.
@@ -74,6 +67,14 @@ fn a_consumer_that_fails_in_every_way_receives_all_alerts() {
     assert_eq!(consumer.received().len(), before + 1);
     weir.stop();
     assert_signed(&consumer.received());
+}
+
+/// The number of users named by messages. An alert about Weir itself names none.
+fn users_named(consumer: &Consumer) -> usize {
+    let messages = types(&consumer.received()).into_iter();
+    let users = messages.map(|(_, user)| user);
+    let users: BTreeSet<_> = users.filter(|user| !user.is_empty()).collect();
+    users.len()
 }
 
 /// Verifies all signatures with the library of the Standard Webhooks specification.

@@ -58,7 +58,7 @@ impl PlanWeights {
 #[derive(Debug)]
 pub struct MeterRound {
     started: u64,
-    /// Of so many items, one is measured.
+    /// The number of items of which one is measured.
     step: usize,
     /// The next item to measure.
     next: usize,

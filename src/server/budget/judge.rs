@@ -16,7 +16,7 @@ pub struct BudgetBounds {
     pub window: Duration,
 }
 
-/// What the judge sees at one moment.
+/// The view of the judge at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct BudgetLook<'l> {
     pub now: Duration,

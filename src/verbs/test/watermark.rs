@@ -14,9 +14,17 @@ pub struct OracleWatermark {
 /// The sources of one tenant.
 #[derive(Default)]
 struct TenantSources {
-    /// Greatest credible event time and last receipt of each source.
-    sources: BTreeMap<String, (EventTime, ReceiveTime)>,
+    sources: BTreeMap<String, OracleSource>,
     watermark: Option<EventTime>,
+}
+
+/// The greatest credible event time and the last receipt of a source.
+#[derive(Clone, Copy)]
+struct OracleSource {
+    time: EventTime,
+    received: ReceiveTime,
+    /// Whether it has reached the watermark, and holds it since.
+    holds: bool,
 }
 
 impl OracleWatermark {
@@ -29,15 +37,20 @@ impl OracleWatermark {
     pub fn observe(&mut self, tenant: &str, source: &str, time: EventTime, received: ReceiveTime) {
         let tenant = self.tenants.entry(tenant.to_owned()).or_default();
         let latest = tenant.sources.entry(source.to_owned());
-        let latest = latest.or_insert((time, received));
-        *latest = (latest.0.max(time), latest.1.max(received));
+        let latest = latest.or_insert(OracleSource {
+            time,
+            received,
+            holds: false,
+        });
+        latest.time = latest.time.max(time);
+        latest.received = latest.received.max(received);
     }
 
     /// Tenant, source and greatest event time of every source.
     pub fn greatest_times(&self) -> impl Iterator<Item = (&str, &str, EventTime)> {
         self.tenants.iter().flat_map(|(tenant, known)| {
             let sources = known.sources.iter();
-            sources.map(|(source, latest)| (tenant.as_str(), source.as_str(), latest.0))
+            sources.map(|(source, latest)| (tenant.as_str(), source.as_str(), latest.time))
         })
     }
 
@@ -53,15 +66,18 @@ impl OracleWatermark {
 }
 
 impl TenantSources {
-    /// The least event time of the live sources, minus the lateness; it never falls.
+    /// The least event time of the live sources that hold it, minus the lateness; it never falls.
     fn watermark(&mut self, bounds: &TimeBounds, now: Option<ReceiveTime>) -> Option<EventTime> {
-        let furthest = self.sources.values().map(|latest| latest.0).max()?;
+        let furthest = self.sources.values().map(|source| source.time).max()?;
         let mut least = None;
-        for (time, received) in self.sources.values() {
-            let idle = Some(received.plus(bounds.idle)) < now;
-            let behind = time.plus(bounds.lag_max) < furthest;
-            if !idle && !behind && least.is_none_or(|least| *time < least) {
-                least = Some(*time);
+        for source in self.sources.values_mut() {
+            let reached = Some(source.time.minus(bounds.lateness)) >= self.watermark;
+            source.holds |= reached;
+            let idle = Some(source.received.plus(bounds.idle)) < now;
+            let behind = source.time.plus(bounds.lag_max) < furthest;
+            let live = source.holds && !idle && !behind;
+            if live && least.is_none_or(|least| source.time < least) {
+                least = Some(source.time);
             }
         }
         let reached = least.map(|least| least.minus(bounds.lateness));

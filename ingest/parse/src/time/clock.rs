@@ -14,7 +14,7 @@ use super::{CivilTime, TimeCursor, Timestamp, latest_year, month};
 use crate::Context;
 
 /// A time, and the text after it.
-pub(crate) struct Clock<'a> {
+pub(crate) struct ClockReading<'a> {
     pub time: Timestamp,
     /// Whether an offset or a zone with one is written.
     pub has_offset: bool,
@@ -22,7 +22,7 @@ pub(crate) struct Clock<'a> {
 }
 
 /// Reads a time at the start of the text, its zone, and the punctuation after it.
-pub(crate) fn start<'a>(text: &'a str, context: &Context<'_>) -> Option<Clock<'a>> {
+pub(crate) fn start<'a>(text: &'a str, context: &Context<'_>) -> Option<ClockReading<'a>> {
     let marked = text.trim_start_matches(['*', '.']);
     let mut at = TimeCursor(marked.as_bytes());
     let mut parts = match *at.0.first()? {
@@ -41,7 +41,7 @@ pub(crate) fn start<'a>(text: &'a str, context: &Context<'_>) -> Option<Clock<'a
         }
     }
     let time = parts.civil.timestamp(parts.offset_s, context.zone)?;
-    Some(Clock {
+    Some(ClockReading {
         time,
         has_offset: parts.offset_s.is_some(),
         rest: after_clock(rest)?,

@@ -63,13 +63,13 @@ impl Decoder {
             }
             note.ungrouped += u64::from(self.detected.ungrouped);
             note.valueless += u64::from(self.detected.valueless);
-            if in_future || self.detected.facts.is_empty() {
-                continue;
-            }
             if let Some(reader) = backfill {
                 // The links of a dropped fact may stay: they name groups, not events.
                 let facts = &mut self.detected.facts;
                 facts.retain(|draft| (reader.lacks)(draft.plan, event.time));
+            }
+            if in_future || self.detected.facts.is_empty() {
+                continue;
             }
             note.facts += self.detected.facts.len() as u64;
             let origin = FactOrigin {
@@ -82,8 +82,7 @@ impl Decoder {
             self.emit_facts(&origin, output);
             output.links.extend(self.detected.links.drain(..));
         }
-        let times = self.meter.report().map(Note::Times);
-        output.notes.extend(times);
+        output.notes.extend(self.meter.report().map(Note::Times));
         if only.is_none() {
             output.observations.push(observation(batch, &note));
             let summary = summary.finish(seq, tenant, source);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_detect::PlanChange;
-use weir_schema::{Control, Epoch, Plan, PlanId, PlanKind, TenantKey, WatermarkHolder};
+use weir_schema::{Control, Epoch, Plan, PlanId, PlanKind, SourceKey, TenantKey, WatermarkHolder};
 
 use super::{Decoder, PlanRows, RuleRows};
 use crate::backfills::{WhatIfMap, promoted_plans};
@@ -149,8 +149,7 @@ impl Decoder {
                 source,
                 time,
             } => {
-                let source = weir_schema::journal::source_key(tenant, source);
-                let tenant = TenantKey::of(&[tenant.as_bytes()]);
+                let (tenant, source) = keys_of(tenant, source);
                 sources.push(SourceNote::Heartbeat { tenant, source });
                 observations.push(Observation::Heartbeat {
                     tenant,
@@ -166,11 +165,7 @@ impl Decoder {
             Control::Finish => observations.push(Observation::Finish),
             Control::WatermarkHolders(holders) => {
                 observations.push(Observation::ClearHolders);
-                let holder = |holder: &WatermarkHolder| Observation::Holder {
-                    tenant: TenantKey::of(&[holder.tenant.as_bytes()]),
-                    source: weir_schema::journal::source_key(&holder.tenant, &holder.source),
-                };
-                observations.extend(holders.iter().map(holder));
+                observations.extend(holders.iter().map(observe_holder));
             }
             // The rule book applies these; the others affect no row here.
             Control::Delivered(_)
@@ -187,6 +182,17 @@ impl Decoder {
             | Control::Settings { .. } => {}
         }
     }
+}
+
+/// The keys of a source that is known by name.
+fn keys_of(tenant: &str, source: &str) -> (TenantKey, SourceKey) {
+    let key = weir_schema::journal::source_key(tenant, source);
+    (TenantKey::of(&[tenant.as_bytes()]), key)
+}
+
+fn observe_holder(holder: &WatermarkHolder) -> Observation {
+    let (tenant, source) = keys_of(&holder.tenant, &holder.source);
+    Observation::Holder { tenant, source }
 }
 
 impl RuleRows {

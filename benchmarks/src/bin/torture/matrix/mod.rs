@@ -101,7 +101,7 @@ pub fn shown(first: Option<&(Duration, String)>) -> String {
     }
 }
 
-/// What health must answer while a fault lasts.
+/// The answer that health must give while a fault lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// 200 throughout.
