@@ -38,6 +38,10 @@ pub mod hidden;
 
 pub mod json;
 
+pub mod long_frame;
+
+pub mod places;
+
 pub mod reading;
 
 pub mod records;
@@ -62,7 +66,9 @@ pub use id::{
 };
 pub use journal::{Batch, Delivery, Entry, Format, SealedEpoch, Transport};
 pub use journald::{JournaldExport, JournaldExportError};
+pub use long_frame::{FRAME_BYTES_MAX, FrameBuffer, cut_to_cap, is_cut};
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
+pub use places::{Admission, PlaceId, PlaceLimits, PlaceReason, PlaceTable, PlaceUse};
 pub use reading::READING_NUMBER;
 pub use records::RecordsReader;
 pub use repairs::ClockRepairs;
