@@ -24,7 +24,7 @@ const REFUSALS: &[(&str, i32, &str)] = &[
     ("--config WORSE --data-dir NONE", 78, "24h"),
     ("send --data-dir NONE /dev/null", 74, "--token-file"),
     (
-        "send --data-dir DATA --to 127.0.0.1:1",
+        "send --data-dir DATA --to 127.0.0.1:1 --patience 1",
         69,
         "no server answers",
     ),

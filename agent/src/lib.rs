@@ -73,6 +73,12 @@ pub enum AgentError {
 }
 
 impl AgentError {
+    /// Whether a later connection may succeed: the server is absent, starting, stopping or full.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        !self.is_final()
+    }
+
     /// Whether retrying with the same spool is useless.
     pub(crate) fn is_final(&self) -> bool {
         use weir_schema::agent::refusal::{GAP, UNAVAILABLE};

@@ -21,18 +21,20 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
 use subtle::ConstantTimeEq;
 use tokio::io::AsyncWriteExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use weir_schema::agent::{BATCH_EVENTS_MAX, Body, EventBatch, MESSAGE_BYTES_MAX, refusal};
-use weir_schema::{Delivery, Frames, Transport, agent};
+use weir_schema::{Delivery, Frames, PlaceUse, Transport, agent};
 
 use crate::close_reason::CloseReason;
 use crate::deliveries::ID_BYTES_MAX;
 use crate::intake::{Intake, PendingReceipt};
 use crate::journal::{CommitReceipt, ReceiveClock, SubmitError};
 use crate::listener::{
-    self, ConnectionLimits, ListenerSetup, SourceHandle, StopSignal, wait_for_stop,
+    self, Connection, ConnectionLimits, ListenerSetup, SourceHandle, StopSignal, wait_for_stop,
+    wait_until,
 };
 use crate::metrics::IngestMetrics;
+use crate::places::Place;
 use crate::sources::{BatchOrigin, SourceTable};
 use crate::stream::{MaybeTlsStream, Peer};
 use crate::tls::TlsServer;
@@ -49,18 +51,21 @@ const IN_FLIGHT_MAX: usize = 8;
 pub struct AgentSourceOptions {
     /// Limits of the connections. Each may buffer a message of 4 MiB.
     pub connections: ConnectionLimits,
-    /// Time from the first byte of a message to its last, hello included, and time to write an answer.
+    /// Time from the accept of a connection, or the end of its handshake, to the end of its hello.
+    pub hello_timeout: Duration,
+    /// Time from the first byte of a message to its last, and time to write an answer.
     pub message_timeout: Duration,
+    /// A connection without a message for this long is closed; `None` keeps it open.
+    pub idle_timeout: Option<Duration>,
 }
 
 impl Default for AgentSourceOptions {
     fn default() -> Self {
         Self {
-            connections: ConnectionLimits {
-                connections_max: 256,
-                ..ConnectionLimits::default()
-            },
+            connections: ConnectionLimits::with_connections_max(256),
+            hello_timeout: Duration::from_secs(10),
             message_timeout: Duration::from_secs(30),
+            idle_timeout: Some(Duration::from_secs(600)),
         }
     }
 }
@@ -118,8 +123,8 @@ impl AgentSource {
             tls,
             metrics,
         };
-        listener::start(arbiter, setup, move |stream, peer, stop_signal| {
-            serve(context.clone(), stream, peer, stop_signal)
+        listener::start(arbiter, setup, move |connection| {
+            serve(context.clone(), connection)
         })
     }
 }
@@ -158,12 +163,13 @@ impl From<SubmitError> for SessionEnd {
     }
 }
 
-async fn serve(
-    context: AgentContext,
-    stream: MaybeTlsStream,
-    peer: Peer,
-    stop_signal: StopSignal,
-) -> CloseReason {
+async fn serve(context: AgentContext, connection: Connection) -> CloseReason {
+    let Connection {
+        stream,
+        peer,
+        mut place,
+        stop_signal,
+    } = connection;
     if let MaybeTlsStream::Plain(stream) = &stream {
         // Acknowledgements are small, and the sender waits for them.
         let _ = stream.set_nodelay(true);
@@ -174,7 +180,15 @@ async fn serve(
         timeout: context.options.message_timeout,
     };
     let reader = MessageReader::new(read, context.options.message_timeout);
-    match run_session(&context, reader, &mut writer, &peer, stop_signal).await {
+    let ended = run_session(
+        &context,
+        reader,
+        &mut writer,
+        &peer,
+        &mut place,
+        stop_signal,
+    );
+    match ended.await {
         Ok(()) => CloseReason::Sender,
         Err(SessionEnd::Closed(closed)) => closed,
         Err(SessionEnd::Refused(code, hint)) => {
@@ -197,13 +211,15 @@ async fn run_session(
     mut reader: MessageReader,
     writer: &mut MessageWriter,
     peer: &Peer,
+    place: &mut Place,
     mut stop_signal: StopSignal,
 ) -> Result<(), SessionEnd> {
-    let hello = timeout(
-        context.options.message_timeout,
-        reader.next(HELLO_BYTES_MAX),
-    );
-    let hello = match hello.await {
+    let hello = tokio::select! {
+        biased;
+        closed = place.evicted() => return Err(SessionEnd::Closed(closed)),
+        hello = timeout(context.options.hello_timeout, reader.next(HELLO_BYTES_MAX)) => hello,
+    };
+    let hello = match hello {
         Err(_) | Ok(Err(SessionEnd::Closed(CloseReason::Slow))) => {
             return Err(SessionEnd::Closed(CloseReason::Silent));
         }
@@ -213,6 +229,7 @@ async fn run_session(
         return Ok(());
     };
     let mut session = Session::open(context, &hello, peer).await?;
+    place.touch(PlaceUse::Open);
     writer
         .send(&agent::encode_ack(session.next_sequence))
         .await?;
@@ -220,8 +237,18 @@ async fn run_session(
     let mut is_reading = true;
     while is_reading || !pending.is_empty() {
         let has_room = pending.len() < IN_FLIGHT_MAX;
+        place.touch(match pending.is_empty() {
+            true => PlaceUse::Open,
+            false => PlaceUse::Held,
+        });
+        let idle = context.options.idle_timeout.filter(|_| pending.is_empty());
+        let idle = idle.map(|idle| Instant::now() + idle);
         tokio::select! {
             biased;
+            closed = place.evicted(), if is_reading => {
+                // The agent has all events that are not acknowledged, and sends them again.
+                return Err(SessionEnd::Closed(closed));
+            }
             Some(result) = pending.next() => {
                 let mut receipt = session.record(result)?;
                 // One acknowledgement covers all receipts that are ready.
@@ -236,6 +263,9 @@ async fn run_session(
                 None => is_reading = false,
                 Some(message) => pending.extend(session.enqueue(&message).await?),
             },
+            () = wait_until(idle), if is_reading => {
+                return Err(SessionEnd::Closed(CloseReason::Idle));
+            }
         }
     }
     if *stop_signal.borrow() {

@@ -1,21 +1,36 @@
 //! The reasons for which connections are refused or closed.
 
+use weir_schema::PlaceReason;
+
 /// Reason why a connection was closed before any byte was read: the values of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefusalReason {
-    /// The source has its maximum number of connections.
+    /// All connections of the source are in use.
     Limit,
-    /// The sender's network has its maximum number of connections.
+    /// The sender's address has its share, and all connections of the source are taken.
     PeerLimit,
+    /// The sender's network has its share, and all connections of the source are taken.
+    NetworkLimit,
+}
+
+impl From<PlaceReason> for RefusalReason {
+    fn from(reason: PlaceReason) -> Self {
+        match reason {
+            PlaceReason::PeerShare => Self::PeerLimit,
+            PlaceReason::NetworkShare => Self::NetworkLimit,
+            PlaceReason::Full | PlaceReason::Idle => Self::Limit,
+        }
+    }
 }
 
 impl RefusalReason {
-    pub const ALL: [Self; 2] = [Self::Limit, Self::PeerLimit];
+    pub const ALL: [Self; 3] = [Self::Limit, Self::PeerLimit, Self::NetworkLimit];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Limit => "limit",
             Self::PeerLimit => "peer_limit",
+            Self::NetworkLimit => "network_limit",
         }
     }
 }
@@ -33,6 +48,10 @@ pub(crate) enum CloseReason {
     Slow,
     /// The sender was silent for longer than allowed.
     Idle,
+    /// All connections were taken, and this one was the oldest idle one.
+    GaveWay,
+    /// All connections were taken, and its address or network had more than its share.
+    OverShare,
     /// The sender violated the protocol, or the server refused a message.
     Protocol,
     /// The sender does not read the answers.
@@ -52,12 +71,22 @@ pub(crate) enum CloseReason {
 }
 
 impl CloseReason {
-    pub const ALL: [Self; 13] = [
+    /// The reason of a connection that lost its place.
+    pub const fn of_eviction(reason: PlaceReason) -> Self {
+        match reason {
+            PlaceReason::PeerShare | PlaceReason::NetworkShare => Self::OverShare,
+            PlaceReason::Idle | PlaceReason::Full => Self::GaveWay,
+        }
+    }
+
+    pub const ALL: [Self; 15] = [
         Self::Sender,
         Self::Broken,
         Self::Silent,
         Self::Slow,
         Self::Idle,
+        Self::GaveWay,
+        Self::OverShare,
         Self::Protocol,
         Self::Unread,
         Self::Stopping,
@@ -75,6 +104,8 @@ impl CloseReason {
             Self::Silent => "silent",
             Self::Slow => "slow",
             Self::Idle => "idle",
+            Self::GaveWay => "gave_way",
+            Self::OverShare => "over_share",
             Self::Protocol => "protocol",
             Self::Unread => "unread",
             Self::Stopping => "stopping",

@@ -10,15 +10,15 @@
 //! - An invalid count is read as the start of a line: no byte is lost, and framing recovers after the
 //!   next LF. A count is invalid if it has another byte than a digit or space, too many digits, or a
 //!   value above [`COUNT_TO_CAP_MAX`] caps. On a counting connection the error is counted.
-//! - A frame longer than the cap is truncated; the skipped bytes are counted.
+//! - A frame longer than the cap keeps its head and its tail; the bytes between are counted, and a
+//!   marker in the frame says how many there were ([`weir_schema::long_frame`]).
 //! - At the end of the stream, unterminated bytes form a frame.
 //!
 //! Frames and counts do not depend on how the stream is split into reads.
 
-use weir_schema::Frames;
+use weir_schema::{FrameBuffer, Frames};
 
-/// Default cap of a frame: above the 8 KiB of RFC 5424 senders, and the size of a UDP datagram.
-pub const FRAME_BYTES_MAX: usize = 64 << 10;
+pub use weir_schema::FRAME_BYTES_MAX;
 
 /// Largest valid count, in caps. No frame can be read while the bytes of a larger one are skipped.
 pub const COUNT_TO_CAP_MAX: u64 = 16;
@@ -26,15 +26,12 @@ pub const COUNT_TO_CAP_MAX: u64 = 16;
 /// Most digits of a count; a count with more digits is above the largest valid one.
 const COUNT_DIGITS_MAX: usize = 10;
 
-/// Buffer capacity that an idle connection retains for its next frame; most frames are shorter.
-const IDLE_CAPACITY_BYTES: usize = 1 << 10;
-
 /// Counts of framing errors and empty frames, since the last call of [`Framer::take_counts`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FramingCounts {
     /// Frames truncated at the cap.
     pub truncated: u64,
-    /// Bytes skipped after the cap.
+    /// Bytes left out of truncated frames.
     pub skipped_bytes: u64,
     /// Empty lines, which produce no event.
     pub empty: u64,
@@ -50,22 +47,16 @@ pub struct FramingCounts {
 enum State {
     /// Before the first byte of a frame.
     Start,
-    /// In the digits of a count; `buffer` holds them.
+    /// In the digits of a count; `digits` holds them.
     Count,
-    /// Behind the first count of a connection and its space, in what may be a priority; `buffer` holds
+    /// Behind the first count of a connection and its space, in what may be a priority; `digits` holds
     /// all three.
     Priority {
         count: usize,
         digits: usize,
     },
     Line,
-    /// In a line, after the cap.
-    SkipLine,
     Counted {
-        left: usize,
-    },
-    /// In a counted frame, after the cap.
-    SkipCounted {
         left: usize,
     },
 }
@@ -77,14 +68,17 @@ enum FramingMode {
     Counts,
 }
 
-/// Splits the bytes of one connection into frames. It buffers at most one cap of bytes.
+/// Splits the bytes of one connection into frames. It buffers at most
+/// one cap and a half of bytes.
 #[derive(Debug)]
 pub struct Framer {
     frame_bytes_max: usize,
     state: State,
     mode: FramingMode,
     nul_ends_line: bool,
-    buffer: Vec<u8>,
+    /// The digits of a count that has started, and what may be the priority behind it.
+    digits: Vec<u8>,
+    buffer: FrameBuffer,
     counts: FramingCounts,
 }
 
@@ -97,7 +91,8 @@ impl Framer {
             state: State::Start,
             mode: FramingMode::Unknown,
             nul_ends_line: true,
-            buffer: Vec::new(),
+            digits: Vec::new(),
+            buffer: FrameBuffer::new(frame_bytes_max),
             counts: FramingCounts::default(),
         }
     }
@@ -114,16 +109,13 @@ impl Framer {
                 State::Priority { count, digits } => {
                     self.priority(count, digits, input);
                     if self.state == (State::Counted { left: 0 }) {
-                        self.cut_at_cap();
                         self.emit(frames);
                         self.state = State::Start;
                     }
                     &input[usize::from(self.state != State::Line)..]
                 }
                 State::Line => self.line(input, frames),
-                State::SkipLine => self.skip_line(input),
                 State::Counted { left } => self.counted(left, input, frames),
-                State::SkipCounted { left } => self.skip_counted(left, input),
             };
         }
     }
@@ -131,9 +123,9 @@ impl Framer {
     /// Ends the stream and appends an unterminated frame, if there is one.
     pub fn finish(&mut self, frames: &mut Frames) {
         match self.state {
-            State::Start | State::SkipLine => {}
+            State::Start => {}
             State::Count | State::Priority { .. } | State::Line => {
-                self.cut_at_cap();
+                self.take_digits();
                 self.emit(frames);
             }
             State::Counted { .. } => {
@@ -142,7 +134,6 @@ impl Framer {
                     self.emit(frames);
                 }
             }
-            State::SkipCounted { .. } => self.counts.unterminated += 1,
         }
         self.state = State::Start;
     }
@@ -174,19 +165,19 @@ impl Framer {
 
     fn count<'a>(&mut self, first: u8, input: &'a [u8]) -> &'a [u8] {
         let rest = &input[1..];
-        if first.is_ascii_digit() && self.buffer.len() < COUNT_DIGITS_MAX {
-            self.buffer.push(first);
+        if first.is_ascii_digit() && self.digits.len() < COUNT_DIGITS_MAX {
+            self.digits.push(first);
             return rest;
         }
         if first == b' '
             && let Some(left) = self.plausible_count()
         {
             if self.mode == FramingMode::Counts {
-                self.buffer.clear();
+                self.digits.clear();
                 self.state = State::Counted { left };
             } else {
-                let digits = self.buffer.len();
-                self.buffer.push(first);
+                let digits = self.digits.len();
+                self.digits.push(first);
                 self.state = State::Priority {
                     count: left,
                     digits,
@@ -199,7 +190,7 @@ impl Framer {
             FramingMode::Unknown | FramingMode::Lines => self.mode = FramingMode::Lines,
         }
         self.state = State::Line;
-        // With a very small cap the digits may exceed it; the line is then truncated like any other.
+        self.take_digits();
         input
     }
 
@@ -207,7 +198,7 @@ impl Framer {
     /// was a count; with any other byte it starts a line, which the byte belongs to.
     fn priority(&mut self, count: usize, digits: usize, input: &[u8]) {
         let first = input[0];
-        let so_far = &self.buffer[digits + 1..];
+        let so_far = &self.digits[digits + 1..];
         let fits = match so_far {
             [] => first == b'<',
             [_] => first.is_ascii_digit(),
@@ -217,20 +208,28 @@ impl Framer {
         if !fits || so_far.len() == count {
             self.mode = FramingMode::Lines;
             self.state = State::Line;
+            self.take_digits();
             return;
         }
-        self.buffer.push(first);
+        self.digits.push(first);
         if first == b'>' {
-            self.buffer.drain(..=digits);
+            self.digits.drain(..=digits);
             self.mode = FramingMode::Counts;
             self.state = State::Counted {
-                left: count - self.buffer.len(),
+                left: count - self.digits.len(),
             };
+            self.take_digits();
         }
     }
 
+    /// Makes the digits the start of a line.
+    fn take_digits(&mut self) {
+        self.buffer.push(&self.digits);
+        self.digits.clear();
+    }
+
     fn plausible_count(&self) -> Option<usize> {
-        let count = self.buffer.iter().fold(0_u64, |count, digit| {
+        let count = self.digits.iter().fold(0_u64, |count, digit| {
             count
                 .saturating_mul(10)
                 .saturating_add(u64::from(digit - b'0'))
@@ -242,29 +241,18 @@ impl Framer {
     }
 
     fn line<'a>(&mut self, input: &'a [u8], frames: &mut Frames) -> &'a [u8] {
-        let end = self.line_end(input);
-        if let Some(end) = end
-            && let Some(rest) = self.whole_line(input, end, frames)
-        {
-            return rest;
-        }
-        let part = &input[..end.unwrap_or(input.len())];
-        if self.overflows(part) {
-            self.counts.truncated += 1;
-            self.emit(frames);
-            self.state = State::SkipLine;
-            return &input[part.len()..];
-        }
-        let Some(end) = end else {
+        let Some(end) = self.line_end(input) else {
+            self.buffer.push(input);
             return &[];
         };
+        if let Some(rest) = self.whole_line(input, end, frames) {
+            return rest;
+        }
+        self.buffer.push(&input[..end]);
         if input[end] == b'\n' {
             self.nul_ends_line = false;
-            if self.buffer.last() == Some(&b'\r') {
-                self.buffer.pop();
-            }
+            self.buffer.strip_last(b'\r');
         }
-        self.cut_at_cap();
         if self.buffer.is_empty() {
             self.counts.empty += 1;
         } else {
@@ -300,45 +288,6 @@ impl Framer {
         Some(rest)
     }
 
-    /// Buffers `part` of a line. Returns whether the line exceeds the cap, after truncating it.
-    /// The buffer may hold a CR beyond the cap, because it may belong to the end of the line.
-    fn overflows(&mut self, part: &[u8]) -> bool {
-        let cap = self.frame_bytes_max;
-        let (take, skip) =
-            part.split_at(part.len().min((cap + 1).saturating_sub(self.buffer.len())));
-        self.buffer.extend_from_slice(take);
-        let has_trailing_cr = self.buffer.len() == cap + 1 && self.buffer.last() == Some(&b'\r');
-        if self.buffer.len() <= cap || (has_trailing_cr && skip.is_empty()) {
-            return false;
-        }
-        self.counts.skipped_bytes += (skip.len() + self.buffer.len() - cap) as u64;
-        self.buffer.truncate(cap);
-        true
-    }
-
-    fn cut_at_cap(&mut self) {
-        if let Some(over) = self.buffer.len().checked_sub(self.frame_bytes_max)
-            && over > 0
-        {
-            self.counts.truncated += 1;
-            self.counts.skipped_bytes += over as u64;
-            self.buffer.truncate(self.frame_bytes_max);
-        }
-    }
-
-    fn skip_line<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
-        let Some(end) = self.line_end(input) else {
-            self.counts.skipped_bytes += input.len() as u64;
-            return &[];
-        };
-        if input[end] == b'\n' {
-            self.nul_ends_line = false;
-        }
-        self.counts.skipped_bytes += end as u64;
-        self.state = State::Start;
-        &input[end + 1..]
-    }
-
     fn line_end(&self, input: &[u8]) -> Option<usize> {
         if self.nul_ends_line {
             memchr::memchr2(b'\n', 0, input)
@@ -356,44 +305,22 @@ impl Framer {
             self.state = State::Start;
             return rest;
         }
-        let room = self.frame_bytes_max.saturating_sub(self.buffer.len());
-        let (part, rest) = input.split_at(input.len().min(left).min(room));
-        self.buffer.extend_from_slice(part);
+        let (part, rest) = input.split_at(input.len().min(left));
+        self.buffer.push(part);
         let left = left - part.len();
         if left == 0 {
-            // With a very small cap the priority alone may exceed it.
-            self.cut_at_cap();
             self.emit(frames);
             self.state = State::Start;
-        } else if self.buffer.len() >= self.frame_bytes_max {
-            let over = self.buffer.len() - self.frame_bytes_max;
-            self.counts.truncated += 1;
-            self.counts.skipped_bytes += over as u64;
-            self.buffer.truncate(self.frame_bytes_max);
-            self.emit(frames);
-            self.state = State::SkipCounted { left };
         } else {
             self.state = State::Counted { left };
         }
         rest
     }
 
-    fn skip_counted<'a>(&mut self, left: usize, input: &'a [u8]) -> &'a [u8] {
-        let (part, rest) = input.split_at(input.len().min(left));
-        self.counts.skipped_bytes += part.len() as u64;
-        let left = left - part.len();
-        self.state = if left == 0 {
-            State::Start
-        } else {
-            State::SkipCounted { left }
-        };
-        rest
-    }
-
     fn emit(&mut self, frames: &mut Frames) {
-        frames.push(&self.buffer);
-        self.buffer.clear();
-        self.buffer.shrink_to(IDLE_CAPACITY_BYTES);
+        let left_out = self.buffer.finish(|frame| frames.push(frame));
+        self.counts.truncated += u64::from(left_out > 0);
+        self.counts.skipped_bytes += left_out;
     }
 }
 
@@ -594,6 +521,36 @@ mod tests {
             let whole = frames_of(cap, &[&input]);
             prop_assert!(whole.0.iter().all(|frame| (1..=cap).contains(&frame.len())));
             prop_assert_eq!(frames_of(cap, &chunks), whole);
+        }
+
+        /// W24: with a cap that keeps tails, too.
+        #[test]
+        fn long_frames_keep_their_tails_for_any_reads(
+            lengths in proptest::collection::vec(0_usize..1_500, 1..6),
+            counted in any::<bool>(),
+            size in 1_usize..700,
+        ) {
+            let mut input = Vec::new();
+            for (n, length) in lengths.iter().enumerate() {
+                let frame = format!("<{n}>{}tail-{n}", "x".repeat(*length));
+                let framed = match counted {
+                    true => format!("{} {frame}", frame.len()),
+                    false => format!("{frame}\r\n"),
+                };
+                input.extend_from_slice(framed.as_bytes());
+            }
+            let (frames, counts) = frames_of(300, &[&input]);
+            prop_assert_eq!(frames.len(), lengths.len());
+            for (n, frame) in frames.iter().enumerate() {
+                prop_assert!(frame.len() <= 300);
+                let (head, tail) = (format!("<{n}>"), format!("tail-{n}"));
+                prop_assert!(frame.starts_with(head.as_bytes()));
+                prop_assert!(frame.ends_with(tail.as_bytes()));
+            }
+            let long = lengths.iter().filter(|length| **length + 9 > 300).count() as u64;
+            prop_assert_eq!(counts.truncated, long);
+            let chunks: Vec<&[u8]> = input.chunks(size).collect();
+            prop_assert_eq!(frames_of(300, &chunks), (frames, counts));
         }
 
         #[test]

@@ -26,6 +26,8 @@ pub mod agent;
 
 mod listener;
 
+mod places;
+
 mod stream;
 
 pub mod tls;

@@ -2,14 +2,13 @@
 //!
 //! ```text
 //!  sender ──► Listener (actor) ──► one task per connection: TLS, then the protocol ──► Intake
-//!              connections_max, per address per_peer_max; refuses more
+//!              a place each; when all are taken, one gives way or the new one is refused
 //! ```
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,11 +21,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_rustls::rustls::{self, AlertDescription};
-use weir_schema::Transport;
+use weir_schema::{PlaceLimits, Transport};
 
 use crate::certificate;
 use crate::close_reason::{CloseReason, RefusalReason};
 use crate::metrics::IngestMetrics;
+use crate::places::{Place, Places};
 use crate::stream::{MaybeTlsStream, Peer};
 use crate::tls::TlsServer;
 
@@ -42,22 +42,33 @@ const WARN_PERIOD: Duration = Duration::from_secs(10);
 /// Limits of the number of connections of a source, and of their handshakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Most connections. Further ones are closed at once and counted.
-    pub connections_max: usize,
-    /// Most connections from one IPv4 address or one IPv6 /64 network. One sender cannot use up the
-    /// connections of the others.
-    pub per_peer_max: usize,
+    /// Most connections, and the shares of addresses and networks when all are taken.
+    pub places: PlaceLimits,
     /// Time from the accept of a connection to the end of its TLS handshake.
     pub handshake_timeout: Duration,
 }
 
-impl Default for ConnectionLimits {
-    fn default() -> Self {
+impl ConnectionLimits {
+    /// Limits for a number of connections, with the default shares.
+    #[must_use]
+    pub const fn with_connections_max(connections_max: usize) -> Self {
         Self {
-            connections_max: 1_024,
-            per_peer_max: 256,
+            places: PlaceLimits::with_default_shares(connections_max),
             handshake_timeout: Duration::from_secs(10),
         }
+    }
+
+    /// Most descriptors of the connections: those with a place, and evicted ones that still end.
+    #[must_use]
+    pub const fn descriptors_max(&self) -> usize {
+        let places_max = self.places.places_max;
+        places_max + places_max / 8 + 8
+    }
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self::with_connections_max(1_024)
     }
 }
 
@@ -101,7 +112,15 @@ pub(crate) async fn wait_until(deadline: Option<Instant>) {
 }
 
 type ServeFuture = Pin<Box<dyn Future<Output = CloseReason>>>;
-type ServeFn = Rc<dyn Fn(MaybeTlsStream, Peer, StopSignal) -> ServeFuture>;
+type ServeFn = Rc<dyn Fn(Connection) -> ServeFuture>;
+
+/// A connection that is ready for its protocol.
+pub(crate) struct Connection {
+    pub stream: MaybeTlsStream,
+    pub peer: Peer,
+    pub place: Place,
+    pub stop_signal: StopSignal,
+}
 
 /// The socket, limits and metrics of a listener, for [`start`].
 pub(crate) struct ListenerSetup {
@@ -117,8 +136,9 @@ pub(crate) struct ListenerSetup {
 struct Listener {
     serve: ServeFn,
     context: Rc<ListenerContext>,
-    connections: Arc<Semaphore>,
-    per_peer: Rc<RefCell<HashMap<IpAddr, usize>>>,
+    /// Limits the tasks, those of evicted connections included.
+    tasks: Arc<Semaphore>,
+    places: Places,
     stop_signal: StopSignal,
 }
 
@@ -130,6 +150,8 @@ struct ListenerContext {
     metrics: IngestMetrics,
     /// Time of the last log line about a failed handshake.
     last_warning: RefCell<Option<Instant>>,
+    /// Time of the last log line about a refused connection.
+    last_refusal: Cell<Option<Instant>>,
 }
 
 /// Starts a listener on the thread of `arbiter`. `serve` creates the task of a connection.
@@ -139,7 +161,7 @@ pub(crate) fn start<F, S>(
     serve: F,
 ) -> io::Result<SourceHandle>
 where
-    F: Fn(MaybeTlsStream, Peer, StopSignal) -> S + Send + 'static,
+    F: Fn(Connection) -> S + Send + 'static,
     S: Future<Output = CloseReason> + 'static,
 {
     let ListenerSetup {
@@ -157,26 +179,25 @@ where
         tls,
         metrics,
         last_warning: RefCell::default(),
+        last_refusal: Cell::default(),
     };
     let (stop, stop_signal) = watch::channel(false);
-    let connections_max = limits.connections_max.clamp(1, 1 << 20);
-    let tasks_max = u32::try_from(connections_max).unwrap_or(1 << 20);
+    let tasks_max = limits.descriptors_max().clamp(1, 1 << 20);
+    let tasks_max = u32::try_from(tasks_max).unwrap_or(1 << 20);
     let tasks = Arc::new(Semaphore::new(tasks_max as usize));
-    let connections = Arc::clone(&tasks);
+    let permits = Arc::clone(&tasks);
     let started = arbiter.spawn_fn(move || {
         // `from_std` fails only where no reactor runs; an arbiter has one.
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "cannot listen"),
         };
-        let serve: ServeFn = Rc::new(move |stream, peer, stop_signal| {
-            Box::pin(serve(stream, peer, stop_signal)) as ServeFuture
-        });
+        let serve: ServeFn = Rc::new(move |connection| Box::pin(serve(connection)) as ServeFuture);
         let actor = Listener {
             serve,
             context: Rc::new(context),
-            connections,
-            per_peer: Rc::default(),
+            tasks: permits,
+            places: Places::new(limits.places),
             stop_signal,
         };
         actor.accept_from(listener);
@@ -247,14 +268,13 @@ impl StreamHandler<AcceptedStream> for Listener {
         let AcceptedStream { stream, address } = accepted;
         let context = Rc::clone(&self.context);
         let (transport, metrics) = (context.transport, context.metrics.clone());
-        let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
-            return metrics.count_refused_connection(transport, RefusalReason::Limit);
+        // Evicted connections that do not end keep their tasks, so the places alone bound nothing.
+        let Ok(permit) = Arc::clone(&self.tasks).try_acquire_owned() else {
+            return context.refuse(address.ip(), RefusalReason::Limit);
         };
-        let network = peer_network(address.ip());
-        let Some(peer_slot) =
-            PeerSlot::acquire(&self.per_peer, network, context.limits.per_peer_max)
-        else {
-            return metrics.count_refused_connection(transport, RefusalReason::PeerLimit);
+        let mut place = match self.places.enter(address.ip()) {
+            Ok(place) => place,
+            Err(reason) => return context.refuse(address.ip(), reason),
         };
         let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
         // If this fails, a dead peer is only detected later.
@@ -265,67 +285,31 @@ impl StreamHandler<AcceptedStream> for Listener {
         let stop_signal = self.stop_signal.clone();
         open.inc();
         actix_rt::spawn(async move {
-            let closed = match context.connect(stream, address.ip(), &stop_signal).await {
-                Ok((stream, peer)) => serve(stream, peer, stop_signal).await,
+            let connected = tokio::select! {
+                biased;
+                closed = place.evicted() => Err(closed),
+                connected = context.connect(stream, address.ip(), &stop_signal) => connected,
+            };
+            let closed = match connected {
+                Ok((stream, peer)) => {
+                    let connection = Connection {
+                        stream,
+                        peer,
+                        place,
+                        stop_signal,
+                    };
+                    serve(connection).await
+                }
                 Err(closed) => closed,
             };
             metrics.count_closed_connection(transport, closed);
             open.dec();
-            drop((permit, peer_slot));
+            drop(permit);
         });
     }
 
     fn finished(&mut self, ctx: &mut Self::Context) {
         ctx.stop();
-    }
-}
-
-/// The network whose connections are counted together: an IPv4 address or an IPv6 /64 network. An
-/// attacker often owns all addresses of a /64 network.
-fn peer_network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let network = u128::from(v6) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(network))
-        }
-        v4 => v4,
-    }
-}
-
-/// Counts one connection of a network until it is dropped.
-struct PeerSlot {
-    all: Rc<RefCell<HashMap<IpAddr, usize>>>,
-    network: IpAddr,
-}
-
-impl PeerSlot {
-    fn acquire(
-        all: &Rc<RefCell<HashMap<IpAddr, usize>>>,
-        network: IpAddr,
-        slots_max: usize,
-    ) -> Option<Self> {
-        let mut counts = all.borrow_mut();
-        let count = counts.entry(network).or_default();
-        if *count >= slots_max.max(1) {
-            return None;
-        }
-        *count += 1;
-        Some(Self {
-            all: Rc::clone(all),
-            network,
-        })
-    }
-}
-
-impl Drop for PeerSlot {
-    fn drop(&mut self) {
-        let mut counts = self.all.borrow_mut();
-        if let Some(count) = counts.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.network);
-            }
-        }
     }
 }
 
@@ -369,6 +353,26 @@ impl ListenerContext {
                 Err(CloseReason::HandshakeSlow)
             }
         }
+    }
+
+    /// Counts a connection that is closed at once, and logs the first of ten seconds.
+    fn refuse(&self, address: IpAddr, reason: RefusalReason) {
+        self.metrics
+            .count_refused_connection(self.transport, reason);
+        let now = Instant::now();
+        if self
+            .last_refusal
+            .get()
+            .is_some_and(|last| now < last + WARN_PERIOD)
+        {
+            return;
+        }
+        self.last_refusal.set(Some(now));
+        tracing::warn!(
+            transport = self.transport.name(), %address, reason = reason.name(),
+            "refused a connection: all are taken and in use; raise `connections.max`, or look at \
+             who holds them; further refusals within ten seconds are only counted"
+        );
     }
 
     fn warn_handshake_failed(&self, address: IpAddr, closed: CloseReason, why: &str) {

@@ -28,15 +28,18 @@ use std::time::Duration;
 use actix_rt::ArbiterHandle;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use weir_schema::{Frames, Transport};
+use weir_schema::{Frames, PlaceUse, Transport};
 
 use crate::batcher::Batcher;
 use crate::close_reason::CloseReason;
 use crate::framing::FramingCounts;
 use crate::intake::Intake;
 use crate::journal::ReceiveClock;
-use crate::listener::{self, ListenerSetup, SourceHandle, StopSignal, wait_for_stop, wait_until};
+use crate::listener::{
+    self, Connection, ListenerSetup, SourceHandle, StopSignal, wait_for_stop, wait_until,
+};
 use crate::metrics::IngestMetrics;
+use crate::places::Place;
 use crate::sources::SourceTable;
 use crate::stream::{MaybeTlsStream, Peer};
 use crate::tcp::{ReadDeadline, StreamContext, TcpOptions};
@@ -84,9 +87,9 @@ impl RelpSource {
             tls,
             metrics,
         };
-        listener::start(arbiter, setup, move |stream, peer, stop_signal| {
-            let session = Session::new(context.clone(), &peer);
-            session.serve(stream, stop_signal)
+        listener::start(arbiter, setup, move |connection| {
+            let session = Session::new(context.clone(), &connection.peer);
+            session.serve(connection)
         })
     }
 }
@@ -128,11 +131,13 @@ impl Session {
         }
     }
 
-    async fn serve(
-        mut self,
-        mut stream: MaybeTlsStream,
-        mut stop_signal: StopSignal,
-    ) -> CloseReason {
+    async fn serve(mut self, connection: Connection) -> CloseReason {
+        let Connection {
+            mut stream,
+            mut place,
+            mut stop_signal,
+            ..
+        } = connection;
         if let MaybeTlsStream::Plain(stream) = &stream {
             // Responses are small, and the sender waits for them.
             let _ = stream.set_nodelay(true);
@@ -149,7 +154,9 @@ impl Session {
             {
                 break closed;
             }
-            self.step(&mut stream, &mut buffer, &mut stop_signal).await;
+            place.touch(self.place_use());
+            self.step(&mut stream, &mut buffer, &mut place, &mut stop_signal)
+                .await;
         };
         self.output.append(&mut self.final_responses);
         self.output.extend_from_slice(SERVER_CLOSE);
@@ -160,11 +167,24 @@ impl Session {
         closed
     }
 
-    /// Waits for the first of: the submission in flight, the sender, the stop, the deadline.
+    /// How the session uses its place: a sender that waits for answers is not idle.
+    fn place_use(&self) -> PlaceUse {
+        if self.batcher.has_in_flight() {
+            PlaceUse::Held
+        } else if self.is_open {
+            PlaceUse::Open
+        } else {
+            PlaceUse::Unproven
+        }
+    }
+
+    /// Waits for the first of: the submission in flight, the sender, the stop, an eviction, the
+    /// deadline.
     async fn step(
         &mut self,
         stream: &mut MaybeTlsStream,
         buffer: &mut [u8],
+        place: &mut Place,
         stop_signal: &mut StopSignal,
     ) {
         let is_reading = self.close_reason.is_none();
@@ -186,6 +206,7 @@ impl Session {
                 }
             }
             () = wait_for_stop(stop_signal), if is_reading => self.close_reason = Some(CloseReason::Stopping),
+            closed = place.evicted(), if is_reading => self.close_reason = Some(closed),
             read = stream.read(buffer), if is_reading && has_room => match read {
                 Ok(0) => self.close_reason = Some(CloseReason::Sender),
                 Ok(length) => self.push_bytes(&buffer[..length]),
@@ -271,7 +292,7 @@ impl Session {
             ("syslog", true) => {
                 self.buffered_numbers.push(number);
                 counts.truncated += u64::from(frame.skipped > 0);
-                counts.skipped_bytes += frame.skipped as u64;
+                counts.skipped_bytes += frame.skipped;
                 if frame.data.is_empty() {
                     counts.empty += 1;
                 } else {

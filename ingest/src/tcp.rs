@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_rt::ArbiterHandle;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
-use weir_schema::{Frames, Transport};
+use weir_schema::{Frames, PlaceUse, Transport};
 
 use crate::batcher::Batcher;
 use crate::close_reason::CloseReason;
@@ -16,9 +16,11 @@ use crate::framing::{FRAME_BYTES_MAX, Framer};
 use crate::intake::Intake;
 use crate::journal::ReceiveClock;
 use crate::listener::{
-    self, ConnectionLimits, ListenerSetup, SourceHandle, StopSignal, wait_for_stop, wait_until,
+    self, Connection, ConnectionLimits, ListenerSetup, SourceHandle, StopSignal, wait_for_stop,
+    wait_until,
 };
 use crate::metrics::IngestMetrics;
+use crate::places::Place;
 use crate::sources::SourceTable;
 use crate::stream::{MaybeTlsStream, Peer};
 use crate::tls::TlsServer;
@@ -46,8 +48,7 @@ pub struct TcpOptions {
     pub first_byte_timeout: Duration,
     /// Time from the first byte of a frame to its last; `None` for no limit.
     pub frame_age_max: Option<Duration>,
-    /// A connection that is silent for this long is closed. `None` keeps it open: many senders lose a
-    /// line whenever the server closes their connection.
+    /// A connection that is silent for this long is closed; `None` keeps it open.
     pub idle_timeout: Option<Duration>,
 }
 
@@ -56,9 +57,9 @@ impl Default for TcpOptions {
         Self {
             connections: ConnectionLimits::default(),
             frame_bytes_max: FRAME_BYTES_MAX,
-            first_byte_timeout: Duration::from_secs(60),
+            first_byte_timeout: Duration::from_secs(10),
             frame_age_max: Some(Duration::from_secs(60)),
-            idle_timeout: None,
+            idle_timeout: Some(Duration::from_secs(600)),
         }
     }
 }
@@ -120,9 +121,9 @@ impl TcpSource {
             tls,
             metrics,
         };
-        listener::start(arbiter, setup, move |stream, peer, stop_signal| {
-            let connection = TcpConnection::new(context.clone(), &peer);
-            connection.serve(stream, stop_signal)
+        listener::start(arbiter, setup, move |connection| {
+            let protocol = TcpConnection::new(context.clone(), &connection.peer);
+            protocol.serve(connection)
         })
     }
 }
@@ -210,12 +211,14 @@ impl TcpConnection {
         }
     }
 
-    async fn serve(
-        mut self,
-        mut stream: MaybeTlsStream,
-        mut stop_signal: StopSignal,
-    ) -> CloseReason {
-        let closed = self.read(&mut stream, &mut stop_signal).await;
+    async fn serve(mut self, connection: Connection) -> CloseReason {
+        let Connection {
+            mut stream,
+            mut place,
+            mut stop_signal,
+            ..
+        } = connection;
+        let closed = self.read(&mut stream, &mut place, &mut stop_signal).await;
         let mut buffer = std::mem::take(&mut self.buffer);
         self.push_bytes(&buffer[self.uncut.clone()]);
         match closed {
@@ -238,6 +241,7 @@ impl TcpConnection {
     async fn read(
         &mut self,
         stream: &mut MaybeTlsStream,
+        place: &mut Place,
         stop_signal: &mut StopSignal,
     ) -> CloseReason {
         loop {
@@ -246,11 +250,13 @@ impl TcpConnection {
             if !has_room {
                 self.read_deadline.restart();
             }
+            place.touch(self.place_use());
             let (deadline, why) = self.read_deadline.deadline();
             tokio::select! {
                 biased;
                 _ = self.batcher.wait_in_flight(), if self.batcher.has_in_flight() => {}
                 () = wait_for_stop(stop_signal) => return CloseReason::Stopping,
+                closed = place.evicted() => return closed,
                 read = stream.read(&mut self.buffer), if has_room => match read {
                     Ok(0) => return CloseReason::Sender,
                     Ok(length) => self.uncut = 0..length,
@@ -262,6 +268,17 @@ impl TcpConnection {
                 () = wait_until(deadline), if has_room => return why,
             }
             while self.cut_frames() | self.batcher.start_submission(stop_signal) {}
+        }
+    }
+
+    /// How the connection uses its place: a sender that the server does not read is not idle.
+    fn place_use(&self) -> PlaceUse {
+        if self.batcher.has_in_flight() {
+            PlaceUse::Held
+        } else if self.read_deadline.started {
+            PlaceUse::Open
+        } else {
+            PlaceUse::Unproven
         }
     }
 

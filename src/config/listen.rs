@@ -20,6 +20,8 @@ pub struct ListenConfig {
     pub agent: ListenAddress,
     /// API, streams and metrics; default `127.0.0.1:8514`.
     pub http: ListenAddress,
+    /// Health and metrics alone, with connections and a thread of their own; default `off`.
+    pub health: ListenAddress,
 }
 
 impl Default for ListenConfig {
@@ -32,6 +34,7 @@ impl Default for ListenConfig {
             relp: ListenAddress(None),
             agent: local(7514),
             http: local(8514),
+            health: ListenAddress(None),
         }
     }
 }

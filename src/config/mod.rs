@@ -90,6 +90,9 @@ impl Config {
         {
             problems.push("listen.syslog_tls: needs tls.certificate and tls.key".to_owned());
         }
+        if self.listen.health.0.is_some() && self.listen.http.0.is_none() {
+            problems.push("listen.health: needs listen.http".to_owned());
+        }
         problems.extend(self.journal.problems());
         problems.extend(self.detection.problems());
         problems.extend(sink_problems(&self.sink));
@@ -112,6 +115,7 @@ impl Config {
             ("relp", listen.relp, tls.relp, "set tls.relp"),
             ("agent", listen.agent, tls.agent, "set tls.agent"),
             ("http", listen.http, tls.http, "set tls.http"),
+            ("health", listen.health, false, "use listen.http"),
         ];
         let plain = listeners
             .into_iter()

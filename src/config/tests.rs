@@ -48,9 +48,15 @@ fn tls_needs_both_certificate_and_key() {
         // Without `client_ca`, no sender is asked for a certificate.
         ("[tls]\nclient_certificates = \"required\"\n", 1),
         (
-            "[connections]\nmax = 0\nper_peer_max = 70000\nhandshake = \"0s\"\n",
+            "[connections]\nmax = 0\nagents_per_peer_max = 257\nhandshake = \"0s\"\n",
             3,
         ),
+        // W9: a share is at least one connection and at most all of them.
+        (
+            "[connections]\nmax = 9\nper_peer_max = 10\nper_network_max = 0\nhttp_per_peer_max = 0\n",
+            3,
+        ),
+        ("[connections]\nmax = 9\nper_peer_max = 9\n", 0),
         (
             "[[source]]\nname = \"a\"\ntransport = \"tcp\"\ncertificate = \"a\"\n",
             1,

@@ -140,25 +140,40 @@ pub fn load_tls(config: &Config) -> Result<Option<TlsServer>, BadConfig> {
     })
 }
 
-/// Serves HTTP, or HTTPS if `tls` is given.
+/// The open listeners of HTTP; the second one is for health and metrics alone.
+pub struct OpenHttp {
+    pub address: SocketAddr,
+    pub handles: Vec<WebHandle>,
+}
+
+/// Serves HTTP, or HTTPS if `tls` is given; `None` if it is off.
 pub fn serve_http(
-    at: SocketAddr,
+    config: &Config,
     ports: WebPorts,
     token: &str,
     tls: Option<TlsServer>,
-    connections_per_peer_max: usize,
-) -> Result<(SocketAddr, WebHandle)> {
+) -> Result<Option<OpenHttp>> {
+    let Some(at) = config.listen.http.0 else {
+        return Ok(None);
+    };
+    let tls = tls.filter(|_| config.tls.http);
     let listener = listen(at, "listen.http")?;
     let address = listener.local_addr()?;
     let tls = tls.map(|tls| tls.for_http()).transpose()?;
     let options = WebOptions {
         tls,
-        connections_per_peer: connections_per_peer_max,
+        connections: config.connections.http_limits(),
         ..WebOptions::new(ApiToken::of(token))
     };
     let (server, handle) = weir_web::serve(listener, ports, options)?;
     actix_rt::spawn(server);
-    Ok((address, handle))
+    let mut handles = vec![handle];
+    if let Some(at) = config.listen.health.0 {
+        let (server, health) = handles[0].serve_health(listen(at, "listen.health")?)?;
+        actix_rt::spawn(server);
+        handles.push(health);
+    }
+    Ok(Some(OpenHttp { address, handles }))
 }
 
 fn listen(at: SocketAddr, key: &str) -> Result<TcpListener> {

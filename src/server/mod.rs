@@ -21,6 +21,7 @@ pub mod sinks;
 
 pub mod taps;
 
+pub mod descriptors;
 pub mod explain;
 
 pub mod budget;

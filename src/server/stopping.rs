@@ -64,7 +64,7 @@ impl Server {
         let sync = spawn_blocking(move || ledger.sync());
         let synced = stops.stop("ledger", LEDGER_SYNC_MAX, sync).await;
         drop(self.commits);
-        if let Some(web) = &self.web {
+        for web in &self.web {
             stops.stop("HTTP", LISTENER_STOP_MAX, web.stop()).await;
         }
         let left = stops.left();

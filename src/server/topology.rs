@@ -50,7 +50,7 @@ use crate::server::sinks::{self, SinkLinks};
 use crate::server::stop_guard::StopStage;
 use crate::server::web_ports::web_ports;
 use crate::server::what_if_metrics::WhatIfMetrics;
-use crate::server::{backfill, budget, cluster, quarantine, token};
+use crate::server::{backfill, budget, cluster, descriptors, quarantine, token};
 
 /// Addresses of a running server; `None` for a listener that is off.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ pub struct Server {
     /// The part that is being stopped.
     pub stage: StopStage,
     pub(super) sources: Vec<SourceHandle>,
-    pub(super) web: Option<WebHandle>,
+    pub(super) web: Vec<WebHandle>,
     pub(super) intake: Intake,
     pub(super) host: Host,
     pub(super) commits: Arc<watch::Sender<u64>>,
@@ -90,6 +90,12 @@ pub async fn start(
     rules: Vec<RuleFileDocument>,
     printer: Option<LinePrinter>,
 ) -> Result<Server> {
+    // Connections must leave descriptors for journal and ledger.
+    let fitted = descriptors::fit_to_limit(config).map_err(anyhow::Error::msg)?;
+    if let Some(warning) = fitted.warning {
+        tracing::warn!("{warning}");
+    }
+    let config = &fitted.config;
     let mut marks = None;
     let started = start_parts(config, rules, printer, &mut marks).await;
     if let (Err(_), Some(marks)) = (&started, marks) {
@@ -129,18 +135,10 @@ async fn start_parts(
     let health = server_health(&journal, &graph);
     start_watch(config, &health, &journal, &responders, &base)?;
     let ports = web_ports(config, &journal, &graph, &responders, &health, &base);
-    let tls = tls.filter(|_| config.tls.http);
-    let web = config.listen.http.0;
-    let web = web
-        .map(|at| {
-            let per_peer_max = config.connections.per_peer_max;
-            listeners::serve_http(at, ports, &token, tls, per_peer_max)
-        })
-        .transpose()?;
-    let (http, web) = web.unzip();
+    let http = listeners::serve_http(config, ports, &token, tls)?;
 
     Ok(Server {
-        addresses: addresses(&open, http),
+        addresses: addresses(&open, http.as_ref().map(|http| http.address)),
         token,
         status: graph.status,
         ledger: graph.ledger,
@@ -149,7 +147,7 @@ async fn start_parts(
         marks: journal.marks,
         stage: StopStage::default(),
         sources: open.into_handles(),
-        web,
+        web: http.map_or_else(Vec::new, |http| http.handles),
         intake: journal.intake,
         host: graph.host,
         commits: graph.commits,

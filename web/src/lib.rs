@@ -46,4 +46,4 @@ pub use collect::fuzz;
 mod stream;
 
 mod server;
-pub use server::{ROUTES, WebHandle, serve};
+pub use server::{ROUTES, WebHandle, descriptors_max, serve};

@@ -4,6 +4,12 @@ use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::ports::IntakeReceipt;
 
+/// The reasons for which connections are refused, as values of the label `reason`.
+pub(crate) const REFUSAL_NAMES: [&str; 3] = ["limit", "peer_limit", "network_limit"];
+
+/// The reasons for which connections give way, as values of the label `reason`.
+pub(crate) const EVICTION_NAMES: [&str; 2] = ["gave_way", "over_share"];
+
 /// The metrics of the HTTP server; all labels come from closed sets.
 #[derive(Clone)]
 pub struct WebMetrics {
@@ -19,8 +25,10 @@ pub struct WebMetrics {
     pub gaps: IntCounterVec,
     /// `weir_stream_ends_total{format,reason}`: streams and taps that ended.
     pub ends: IntCounterVec,
-    /// `weir_http_connections_refused_total`
-    pub(crate) connections_refused: IntCounter,
+    /// `weir_http_connections_refused_total{reason}`
+    pub(crate) connections_refused: IntCounterVec,
+    /// `weir_http_connections_closed_total{reason}`
+    pub(crate) connections_closed: IntCounterVec,
     pub(crate) collect: CollectMetrics,
 }
 
@@ -55,11 +63,22 @@ impl WebMetrics {
             "Alert streams and taps that ended, by reason.",
             &["format", "reason"],
         )?;
-        let connections_refused = IntCounter::new(
+        let connections_refused = counters(
             "weir_http_connections_refused_total",
-            "Connections closed at once because their address had reached its limit.",
+            "HTTP connections closed at once because all were taken and in use.",
+            &["reason"],
         )?;
-        registry.register(Box::new(connections_refused.clone()))?;
+        let connections_closed = counters(
+            "weir_http_connections_closed_total",
+            "HTTP connections that gave way to a new one.",
+            &["reason"],
+        )?;
+        for reason in REFUSAL_NAMES {
+            let _ = connections_refused.with_label_values(&[reason]);
+        }
+        for reason in EVICTION_NAMES {
+            let _ = connections_closed.with_label_values(&[reason]);
+        }
         for format in ["sse", "ndjson", "flatbuffers"] {
             let _ = subscribers.with_label_values(&[format]);
             for counter in [&rows, &gaps] {
@@ -73,6 +92,7 @@ impl WebMetrics {
             gaps,
             ends,
             connections_refused,
+            connections_closed,
             collect: CollectMetrics::register(registry)?,
         })
     }

@@ -65,6 +65,16 @@ pub fn decode<'a>(frame: &'a [u8], context: &Context<'_>) -> Event<'a> {
         zone: context.zone.received_at(context.received),
         ..*context
     };
+    let mut event = decode_frame(frame, context);
+    if weir_schema::is_cut(frame) && !event.problems.contains(&Problem::Truncated) {
+        // Rules search head and tail, with the marker between them.
+        event.problems.push(Problem::Truncated);
+        event.problems.sort_unstable();
+    }
+    event
+}
+
+fn decode_frame<'a>(frame: &'a [u8], context: &Context<'_>) -> Event<'a> {
     if context.format == Format::Agent {
         return agent::decode(frame, context);
     }

@@ -5,14 +5,16 @@
 
 use std::fmt;
 
+use weir_schema::FrameBuffer;
+
 /// Most digits of a transaction number or a length.
 const DIGITS_MAX: usize = 9;
 
 /// Most letters of a command.
 const COMMAND_BYTES_MAX: usize = 32;
 
-/// Longest data that is accepted, in caps; bytes after the first cap are skipped. Longer data ends the
-/// connection, because no other line could be read while its bytes are skipped.
+/// Longest data that is accepted, in caps; beyond one cap, bytes between head and tail are left out.
+/// Longer data ends the connection, because no other line could be read meanwhile.
 const LENGTH_TO_CAP_MAX: usize = 16;
 
 /// A frame of a client.
@@ -24,8 +26,8 @@ pub struct RelpFrame {
     pub command: String,
     /// At most the cap.
     pub data: Vec<u8>,
-    /// Bytes of the data skipped after the cap.
-    pub skipped: usize,
+    /// Bytes of the data that were left out.
+    pub skipped: u64,
 }
 
 /// Reason why a frame is invalid.
@@ -56,7 +58,8 @@ enum State {
     Failed(RelpFrameError),
 }
 
-/// Splits the bytes of one connection into frames. It buffers at most one cap of bytes.
+/// Splits the bytes of one connection into frames. It buffers at most one cap and a half
+/// of bytes.
 #[derive(Debug)]
 pub(crate) struct RelpFramer {
     data_bytes_max: usize,
@@ -65,8 +68,7 @@ pub(crate) struct RelpFramer {
     digits: usize,
     command: String,
     length: usize,
-    data: Vec<u8>,
-    skipped: usize,
+    data: FrameBuffer,
 }
 
 impl RelpFramer {
@@ -79,8 +81,7 @@ impl RelpFramer {
             digits: 0,
             command: String::new(),
             length: 0,
-            data: Vec::new(),
-            skipped: 0,
+            data: FrameBuffer::new(data_bytes_max),
         }
     }
 
@@ -198,9 +199,7 @@ impl RelpFramer {
 
     fn data<'a>(&mut self, left: usize, input: &'a [u8]) -> &'a [u8] {
         let (part, rest) = input.split_at(input.len().min(left));
-        let copied = part.len().min(self.data_bytes_max - self.data.len());
-        self.data.extend_from_slice(&part[..copied]);
-        self.skipped += part.len() - copied;
+        self.data.push(part);
         self.state = match left - part.len() {
             0 => State::Trailer,
             left => State::Data { left },
@@ -209,11 +208,13 @@ impl RelpFramer {
     }
 
     fn finish(&mut self) -> RelpFrame {
+        let mut data = Vec::new();
+        let skipped = self.data.finish(|bytes| data.extend_from_slice(bytes));
         let frame = RelpFrame {
             transaction: self.transaction,
             command: std::mem::take(&mut self.command),
-            data: std::mem::take(&mut self.data),
-            skipped: self.skipped,
+            data,
+            skipped,
         };
         *self = Self::new(self.data_bytes_max);
         frame
@@ -249,7 +250,7 @@ mod tests {
         (frames, outcome, framer.is_mid_frame())
     }
 
-    fn frame(transaction: u32, command: &str, data: &str, skipped: usize) -> RelpFrame {
+    fn frame(transaction: u32, command: &str, data: &str, skipped: u64) -> RelpFrame {
         RelpFrame {
             transaction,
             command: command.into(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_rt::Arbiter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use weir_schema::Transport;
+use weir_schema::{PlaceLimits, Transport};
 
 use super::{Parts, loopback, relp, run, start, until};
 use crate::{
@@ -49,6 +49,7 @@ fn tcp(parts: &Parts, options: TcpOptions) -> SourceHandle {
 
 fn agents(parts: &Parts, message_timeout: Duration) -> SourceHandle {
     let options = AgentSourceOptions {
+        hello_timeout: message_timeout,
         message_timeout,
         ..AgentSourceOptions::default()
     };
@@ -127,7 +128,9 @@ fn unfinished_connections() -> Vec<UnfinishedConnection> {
         ..patient()
     };
     let endless = vec![b'x'; 200_000];
-    let truncated = Some(&endless[..64 << 10]);
+    let mut truncated = endless.clone();
+    weir_schema::cut_to_cap(&mut truncated, 64 << 10);
+    let truncated = Some(&truncated[..]);
     let cut_off: Option<&[u8]> = Some(b"<13>cut off");
     let half_frame = [OPEN, b"2 syslog 90 <13>"].concat();
     vec![
@@ -207,31 +210,79 @@ fn unfinished_agent_message_closes_the_connection() {
     }
 }
 
+/// Opens connections and waits until the listener has them.
+async fn connections(parts: &Parts, source: &SourceHandle, count: usize) -> Vec<TcpStream> {
+    let open = &parts.metrics.network.connections.open;
+    let open = open.with_label_values(&["tcp"]);
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let before = open.get();
+        streams.push(TcpStream::connect(source.local_address).await.unwrap());
+        until(|| open.get() == before + 1).await;
+    }
+    streams
+}
+
+/// W9: while all connections are taken and in use, an address above its share is refused.
 #[test]
-fn refuse_flood_from_one_address_until_a_slot_is_free() {
+fn refuse_flood_from_one_address_until_a_connection_is_free() {
     run(async {
         let parts = start(WriterOptions::default());
         let mut options = patient();
-        options.connections.per_peer_max = 3;
+        options.connections.places = PlaceLimits::with_default_shares(3);
         let source = tcp(&parts, options);
-        let open = &parts.metrics.network.connections.open;
-        let open = open.with_label_values(&["tcp"]);
-        let mut open_streams = Vec::new();
-        for n in 1..=3 {
-            open_streams.push(TcpStream::connect(source.local_address).await.unwrap());
-            until(|| open.get() == n).await;
+        let mut open_streams = connections(&parts, &source, 3).await;
+        for (n, stream) in open_streams.iter_mut().enumerate() {
+            stream.write_all(b"<13>one\n").await.unwrap();
+            until(|| parts.journal.frames().len() == n + 1).await;
         }
         for _ in 0..50 {
             attack(source.local_address, b"").await;
         }
         let refused = |reason| parts.count("weir_ingest_connections_refused_total", reason);
         assert_eq!((refused("peer_limit"), refused("limit")), (50, 0));
-        open_streams.pop();
-        until(|| open.get() == 2).await;
+        drop(open_streams.pop());
+        let open = &parts.metrics.network.connections.open;
+        until(|| open.with_label_values(&["tcp"]).get() == 2).await;
         let mut again = TcpStream::connect(source.local_address).await.unwrap();
         again.write_all(b"<13>again\n").await.unwrap();
-        until(|| parts.journal.frames().len() == 1).await;
+        until(|| parts.journal.frames().len() == 4).await;
         source.stop().await;
         parts.end().await;
+    });
+}
+
+/// W9: a full house of silent connections shuts nobody out; its oldest one gives way.
+#[test]
+fn silent_connections_give_way_to_a_new_sender() {
+    run(async {
+        let parts = start(WriterOptions::default());
+        let mut options = patient();
+        options.connections.places = PlaceLimits {
+            per_peer_max: 4,
+            per_network_max: 4,
+            yield_after: Duration::ZERO,
+            ..PlaceLimits::with_default_shares(4)
+        };
+        let source = tcp(&parts, options);
+        let mut silent = connections(&parts, &source, 4).await;
+        let mut honest = TcpStream::connect(source.local_address).await.unwrap();
+        honest.write_all(b"<13>honest\n").await.unwrap();
+        until(|| parts.journal.frames().len() == 1).await;
+        let closed = |reason| parts.count("weir_ingest_connections_closed_total", reason);
+        until(|| closed("over_share") == 1).await;
+        let mut end = Vec::new();
+        assert_eq!(
+            silent[0].read_to_end(&mut end).await.unwrap(),
+            0,
+            "the oldest"
+        );
+        // The lines of a connection that gives way are journaled, even an unfinished one.
+        for stream in &mut silent[1..] {
+            stream.write_all(b"<13>unfinished").await.unwrap();
+        }
+        source.stop().await;
+        parts.end().await;
+        assert_eq!(parts.journal.frames().len(), 4);
     });
 }

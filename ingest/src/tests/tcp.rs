@@ -140,7 +140,7 @@ fn refuse_and_count_connections_beyond_the_limit() {
         let parts = start(WriterOptions::default());
         let options = TcpOptions {
             connections: ConnectionLimits {
-                connections_max: 1,
+                places: weir_schema::PlaceLimits::with_default_shares(1),
                 ..ConnectionLimits::default()
             },
             ..TcpOptions::default()
@@ -154,10 +154,12 @@ fn refuse_and_count_connections_beyond_the_limit() {
             .open
             .with_label_values(&["tcp"]);
         until(|| open.get() == 1).await;
+        first.write_all(b"<13>in use\n").await.unwrap();
+        until(|| parts.journal.frames().len() == 1).await;
         let mut second = connect(&source).await;
         assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0);
         assert_eq!(
-            parts.count("weir_ingest_connections_refused_total", "limit"),
+            parts.count("weir_ingest_connections_refused_total", "peer_limit"),
             1
         );
         first.write_all(b"<13>unterminated").await.unwrap();
@@ -165,7 +167,7 @@ fn refuse_and_count_connections_beyond_the_limit() {
         parts.end().await;
         assert_eq!(
             parts.journal.frames(),
-            [b"<13>unterminated"],
+            [&b"<13>in use"[..], b"<13>unterminated"],
             "a stop journals received frames"
         );
         assert_eq!(open.get(), 0);

@@ -7,7 +7,7 @@ use weir_store::journal::{Journal, JournalError};
 
 use crate::config::Config;
 use crate::console::outln;
-use crate::server::listeners;
+use crate::server::{descriptors, listeners};
 use crate::text::with_causes;
 
 /// All problems that would end a start on this machine. Leaves nothing behind.
@@ -19,6 +19,13 @@ pub fn problems(config: &Config) -> Vec<String> {
     match folder(&dir) {
         Ok(in_use) => server_runs = in_use,
         Err(problem) => problems.push(format!("data_dir: {problem}")),
+    }
+    match descriptors::fit_to_limit(config) {
+        Ok(fitted) => fitted
+            .warning
+            .into_iter()
+            .for_each(|warning| outln!("{warning}")),
+        Err(problem) => problems.push(problem),
     }
     if let Err(bad) = listeners::load_tls(config) {
         problems.extend(bad.problems.iter().map(|problem| format!("tls: {problem}")));
@@ -62,13 +69,14 @@ fn addresses(config: &Config) -> Vec<String> {
     let udp = |at: SocketAddr| UdpSocket::bind(at).map(drop);
     let tcp = |at: SocketAddr| TcpListener::bind(at).map(drop);
     type Bind<'b> = &'b dyn Fn(SocketAddr) -> std::io::Result<()>;
-    let listeners: [(&str, Option<SocketAddr>, Bind<'_>); 6] = [
+    let listeners: [(&str, Option<SocketAddr>, Bind<'_>); 7] = [
         ("syslog_udp", listen.syslog_udp.0, &udp),
         ("syslog_tcp", listen.syslog_tcp.0, &tcp),
         ("syslog_tls", config.syslog_tls(), &tcp),
         ("relp", listen.relp.0, &tcp),
         ("agent", listen.agent.0, &tcp),
         ("http", listen.http.0, &tcp),
+        ("health", listen.health.0, &tcp),
     ];
     let failed = listeners.into_iter().filter_map(|(key, at, bind)| {
         let at = at?;

@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use weir_schema::{RecordsReader, ZeekLog};
+use weir_schema::{FrameBuffer, RecordsReader, ZeekLog};
 
 use crate::exit::ExitError;
 use entries::{EntryFormat, LogEntries, NextEntry};
@@ -203,7 +203,8 @@ fn unpacked(file: &Path) -> io::Result<(Box<dyn Read>, bool)> {
     })
 }
 
-/// Reads a line without its LF and the CR before it, and cuts it at `most` bytes.
+/// Reads a line without its LF and the CR before it. Of a line of more than `most` bytes, it keeps
+/// head and tail.
 ///
 /// Returns whether the line was cut; `None` at the end of input.
 fn read_line(
@@ -212,7 +213,8 @@ fn read_line(
     most: usize,
 ) -> io::Result<Option<bool>> {
     line.clear();
-    let (mut cut, mut any) = (false, false);
+    let mut any = false;
+    let mut buffer = FrameBuffer::new(most);
     let ended = loop {
         let read = match input.fill_buf() {
             Ok(read) => read,
@@ -225,22 +227,18 @@ fn read_line(
         any = true;
         let end = memchr::memchr(b'\n', read);
         let part = &read[..end.unwrap_or(read.len())];
-        // One byte more than `most` is buffered: it may be the CR of the line end.
-        let room = (most + 1).saturating_sub(line.len()).min(part.len());
-        cut |= room < part.len();
-        line.extend_from_slice(&part[..room]);
+        buffer.push(part);
         let used = part.len() + usize::from(end.is_some());
         input.consume(used);
         if end.is_some() {
             break true;
         }
     };
-    if ended && !cut && line.last() == Some(&b'\r') {
-        line.pop();
+    if ended {
+        buffer.strip_last(b'\r');
     }
-    cut |= line.len() > most;
-    line.truncate(most);
-    Ok(any.then_some(cut))
+    let left_out = buffer.finish(|bytes| line.extend_from_slice(bytes));
+    Ok(any.then_some(left_out > 0))
 }
 
 /// The texts of rule files, joined as documents of one text.

@@ -212,14 +212,17 @@ fn write_json(out: &mut impl Write, json: &str) -> std::io::Result<()> {
     writeln!(out, "{}", printable_json(json))
 }
 
-/// Adds the problem that the line was cut, which the parser cannot know.
+/// Adds the problem that the line was cut, which the parser only knows by the marker of a line.
 fn mark_cut(event: &str) -> String {
     let Ok(mut object) = serde_json::from_str::<Map<String, Value>>(event) else {
         return event.to_owned();
     };
     let problems = object.entry("problems").or_insert_with(|| json!([]));
     if let Value::Array(problems) = problems {
-        problems.push(Problem::Truncated.name().into());
+        let truncated = Value::from(Problem::Truncated.name());
+        if !problems.contains(&truncated) {
+            problems.push(truncated);
+        }
     }
     Value::Object(object).to_string()
 }

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use weir_schema::{RecordsReader, ZeekLog};
+use weir_schema::{FrameBuffer, RecordsReader, ZeekLog};
 
-/// Longest line; longer ones are cut and reported. An event of the protocol has at most 1 MiB.
+/// Longest line; longer ones keep head and tail, and are reported. An event of the protocol has at most 1 MiB.
 pub const LINE_BYTES_MAX: usize = 512 << 10;
 
 /// Longest text that is sent: a line with the header of a Zeek log before it. With what the
@@ -113,45 +113,36 @@ impl SendInput {
             let rest = std::mem::replace(&mut self.input, BufReader::new(nothing));
             self.input = BufReader::new(Box::new(std::io::Cursor::new(unmatched).chain(rest)));
         }
-        let limit = LINE_BYTES_MAX as u64 + 1;
-        if self
-            .input
-            .by_ref()
-            .take(limit)
-            .read_until(b'\n', &mut bytes)?
-            == 0
-        {
-            return Ok(None);
-        }
-        let whole = bytes.last() == Some(&b'\n');
-        if whole {
-            bytes.pop();
-        }
-        let cut = bytes.len() > LINE_BYTES_MAX;
-        if cut {
-            bytes.truncate(LINE_BYTES_MAX);
-            self.skip_line()?;
-        }
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-        Ok(Some(SendLine { bytes, cut }))
+        self.whole_line()
     }
 
-    /// Skips the rest of a line.
-    fn skip_line(&mut self) -> std::io::Result<()> {
+    /// Reads a line; of one that is too long, head and tail.
+    fn whole_line(&mut self) -> std::io::Result<Option<SendLine>> {
+        let mut buffer = FrameBuffer::new(LINE_BYTES_MAX);
+        let mut any = false;
         loop {
-            let buffered = self.input.fill_buf()?;
-            if buffered.is_empty() {
-                return Ok(());
+            let read = match self.input.fill_buf() {
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if read.is_empty() {
+                break;
             }
-            let end = buffered.iter().position(|byte| *byte == b'\n');
-            let used = end.map_or(buffered.len(), |end| end + 1);
+            any = true;
+            let end = memchr::memchr(b'\n', read);
+            buffer.push(&read[..end.unwrap_or(read.len())]);
+            let used = end.map_or(read.len(), |end| end + 1);
             self.input.consume(used);
             if end.is_some() {
-                return Ok(());
+                break;
             }
         }
+        buffer.strip_last(b'\r');
+        let mut bytes = Vec::new();
+        let left_out = buffer.finish(|line| bytes.extend_from_slice(line));
+        let cut = left_out > 0;
+        Ok(any.then_some(SendLine { bytes, cut }))
     }
 }
 
@@ -179,13 +170,14 @@ mod tests {
         }
     }
 
+    /// W24: of a line that is too long, the tail is sent, too.
     #[test]
     fn lines_are_cut_at_the_limit_and_at_their_ends() {
         let mut text = b"one\r\n\ntwo\n".to_vec();
         text.extend(vec![b'x'; LINE_BYTES_MAX]);
         text.push(b'\n');
         text.extend(vec![b'y'; LINE_BYTES_MAX + 300_000]);
-        text.extend(b"\nlast");
+        text.extend(b"the tail\nlast");
         let mut lines = SendInput::new("test", Box::new(std::io::Cursor::new(text)));
         let mut read = Vec::new();
         loop {
@@ -193,7 +185,16 @@ mod tests {
             if next.is_empty() {
                 break;
             }
-            read.extend(next.into_iter().map(|line| (line.bytes.len(), line.cut)));
+            for line in next {
+                assert!(!line.cut || line.bytes.ends_with(b"the tail"));
+                assert!(!line.cut || line.bytes.len() > LINE_BYTES_MAX - 64);
+                let length = if line.cut {
+                    LINE_BYTES_MAX
+                } else {
+                    line.bytes.len()
+                };
+                read.push((length, line.cut));
+            }
         }
         let max = LINE_BYTES_MAX;
         assert_eq!(

@@ -49,7 +49,7 @@ pub struct SendArgs {
     /// Number of the first line in the spool, from 0.
     #[arg(long, value_name = "NUMBER", requires = "spool", default_value_t = 0)]
     from: u64,
-    /// Seconds without an acknowledgement after which to give up.
+    /// Seconds without a connection or an acknowledgement after which to give up.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
     /// Use TLS, and trust a server whose certificate is of an authority in this PEM file.
@@ -106,14 +106,14 @@ async fn deliver(
         first_sequence: Some(args.from),
         ..AgentOptions::default()
     };
-    let client = match &args.ca {
-        None => AgentClient::connect_with(to, identity, options).await,
-        Some(ca) => {
-            let tls = agent_tls(args, to, ca)?;
-            AgentClient::connect_tls(to, identity, options, tls).await
-        }
+    let tls = args.ca.as_ref().map(|ca| agent_tls(args, to, ca));
+    let target = SendTarget {
+        to,
+        identity,
+        options,
+        tls: tls.transpose()?,
     };
-    let client = client.map_err(|error| send_error(to, error))?;
+    let client = target.connect(args.patience()).await?;
     let sender = LineSender {
         args,
         to,
@@ -133,6 +133,59 @@ async fn deliver(
     );
     report_changed(&changed);
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// First pause before another attempt to connect. It doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+impl SendArgs {
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience.clamp(1, 86_400))
+    }
+}
+
+/// The server that lines are sent to, and as whom.
+struct SendTarget<'a> {
+    to: &'a str,
+    identity: AgentIdentity,
+    options: AgentOptions,
+    tls: Option<AgentTls>,
+}
+
+impl SendTarget<'_> {
+    /// Connects, and tries again for as long as the patience lasts: a server that starts, or has no
+    /// connection left, refuses for a while.
+    async fn connect(&self, patience: Duration) -> Result<AgentClient> {
+        let until = tokio::time::Instant::now() + patience;
+        let mut pause = PAUSE_MIN;
+        loop {
+            let (identity, options) = (self.identity.clone(), self.options);
+            let attempt = async {
+                match self.tls.clone() {
+                    None => AgentClient::connect_with(self.to, identity, options).await,
+                    Some(tls) => AgentClient::connect_tls(self.to, identity, options, tls).await,
+                }
+            };
+            let error = match tokio::time::timeout_at(until, attempt).await {
+                Ok(Ok(client)) => return Ok(client),
+                Ok(Err(error)) if may_pass(&error) => error,
+                Ok(Err(error)) => return Err(send_error(self.to, error)),
+                Err(_) => {
+                    let (to, seconds) = (self.to, patience.as_secs());
+                    return Err(ExitError::Unreachable(format!(
+                        "{to} did not answer within {seconds} s; are all its connections taken?"
+                    ))
+                    .into());
+                }
+            };
+            if tokio::time::Instant::now() + pause >= until {
+                return Err(send_error(self.to, error));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
 }
 
 /// Prints how many lines were not sent as they were.
@@ -206,7 +259,7 @@ impl LineSender<'_> {
         wait: impl Future<Output = Result<T, AgentError>>,
     ) -> Result<T> {
         let mut wait = pin!(wait);
-        let limit = Duration::from_secs(self.args.patience.clamp(1, 86_400));
+        let limit = self.args.patience();
         let mut before = self.client.acknowledged();
         loop {
             match tokio::time::timeout(limit, wait.as_mut()).await {
@@ -229,11 +282,23 @@ impl LineSender<'_> {
     }
 }
 
+/// Whether a later attempt may succeed. A certificate that is not accepted stays so.
+fn may_pass(error: &AgentError) -> bool {
+    let is_tls = matches!(error, AgentError::Connect { source, .. }
+        if source.kind() == std::io::ErrorKind::InvalidData);
+    error.is_temporary() && !is_tls
+}
+
 /// An error of the protocol, with its exit code.
 fn send_error(to: &str, error: AgentError) -> anyhow::Error {
     match &error {
         AgentError::Connect { source, .. } => ExitError::Unreachable(format!(
             "no server answers at {to} ({source}); is it running, and is this its agent port?"
+        ))
+        .into(),
+        error if error.is_temporary() => ExitError::Unreachable(format!(
+            "{to} closes the connection ({error}); it has no connection left, or stops; try again \
+             later, or with more --patience"
         ))
         .into(),
         AgentError::Refused(reason) if reason.starts_with("unauthorized") => ExitError::Denied(

@@ -6,6 +6,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, ResponseError, web};
 
+use super::connections::CountedConnection;
 use super::retained_body::RetainedBody;
 use super::routes::OPEN_ROUTES;
 use crate::collect::{Credentials, Dialect, ProtocolAnswer};
@@ -34,7 +35,11 @@ pub(super) async fn guard(
     };
     let route = request.match_pattern().unwrap_or_else(|| "other".into());
     let body = RetainedBody::take(&mut request);
-    let mut response = match check_token(&request, &state) {
+    let unauthorized = check_token(&request, &state);
+    let has_token = unauthorized.is_none() && !OPEN_ROUTES.contains(&request.path());
+    let connection = request.conn_data::<CountedConnection>();
+    let in_progress = connection.map(|connection| connection.begin_request(has_token));
+    let mut response = match unauthorized {
         Some(unauthorized) => request.into_response(unauthorized),
         None => match next.call(request).await {
             Ok(response) => response.map_into_boxed_body(),
@@ -64,7 +69,7 @@ pub(super) async fn guard(
         .requests
         .with_label_values(&[route.as_str(), class])
         .inc();
-    Ok(body.retain_until_sent(response))
+    Ok(body.retain_until_sent(response, in_progress))
 }
 
 /// Returns the answer to a request without a valid token, in the format of its protocol.

@@ -16,6 +16,8 @@ use actix_web::error::PayloadError;
 use bytes::Bytes;
 use futures_util::Stream;
 
+use super::connections::RequestInProgress;
+
 /// A request's body, shared by the handler and the answer.
 #[derive(Clone)]
 pub(super) struct RetainedBody(Rc<RefCell<Payload>>);
@@ -29,15 +31,17 @@ impl RetainedBody {
         body
     }
 
-    /// Retains the body until the answer has been sent.
+    /// Retains the body, and the mark of the request, until the answer has been sent.
     pub(super) fn retain_until_sent(
         self,
         response: ServiceResponse<BoxBody>,
+        in_progress: Option<RequestInProgress>,
     ) -> ServiceResponse<BoxBody> {
         response.map_body(|_, body| {
             BoxBody::new(RetainingBody {
                 body,
                 _request_body: self,
+                _in_progress: in_progress,
             })
         })
     }
@@ -55,6 +59,7 @@ impl Stream for RetainedBody {
 struct RetainingBody {
     body: BoxBody,
     _request_body: RetainedBody,
+    _in_progress: Option<RequestInProgress>,
 }
 
 impl MessageBody for RetainingBody {

@@ -76,6 +76,12 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         .service(resource("/api/v1/sinks/{name}/resend").route(post().to(sinks::resend)))
         .service(resource("/api/v1/sinks/{name}/enable").route(post().to(sinks::enable)))
         .service(resource("/api/v1/tap").route(get().to(stream::tap::open)))
+        .configure(configure_health);
+}
+
+/// Registers the handlers of health and metrics.
+pub(super) fn configure_health(config: &mut ServiceConfig) {
+    config
         .service(resource("/healthz").route(get().to(health::live)))
         .service(resource("/readyz").route(get().to(health::ready)))
         .service(resource("/metrics").route(get().to(health::metrics)));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use subtle::ConstantTimeEq;
+use weir_schema::PlaceLimits;
 
 /// HTTP may use two cores; the graph needs the others.
 pub(crate) const WORKERS_MAX: usize = 2;
@@ -11,8 +12,8 @@ pub(crate) const WORKERS_MAX: usize = 2;
 /// This frees everything that the connection uses: the slot of a stream, its tap, its answer, and its
 /// place in the limits.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Connections of one address: a quarter of the connections of two workers.
-const CONNECTIONS_PER_PEER_MAX: usize = 256;
+/// Connections of the HTTP listener.
+const CONNECTIONS_MAX: usize = 1_024;
 /// A longer token is refused unread.
 const TOKEN_BYTES_MAX: usize = 512;
 
@@ -48,8 +49,8 @@ pub struct WebOptions {
     pub heartbeat: Duration,
     /// Time after which a connection whose peer reads nothing is closed.
     pub stall_timeout: Duration,
-    /// Maximum number of connections of one IPv4 address or IPv6 /64 network; others are closed.
-    pub connections_per_peer: usize,
+    /// Maximum number of connections, and the shares of addresses and networks in them.
+    pub connections: PlaceLimits,
     /// Certificate and key of HTTPS; `None`: plain HTTP.
     pub tls: Option<rustls::ServerConfig>,
 }
@@ -65,7 +66,7 @@ impl WebOptions {
             streams_max: 64,
             heartbeat: Duration::from_secs(15),
             stall_timeout: STALL_TIMEOUT,
-            connections_per_peer: CONNECTIONS_PER_PEER_MAX,
+            connections: PlaceLimits::with_default_shares(CONNECTIONS_MAX),
             tls: None,
         }
     }

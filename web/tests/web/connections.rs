@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
+use weir_schema::PlaceLimits;
 
 use crate::harness::{Memory, TOKEN, TestServer};
 
@@ -29,26 +30,49 @@ fn health(stream: &mut TcpStream) -> Option<String> {
     Some(head.get(9..12)?.to_owned())
 }
 
+/// Sends a request with the token whose body never comes; its connection is in use.
+fn hold(stream: &mut TcpStream) {
+    let head = format!(
+        "POST /api/v1/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Expect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).unwrap();
+}
+
+/// W9: persistent connections that only ask for health give way to whoever comes, at once.
 #[test]
-fn limit_and_release_connections_of_an_address() {
-    let server = TestServer::with(&Memory::new(), |options| options.connections_per_peer = 3);
-    let mut connections: Vec<TcpStream> = (0..3).map(|_| connect_from(2, &server)).collect();
-    for stream in &mut connections {
+fn idle_connections_give_way_to_new_ones() {
+    let server = TestServer::with(&Memory::new(), |options| {
+        options.connections = PlaceLimits::with_default_shares(4);
+    });
+    let mut idle: Vec<TcpStream> = (0..4).map(|_| connect_from(2, &server)).collect();
+    for stream in &mut idle {
         assert_eq!(health(stream).as_deref(), Some("200"));
     }
-    assert_eq!(health(&mut connect_from(2, &server)), None, "one too many");
-    assert_eq!(
-        health(&mut connect_from(3, &server)).as_deref(),
-        Some("200")
-    );
-    connections.pop();
-    // The server notices the closed connection after a while.
-    while health(&mut connect_from(2, &server)).is_none() {}
-    let refused = server.get("/metrics").text();
+    for host in 3..20 {
+        let mut other = connect_from(host, &server);
+        assert_eq!(health(&mut other).as_deref(), Some("200"));
+    }
+    let metrics = server.get("/metrics").text();
     assert!(
-        refused.contains("weir_http_connections_refused_total "),
-        "{refused}"
+        metrics.contains("weir_http_connections_closed_total{reason=\"over_share\"}"),
+        "{metrics}"
     );
+}
+
+/// W9: where all connections are in use, an address above its share is refused, and others are not.
+#[test]
+fn an_address_above_its_share_is_refused() {
+    let server = TestServer::with(&Memory::new(), |options| {
+        options.connections = PlaceLimits::with_default_shares(4);
+    });
+    let mut busy: Vec<TcpStream> = (0..4).map(|_| connect_from(2, &server)).collect();
+    busy.iter_mut().for_each(hold);
+    assert_eq!(health(&mut connect_from(2, &server)), None, "one too many");
+    let mut other = connect_from(3, &server);
+    assert_eq!(health(&mut other).as_deref(), Some("200"));
 }
 
 #[test]
