@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::ArbiterHandle;
+use bytes::BytesMut;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
 use subtle::ConstantTimeEq;
@@ -206,6 +207,25 @@ async fn serve(context: AgentContext, connection: Connection) -> CloseReason {
     }
 }
 
+/// Reads the hello; `None` if the agent closed the connection before it.
+async fn read_hello(
+    context: &AgentContext,
+    reader: &mut MessageReader,
+    place: &mut Place,
+) -> Result<Option<BytesMut>, SessionEnd> {
+    let hello = tokio::select! {
+        biased;
+        closed = place.evicted() => return Err(SessionEnd::Closed(closed)),
+        hello = timeout(context.options.hello_timeout, reader.next(HELLO_BYTES_MAX)) => hello,
+    };
+    match hello {
+        Err(_) | Ok(Err(SessionEnd::Closed(CloseReason::Slow))) => {
+            Err(SessionEnd::Closed(CloseReason::Silent))
+        }
+        Ok(hello) => hello,
+    }
+}
+
 async fn run_session(
     context: &AgentContext,
     mut reader: MessageReader,
@@ -214,17 +234,7 @@ async fn run_session(
     place: &mut Place,
     mut stop_signal: StopSignal,
 ) -> Result<(), SessionEnd> {
-    let hello = tokio::select! {
-        biased;
-        closed = place.evicted() => return Err(SessionEnd::Closed(closed)),
-        hello = timeout(context.options.hello_timeout, reader.next(HELLO_BYTES_MAX)) => hello,
-    };
-    let hello = match hello {
-        Err(_) | Ok(Err(SessionEnd::Closed(CloseReason::Slow))) => {
-            return Err(SessionEnd::Closed(CloseReason::Silent));
-        }
-        Ok(hello) => hello?,
-    };
+    let hello = read_hello(context, &mut reader, place).await?;
     let Some(hello) = hello else {
         return Ok(());
     };

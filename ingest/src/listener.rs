@@ -21,11 +21,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_rustls::rustls::{self, AlertDescription};
-use weir_schema::{PlaceLimits, Transport};
+use weir_schema::Transport;
 
 use crate::certificate;
 use crate::close_reason::{CloseReason, RefusalReason};
 use crate::metrics::IngestMetrics;
+pub use crate::places::ConnectionLimits;
 use crate::places::{Place, Places};
 use crate::stream::{MaybeTlsStream, Peer};
 use crate::tls::TlsServer;
@@ -38,39 +39,6 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Shortest time between two log lines about failed handshakes, so that failures do not flood the log.
 const WARN_PERIOD: Duration = Duration::from_secs(10);
-
-/// Limits of the number of connections of a source, and of their handshakes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionLimits {
-    /// Most connections, and the shares of addresses and networks when all are taken.
-    pub places: PlaceLimits,
-    /// Time from the accept of a connection to the end of its TLS handshake.
-    pub handshake_timeout: Duration,
-}
-
-impl ConnectionLimits {
-    /// Limits for a number of connections, with the default shares.
-    #[must_use]
-    pub const fn with_connections_max(connections_max: usize) -> Self {
-        Self {
-            places: PlaceLimits::with_default_shares(connections_max),
-            handshake_timeout: Duration::from_secs(10),
-        }
-    }
-
-    /// Most descriptors of the connections: those with a place, and evicted ones that still end.
-    #[must_use]
-    pub const fn descriptors_max(&self) -> usize {
-        let places_max = self.places.places_max;
-        places_max + places_max / 8 + 8
-    }
-}
-
-impl Default for ConnectionLimits {
-    fn default() -> Self {
-        Self::with_connections_max(1_024)
-    }
-}
 
 /// Handle of a running source.
 #[derive(Debug)]

@@ -4,12 +4,46 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 use weir_schema::{Admission, PlaceId, PlaceLimits, PlaceReason, PlaceTable, PlaceUse};
 
 use crate::close_reason::{CloseReason, RefusalReason};
+
+/// Limits of the number of connections of a source, and of their handshakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Most connections, and the shares of addresses and networks when all are taken.
+    pub places: PlaceLimits,
+    /// Time from the accept of a connection to the end of its TLS handshake.
+    pub handshake_timeout: Duration,
+}
+
+impl ConnectionLimits {
+    /// Limits for a number of connections, with the default shares.
+    #[must_use]
+    pub const fn with_connections_max(connections_max: usize) -> Self {
+        Self {
+            places: PlaceLimits::with_default_shares(connections_max),
+            handshake_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Most descriptors of the connections: those with a place, and evicted ones that still end.
+    #[must_use]
+    pub const fn descriptors_max(&self) -> usize {
+        let places_max = self.places.places_max;
+        places_max + places_max / 8 + 8
+    }
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self::with_connections_max(1_024)
+    }
+}
 
 /// The places of one listener. Clones share them. All connections of a listener run on one thread.
 #[derive(Clone)]

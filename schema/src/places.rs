@@ -266,18 +266,26 @@ impl PlaceTable {
                 .ok_or(PlaceReason::PeerShare);
         }
         if held(&self.networks, new.network) >= self.limits.per_network_max.max(1) {
+            // One greedy address must not shut its neighbours out.
+            let is_neighbour = |peer: IpAddr| Holder::of(peer).network == new.network;
+            if let Some(peer) = greatest(&self.peers, self.limits.per_peer_max, is_neighbour) {
+                let first = self.first(|place| place.holder.peer == peer);
+                return first
+                    .map(|id| (id, PlaceReason::PeerShare))
+                    .ok_or(PlaceReason::Full);
+            }
             let own = self.first(|place| place.holder.network == new.network && waits(place));
             return own
                 .map(|id| (id, PlaceReason::NetworkShare))
                 .ok_or(PlaceReason::NetworkShare);
         }
-        if let Some(peer) = greatest(&self.peers, self.limits.per_peer_max) {
+        if let Some(peer) = greatest(&self.peers, self.limits.per_peer_max, |_| true) {
             let first = self.first(|place| place.holder.peer == peer);
             return first
                 .map(|id| (id, PlaceReason::PeerShare))
                 .ok_or(PlaceReason::Full);
         }
-        if let Some(network) = greatest(&self.networks, self.limits.per_network_max) {
+        if let Some(network) = greatest(&self.networks, self.limits.per_network_max, |_| true) {
             let first = self.first(|place| place.holder.network == network);
             return first
                 .map(|id| (id, PlaceReason::NetworkShare))
@@ -301,9 +309,15 @@ fn held(counts: &HashMap<IpAddr, usize>, unit: IpAddr) -> usize {
     counts.get(&unit).copied().unwrap_or(0)
 }
 
-/// The unit that holds most, if that is above `share`.
-fn greatest(counts: &HashMap<IpAddr, usize>, share: usize) -> Option<IpAddr> {
-    let above = counts.iter().filter(|(_, count)| **count > share.max(1));
+/// The unit that holds most of those that `may`, if that is above `share`.
+fn greatest(
+    counts: &HashMap<IpAddr, usize>,
+    share: usize,
+    may: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
+    let above = counts
+        .iter()
+        .filter(|(unit, count)| **count > share.max(1) && may(**unit));
     let greatest = above.max_by_key(|(unit, count)| (**count, **unit));
     greatest.map(|(unit, _)| *unit)
 }

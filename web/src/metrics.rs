@@ -63,22 +63,7 @@ impl WebMetrics {
             "Alert streams and taps that ended, by reason.",
             &["format", "reason"],
         )?;
-        let connections_refused = counters(
-            "weir_http_connections_refused_total",
-            "HTTP connections closed at once because all were taken and in use.",
-            &["reason"],
-        )?;
-        let connections_closed = counters(
-            "weir_http_connections_closed_total",
-            "HTTP connections that gave way to a new one.",
-            &["reason"],
-        )?;
-        for reason in REFUSAL_NAMES {
-            let _ = connections_refused.with_label_values(&[reason]);
-        }
-        for reason in EVICTION_NAMES {
-            let _ = connections_closed.with_label_values(&[reason]);
-        }
+        let (connections_refused, connections_closed) = connection_counters(registry)?;
         for format in ["sse", "ndjson", "flatbuffers"] {
             let _ = subscribers.with_label_values(&[format]);
             for counter in [&rows, &gaps] {
@@ -96,6 +81,31 @@ impl WebMetrics {
             collect: CollectMetrics::register(registry)?,
         })
     }
+}
+
+/// The counters of connections that were refused, and of those that gave way.
+fn connection_counters(
+    registry: &Registry,
+) -> Result<(IntCounterVec, IntCounterVec), prometheus::Error> {
+    let refused = register_counters(
+        registry,
+        "weir_http_connections_refused_total",
+        "HTTP connections closed at once because all were taken and in use.",
+        &["reason"],
+    )?;
+    let closed = register_counters(
+        registry,
+        "weir_http_connections_closed_total",
+        "HTTP connections that gave way to a new one.",
+        &["reason"],
+    )?;
+    for reason in REFUSAL_NAMES {
+        let _ = refused.with_label_values(&[reason]);
+    }
+    for reason in EVICTION_NAMES {
+        let _ = closed.with_label_values(&[reason]);
+    }
+    Ok((refused, closed))
 }
 
 /// The protocol of a body; the label `way` of metrics.

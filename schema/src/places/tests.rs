@@ -189,6 +189,11 @@ proptest! {
                         }
                         Admission::Refused(reason) => {
                             prop_assert!(!below || in_use, "{reason:?}");
+                            let greedy = table.peers.iter().any(|(peer, count)| {
+                                *count > LIMITS.per_peer_max
+                                    && Holder::of(*peer).network == holder.network
+                            });
+                            prop_assert!(reason != PlaceReason::NetworkShare || !greedy);
                         }
                     }
                 }

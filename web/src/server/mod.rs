@@ -78,7 +78,7 @@ pub fn serve(
     let workers = options.workers.clamp(1, WORKERS_MAX);
     let limits = options.connections;
     let state = web::Data::new(AppState::new(ports, options, metrics, stopped));
-    let server = Listening {
+    let server = HttpListener {
         listener,
         tls,
         workers,
@@ -98,7 +98,7 @@ impl WebHandle {
     /// that no load on the other listener delays them.
     pub fn serve_health(&self, listener: TcpListener) -> std::io::Result<(Server, Self)> {
         SockRef::from(&listener).set_tcp_user_timeout(Some(self.state.options.stall_timeout))?;
-        let server = Listening {
+        let server = HttpListener {
             listener,
             tls: None,
             workers: 1,
@@ -114,14 +114,14 @@ impl WebHandle {
 }
 
 /// An HTTP listener before its start.
-struct Listening {
+struct HttpListener {
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
     workers: usize,
     limits: PlaceLimits,
 }
 
-impl Listening {
+impl HttpListener {
     fn start(
         self,
         state: &web::Data<AppState>,
