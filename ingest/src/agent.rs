@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::ArbiterHandle;
-use bytes::BytesMut;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
 use subtle::ConstantTimeEq;
@@ -40,9 +39,6 @@ use crate::sources::{BatchOrigin, SourceTable};
 use crate::stream::{MaybeTlsStream, Peer};
 use crate::tls::TlsServer;
 use message::{MessageReader, MessageWriter};
-
-/// Largest hello. The sender is not authenticated yet; the hello holds its id and token.
-const HELLO_BYTES_MAX: usize = 4 << 10;
 
 /// Most batches of a connection that wait for their sync. The connection is not read meanwhile.
 const IN_FLIGHT_MAX: usize = 8;
@@ -207,25 +203,6 @@ async fn serve(context: AgentContext, connection: Connection) -> CloseReason {
     }
 }
 
-/// Reads the hello; `None` if the agent closed the connection before it.
-async fn read_hello(
-    context: &AgentContext,
-    reader: &mut MessageReader,
-    place: &mut Place,
-) -> Result<Option<BytesMut>, SessionEnd> {
-    let hello = tokio::select! {
-        biased;
-        closed = place.evicted() => return Err(SessionEnd::Closed(closed)),
-        hello = timeout(context.options.hello_timeout, reader.next(HELLO_BYTES_MAX)) => hello,
-    };
-    match hello {
-        Err(_) | Ok(Err(SessionEnd::Closed(CloseReason::Slow))) => {
-            Err(SessionEnd::Closed(CloseReason::Silent))
-        }
-        Ok(hello) => hello,
-    }
-}
-
 async fn run_session(
     context: &AgentContext,
     mut reader: MessageReader,
@@ -234,7 +211,7 @@ async fn run_session(
     place: &mut Place,
     mut stop_signal: StopSignal,
 ) -> Result<(), SessionEnd> {
-    let hello = read_hello(context, &mut reader, place).await?;
+    let hello = reader.hello(context.options.hello_timeout, place).await?;
     let Some(hello) = hello else {
         return Ok(());
     };

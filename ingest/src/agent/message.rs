@@ -8,10 +8,14 @@ use tokio::time::{Instant, timeout};
 
 use super::SessionEnd;
 use crate::close_reason::CloseReason;
+use crate::places::Place;
 use crate::stream::MaybeTlsStream;
 
 /// Room reserved for a message at a time, so that a length alone does not claim memory.
 const READ_BYTES: usize = 64 << 10;
+
+/// Largest hello. The sender is not authenticated yet; the hello holds its id and token.
+const HELLO_BYTES_MAX: usize = 4 << 10;
 
 /// Writes the answers of the server.
 pub(super) struct MessageWriter {
@@ -48,6 +52,25 @@ impl MessageReader {
             buffer: BytesMut::new(),
             timeout,
             deadline: None,
+        }
+    }
+
+    /// Reads the hello within `limit`; `None` if the agent closed the connection before it.
+    pub async fn hello(
+        &mut self,
+        limit: Duration,
+        place: &mut Place,
+    ) -> Result<Option<BytesMut>, SessionEnd> {
+        let hello = tokio::select! {
+            biased;
+            closed = place.evicted() => return Err(SessionEnd::Closed(closed)),
+            hello = timeout(limit, self.next(HELLO_BYTES_MAX)) => hello,
+        };
+        match hello {
+            Err(_) | Ok(Err(SessionEnd::Closed(CloseReason::Slow))) => {
+                Err(SessionEnd::Closed(CloseReason::Silent))
+            }
+            Ok(hello) => hello,
         }
     }
 
