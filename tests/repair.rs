@@ -207,8 +207,7 @@ fn assert_ids_are_kept(
         };
         let mut olds = unrepaired.values().filter(shares).peekable();
         // Two alerts of before may have become one, or one two.
-        let others = after
-            .standing
+        let others = repaired
             .values()
             .filter(|other| other.alert != record.alert && unrepaired.contains_key(&other.alert));
         let taken: Vec<AlertId> = others.map(|other| other.alert).collect();
