@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use weir_schema::{Delivery, Entry, Epoch};
 
 use crate::balance::{self, EventAccount};
-use crate::deliveries::{Admission, Deliveries};
+use crate::deliveries::{BatchAdmission, Deliveries};
 use crate::drop_reason::DropReason;
 use crate::journal::{CommitReceipt, JournalFault, JournalPort, SubmitError};
 use crate::metrics::IngestMetrics;
@@ -279,7 +279,7 @@ impl<P: JournalPort> GroupCommit<P> {
             };
             protocol = batch.delivery.as_ref().map(protocol_of).or(protocol);
             match self.deliveries.admit(Arc::unwrap_or_clone(batch)) {
-                Ok(Admission {
+                Ok(BatchAdmission {
                     batches,
                     duplicates,
                     conflicts,

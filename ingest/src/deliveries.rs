@@ -44,7 +44,7 @@ enum Undo {
 
 /// The part of a batch that is new, and counts of the rest.
 #[derive(Debug, Default)]
-pub(crate) struct Admission {
+pub(crate) struct BatchAdmission {
     pub batches: Vec<Batch>,
     pub duplicates: u64,
     pub conflicts: u64,
@@ -107,14 +107,14 @@ impl Deliveries {
     }
 
     /// Finds the new part of `batch` and records it as delivered, until a rollback.
-    pub(crate) fn admit(&mut self, batch: Batch) -> Result<Admission, SubmitError> {
+    pub(crate) fn admit(&mut self, batch: Batch) -> Result<BatchAdmission, SubmitError> {
         if batch.frames.is_empty() || batch.frames.len() > Position::FRAMES_MAX {
             return Err(SubmitError::Invalid("a batch has 1 to 65,536 frames"));
         }
         match &batch.delivery {
-            None => Ok(Admission {
+            None => Ok(BatchAdmission {
                 batches: vec![batch],
-                ..Admission::default()
+                ..BatchAdmission::default()
             }),
             Some(Delivery::Agent {
                 agent,
@@ -194,7 +194,7 @@ impl Deliveries {
         mut batch: Batch,
         hash: Hash,
         first: u64,
-    ) -> Result<Admission, SubmitError> {
+    ) -> Result<BatchAdmission, SubmitError> {
         let before = self.spools.get(&hash);
         let expected = before.map_or(0, |spool| spool.next);
         let count = batch.frames.len() as u64;
@@ -209,7 +209,7 @@ impl Deliveries {
         }
         let mut changes = SpoolChanges::from(before);
         let spool = self.spool_mut(hash);
-        let mut admission = Admission::default();
+        let mut admission = BatchAdmission::default();
         let frames = std::mem::take(&mut batch.frames);
         let mut run_end = None;
         for (sequence, frame) in (first..).zip(&frames) {
@@ -240,22 +240,22 @@ impl Deliveries {
         hash: Hash,
         digest: Hash,
         part: u32,
-    ) -> Result<Admission, SubmitError> {
+    ) -> Result<BatchAdmission, SubmitError> {
         let known = self.requests.get(&hash);
         if known.is_some_and(|known| known.digest != digest) {
             return Err(SubmitError::Conflict);
         }
         let next_part = known.map_or(0, |known| known.next_part);
         if part < next_part {
-            return Ok(Admission {
+            return Ok(BatchAdmission {
                 duplicates: batch.frames.len() as u64,
-                ..Admission::default()
+                ..BatchAdmission::default()
             });
         }
         self.record_part(hash, digest, part);
-        Ok(Admission {
+        Ok(BatchAdmission {
             batches: vec![batch],
-            ..Admission::default()
+            ..BatchAdmission::default()
         })
     }
 
@@ -351,7 +351,7 @@ mod tests {
     /// (first sequence, frames) of each admitted run, then duplicates, conflicts, next sequence.
     type Outcome = (Vec<(u64, Vec<String>)>, u64, u64, Option<u64>);
 
-    fn outcome(admission: Admission) -> Outcome {
+    fn outcome(admission: BatchAdmission) -> Outcome {
         let runs = admission.batches.iter().map(|batch| {
             let first = match batch.delivery {
                 Some(Delivery::Agent { first_sequence, .. }) => first_sequence,

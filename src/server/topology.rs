@@ -264,7 +264,7 @@ fn start_graph(
             ..EmitOptions::default()
         },
     };
-    let read = Arc::clone(&frames);
+    let read = frames.clone();
     let seals = || Arc::new(JournalSealControl(journal.reader.clone()));
     let host = match member {
         Some(member) => {
@@ -272,11 +272,10 @@ fn start_graph(
         }
         None => Host::start(options, source, read, writer, observer),
     }?;
-    let status = host.status();
-    WhatIfMetrics::register(&base.registry, Arc::clone(&status))?;
+    WhatIfMetrics::register(&base.registry, host.status())?;
     Ok(RunningGraph {
+        status: host.status(),
         host,
-        status,
         ledger,
         frames,
         commits,

@@ -120,11 +120,7 @@ impl Decoder {
 
     /// Passes bounds, receive times and heartbeats to the clocks and the source monitor.
     fn observe_control(&mut self, control: &Control, output: &mut DecodeOutput) {
-        let DecodeOutput {
-            observations,
-            sources,
-            ..
-        } = output;
+        let (observations, sources) = (&mut output.observations, &mut output.sources);
         match control {
             Control::Start {
                 bounds, received, ..
