@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use weir_schema::Value;
 
+use crate::host::is_host;
+
 /// A part of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinePart {
@@ -151,8 +153,8 @@ impl LineParts {
     pub fn of(fields: &[(Cow<'_, str>, Value<'_>)]) -> Self {
         let mut parts = [None; PARTS];
         for (at, (name, value)) in fields.iter().enumerate() {
-            let is_usable = matches!(value, Value::Text(_) | Value::Int(_) | Value::List(_));
-            if let Some((part, rank)) = part(name).filter(|_| is_usable)
+            if let Some((part, rank)) = part(name)
+                && is_usable(part, value)
                 && let Some(slot) = parts.get_mut(part as usize)
                 && slot.is_none_or(|(best, _)| rank < best)
             {
@@ -170,6 +172,16 @@ impl LineParts {
     /// Returns the rank of the name that was found for the part.
     pub fn rank(&self, part: LinePart) -> Option<u8> {
         self.0.get(part as usize)?.map(|(rank, _)| rank)
+    }
+}
+
+/// Returns whether the value can be that part of a line. `logsource` is a host in Logstash's
+/// records and a log source in those of other senders, so a host must have its form.
+fn is_usable(part: LinePart, value: &Value<'_>) -> bool {
+    match value {
+        Value::Text(text) => part != Host || is_host(text),
+        Value::Int(_) | Value::List(_) => true,
+        _ => false,
     }
 }
 
@@ -241,7 +253,23 @@ pub(super) fn is_of_shipper(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{NAMES, SHIPPER, part};
+    use weir_schema::Value;
+
+    use super::{LinePart, LineParts, NAMES, SHIPPER, part};
+
+    #[test]
+    fn a_host_has_the_form_of_one() {
+        let host = |logsource: &'static str| {
+            let fields = [
+                ("logsource".into(), Value::Text(logsource.into())),
+                ("host".into(), Value::Text("app-1".into())),
+            ];
+            LineParts::of(&fields).at(LinePart::Host)
+        };
+        assert_eq!(host("web1"), Some(0));
+        assert_eq!(host("product=linux,category=process_creation"), Some(1));
+        assert_eq!(host(""), Some(1));
+    }
 
     #[test]
     fn every_name_is_found() {
