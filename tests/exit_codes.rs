@@ -66,6 +66,8 @@ const CASES: &[(i32, &str)] = &[
     (78, "rules lint --config bad.toml good.yml"),
     (2, "verify --data-dir none"),
     (1, "verify --data-dir data"),
+    (2, "state clock --data-dir none"),
+    (1, "state clock --data-dir data"),
     (2, "what-if THERE"),
     (2, "what-if --show zz THERE"),
     (1, "what-if --show 0000000000000000 THERE"),
