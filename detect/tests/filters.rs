@@ -114,16 +114,7 @@ fn filters_change_rules_from_their_time_on() {
             control(&relevel, 40),
             &["~a[0,10)", "~a[10,20)", "~a[20,30)", "~a[30,..)"],
         ),
-        (
-            remove,
-            &[
-                "-a[0,10)",
-                "-a[10,20)",
-                "-a[20,30)",
-                "-a[30,..)",
-                "+a[0,..)",
-            ],
-        ),
+        (remove, &["-a[10,20)", "-a[20,30)", "-a[30,..)", ">a[0,..)"]),
     ] {
         let before = book.clone();
         let update = book.apply(&control);
