@@ -37,7 +37,7 @@ use crate::server::clock_watch::ClockWatch;
 use crate::server::cluster::JournalSealControl;
 use crate::server::conditions::ConditionReporter;
 use crate::server::graph_ports::GraphPorts;
-use crate::server::health::{JournalWrites, ServerHealth, SyncedEpochs, Watch};
+use crate::server::health::{JournalWrites, ServerHealth, SyncedEpochs, Watch, WatchedParts};
 use crate::server::ledger::{open_ledger, sync_regularly};
 use crate::server::listeners::{self, ListenerParts, OpenListeners};
 use crate::server::metrics::GraphMetrics;
@@ -371,16 +371,15 @@ fn start_watch(
     responders: &Arc<Responders>,
     base: &ServerBase,
 ) -> Result<()> {
-    Watch::start(
-        config,
-        &base.registry,
-        health.clone(),
-        journal.intake.clone(),
-        Arc::clone(responders),
-        Arc::clone(&journal.registry),
-        journal.conditions.clone(),
-        Arc::clone(&journal.marks),
-    )
+    let parts = WatchedParts {
+        health: health.clone(),
+        intake: journal.intake.clone(),
+        responders: Arc::clone(responders),
+        rules: Arc::clone(&journal.registry),
+        conditions: journal.conditions.clone(),
+        marks: Arc::clone(&journal.marks),
+    };
+    Watch::start(config, &base.registry, parts)
 }
 
 fn open_listeners(

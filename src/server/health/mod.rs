@@ -17,7 +17,7 @@ mod lateness;
 mod health_metrics;
 
 mod watch;
-pub use watch::{Watch, WatchState};
+pub use watch::{Watch, WatchState, WatchedParts};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -120,18 +120,31 @@ pub struct WatchMemory {
     unready: Option<String>,
 }
 
+/// The parts that the watch looks at, and those through which it tells.
+pub struct WatchedParts {
+    pub health: ServerHealth,
+    pub intake: Intake,
+    pub responders: Arc<Responders>,
+    pub rules: Arc<RuleRegistry>,
+    pub conditions: ConditionReporter,
+    pub marks: Arc<RunMarks>,
+}
+
 impl Watch {
     /// Registers the metrics, and starts the thread.
     pub fn start(
         config: &Config,
         registry: &prometheus::Registry,
-        health: ServerHealth,
-        intake: Intake,
-        responders: Arc<Responders>,
-        rules: Arc<RuleRegistry>,
-        conditions: ConditionReporter,
-        marks: Arc<RunMarks>,
+        parts: WatchedParts,
     ) -> anyhow::Result<()> {
+        let WatchedParts {
+            health,
+            intake,
+            responders,
+            rules,
+            conditions,
+            marks,
+        } = parts;
         let limit = config.liveness.limit.to_std();
         let mut watch = Self {
             health,

@@ -176,6 +176,6 @@ fn signed_span(text: &str) -> Result<Span, String> {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    let span: HumanDuration = rest.parse().map_err(|error| format!("{error}"))?;
+    let span: HumanDuration = rest.parse()?;
     Ok(Span(span.0.0 * sign))
 }

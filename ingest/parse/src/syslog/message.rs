@@ -50,10 +50,10 @@ pub(super) fn read<'a>(
     if inner_event::read(draft) || payload::read_json(program, message, context, draft) {
         return;
     }
-    if !cisco::read_message(message, draft)
-        && !vendor::read(message, context, draft)
-        && !(program.is_none() && appliance::read(message, context, draft))
-    {
+    let of_device = cisco::read_message(message, draft)
+        || vendor::read(message, context, draft)
+        || (program.is_none() && appliance::read(message, context, draft));
+    if !of_device {
         services::read_message(program, message, context, draft);
         keyvalue::read(message, context, draft);
     }

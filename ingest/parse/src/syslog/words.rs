@@ -66,7 +66,7 @@ impl<'a> HeaderWord<'a> {
         let facility = facility.map(|name| name.split('|').next().unwrap_or(name));
         let is_known = facility.is_none_or(|name| {
             let is_facility = |known: &&str| known.eq_ignore_ascii_case(name);
-            FACILITIES.iter().any(|known| is_facility(&known))
+            FACILITIES.iter().any(is_facility)
         });
         is_known.then_some(Self::Level { facility, severity })
     }

@@ -39,7 +39,7 @@ fn rules() -> String {
                  status: test\nlogsource: {{}}\ndetection:\n  one:\n    \
                  message|contains: {letter}\n  condition: one\nlevel: low\n---\n"
             );
-            let _ = write!(members, "    - {name}\n");
+            let _ = writeln!(members, "    - {name}");
         }
         let _ = write!(
             text,

@@ -86,7 +86,7 @@ pub(super) fn read<'a>(message: &'a str, context: &Context<'_>, draft: &mut Draf
     let start = message
         .split_once(',')
         .filter(|(version, rest)| version.len() <= 2 && rest.as_bytes().get(4) == Some(&b'/'));
-    let kind = start.and_then(|(_, rest)| rest.splitn(4, ',').nth(2));
+    let kind = start.and_then(|(_, rest)| rest.split(',').nth(2));
     let kind = kind.filter(|kind| {
         kind.len() >= 3 && kind.bytes().all(|b| b.is_ascii_uppercase() || b == b'-')
     });
