@@ -63,6 +63,8 @@ pub const ACTOR_FIELDS: [&str; 17] = [
 pub enum FieldRole {
     Address,
     Host,
+    /// A program: it is nobody's identity, and `-` says that none was involved.
+    Program,
     Other,
 }
 
@@ -119,6 +121,11 @@ impl FieldRole {
             || DEVICE_FIELDS.contains(&field)
         {
             Self::Host
+        } else if ["processname", "process", "image", "program"]
+            .into_iter()
+            .any(ends)
+        {
+            Self::Program
         } else {
             Self::Other
         }
@@ -133,12 +140,15 @@ pub(crate) fn is_placeholder(field: &str, text: &str) -> bool {
     }
     let text = text.trim();
     let in_list = |list: &[&str]| list.iter().any(|known| text.eq_ignore_ascii_case(known));
-    in_list(&PLACEHOLDERS)
-        || match FieldRole::of(field) {
-            FieldRole::Address => in_list(&ADDRESS_PLACEHOLDERS),
-            FieldRole::Host => in_list(&HOST_PLACEHOLDERS) || in_list(&ADDRESS_PLACEHOLDERS),
-            FieldRole::Other => false,
+    match FieldRole::of(field) {
+        FieldRole::Address => in_list(&PLACEHOLDERS) || in_list(&ADDRESS_PLACEHOLDERS),
+        FieldRole::Host => {
+            let lists = [&PLACEHOLDERS[..], &HOST_PLACEHOLDERS, &ADDRESS_PLACEHOLDERS];
+            lists.into_iter().any(in_list)
         }
+        FieldRole::Program => false,
+        FieldRole::Other => in_list(&PLACEHOLDERS),
+    }
 }
 
 #[cfg(test)]
@@ -163,6 +173,9 @@ mod tests {
             ("host", "none", true),
             ("host", "nonesuch", false),
             ("devname", "NULL", true),
+            ("ProcessName", "-", false),
+            ("LogonProcessName", "-", false),
+            ("TargetUserName", "-", true),
             ("zip", "0", true), // As a name ends, so it is read.
             ("count", "0", false),
         ] {
