@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::alerts::FollowedAlerts;
-use crate::case::Setting;
+use crate::case::{Facts, Setting};
 use crate::client::{self, Answer, Request};
 use crate::faults::Faults;
 use crate::lines;
@@ -314,6 +314,14 @@ impl TorturedServer {
     pub fn stop(&mut self) -> Result<Ended> {
         self.signal("TERM")?;
         self.await_end(STOP_MAX + Duration::from_secs(10))
+    }
+
+    /// Stops the server, and judges whether it ended well and in time.
+    pub fn stop_judged(&mut self, facts: &mut Facts) -> Result<()> {
+        let ended = self.stop()?;
+        let well = ended.code == Some(0) && ended.took <= STOP_MAX;
+        facts.judge("stop", &ended, well);
+        Ok(())
     }
 
     /// Removes the folder, unless its case has failed.

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::FaultPattern;
 use crate::alerts::FollowedAlerts;
 use crate::case::{Case, Facts, Setting};
-use crate::server::{STOP_MAX, Setup, TorturedServer};
+use crate::server::{Setup, TorturedServer};
 
 /// The library, as Debian installs it.
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
@@ -130,11 +130,6 @@ fn judge_telling(
             status == 200,
         );
     }
-    let ended = server.stop()?;
-    facts.judge(
-        "stop",
-        &ended,
-        ended.code == Some(0) && ended.took <= STOP_MAX,
-    );
+    server.stop_judged(facts)?;
     Ok(())
 }

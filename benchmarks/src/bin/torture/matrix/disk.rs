@@ -12,7 +12,7 @@ use super::{Expected, FaultPattern, HealthLog};
 use crate::alerts::FollowedAlerts;
 use crate::case::{Case, Facts, Setting};
 use crate::faults::{EIO, ENOSPC, HANG, READ_JOURNAL, SYNC_JOURNAL, WRITE_JOURNAL, WRITE_LEDGER};
-use crate::server::{STOP_MAX, Setup, TorturedServer};
+use crate::server::{Setup, TorturedServer};
 use crate::{journal, lines};
 
 /// Lines that a start replays for a second or more.
@@ -137,12 +137,7 @@ fn run(row: &DiskCase, setting: &Setting) -> Result<Facts> {
     judge_end(row, &mut server, &setup, &mut facts, setting)?;
     let alerts = recover(row, &mut server, &setup, &mut sender, &mut facts)?;
     facts.note("self-alerts", alerts.own().join(" "));
-    let ended = server.stop()?;
-    facts.judge(
-        "stop",
-        &ended,
-        ended.code == Some(0) && ended.took <= STOP_MAX,
-    );
+    server.stop_judged(&mut facts)?;
     let kept = journal::counted(&server.data())?;
     let lost = sender.acknowledged.difference(&kept).count();
     facts.note("acknowledged", sender.acknowledged.len());

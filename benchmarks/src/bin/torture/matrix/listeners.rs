@@ -9,7 +9,7 @@ use super::{Expected, FaultPattern, HealthLog};
 use crate::case::{Case, Facts, Setting};
 use crate::client;
 use crate::lines;
-use crate::server::{STOP_MAX, Setup, TorturedServer};
+use crate::server::{Setup, TorturedServer};
 
 /// Listeners that have connections.
 const LISTENERS: [&str; 3] = ["tcp", "http", "agent"];
@@ -85,12 +85,7 @@ fn run(listener: &'static str, pattern: FaultPattern, setting: &Setting) -> Resu
     Expected::Well.judge(&mut facts, "healthz", health.live.as_ref(), setting);
     Expected::Either.judge(&mut facts, "readyz", health.ready.as_ref(), setting);
     facts.note("self-alerts", alerts.own().join(" "));
-    let ended = server.stop()?;
-    facts.judge(
-        "stop",
-        &ended,
-        ended.code == Some(0) && ended.took <= STOP_MAX,
-    );
+    server.stop_judged(&mut facts)?;
     server.remove();
     Ok(facts)
 }

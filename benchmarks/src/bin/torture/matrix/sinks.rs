@@ -11,7 +11,7 @@ use super::{Expected, FaultPattern, HealthLog};
 use crate::case::{Case, Facts, Setting};
 use crate::consumer::{AlertReceiver, Treatment};
 use crate::lines;
-use crate::server::{STOP_MAX, Setup, TorturedServer};
+use crate::server::{Setup, TorturedServer};
 
 /// Types of sinks, as in the configuration.
 const TYPES: [&str; 3] = ["webhook", "alertmanager", "cef"];
@@ -160,12 +160,7 @@ fn run(kind: &'static str, pattern: FaultPattern, setting: &Setting) -> Result<F
         facts.judge("delivered after the fault", shown, arrived.is_some());
     }
     facts.note("self-alerts", alerts.own().join(" "));
-    let ended = server.stop()?;
-    facts.judge(
-        "stop",
-        &ended,
-        ended.code == Some(0) && ended.took <= STOP_MAX,
-    );
+    server.stop_judged(&mut facts)?;
     server.remove();
     Ok(facts)
 }
