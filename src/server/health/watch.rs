@@ -86,12 +86,7 @@ impl WatchState {
 
 /// The watch over all parts of a server.
 pub struct Watch {
-    pub health: ServerHealth,
-    pub intake: Intake,
-    pub responders: Arc<Responders>,
-    pub rules: Arc<RuleRegistry>,
-    pub conditions: ConditionReporter,
-    pub marks: Arc<RunMarks>,
+    pub parts: WatchedParts,
     pub options: WatchOptions,
     pub metrics: HealthMetrics,
     pub state: WatchMemory,
@@ -137,22 +132,9 @@ impl Watch {
         registry: &prometheus::Registry,
         parts: WatchedParts,
     ) -> anyhow::Result<()> {
-        let WatchedParts {
-            health,
-            intake,
-            responders,
-            rules,
-            conditions,
-            marks,
-        } = parts;
         let limit = config.liveness.limit.to_std();
         let mut watch = Self {
-            health,
-            intake,
-            responders,
-            rules,
-            conditions,
-            marks,
+            parts,
             options: WatchOptions {
                 limit: Some(limit).filter(|limit| !limit.is_zero()),
                 clustered: config.cluster.is_on(),
@@ -175,10 +157,10 @@ impl Watch {
     }
 
     fn run(mut self) {
-        while !self.health.watch.stopped.load(Ordering::Acquire) {
+        while !self.parts.health.watch.stopped.load(Ordering::Acquire) {
             std::thread::sleep(LOOK_EVERY);
-            if self.health.status.is_stopping() {
-                return self.health.watch.stop();
+            if self.parts.health.status.is_stopping() {
+                return self.parts.health.watch.stop();
             }
             self.look(Instant::now());
         }
@@ -189,11 +171,11 @@ impl Watch {
         self.state.stalls.look(elapsed, self.parts());
         let stall = self.state.stalls.longest(STALL_AFTER);
         let stall = stall.map(|stall| stall.reason()).or_else(|| {
-            let ended = self.responders.has_ended();
+            let ended = self.parts.responders.has_ended();
             ended.then(|| "the thread of the sinks has ended; see the log".to_owned())
         });
         let unready = self.find_unready(now, elapsed);
-        *self.health.watch.lock() = Findings {
+        *self.parts.health.watch.lock() = Findings {
             stall,
             unready,
             looked: Some(now),
@@ -205,15 +187,15 @@ impl Watch {
 
     /// The progress of all parts.
     fn parts(&self) -> Vec<PartLook> {
-        let waiting = self.intake.waiting();
+        let waiting = self.parts.intake.waiting();
         let writer = PartLook {
             part: "the journal writer".to_owned(),
-            steps: self.health.writes.steps(),
+            steps: self.parts.health.writes.steps(),
             // A tick is due every second.
             work: Some(format!("{waiting} submissions, and the next tick")),
         };
-        let sealed = self.health.journal.last_sealed().0;
-        let threads = self.health.status.threads(self.options.clustered);
+        let sealed = self.parts.health.journal.last_sealed().0;
+        let threads = self.parts.health.status.threads(self.options.clustered);
         let threads = threads
             .into_iter()
             .map(|thread| thread_look(&thread, sealed));
@@ -221,7 +203,7 @@ impl Watch {
         // Sinks wait for journal and ledger, whose failures are not theirs.
         let is_blocked =
             !self.state.failing.is_empty() || self.state.stalls.longest(LOOK_EVERY * 5).is_some();
-        let sinks = self.responders.activity().into_iter();
+        let sinks = self.parts.responders.activity().into_iter();
         looks.extend(sinks.filter(|sink| sink.turns > 0).map(|sink| PartLook {
             part: format!("the sink `{}`", sink.sink),
             steps: sink.turns,
@@ -233,8 +215,13 @@ impl Watch {
     /// Why the server is not ready though it is live; reports these conditions.
     fn find_unready(&mut self, now: Instant, elapsed: Duration) -> Vec<String> {
         let mut unready = Vec::new();
-        let judged = self.health.status.epoch().max(self.health.judged_before);
-        let behind = self.health.writes.behind(judged, now);
+        let judged = self
+            .parts
+            .health
+            .status
+            .epoch()
+            .max(self.parts.health.judged_before);
+        let behind = self.parts.health.writes.behind(judged, now);
         self.metrics.behind_seconds.set(behind.as_secs_f64());
         let is_late = self.state.lateness.judge(behind);
         let details = format!("{} s behind", behind.as_secs());
@@ -242,20 +229,23 @@ impl Watch {
         if is_late {
             unready.push(format!("alerts are {details}"));
         }
-        let has_rules = !self.options.leads || self.rules.has_active_rule();
+        let has_rules = !self.options.leads || self.parts.rules.has_active_rule();
         self.report_lasting(ConditionKind::NoRuleInForce, "", !has_rules, "");
         if !has_rules {
             unready.push("no rule is in force".to_owned());
         }
-        let stuck = self.state.sinks.look(elapsed, &self.responders.activity());
+        let stuck = self
+            .state
+            .sinks
+            .look(elapsed, &self.parts.responders.activity());
         for (sink, waiting) in &stuck {
             let details = format!("{waiting} alerts wait");
             self.report_lasting(ConditionKind::SinkStuck, sink, true, &details);
             unready.push(format!("the sink `{sink}` delivers nothing: {details}"));
         }
-        for sink in self.conditions.standing(ConditionKind::SinkStuck) {
+        for sink in self.parts.conditions.standing(ConditionKind::SinkStuck) {
             if !stuck.iter().any(|(stuck, _)| *stuck == sink) {
-                self.conditions.end(ConditionKind::SinkStuck, &sink);
+                self.parts.conditions.end(ConditionKind::SinkStuck, &sink);
             }
         }
         unready
@@ -266,19 +256,19 @@ impl Watch {
             return;
         }
         if stands {
-            self.conditions.report(kind, subject, details);
+            self.parts.conditions.report(kind, subject, details);
         } else {
-            self.conditions.end(kind, subject);
+            self.parts.conditions.end(kind, subject);
         }
     }
 
     /// Reports failures of a part once they are over: before, no alert could be written.
     fn report_outages(&mut self, now: Instant) {
         let mut failing = BTreeMap::new();
-        if let Some(outage) = self.health.writes.outage() {
+        if let Some(outage) = self.parts.health.writes.outage() {
             failing.insert("journal", (outage.since, outage.message));
         }
-        if let Some(outage) = self.health.status.outage() {
+        if let Some(outage) = self.parts.health.status.outage() {
             let part = match outage.call {
                 PortCall::ReadEpoch | PortCall::ReadEvidence => "journal-reads",
                 PortCall::WriteLedger => "ledger",
@@ -291,7 +281,8 @@ impl Watch {
                 continue;
             }
             let details = format!("{part} failed for {} s: {message}", lasted.as_secs());
-            self.conditions
+            self.parts
+                .conditions
                 .report(ConditionKind::PartFailed, part, &details);
         }
         self.state.failing = failing;
@@ -299,9 +290,9 @@ impl Watch {
 
     /// Sets the metrics, and logs changes of readiness.
     fn report_readiness(&mut self, now: Instant) {
-        let live = self.health.live_at(now);
+        let live = self.parts.health.live_at(now);
         self.metrics.live.set(i64::from(live.is_ok()));
-        let unready = self.health.ready_at(now).err();
+        let unready = self.parts.health.ready_at(now).err();
         self.metrics.ready.set(i64::from(unready.is_none()));
         match (&self.state.unready, &unready) {
             (None, Some(reason)) => match live {
@@ -319,13 +310,13 @@ impl Watch {
             return;
         };
         let stalled = self.state.stalls.longest(limit.max(STALL_AFTER));
-        let ended = self.responders.has_ended();
+        let ended = self.parts.responders.has_ended();
         let ended = ended.then(|| "the thread of the sinks has ended".to_owned());
         if let Some(reason) = stalled.map(|stall| stall.reason()).or(ended)
-            && self.health.watch.end.set(reason.clone()).is_ok()
+            && self.parts.health.watch.end.set(reason.clone()).is_ok()
         {
             // The main thread stops the server, unless it is the one that hangs.
-            let marks = Arc::clone(&self.marks);
+            let marks = Arc::clone(&self.parts.marks);
             let last_words = move || {
                 tracing::error!(reason, "the process ends, because its stop hangs");
                 marks.record_failure(&reason, SystemClock.now());
