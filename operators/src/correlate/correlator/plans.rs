@@ -162,16 +162,18 @@ fn reevaluate_group(
     orphaned: &mut Vec<EpisodeAlert>,
 ) -> TimeRange {
     group.freeze(clock.settled, &edit.old_condition);
-    if let Some(until) = edit.earlier_end {
+    let anchors_until = edit
+        .earlier_end
+        .map(|until| until.plus(plan.condition.delay));
+    if let (Some(until), Some(anchors_until)) = (edit.earlier_end, anchors_until) {
         group.cache.clear();
-        let anchors_until = until.plus(plan.condition.delay);
         group.anchors.truncate_from(anchors_until);
         group.negated.truncate_from(until);
     }
     let open = TimeRange::starting_at(group.frozen);
     group.reevaluate(open, plan.evaluation(clock), orphaned, &mut Vec::new());
-    if let Some(until) = edit.earlier_end
-        && release_ids(group, until, orphaned)
+    if let Some(anchors_until) = anchors_until
+        && release_ids(group, anchors_until, orphaned)
     {
         return TimeRange::ALL;
     }
@@ -179,14 +181,18 @@ fn reevaluate_group(
     TimeRange::starting_at(group.frozen.minus(plan.condition.timespan))
 }
 
-/// Orphans the alerts whose ids derive from an anchor at or after `until`.
+/// Orphans the alerts whose ids derive from an anchor at or after `anchors_until`.
 ///
 /// The plan that follows this one gives those ids to its own alerts. Returns whether there are any.
-fn release_ids(group: &mut Group, until: EventTime, orphaned: &mut Vec<EpisodeAlert>) -> bool {
+fn release_ids(
+    group: &mut Group,
+    anchors_until: EventTime,
+    orphaned: &mut Vec<EpisodeAlert>,
+) -> bool {
     let before = orphaned.len();
     for episode in &mut group.episodes {
         let alert = episode.alert.as_ref();
-        if alert.is_some_and(|alert| alert.id_anchor >= until) {
+        if alert.is_some_and(|alert| alert.id_anchor >= anchors_until) {
             orphaned.extend(episode.alert.take());
         }
     }

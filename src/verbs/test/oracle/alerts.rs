@@ -32,9 +32,14 @@ impl ReferenceSystem {
             .collect();
         let mut superseded = BTreeMap::new();
         for (key, rows) in standing {
-            let before = earlier.remove(&key).unwrap_or_default();
+            let mut before = earlier.remove(&key).unwrap_or_default();
+            // Alerts of the plan that follows may have the ids that derive from these anchors.
+            if let Some(end) = self.cuts.get(&key.0) {
+                before.retain(|alert| alert.id_anchor < *end);
+            }
             self.group(rows, before, &mut superseded);
         }
+        self.cuts.clear();
         let commit = self.differences(&before, &superseded);
         if !commit.changes.is_empty() || !commit.records.is_empty() {
             self.settled.commits.push(commit);
@@ -75,9 +80,9 @@ impl ReferenceSystem {
             earlier.sort_by_key(|alert| (alert.record.raised, alert.from));
             let mut earlier = earlier.into_iter();
             let continued = earlier.next();
-            let mut id = continued
-                .as_ref()
-                .map_or(row.key, |alert| alert.record.alert);
+            let (mut id, id_anchor) = continued.as_ref().map_or((row.key, from), |alert| {
+                (alert.record.alert, alert.id_anchor)
+            });
             while continued.is_none() && !taken.insert(id) {
                 id = AlertId::of(&[&id.0[0].to_le_bytes(), &id.0[1].to_le_bytes()]);
             }
@@ -90,6 +95,7 @@ impl ReferenceSystem {
             self.alerts.push(OracleAlert {
                 standing: row,
                 from,
+                id_anchor,
                 record,
             });
         }

@@ -38,6 +38,8 @@ pub struct ReferenceSystem {
     groups: BTreeMap<(PlanId, GroupKey), Vec<GroupField>>,
     facts: Vec<Fact>,
     alerts: Vec<OracleAlert>,
+    /// The earlier ends of the plans that this epoch cuts.
+    cuts: BTreeMap<PlanId, EventTime>,
     /// The last revision of every alert so far, and the epoch that first raised it.
     revisions: BTreeMap<AlertId, (u64, Epoch)>,
     settled: SystemOutput,
@@ -49,6 +51,8 @@ struct OracleAlert {
     standing: StandingAlert,
     /// Its first firing anchor.
     from: EventTime,
+    /// The anchor from which its id derives.
+    id_anchor: EventTime,
     record: AlertRecord,
 }
 
@@ -172,6 +176,7 @@ impl ReferenceSystem {
                         let known = new.entry(plan.id).or_insert(from);
                         *known = from.min(*known);
                     }
+                    self.note_cut(&plan);
                     let version = (plan.id, plan.version);
                     self.plans.insert(version, plan.clone());
                     steps.push(PlanStep::Install(plan));
@@ -181,6 +186,15 @@ impl ReferenceSystem {
                     steps.push(PlanStep::Remove(plan));
                 }
             }
+        }
+    }
+
+    /// Notes the end of a known plan that had no end, or a later one.
+    fn note_cut(&mut self, plan: &Plan) {
+        let known = self.plans.values().filter(|known| known.id == plan.id);
+        if known.map(|known| known.until).max() > Some(plan.until) {
+            let end = self.cuts.entry(plan.id).or_insert(plan.until);
+            *end = plan.until.min(*end);
         }
     }
 }
