@@ -1,6 +1,7 @@
 //! Opens the ledger after a check, rebuilds it if it is damaged, and keeps it durable.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -9,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use weir_ingest::{ReceiveClock, SystemClock};
-use weir_schema::{Epoch, READING_NUMBER};
+use weir_schema::{Commit, Epoch, READING_NUMBER};
 use weir_store::StoreMetrics;
-use weir_store::ledger::{self, CheckLimits, Ledger, LedgerCheck, OpenLedgerError};
+use weir_store::ledger::{self, CheckLimits, Ledger, LedgerCheck, LedgerReading, OpenLedgerError};
 
 use crate::exit::ExitError;
 use crate::server::notify::Notifier;
@@ -30,14 +31,25 @@ const CHECK_ASLEEP_MAX: Duration = Duration::from_secs(600);
 /// Pause between two log lines about a check.
 const CHECK_LOG_EVERY: Duration = Duration::from_secs(10);
 
+/// The journal as the run before left it.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalBefore {
+    /// Its last epoch; 0 if no run was before.
+    pub sealed: Epoch,
+    /// The reading number of its last run.
+    pub reading: u32,
+}
+
 /// Opens the ledger below `dir`; if it is damaged, sets it aside and starts an empty one.
 ///
 /// A check that is slow is waited for. One that cannot be done, e.g. on a full disk, ends the start:
 /// it says nothing about the ledger, and sets nothing aside.
 ///
-/// `sealed` is the last epoch that the journal held when it was opened. A ledger that has applied
-/// later ones is set aside too: the journal will give their numbers to other events.
-pub fn open_ledger(dir: &Path, metrics: &StoreMetrics, sealed: Epoch) -> Result<Ledger> {
+/// A ledger that has applied later epochs than the run before sealed is set aside too: the journal
+/// will give their numbers to other events.
+pub fn open_ledger(dir: &Path, metrics: &StoreMetrics, before: JournalBefore) -> Result<Ledger> {
+    // A lost ledger is derived anew. Nobody knows what the rows in it were.
+    let was_there = dir.is_dir();
     match check_apart(dir)? {
         LedgerCheck::Sound => {}
         LedgerCheck::Damaged(reason) => {
@@ -56,18 +68,43 @@ pub fn open_ledger(dir: &Path, metrics: &StoreMetrics, sealed: Epoch) -> Result<
     }
     let ledger = Ledger::open(dir)?;
     let applied = ledger.applied();
-    if applied <= sealed {
+    if applied <= before.sealed {
+        if was_there {
+            record_reading_of_empty(&ledger, before)?;
+        }
         log_reading(ledger.reading().number);
         return Ok(ledger);
     }
     drop(ledger);
     let aside = set_aside(dir, metrics)?;
-    let (applied, sealed) = (applied.0, sealed.0);
+    let (applied, sealed) = (applied.0, before.sealed.0);
     tracing::error!(
         applied, sealed, %aside,
         "the ledger has epochs that the journal has lost; rebuilding it"
     );
     Ok(Ledger::open(dir)?)
+}
+
+/// Records the number of the earlier reading that raised no alert and so wrote no row.
+///
+/// Without it the empty ledger would pass for one of this reading, and the alerts that only this
+/// reading raises would be told as if the events were new.
+fn record_reading_of_empty(ledger: &Ledger, before: JournalBefore) -> Result<()> {
+    let is_other = before.reading != READING_NUMBER && before.sealed > Epoch(0);
+    if !is_other || ledger.applied() > Epoch(0) {
+        return Ok(());
+    }
+    let reading = LedgerReading {
+        number: before.reading,
+        ..ledger.reading()
+    };
+    let nothing = Commit {
+        epoch: before.sealed,
+        changes: Vec::new(),
+        records: Vec::new(),
+    };
+    ledger.replace_rows(&nothing, reading, &BTreeMap::new())?;
+    Ok(())
 }
 
 /// Announces that the rows of a ledger of another reading will be replaced.
@@ -194,6 +231,36 @@ mod tests {
     use std::io;
 
     use super::*;
+
+    #[test]
+    fn an_empty_ledger_is_of_the_reading_of_its_journal() {
+        let before = |sealed, reading| JournalBefore {
+            sealed: Epoch(sealed),
+            reading,
+        };
+        for (before, number) in [
+            (before(0, 0), READING_NUMBER),
+            (before(7, READING_NUMBER), READING_NUMBER),
+            (before(7, READING_NUMBER - 1), READING_NUMBER - 1),
+        ] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let ledger = Ledger::open(folder.path()).expect("a ledger");
+            record_reading_of_empty(&ledger, before).expect("it is recorded");
+            drop(ledger);
+            // A crash before the rows are replaced loses nothing of it.
+            let ledger = Ledger::open(folder.path()).expect("a ledger");
+            assert_eq!(ledger.reading().number, number, "{before:?}");
+            // Where alerts were told, the ledger itself says under which reading.
+            let later = JournalBefore {
+                reading: READING_NUMBER + 1,
+                sealed: Epoch(9),
+            };
+            if ledger.applied() > Epoch(0) {
+                record_reading_of_empty(&ledger, later).expect("nothing is recorded");
+                assert_eq!(ledger.reading().number, number, "{before:?}");
+            }
+        }
+    }
 
     /// W14: an error of the machine is not damage.
     #[test]

@@ -19,6 +19,7 @@ use crate::progress::ProgressReporter;
 use crate::server::clock::JournaledClock;
 use crate::server::conditions::JournaledConditions;
 use crate::server::health::EarlierEpochs;
+use crate::server::ledger::JournalBefore;
 use crate::server::sinks::SinkPositions;
 
 /// Pause between two reports of a replay's progress.
@@ -37,8 +38,8 @@ pub struct OpenedJournal {
     pub repairs: ClockRepairs,
     /// The jump of the clock that this start shows; it is journaled.
     pub jump_at_start: Option<ClockJump>,
-    /// The last epoch of earlier runs.
-    pub last_sealed: Epoch,
+    /// The journal as the run before left it.
+    pub before: JournalBefore,
     /// The epoch that begins this run.
     pub begun: Epoch,
 }
@@ -53,6 +54,7 @@ pub struct JournalBeforeRun {
     conditions: JournaledConditions,
     epochs: EarlierEpochs,
     clock: JournaledClock,
+    reading: u32,
 }
 
 /// Opens the journal below `dir`, and begins a run of a server by itself.
@@ -87,6 +89,7 @@ pub fn recover_journal(
     let mut conditions = JournaledConditions::default();
     let mut epochs = EarlierEpochs::default();
     let mut clock = JournaledClock::default();
+    let mut reading = 0;
     let (mut progress, all) = (ProgressReporter::for_server(), report.last_sealed.0);
     for entry in journal.entries() {
         let entry = entry.context("cannot read the journal")?;
@@ -97,6 +100,9 @@ pub fn recover_journal(
                 deliveries.observe(&batch);
             }
             Entry::Control(control) => {
+                if let Control::Reading { number } = control {
+                    reading = number;
+                }
                 positions.follow(&control);
                 conditions.follow(&control);
                 drop(registry.follow(&control));
@@ -119,6 +125,7 @@ pub fn recover_journal(
         conditions,
         epochs,
         clock,
+        reading,
     })
 }
 
@@ -146,6 +153,7 @@ impl JournalBeforeRun {
             conditions,
             epochs,
             clock,
+            reading,
         } = self;
         let jump_at_start = clock.jump_at_start(now);
         let journal = writer.reader();
@@ -163,6 +171,15 @@ impl JournalBeforeRun {
             let first_rules = first_start.then_some(rules);
             run.append(&mut writer, &registry, first_rules)?;
         }
+        let before = JournalBefore {
+            sealed: report.last_sealed.max(greatest),
+            // A follower records no number, and tells nothing.
+            reading: if config.cluster.follows() {
+                READING_NUMBER
+            } else {
+                reading
+            },
+        };
         Ok(OpenedJournal {
             writer,
             registry,
@@ -172,7 +189,7 @@ impl JournalBeforeRun {
             epochs,
             repairs: clock.repairs,
             jump_at_start,
-            last_sealed: report.last_sealed.max(greatest),
+            before,
             begun: journal.last_sealed().max(greatest),
         })
     }

@@ -18,6 +18,7 @@ use crate::server::budget::RuleBudget;
 use crate::server::clock_metrics::register_jumps;
 use crate::server::conditions::ConditionReporter;
 use crate::server::health::JournalWrites;
+use crate::server::ledger::JournalBefore;
 use crate::server::run_marks::{PastEnd, RunMarks};
 use crate::server::sinks::SinkPositions;
 
@@ -72,8 +73,8 @@ pub struct RunningJournal {
     pub repairs: Arc<ClockRepairs>,
     /// The jump of the clock that the start of this run shows.
     pub jump_at_start: Option<ClockJump>,
-    /// The last epoch of earlier runs.
-    pub last_sealed: Epoch,
+    /// The journal as the run before left it.
+    pub before: JournalBefore,
     /// The epoch that begins this run.
     pub begun: Epoch,
 }

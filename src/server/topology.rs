@@ -177,7 +177,7 @@ fn start_journal(
         epochs,
         repairs,
         jump_at_start,
-        last_sealed,
+        before,
         begun,
     } = recovered.begin(config, rules, member.as_ref(), base.clock.now())?;
     let reader = writer.reader();
@@ -204,7 +204,7 @@ fn start_journal(
         past_ends,
         repairs: Arc::new(repairs),
         jump_at_start,
-        last_sealed,
+        before,
         begun,
     };
     Ok((journal, member))
@@ -230,9 +230,8 @@ fn start_graph(
     printer: Option<LinePrinter>,
     base: &ServerBase,
 ) -> Result<RunningGraph> {
-    let sealed = journal.last_sealed;
     quarantine::prune(dir, &config.quarantine, SystemTime::now());
-    let ledger = open_ledger(&dir.join("ledger"), &base.store_metrics, sealed)?;
+    let ledger = open_ledger(&dir.join("ledger"), &base.store_metrics, journal.before)?;
     let judged_before = ledger.applied();
     let ledger = Arc::new(ledger);
     let GraphPorts {
