@@ -46,8 +46,16 @@ fn identity<'v>(detection: &Detection, view: &EventView<'v>, field: &str) -> Opt
     let value = view.get(field)?;
     let is_named = |text: &str| detection.matcher.names_value(field, text);
     let is_nobody = |text: &str| is_placeholder(field, text) && !is_named(text);
-    let nobody = value.as_text().is_some_and(|text| is_nobody(&text));
-    (!nobody).then_some(value)
+    (!names_nobody(value, &is_nobody)).then_some(value)
+}
+
+/// Whether the value is a placeholder, or a list of nothing else.
+fn names_nobody(value: &Value<'_>, is_nobody: &impl Fn(&str) -> bool) -> bool {
+    match value {
+        Value::List(values) => values.iter().all(|value| names_nobody(value, is_nobody)),
+        Value::Null => true,
+        value => value.as_text().is_some_and(|text| is_nobody(&text)),
+    }
 }
 
 /// The value of a member's group for the plan that reads the member.

@@ -1,7 +1,7 @@
 //! The test of one value of an event against one value of a rule.
 
 use std::cmp::Ordering;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use regex::Regex;
 use weir_schema::Value;
@@ -57,6 +57,17 @@ pub(crate) struct FieldTest {
     pub cased: bool,
 }
 
+/// Reads an address. IPv4 in IPv6 form is IPv4, and the zone of an IPv6 address (`fe80::1%12`), which
+/// says on which interface it was seen, does not count.
+pub(crate) fn read_address(text: &str) -> Option<IpAddr> {
+    let address: IpAddr = match text.split_once('%') {
+        Some((address, zone)) if !zone.is_empty() => address.parse::<Ipv6Addr>().ok()?.into(),
+        Some(_) => return None,
+        None => text.parse().ok()?,
+    };
+    Some(address.to_canonical())
+}
+
 /// An address range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Network {
@@ -98,13 +109,11 @@ impl Network {
     }
 
     fn contains(self, text: &str) -> bool {
-        match (self, text.parse()) {
-            (Self::V4 { base, mask }, Ok(IpAddr::V4(address))) => u32::from(address) & mask == base,
-            (Self::V4 { base, mask }, Ok(IpAddr::V6(address))) => {
-                let mapped = address.to_ipv4_mapped();
-                mapped.is_some_and(|address| u32::from(address) & mask == base)
+        match (self, read_address(text)) {
+            (Self::V4 { base, mask }, Some(IpAddr::V4(address))) => {
+                u32::from(address) & mask == base
             }
-            (Self::V6 { base, mask }, Ok(IpAddr::V6(address))) => {
+            (Self::V6 { base, mask }, Some(IpAddr::V6(address))) => {
                 u128::from(address) & mask == base
             }
             // Not an address, or one of the other family.
