@@ -119,11 +119,10 @@ fn recognize_other_form(draft: &Draft<'_>, index: &FieldIndex) -> Option<CloudRe
         );
         let service = if is_exchange { "exchange" } else { "audit" };
         Some((None, "m365", Some(service), KnownField::CreationTime))
-    } else if has(&[
-        KnownField::EveType,
-        KnownField::FlowId,
-        KnownField::Timestamp,
-    ]) {
+    } else if has(&[KnownField::EveType, KnownField::Timestamp])
+        // An alert that a shipper cut down may lack the flow.
+        && (index.has(KnownField::FlowId) || draft.get("alert.signature_id").is_some())
+    {
         Some((None, "suricata", None, KnownField::Timestamp))
     } else {
         None

@@ -15,6 +15,8 @@ use std::borrow::Cow;
 use weir_schema::{Problem, Value};
 
 use crate::draft::Draft;
+use crate::seen_pairs::SeenPairs;
+use crate::services::appliance::pairs;
 use crate::{Context, FIELDS_MAX, time};
 
 /// Fewest pairs; a message with fewer may well be prose.
@@ -26,16 +28,20 @@ const NAME_BYTES_MAX: usize = 64;
 /// Reads a message that consists of pairs. Returns false, with nothing changed, for other messages.
 /// Existing fields keep their values.
 pub(crate) fn read<'a>(message: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) -> bool {
-    let Some(pairs) = pairs(message) else {
+    let Some(pairs) = split_pairs(message) else {
         return false;
     };
+    let mut seen = SeenPairs::default();
     for (name, value) in pairs {
         if draft.problems.contains(&Problem::TooManyFields) {
             break;
         }
-        draft.add(name, Value::Text(value));
+        if seen.insert(name, &value, draft) {
+            draft.add(name, Value::Text(value));
+        }
     }
     set_time(draft, context);
+    pairs::recognize(draft);
     if draft.get("host").is_none() {
         let device = ["devname", "device_name", "dvchost"].into_iter();
         let device = device.filter_map(|name| draft.get(name)).next().cloned();
@@ -46,7 +52,7 @@ pub(crate) fn read<'a>(message: &'a str, context: &Context<'_>, draft: &mut Draf
     true
 }
 
-fn pairs(message: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
+fn split_pairs(message: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
     let mut rest = message.trim_ascii();
     let mut pairs = Vec::new();
     // Whether a comma alone separates. The first separator decides, so that a comma in a later value

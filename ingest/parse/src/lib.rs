@@ -19,6 +19,7 @@ mod logsource;
 mod observables;
 mod payload;
 mod render;
+mod seen_pairs;
 mod services;
 mod syslog;
 mod time;

@@ -2,6 +2,7 @@
 
 mod cisco;
 mod container;
+mod data;
 mod meraki;
 mod message;
 mod rfc3164;

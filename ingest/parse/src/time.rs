@@ -132,7 +132,7 @@ pub(crate) fn from_value(value: &Value<'_>, zone: Zone) -> Option<Timestamp> {
 }
 
 /// Reads `3/24/2022 2:42:35 PM`, as some Azure services write times.
-fn american(text: &str, zone: Zone) -> Option<Timestamp> {
+pub(crate) fn american(text: &str, zone: Zone) -> Option<Timestamp> {
     let (date, rest) = text.trim_ascii().split_once(' ')?;
     let (clock, half) = rest.split_once(' ')?;
     let mut date = date.split('/').map(|part| part.parse::<u32>().ok());

@@ -5,6 +5,8 @@
 
 mod common;
 
+#[path = "cases/products.rs"]
+mod products;
 #[path = "cases/rows.rs"]
 mod rows;
 
@@ -15,6 +17,7 @@ use weir_parse::{Context, decode, event_json, observables};
 use weir_schema::{Event, Format, ReceiveTime};
 
 use common::{context, field_text, log_source};
+use products::PRODUCTS;
 use rows::ROWS;
 
 /// 2026-11-30T12:00:00Z, soon after the newest input.
@@ -85,7 +88,7 @@ fn cases_have_their_verdicts() {
         ..context(Format::Auto)
     };
     let (mut lines, mut all) = (0, Vec::new());
-    for (row, file, numbers, expected) in ROWS {
+    for (row, file, numbers, expected) in ROWS.iter().chain(PRODUCTS) {
         let bytes = std::fs::read(folder.join(file)).unwrap();
         let frames: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
         let mut verdict = "read";

@@ -1,60 +1,18 @@
 //! Properties of decoding any bytes: no panic, deterministic, linear time, and JSON accepted as by
 //! `serde_json`.
 
+#[path = "laws/lines.rs"]
+mod lines;
+
 use std::io::BufReader;
 
 use proptest::prelude::*;
 use weir_parse::{Context, Zone, decode, event_json};
 use weir_schema::{Event, Format, Problem, ReceiveTime, RecordsReader, Span, Value};
 
-const FORMATS: [Format; 4] = [Format::Syslog, Format::Json, Format::Agent, Format::Auto];
+use lines::{LINES, SHAPES};
 
-/// Realistic lines, which the tests truncate, mix and corrupt.
-const LINES: [&str; 36] = [
-    "<13>Mar  1 10:00:01 r1 <38>Mar  1 10:00:00 web1 sshd[7]: Invalid user x from 192.0.2.9",
-    "<14>Mar  1 10:00:00 ap-2 00005e005301,U6-LR-6.5.62+14788: dropbear[9]: Bad password attempt",
-    "<189>237: sw1: 238: *Mar  8 2026 19:46:03.295 UTC: %SYS-5-CONFIG_I: Configured by a on b (::1)",
-    "<166>Mar  1 2026 10:00:00 fw1 : %ASA-6-302013: Built outbound TCP connection 1 for \
-     outside:203.0.113.5/443 (203.0.113.5/443) to inside:10.0.0.7/50000 (198.51.100.1/50000)",
-    "<113>Mar  1 2026 10:00:00 f : %FTD-1-430003: AccessControlRuleAction: Block, SrcIP: ::1, User: a",
-    "<38>1 2026-03-01T10:00:00+0100 web1 sshd 77 - Invalid user x from 192.0.2.9",
-    "2026-03-01T10:00:00.5+01:00 stderr F {\"user\":\"x\"}",
-    "<134>1 1772359200.25 mx1 flows src=192.0.2.9 dst=198.51.100.4 radio='1' pattern: deny all",
-    "<14>Mar 01 10:00:00 p 1,2026/03/01 10:00:00,0123,SYSTEM,auth,0,2026/03/01 10:00:00,,auth-fail,,0,0,\
-     general,medium,\"failed authentication for user 'a'. From: 203.0.113.5.\",1",
-    "<134>1 2026-03-01T10:00:00Z cp1 CheckPoint 7 - [action:\"Drop\"; src:\"203.0.113.5\"; service:\"22\"; ]",
-    "<134>Mar 01 10:00:00 p filterlog[3]: 5,,,1,i,match,block,in,6,0x00,0x0,255,UDP,17,32,::1,::2,53,4,1",
-    "<30>Mar 01 10:00:00 r system,error login failure for user x from 203.0.113.5 via ssh",
-    "<135> 03/01/2026:10:00:00 GMT ns1 0-PPE-1 : default AAA LOGIN_FAILED 9 0 :  User a - Client_ip ::1",
-    "<14>Mar 01 10:00:00 d MSWinEventLog\t1\tSecurity\t6\tSun\t4624\tP\tu\tN/A\tS\tdc1\tL\t\tm  Subject:  Account Name:  x",
-    "{\"@timestamp\":\"2026-03-01T10:00:00Z\",\"tag\":\"sshd[7]:\",\"message\":\" Invalid user x from ::1\"}",
-    "{\"MESSAGE\":[97,27,91,51,50,109,255],\"SYSLOG_IDENTIFIER\":\"a\",\"_PID\":\"7\"}",
-    "<34>1 2003-10-11T22:14:15.003Z host su 12 ID47 [a@1 k=\"a\\\"b\" k=\"c\"][b@2] \u{feff}'su' \
-     failed",
-    "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
-    "<38>Feb 29 14:10:21 h sshd[16378]: Failed password for invalid user x from ::1 port 5 ssh2",
-    "Jan  1 00:00:00 h sshd[1]: Connection closed by invalid user  192.0.2.68 port 34916 [preauth]",
-    "Jan  1 00:00:00 h sshd[1]: pam_unix(sshd:auth): authentication failure; logname= uid=0 tty=ssh \
-     ruser= rhost=1.2.3.4  user=root",
-    "<85>Sep 21 10:00:00 h sudo:   bob : TTY=pts/1 ; PWD=/home/bob ; USER=root ; COMMAND=/bin/ls a=b",
-    "<78>Sep 21 10:00:00 h CRON[12]: (root) CMD (run-parts /etc/cron.hourly)",
-    "<4>Jun  1 12:00:00 gw kernel: [1.2] [UFW BLOCK] IN=eth0 OUT= SRC=1.2.3.4 DST=5.6.7.8 PROTO=TCP",
-    "192.0.2.44 - f [10/Oct/2000:13:55:36 -0700] \"GET /a?b=\\\"c HTTP/1.0\" 200 2 \"r\" \"ua\\\"\"",
-    "type=EXECVE msg=audit(1600000000.100:77): argc=3 a0=\"sh\" a1=\"-c\" a2=6563686F206869",
-    "CEF:0|security|t\\|m|1.0|100|detected a = in|10|src=10.0.0.1 act=blocked a \\= dst=1.1.1.1",
-    "LEEF:2.0|Lancope|StealthWatch|1.0|41|x5E|src=10.0.1.8^dst=10.0.0.5",
-    "<189>4522: *Mar  1 00:00:10.001 UTC: %LINK-3-UPDOWN: Interface Gi0/1, changed state to up",
-    "<30>2026-03-01T09:15:02.123456+01:00 web01 systemd[1]: Started Session 12 of user root.",
-    "{\"time\":\"2026-01-01T00:00:00Z\",\"a\":{\"b\":[1,{\"c\":2.50}]},\"message\":\"\\u00fc\\n\"}",
-    "{\"@timestamp\":\"2026-01-01T00:00:00Z\",\"winlog\":{\"event_id\":\"1\",\"channel\":\"c\",\
-     \"computer_name\":\"h\",\"event_data\":{\"param1\":\"a\",\"host\":\"b\",\"A B\":\"c\"}}}",
-    "{\"Event\":{\"System\":{\"EventID\":{\"#text\":\"1\"},\"Provider\":{\"@Name\":\"p\"}},\"EventData\":\
-     {\"Data\":[{\"@Name\":\"Level\",\"#text\":\"x\"},\"y\"]}}}",
-    "{\"Id\":1,\"LogName\":\"c\",\"ProviderName\":\"p\",\"Keywords\":-1,\"Properties\":[{\"Value\":1}],\
-     \"TimeCreated\":\"\\/Date(1772359200123)\\/\"}",
-    "{\"EventID\":1,\"SourceName\":\"p\",\"Hostname\":\"h\",\"host\":\"r\",\"EventTime\":\"2026-01-01 00:00:00\"}",
-    "srv [sshd]: User root from example.com not allowed because not listed in AllowUsers",
-];
+const FORMATS: [Format; 4] = [Format::Syslog, Format::Json, Format::Agent, Format::Auto];
 
 fn context(format: Format) -> Context<'static> {
     Context {
@@ -298,82 +256,6 @@ fn limit_deep_wide_and_long_frames() {
     });
     assert_eq!(values.sum::<usize>(), weir_parse::FIELDS_MAX + 7);
 }
-
-/// Starts of lines, and what is repeated behind them.
-const SHAPES: [(&str, &str); 49] = [
-    ("", "[a x=\"]"),
-    ("", " "),
-    ("", "<"),
-    ("", "a=b "),
-    ("", "\\"),
-    ("", "\""),
-    ("", ": "),
-    ("<34>1 2003-10-11T22:14:15Z h a - - ", "[a x=\"][a x=\" "),
-    ("<34>1 2003-10-11T22:14:15Z h a - - ", "[a b=\"c\"]"),
-    ("<34>1 2003-10-11T22:14:15Z h a - - [", "a"),
-    ("<34>Oct 11 22:14:15 h a: ", "[a x=\"][a x=\" "),
-    ("<34>Oct 11 22:14:15 h a: ", "[a x=\"y\"]"),
-    (SSHD, "Failed password for  from a port 1 "),
-    (SSHD, "["),
-    (SSHD, "error: "),
-    (
-        "<38>Feb 28 14:10:21 h sshd[1]: Failed password for x",
-        " from a",
-    ),
-    (
-        "<38>Feb 28 14:10:21 h sshd[1]: Disconnected from invalid user x",
-        " port 1 port",
-    ),
-    (
-        "<38>Feb 28 14:10:21 h sshd[1]: Failed password for x from a from a",
-        "    ",
-    ),
-    ("<38>Feb 28 14:10:21 h sudo: a : ", " ; TTY=x"),
-    ("<4>Feb 28 14:10:21 h kernel: IN=a OUT= SRC=", " A=b"),
-    ("type=A msg=audit(1.1:1): ", "a=\"b\" "),
-    ("type=A msg=audit(1.1:1): ", "a='"),
-    ("CEF:0|a|b|c|d|e|f|", "a=b "),
-    ("CEF:0|a|b|c|d|e|f|", "a\\="),
-    ("LEEF:1.0|a|b|c|d|", "a=b\t"),
-    ("{\"a\":\"", "\\n"),
-    ("{\"a\":[", "{},"),
-    ("{\"a\":", "{\"a\":1}"),
-    ("{", "\"a\":1,"),
-    ("1.1.1.1 - - [10/Oct/2000:13:55:36 -0700] \"", "\\\""),
-    ("<1>Oct 11 22:14:15 h ", "<1>Oct 11 22:14:15 h "),
-    ("<1>Oct 11 22:14:15 h ", "info "),
-    ("<1>Oct 11 22:14:15 ", "1: "),
-    ("<1>1: ", "%A-1"),
-    ("<1>Oct 11 22:14:15 h : %FTD-1-430003: ", "A: b, "),
-    ("<1>Oct 11 22:14:15 h : %FTD-1-430003: ", ": "),
-    (
-        "<1>Oct 11 22:14:15 h : %ASA-6-302013: Built ",
-        " for 1.1.1.1/1 to ",
-    ),
-    ("<134>1 1795464210.3 mx-1 flows ", "a=b "),
-    ("<134>1 1795464210.3 mx-1 flows ", "word "),
-    ("1,2026/03/01 10:00:00,0123,TRAFFIC,", "\"a\"\","),
-    ("<1>Oct 11 22:14:15 h [", "a:\"b\""),
-    (
-        "<1>Oct 11 22:14:15 h MSWinEventLog\t1\tS\t6\tx\t4625\tP\tu\tN/A\tF\tc\tL\t\t",
-        "A:  b: c  ",
-    ),
-    ("<1>Oct 11 22:14:15 h x input: in:a proto ", ", 1.1.1.1:1->"),
-    (
-        "<1>Oct 11 22:14:15 h 0-PPE-0 : default A B 1 0 : ",
-        "- User a ",
-    ),
-    ("a=\"", "b\" c "),
-    ("a=1,", "b,c=d"),
-    ("{\"message\":\"<1>Oct 11 22:14:15 h a: ", "{\\\"a\\\":"),
-    ("{\"MESSAGE\":[", "27,91,"),
-    (
-        "2026-03-01T10:00:00Z stdout F ",
-        "2026-03-01T10:00:00Z stdout F ",
-    ),
-];
-
-const SSHD: &str = "<38>Feb 28 14:10:21 h sshd[1]: ";
 
 /// A reader that takes quadratic time would not finish here.
 #[test]

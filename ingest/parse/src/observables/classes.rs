@@ -45,6 +45,13 @@ const SERVICE: OcsfClass = class(201_004, "Windows Service Activity");
 pub fn ocsf_class(event: &Event<'_>) -> Option<OcsfClass> {
     let logsource = &event.logsource;
     let service = logsource.service.as_deref();
+    match logsource.category.as_deref() {
+        Some("dhcp") => return event.get("action").map(|_| DHCP),
+        Some("dns") if event.get("query").is_some() && event.get("Channel").is_none() => {
+            return Some(DNS);
+        }
+        _ => {}
+    }
     match logsource.product.as_deref() {
         Some("windows") => windows(event),
         Some("zeek") => zeek(service?, event),
@@ -55,6 +62,10 @@ pub fn ocsf_class(event: &Event<'_>) -> Option<OcsfClass> {
         Some("suricata") => Some(suricata(event)),
         Some("aws" | "azure" | "gcp" | "github" | "kubernetes" | "m365") => Some(API),
         Some("cisco") => cisco(event),
+        Some(
+            "fortigate" | "sonicwall" | "sophos" | "watchguard" | "aruba" | "paloalto"
+            | "checkpoint" | "juniper" | "mikrotik" | "citrix",
+        ) if is(event, "action", "login") => Some(AUTHENTICATION),
         Some("apache" | "nginx" | "haproxy") => web(event),
         _ if service == Some("auditd") => audit(event),
         _ if event.get("Channel").is_some() => windows(event),

@@ -71,6 +71,12 @@ impl FieldNaming {
     pub fn of(event: &Event<'_>) -> Self {
         let logsource = &event.logsource;
         match (logsource.product.as_deref(), logsource.service.as_deref()) {
+            // Text logs of Windows' servers, whose fields Weir names.
+            (Some("windows"), Some("dhcp-server" | "dns-server"))
+                if event.get("EventID").is_none() =>
+            {
+                Self::Common
+            }
             (Some("windows"), _) => Self::Windows,
             (Some("zeek"), _) => Self::Zeek,
             (Some("aws"), Some("cloudtrail")) => Self::CloudTrail,

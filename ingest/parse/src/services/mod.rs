@@ -9,6 +9,9 @@ pub(crate) mod appliance;
 pub(crate) mod audit;
 pub(crate) mod cisco;
 mod cron;
+pub(crate) mod csv;
+pub(crate) mod dhcp;
+pub(crate) mod dns;
 mod dovecot;
 mod errorlog;
 mod exim;
@@ -64,6 +67,8 @@ pub(crate) fn read_message<'a>(
             draft.set_linux_service("su");
             su::read(message, draft);
         }
+        // OPNsense has a program of the same name.
+        b"audit" if appliance::read_web_login(message, draft) => {}
         b"auditd" | b"audispd" | b"audit" => {
             draft.set_linux_service("auditd");
             audit::read(message, draft);
@@ -72,6 +77,8 @@ pub(crate) fn read_message<'a>(
             let is_read = read_web(name, message, context, draft)
                 || read_mail(name, message, context, draft)
                 || read_network(name, message, draft)
+                || dhcp::read_program(name, message, draft)
+                || dns::read_program(name, message, draft)
                 || appliance::read_program(name, message, draft);
             if !is_read {
                 read_other(name, message, draft);
@@ -188,6 +195,7 @@ fn read_other<'a>(name: &[u8], message: &'a str, draft: &mut Draft<'a>) {
         let _ = pam::read(message, draft) || account::read(message, draft);
     } else if named::read(message, draft) {
         draft.set_linux_service("named");
+    } else if appliance::aruba::read(message, draft) {
     } else if firewall::read(message, draft) {
         // Routers write the name of the rule in place of `kernel`.
         draft.logsource.product = Some("linux");
@@ -216,6 +224,12 @@ pub(crate) fn is_known_program(program: &str) -> bool {
             | b"pop3-login"
             | b"auth-worker"
             | b"named"
+            | b"dhcpd"
+            | b"dnsmasq"
+            | b"dnsmasq-dhcp"
+            | b"unbound"
+            | b"kea-dhcp4"
+            | b"kea-dhcp6"
             | b"pure-ftpd"
             | b"dropbear"
             | b"haproxy"
@@ -238,6 +252,11 @@ pub(crate) fn read_bare_line<'a>(
     }
     if line.starts_with("Auth: [") && network::read_smbd(line, draft) {
         draft.set_linux_service("smbd");
+        return true;
+    }
+    if line.starts_with('[') && dns::read_bare_line(line, draft)
+        || dhcp::read_bare_line(line, context, draft)
+    {
         return true;
     }
     if haproxy::read(line, zone, draft) || named::read_bare_line(line, zone, draft) {
@@ -325,7 +344,6 @@ fn service(name: &[u8]) -> Option<&'static str> {
         b"dhclient" => "dhclient",
         b"clamd" | b"clamav" | b"freshclam" => "clamav",
         b"guacd" | b"guacamole" => "guacamole",
-        b"dnsmasq" => "dnsmasq",
         b"gdm-password" => "gdm-password",
         _ => return None,
     })

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::text::{FAILURE, add_source_address, first_word, is_address, is_port, split_at_first};
+use super::text::{
+    FAILURE, add_source_address, first_word, head, is_address, is_port, split_at_first,
+};
 use crate::draft::Draft;
 use crate::time::{TimeCursor, Timestamp, Zone};
 
@@ -58,8 +60,9 @@ pub(super) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
 
 fn client(message: &str) -> Option<(&str, &str, &str)> {
     // At most a time and a category precede it.
-    let (before, rest) = split_at_first(message, "client ")?;
-    if before.len() > 64 || !(before.is_empty() || before.ends_with(' ')) {
+    let at = memchr::memmem::find(head(message), b"client ")?;
+    let (before, rest) = (message.get(..at)?, message.get(at + "client ".len()..)?);
+    if !(before.is_empty() || before.ends_with(' ')) {
         return None;
     }
     let rest = match rest.strip_prefix("@0x") {

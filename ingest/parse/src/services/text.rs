@@ -105,3 +105,12 @@ pub(crate) fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a 
 pub(crate) fn first_word(text: &str) -> (&str, &str) {
     text.split_once(' ').unwrap_or((text, ""))
 }
+
+/// Bytes at the start of a text by which a reader is chosen.
+const HEAD_BYTES: usize = 64;
+
+/// Returns the first bytes of a text. No reader is tried on a line that they exclude.
+pub(crate) fn head(text: &str) -> &[u8] {
+    let bytes = text.as_bytes();
+    bytes.get(..bytes.len().min(HEAD_BYTES)).unwrap_or(bytes)
+}

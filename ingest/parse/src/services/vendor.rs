@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use weir_schema::{Problem, Value};
 
 use crate::draft::Draft;
+use crate::seen_pairs::SeenPairs;
 use crate::{Context, FIELDS_MAX};
 
 /// Reads a CEF or LEEF message. Returns false, with nothing changed, for other messages.
@@ -69,6 +70,7 @@ fn add_extension<'a>(text: &'a str, draft: &mut Draft<'a>) {
     let (mut name, mut value_start) = ("", 0);
     let mut from = 0;
     let mut count = 0;
+    let mut seen = SeenPairs::default();
     while let Some(at) = text.get(from..).and_then(|rest| find_unescaped(rest, b'=')) {
         let equals = from + at;
         from = equals + 1;
@@ -79,10 +81,16 @@ fn add_extension<'a>(text: &'a str, draft: &mut Draft<'a>) {
             return draft.add_problem(Problem::TooManyFields);
         }
         count += 1;
-        add_pair(name, text.get(value_start..start).unwrap_or(""), draft);
+        let value = text.get(value_start..start).unwrap_or("");
+        add_pair(name, value, &mut seen, draft);
         (name, value_start) = (text.get(start..equals).unwrap_or(""), equals + 1);
     }
-    add_pair(name, text.get(value_start..).unwrap_or(""), draft);
+    add_pair(
+        name,
+        text.get(value_start..).unwrap_or(""),
+        &mut seen,
+        draft,
+    );
 }
 
 /// Longest key.
@@ -104,9 +112,12 @@ fn key_start(text: &str, equals: usize) -> Option<usize> {
     (length > 0 && is_separated).then_some(start)
 }
 
-fn add_pair<'a>(name: &'a str, value: &'a str, draft: &mut Draft<'a>) {
-    if !name.is_empty() {
-        let value = unescape(value.trim_end_matches(' '), b"=\\|");
+fn add_pair<'a>(name: &'a str, value: &'a str, seen: &mut SeenPairs<'a>, draft: &mut Draft<'a>) {
+    if name.is_empty() {
+        return;
+    }
+    let value = unescape(value.trim_end_matches(' '), b"=\\|");
+    if seen.insert(name, &value, draft) {
         draft.add(name, Value::Text(value));
     }
 }

@@ -58,6 +58,8 @@ struct Parts<'a> {
     host: Option<&'a str>,
     relay: Option<&'a str>,
     tag: Option<tag::Tag<'a>>,
+    /// Whether the node of an XR device stands in front.
+    has_node: bool,
     priority: Option<u8>,
     /// Whether a counter or a priority stands behind the host: a device's header begins there.
     is_inner: bool,
@@ -72,6 +74,9 @@ impl<'a> Parts<'a> {
             rest = rest.trim_start_matches([' ', ':']);
             if rest.is_empty() {
                 return Some(parts);
+            }
+            if parts.tag.is_some() {
+                return None;
             }
             rest = parts.next(rest, context)?;
         }
@@ -92,6 +97,7 @@ impl<'a> Parts<'a> {
         let (word, rest) = text.split_at_checked(end)?;
         // XR writes the time directly behind the node.
         if let Some((node, _)) = word.split_once(':').filter(|(node, _)| node.contains('/')) {
+            self.has_node = true;
             return text.get(node.len() + 1..);
         }
         let plain = word.trim_end_matches(':');
@@ -103,11 +109,15 @@ impl<'a> Parts<'a> {
         if is_uptime(plain) || plain == "-" || plain == "msec" {
             return Some(rest);
         }
+        // Only XR names its processes. Behind another tag, any user may have typed the message.
         if let Some((tag, "")) = tag::split(word).filter(|(tag, _)| tag.pid.is_some()) {
+            if !self.has_node {
+                return None;
+            }
             self.tag = Some(tag);
             return Some(rest);
         }
-        if !host::is_host(plain) || self.relay.is_some() || self.tag.is_some() {
+        if !host::is_host(plain) || self.relay.is_some() {
             return None;
         }
         if self.host.is_none_or(|host| host == plain) {
@@ -115,9 +125,7 @@ impl<'a> Parts<'a> {
         } else if self.is_inner || clock::start(rest.trim_start_matches(' '), context).is_some() {
             self.relay = self.host.replace(plain);
         } else {
-            // A tag behind a host: a program that quotes a message.
-            let program = word.strip_suffix(':')?;
-            self.tag = Some(tag::Tag { program, pid: None });
+            return None;
         }
         Some(rest)
     }

@@ -50,9 +50,10 @@ pub(super) fn read<'a>(
     if inner_event::read(draft) || payload::read_json(program, message, context, draft) {
         return;
     }
-    let of_device = cisco::read_message(message, draft)
-        || vendor::read(message, context, draft)
-        || (program.is_none() && appliance::read(message, context, draft));
+    // Behind a tag the message of a device is a quotation: any user of the host may have typed it.
+    let of_device = vendor::read(message, context, draft)
+        || program.is_none()
+            && (cisco::read_message(message, draft) || appliance::read(message, context, draft));
     if !of_device {
         services::read_message(program, message, context, draft);
         keyvalue::read(message, context, draft);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use weir_schema::{Problem, Value};
 
-use super::message;
+use super::{data, message};
 use crate::Context;
 use crate::draft::Draft;
 use crate::services::appliance;
@@ -68,12 +68,18 @@ fn read_words<'a>(
         draft.add_text("program", program);
     }
     let mut text = words.0;
+    let header_fields = draft.fields.len();
     if let Some(pid) = words.next() {
         add_pid(pid, draft);
         text = rest_after_pid(words, draft);
     }
+    let has_data = draft.fields.len() > header_fields;
     // rsyslog's template for RFC 5424 keeps the space that follows the tag in RFC 3164.
     let text = text.trim_start_matches(' ');
+    if has_data && data::read(draft) {
+        draft.message = Cow::Borrowed(text);
+        return true;
+    }
     let program = Some(program).filter(|program| *program != "-");
     if program.is_some() || !message::read_inner_line(text, context, draft) {
         message::read(program, text, context, draft);

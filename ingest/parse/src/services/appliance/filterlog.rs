@@ -2,8 +2,8 @@
 
 use weir_schema::Value;
 
-use super::csv::Columns;
 use crate::draft::Draft;
+use crate::services::csv::Columns;
 use crate::services::text::{FAILURE, SUCCESS, is_address};
 
 /// Columns in front of the version of IP, by position.

@@ -1,8 +1,50 @@
 //! Sessions of Juniper SRX in its unstructured form: `RT_FLOW_SESSION_DENY: session denied
 //! 192.0.2.4/56639->198.51.100.8/22 0x0 junos-ssh 6(0) …`.
 
+use weir_schema::Value;
+
 use crate::draft::Draft;
 use crate::services::text::{FAILURE, SUCCESS, add_action, is_address, is_port, split_at_first};
+
+/// Adds the common names of a session in structured data, whose element has this name.
+pub(crate) fn read_data(element: &str, draft: &mut Draft<'_>) {
+    const NAMES: [(&str, &str); 5] = [
+        ("source-address", "src_ip"),
+        ("destination-address", "dst_ip"),
+        ("source-port", "src_port"),
+        ("destination-port", "dst_port"),
+        ("username", "user"),
+    ];
+    draft.logsource.product = Some("juniper");
+    draft.logsource.category = Some("firewall");
+    for (name, common) in NAMES {
+        let Some(Value::Text(value)) = draft.get(&format!("{element}.{name}")) else {
+            continue;
+        };
+        let value = match common {
+            "src_ip" | "dst_ip" if is_address(value) => Value::Text(value.clone()),
+            "src_port" | "dst_port" if is_port(value) => Value::Int(value.parse().unwrap_or(0)),
+            "user" if !matches!(value.as_ref(), "" | "N/A" | "UNKNOWN") => {
+                Value::Text(value.clone())
+            }
+            _ => continue,
+        };
+        draft.add(common, value);
+    }
+    let event = draft.get("msgid").and_then(Value::as_text);
+    let event = event.map(|event| event.into_owned()).unwrap_or_default();
+    add_verdict(&event, draft);
+}
+
+fn add_verdict(event: &str, draft: &mut Draft<'_>) {
+    if event.ends_with("_DENY") {
+        add_action("deny", FAILURE, draft);
+    } else if event.ends_with("_CREATE") {
+        add_action("connect", SUCCESS, draft);
+    } else if event.ends_with("_CLOSE") {
+        draft.add_text("action", "disconnect");
+    }
+}
 
 /// Reads a session. Returns false, with nothing changed, for other messages.
 pub(super) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
@@ -32,12 +74,6 @@ pub(super) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
             draft.add_number(name, port);
         }
     }
-    if event.ends_with("_DENY") {
-        add_action("deny", FAILURE, draft);
-    } else if event.ends_with("_CREATE") {
-        add_action("connect", SUCCESS, draft);
-    } else if event.ends_with("_CLOSE") {
-        draft.add_text("action", "disconnect");
-    }
+    add_verdict(event, draft);
     true
 }

@@ -1,6 +1,7 @@
 //! Messages of RouterOS: logins, and packets that a firewall rule logged. Topics may precede them.
 
 use crate::draft::Draft;
+use crate::services::dhcp;
 use crate::services::text::{
     FAILURE, SUCCESS, add_action, add_source_address, host_and_port, is_address, split_at_first,
     split_at_last,
@@ -28,7 +29,7 @@ pub(super) fn read<'a>(message: &'a str, draft: &mut Draft<'a>) -> bool {
         Some((topics, text)) if is_topics(topics) => (Some(topics.trim_end_matches(':')), text),
         _ => (None, message),
     };
-    let is_read = login(text, draft) || packet(text, draft);
+    let is_read = login(text, draft) || packet(text, draft) || lease(text, draft);
     if let Some(topics) = topics {
         draft.add_text("topics", topics);
     }
@@ -127,6 +128,31 @@ fn packet<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
         .find(|a| prefix.contains(a))
     {
         draft.add_text("action", action);
+    }
+    true
+}
+
+/// Reads `dhcp1 assigned 192.0.2.10 to 00:00:5E:00:53:01`, `dhcp1 deassigned 192.0.2.10 for
+/// 00:00:5E:00:53:01 laptop`.
+fn lease<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
+    let mut words = text.splitn(6, ' ');
+    let mut next = || words.next().unwrap_or("");
+    let (server, verb, address, preposition, mac, name) =
+        (next(), next(), next(), next(), next(), next());
+    if !matches!(preposition, "to" | "for" | "from") || !is_address(address) || !dhcp::is_mac(mac) {
+        return false;
+    }
+    match verb {
+        "assigned" => add_action("ack", SUCCESS, draft),
+        "deassigned" => draft.add_text("action", "release"),
+        _ => return false,
+    }
+    draft.logsource.category = Some("dhcp");
+    draft.add_text("service", server);
+    add_source_address(address, draft);
+    draft.add_text("src_mac", mac);
+    if !name.is_empty() {
+        draft.add_text("src_host", name);
     }
     true
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use weir_schema::Value;
 
-use super::csv::Columns;
 use crate::draft::Draft;
+use crate::services::csv::Columns;
 use crate::services::text::{FAILURE, SUCCESS, add_action, between, is_address, split_at_last};
 use crate::{Context, time};
 

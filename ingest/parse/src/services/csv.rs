@@ -6,7 +6,7 @@ use std::borrow::Cow;
 const COLUMNS_MAX: usize = 200;
 
 /// The columns of a line.
-pub(super) struct Columns<'a>(Vec<Cow<'a, str>>);
+pub(crate) struct Columns<'a>(Vec<Cow<'a, str>>);
 
 impl<'a> Columns<'a> {
     pub fn of(line: &'a str) -> Self {
