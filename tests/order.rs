@@ -179,7 +179,7 @@ fn facts(book: &RuleBook, lines: &[&str]) -> Facts {
                 time: event.time,
                 event: EventId::for_frame(source, event.time, line.as_bytes()),
                 position: Position::new(BatchSeq(seq), 0),
-                member: draft.member,
+                members: draft.members,
                 value: draft.value,
             });
         }

@@ -4,8 +4,8 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
     Bound, Chain, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, Level, MemberCondition,
-    Plan, PlanId, PlanKind, PlanOutput, Position, RuleVersion, Span, Statistic, TenantKey,
-    ValueBound,
+    MemberSet, Plan, PlanId, PlanKind, PlanOutput, Position, RuleVersion, Span, Statistic,
+    TenantKey, ValueBound,
 };
 
 use weir_scenario::random::{Zipf, scatter, seeded};
@@ -233,7 +233,7 @@ impl Iterator for FactStream {
             time,
             event: EventId([event, event ^ seed]),
             position: Position(sequence),
-            member: (mixed / VALUES % u64::from(MEMBERS)) as u16, // Below MEMBERS.
+            members: MemberSet::of((mixed / VALUES % u64::from(MEMBERS)) as u16), // Below MEMBERS.
             value: if self.valued {
                 Decimal(i128::from(value) * Decimal::ONE).into()
             } else {

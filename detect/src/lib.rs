@@ -40,10 +40,10 @@ use sigma::{document, header};
 
 pub use book::admit::{RULES_MAX, VERSIONS_MAX};
 pub use book::change::{BookUpdate, PlanChange};
+pub use book::drafts::{Detections, FactDraft};
 pub use book::explain::{ClauseExplanation, Explanation};
 pub use book::group::GROUPS_MAX;
 pub use book::identity;
-pub use book::index::{Detections, FactDraft};
 pub use book::origin::EventOrigin;
 pub use book::rule_book::RuleBook;
 pub use book::settings::{SETTINGS_BYTES_MAX, SETTINGS_CHANGES_MAX, Settings};

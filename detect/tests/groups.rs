@@ -2,8 +2,13 @@
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 use weir_detect::{Detections, EventOrigin, RuleBook};
+use weir_schema::{GroupKey, TenantKey};
 
 const RULE: &str =
     "title: a\nid: a\nlogsource: {product: p}\ndetection: {s: {kind: x}, condition: s}\n";
@@ -87,4 +92,111 @@ fn a_placeholder_is_a_missing_field_unless_the_rule_names_it() {
     let event = json!({"kind": "x", "src_ip": "0.0.0.0", "n": 1});
     assert_eq!(groups(&[&names_it, count], &event), ["src_ip=0.0.0.0"]);
     assert_eq!(groups(&[&names_it, distinct], &event), ["n=1"]);
+}
+
+/// The fields by which the rules `a` to `d` call the correlation's field `who`.
+const NAMES: [&str; 3] = ["who", "src_ip", "dst_ip"];
+
+/// Rules whose members match where `kind` has their letter; `c` names placeholders as values.
+fn member_rules() -> [String; 4] {
+    let rule = |name: &str, more: &str| {
+        RULE.replace("id: a", &format!("id: {name}\nname: {name}"))
+            .replace("kind: x", &format!("kind|contains: {name}{more}"))
+    };
+    let named = rule("c", ", src_ip: ['-', 0.0.0.0, 192.0.2.1]");
+    [rule("a", ""), rule("b", ""), named, rule("d", "")]
+}
+
+/// A correlation of `members` by `who`, which each member calls as `names` says.
+fn by_who(kind: &str, members: &[usize], names: &[&str; 4]) -> String {
+    let letters: Vec<&str> = members.iter().map(|at| ["a", "b", "c", "d"][*at]).collect();
+    let alias = |at: &usize| format!("{}: {}", ["a", "b", "c", "d"][*at], names[*at]);
+    let aliases: Vec<String> = members.iter().map(alias).collect();
+    let condition = match kind {
+        "event_count" => ", condition: {gte: 1}",
+        _ => "",
+    };
+    format!(
+        "title: t\nid: t\ncorrelation: {{type: {kind}, rules: [{}], group-by: [who], timespan: \
+         60s, aliases: {{who: {{{}}}}}{condition}}}\n",
+        letters.join(", "),
+        aliases.join(", ")
+    )
+}
+
+/// The groups of each member in the facts of the rule `t`, and the members without groups.
+fn grouped(rules: &[String; 4], correlation: &str, event: &Value) -> Grouped {
+    let mut book = RuleBook::new();
+    for rule in rules.iter().map(String::as_str).chain([correlation]) {
+        let update = common::add(&mut book, rule, 0);
+        assert!(update.diagnostics.is_empty(), "{:?}", update.diagnostics);
+    }
+    let event = common::event("-/p/-", event, 1);
+    let mut found = Detections::default();
+    book.detect(&event, TenantKey(1), None, &mut found);
+    let of_correlation = |plan| book.plan(plan).is_some_and(|plan| &*plan.rule == "t");
+    found.facts.retain(|fact| of_correlation(fact.plan));
+    let mut grouped = Grouped {
+        ungrouped: found.ungrouped,
+        ..Grouped::default()
+    };
+    for fact in &found.facts {
+        assert!(grouped.facts.insert(fact.group), "one fact for each group");
+        for member in fact.members.iter() {
+            grouped
+                .members
+                .entry(member)
+                .or_default()
+                .insert(fact.group);
+        }
+    }
+    grouped
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Grouped {
+    facts: BTreeSet<GroupKey>,
+    members: BTreeMap<u16, BTreeSet<GroupKey>>,
+    ungrouped: u32,
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let text = || select(vec!["192.0.2.1", "192.0.2.2", "-", "0.0.0.0", ""]);
+    prop_oneof![
+        3 => text().prop_map(Value::from),
+        2 => prop::collection::vec(text(), 0..4).prop_map(Value::from),
+        1 => Just(Value::Null),
+    ]
+}
+
+proptest! {
+    #![proptest_config(common::proptest_config())]
+
+    /// W12: the members of a plan share their groups, and have those that each has alone.
+    #[test]
+    fn a_member_has_the_groups_that_it_has_alone(
+        kind in "[a-d]{1,4}",
+        values in prop::array::uniform3(any_value()),
+        names in prop::array::uniform4(select(NAMES.to_vec())),
+        members in subsequence(vec![0, 1, 2, 3], 2..=4),
+        ordered in any::<bool>(),
+    ) {
+        let rules = member_rules();
+        let mut event = json!({"kind": kind});
+        for (name, value) in NAMES.iter().zip(values) {
+            event[*name] = value;
+        }
+        let mut expected = Grouped::default();
+        for (place, member) in (0..).zip(&members) {
+            let alone = grouped(&rules, &by_who("event_count", &[*member], &names), &event);
+            expected.ungrouped += alone.ungrouped;
+            expected.facts.extend(&alone.facts);
+            if !alone.facts.is_empty() {
+                expected.members.insert(place, alone.facts);
+            }
+        }
+        let kind = if ordered { "temporal_ordered" } else { "temporal" };
+        let found = grouped(&rules, &by_who(kind, &members, &names), &event);
+        prop_assert_eq!(found, expected);
+    }
 }

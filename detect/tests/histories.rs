@@ -26,7 +26,12 @@ fn events_make_facts_of_the_plans_of_their_time() {
         let rules: Vec<String> = detected
             .facts
             .iter()
-            .map(|fact| format!("{}{}", book.plan(fact.plan).unwrap().rule, fact.member))
+            .flat_map(|fact| {
+                let rule = &book.plan(fact.plan).unwrap().rule;
+                fact.members
+                    .iter()
+                    .map(move |member| format!("{rule}{member}"))
+            })
             .collect();
         for fact in &detected.facts {
             let named = book.group_fields(fact.plan, &event, common::TENANT, fact.group);

@@ -71,7 +71,10 @@ fn first_alert(book: &RuleBook, case: &Json) -> Option<usize> {
         let detected = common::detect(book, &event);
         let facts = detected.facts.into_iter();
         let mut next: Vec<_> = facts
-            .map(|fact| (fact.plan, fact.group, fact.member, fact.value))
+            .flat_map(|fact| {
+                let one = move |member| (fact.plan, fact.group, member, fact.value);
+                fact.members.iter().map(one)
+            })
             .collect();
         // A member's plan that fires makes a fact of the plan that reads it.
         while let Some((plan, group, member, value)) = next.pop() {

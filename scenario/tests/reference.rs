@@ -54,7 +54,7 @@ impl<'b> Facts<'b> {
                 time: event.time,
                 event: EventId::of(&[frame]),
                 position,
-                member: fact.member,
+                members: fact.members,
                 value: fact.value,
             });
         }

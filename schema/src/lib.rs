@@ -22,6 +22,8 @@ pub mod observable;
 
 pub mod rule;
 
+pub mod member_set;
+
 pub mod rule_times;
 
 pub mod alert;
@@ -67,6 +69,7 @@ pub use id::{
 pub use journal::{Batch, Delivery, Entry, Format, SealedEpoch, Transport};
 pub use journald::{JournaldExport, JournaldExportError};
 pub use long_frame::{FRAME_BYTES_MAX, FrameBuffer, cut_to_cap, is_cut};
+pub use member_set::MemberSet;
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
 pub use places::{Admission, PlaceId, PlaceLimits, PlaceReason, PlaceTable, PlaceUse};
 pub use reading::READING_NUMBER;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{
     EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, SourceKey, TenantKey, WhatIfId,
 };
+use crate::member_set::MemberSet;
 use crate::time::{EventTime, Span};
 
 /// Severity of a rule's alerts, set by the rule's author.
@@ -312,7 +313,7 @@ impl Plan {
     }
 }
 
-/// One event as a correlation sees it, in one group of one plan.
+/// One event as a correlation sees it, in one group of one plan, with all members that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fact {
     pub plan: PlanId,
@@ -321,8 +322,8 @@ pub struct Fact {
     pub time: EventTime,
     pub event: EventId,
     pub position: Position,
-    /// The member of the plan that matched; 0 for plans over one rule.
-    pub member: u16,
+    /// The members of the plan that matched; member 0 for plans that do not tell rules apart.
+    pub members: MemberSet,
     /// In a plan about silence: the source of the event.
     pub value: FactValue,
 }

@@ -135,7 +135,7 @@ struct EventMetrics {
     problems: IntCounterVec,
     /// `weir_rule_matches_total`: events that matched a rule, counted once per rule.
     matches: IntCounter,
-    /// `weir_facts_total`: matches that entered a correlation.
+    /// `weir_facts_total`: events that entered a group of a correlation.
     facts: IntCounter,
     /// `weir_facts_valueless_total`: matches without the value that their rule aggregates.
     valueless: IntCounter,

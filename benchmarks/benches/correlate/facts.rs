@@ -59,7 +59,7 @@ fn facts(rules: &[String], batches: &[Arc<Batch>]) -> Result<(Vec<Directive>, Ve
                 time: event.time,
                 event: EventId::for_frame(batch.source_key(), event.time, frame),
                 position: Position(position),
-                member: draft.member,
+                members: draft.members,
                 value: draft.value,
             }));
         }

@@ -19,12 +19,27 @@ pub const GROUPS_MAX: usize = 100;
 const SOURCE: &str = "source";
 
 /// The outcome of forming an event's groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GroupOutcome {
     Done,
     /// A field to group by is missing, null, an empty list or a placeholder.
     Missing,
     /// There were more than [`GROUPS_MAX`].
     Capped,
+}
+
+/// The outcome of forming an event's groups, and whether they depend on the detection.
+pub(crate) struct FormedGroups {
+    pub outcome: GroupOutcome,
+    /// Whether a field has a placeholder, which a detection may name as a value.
+    pub has_placeholder: bool,
+}
+
+/// The remarks on the fields that were read.
+#[derive(Default)]
+struct FieldRemarks {
+    is_capped: bool,
+    has_placeholder: bool,
 }
 
 /// The result if an event lacks a field to group by.
@@ -67,17 +82,17 @@ pub(crate) fn for_each_group(
     group_by: GroupBy<'_>,
     view: &EventView<'_>,
     mut found: impl FnMut(EventGroup<'_>),
-) -> GroupOutcome {
+) -> FormedGroups {
     let mut choices: Vec<Choice<'_>> = Vec::with_capacity(group_by.fields.len());
-    let mut capped = false;
+    let mut remarks = FieldRemarks::default();
     for (name, field) in group_by.names.iter().zip(group_by.fields) {
-        let mut texts = group_by.texts(field, view, &mut capped);
+        let mut texts = group_by.texts(field, view, &mut remarks);
         if texts.is_empty() {
             match group_by.missing {
-                MissingField::Ungrouped => return GroupOutcome::Missing,
+                MissingField::Ungrouped => return remarks.outcome(GroupOutcome::Missing),
                 MissingField::Empty => texts.push(Cow::Borrowed("")),
                 MissingField::Fallback => {
-                    choices = group_by.fallback(view, &mut capped);
+                    choices = group_by.fallback(view, &mut remarks);
                     break;
                 }
             }
@@ -88,7 +103,7 @@ pub(crate) fn for_each_group(
     let total = choices.iter().fold(1usize, |total, (_, texts)| {
         total.saturating_mul(texts.len())
     });
-    capped |= total > GROUPS_MAX;
+    remarks.is_capped |= total > GROUPS_MAX;
     for number in 0..total.min(GROUPS_MAX) {
         let mut rest = number;
         let values: Vec<Cow<'_, str>> = choices
@@ -106,31 +121,49 @@ pub(crate) fn for_each_group(
             values: &values,
         });
     }
-    if capped {
-        GroupOutcome::Capped
-    } else {
-        GroupOutcome::Done
+    let outcome = match remarks.is_capped {
+        true => GroupOutcome::Capped,
+        false => GroupOutcome::Done,
+    };
+    remarks.outcome(outcome)
+}
+
+impl FieldRemarks {
+    fn outcome(self, outcome: GroupOutcome) -> FormedGroups {
+        FormedGroups {
+            outcome,
+            has_placeholder: self.has_placeholder,
+        }
     }
 }
 
 impl<'a> GroupBy<'a> {
     /// The texts of a field that are no placeholders, without duplicates.
-    fn texts<'v>(&self, field: &str, view: &EventView<'v>, capped: &mut bool) -> Vec<Cow<'v, str>> {
+    fn texts<'v>(
+        &self,
+        field: &str,
+        view: &EventView<'v>,
+        remarks: &mut FieldRemarks,
+    ) -> Vec<Cow<'v, str>> {
         let mut texts = Vec::new();
         if let Some(value) = view.get(field) {
-            *capped |= !collect(value, &mut texts);
+            remarks.is_capped |= !collect(value, &mut texts);
         }
         let matcher = &self.detection.matcher;
-        texts.retain(|text| !is_placeholder(field, text) || matcher.names_value(field, text));
+        texts.retain(|text| {
+            let is_placeholder = is_placeholder(field, text);
+            remarks.has_placeholder |= is_placeholder;
+            !is_placeholder || matcher.names_value(field, text)
+        });
         texts
     }
 
     /// The group of an event that does not have the rule's own: the device, else the account and
     /// the actor, else the source.
-    fn fallback(&self, view: &EventView<'a>, capped: &mut bool) -> Vec<Choice<'a>> {
+    fn fallback(&self, view: &EventView<'a>, remarks: &mut FieldRemarks) -> Vec<Choice<'a>> {
         let mut first = |fields: &'static [&'static str]| {
             let choice = |field: &&'static str| {
-                let texts = self.texts(field, view, capped);
+                let texts = self.texts(field, view, remarks);
                 (!texts.is_empty()).then_some((*field, texts))
             };
             fields.iter().find_map(choice)

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_schema::{Event, EventTime, FactValue, GroupKey, GroupLink, LogSource, PlanId, RuleId};
+use weir_schema::{Event, EventTime, LogSource, PlanId, RuleId};
 
 use crate::book::catalog::Catalog;
-use crate::book::facts;
-use crate::book::group::{self, GroupBy, GroupOutcome};
+use crate::book::drafts::{Detections, FactCollector, MatchedMember};
 use crate::book::live::{LivePlan, PlanSource};
 use crate::book::origin::EventOrigin;
 use crate::book::period::Period;
@@ -15,46 +14,6 @@ use crate::sigma::detection::{Detection, ShapeHash};
 use crate::sigma::document::RuleBody;
 use crate::sigma::log_sources::{LogSources, SourceReading};
 use crate::sigma::view::{EventView, Renames};
-
-/// The matches and facts of one event. The buffers are reused for the next event.
-#[derive(Clone, Debug, Default)]
-pub struct Detections {
-    /// Rules whose detection matches, in order of id. Correlations are not among them.
-    ///
-    /// Empty if the caller selected certain plans.
-    pub matches: Vec<RuleId>,
-    /// In order of plan and member, without duplicates.
-    pub facts: Vec<FactDraft>,
-    /// For facts of members' plans: the group of the downstream plan, then of the next one, and so
-    /// on.
-    pub links: Vec<Vec<GroupLink>>,
-    /// Number of facts dropped because a field to group by is missing.
-    pub ungrouped: u32,
-    /// Number of facts that lost groups beyond [`crate::GROUPS_MAX`].
-    pub capped: u32,
-    /// Number of facts dropped because the event has no value or number for their plan.
-    pub valueless: u32,
-}
-
-impl Detections {
-    pub fn clear(&mut self) {
-        self.matches.clear();
-        self.facts.clear();
-        self.links.clear();
-        self.ungrouped = 0;
-        self.capped = 0;
-        self.valueless = 0;
-    }
-}
-
-/// A fact without the parts that the caller knows: tenant, time, event and position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FactDraft {
-    pub plan: PlanId,
-    pub group: GroupKey,
-    pub member: u16,
-    pub value: FactValue,
-}
 
 /// An index of all detections, built again whenever the catalog changes.
 #[derive(Clone, Debug, Default)]
@@ -228,10 +187,17 @@ impl DetectionIndex {
         // first way.
         hits.sort();
         hits.dedup_by_key(|hit| hit.input);
+        let mut facts = FactCollector::new(origin, out);
         for hit in &hits {
-            if let Some(live) = self.plans.get(hit.input.plan as usize) {
-                let view = EventView::new(event, hit.renames.as_deref());
-                draft_facts(live, hit.input, &view, origin, out);
+            let live = self.plans.get(hit.input.plan as usize);
+            let source = live.and_then(|live| live.sources.get(usize::from(hit.input.source)));
+            if let (Some(live), Some(source)) = (live, source) {
+                let member = MatchedMember {
+                    live,
+                    source,
+                    renames: hit.renames.as_ref(),
+                };
+                facts.add(member, &EventView::new(event, hit.renames.as_deref()));
             }
         }
     }
@@ -296,54 +262,4 @@ fn index_detections(catalog: &Catalog, plans: &[Arc<LivePlan>]) -> Vec<IndexedDe
         }
     }
     detections.into_values().collect()
-}
-
-/// Adds the facts of one member of a plan: one for each group of the event.
-fn draft_facts(
-    live: &LivePlan,
-    input: PlanInput,
-    view: &EventView<'_>,
-    origin: EventOrigin<'_>,
-    out: &mut Detections,
-) {
-    let (plan, member) = (live.plan.id, input.member);
-    let Some(source) = live.sources.get(usize::from(input.source)) else {
-        return; // Unreachable: inputs refer to this index.
-    };
-    let Some(value) = facts::fact_value(&live.plan.kind, &source.values, &source.detection, view)
-    else {
-        out.valueless = out.valueless.saturating_add(1);
-        return;
-    };
-    let group_by = GroupBy {
-        names: &live.plan.group_by,
-        fields: &source.group_by,
-        missing: live.missing,
-        detection: &source.detection,
-        origin,
-    };
-    let facts = &mut out.facts;
-    // Another source of the plan may have made a fact of the same group already.
-    let same = |fact: &&FactDraft| fact.plan == plan && fact.member == member;
-    let others = facts.len() - facts.iter().rev().take_while(same).count();
-    let links = &mut out.links;
-    let outcome = group::for_each_group(group_by, view, |found| {
-        let group = found.key;
-        if !facts[others..].iter().any(|fact| fact.group == group) {
-            facts.push(FactDraft {
-                plan,
-                group,
-                member,
-                value,
-            });
-            if live.downstream.is_some() {
-                links.push(live.group_links(origin.tenant, group, found.values));
-            }
-        }
-    });
-    match outcome {
-        GroupOutcome::Done => {}
-        GroupOutcome::Missing => out.ungrouped = out.ungrouped.saturating_add(1),
-        GroupOutcome::Capped => out.capped = out.capped.saturating_add(1),
-    }
 }

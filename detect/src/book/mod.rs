@@ -31,6 +31,8 @@ pub(crate) mod rederive;
 
 pub(crate) mod admit;
 
+pub(crate) mod drafts;
+
 pub(crate) mod index;
 
 pub(crate) mod explain;

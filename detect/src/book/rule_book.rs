@@ -11,9 +11,10 @@ use weir_schema::{
 use crate::book::admit::{VERSIONS_MAX, admit, ineffective_references};
 use crate::book::catalog::{Catalog, RuleEntry, Version};
 use crate::book::change::BookUpdate;
+use crate::book::drafts::Detections;
 use crate::book::explain::{self, Explanation};
 use crate::book::group::{self, GroupBy};
-use crate::book::index::{DetectionIndex, Detections};
+use crate::book::index::DetectionIndex;
 use crate::book::live::LivePlan;
 use crate::book::origin::EventOrigin;
 use crate::book::rederive::{rederive_plans, rederive_versions, set_source_versions};

@@ -36,7 +36,8 @@ use std::sync::Arc;
 
 use weir_schema::{Event, PlanId, RuleTimes, Stopwatch};
 
-use crate::book::index::{DetectionIndex, DetectionMatch, Detections};
+use crate::book::drafts::{Detections, FactDraft};
+use crate::book::index::{DetectionIndex, DetectionMatch};
 use crate::book::origin::EventOrigin;
 use crate::book::rule_book::RuleBook;
 
@@ -120,10 +121,12 @@ impl Detector {
                 measure.times.add(indexed.rule(), nanos);
             }
         }
-        let nanos = meter.lap() / out.facts.len().max(1) as u64;
+        let members = |draft: &FactDraft| u64::from(draft.members.count());
+        let all: u64 = out.facts.iter().map(members).sum();
+        let nanos = meter.lap() / all.max(1);
         for draft in &out.facts {
             if let Some(live) = index.plan(draft.plan) {
-                measure.times.add(&live.plan.rule, nanos);
+                measure.times.add(&live.plan.rule, nanos * members(draft));
             }
         }
     }

@@ -9,7 +9,7 @@
 //! there.
 
 use weir_schema::{
-    Cause, EvidenceItem, Fact, FactGrain, GroupLink, Membership, PlanOutput, TenantKey,
+    Cause, EvidenceItem, Fact, FactGrain, GroupLink, MemberSet, Membership, PlanOutput, TenantKey,
 };
 
 use super::group::Evaluation;
@@ -117,7 +117,7 @@ impl AnchorReport<'_> {
             time: anchor.time,
             event: anchor.event,
             position: anchor.position,
-            member: self.membership.member,
+            members: MemberSet::of(self.membership.member),
             value: self.link.value,
         };
         StageUpdate::Fact {

@@ -29,6 +29,8 @@ pub enum PlantedFault {
     EarlyConclusion,
     /// A fact that another plan retracts stays in the group.
     NeverTakenOut,
+    /// A fact of several members counts for the first of them alone.
+    FirstMemberOnly,
     /// A blind alert stays blind after its source is observed again.
     StaysBlind,
 }

@@ -3,7 +3,7 @@
 //! Events are appended at the end, merged into place when they are late, and forgotten from the
 //! front.
 
-use weir_schema::{EventId, EventTime, EvidenceItem, FactValue, Plan, Position, Span};
+use weir_schema::{EventId, EventTime, EvidenceItem, FactValue, Position, Span};
 
 use super::fault::{self, PlantedFault};
 
@@ -28,10 +28,6 @@ impl std::hash::Hash for EntryMark {
 }
 
 impl EntryMark {
-    pub fn from_member(member: u16) -> Self {
-        Self([1 << (usize::from(member) % Plan::MEMBERS_MAX), 0])
-    }
-
     pub fn members(self) -> u64 {
         self.0[0]
     }

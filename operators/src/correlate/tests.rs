@@ -162,6 +162,7 @@ fn every_planted_fault_is_caught() {
         PlantedFault::EarlyConclusion,
         PlantedFault::StaysBlind,
         PlantedFault::NeverTakenOut,
+        PlantedFault::FirstMemberOnly,
     ] {
         fault::plant(Some(fault));
         let only = (fault == PlantedFault::NeverTakenOut).then_some("chain");

@@ -178,7 +178,8 @@ impl TapRows {
                 let mut row = head.clone();
                 row.insert("rule".into(), (*plan.rule).into());
                 row.insert("time".into(), rfc3339(event.time).into());
-                row.insert("member".into(), fact.member.into());
+                let members: Vec<u16> = fact.members.iter().collect();
+                row.insert("members".into(), members.into());
                 let group = book.group_fields(fact.plan, event, origin, fact.group);
                 let group = group.unwrap_or_default().into_iter();
                 let group: Map<_, _> = group.map(|f| (f.name, f.value.into())).collect();

@@ -9,6 +9,7 @@ mod sweep;
 
 use weir_schema::{Bound, EventTime, Fact, MemberCondition, Plan, PlanKind, Span};
 
+use super::fault::{self, PlantedFault};
 use super::run::{EntryMark, EventRun, RunEntry};
 use super::values::ValueCondition;
 
@@ -35,6 +36,15 @@ pub struct WindowCondition {
     ///           ◄───── its window ────►
     /// ```
     pub delay: Span,
+}
+
+/// The run entries of one fact.
+#[derive(Clone, Copy, Debug)]
+pub struct FactEntries {
+    /// The entry with the members that are anchors.
+    pub anchor: Option<RunEntry>,
+    /// The entry with the members that only a negation reads.
+    pub negated: Option<RunEntry>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,22 +95,6 @@ impl WindowCondition {
         matches!(self.kind, Kind::Silence)
     }
 
-    /// The time at which a fact stands in the run.
-    ///
-    /// A fact that begins an absence stands where the absence is concluded.
-    pub fn time_of(&self, fact: &Fact) -> EventTime {
-        let begins = match self.kind {
-            Kind::Temporal { .. } => fact.member == 0,
-            Kind::AtLeast(_)
-            | Kind::Count(_)
-            | Kind::Ordered { .. }
-            | Kind::Valued(_)
-            | Kind::Silence => true,
-        };
-        let delay = if begins { self.delay } else { Span::ZERO };
-        fact.time.plus(delay)
-    }
-
     /// The start of the member events of an episode with its first firing anchor at `from`.
     pub fn members_from(&self, from: EventTime) -> EventTime {
         if self.is_absence() {
@@ -110,33 +104,47 @@ impl WindowCondition {
         }
     }
 
-    /// The part of a fact that this condition reads.
-    pub fn mark(&self, fact: &Fact) -> EntryMark {
-        match self.kind {
-            Kind::Valued(_) | Kind::Silence => EntryMark(fact.value.0),
-            Kind::AtLeast(_) | Kind::Count(_) | Kind::Temporal { .. } | Kind::Ordered { .. } => {
-                EntryMark::from_member(fact.member)
-            }
-        }
-    }
-
-    /// The run entry of a fact that is an event.
-    pub fn event_entry(&self, fact: &Fact) -> RunEntry {
-        RunEntry {
-            time: self.time_of(fact),
+    /// The run entries of a fact that is an event: of the members that are anchors, and of those
+    /// that only a negation reads.
+    ///
+    /// The entry that begins an absence stands where the absence is concluded.
+    pub fn event_entries(&self, fact: &Fact) -> FactEntries {
+        let entry = |mark: [u64; 2], delay: Span| RunEntry {
+            time: fact.time.plus(delay),
             event: fact.event,
             position: fact.position,
-            mark: self.mark(fact),
+            mark: EntryMark(mark),
+        };
+        let mut members = fact.members.0;
+        if fault::active(PlantedFault::FirstMemberOnly) {
+            members &= members.wrapping_neg();
+        }
+        let (anchor, negated) = match self.kind {
+            Kind::Temporal { .. } => (members & self.positive, members & !self.positive),
+            Kind::Valued(_) | Kind::Silence => {
+                let anchor = Some(entry(fact.value.0, self.delay));
+                return FactEntries {
+                    anchor,
+                    negated: None,
+                };
+            }
+            Kind::AtLeast(_) | Kind::Count(_) | Kind::Ordered { .. } => (members, 0),
+        };
+        let part = |members, delay| (members != 0).then(|| entry([members, 0], delay));
+        FactEntries {
+            anchor: part(anchor, self.delay),
+            negated: part(negated, Span::ZERO),
         }
     }
 
-    /// The run entry of a fact that another plan reported.
-    pub fn reported_entry(&self, fact: &Fact) -> RunEntry {
-        let mut entry = self.event_entry(fact);
+    /// The run entry of a fact that another plan reported, which has one member.
+    pub fn reported_entry(&self, fact: &Fact) -> Option<RunEntry> {
+        let FactEntries { anchor, negated } = self.event_entries(fact);
+        let mut entry = anchor.or(negated)?;
         if !matches!(self.kind, Kind::Valued(_)) {
             entry.mark.0[1] = 1; // It is never the same event as another entry.
         }
-        entry
+        Some(entry)
     }
 
     /// Whether the entry is an anchor and counts. If not, only a negation reads it.

@@ -67,9 +67,12 @@ impl Correlator {
         if fact.time < now.settled || fact.time >= plan.plan.until {
             return;
         }
-        let entry = plan.condition.reported_entry(fact);
+        let Some(entry) = plan.condition.reported_entry(fact) else {
+            return; // Unreachable: a report has a member.
+        };
         for _ in 0..times.max(0) {
-            self.push_entry(slot, fact, entry, &now, &mut output.counts);
+            let entries = std::iter::once(entry);
+            self.push_entries(slot, fact, entries, &now, &mut output.counts);
         }
         let key = StateKey::new(fact.plan, fact.group);
         let Some(place) = self.groups.find(key) else {

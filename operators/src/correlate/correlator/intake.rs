@@ -6,6 +6,7 @@ use weir_schema::{Fact, PlanId, WhatIfId};
 
 use super::{Correlator, clock_of};
 use crate::clock::TenantClock;
+use crate::correlate::condition::FactEntries;
 use crate::correlate::group::Group;
 use crate::correlate::group_store::{GroupRecord, StateKey};
 use crate::correlate::meter::PlanMeter;
@@ -85,16 +86,17 @@ impl Correlator {
         let Some(plan) = self.plans.get(slot) else {
             return;
         };
-        let entry = plan.condition.event_entry(fact);
-        self.push_entry(slot, fact, entry, now, counts);
+        let FactEntries { anchor, negated } = plan.condition.event_entries(fact);
+        let entries = anchor.into_iter().chain(negated);
+        self.push_entries(slot, fact, entries, now, counts);
     }
 
-    /// Pushes `entry` to the group of `fact`; creates the group unless its shard is full.
-    pub(super) fn push_entry(
+    /// Pushes `entries` to the group of `fact`; creates the group unless its shard is full.
+    pub(super) fn push_entries(
         &mut self,
         slot: PlanSlot,
         fact: &Fact,
-        entry: RunEntry,
+        entries: impl Iterator<Item = RunEntry>,
         now: &TenantClock,
         counts: &mut CorrelationCounts,
     ) {
@@ -133,6 +135,8 @@ impl Correlator {
             record.group.touched = true;
             self.touched.push(place);
         }
-        record.group.push(entry, &plan.condition);
+        for entry in entries {
+            record.group.push(entry, &plan.condition);
+        }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
-    AlertRow, Basis, Bound, Epoch, EventId, EventTime, Fact, FactValue, GroupKey, Plan, PlanId,
-    PlanKind, PlanOutput, Position, RuleVersion, Span, TenantKey, WhatIfId,
+    AlertRow, Basis, Bound, Epoch, EventId, EventTime, Fact, FactValue, GroupKey, MemberSet, Plan,
+    PlanId, PlanKind, PlanOutput, Position, RuleVersion, Span, TenantKey, WhatIfId,
 };
 
 use super::random_plans::{UNIT, random_plan};
@@ -43,7 +43,7 @@ pub fn fact(plan: PlanId, tenant: u64, group: u64, seconds: i64, position: u64) 
         time: EventTime(seconds * UNIT),
         event: EventId([position, 0]),
         position: Position(position),
-        member: 0,
+        members: MemberSet::of(0),
         value: FactValue::default(),
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
-    Decimal, EventId, EventTime, Fact, FactValue, GroupKey, GroupLink, Plan, PlanId, PlanKind,
-    PlanOutput, Position, RuleVersion, SourceKey, Span, TenantKey,
+    Decimal, EventId, EventTime, Fact, FactValue, GroupKey, GroupLink, MemberSet, Plan, PlanId,
+    PlanKind, PlanOutput, Position, RuleVersion, SourceKey, Span, TenantKey,
 };
 
 use super::random_plans::{
@@ -194,17 +194,24 @@ impl History {
             time,
             event,
             position: Position(self.position),
-            member: first,
+            members: MemberSet::of(first),
             value: match self.plans[&plan].kind {
                 PlanKind::Silence => FactValue([self.rng.random_range(0..2), 0]),
                 _ => Decimal(i128::from(self.rng.random_range(-2..5)) * Decimal::ONE).into(),
             },
         };
         facts.push(fact);
+        let last = facts.len() - 1;
         let other = (first + 1) % members;
         if members > 1 && self.rng.random_bool(0.1) && event_members.contains(&other) {
-            fact.member = other;
-            facts.push(fact);
+            // One fact of both members, or one fact for each.
+            match self.position.is_multiple_of(2) {
+                true => {
+                    fact.members = MemberSet::of(other);
+                    facts.push(fact);
+                }
+                false => facts[last].members.add(other),
+            }
         }
         if self.rng.random_bool(0.1) {
             self.position += 1;
@@ -234,12 +241,23 @@ impl History {
     }
 
     /// Facts with the stages of their plans, in random order.
+    ///
+    /// Some facts of several members come as a fact for each, which means the same.
     pub fn staged(&mut self, facts: &[Fact]) -> Vec<(u8, Fact)> {
         let stage = |fact: &Fact| {
             let plan = self.plans.get(&fact.plan);
             plan.map_or(0, |plan| plan.chain.stage)
         };
-        let mut staged: Vec<(u8, Fact)> = facts.iter().map(|f| (stage(f), *f)).collect();
+        let mut staged: Vec<(u8, Fact)> = Vec::new();
+        for fact in facts {
+            match fact.position.0.is_multiple_of(3) {
+                true => staged.extend(fact.members.iter().map(|member| {
+                    let members = MemberSet::of(member);
+                    (stage(fact), Fact { members, ..*fact })
+                })),
+                false => staged.push((stage(fact), *fact)),
+            }
+        }
         staged.shuffle(&mut self.rng);
         staged
     }

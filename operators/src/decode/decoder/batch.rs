@@ -115,7 +115,7 @@ impl Decoder {
                 time: origin.time,
                 event: origin.event,
                 position: origin.position,
-                member: draft.member,
+                members: draft.members,
                 value: match self.silences.contains(&draft.plan) {
                     true => FactValue::from(origin.source),
                     false => draft.value,

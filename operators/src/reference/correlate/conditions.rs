@@ -7,7 +7,7 @@ use super::fact::ReferenceFact;
 /// Whether the condition of `plan` holds for a window.
 pub fn fires<'f>(plan: &Plan, window: impl Iterator<Item = &'f ReferenceFact>) -> bool {
     let window: Vec<&ReferenceFact> = window.collect();
-    let present: Vec<u16> = window.iter().map(|fact| fact.fact.member).collect();
+    let present: Vec<u16> = window.iter().map(|fact| fact.member).collect();
     match &plan.kind {
         PlanKind::EventCount { bounds } => {
             let mut events: Vec<_> = window.iter().map(|fact| fact.identity()).collect();
@@ -65,7 +65,7 @@ fn can_follow(
         let is_free = !others.any(|other| other.identity() == fact.identity());
         let last = taken.last().map(|last| last.fact.time);
         let is_later = last.is_none_or(|last| last <= fact.fact.time);
-        if fact.fact.member == member && is_free && is_later {
+        if fact.member == member && is_free && is_later {
             taken.push(**fact);
             if can_follow(window, member + 1, members, taken) {
                 return true;

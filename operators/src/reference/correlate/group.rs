@@ -1,8 +1,8 @@
 //! The evaluation of one group: its firing anchors, its episodes, and their rows.
 
 use weir_schema::{
-    AlertId, AlertState, EventId, EventTime, Fact, FactGrain, GroupKey, GroupLink, Membership,
-    Plan, PlanKind, SourceKey, TenantKey,
+    AlertId, AlertState, EventId, EventTime, Fact, FactGrain, GroupKey, GroupLink, MemberSet,
+    Membership, Plan, PlanKind, SourceKey, TenantKey,
 };
 
 use super::conditions::{fires, is_certain, positive_members};
@@ -41,7 +41,7 @@ impl<'r> EvaluatedGroup<'r> {
         let positives = positive_members(newest);
         let members: Vec<ReferenceFact> = facts
             .iter()
-            .filter(|fact| positives.contains(&fact.fact.member))
+            .filter(|fact| positives.contains(&fact.member))
             .copied()
             .collect();
         let mut group = Self {
@@ -130,7 +130,7 @@ impl<'r> EvaluatedGroup<'r> {
                 tenant: self.tenant,
                 group: link.to,
                 time: self.concluded(anchor),
-                member: membership.member,
+                members: MemberSet::of(membership.member),
                 value: link.value,
                 ..last
             })

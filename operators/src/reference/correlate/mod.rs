@@ -129,8 +129,8 @@ impl Reference {
     #[must_use]
     pub fn standing(&self) -> Vec<StandingAlert> {
         let events = self.facts.iter();
-        let mut facts: Vec<ReferenceFact> =
-            events.map(|fact| ReferenceFact::event(*fact)).collect();
+        let events = events.flat_map(|fact| ReferenceFact::all(*fact, 0));
+        let mut facts: Vec<ReferenceFact> = events.collect();
         let mut standing = Vec::new();
         for stage in 0..=Plan::STAGE_MAX {
             let mut groups: BTreeMap<(PlanId, TenantKey, GroupKey), Vec<ReferenceFact>> =
@@ -153,7 +153,7 @@ impl Reference {
                     Some(PlanOutput::Plan(membership)) => {
                         for fact in self.reports(&evaluated, plan, group, membership) {
                             let serial = facts.len();
-                            facts.push(ReferenceFact { fact, serial });
+                            facts.extend(ReferenceFact::all(fact, serial));
                         }
                     }
                     _ => standing.extend(evaluated.rows(self, group)),

@@ -115,7 +115,7 @@ impl ReferenceSystem {
                     event: id,
                     // A story has at most 100,000 events, and a batch fewer than 65,536.
                     position: Position::new(BatchSeq(seq as u64), place as u16),
-                    member: draft.member,
+                    members: draft.members,
                     value: match self.book.plan(plan).map(|plan| &plan.kind) {
                         Some(PlanKind::Silence) => FactValue::from(batch.source_key()),
                         _ => draft.value, // Only silence counts sources.
