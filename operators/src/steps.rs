@@ -4,6 +4,12 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Frames, facts or anchors that are one step.
+///
+/// A batch has up to 65,535 frames, and one group may have millions of anchors. The slowest rules
+/// take some milliseconds for a frame, so a step ends within seconds.
+const STEP_ITEMS: usize = 64;
+
 thread_local! {
     static STEPS: OnceCell<Arc<AtomicU64>> = const { OnceCell::new() };
 }
@@ -22,4 +28,19 @@ pub fn count_step() {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     });
+}
+
+/// Counts a step for one item of many, by its number: frames, facts, anchors.
+pub fn count_item(number: usize) {
+    if number.is_multiple_of(STEP_ITEMS) {
+        count_step();
+    }
+}
+
+/// The steps that this thread has counted. The first call begins to count.
+#[cfg(test)]
+pub fn counted_steps() -> u64 {
+    count_steps_in(Arc::default());
+    let read = |counter: &Arc<AtomicU64>| counter.load(Ordering::Relaxed);
+    STEPS.with(|steps| steps.get().map_or(0, read))
 }

@@ -125,9 +125,13 @@ impl OrderedPrefixes {
 fn needed_events(events: &[RunEntry], places: usize) -> Vec<u64> {
     let mut needed: Vec<u64> = Vec::new();
     let mut counts = [0_usize; Plan::MEMBERS_MAX];
-    let mut wanted = u64::MAX;
+    let unused = Plan::MEMBERS_MAX.saturating_sub(places) as u32;
+    let mut wanted = u64::MAX.checked_shr(unused).unwrap_or(0);
     for event in events {
         let bits = event.mark.members();
+        if wanted == 0 {
+            break; // Each member has all the events that it can need.
+        }
         if bits & wanted == 0 {
             continue;
         }
@@ -150,6 +154,8 @@ struct Matching<'e> {
     events: &'e [u64],
     /// For each event: the member that it is given to.
     taken: Vec<Option<usize>>,
+    /// The number of events that are given to no member.
+    free: usize,
     first: usize,
     /// For each event: the number of the search that last visited it.
     visited: Vec<usize>,
@@ -164,6 +170,7 @@ impl<'e> Matching<'e> {
         Self {
             events,
             taken: vec![None; events.len()],
+            free: events.len(),
             first: 0,
             visited: vec![0; events.len()],
             searches: 0,
@@ -181,6 +188,7 @@ impl<'e> Matching<'e> {
         for taken in &mut self.taken {
             if taken.is_some_and(|member| member < first) {
                 *taken = None;
+                self.free += 1;
                 self.refused = None;
             }
         }
@@ -191,11 +199,13 @@ impl<'e> Matching<'e> {
         if fault::active(PlantedFault::EventTwice) {
             return self.events.iter().any(|event| event >> member & 1 == 1);
         }
-        if self.refused == Some(member) {
+        // Without a free event no member can move to make room.
+        if self.refused == Some(member) || self.free == 0 {
             return false;
         }
         self.searches += 1;
         let is_matched = self.match_member(member);
+        self.free -= usize::from(is_matched);
         self.refused = (!is_matched).then_some(member);
         is_matched
     }
@@ -308,6 +318,16 @@ mod tests {
         assert_eq!(prefixes.begin(), Some(EventTime(1)));
         let looks = LOOKS.with(std::cell::Cell::get);
         assert!(looks <= 2 * members * members, "{looks} looks");
+        // Few events that match every member: once all are taken, the search ends.
+        let few = vec![(1_u64 << members) - 1; 5];
+        let mut prefixes = OrderedPrefixes::new(members);
+        prefixes.add(&entries(1, &few));
+        LOOKS.with(|looks| looks.set(0));
+        prefixes.add(&entries(2, &few));
+        assert_eq!(prefixes.latest[4], Some(EventTime(2)));
+        assert_eq!(prefixes.latest[9], Some(EventTime(1)));
+        let looks = LOOKS.with(std::cell::Cell::get);
+        assert!(looks <= few.len() * few.len() * 3, "{looks} looks");
         // Even where the members must move, and where none suffices.
         let marks: Vec<u64> = (1..60).map(|n| u64::MAX >> (64 - n)).collect();
         LOOKS.with(|looks| looks.set(0));

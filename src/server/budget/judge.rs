@@ -1,4 +1,4 @@
-//! Decides which rules take too much, and which one is suspended. Pure: its clock is an argument.
+//! Decides which rules take too much, and which are suspended. Pure: its clock is an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,11 +10,15 @@ use weir_schema::RuleId;
 pub struct BudgetBounds {
     /// A rule above this raises an alert.
     pub share_max: f64,
-    /// While alerts are late, the heaviest rule is suspended if it is above this.
+    /// While alerts are late, rules are suspended that are above this, alone or together.
     pub suspend_share: f64,
     /// The time over which shares are taken, and for which they must have been measured.
     pub window: Duration,
 }
+
+/// The part of the bound from which a rule counts among those that are together above it. Rules
+/// below it are the many of an ordinary load: suspending them would blind Weir and help little.
+const TOGETHER_PART: f64 = 0.1;
 
 /// The view of the judge at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -42,21 +46,24 @@ pub struct BudgetVerdict {
     pub over: Vec<HeavyRule>,
     /// Rules that are no longer.
     pub over_no_more: Vec<RuleId>,
-    /// The one rule to suspend.
-    pub suspend: Option<HeavyRule>,
+    /// The rules to suspend, the heaviest first.
+    pub suspend: Vec<HeavyRule>,
+    /// The share of the rules that are together above the bound; `None` if one is so alone.
+    pub together: Option<f64>,
 }
 
 /// Judges the shares of rules, look after look.
 ///
 /// **Invariants.** Nothing is decided during a replay, nor before one window was measured since.
-/// At most one rule is suspended in a window: what is left is measured without it first.
+/// A rule that is above the bound alone is suspended alone, and none within a window after: what
+/// is left is measured without it first.
 #[derive(Debug)]
 pub struct BudgetJudge {
     bounds: BudgetBounds,
     over: BTreeSet<RuleId>,
     /// Since when shares are measured that count: since the replay, or the last suspension.
     measured_since: Option<Duration>,
-    suspended: Option<RuleId>,
+    suspended: BTreeSet<RuleId>,
 }
 
 impl BudgetJudge {
@@ -66,7 +73,7 @@ impl BudgetJudge {
             bounds,
             over: BTreeSet::new(),
             measured_since: None,
-            suspended: None,
+            suspended: BTreeSet::new(),
         }
     }
 
@@ -79,19 +86,23 @@ impl BudgetJudge {
         let since = *self.measured_since.get_or_insert(look.now);
         let is_measured = look.now.saturating_sub(since) >= self.bounds.window;
         if is_measured {
-            self.suspended = None;
+            self.suspended.clear();
         }
         let (over, over_no_more) = self.judge_over(look, is_measured);
-        let suspend = self.heaviest(look).filter(|_| is_measured && look.is_late);
-        if let Some(heaviest) = &suspend {
-            self.measured_since = Some(look.now);
-            self.suspended = Some(RuleId::clone(&heaviest.rule));
-        }
-        BudgetVerdict {
+        let mut verdict = BudgetVerdict {
             over,
             over_no_more,
-            suspend,
+            ..BudgetVerdict::default()
+        };
+        if is_measured && look.is_late {
+            self.suspend(look, &mut verdict);
         }
+        if !verdict.suspend.is_empty() {
+            self.measured_since = Some(look.now);
+            let rules = verdict.suspend.iter();
+            self.suspended.extend(rules.map(|heavy| heavy.rule.clone()));
+        }
+        verdict
     }
 
     /// The rules over budget: above the bound, and until below half of it.
@@ -106,7 +117,7 @@ impl BudgetJudge {
             let known = self.over.contains(rule);
             let is_over = match known {
                 true => *share >= bound / 2.0,
-                false => *share > bound && is_measured && self.suspended.as_ref() != Some(rule),
+                false => *share > bound && is_measured && !self.suspended.contains(rule),
             };
             if bound > 0.0 && is_over {
                 over.push(HeavyRule {
@@ -121,14 +132,37 @@ impl BudgetJudge {
         (over, ended)
     }
 
-    /// The heaviest rule, if it is heavy enough to be suspended.
-    fn heaviest(&self, look: BudgetLook<'_>) -> Option<HeavyRule> {
+    /// The rules to suspend: the one that is above the bound alone, or else the heaviest of those
+    /// that are so together, until the others are not.
+    fn suspend(&self, look: BudgetLook<'_>, verdict: &mut BudgetVerdict) {
         let bound = self.bounds.suspend_share;
-        let (rule, share) = look.shares.iter().max_by(|a, b| a.1.total_cmp(b.1))?;
-        (bound > 0.0 && *share > bound).then(|| HeavyRule {
-            rule: RuleId::clone(rule),
-            share: *share,
-        })
+        if bound <= 0.0 {
+            return;
+        }
+        let shares = look.shares.iter();
+        let heavy = shares.filter(|(_, share)| **share >= bound * TOGETHER_PART);
+        let mut heavy: Vec<HeavyRule> = heavy
+            .map(|(rule, share)| HeavyRule {
+                rule: RuleId::clone(rule),
+                share: *share,
+            })
+            .collect();
+        // The sort is stable: of equal shares the first rule by id.
+        heavy.sort_by(|a, b| b.share.total_cmp(&a.share));
+        if heavy.first().is_some_and(|first| first.share > bound) {
+            heavy.truncate(1);
+            verdict.suspend = heavy;
+            return;
+        }
+        let mut together: f64 = heavy.iter().map(|heavy| heavy.share).sum();
+        verdict.together = (together > bound).then_some(together);
+        for rule in heavy {
+            if together <= bound {
+                return;
+            }
+            together -= rule.share;
+            verdict.suspend.push(rule);
+        }
     }
 }
 
@@ -229,6 +263,45 @@ mod tests {
         let leaving = stretch(20, &[("a", 60)], true);
         let gone = stretch(100, &[], true);
         assert_eq!(decisions(&[heavy, leaving, gone]), "30+a 30!a 51-a");
+    }
+
+    /// W12: eight rules of 7 to 10 % each stall all as one of 68 % does.
+    #[test]
+    fn of_rules_that_are_heavy_together_the_heaviest_are_suspended_until_the_others_are_not() {
+        const EIGHT: [(&str, u32); 9] = [
+            ("a", 10),
+            ("b", 9),
+            ("c", 9),
+            ("d", 9),
+            ("e", 8),
+            ("f", 8),
+            ("g", 8),
+            ("h", 7),
+            ("small", 4),
+        ];
+        assert_eq!(decisions(&[stretch(31, &EIGHT, false)]), "", "in time");
+        assert_eq!(decisions(&[stretch(31, &EIGHT, true)]), "30!a 30!b");
+        // The others take the time that is free, so they are judged anew after a window.
+        let others = stretch(45, &[("c", 15), ("d", 15), ("e", 14), ("f", 13)], true);
+        let judged = decisions(&[stretch(31, &EIGHT, true), others]);
+        assert_eq!(judged, "30!a 30!b 60!c");
+    }
+
+    #[test]
+    fn the_many_rules_of_an_ordinary_load_are_never_suspended() {
+        let names: Vec<String> = (0..24).map(|n| format!("r{n}")).collect();
+        let shares = names.iter().map(|name| (RuleId::from(name.as_str()), 0.04));
+        let shares: BTreeMap<RuleId, f64> = shares.collect();
+        let mut judge = BudgetJudge::new(BOUNDS);
+        for now in 0..100 {
+            let verdict = judge.judge(BudgetLook {
+                now: Duration::from_secs(now),
+                shares: &shares,
+                is_late: true,
+                is_replaying: false,
+            });
+            assert_eq!(verdict, BudgetVerdict::default());
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The budget of rules: measures what each takes of the graph, and suspends one that stalls all.
+//! The budget of rules: measures what each takes of the graph, and suspends those that stall all.
 //!
 //! ```text
 //!  workers ─ times of rules ─► observer ─► shares, 30 s ─┬─► API, metrics
@@ -114,8 +114,8 @@ impl BudgetKeeper {
                 is_replaying: self.status.epoch() < self.begun,
             });
             self.report_over(&verdict.over, &verdict.over_no_more);
-            if let Some(heavy) = &verdict.suspend {
-                self.suspend(heavy).await;
+            for heavy in &verdict.suspend {
+                self.suspend(heavy, verdict.together).await;
             }
             self.end_lifted();
         }
@@ -132,8 +132,8 @@ impl BudgetKeeper {
         }
     }
 
-    /// Journals the suspension of a rule.
-    async fn suspend(&self, heavy: &HeavyRule) {
+    /// Journals the suspension of a rule, which is too heavy alone or with others `together`.
+    async fn suspend(&self, heavy: &HeavyRule, together: Option<f64>) {
         let HeavyRule { rule, share } = heavy;
         let lock = self.registry.lock_for_edit().await;
         let now = self.clock.now();
@@ -148,12 +148,15 @@ impl BudgetKeeper {
             Ok(()) => {
                 tracing::error!(
                     %rule, share_percent = percent(*share),
-                    "rule suspended: it took most of the workers' time while alerts were late; \
-                     change it, or start it again with `weir rules enable`"
+                    "rule suspended: alone or with others it took most of the workers' time while \
+                     alerts were late; change it, or start it again with `weir rules enable`"
                 );
+                let together = together
+                    .map(|all| format!(", of {} % that heavy rules took together,", percent(all)));
                 let details = format!(
-                    "{} % of the workers' time while alerts were late",
-                    percent(*share)
+                    "{} % of the workers' time{} while alerts were late",
+                    percent(*share),
+                    together.unwrap_or_default()
                 );
                 let kind = ConditionKind::RuleSuspended;
                 self.conditions.report(kind, rule, &details);

@@ -9,6 +9,7 @@ use crate::correlate::range::TimeRange;
 use crate::correlate::run::{EventRun, GroupRuns};
 use crate::correlate::values::ValueCondition;
 use crate::correlate::window_cache::WindowCache;
+use crate::steps::count_item;
 
 impl WindowCondition {
     /// Appends the firing anchors in `range` to `out`, ascending.
@@ -148,6 +149,7 @@ impl WindowCondition {
     ) {
         let (mut prefixes, known) = cache.take_order(members, range.from);
         let entries = run.entries();
+        let mut anchors = 0;
         let mut next = match known {
             Some(at) => run.count_through(at),
             None => {
@@ -171,6 +173,8 @@ impl WindowCondition {
             }
             prefixes.add(&entries[next..end]);
             next = end;
+            anchors += 1;
+            count_item(anchors);
             let low = time.minus(self.timespan);
             if time >= range.from && prefixes.begin().is_some_and(|begin| begin >= low) {
                 out.push(time);

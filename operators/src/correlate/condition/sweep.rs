@@ -5,6 +5,7 @@ use weir_schema::EventTime;
 use crate::correlate::fault::{self, PlantedFault};
 use crate::correlate::range::TimeRange;
 use crate::correlate::run::{EventRun, RunEntry};
+use crate::steps::count_item;
 
 /// An anchor: one of the distinct times of a run, and the place of its last entry.
 pub struct Anchor {
@@ -25,6 +26,7 @@ pub fn anchors(run: &EventRun, range: TimeRange) -> impl Iterator<Item = Anchor>
         })
         .take_while(move |anchor| anchor.time <= range.to)
         .filter(move |Anchor { place, time }| {
+            count_item(*place);
             if fault::active(PlantedFault::WrongTie) {
                 return *place == 0 || entries[place - 1].time != *time;
             }

@@ -14,6 +14,7 @@ use crate::correlate::output::{CorrelationCounts, CorrelatorOutput};
 use crate::correlate::run::RunEntry;
 use crate::correlate::shard::shard_of;
 use crate::correlate::slots::PlanSlot;
+use crate::steps::count_item;
 
 impl Correlator {
     /// Pushes facts to their groups, and lists the groups that they touch.
@@ -24,7 +25,8 @@ impl Correlator {
         let mut clock: Option<TenantClock> = None;
         let mut round = self.meter.begin(facts.len(), 0);
         let mut run = 0;
-        for fact in facts {
+        for (number, fact) in facts.iter().enumerate() {
+            count_item(number);
             run += 1;
             let slot = match known {
                 Some((plan, slot)) if plan == fact.plan => slot,

@@ -10,9 +10,10 @@ use weir_schema::{
     PlanId, PlanKind, PlanOutput, Position, RuleVersion, Span, TenantKey, WhatIfId,
 };
 
-use super::random_plans::{UNIT, random_plan};
+use super::random_plans::{KINDS, UNIT, random_plan};
 use crate::clock::TenantClock;
 use crate::correlate::{Correlator, Directive, SHARDS};
+use crate::steps::counted_steps;
 
 pub const PLAN: PlanId = PlanId(1);
 pub const SHADOW: PlanId = PlanId(77);
@@ -178,4 +179,24 @@ fn a_promotion_replaces_the_same_settled_alerts_in_any_order_of_facts() {
     let rows = promoted(&facts);
     assert_eq!(rows.len(), 2 * 2_000);
     assert!(rows == promoted(&reversed));
+}
+
+/// W12: a worker that is busy with one group for long counts steps, and so does not stall.
+#[test]
+fn the_anchors_of_one_group_are_many_steps() {
+    // The others wait for the watermark.
+    let at_once = |kind: &&str| !["not_followed", "silence"].contains(kind);
+    for kind in KINDS.into_iter().filter(at_once) {
+        let mut plan = random_plan(&mut ChaCha8Rng::seed_from_u64(0), PLAN.0, Some(kind));
+        plan.timespan = Span(3_600 * UNIT);
+        let mut correlator = Correlator::default();
+        correlator.epoch(Epoch(1), &[], &[Directive::Install(Arc::new(plan))]);
+        let many = (0..6_400).map(|n| fact(PLAN, 1, 1, i64::from(n), n as u64));
+        let many: Vec<Fact> = many.collect();
+        let before = counted_steps();
+        correlator.epoch(Epoch(2), &many, &[]);
+        let steps = counted_steps() - before;
+        // A step for 64 facts that are admitted, and one for 64 anchors that are evaluated.
+        assert!(steps >= 190, "{kind}: {steps} steps");
+    }
 }

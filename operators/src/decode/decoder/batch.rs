@@ -13,6 +13,7 @@ use crate::decode::output::DecodeOutput;
 use crate::decode::source_batch::SourceBatchBuilder;
 use crate::note::{BatchNote, Note};
 use crate::sources::SourceNote;
+use crate::steps::count_item;
 
 /// The columns that all facts of an event share.
 struct FactOrigin {
@@ -49,6 +50,7 @@ impl Decoder {
             source: &batch.source,
         };
         for (place, frame) in batch.frames.iter().enumerate() {
+            count_item(place);
             let position = Position::new(seq, u16::try_from(place).unwrap_or(u16::MAX));
             let event = weir_parse::decode(frame, &frames.context());
             let in_future = event.problems.contains(&Problem::TimeInFuture);
