@@ -181,6 +181,7 @@ fn facts(book: &RuleBook, lines: &[&str]) -> Facts {
                 position: Position::new(BatchSeq(seq), 0),
                 members: draft.members,
                 value: draft.value,
+                weight: event.weight,
             });
         }
     }

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use weir_schema::{
     Bound, Chain, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, Level, MemberCondition,
     MemberSet, Plan, PlanId, PlanKind, PlanOutput, Position, RuleVersion, Span, Statistic,
-    TenantKey, ValueBound,
+    TenantKey, ValueBound, Weight,
 };
 
 use weir_scenario::random::{Zipf, scatter, seeded};
@@ -239,6 +239,7 @@ impl Iterator for FactStream {
             } else {
                 FactValue([scatter(value), value])
             },
+            weight: Weight::ONE,
         })
     }
 }

@@ -198,6 +198,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
                     .collect(),
                 message: Cow::Owned(message),
                 problems: Vec::new(),
+                weight: weir_schema::Weight::ONE,
             }
         },
     )
@@ -340,6 +341,7 @@ fn shortcuts_do_not_change_matches() {
             fields: vec![(Cow::Borrowed("f"), Value::Text(Cow::Borrowed(*value)))],
             message: Cow::Borrowed(""),
             problems: Vec::new(),
+            weight: weir_schema::Weight::ONE,
         };
         book.detect(&event, common::TENANT, None, &mut plain);
         detector.detect(&book, &event, common::TENANT, None, &mut fast);
@@ -373,6 +375,7 @@ fn the_engine_follows_changed_mappings() {
         fields: vec![(Cow::Borrowed("EventID"), Value::Text(Cow::Borrowed("1.0")))],
         message: Cow::Borrowed("hello"),
         problems: Vec::new(),
+        weight: weir_schema::Weight::ONE,
     };
     let entry = |id: &str, fields: &str| {
         format!(

@@ -56,6 +56,7 @@ impl<'b> Facts<'b> {
                 position,
                 members: fact.members,
                 value: fact.value,
+                weight: event.weight,
             });
         }
     }

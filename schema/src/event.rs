@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::time::EventTime;
+use crate::weight::Weight;
 
 /// The value of a field. Numbers keep their exact form; other types become text, lists or `Null`.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,11 +74,14 @@ pub enum Problem {
     TooManyFields,
     /// The FlatBuffers verifier rejected the frame.
     InvalidFlatbuffer,
+    /// The line says that a message was repeated, but not which, or not credibly how often. The
+    /// repeats are not counted, or only [`Weight::MAX`] of them.
+    RepeatUncounted,
 }
 
 impl Problem {
     /// All problems, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unparsed,
         Self::InvalidUtf8,
         Self::Truncated,
@@ -87,6 +91,7 @@ impl Problem {
         Self::TooDeep,
         Self::TooManyFields,
         Self::InvalidFlatbuffer,
+        Self::RepeatUncounted,
     ];
 
     /// The label in metrics, the API and stories.
@@ -102,6 +107,7 @@ impl Problem {
             Self::TooDeep => "too_deep",
             Self::TooManyFields => "too_many_fields",
             Self::InvalidFlatbuffer => "invalid_flatbuffer",
+            Self::RepeatUncounted => "repeat_uncounted",
         }
     }
 }
@@ -117,6 +123,8 @@ pub struct Event<'a> {
     /// read it and the text of every field's value.
     pub message: Cow<'a, str>,
     pub problems: Vec<Problem>,
+    /// The number of events for which the line stands, as its form says. No field sets it.
+    pub weight: Weight,
 }
 
 impl<'a> Event<'a> {

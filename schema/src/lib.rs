@@ -48,6 +48,8 @@ pub mod reading;
 
 pub mod records;
 
+pub mod weight;
+
 pub mod zeek;
 
 pub use alert::{
@@ -81,4 +83,5 @@ pub use rule::{
 };
 pub use rule_times::{RuleTimes, Stopwatch};
 pub use time::{EventTime, ReceiveTime, Span};
+pub use weight::Weight;
 pub use zeek::{HEADER_BYTES_MAX as ZEEK_HEADER_BYTES_MAX, ZeekLog};

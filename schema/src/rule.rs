@@ -7,6 +7,7 @@ use crate::id::{
 };
 use crate::member_set::MemberSet;
 use crate::time::{EventTime, Span};
+use crate::weight::Weight;
 
 /// Severity of a rule's alerts, set by the rule's author.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -117,8 +118,8 @@ impl Decimal {
     /// One, in units.
     pub const ONE: i128 = 1_000_000_000;
 
-    /// Largest absolute value of a number; larger ones are ignored. With it the sum of any window
-    /// stays far from the limits of `i128`.
+    /// Largest absolute value of a number; larger ones are ignored. With it the sum of a window of
+    /// 10^8 events of the largest weight stays within the limits of `i128`.
     pub const MAX: i128 = 100_000_000_000_000_000 * Self::ONE;
 }
 
@@ -326,6 +327,8 @@ pub struct Fact {
     pub members: MemberSet,
     /// In a plan about silence: the source of the event.
     pub value: FactValue,
+    /// The number of events for which the line stands; one for reports of other plans.
+    pub weight: Weight,
 }
 
 /// The value of a fact: a hash of a distinct value, a [`Decimal`] or a [`SourceKey`].

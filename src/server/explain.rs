@@ -8,7 +8,7 @@ use weir_manage::RuleRegistry;
 use weir_operators::{BatchContext, SourceProblem};
 use weir_schema::{
     AlertRecord, Bound, Cause, ConditionKind, Decimal, EvidenceItem, GroupField, MemberCondition,
-    Plan, PlanKind, Statistic, TimeBounds, ValueBound,
+    Plan, PlanKind, Statistic, TimeBounds, ValueBound, Weight,
 };
 use weir_web::ports::{AlertExplanation, ExplainedEvent, MatchedClause};
 
@@ -67,6 +67,7 @@ impl Explainer {
             source: String::new(),
             peer: None,
             raw: None,
+            weight: Weight::ONE,
             clauses: Vec::new(),
         };
         let seq = item.position.batch();
@@ -87,6 +88,7 @@ impl Explainer {
             source: batch.source.clone(),
             peer: batch.peer.clone(),
             raw: Some(frame.to_vec()),
+            weight: event.weight,
             clauses: explained.map_or_else(Vec::new, |explained| clauses(&explained)),
             ..unknown
         })

@@ -70,7 +70,8 @@ pub(crate) fn explanation_text(explanation: &Value, changes: &Value) -> String {
     let events = list(&explanation["events"]);
     events.iter().for_each(|event| push_event(event, &mut out));
     let all = explanation["alert"]["count"].as_u64().unwrap_or(0);
-    let left_out = all.saturating_sub(events.len() as u64);
+    let shown = events.iter().map(weight).sum();
+    let left_out = all.saturating_sub(shown);
     if left_out > 0 {
         let which = "repeated, or between the first and the last ones";
         out.push(format!("  ({left_out} more: {which})"));
@@ -163,8 +164,12 @@ fn push_event(event: &Value, out: &mut Vec<String>) {
         printable(text(&event["time"])),
         printable(text(&event["source"])),
     );
+    let times = match weight(event) {
+        1 => String::new(),
+        weight => format!(", x{weight}"),
+    };
     out.push(format!(
-        "  {time} from {source}, received {}",
+        "  {time} from {source}, received {}{times}",
         printable(text(&event["received"]))
     ));
     out.push(format!("      {}", raw(event)));
@@ -178,6 +183,11 @@ fn push_event(event: &Value, out: &mut Vec<String>) {
             printable(text(&clause["clause"]))
         ));
     }
+}
+
+/// The number of events for which the line of an event stands.
+fn weight(event: &Value) -> u64 {
+    event["weight"].as_u64().unwrap_or(1)
 }
 
 /// The raw bytes of an event: a line of text, the fields of an agent's event, or escaped bytes.
@@ -241,6 +251,18 @@ mod tests {
         }
         assert!(from_base64("Z").is_some_and(|bytes| bytes.is_empty()));
         assert_eq!(from_base64("Zm\n="), None);
+    }
+
+    #[test]
+    fn a_line_that_stands_for_several_events_shows_how_many() {
+        let explanation = json!({
+            "alert": { "count": 13 },
+            "events": [{ "source": "tcp:1" }, { "source": "tcp:1", "weight": 11 }],
+        });
+        let text = explanation_text(&explanation, &json!([]));
+        assert!(text.contains("from tcp:1, received , x11\n"), "{text}");
+        assert!(text.contains("(1 more: "), "{text}");
+        assert_eq!(text.matches(", x").count(), 1, "{text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use weir_schema::{
-    AlertId, AlertRecord, AlertState, Cause, Change, ChangeKind, EventTime, EvidenceItem,
+    AlertId, AlertRecord, AlertState, Cause, Change, ChangeKind, EventTime, EvidenceItem, Weight,
 };
 
 use crate::ports::{AlertExplanation, Cursor, ExplainedEvent, MatchedClause};
@@ -125,6 +125,9 @@ fn event_json(event: &ExplainedEvent) -> Value {
         "peer": event.peer,
         "clauses": event.clauses.iter().map(clause_json).collect::<Vec<_>>(),
     });
+    if event.weight > Weight::ONE {
+        object["weight"] = event.weight.get().into();
+    }
     if let (Some(raw), Value::Object(fields)) = (&event.raw, &mut object) {
         let shown = &raw[..raw.len().min(RAW_BYTES_MAX)];
         fields.insert("raw".into(), STANDARD.encode(shown).into());

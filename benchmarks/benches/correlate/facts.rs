@@ -61,6 +61,7 @@ fn facts(rules: &[String], batches: &[Arc<Batch>]) -> Result<(Vec<Directive>, Ve
                 position: Position(position),
                 members: draft.members,
                 value: draft.value,
+                weight: event.weight,
             }));
         }
         all.push(facts);

@@ -212,6 +212,7 @@ mod tests {
                 fields: (0..1_000).map(name).collect(),
                 message: Cow::Borrowed(""),
                 problems: Vec::new(),
+                weight: weir_schema::Weight::ONE,
             };
             let id = layouts.find_or_add(&event);
             assert_eq!(id, layouts.find_or_add(&event));

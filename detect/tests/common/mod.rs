@@ -72,6 +72,7 @@ pub fn event(logsource: &str, fields: &Json, seconds: i64) -> Event<'static> {
             .collect(),
         message: Cow::Borrowed(""),
         problems: Vec::new(),
+        weight: weir_schema::Weight::ONE,
     }
 }
 

@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use weir_schema::{Event, LogSource, Problem, Value};
+use weir_schema::{Event, LogSource, Problem, Value, Weight};
 
 use crate::time::{self, Timestamp};
-use crate::{Context, FIELDS_MAX};
+use crate::{Context, FIELDS_MAX, repeat};
 
 /// Most fields for which a linear scan, behind [`NameFilter`], finds a name faster than a map.
 const SCAN_MAX: usize = 64;
@@ -72,6 +72,7 @@ pub(crate) struct Draft<'a> {
     /// The log source that the readers recognized.
     pub logsource: LogSourceRef<'a>,
     pub time: Option<Timestamp>,
+    pub weight: Weight,
     /// Number of syslog headers in front of the message.
     pub headers: u8,
     /// Whether a program wrote the frame into its message, so that it may carry no other line.
@@ -317,6 +318,7 @@ impl<'a> Draft<'a> {
             self.stated_logsource = inner.stated_logsource;
         }
         self.time = inner.time.or(self.time);
+        self.weight = self.weight.max(inner.weight);
         self.message = inner.message;
     }
 
@@ -337,6 +339,7 @@ impl<'a> Draft<'a> {
             self.stated_logsource = inner.stated_logsource;
         }
         self.time = inner.time.or(self.time);
+        self.weight = self.weight.max(inner.weight);
         self.message = inner.message;
     }
 
@@ -349,6 +352,7 @@ impl<'a> Draft<'a> {
         }
         owned.message = Cow::Owned(self.message.into_owned());
         (owned.time, owned.problems, owned.headers) = (self.time, self.problems, self.headers);
+        owned.weight = self.weight;
         owned
     }
 
@@ -362,6 +366,7 @@ impl<'a> Draft<'a> {
         for problem in other.problems {
             self.add_problem(problem);
         }
+        self.weight = self.weight.max(other.weight);
         if self.message.is_empty() {
             self.message = Cow::Owned(other.message.into_owned());
         }
@@ -371,6 +376,9 @@ impl<'a> Draft<'a> {
     /// stated one, else the recognized one.
     pub fn finish(mut self, context: &Context<'_>) -> Event<'a> {
         let time = time::event_time(self.time, context, &mut self.problems);
+        if repeat::is_reported(&self.message) {
+            self.add_problem(Problem::RepeatUncounted);
+        }
         self.problems.sort_unstable();
         let part = |declared: Option<&String>, stated: Option<String>, recognized: Option<&str>| {
             declared
@@ -403,6 +411,7 @@ impl<'a> Draft<'a> {
             fields: self.fields,
             message: self.message,
             problems: self.problems,
+            weight: self.weight,
         }
     }
 }

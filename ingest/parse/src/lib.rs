@@ -19,6 +19,7 @@ mod logsource;
 mod observables;
 mod payload;
 mod render;
+mod repeat;
 mod seen_pairs;
 mod services;
 mod syslog;
@@ -157,5 +158,6 @@ fn into_owned(event: Event<'_>) -> Event<'static> {
         fields: event.fields.into_iter().map(owned).collect(),
         message: Cow::Owned(event.message.into_owned()),
         problems: event.problems,
+        weight: event.weight,
     }
 }

@@ -19,7 +19,8 @@ use common::{context, field_text, log_source};
 use lines::{Kind, LINES};
 
 /// Fields that must be equal; a carrier may add those marked if the plain line lacks them.
-const FIELDS: [(&str, bool); 13] = [
+const FIELDS: [(&str, bool); 14] = [
+    ("repeated", false),
     ("host", true),
     ("program", true),
     ("pid", true),
@@ -47,6 +48,12 @@ fn differences(plain: &Event<'_>, carried: &Event<'_>) -> Vec<String> {
     let (expected, got) = (log_source(plain), log_source(carried));
     if expected != got {
         found.push(format!("log source: {got}, not {expected}"));
+    }
+    if plain.weight != carried.weight {
+        found.push(format!(
+            "weight: {:?}, not {:?}",
+            carried.weight, plain.weight
+        ));
     }
     if plain.time != carried.time {
         found.push(format!("time: {:?}, not {:?}", carried.time, plain.time));

@@ -319,6 +319,7 @@ proptest! {
             fields: fields.into_iter().map(|(name, value)| (name.into(), value)).collect(),
             message: "".into(),
             problems: Vec::new(),
+            weight: weir_schema::Weight::ONE,
         };
         let found = observables(&event);
         prop_assert!(found.len() <= OBSERVABLES_MAX);

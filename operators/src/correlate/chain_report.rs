@@ -10,6 +10,7 @@
 
 use weir_schema::{
     Cause, EvidenceItem, Fact, FactGrain, GroupLink, MemberSet, Membership, PlanOutput, TenantKey,
+    Weight,
 };
 
 use super::group::Evaluation;
@@ -119,6 +120,7 @@ impl AnchorReport<'_> {
             position: anchor.position,
             members: MemberSet::of(self.membership.member),
             value: self.link.value,
+            weight: Weight::ONE,
         };
         StageUpdate::Fact {
             stage: self.membership.stage,

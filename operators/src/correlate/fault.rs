@@ -31,6 +31,10 @@ pub enum PlantedFault {
     NeverTakenOut,
     /// A fact of several members counts for the first of them alone.
     FirstMemberOnly,
+    /// A line that stands for several events counts once.
+    WeightIgnored,
+    /// The value of such a line counts once in sums, averages and percentiles.
+    ValueOnce,
     /// A blind alert stays blind after its source is observed again.
     StaysBlind,
 }

@@ -32,6 +32,7 @@ mod plan_table;
 mod condition;
 mod episode;
 mod evidence;
+mod extra_weights;
 mod group;
 mod members;
 mod order;

@@ -253,7 +253,7 @@ fn count_look(_events: usize) {}
 
 #[cfg(test)]
 mod tests {
-    use weir_schema::{BatchSeq, EventId, Position};
+    use weir_schema::{BatchSeq, EventId, Position, Weight};
 
     use super::*;
     use crate::correlate::run::EntryMark;
@@ -264,6 +264,7 @@ mod tests {
             event: EventId([0; 2]),
             position: Position::new(BatchSeq(0), at as u16),
             mark: EntryMark([*mark, 0]),
+            weight: Weight::ONE,
         };
         marks.iter().enumerate().map(entry).collect()
     }

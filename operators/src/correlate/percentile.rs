@@ -43,17 +43,19 @@ impl PercentileSides {
         known.eq(bounds.iter().map(|bound| bound.number().0))
     }
 
-    pub fn add(&mut self, time: EventTime, value: i128) {
-        self.count += 1;
+    /// Adds a value `times` times.
+    pub fn add(&mut self, time: EventTime, value: i128, times: usize) {
+        self.count += times;
         for sides in &mut self.bounds {
-            sides.add(time, value);
+            sides.add(time, value, times);
         }
     }
 
-    pub fn remove(&mut self, time: EventTime, value: i128) {
-        self.count -= 1;
+    /// Removes a value that was added `times` times at once.
+    pub fn remove(&mut self, time: EventTime, value: i128, times: usize) {
+        self.count -= times;
         for sides in &mut self.bounds {
-            sides.remove(time, value);
+            sides.remove(time, value, times);
         }
     }
 
@@ -89,24 +91,24 @@ impl BoundSides {
         }
     }
 
-    fn add(&mut self, time: EventTime, value: i128) {
+    fn add(&mut self, time: EventTime, value: i128, times: usize) {
         match value.cmp(&self.bound) {
             Ordering::Less => {
-                self.below += 1;
+                self.below += times;
                 self.nearest_below.add(time, self.bound - value);
             }
-            Ordering::Equal => self.equal += 1,
+            Ordering::Equal => self.equal += times,
             Ordering::Greater => self.nearest_above.add(time, value - self.bound),
         }
     }
 
-    fn remove(&mut self, time: EventTime, value: i128) {
+    fn remove(&mut self, time: EventTime, value: i128, times: usize) {
         match value.cmp(&self.bound) {
             Ordering::Less => {
-                self.below -= 1;
+                self.below -= times;
                 self.nearest_below.forget_through(time);
             }
-            Ordering::Equal => self.equal -= 1,
+            Ordering::Equal => self.equal -= times,
             Ordering::Greater => self.nearest_above.forget_through(time),
         }
     }

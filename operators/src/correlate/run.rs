@@ -3,8 +3,11 @@
 //! Events are appended at the end, merged into place when they are late, and forgotten from the
 //! front.
 
-use weir_schema::{EventId, EventTime, EvidenceItem, FactValue, Position, Span};
+use std::ops::Range;
 
+use weir_schema::{EventId, EventTime, EvidenceItem, FactValue, Position, Span, Weight};
+
+use super::extra_weights::{ExtraWeight, ExtraWeights};
 use super::fault::{self, PlantedFault};
 
 /// One event of a group.
@@ -14,6 +17,7 @@ pub struct RunEntry {
     pub event: EventId,
     pub position: Position,
     pub mark: EntryMark,
+    pub weight: Weight,
 }
 
 /// The part of an event that a condition reads: its matched members, one bit each, or its value.
@@ -46,6 +50,13 @@ impl RunEntry {
         }
     }
 
+    fn extra_weight(&self) -> ExtraWeight {
+        ExtraWeight {
+            time: self.time,
+            weight: self.weight,
+        }
+    }
+
     /// Whether both belong to one delivery, and so become one entry with several members.
     ///
     /// An entry from another plan (`mark.0[1]` is set) is always an event of its own.
@@ -70,6 +81,7 @@ pub struct EventRun {
     entries: Vec<RunEntry>,
     head: usize,
     sorted: usize,
+    extra: ExtraWeights,
 }
 
 impl EventRun {
@@ -79,6 +91,7 @@ impl EventRun {
             entries: self.entries().to_vec(),
             head: 0,
             sorted: self.sorted - self.head,
+            extra: self.extra.clone(),
         }
     }
 
@@ -89,6 +102,7 @@ impl EventRun {
             let more = self.entries.len().clamp(1, 1 << 16);
             self.entries.reserve_exact(more);
         }
+        self.extra.push(entry.weight);
         self.entries.push(entry);
     }
 
@@ -112,6 +126,16 @@ impl EventRun {
             self.entries[at..].sort();
         }
         self.sorted = self.entries.len();
+        if self.extra.has_pushed() {
+            self.weigh_from(first.time);
+        }
+    }
+
+    /// Counts the weights of the entries at or after `time` again; all entries must be sorted.
+    fn weigh_from(&mut self, time: EventTime) {
+        let start = self.head + self.count_before(time);
+        let entries = self.entries[start..].iter().map(RunEntry::extra_weight);
+        self.extra.replace_from(time, entries);
     }
 
     fn join_members(&mut self, from: usize) {
@@ -157,6 +181,9 @@ impl EventRun {
         }
         self.entries.truncate(retained);
         self.sorted = retained;
+        if !self.extra.is_empty() {
+            self.weigh_from(from);
+        }
     }
 
     /// Removes an entry; all entries must be sorted. Returns whether it was there.
@@ -166,6 +193,9 @@ impl EventRun {
         if found {
             self.entries.remove(place);
             self.sorted = self.entries.len();
+            if entry.weight > Weight::ONE {
+                self.weigh_from(entry.time);
+            }
         }
         found
     }
@@ -187,6 +217,31 @@ impl EventRun {
 
     pub fn is_empty(&self) -> bool {
         self.head == self.entries.len()
+    }
+
+    /// Whether a sorted entry has a weight above one.
+    pub fn is_weighted(&self) -> bool {
+        !self.extra.is_empty()
+    }
+
+    /// The sum of the weights of all entries, pushed ones included.
+    pub fn weight_with_pushed(&self) -> u64 {
+        self.len_with_pushed() as u64 + self.extra.sum_with_pushed()
+    }
+
+    /// The sum of the weights of the sorted entries at `places`.
+    ///
+    /// The entries of one time must be all inside or all outside.
+    pub fn weight(&self, places: Range<usize>) -> u64 {
+        let extra_before = |place: usize| match self.entries().get(place) {
+            Some(entry) => self.extra.before(entry.time),
+            None => self.extra.total(),
+        };
+        let len = places.len() as u64;
+        match self.is_weighted() {
+            true => len + extra_before(places.end).saturating_sub(extra_before(places.start)),
+            false => len,
+        }
     }
 
     /// The number of entries before `time`.
@@ -233,6 +288,7 @@ impl EventRun {
         let high = width.min(entries.len());
         let forgotten = entries[..high].partition_point(|entry| entry.time < time);
         self.head += forgotten;
+        self.extra.forget_before(time);
         if self.head * 2 >= self.entries.len() {
             self.entries.drain(..self.head);
             self.sorted -= self.head;
@@ -249,6 +305,7 @@ impl EventRun {
         let keep = self.head + self.count_before(time);
         self.entries.truncate(keep);
         self.sorted = keep;
+        self.extra.truncate_from(time);
     }
 
     /// Drops the pushed entries at or after `time`.
@@ -259,10 +316,12 @@ impl EventRun {
             place += 1;
             place <= sorted || entry.time < time
         });
+        let pushed = self.entries[sorted..].iter().map(RunEntry::extra_weight);
+        self.extra.recount_pushed(pushed);
     }
 
     pub fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<RunEntry>()
+        self.entries.capacity() * size_of::<RunEntry>() + self.extra.heap_bytes()
     }
 }
 

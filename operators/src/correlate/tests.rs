@@ -164,11 +164,23 @@ fn every_planted_fault_is_caught() {
         PlantedFault::NeverTakenOut,
         PlantedFault::FirstMemberOnly,
     ] {
-        fault::plant(Some(fault));
         let only = (fault == PlantedFault::NeverTakenOut).then_some("chain");
-        let caught = (0..2_000).find(|seed| play(*seed, only, &mut Coverage::default()).is_err());
-        fault::plant(None);
-        assert!(caught.is_some(), "no history catches {fault:?}");
-        println!("seed {} catches {fault:?}", caught.unwrap_or(0));
+        catch(fault, only);
     }
+    for kind in KINDS {
+        catch(PlantedFault::WeightIgnored, Some(kind));
+    }
+    for kind in ["value_sum", "value_avg", "value_median", "value_percentile"] {
+        catch(PlantedFault::ValueOnce, Some(kind));
+    }
+}
+
+/// Fails unless a history differs from the oracle with the fault.
+fn catch(fault: PlantedFault, only: Option<&'static str>) {
+    fault::plant(Some(fault));
+    let caught = (0..2_000).find(|seed| play(*seed, only, &mut Coverage::default()).is_err());
+    fault::plant(None);
+    let only = only.unwrap_or("all kinds");
+    assert!(caught.is_some(), "no history of {only} catches {fault:?}");
+    println!("seed {} of {only} catches {fault:?}", caught.unwrap_or(0));
 }

@@ -108,19 +108,21 @@ impl WindowValues {
 
     pub fn add(&mut self, entry: &RunEntry) {
         let value = entry.mark.decimal();
+        let weight = weight(entry);
         match self {
             Self::Distinct(counts) => *counts.entry(entry.mark).or_default() += 1,
-            Self::Sum(sum) => *sum += value,
+            Self::Sum(sum) => *sum += value * weight,
             Self::Average { sum, count } => {
-                *sum += value;
-                *count += 1;
+                *sum += value * weight;
+                *count += weight;
             }
-            Self::Percentile(sides) => sides.add(entry.time, value),
+            Self::Percentile(sides) => sides.add(entry.time, value, weight as usize),
         }
     }
 
     pub fn remove(&mut self, entry: &RunEntry) {
         let value = entry.mark.decimal();
+        let weight = weight(entry);
         match self {
             Self::Distinct(counts) => {
                 if let Some(count) = counts.get_mut(&entry.mark) {
@@ -130,12 +132,12 @@ impl WindowValues {
                     }
                 }
             }
-            Self::Sum(sum) => *sum -= value,
+            Self::Sum(sum) => *sum -= value * weight,
             Self::Average { sum, count } => {
-                *sum -= value;
-                *count -= 1;
+                *sum -= value * weight;
+                *count -= weight;
             }
-            Self::Percentile(sides) => sides.remove(entry.time, value),
+            Self::Percentile(sides) => sides.remove(entry.time, value, weight as usize),
         }
     }
 
@@ -145,5 +147,13 @@ impl WindowValues {
             Self::Sum(_) | Self::Average { .. } => 0,
             Self::Percentile(sides) => sides.heap_bytes(),
         }
+    }
+}
+
+/// How often the value of an entry counts in sums, averages and percentiles.
+fn weight(entry: &RunEntry) -> i128 {
+    match fault::active(PlantedFault::ValueOnce) {
+        true => 1,
+        false => i128::from(entry.weight.get()),
     }
 }

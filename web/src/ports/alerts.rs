@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use weir_schema::outbox::{AlertHistory, Cursor, OutboxRows};
 use weir_schema::{
-    AlertId, AlertRecord, Change, ChangeKind, EvidenceItem, Level, ReceiveTime, RuleId,
+    AlertId, AlertRecord, Change, ChangeKind, EvidenceItem, Level, ReceiveTime, RuleId, Weight,
 };
 
 use super::PortError;
@@ -67,6 +67,8 @@ pub struct ExplainedEvent {
     pub peer: Option<String>,
     /// The frame as received; `None` if the journal no longer has it.
     pub raw: Option<Vec<u8>>,
+    /// The number of events for which its line stands.
+    pub weight: Weight,
     pub clauses: Vec<MatchedClause>,
 }
 

@@ -3,10 +3,12 @@
 
 use std::borrow::Cow;
 
+use weir_schema::{Problem, Value};
+
 use super::tag::Tag;
 use crate::draft::Draft;
 use crate::services::{self, appliance, cisco, vendor};
-use crate::{Context, inner_event, keyvalue, payload};
+use crate::{Context, inner_event, keyvalue, payload, repeat};
 
 /// Adds the fields of a tag and reads the message after it.
 pub(super) fn read_tagged<'a>(
@@ -39,8 +41,27 @@ pub(super) fn read_inner_line<'a>(
     }
 }
 
-/// Reads the message of `program`, if the line names one.
+/// Reads the message of `program`, if the line names one. A message that stands for several is read
+/// as each of them was, and its field `repeated` tells how many they were.
 pub(super) fn read<'a>(
+    program: Option<&'a str>,
+    message: &'a str,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) {
+    let Some(repeated) = repeat::read(message) else {
+        return read_one(program, message, context, draft);
+    };
+    read_one(program, repeated.text, context, draft);
+    draft.weight = repeated.weight;
+    let count = i64::try_from(repeated.weight.get()).unwrap_or(i64::MAX);
+    draft.set(Cow::Borrowed("repeated"), Value::Int(count));
+    if repeated.is_capped {
+        draft.add_problem(Problem::RepeatUncounted);
+    }
+}
+
+fn read_one<'a>(
     program: Option<&'a str>,
     message: &'a str,
     context: &Context<'_>,

@@ -5,6 +5,7 @@ use super::{message, tag};
 use crate::Context;
 use crate::draft::Draft;
 use crate::host;
+use crate::repeat;
 use crate::services;
 use crate::time::clock;
 
@@ -26,6 +27,10 @@ pub(super) fn read<'a>(rest: &'a str, context: &Context<'_>, draft: &mut Draft<'
 /// Reads `host tag[pid]: message`. Host or tag may be absent; levels and names of models may stand
 /// before the tag.
 pub(super) fn host_and_tag<'a>(after: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) {
+    if repeat::is_reported(after.trim_ascii_start()) {
+        // syslogd names neither itself nor, in files, the host: `last` is none.
+        return message::read(None, after.trim_ascii(), context, draft);
+    }
     let header = HostAndWords::read(after);
     if let Some(host) = header.host.filter(|host| *host != "-") {
         draft.add_text("host", host);

@@ -47,7 +47,17 @@ const fn object(name: &'static str, line: &'static str) -> Line {
     }
 }
 
-pub const LINES: [Line; 36] = [
+pub const LINES: [Line; 38] = [
+    message(
+        "sshd",
+        "77",
+        "message repeated 5 times: [ Failed password for root from 192.0.2.9 port 4022 ssh2]",
+    ),
+    message(
+        "sudo",
+        "",
+        "message repeated 2 times: [     ann : TTY=pts/1 ; PWD=/ ; USER=root ; COMMAND=/bin/ls]",
+    ),
     message(
         "sshd",
         "77",

@@ -186,6 +186,19 @@ pub const ROWS: &[Row] = &[
         &[10],
         "host=bigip1  program=tmm",
     ),
+    (
+        "G13",
+        "i14-header-words.log",
+        &[1],
+        "host=web1  program=sshd  user=root  src_ip=192.0.2.9  outcome=failure  repeated=2  \
+         MESSAGE=Failed password for root from 192.0.2.9 port 38836 ssh2  PROBLEMS=",
+    ),
+    (
+        "G13",
+        "i14-header-words.log",
+        &[2, 3],
+        "host=web1  PROBLEMS=repeat_uncounted",
+    ),
     ("G14", "i23-journal.json", &[1, 4, 5], SSHD),
     (
         "G14",

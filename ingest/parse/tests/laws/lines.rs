@@ -1,7 +1,9 @@
 //! The lines and shapes that the properties of decoding use.
 
 /// Realistic lines, which the tests truncate, mix and corrupt.
-pub const LINES: [&str; 56] = [
+pub const LINES: [&str; 58] = [
+    "<38>Mar  1 10:00:00 web1 sshd[7]: message repeated 5 times: [ Invalid user x from 192.0.2.9]",
+    "<38>Mar  1 10:00:00 web1 last message repeated 5 times",
     "<13>Mar  1 10:00:01 r1 <38>Mar  1 10:00:00 web1 sshd[7]: Invalid user x from 192.0.2.9",
     "<14>Mar  1 10:00:00 ap-2 00005e005301,U6-LR-6.5.62+14788: dropbear[9]: Bad password attempt",
     "<189>237: sw1: 238: *Mar  8 2026 19:46:03.295 UTC: %SYS-5-CONFIG_I: Configured by a on b (::1)",

@@ -25,6 +25,9 @@ impl WindowCondition {
     ) {
         let run = runs.anchors;
         match &self.kind {
+            Kind::AtLeast(n) if run.is_weighted() => {
+                self.firing_count(run, &[Bound::Gte(*n as u64)], range, out);
+            }
             Kind::AtLeast(n) => self.firing_at_least(run, *n, range, out),
             Kind::Count(bounds) => self.firing_count(run, bounds, range, out),
             Kind::Temporal { condition, members } => {
@@ -55,7 +58,7 @@ impl WindowCondition {
         }
     }
 
-    /// An anchor fires if the n-th newest entry lies in its window.
+    /// An anchor fires if the n-th newest entry lies in its window. All entries weigh one.
     fn firing_at_least(
         &self,
         run: &EventRun,
@@ -91,7 +94,7 @@ impl WindowCondition {
             while entries[low].time < anchor.time.minus(self.timespan) {
                 low += 1;
             }
-            let count = (anchor.place + 1 - low) as u64;
+            let count = run.weight(low..anchor.place + 1);
             if bounds.iter().all(|bound| bound.holds(count)) {
                 out.push(anchor.time);
             }

@@ -7,7 +7,7 @@ mod firing;
 mod search;
 mod sweep;
 
-use weir_schema::{Bound, EventTime, Fact, MemberCondition, Plan, PlanKind, Span};
+use weir_schema::{Bound, EventTime, Fact, MemberCondition, Plan, PlanKind, Span, Weight};
 
 use super::fault::{self, PlantedFault};
 use super::run::{EntryMark, EventRun, RunEntry};
@@ -114,6 +114,10 @@ impl WindowCondition {
             event: fact.event,
             position: fact.position,
             mark: EntryMark(mark),
+            weight: match fault::active(PlantedFault::WeightIgnored) {
+                true => Weight::ONE,
+                false => fact.weight,
+            },
         };
         let mut members = fact.members.0;
         if fault::active(PlantedFault::FirstMemberOnly) {
@@ -162,7 +166,8 @@ impl WindowCondition {
     /// Whether `run` has too few events for any anchor to fire.
     pub fn is_out_of_reach(&self, run: &EventRun) -> bool {
         let least = match &self.kind {
-            Kind::AtLeast(n) | Kind::Ordered { members: n } => *n,
+            Kind::AtLeast(n) => return run.weight_with_pushed() < *n as u64,
+            Kind::Ordered { members } => *members,
             Kind::Valued(ValueCondition::Distinct(bounds)) => at_least(bounds).unwrap_or(0),
             Kind::Count(_) | Kind::Temporal { .. } | Kind::Valued(_) | Kind::Silence => 0,
         };
@@ -173,7 +178,7 @@ impl WindowCondition {
     pub fn reach(&self, run: &EventRun, time: EventTime) -> EventTime {
         let reach = time.plus(self.timespan);
         match self.kind {
-            // The anchor at place i depends on the n - 1 places before it and on nothing else.
+            // The anchor at place i depends on at most n - 1 places before it: each weighs at least one.
             Kind::AtLeast(n) if self.additive => {
                 let entries = run.entries();
                 let place = run.count_through(time).saturating_add(n.max(1)) - 2;

@@ -85,7 +85,7 @@ impl Group {
             let summary = EpisodeSummary {
                 first: members.first().map_or(episode.from, |entry| entry.time),
                 last: to,
-                count: members.len() as u64,
+                count: self.anchors.weight(low..high),
                 evidence: extend_evidence(EvidenceHead::reuse(members, row), &[], members),
             };
             return EpisodeMeasure {
@@ -105,7 +105,7 @@ impl Group {
         let summary = EpisodeSummary {
             first: settled.first,
             last: to,
-            count: settled.count + members.len() as u64,
+            count: settled.count + self.anchors.weight(low..high),
             evidence: extend_evidence(head, tail, members),
         };
         EpisodeMeasure {

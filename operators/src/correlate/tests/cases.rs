@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
     AlertRow, Basis, Bound, Epoch, EventId, EventTime, Fact, FactValue, GroupKey, MemberSet, Plan,
-    PlanId, PlanKind, PlanOutput, Position, RuleVersion, Span, TenantKey, WhatIfId,
+    PlanId, PlanKind, PlanOutput, Position, RuleVersion, Span, TenantKey, Weight, WhatIfId,
 };
 
 use super::random_plans::{KINDS, UNIT, random_plan};
@@ -46,6 +46,7 @@ pub fn fact(plan: PlanId, tenant: u64, group: u64, seconds: i64, position: u64) 
         position: Position(position),
         members: MemberSet::of(0),
         value: FactValue::default(),
+        weight: Weight::ONE,
     }
 }
 

@@ -7,7 +7,7 @@ use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
     Decimal, EventId, EventTime, Fact, FactValue, GroupKey, GroupLink, MemberSet, Plan, PlanId,
-    PlanKind, PlanOutput, Position, RuleVersion, SourceKey, Span, TenantKey,
+    PlanKind, PlanOutput, Position, RuleVersion, SourceKey, Span, TenantKey, Weight,
 };
 
 use super::random_plans::{
@@ -198,6 +198,10 @@ impl History {
             value: match self.plans[&plan].kind {
                 PlanKind::Silence => FactValue([self.rng.random_range(0..2), 0]),
                 _ => Decimal(i128::from(self.rng.random_range(-2..5)) * Decimal::ONE).into(),
+            },
+            weight: match self.rng.random_bool(0.2) {
+                true => Weight::of(self.rng.random_range(1..5)),
+                false => Weight::ONE,
             },
         };
         facts.push(fact);

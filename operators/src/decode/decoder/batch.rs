@@ -3,7 +3,7 @@
 use weir_detect::EventOrigin;
 use weir_schema::{
     Batch, BatchSeq, Event, EventId, EventTime, Fact, FactValue, PlanId, Position, Problem,
-    SourceKey, TenantKey,
+    SourceKey, TenantKey, Weight,
 };
 
 use super::Decoder;
@@ -22,6 +22,7 @@ struct FactOrigin {
     time: EventTime,
     event: EventId,
     position: Position,
+    weight: Weight,
 }
 
 /// The plans that read a batch of the past, and which of its events they lack.
@@ -80,9 +81,9 @@ impl Decoder {
                 time: event.time,
                 event: EventId::for_frame(source, event.time, frame),
                 position,
+                weight: event.weight,
             };
             self.emit_facts(&origin, output);
-            output.links.extend(self.detected.links.drain(..));
         }
         output.notes.extend(self.meter.report().map(Note::Times));
         if only.is_none() {
@@ -107,8 +108,8 @@ impl Decoder {
         }
     }
 
-    /// Emits the facts of the event that was detected last.
-    fn emit_facts(&self, origin: &FactOrigin, output: &mut DecodeOutput) {
+    /// Emits the facts and links of the event that was detected last.
+    fn emit_facts(&mut self, origin: &FactOrigin, output: &mut DecodeOutput) {
         for draft in &self.detected.facts {
             let fact = Fact {
                 plan: draft.plan,
@@ -122,12 +123,14 @@ impl Decoder {
                     true => FactValue::from(origin.source),
                     false => draft.value,
                 },
+                weight: origin.weight,
             };
             match self.stages.get(&draft.plan) {
                 Some(stage) => output.chain_facts.push((*stage, fact)),
                 None => output.facts.push(fact),
             }
         }
+        output.links.extend(self.detected.links.drain(..));
     }
 
     /// Counts the matches and problems of an event, and emits the requested notes.

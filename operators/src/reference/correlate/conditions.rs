@@ -10,9 +10,12 @@ pub fn fires<'f>(plan: &Plan, window: impl Iterator<Item = &'f ReferenceFact>) -
     let present: Vec<u16> = window.iter().map(|fact| fact.member).collect();
     match &plan.kind {
         PlanKind::EventCount { bounds } => {
-            let mut events: Vec<_> = window.iter().map(|fact| fact.identity()).collect();
+            let events = window.iter();
+            let mut events: Vec<_> = events
+                .map(|fact| (fact.identity(), fact.fact.weight))
+                .collect();
             events.dedup();
-            let count = events.len() as u64;
+            let count = events.iter().map(|(_, weight)| weight.get()).sum();
             bounds.iter().all(|bound| bound.holds(count))
         }
         PlanKind::Temporal { condition, .. } => {
@@ -29,10 +32,12 @@ pub fn fires<'f>(plan: &Plan, window: impl Iterator<Item = &'f ReferenceFact>) -
             bounds.iter().all(|bound| bound.holds(values.len() as u64))
         }
         PlanKind::Value { statistic, bounds } => {
-            let mut values: Vec<i128> = window
-                .iter()
-                .map(|fact| fact.fact.value.decimal().0)
-                .collect();
+            // A line that stands for several events has the value of each.
+            let of_line = |fact: &&ReferenceFact| {
+                let times = usize::try_from(fact.fact.weight.get()).unwrap_or(0);
+                std::iter::repeat_n(fact.fact.value.decimal().0, times)
+            };
+            let mut values: Vec<i128> = window.iter().flat_map(of_line).collect();
             values.sort_unstable();
             let (numerator, denominator) = statistic_of(*statistic, &values);
             let holds =

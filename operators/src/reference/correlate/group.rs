@@ -2,7 +2,7 @@
 
 use weir_schema::{
     AlertId, AlertState, EventId, EventTime, Fact, FactGrain, GroupKey, GroupLink, MemberSet,
-    Membership, Plan, PlanKind, SourceKey, TenantKey,
+    Membership, Plan, PlanKind, SourceKey, TenantKey, Weight,
 };
 
 use super::conditions::{fires, is_certain, positive_members};
@@ -132,6 +132,7 @@ impl<'r> EvaluatedGroup<'r> {
                 time: self.concluded(anchor),
                 members: MemberSet::of(membership.member),
                 value: link.value,
+                weight: Weight::ONE,
                 ..last
             })
         };
@@ -187,7 +188,7 @@ impl<'r> EvaluatedGroup<'r> {
             },
             first: members[0].fact.time,
             last: to,
-            count: members.len() as u64,
+            count: members.iter().map(|member| member.fact.weight.get()).sum(),
             evidence: evidence(&members),
         }
     }

@@ -120,6 +120,7 @@ impl ReferenceSystem {
                         Some(PlanKind::Silence) => FactValue::from(batch.source_key()),
                         _ => draft.value, // Only silence counts sources.
                     },
+                    weight: event.weight,
                 });
             }
         }

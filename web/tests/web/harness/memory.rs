@@ -77,6 +77,7 @@ impl Alerts for Memory {
             source: "http".into(),
             peer: None,
             raw: Some(raw.to_vec()),
+            weight: weir_schema::Weight::ONE,
             clauses: vec![MatchedClause {
                 rule: "r".into(),
                 clause: "selection.user: root".into(),
