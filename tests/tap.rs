@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 use support::command::{Finished, finish, run, weir};
-use support::{Weir, config};
+use support::{Weir, config, until};
 
 /// A line that raises an alert of the built-in rule about maintenance without a ticket.
 const SUDO: &str = "<86>1 2026-01-01T10:00:00Z db7 sudo - - - alice : TTY=pts/0 ; PWD=/ ; \
@@ -127,4 +127,51 @@ fn files_are_tapped_without_a_server() {
     assert_eq!((rows.len(), &end["left_out"]), (1, &2.into()), "{end}");
     let refused = run(&["tap", "--stage", "alerts", &file]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
+}
+
+/// Lines that no reader knows are quoted to people, in an alert, the API and `weir top`, but not in
+/// the log of the server.
+#[test]
+fn lines_that_no_reader_knows_are_shown_and_raise_an_alert() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bounds = "[self_alerts]\nunread_least = 10\n";
+    let server = Weir::start(&folder.path().join("data"), &config(bounds));
+    let line = |n| {
+        format!("<13>1 2026-01-01T10:00:0{n}Z db7 shop - - - order {n} \u{1b}[2J\u{202e} taken\n")
+    };
+    let lines: String = (0..10).map(line).collect();
+    server.send_tcp(lines.as_bytes());
+    let alert = until("the alert", || {
+        let alerts = server.get("/api/v1/alerts?rule=weir.self.source-unread");
+        alerts.json()["alerts"].as_array()?.first().cloned()
+    });
+    assert_eq!(alert["group"]["source"], "tcp:127.0.0.1", "{alert}");
+    let sample = "\\u{1b}[2J\\u{202e} taken";
+    let title = alert["title"].as_str().expect("a title");
+    assert!(
+        title.contains("100 % of its events, such as \"<13>1 "),
+        "{title}"
+    );
+    assert!(title.contains(sample), "{title}");
+    let unread = server.get("/api/v1/sources/unread").json();
+    let source = &unread["sources"][0];
+    assert_eq!(
+        (&source["events"], &source["unread"]),
+        (&10.into(), &10.into())
+    );
+    assert_eq!(source["alerting"], true, "{unread}");
+    assert_eq!(
+        source["samples"].as_array().map(Vec::len),
+        Some(1),
+        "{unread}"
+    );
+    let top = server.run(&["top", "--once", "--interval", "1"]);
+    top.assert_success();
+    assert!(top.out.contains("UNREAD SOURCE"), "{top:?}");
+    assert!(top.out.contains(sample), "{top:?}");
+    server.await_metric("weir_source_unread_total", "tcp:127.0.0.1", 10);
+    let log = server.stderr.text();
+    assert!(log.contains("weir.self.source-unread"), "{log}");
+    assert!(!log.contains("taken"), "{log}");
+    server.stop();
 }

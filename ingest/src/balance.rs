@@ -7,9 +7,11 @@
 mod source_metrics;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
+use weir_schema::condition::CONDITION_TENANT;
 use weir_schema::journal::source_key;
 use weir_schema::{Batch, Entry, EventTime, SourceKey, Transport};
 
@@ -41,13 +43,32 @@ struct BalanceInner {
     other: Arc<SourceCounters>,
 }
 
+/// The name of a row: of a source, or [`OTHER`] without a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceName {
+    pub tenant: String,
+    pub source: String,
+}
+
+impl fmt::Display for SourceName {
+    /// Writes the source, behind its tenant if that is not the default one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.tenant.as_str() {
+            "" | CONDITION_TENANT => f.write_str(&self.source),
+            tenant => write!(f, "{tenant}@{}", self.source),
+        }
+    }
+}
+
 /// The counters of one row.
 #[derive(Debug)]
 struct SourceCounters {
+    name: SourceName,
     received: IntCounter,
     journaled: IntCounter,
     decoded: IntCounter,
     problem_events: IntCounter,
+    unread: IntCounter,
     last_received: IntGauge,
     event_time: IntGauge,
     /// In the order of [`DropReason::ALL`].
@@ -61,6 +82,8 @@ pub struct DecodeOutcome {
     pub events: u64,
     /// How many of the events were kept with a problem.
     pub problem_events: u64,
+    /// How many of the events have no log source, or a problem.
+    pub unread: u64,
     /// The greatest credible event time; `EventTime::MIN` if there is none.
     pub event_time_max: EventTime,
 }
@@ -87,15 +110,17 @@ impl Balance {
         let _ = self.inner.counters(tenant, source);
     }
 
-    /// Adds the result of decoding a batch that this process journaled.
-    pub fn record_decoded(&self, outcome: DecodeOutcome) {
+    /// Adds the result of decoding a batch that this process journaled. Returns the name of the row.
+    pub fn record_decoded(&self, outcome: DecodeOutcome) -> SourceName {
         let counters = self.inner.counters_by_key(outcome.source);
         let clean = outcome.events.saturating_sub(outcome.problem_events);
         counters.decoded.inc_by(clean);
         counters.problem_events.inc_by(outcome.problem_events);
+        counters.unread.inc_by(outcome.unread);
         if outcome.event_time_max > EventTime::MIN {
             raise_to(&counters.event_time, outcome.event_time_max.0);
         }
+        counters.name.clone()
     }
 
     /// Counts the batches as received and opens an account for them.
@@ -177,10 +202,15 @@ impl SourceCounters {
             metrics.refused.with_label_values(&labels)
         };
         Self {
+            name: SourceName {
+                tenant: tenant.to_owned(),
+                source: source.to_owned(),
+            },
             received: metrics.received.with_label_values(&labels),
             journaled: metrics.journaled.with_label_values(&labels),
             decoded: metrics.decoded.with_label_values(&labels),
             problem_events: metrics.problem_events.with_label_values(&labels),
+            unread: metrics.unread.with_label_values(&labels),
             last_received: metrics.last_received.with_label_values(&labels),
             event_time: metrics.event_time.with_label_values(&labels),
             refused: DropReason::ALL.iter().map(refused).collect(),

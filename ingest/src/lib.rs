@@ -64,7 +64,7 @@ pub mod metrics;
 mod registration;
 
 pub use agent::{AgentSource, AgentSourceOptions, TokenCheck, tokens_equal};
-pub use balance::{Balance, DecodeOutcome};
+pub use balance::{Balance, DecodeOutcome, SourceName};
 pub use clock::{ClockFollower, SteadyClock};
 pub use commit::CommitOptions;
 pub use deliveries::Deliveries;

@@ -39,5 +39,14 @@ pub struct BatchNote {
     pub problems: [u64; Problem::ALL.len()],
     /// Events with at least one problem.
     pub events_with_problems: u64,
+    /// Events without a log source, or with a problem.
+    pub unread: u64,
+    /// The first of them, at most [`BatchNote::UNREAD_SAMPLES_MAX`].
+    pub unread_samples: Vec<Position>,
     pub source: SourceKey,
+}
+
+impl BatchNote {
+    /// Most positions of unread events: a person looks at few.
+    pub const UNREAD_SAMPLES_MAX: usize = 3;
 }

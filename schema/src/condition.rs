@@ -58,11 +58,13 @@ pub enum ConditionKind {
     RestartedAfterFailure,
     /// The run before this one ended without a stop: killed, crashed, or a power loss.
     UncleanEnd,
+    /// A source sends too many events without a log source, or with a problem.
+    SourceUnread,
 }
 
 impl ConditionKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AlertsLate,
         Self::ClockJumped,
         Self::RuleOverBudget,
@@ -72,6 +74,7 @@ impl ConditionKind {
         Self::PartFailed,
         Self::RestartedAfterFailure,
         Self::UncleanEnd,
+        Self::SourceUnread,
     ];
 
     /// The id of the built-in rule.
@@ -87,6 +90,7 @@ impl ConditionKind {
             Self::PartFailed => "weir.self.part-failed",
             Self::RestartedAfterFailure => "weir.self.restarted-after-failure",
             Self::UncleanEnd => "weir.self.unclean-end",
+            Self::SourceUnread => "weir.self.source-unread",
         }
     }
 
@@ -102,6 +106,7 @@ impl ConditionKind {
             Self::PartFailed => "A part of Weir failed for a while",
             Self::RestartedAfterFailure => "Weir restarted after a failure",
             Self::UncleanEnd => "Weir restarted after an unclean end",
+            Self::SourceUnread => "A source sends lines that no reader knows",
         }
     }
 
@@ -143,13 +148,19 @@ impl ConditionKind {
                 "the run before this one ended without a stop: it was killed, it crashed, or the \
                  machine lost power; the alert stays"
             }
+            Self::SourceUnread => {
+                "a larger share of the source's events than `self_alerts.unread_share` has no log \
+                 source, or a problem; the alert is retracted once it is less than half of that"
+            }
         }
     }
 
     #[must_use]
     pub const fn level(self) -> Level {
         match self {
-            Self::ClockJumped | Self::RuleOverBudget | Self::UncleanEnd => Level::Medium,
+            Self::ClockJumped | Self::RuleOverBudget | Self::UncleanEnd | Self::SourceUnread => {
+                Level::Medium
+            }
             Self::AlertsLate
             | Self::RuleSuspended
             | Self::NoRuleInForce
@@ -171,7 +182,8 @@ impl ConditionKind {
             | Self::RuleOverBudget
             | Self::RuleSuspended
             | Self::NoRuleInForce
-            | Self::SinkStuck => false,
+            | Self::SinkStuck
+            | Self::SourceUnread => false,
         }
     }
 
@@ -181,6 +193,7 @@ impl ConditionKind {
         match self {
             Self::RuleOverBudget | Self::RuleSuspended => "rule",
             Self::SinkStuck => "sink",
+            Self::SourceUnread => "source",
             Self::AlertsLate
             | Self::ClockJumped
             | Self::NoRuleInForce

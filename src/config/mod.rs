@@ -83,6 +83,7 @@ impl Config {
         problems.extend(self.liveness.problems());
         problems.extend(self.quarantine.problems());
         problems.extend(self.rules.problems());
+        problems.extend(self.self_alerts.problems());
         problems.extend(self.cluster.problems());
         problems.extend(self.connections.problems());
         problems.extend(self.tls.problems());

@@ -23,6 +23,14 @@ pub struct SelfAlertsConfig {
     pub patience: HumanDuration,
     /// Late alerts: the oldest acknowledged event without results is older; default `30s`.
     pub alerts_late: HumanDuration,
+    /// Unread: a larger share of a source's events has no log source, or a problem; default 0.2.
+    pub unread_share: f64,
+    /// Events within the window below which no source is unread; default 1000.
+    pub unread_least: u64,
+    /// The time over which the share is taken; default `1h`.
+    pub unread_window: HumanDuration,
+    /// Names of sources that may send unread events; default none.
+    pub unread_expected: Vec<String>,
 }
 
 impl Default for SelfAlertsConfig {
@@ -35,11 +43,30 @@ impl Default for SelfAlertsConfig {
             clock_skew: HumanDuration(Span::seconds(300)),
             patience: HumanDuration(Span::seconds(60)),
             alerts_late: HumanDuration(Span::seconds(30)),
+            unread_share: 0.2,
+            unread_least: 1_000,
+            unread_window: HumanDuration(Span::seconds(3_600)),
+            unread_expected: Vec::new(),
         }
     }
 }
 
 impl SelfAlertsConfig {
+    /// Impossible values.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let share = self.unread_share;
+        if !(0.0..=1.0).contains(&share) {
+            problems.push(format!(
+                "self_alerts.unread_share: {share} is not between 0 and 1"
+            ));
+        }
+        if self.unread_window.0 < Span::seconds(60) {
+            problems.push("self_alerts.unread_window: must be at least 1m".to_owned());
+        }
+        problems
+    }
+
     /// The bounds as the journal stores them.
     #[must_use]
     pub fn bounds(&self) -> SourceBounds {

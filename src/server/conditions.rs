@@ -63,7 +63,14 @@ impl ConditionReporter {
     /// `subject` names the rule, sink or part; it is empty where there is only one. Repeated
     /// reports cost nothing: other `details` are journaled at most once a minute.
     pub fn report(&self, kind: ConditionKind, subject: &str, details: &str) {
-        let begun = self.lock().report(kind, subject, details, Instant::now());
+        self.report_quoting(kind, subject, details, "");
+    }
+
+    /// As [`ConditionReporter::report`], with text of events behind the details. The log must not
+    /// have that, and does not.
+    pub fn report_quoting(&self, kind: ConditionKind, subject: &str, details: &str, quote: &str) {
+        let all = format!("{details}{quote}");
+        let begun = self.lock().report(kind, subject, &all, Instant::now());
         if begun {
             tracing::warn!(rule = kind.rule(), subject, details, "{}", kind.title());
         }

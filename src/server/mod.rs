@@ -26,6 +26,7 @@ pub mod explain;
 
 pub mod budget;
 pub mod health;
+pub mod unread;
 
 pub mod clock;
 pub mod clock_metrics;

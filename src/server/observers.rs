@@ -12,6 +12,7 @@ use weir_schema::{Cause, Change, Epoch, ReceiveTime, TenantKey};
 use crate::server::budget::RuleBudget;
 use crate::server::metrics::{GraphMetrics, is_timed};
 use crate::server::printer::{LinePrinter, change_line};
+use crate::server::unread::UnreadLines;
 
 /// The observer of a running server.
 pub struct EpochObserver {
@@ -31,6 +32,8 @@ pub struct EpochObserver {
     pub registry: Arc<RuleRegistry>,
     /// Adds up the working time of rules.
     pub budget: RuleBudget,
+    /// Counts the events that no reader knows.
+    pub unread: UnreadLines,
 }
 
 impl EpochObserver {
@@ -68,12 +71,14 @@ impl EpochObserver {
                     tracing::warn!(%diagnostic, "a rule has a problem");
                 }
                 Note::Batch(batch) if report.epoch > self.begun => {
-                    self.balance.record_decoded(DecodeOutcome {
+                    let source = self.balance.record_decoded(DecodeOutcome {
                         source: batch.source,
                         events: batch.events,
                         problem_events: batch.events_with_problems,
+                        unread: batch.unread,
                         event_time_max: batch.greatest,
                     });
+                    self.unread.record(source, batch);
                 }
                 Note::Times(times) => self.budget.record(times),
                 _ => {} // Metrics count the others.

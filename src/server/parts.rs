@@ -21,6 +21,7 @@ use crate::server::health::JournalWrites;
 use crate::server::ledger::JournalBefore;
 use crate::server::run_marks::{PastEnd, RunMarks};
 use crate::server::sinks::SinkPositions;
+use crate::server::unread::UnreadLines;
 
 /// The parts that all others use: the clock, and the metrics with their registry.
 pub struct ServerBase {
@@ -32,6 +33,7 @@ pub struct ServerBase {
     pub store_metrics: StoreMetrics,
     pub ingest_metrics: IngestMetrics,
     pub budget: RuleBudget,
+    pub unread: UnreadLines,
 }
 
 impl ServerBase {
@@ -51,6 +53,7 @@ impl ServerBase {
             steady,
             clock_jumps: register_jumps(&registry)?,
             budget: RuleBudget::register(config, &registry)?,
+            unread: UnreadLines::new(&config.self_alerts),
             registry,
             store_metrics,
             ingest_metrics,

@@ -48,6 +48,7 @@ use crate::server::printer::LinePrinter;
 use crate::server::run_marks::{RunMarks, report_ends};
 use crate::server::sinks::{self, SinkLinks};
 use crate::server::stop_guard::StopStage;
+use crate::server::unread::UnreadKeeper;
 use crate::server::web_ports::web_ports;
 use crate::server::what_if_metrics::WhatIfMetrics;
 use crate::server::{backfill, budget, cluster, descriptors, quarantine, token};
@@ -255,14 +256,9 @@ fn start_graph(
         clocks: BTreeMap::new(),
         registry: Arc::clone(&journal.registry),
         budget: base.budget.clone(),
+        unread: base.unread.clone(),
     });
-    let options = HostOptions {
-        workers: config.graph.workers,
-        emit: EmitOptions {
-            stopwatch: Some(budget::stopwatch()),
-            ..EmitOptions::default()
-        },
-    };
+    let options = host_options(config);
     let read = frames.clone();
     let seals = || Arc::new(JournalSealControl(journal.reader.clone()));
     let host = match member {
@@ -280,6 +276,16 @@ fn start_graph(
         commits,
         judged_before,
     })
+}
+
+fn host_options(config: &Config) -> HostOptions {
+    HostOptions {
+        workers: config.graph.workers,
+        emit: EmitOptions {
+            stopwatch: Some(budget::stopwatch()),
+            ..EmitOptions::default()
+        },
+    }
 }
 
 fn start_sinks(
@@ -340,6 +346,13 @@ fn start_tasks(
             begun: journal.begun,
         };
         actix_rt::spawn(keeper.keep(config.rules.clone()));
+        let keeper = UnreadKeeper {
+            lines: base.unread.clone(),
+            status: Arc::clone(&graph.status),
+            frames: Arc::clone(&graph.frames),
+            conditions: journal.conditions.clone(),
+        };
+        actix_rt::spawn(keeper.keep(config.self_alerts.clone()));
     }
     if !config.cluster.is_on() {
         actix_rt::spawn(backfill::tick_during_backfills(

@@ -17,6 +17,7 @@ use crate::server::health::ServerHealth;
 use crate::server::parts::{RunningGraph, RunningJournal, ServerBase};
 use crate::server::sinks::{self, ManageSinks};
 use crate::server::taps::JournalTaps;
+use crate::server::unread::ListUnread;
 
 /// The ports of the HTTP API; a process that does not lead its cluster refuses alerts and rules.
 pub fn web_ports(
@@ -40,6 +41,11 @@ pub fn web_ports(
         sinks: Arc::new(ManageSinks {
             responders: Arc::clone(responders),
             runtime: Handle::current(),
+        }),
+        sources: Arc::new(ListUnread {
+            lines: base.unread.clone(),
+            frames: Arc::clone(&graph.frames),
+            conditions: journal.conditions.clone(),
         }),
         finding: sinks::finding_writer(&journal.registry),
         intake: Arc::new(HttpIntake {

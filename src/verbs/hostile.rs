@@ -5,7 +5,7 @@ use weir_detect::Diagnostic;
 use weir_schema::is_hidden_char;
 
 use crate::text::{printable_json, printable_lines};
-use crate::verbs::{diagnostics, explain, sinks, what_if};
+use crate::verbs::{diagnostics, explain, sinks, top, what_if};
 
 /// A value that fakes a line, reorders text, and hides letters.
 const HOSTILE: &str = "x\n+ raised critical FAKE\r\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{2066}\u{200b}\
@@ -50,6 +50,12 @@ fn no_verb_prints_hidden_characters_or_faked_lines() {
             "what-if --list",
             what_if::print::table(&json!({ "what_ifs": [tried] })),
         ),
+        ("top", {
+            let source = json!({ "tenant": h, "source": h, "samples": [h, h, h, h] });
+            let mut text = String::new();
+            top::unread::write(&json!({ "sources": [source] }), &mut text);
+            text
+        }),
         ("sinks list", sinks::list(&json!({ "sinks": [sink] }))),
         (
             "sinks dead",

@@ -1,6 +1,9 @@
 //! `weir top`: shows the rates of sources, stages and rules of a running server.
 //!
-//! It only reads `/metrics`, so it costs the server as much as Prometheus does.
+//! It reads `/metrics`, so it costs the server as much as Prometheus does, and the sources whose events
+//! no reader knows.
+
+pub(crate) mod unread;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,6 +12,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
+use serde_json::Value;
 
 use crate::console;
 use crate::text::printable;
@@ -46,6 +50,7 @@ pub fn top(args: &TopArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
             now: &now.metrics,
             seconds: now.at.duration_since(before.at).as_secs_f64().max(0.001),
             clock: clock(),
+            unread: unread::read(&client),
         };
         let text = page.text();
         match once {
@@ -90,6 +95,8 @@ struct RatePage<'s> {
     seconds: f64,
     /// Seconds since 1970.
     clock: f64,
+    /// The sources with unread events, as the API lists them.
+    unread: Value,
 }
 
 impl RatePage<'_> {
@@ -97,6 +104,7 @@ impl RatePage<'_> {
         let mut text = String::new();
         self.summary(&mut text);
         self.sources(&mut text);
+        unread::write(&self.unread, &mut text);
         self.stages(&mut text);
         self.rules(&mut text);
         text
@@ -136,8 +144,8 @@ impl RatePage<'_> {
     fn sources(&self, text: &mut String) {
         let _ = writeln!(
             text,
-            "\n{:<44} {:>9} {:>12} {:>9} {:>9} {:>9}",
-            "SOURCE", "EVENTS/S", "EVENTS", "REFUSED", "PROBLEMS", "HEARD"
+            "\n{:<44} {:>9} {:>12} {:>9} {:>9} {:>9} {:>9}",
+            "SOURCE", "EVENTS/S", "EVENTS", "REFUSED", "PROBLEMS", "UNREAD", "HEARD"
         );
         let metric = "weir_source_received_total";
         let mut rows: Vec<(f64, &Sample)> = Vec::new();
@@ -158,7 +166,7 @@ impl RatePage<'_> {
             let name = format!("{} {}", sample.label("tenant"), sample.label("source"));
             let _ = writeln!(
                 text,
-                "{:<44} {:>9} {:>12} {:>9} {:>9} {:>9}",
+                "{:<44} {:>9} {:>12} {:>9} {:>9} {:>9} {:>9}",
                 fitted(&name, 44),
                 number(*rate),
                 number(sample.value),
@@ -167,6 +175,7 @@ impl RatePage<'_> {
                     self.now
                         .sum_with("weir_source_problem_events_total", &labels)
                 ),
+                number(self.now.sum_with("weir_source_unread_total", &labels)),
                 ago,
             );
         }
@@ -323,6 +332,7 @@ mod tests {
             now: &now,
             seconds: 2.0,
             clock: 1_000.0,
+            unread: Value::Null,
         };
         let text = page.text();
         let line = |begin: &str| {
@@ -333,7 +343,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(line("t f")[2..4], ["500", "1010"]);
-        assert_eq!(line("t slow")[2..], ["1", "12", "3", "0", "2m"]);
+        assert_eq!(line("t slow")[2..], ["1", "12", "3", "0", "0", "2m"]);
         assert_eq!(line("r1")[1..], ["50.0%", "1", "12"]);
         assert_eq!(line("r2")[1..], ["suspended", "0", "0"]);
         assert!(

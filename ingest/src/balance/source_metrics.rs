@@ -12,6 +12,7 @@ pub(super) struct SourceMetrics {
     pub refused: IntCounterVec,
     pub decoded: IntCounterVec,
     pub problem_events: IntCounterVec,
+    pub unread: IntCounterVec,
     pub last_received: IntGaugeVec,
     pub event_time: IntGaugeVec,
 }
@@ -50,6 +51,12 @@ impl SourceMetrics {
                 "weir_source_problem_events_total",
                 &labels,
                 "Events journaled by this process and kept with a problem.",
+            )?,
+            unread: counters(
+                registry,
+                "weir_source_unread_total",
+                &labels,
+                "Events journaled by this process that have no log source, or a problem.",
             )?,
             last_received: gauges(
                 registry,

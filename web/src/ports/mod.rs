@@ -24,6 +24,9 @@ pub use rules::{RuleInfo, Rules, SuspensionInfo};
 mod sinks;
 pub use sinks::{DeadLetter, SinkInfo, Sinks};
 
+mod sources;
+pub use sources::{SourceReports, UnreadSourceInfo, UnreadSources};
+
 mod tap;
 pub use tap::{Tap, TapQuery, TapStage, Taps};
 
@@ -50,6 +53,7 @@ pub struct WebPorts {
     pub intake: Arc<dyn EventIntake>,
     pub rules: Arc<dyn Rules>,
     pub sinks: Arc<dyn Sinks>,
+    pub sources: Arc<dyn SourceReports>,
     /// Formats changes as OCSF findings.
     pub finding: FindingWriter,
     pub taps: Arc<dyn Taps>,

@@ -2,12 +2,12 @@
 
 use actix_web::web::{ServiceConfig, delete, get, post, put, resource};
 
-use crate::api::{alerts, health, rules, sinks, what_if};
+use crate::api::{alerts, health, rules, sinks, sources, what_if};
 use crate::collect;
 use crate::stream;
 
 /// Every route of the API, by method and pattern. `docs/api.md` describes each; a test compares them.
-pub const ROUTES: [(&str, &str); 24] = [
+pub const ROUTES: [(&str, &str); 25] = [
     ("POST", "/api/v1/events"),
     ("GET", "/api/v1/alerts"),
     ("GET", "/api/v1/alerts/{id}"),
@@ -28,6 +28,7 @@ pub const ROUTES: [(&str, &str); 24] = [
     ("GET", "/api/v1/sinks/{name}/dead"),
     ("POST", "/api/v1/sinks/{name}/resend"),
     ("POST", "/api/v1/sinks/{name}/enable"),
+    ("GET", "/api/v1/sources/unread"),
     ("GET", "/api/v1/tap"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
@@ -75,6 +76,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         .service(resource("/api/v1/sinks/{name}/dead").route(get().to(sinks::dead_letters)))
         .service(resource("/api/v1/sinks/{name}/resend").route(post().to(sinks::resend)))
         .service(resource("/api/v1/sinks/{name}/enable").route(post().to(sinks::enable)))
+        .service(resource("/api/v1/sources/unread").route(get().to(sources::unread)))
         .service(resource("/api/v1/tap").route(get().to(stream::tap::open)))
         .configure(configure_health);
 }

@@ -2,8 +2,8 @@
 
 use weir_detect::EventOrigin;
 use weir_schema::{
-    Batch, BatchSeq, Event, EventId, EventTime, Fact, FactValue, PlanId, Position, Problem,
-    SourceKey, TenantKey, Weight,
+    Batch, BatchSeq, Event, EventId, EventTime, Fact, FactValue, LogSource, PlanId, Position,
+    Problem, SourceKey, TenantKey, Weight,
 };
 
 use super::Decoder;
@@ -143,6 +143,12 @@ impl Decoder {
     ) {
         note.matches += self.detected.matches.len() as u64;
         note.events_with_problems += u64::from(!event.problems.is_empty());
+        if !event.problems.is_empty() || event.logsource == LogSource::default() {
+            note.unread += 1;
+            if note.unread_samples.len() < BatchNote::UNREAD_SAMPLES_MAX {
+                note.unread_samples.push(position);
+            }
+        }
         for problem in &event.problems {
             if let Some(place) = Problem::ALL.iter().position(|known| known == problem) {
                 note.problems[place] += 1;
@@ -174,6 +180,8 @@ fn empty_note(batch: BatchSeq, source: SourceKey) -> BatchNote {
         valueless: 0,
         problems: [0; Problem::ALL.len()],
         events_with_problems: 0,
+        unread: 0,
+        unread_samples: Vec::new(),
         source,
     }
 }

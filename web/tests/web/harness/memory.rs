@@ -192,6 +192,23 @@ impl Rules for Memory {
     }
 }
 
+impl SourceReports for Memory {
+    fn unread(&self) -> Result<UnreadSources, PortError> {
+        let source = UnreadSourceInfo {
+            tenant: "default".into(),
+            source: "web1".into(),
+            events: 1_000,
+            unread: 340,
+            is_alerting: true,
+            samples: vec!["job \\u{1b}[2J done".into()],
+        };
+        Ok(UnreadSources {
+            window: std::time::Duration::from_secs(3_600),
+            sources: vec![source],
+        })
+    }
+}
+
 impl Sinks for Memory {
     fn list(&self) -> Result<Vec<SinkInfo>, PortError> {
         Ok(vec![SinkInfo {

@@ -34,6 +34,7 @@ impl TestServer {
             intake: memory.clone(),
             rules: memory.clone(),
             sinks: memory.clone(),
+            sources: memory.clone(),
             finding: Arc::new(|change, kind| {
                 let alert = change.record.alert.to_string();
                 serde_json::json!({ "activity": kind.name(), "uid": alert })
