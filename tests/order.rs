@@ -182,6 +182,8 @@ fn facts(book: &RuleBook, lines: &[&str]) -> Facts {
                 members: draft.members,
                 value: draft.value,
                 weight: event.weight,
+                received: ReceiveTime(event.time.0),
+                time_mark: None,
             });
         }
     }

@@ -4,8 +4,8 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
     Bound, Chain, Decimal, EventId, EventTime, Fact, FactValue, GroupKey, Level, MemberCondition,
-    MemberSet, Plan, PlanId, PlanKind, PlanOutput, Position, RuleVersion, Span, Statistic,
-    TenantKey, ValueBound, Weight,
+    MemberSet, Plan, PlanId, PlanKind, PlanOutput, Position, ReceiveTime, RuleVersion, Span,
+    Statistic, TenantKey, ValueBound, Weight,
 };
 
 use weir_scenario::random::{Zipf, scatter, seeded};
@@ -79,6 +79,7 @@ pub fn plan(name: &str, timespan: Span) -> Plan {
         title: format!("{name} in {} s", timespan.0 / Span::SECOND.0),
         level: Level::Medium,
         kind,
+        correlates: true,
         timespan,
         group_by: vec!["key".into()],
         since: EventTime::MIN,
@@ -240,6 +241,8 @@ impl Iterator for FactStream {
                 FactValue([scatter(value), value])
             },
             weight: Weight::ONE,
+            received: ReceiveTime(time.0),
+            time_mark: None,
         })
     }
 }

@@ -12,7 +12,7 @@ use weir_operators::{
 use weir_schema::condition::CONDITION_TENANT;
 use weir_schema::{
     AlertId, AlertRecord, AlertRow, AlertState, Cause, Change, ChangeKind, Commit, Epoch, Level,
-    WhatIfId,
+    MarkedTimes, TimeMark, WhatIfId,
 };
 
 use crate::kept_ids::KeptIds;
@@ -247,7 +247,12 @@ fn deserves_revision(old: &AlertRecord, new: &AlertRecord) -> bool {
         || old.version != new.version
         || old.supersedes != new.supersedes
         || old.limited != new.limited
+        || mark_of(old) != mark_of(new)
         || old.count.checked_ilog2() != new.count.checked_ilog2()
+}
+
+fn mark_of(record: &AlertRecord) -> Option<TimeMark> {
+    record.marked.map(|marked| marked.mark)
 }
 
 /// Ends an alert. One that another alert supersedes gets no change of its own, any other is
@@ -332,5 +337,23 @@ pub fn build_record(
         supersedes: row.supersedes.clone(),
         evidence: row.evidence.clone(),
         cause: row.cause,
+        marked: marked_times(row, texts, frames)?,
     })
+}
+
+/// Both times of the first event of `row` that has a mark.
+fn marked_times(
+    row: &AlertRow,
+    texts: &AlertTexts,
+    frames: &dyn BatchReader,
+) -> Result<Option<MarkedTimes>, PortFault> {
+    let Some(marked) = row.marked else {
+        return Ok(None);
+    };
+    let batch = frames.batch(marked.item.position.batch())?;
+    Ok(Some(MarkedTimes {
+        mark: marked.mark,
+        stated: texts.stated_time(&marked.item, &batch),
+        received: batch.received,
+    }))
 }

@@ -197,9 +197,12 @@ fn differs(old: &AlertRecord, new: &AlertRecord) -> bool {
             last,
             count,
             limited,
+            marked,
             ..
         } = *record;
-        (key, version, level, state, first, last, count, limited)
+        (
+            key, version, level, state, first, last, count, limited, marked,
+        )
     };
     stated(old) != stated(new)
         || old.rule != new.rule

@@ -187,6 +187,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
             }
             Event {
                 time: EventTime(5),
+                stated: None,
                 logsource: LogSource {
                     category: None,
                     product,
@@ -337,6 +338,7 @@ fn shortcuts_do_not_change_matches() {
     for value in cases.iter().chain(&cases).flat_map(|(_, values)| values) {
         let event = Event {
             time: EventTime(5),
+            stated: None,
             logsource: LogSource::default(),
             fields: vec![(Cow::Borrowed("f"), Value::Text(Cow::Borrowed(*value)))],
             message: Cow::Borrowed(""),
@@ -371,6 +373,7 @@ fn the_engine_follows_changed_mappings() {
     }
     let event = Event {
         time: EventTime(5),
+        stated: None,
         logsource: LogSource::default(),
         fields: vec![(Cow::Borrowed("EventID"), Value::Text(Cow::Borrowed("1.0")))],
         message: Cow::Borrowed("hello"),

@@ -181,6 +181,7 @@ pub fn change() -> Change {
             tail: vec![item],
         },
         cause: Cause::LateEvent(item),
+        marked: None,
     };
     Change {
         kind: ChangeKind::Revised,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use weir_detect::{BookUpdate, EventOrigin, RuleBook};
 use weir_schema::{
-    AlertRow, Batch, Condition, ConditionKind, Control, Epoch, EvidenceItem, GroupField, GroupKey,
-    Level, PlanId, RuleId, TimeBounds,
+    AlertRow, Batch, Condition, ConditionKind, Control, Epoch, Event, EventTime, EvidenceItem,
+    GroupField, GroupKey, Level, PlanId, RuleId, TimeBounds,
 };
 
 use crate::decode::BatchContext;
@@ -95,11 +95,9 @@ impl AlertTexts {
                 value: batch.source.clone(),
             }];
         }
-        let Some(frame) = batch.frames.get(usize::from(item.position.frame())) else {
+        let Some(event) = self.decode(item, batch) else {
             return Vec::new();
         };
-        let frames = BatchContext::of(batch, &self.bounds, self.time_field.as_deref());
-        let event = weir_parse::decode(frame, &frames.context());
         let origin = EventOrigin {
             tenant: row.tenant,
             source: &batch.source,
@@ -107,6 +105,22 @@ impl AlertTexts {
         self.book
             .group_fields(row.plan, &event, origin, row.group)
             .unwrap_or_default()
+    }
+
+    /// The time that an event states, whether or not it is credible.
+    #[must_use]
+    pub fn stated_time(&self, item: &EvidenceItem, batch: &Batch) -> Option<EventTime> {
+        let event = self.decode(item, batch)?;
+        match event.time_mark() {
+            Some(_) => event.stated,
+            None => Some(event.time),
+        }
+    }
+
+    fn decode<'b>(&self, item: &EvidenceItem, batch: &'b Batch) -> Option<Event<'b>> {
+        let frame = batch.frames.get(usize::from(item.position.frame()))?;
+        let frames = BatchContext::of(batch, &self.bounds, self.time_field.as_deref());
+        Some(weir_parse::decode(frame, &frames.context()))
     }
 
     /// The group of a row about a condition, which has no evidence; `None` for all others.

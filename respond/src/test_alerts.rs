@@ -38,6 +38,7 @@ pub(crate) fn record(alert: u64, revision: u64) -> AlertRecord {
             tail: Vec::new(),
         },
         cause: Cause::LateEvent(item),
+        marked: None,
     }
 }
 

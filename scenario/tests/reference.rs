@@ -11,7 +11,8 @@ use weir_scenario::Company;
 use weir_scenario::order::{Arrival, OrderExperiment, RULES};
 use weir_scenario::{ExpectedAlert, PlannedDelivery};
 use weir_schema::{
-    EventId, EventTime, Fact, Format, GroupField, GroupKey, LogSource, PlanId, Position, TenantKey,
+    EventId, EventTime, Fact, Format, GroupField, GroupKey, LogSource, PlanId, Position,
+    ReceiveTime, TenantKey,
 };
 
 use common::{START, add, book, context, frame};
@@ -57,6 +58,8 @@ impl<'b> Facts<'b> {
                 members: fact.members,
                 value: fact.value,
                 weight: event.weight,
+                received: ReceiveTime(event.time.0),
+                time_mark: None,
             });
         }
     }

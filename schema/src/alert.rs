@@ -7,6 +7,7 @@ use crate::id::{
 };
 use crate::rule::Level;
 use crate::time::{EventTime, ReceiveTime};
+use crate::time_mark::{MarkedTimes, TimeMark};
 
 /// How certain an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,6 +41,13 @@ pub struct EvidenceItem {
     pub event: EventId,
     /// The position of its frame in the journal; the earliest one if the frame is there twice.
     pub position: Position,
+}
+
+/// The first event of an alert that has a mark. All marked events of a group have the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MarkedEvent {
+    pub mark: TimeMark,
+    pub item: EvidenceItem,
 }
 
 /// The first and last events of an episode, in order of (time, id), each once.
@@ -124,6 +132,8 @@ pub struct AlertRow {
     pub supersedes: Vec<AlertId>,
     pub evidence: Evidence,
     pub cause: Cause,
+    /// The first of its events that has a mark, if any.
+    pub marked: Option<MarkedEvent>,
 }
 
 /// The three things that can happen to an alert.
@@ -179,6 +189,10 @@ pub struct AlertRecord {
     pub supersedes: Vec<AlertId>,
     pub evidence: Evidence,
     pub cause: Cause,
+    /// The mark of its events, if any has one. It is the last field, and stored only if it is there:
+    /// ledgers of earlier versions have no such field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marked: Option<MarkedTimes>,
 }
 
 /// One stored revision of an alert, as streams emit it. `(alert, revision)` identifies it forever.

@@ -203,6 +203,7 @@ mod tests {
                     tail: vec![item],
                 },
                 cause: Cause::LateEvent(item),
+                marked: None,
             },
         }
     }

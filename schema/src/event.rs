@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::time::EventTime;
+use crate::time_mark::TimeMark;
 use crate::weight::Weight;
 
 /// The value of a field. Numbers keep their exact form; other types become text, lists or `Null`.
@@ -64,10 +65,12 @@ pub enum Problem {
     Truncated,
     /// The frame has no readable time; the time of receipt is used.
     TimeMissing,
-    /// The time lies outside the years 1970 to 2261; the time of receipt is used.
+    /// The time lies outside the years 2000 to 2261; the time of receipt is used.
     TimeAbsurd,
-    /// The time lies after receipt by more than the tolerance; no correlation sees the event.
+    /// The time lies after receipt by more than the tolerance; the time of receipt is used.
     TimeInFuture,
+    /// A JSON object states a second time that differs by more than a day.
+    TimesDiffer,
     /// JSON is nested too deeply, or its names are too long; the rest becomes the message.
     TooDeep,
     /// The frame has more fields than the limit; the event lacks the others.
@@ -81,13 +84,14 @@ pub enum Problem {
 
 impl Problem {
     /// All problems, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unparsed,
         Self::InvalidUtf8,
         Self::Truncated,
         Self::TimeMissing,
         Self::TimeAbsurd,
         Self::TimeInFuture,
+        Self::TimesDiffer,
         Self::TooDeep,
         Self::TooManyFields,
         Self::InvalidFlatbuffer,
@@ -104,6 +108,7 @@ impl Problem {
             Self::TimeMissing => "time_missing",
             Self::TimeAbsurd => "time_absurd",
             Self::TimeInFuture => "time_in_future",
+            Self::TimesDiffer => "times_differ",
             Self::TooDeep => "too_deep",
             Self::TooManyFields => "too_many_fields",
             Self::InvalidFlatbuffer => "invalid_flatbuffer",
@@ -116,6 +121,9 @@ impl Problem {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event<'a> {
     pub time: EventTime,
+    /// The time that the frame states, if it is not credible and can be represented. Then `time` is
+    /// that of receipt.
+    pub stated: Option<EventTime>,
     pub logsource: LogSource,
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
     /// The message of a log line, or the field `message`, `Message`, `msg` or `log` of a JSON
@@ -128,6 +136,15 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// The mark of an event whose stated time is not credible.
+    #[must_use]
+    pub fn time_mark(&self) -> Option<TimeMark> {
+        let is_doubt =
+            |problem: &Problem| matches!(problem, Problem::TimeAbsurd | Problem::TimeInFuture);
+        let doubted = self.problems.iter().any(is_doubt);
+        doubted.then_some(TimeMark::NotCredible)
+    }
+
     /// The value of the field `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {

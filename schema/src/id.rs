@@ -78,6 +78,17 @@ hash128! {
     /// fields share it.
     GroupKey
 }
+impl GroupKey {
+    /// The group of the same fields for events before the settled line, which stand at their time of
+    /// receipt. The second word stays: it says which worker holds a group.
+    #[must_use]
+    pub fn late_twin(self) -> Self {
+        let [high, low] = self.0.map(u64::to_le_bytes);
+        let twin = Self::of(&[b"late beyond horizon", &high, &low]);
+        Self([twin.0[0], self.0[1]])
+    }
+}
+
 hash128! {
     /// An alert, by the key under which it was first raised: hash of (tenant, rule id, group, first
     /// firing anchor).

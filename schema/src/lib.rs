@@ -26,6 +26,8 @@ pub mod member_set;
 
 pub mod rule_times;
 
+pub mod time_mark;
+
 pub mod alert;
 
 pub mod outbox;
@@ -54,7 +56,7 @@ pub mod zeek;
 
 pub use alert::{
     AlertRecord, AlertRow, AlertState, Cause, Change, ChangeKind, Commit, Evidence, EvidenceItem,
-    GroupField,
+    GroupField, MarkedEvent,
 };
 pub use clock::{ClockJump, ClockJumpKind, ClockRepair};
 pub use condition::{Condition, ConditionKind};
@@ -83,5 +85,6 @@ pub use rule::{
 };
 pub use rule_times::{RuleTimes, Stopwatch};
 pub use time::{EventTime, ReceiveTime, Span};
+pub use time_mark::{MarkedTimes, TimeMark};
 pub use weight::Weight;
 pub use zeek::{HEADER_BYTES_MAX as ZEEK_HEADER_BYTES_MAX, ZeekLog};

@@ -336,6 +336,7 @@ mod tests {
             supersedes: Vec::new(),
             evidence: Evidence::default(),
             cause: Cause::RuleRemoved,
+            marked: None,
         }
     }
 

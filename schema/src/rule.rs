@@ -6,7 +6,8 @@ use crate::id::{
     EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, SourceKey, TenantKey, WhatIfId,
 };
 use crate::member_set::MemberSet;
-use crate::time::{EventTime, Span};
+use crate::time::{EventTime, ReceiveTime, Span};
+use crate::time_mark::TimeMark;
 use crate::weight::Weight;
 
 /// Severity of a rule's alerts, set by the rule's author.
@@ -276,6 +277,8 @@ pub struct Plan {
     pub title: String,
     pub level: Level,
     pub kind: PlanKind,
+    /// Whether its rule is a correlation. Other rules also see events before the settled line.
+    pub correlates: bool,
     /// Length of the window.
     pub timespan: Span,
     /// Fields whose values form a group's key.
@@ -329,6 +332,10 @@ pub struct Fact {
     pub value: FactValue,
     /// The number of events for which the line stands; one for reports of other plans.
     pub weight: Weight,
+    pub received: ReceiveTime,
+    /// [`TimeMark::LateBeyondHorizon`]: counts only if `time` lies before the settled line, and then
+    /// at `received`. The same event has another fact, for the case that it does not.
+    pub time_mark: Option<TimeMark>,
 }
 
 /// The value of a fact: a hash of a distinct value, a [`Decimal`] or a [`SourceKey`].

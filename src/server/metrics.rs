@@ -197,6 +197,8 @@ struct CorrelationMetrics {
     late: IntCounter,
     /// `weir_facts_not_re_evaluated_total`: facts behind the settled line, which change nothing.
     not_re_evaluated: IntCounter,
+    /// `weir_facts_beyond_horizon_total`: facts behind the settled line that raise at their receipt.
+    beyond_horizon: IntCounter,
     /// `weir_facts_limited_total`: facts dropped because their rule reached its group limit.
     limited: IntCounter,
     /// `weir_rules_incomplete`: rules that reached their group limit since the start.
@@ -214,6 +216,10 @@ impl CorrelationMetrics {
             not_re_evaluated: register.counter(
                 "weir_facts_not_re_evaluated_total",
                 "Facts behind the settled line: recorded, without effect.",
+            )?,
+            beyond_horizon: register.counter(
+                "weir_facts_beyond_horizon_total",
+                "Facts behind the settled line of rules that are no correlation.",
             )?,
             limited: register.counter(
                 "weir_facts_limited_total",
@@ -237,6 +243,7 @@ impl CorrelationMetrics {
     fn epoch(&self, report: &EpochReport<'_>) {
         self.late.inc_by(report.counts.late);
         self.not_re_evaluated.inc_by(report.counts.not_re_evaluated);
+        self.beyond_horizon.inc_by(report.counts.beyond_horizon);
         self.limited.inc_by(report.counts.limited);
         if let Some((groups, bytes)) = report.state {
             self.groups.set(gauge_value(groups));

@@ -83,9 +83,15 @@ pub fn change_line(change: &Change) -> String {
         AlertState::Blind => ", blind: its source is silent too",
         AlertState::Confirmed | AlertState::SupersededBy(_) => "",
     };
+    let marked = record.marked.map_or_else(String::new, |marked| {
+        let stated = marked
+            .stated
+            .map_or_else(|| "no time".to_owned(), in_seconds);
+        format!(", {}: stated {stated}", marked.mark.name())
+    });
     let events = if record.count == 1 { "event" } else { "events" };
     format!(
-        "{verb} {:<13} {} [{}] {} {events}, {} to {}{provisional}{why}",
+        "{verb} {:<13} {} [{}] {} {events}, {} to {}{provisional}{marked}{why}",
         record.level.name(),
         title_text(&record.title),
         group,

@@ -135,6 +135,14 @@ fn push_alert(explanation: &Value, out: &mut Vec<String>) {
     for (name, value) in facts {
         out.push(format!("  {name:<10}{value}"));
     }
+    if let Some(mark) = alert["time_mark"].as_str() {
+        let stated = alert["stated_time"].as_str().unwrap_or("no readable time");
+        let times = format!(
+            "{mark}: stated {stated}, received {}",
+            word("received_time")
+        );
+        out.push(format!("  {:<10}{}", "mark", printable(&times)));
+    }
 }
 
 fn group(group: &Value) -> String {

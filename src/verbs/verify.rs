@@ -259,7 +259,7 @@ fn standing(ledger: &Ledger) -> Result<BTreeSet<String>> {
         after = Some(last.alert);
         all.extend(page.iter().filter(|record| record.standing).map(|record| {
             format!(
-                "{} {} {:?} {:?} {} {:?} {:?} {:?} {:?} {} {} {:?}",
+                "{} {} {:?} {:?} {} {:?} {:?} {:?} {:?} {} {} {:?} {:?}",
                 record.key,
                 record.rule,
                 record.version,
@@ -272,6 +272,7 @@ fn standing(ledger: &Ledger) -> Result<BTreeSet<String>> {
                 record.count,
                 record.limited,
                 record.evidence,
+                record.marked,
             )
         }));
     }

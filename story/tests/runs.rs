@@ -86,6 +86,7 @@ impl Logins {
             limited: false,
             supersedes: Vec::new(),
             cause: Cause::Watermark(last),
+            marked: None,
             evidence: Evidence {
                 head: items,
                 tail: Vec::new(),

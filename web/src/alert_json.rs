@@ -74,6 +74,13 @@ fn record_fields(record: &AlertRecord) -> Map<String, Value> {
     object.insert("last".into(), rfc3339(record.last).into());
     object.insert("count".into(), record.count.into());
     object.insert("limited".into(), record.limited.into());
+    if let Some(marked) = &record.marked {
+        object.insert("time_mark".into(), marked.mark.name().into());
+        let stated = marked.stated.map(rfc3339);
+        object.insert("stated_time".into(), stated.into());
+        let received = rfc3339(EventTime(marked.received.0));
+        object.insert("received_time".into(), received.into());
+    }
     object.insert("cause".into(), cause_json(&record.cause));
     object.insert("evidence".into(), evidence_json(record));
     object

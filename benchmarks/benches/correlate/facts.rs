@@ -62,6 +62,8 @@ fn facts(rules: &[String], batches: &[Arc<Batch>]) -> Result<(Vec<Directive>, Ve
                 members: draft.members,
                 value: draft.value,
                 weight: event.weight,
+                received: batch.received,
+                time_mark: None,
             }));
         }
         all.push(facts);

@@ -109,6 +109,10 @@ pub(crate) fn rule_plan(
     let kind = PlanKind::EventCount {
         bounds: vec![Bound::Gte(1)],
     };
+    let plan = Plan {
+        correlates: false,
+        ..plan(document, id, kind, RULE_TIMESPAN, &grouping.fields, period)
+    };
     let sources = vec![PlanSource {
         rule: document.id.clone(),
         member: 0,
@@ -117,7 +121,7 @@ pub(crate) fn rule_plan(
         values: Vec::new(),
     }];
     LivePlan {
-        plan: plan(document, id, kind, RULE_TIMESPAN, &grouping.fields, period),
+        plan,
         sources,
         upstream_sources: Vec::new(),
         downstream: None,
@@ -144,6 +148,7 @@ pub(crate) fn plan(
         title: document.title.clone(),
         level: document.level,
         kind,
+        correlates: true,
         timespan,
         group_by: group_by.to_vec(),
         since: period.since,

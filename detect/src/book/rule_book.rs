@@ -122,7 +122,7 @@ impl RuleBook {
         self.index().detect(event, origin.into(), only, out);
     }
 
-    /// The names and values of the group with this key, if the event has it.
+    /// The names and values of the group with this key, or of its late twin, if the event has it.
     #[must_use]
     pub fn group_fields<'o>(
         &self,
@@ -145,7 +145,7 @@ impl RuleBook {
                 origin,
             };
             group::for_each_group(group_by, view, |event_group| {
-                if event_group.key == group {
+                if [event_group.key, event_group.key.late_twin()].contains(&group) {
                     found = Some(event_group.fields());
                 }
             });

@@ -208,6 +208,7 @@ mod tests {
             let name = |at: usize| (Cow::Owned(format!("{n}.{at:0>250}")), Value::Null);
             let event = Event {
                 time: EventTime(0),
+                stated: None,
                 logsource: LogSource::default(),
                 fields: (0..1_000).map(name).collect(),
                 message: Cow::Borrowed(""),

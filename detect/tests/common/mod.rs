@@ -59,6 +59,7 @@ pub fn event(logsource: &str, fields: &Json, seconds: i64) -> Event<'static> {
     let mut part = || parts.next().flatten();
     Event {
         time: EventTime(seconds * 1_000_000_000),
+        stated: None,
         logsource: LogSource {
             category: part(),
             product: part(),

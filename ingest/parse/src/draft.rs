@@ -12,6 +12,9 @@ use crate::{Context, FIELDS_MAX, repeat};
 /// Most fields for which a linear scan, behind [`NameFilter`], finds a name faster than a map.
 const SCAN_MAX: usize = 64;
 
+/// The field with the time that a frame states, if it is not credible.
+const STATED_TIME: &str = "stated_time";
+
 /// A Bloom filter with one hash function over field names. It answers "new name" without a scan,
 /// and most names are new.
 #[derive(Default)]
@@ -375,7 +378,11 @@ impl<'a> Draft<'a> {
     /// Turns the draft into an event. Each part of the log source is the declared one, else the
     /// stated one, else the recognized one.
     pub fn finish(mut self, context: &Context<'_>) -> Event<'a> {
-        let time = time::event_time(self.time, context, &mut self.problems);
+        let judged = time::event_time(self.time, context, &mut self.problems);
+        if let Some(stated) = judged.stated {
+            let text = time::text(stated);
+            self.set(Cow::Borrowed(STATED_TIME), Value::Text(Cow::Owned(text)));
+        }
         if repeat::is_reported(&self.message) {
             self.add_problem(Problem::RepeatUncounted);
         }
@@ -406,7 +413,8 @@ impl<'a> Draft<'a> {
             ),
         };
         Event {
-            time,
+            time: judged.time,
+            stated: judged.stated,
             logsource,
             fields: self.fields,
             message: self.message,

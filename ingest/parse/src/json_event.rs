@@ -12,11 +12,12 @@ use crate::{
     Context, carrier, cloud, envelope, inner_event, journald, parse_logsource, windows, zeek,
 };
 
-/// Fields that may hold the time, in order of preference.
+/// Fields that may hold the time, in order of preference. The writer of a log chooses any field of
+/// it, but `@timestamp` is set by shippers.
 const TIMES: [KnownField; 6] = [
-    KnownField::Time,
-    KnownField::Timestamp,
     KnownField::AtTimestamp,
+    KnownField::Timestamp,
+    KnownField::Time,
     KnownField::TimeCreated,
     KnownField::Ts,
     KnownField::AwsEventTime,
@@ -76,8 +77,10 @@ pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'
     let mut index = FieldIndex::of(&draft.fields);
     let source_time = recognize(draft, &mut index, context);
     let time = source_time.or(envelope_time);
-    draft.time =
-        configured_time.unwrap_or_else(|| time.or_else(|| timestamp(draft, &index, context.zone)));
+    draft.time = match configured_time {
+        Some(configured) => configured,
+        None => time.or_else(|| usual_time(draft, &index, context)),
+    };
     if index.has(KnownField::LogSource) {
         let stated = stated_logsource(draft);
         draft.set_stated_logsource(stated);
@@ -130,26 +133,56 @@ fn recognize(
 /// `time`. Such a number is the event's time only if no other field has a better one.
 const DURATION_MAX_NS: i64 = 100_000_000 * 1_000_000_000;
 
-fn timestamp(draft: &Draft<'_>, index: &FieldIndex, zone: Zone) -> Option<Timestamp> {
-    let values = TIMES
-        .into_iter()
-        .filter_map(|field| index.value(draft, field));
-    let mut first = None;
-    for value in values {
-        let time = time::from_value(value, zone);
-        if time.is_some_and(|time| !matches!(time, Timestamp::At(ns) if ns < DURATION_MAX_NS)) {
-            return time;
-        }
-        first = first.or(time);
+fn may_be_duration(time: Timestamp) -> bool {
+    matches!(time, Timestamp::At(ns) if ns < DURATION_MAX_NS)
+}
+
+/// Times of one object may differ by this: some are in local time without an offset.
+const DIFFERENCE_MAX_NS: u64 = 86_400 * 1_000_000_000;
+
+/// The time of an object of an unknown kind. A second time that differs much is a problem, because
+/// one of the two is wrong, and the writer of a log chose it.
+fn usual_time(
+    draft: &mut Draft<'_>,
+    index: &FieldIndex,
+    context: &Context<'_>,
+) -> Option<Timestamp> {
+    let times = usual_times(draft, index, context.zone);
+    let first = times.iter().flatten().find(|time| !may_be_duration(**time));
+    let Some(first) = first.copied() else {
+        return times.into_iter().flatten().next();
+    };
+    let differs = |other: &Timestamp| match (first, *other) {
+        (Timestamp::At(first), Timestamp::At(other)) => first.abs_diff(other) > DIFFERENCE_MAX_NS,
+        (first, other) => first != other,
+    };
+    let mut stated = times
+        .iter()
+        .flatten()
+        .filter(|time| !may_be_duration(**time));
+    if stated.any(differs) {
+        draft.add_problem(Problem::TimesDiffer);
     }
-    first
+    Some(first)
+}
+
+/// The times that the fields state under the usual names, in order of preference.
+fn usual_times(
+    draft: &Draft<'_>,
+    index: &FieldIndex,
+    zone: Zone,
+) -> [Option<Timestamp>; TIMES.len()] {
+    TIMES.map(|field| time::from_value(index.value(draft, field)?, zone))
 }
 
 /// Returns the time that the fields state under the usual names, unless it may be a duration.
 pub(crate) fn stated_time(draft: &Draft<'_>, context: &Context<'_>) -> Option<Timestamp> {
     let index = FieldIndex::of(&draft.fields);
-    let time = timestamp(draft, &index, context.zone)?;
-    (!matches!(time, Timestamp::At(ns) if ns < DURATION_MAX_NS)).then_some(time)
+    let times = usual_times(draft, &index, context.zone);
+    times
+        .into_iter()
+        .flatten()
+        .find(|time| !may_be_duration(*time))
 }
 
 /// Reads the log source that the object states, as the text or object `logsource`.

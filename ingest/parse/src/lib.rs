@@ -154,6 +154,7 @@ fn into_owned(event: Event<'_>) -> Event<'static> {
     };
     Event {
         time: event.time,
+        stated: event.stated,
         logsource: event.logsource,
         fields: event.fields.into_iter().map(owned).collect(),
         message: Cow::Owned(event.message.into_owned()),

@@ -1,19 +1,16 @@
 //! Renders an event as one JSON object, as `replay --output events` prints it.
 
-use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Number, Value as Json, json};
 use weir_schema::{Event, Observable, Value};
 
-use crate::{observables, ocsf_class};
+use crate::{observables, ocsf_class, time};
 
 /// Renders the event as JSON on one line: time, log source, fields by their flat names, message, and
 /// the OCSF class, the observables and the problems if there are any.
 #[must_use]
 pub fn event_json(event: &Event<'_>) -> String {
     let mut object = Map::new();
-    let time = DateTime::from_timestamp_nanos(event.time.0);
-    let time = time.to_rfc3339_opts(SecondsFormat::Nanos, true);
-    object.insert("time".into(), Json::String(time));
+    object.insert("time".into(), Json::String(time::text(event.time)));
     let mut source = Map::new();
     let parts = [
         ("category", &event.logsource.category),

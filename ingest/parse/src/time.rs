@@ -1,10 +1,11 @@
-//! Event times: reads times from text and numbers, and rejects times that are not credible.
+//! Event times: reads times from text and numbers, and replaces those that are not credible.
 
 mod civil;
 pub(crate) mod clock;
 mod cursor;
 mod zone;
 
+use chrono::{DateTime, SecondsFormat};
 use weir_schema::{EventTime, Problem, Value};
 
 use crate::Context;
@@ -41,30 +42,48 @@ impl Timestamp {
     }
 }
 
-/// Returns the time read from the frame, or the receive time if there is none or it is absurd. In
-/// these cases, and if the time is too far in the future, adds a problem.
+/// 2000-01-01T00:00:00Z. Clocks that are not set show times before it, and no log that is worth a rule
+/// is older.
+const CREDIBLE_NS: i64 = 946_684_800 * NS;
+
+/// The time of an event, and the stated one if it is another.
+pub(crate) struct JudgedTime {
+    pub time: EventTime,
+    /// The time that the frame states, if the event does not take it.
+    pub stated: Option<EventTime>,
+}
+
+/// Returns the time read from the frame if it is credible, else the receive time, with a problem.
 pub(crate) fn event_time(
     timestamp: Option<Timestamp>,
     context: &Context<'_>,
     problems: &mut Vec<Problem>,
-) -> EventTime {
+) -> JudgedTime {
     let received = context.received;
-    match timestamp {
+    let latest = received.plus(context.future_tolerance).0;
+    let (stated, problem) = match timestamp {
+        Some(Timestamp::At(ns)) if ns < CREDIBLE_NS => (Some(ns), Problem::TimeAbsurd),
+        Some(Timestamp::At(ns)) if ns > latest => (Some(ns), Problem::TimeInFuture),
         Some(Timestamp::At(ns)) => {
-            if ns > received.plus(context.future_tolerance).0 {
-                problems.push(Problem::TimeInFuture);
-            }
-            EventTime(ns)
+            return JudgedTime {
+                time: EventTime(ns),
+                stated: None,
+            };
         }
-        Some(Timestamp::Absurd) => {
-            problems.push(Problem::TimeAbsurd);
-            EventTime(received.0)
-        }
-        None => {
-            problems.push(Problem::TimeMissing);
-            EventTime(received.0)
-        }
+        Some(Timestamp::Absurd) => (None, Problem::TimeAbsurd),
+        None => (None, Problem::TimeMissing),
+    };
+    problems.push(problem);
+    JudgedTime {
+        time: EventTime(received.0),
+        stated: stated.map(EventTime),
     }
+}
+
+/// A time in RFC 3339, in nanoseconds and UTC.
+pub(crate) fn text(time: EventTime) -> String {
+    let time = DateTime::from_timestamp_nanos(time.0);
+    time.to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 
 /// Reads `YYYY-MM-DDTHH:MM:SS[.f][offset]`; `T` may be a space, and `-` may be `/`.

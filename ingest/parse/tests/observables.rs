@@ -311,6 +311,7 @@ proptest! {
     ) {
         let event = Event {
             time: EventTime(0),
+            stated: None,
             logsource: LogSource {
                 category: None,
                 product: source.0.map(str::to_owned),

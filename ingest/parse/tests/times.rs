@@ -2,10 +2,10 @@
 
 mod common;
 
-use weir_parse::{Context, Zone};
+use weir_parse::{Context, Zone, decode};
 use weir_schema::{Format, ReceiveTime};
 
-use common::{check, context};
+use common::{RECEIVED, check, context, field_text};
 
 /// Receive time, zone, time as written, and expected event time.
 const YEARS: [(&str, &str, &str, &str); 15] = [
@@ -179,12 +179,81 @@ fn report_absurd_future_and_missing_times() {
         ("{\"time\":1", "unparsed time_missing"),
         ("<13>1 2261-12-31T23:59:59Z h a - - - m", "time_in_future"),
         ("<13>1 2262-01-01T00:00:00Z h a - - - m", "time_absurd"),
+        ("<13>1 1999-12-31T23:59:59Z h a - - - m", "time_absurd"),
+        ("<13>1 2000-01-01T00:00:00Z h a - - - m", ""),
     ];
     for (line, expected) in problems {
         check(
             line.as_bytes(),
             &context(Format::Auto),
             &[("PROBLEMS", expected)],
+        );
+    }
+}
+
+/// A time that is not credible gives way to that of receipt, and stays as a field.
+#[test]
+fn keep_the_stated_time_of_an_event_that_does_not_take_it() {
+    let cases = [
+        ("2026-03-02T00:05:01Z", "2026-03-02T00:05:01.000000000Z"),
+        ("2106-02-07T06:28:15Z", "2106-02-07T06:28:15.000000000Z"),
+        ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000000000Z"),
+        // These are beyond what can be represented, or credible.
+        ("2300-01-01T00:00:00Z", "-"),
+        ("2026-03-02T00:05:00Z", "-"),
+        ("2020-01-01T00:00:00Z", "-"),
+    ];
+    for (written, kept) in cases {
+        let line = format!("<13>1 {written} h a - - - m");
+        let event = decode(line.as_bytes(), &context(Format::Auto));
+        assert_eq!(field_text(&event, "stated_time"), kept, "{line}");
+        let is_taken = !matches!(written, "2026-03-02T00:05:00Z" | "2020-01-01T00:00:00Z");
+        assert_eq!(event.time_mark().is_some(), is_taken, "{line}");
+        assert_eq!(event.time.0 == RECEIVED.0, is_taken, "{line}");
+    }
+}
+
+/// The order of names decides between several times in an object of an unknown kind.
+#[test]
+fn read_the_first_of_several_times_and_report_others_that_differ_by_more_than_a_day() {
+    let cases = [
+        (
+            r#"{"time":"2020-01-01T00:00:00Z","timestamp":"2026-03-01T10:00:00Z"}"#,
+            "2026-03-01T10:00:00.000000000Z",
+            "times_differ",
+        ),
+        (
+            r#"{"timestamp":"2020-01-01T00:00:00Z","@timestamp":"2026-03-01T10:00:00Z"}"#,
+            "2026-03-01T10:00:00.000000000Z",
+            "times_differ",
+        ),
+        (
+            r#"{"ts":"2026-03-01T09:00:00Z","time":"2026-03-01T10:00:00Z"}"#,
+            "2026-03-01T10:00:00.000000000Z",
+            "",
+        ),
+        (
+            r#"{"@timestamp":"2026-03-01T10:00:00Z","timestamp":"2026-02-28T10:00:00Z"}"#,
+            "2026-03-01T10:00:00.000000000Z",
+            "",
+        ),
+        // A duration, and a text, are no times.
+        (
+            r#"{"time":12,"timestamp":"2026-03-01T10:00:00Z"}"#,
+            "2026-03-01T10:00:00.000000000Z",
+            "",
+        ),
+        (
+            r#"{"@timestamp":"soon","time":"2026-03-01T10:00:00Z"}"#,
+            "2026-03-01T10:00:00.000000000Z",
+            "",
+        ),
+    ];
+    for (line, time, problems) in cases {
+        check(
+            line.as_bytes(),
+            &context(Format::Auto),
+            &[("TIME", time), ("PROBLEMS", problems)],
         );
     }
 }

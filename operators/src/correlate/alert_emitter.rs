@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_schema::{
-    AlertId, AlertRow, AlertState, Cause, Epoch, EventTime, Evidence, GroupKey, PlanOutput,
-    SourceKey, Span, TenantKey,
+    AlertId, AlertRow, AlertState, Cause, Epoch, EventTime, Evidence, GroupKey, MarkedEvent,
+    PlanOutput, SourceKey, Span, TenantKey,
 };
 
 use super::episode::{Episode, EpisodeAlert};
@@ -170,6 +170,9 @@ impl AlertEmitter<'_> {
             supersedes: alert.map_or_else(Vec::new, |alert| alert.supersedes.clone()),
             evidence: at_event_times(summary.evidence, condition.delay),
             cause: self.cause,
+            marked: summary
+                .marked
+                .map(|marked| marked_earlier(marked, condition.delay)),
         };
         (row, measure.low_hint)
     }
@@ -207,6 +210,12 @@ fn at_event_times(mut evidence: Evidence, delay: Span) -> Evidence {
     evidence
 }
 
+/// Moves a marked event from the time of its anchor to its own.
+fn marked_earlier(mut marked: MarkedEvent, delay: Span) -> MarkedEvent {
+    marked.item.time = marked.item.time.minus(delay);
+    marked
+}
+
 /// Whether two rows are equal but for their cause and place.
 pub fn is_same_content(old: &AlertRow, new: &AlertRow) -> bool {
     old.alert == new.alert
@@ -218,4 +227,5 @@ pub fn is_same_content(old: &AlertRow, new: &AlertRow) -> bool {
         && old.key == new.key
         && old.supersedes == new.supersedes
         && old.evidence == new.evidence
+        && old.marked == new.marked
 }

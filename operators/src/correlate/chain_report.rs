@@ -9,10 +9,11 @@
 //! there.
 
 use weir_schema::{
-    Cause, EvidenceItem, Fact, FactGrain, GroupLink, MemberSet, Membership, PlanOutput, TenantKey,
+    Cause, Fact, FactGrain, GroupLink, MemberSet, Membership, PlanOutput, ReceiveTime, TenantKey,
     Weight,
 };
 
+use super::chain_state::ReportedAnchor;
 use super::group::Evaluation;
 use super::group::Group;
 use super::group_store::GroupRecord;
@@ -49,8 +50,10 @@ pub fn report_anchors(
     let Some(chain) = group.chain.as_deref_mut() else {
         return;
     };
-    let low = chain.reported.partition_point(|i| i.time < range.from);
-    let high = low + chain.reported[low..].partition_point(|i| i.time <= range.to);
+    let low = chain
+        .reported
+        .partition_point(|one| one.item.time < range.from);
+    let high = low + chain.reported[low..].partition_point(|one| one.item.time <= range.to);
     let before = &chain.reported[low..high];
     let report = AnchorReport {
         membership,
@@ -60,10 +63,10 @@ pub fn report_anchors(
     };
     // Both lists are in order of time, and an anchor is in each at most once.
     let gone = before.iter().filter(|i| now.binary_search(i).is_err());
-    downstream.extend(gone.map(|item| report.update(item, -1)));
+    downstream.extend(gone.map(|anchor| report.update(anchor, -1)));
     let new = now.iter().filter(|i| before.binary_search(i).is_err());
     let reported = downstream.len();
-    downstream.extend(new.map(|item| report.update(item, 1)));
+    downstream.extend(new.map(|anchor| report.update(anchor, 1)));
     if downstream.len() > reported && !further_links.is_empty() {
         downstream.push(StageUpdate::Links(further_links.to_vec()));
     }
@@ -76,7 +79,7 @@ fn anchors_to_report(
     grain: FactGrain,
     range: TimeRange,
     evaluation: Evaluation<'_>,
-) -> Vec<EvidenceItem> {
+) -> Vec<ReportedAnchor> {
     let mut anchors = Vec::new();
     match grain {
         FactGrain::Anchor => {
@@ -93,11 +96,15 @@ fn anchors_to_report(
             anchors.extend(first.filter(|first| range.contains(*first)));
         }
     }
-    let item = |anchor| {
+    let report = |anchor| {
         let last = group.anchors.count_through(anchor).checked_sub(1)?;
-        Some(group.anchors.entries().get(last)?.item())
+        let entry = group.anchors.entries().get(last)?;
+        Some(ReportedAnchor {
+            item: entry.item(),
+            time_mark: entry.time_mark,
+        })
     };
-    anchors.into_iter().filter_map(item).collect()
+    anchors.into_iter().filter_map(report).collect()
 }
 
 /// The sender and the receiver of the reports of one group.
@@ -110,17 +117,21 @@ struct AnchorReport<'l> {
 
 impl AnchorReport<'_> {
     /// Adds the anchor to the receiving group where `times` is 1, retracts it where it is -1.
-    fn update(&self, anchor: &EvidenceItem, times: isize) -> StageUpdate {
+    fn update(&self, anchor: &ReportedAnchor, times: isize) -> StageUpdate {
+        let item = anchor.item;
         let fact = Fact {
             plan: self.membership.plan,
             tenant: self.tenant,
             group: self.link.to,
-            time: anchor.time,
-            event: anchor.event,
-            position: anchor.position,
+            time: item.time,
+            event: item.event,
+            position: item.position,
             members: MemberSet::of(self.membership.member),
             value: self.link.value,
             weight: Weight::ONE,
+            // Only events can be late.
+            received: ReceiveTime::MIN,
+            time_mark: anchor.time_mark,
         };
         StageUpdate::Fact {
             stage: self.membership.stage,

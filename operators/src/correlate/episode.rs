@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_schema::{AlertId, AlertRow, Epoch, EventTime, Evidence, Span};
+use weir_schema::{AlertId, AlertRow, Epoch, EventTime, Evidence, MarkedEvent, Span};
 
 use super::range::TimeRange;
 
@@ -16,6 +16,8 @@ pub struct EpisodeSummary {
     /// The number of member events in the union of its firing windows up to `last`.
     pub count: u64,
     pub evidence: Evidence,
+    /// The first of these events that has a mark.
+    pub marked: Option<MarkedEvent>,
 }
 
 /// Firing anchors whose gaps are no longer than the timespan.

@@ -37,6 +37,12 @@ pub enum PlantedFault {
     ValueOnce,
     /// A blind alert stays blind after its source is observed again.
     StaysBlind,
+    /// An alert loses the mark of an event that is forgotten.
+    MarkForgotten,
+    /// A rule that is no correlation does not see an event before the settled line.
+    LateIsLost,
+    /// An event before the settled line joins the episodes of its group.
+    LateJoins,
 }
 
 #[cfg(test)]

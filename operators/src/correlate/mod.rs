@@ -34,6 +34,7 @@ mod episode;
 mod evidence;
 mod extra_weights;
 mod group;
+mod marked_times;
 mod members;
 mod order;
 mod percentile;

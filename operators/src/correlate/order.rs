@@ -265,6 +265,7 @@ mod tests {
             position: Position::new(BatchSeq(0), at as u16),
             mark: EntryMark([*mark, 0]),
             weight: Weight::ONE,
+            time_mark: None,
         };
         marks.iter().enumerate().map(entry).collect()
     }

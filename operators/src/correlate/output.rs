@@ -36,6 +36,8 @@ pub struct CorrelationCounts {
     pub facts: u64,
     /// Facts before the settled line: recorded and searchable, but without effect.
     pub not_re_evaluated: u64,
+    /// Facts before the settled line that a rule sees at their time of receipt.
+    pub beyond_horizon: u64,
     /// Facts behind the watermark, which correct earlier output.
     pub late: u64,
     /// Facts refused because their plan has too many groups.
@@ -49,6 +51,7 @@ impl CorrelationCounts {
     pub fn add(&mut self, other: &Self) {
         self.facts += other.facts;
         self.not_re_evaluated += other.not_re_evaluated;
+        self.beyond_horizon += other.beyond_horizon;
         self.late += other.late;
         self.limited += other.limited;
         self.incomplete.extend(other.incomplete.iter().cloned());

@@ -5,10 +5,13 @@
 
 use std::ops::Range;
 
-use weir_schema::{EventId, EventTime, EvidenceItem, FactValue, Position, Span, Weight};
+use weir_schema::{
+    EventId, EventTime, EvidenceItem, FactValue, MarkedEvent, Position, Span, TimeMark, Weight,
+};
 
 use super::extra_weights::{ExtraWeight, ExtraWeights};
 use super::fault::{self, PlantedFault};
+use super::marked_times::MarkedTimeSet;
 
 /// One event of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +21,7 @@ pub struct RunEntry {
     pub position: Position,
     pub mark: EntryMark,
     pub weight: Weight,
+    pub time_mark: Option<TimeMark>,
 }
 
 /// The part of an event that a condition reads: its matched members, one bit each, or its value.
@@ -57,6 +61,12 @@ impl RunEntry {
         }
     }
 
+    pub fn marked(&self) -> Option<MarkedEvent> {
+        let mark = self.time_mark?;
+        let item = self.item();
+        Some(MarkedEvent { mark, item })
+    }
+
     /// Whether both belong to one delivery, and so become one entry with several members.
     ///
     /// An entry from another plan (`mark.0[1]` is set) is always an event of its own.
@@ -82,6 +92,8 @@ pub struct EventRun {
     head: usize,
     sorted: usize,
     extra: ExtraWeights,
+    /// The times of the sorted entries that have a mark.
+    marked: MarkedTimeSet,
 }
 
 impl EventRun {
@@ -92,6 +104,7 @@ impl EventRun {
             head: 0,
             sorted: self.sorted - self.head,
             extra: self.extra.clone(),
+            marked: self.marked.clone(),
         }
     }
 
@@ -119,6 +132,12 @@ impl EventRun {
             self.join_members(sorted);
         }
         times.extend(self.entries[sorted..].iter().map(|entry| entry.time));
+        for entry in self.entries[sorted..]
+            .iter()
+            .filter(|entry| entry.time_mark.is_some())
+        {
+            self.marked.add(entry.time);
+        }
         let first = self.entries[sorted];
         if sorted > self.head && self.entries[sorted - 1] > first {
             let at = self.head + self.entries[self.head..sorted].partition_point(|e| *e <= first);
@@ -176,6 +195,8 @@ impl EventRun {
                 self.entries.copy_within(next..end, retained);
                 retained += end - next;
                 last = Some(time);
+            } else {
+                self.marked.remove(time);
             }
             next = end;
         }
@@ -196,8 +217,26 @@ impl EventRun {
             if entry.weight > Weight::ONE {
                 self.weigh_from(entry.time);
             }
+            let same = self.entries[place..]
+                .iter()
+                .take_while(|other| other.time == entry.time);
+            let before = self.entries[self.head..place].iter().rev();
+            let mut tied = same.chain(before.take_while(|other| other.time == entry.time));
+            if !tied.any(|other| other.time_mark.is_some()) {
+                self.marked.remove(entry.time);
+            }
         }
         found
+    }
+
+    /// The first event with a mark among the entries from `low` up to, but without, `high`; both
+    /// stand between entries of different times.
+    pub fn first_marked(&self, low: usize, high: usize) -> Option<MarkedEvent> {
+        let entries = self.entries().get(low..high)?;
+        let (first, last) = (entries.first()?, entries.last()?);
+        let time = self.marked.first_in(first.time, last.time)?;
+        let start = entries.partition_point(|entry| entry.time < time);
+        entries[start..].iter().find_map(RunEntry::marked)
     }
 
     /// The entries pushed since the last [`EventRun::merge_pushed`], in any order.
@@ -289,6 +328,9 @@ impl EventRun {
         let forgotten = entries[..high].partition_point(|entry| entry.time < time);
         self.head += forgotten;
         self.extra.forget_before(time);
+        if forgotten > 0 {
+            self.marked.forget_before(time);
+        }
         if self.head * 2 >= self.entries.len() {
             self.entries.drain(..self.head);
             self.sorted -= self.head;
@@ -306,6 +348,7 @@ impl EventRun {
         self.entries.truncate(keep);
         self.sorted = keep;
         self.extra.truncate_from(time);
+        self.marked.truncate_from(time);
     }
 
     /// Drops the pushed entries at or after `time`.
@@ -321,7 +364,8 @@ impl EventRun {
     }
 
     pub fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<RunEntry>() + self.extra.heap_bytes()
+        let marked = self.marked.heap_bytes();
+        self.entries.capacity() * size_of::<RunEntry>() + self.extra.heap_bytes() + marked
     }
 }
 

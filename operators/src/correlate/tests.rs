@@ -18,7 +18,7 @@ use super::fault::{self, PlantedFault};
 use crate::correlate::CorrelatorOutput;
 use crate::reference::Reference;
 use history::{History, directives, reference_clock, removed_plans};
-use random_plans::KINDS;
+use random_plans::{KINDS, RULE};
 use stages::{RowCounts, Stages, compare};
 
 /// The interesting situations in a set of histories, to prove that the properties meet them.
@@ -27,6 +27,8 @@ struct Coverage {
     cases: u32,
     /// Facts refused because they are settled.
     refused: u32,
+    /// Facts that a rule saw at their receipt because they are settled.
+    late: u32,
     /// Epochs with evidence longer than its limit.
     cut: u32,
     // The number of histories in which each of these happened:
@@ -62,6 +64,7 @@ impl Coverage {
         let is_cut = |row: &AlertRow| row.evidence.tail.len() == Evidence::ITEMS_MAX;
         self.cut += u32::from(output.rows.iter().any(|(row, _)| is_cut(row)));
         self.refused += output.counts.not_re_evaluated as u32;
+        self.late += output.counts.beyond_horizon as u32;
     }
 }
 
@@ -141,6 +144,12 @@ fn histories_of_each_kind_equal_the_reference() {
 }
 
 #[test]
+fn histories_of_rules_that_are_no_correlation_equal_the_reference() {
+    let coverage = play_all(1_000, Some(RULE));
+    assert!(coverage.late > 10_000, "{coverage:?}");
+}
+
+#[test]
 fn histories_of_chains_equal_the_reference() {
     play_all(2_000, Some("chain"));
 }
@@ -163,8 +172,15 @@ fn every_planted_fault_is_caught() {
         PlantedFault::StaysBlind,
         PlantedFault::NeverTakenOut,
         PlantedFault::FirstMemberOnly,
+        PlantedFault::MarkForgotten,
+        PlantedFault::LateIsLost,
+        PlantedFault::LateJoins,
     ] {
-        let only = (fault == PlantedFault::NeverTakenOut).then_some("chain");
+        let only = match fault {
+            PlantedFault::NeverTakenOut => Some("chain"),
+            PlantedFault::LateIsLost | PlantedFault::LateJoins => Some(RULE),
+            _ => None, // Any history may catch the others.
+        };
         catch(fault, only);
     }
     for kind in KINDS {

@@ -1,8 +1,8 @@
 //! The summary of a batch for the source monitor.
 
 use weir_schema::{
-    Batch, BatchSeq, EventId, EventTime, EvidenceItem, Position, SourceBounds, SourceKey, Span,
-    TenantKey,
+    Batch, BatchSeq, Event, EventId, EventTime, EvidenceItem, Position, SourceBounds, SourceKey,
+    Span, TenantKey,
 };
 
 use crate::sources::SourceBatch;
@@ -36,16 +36,18 @@ impl<'b> SourceBatchBuilder<'b> {
         }
     }
 
-    /// Adds the event of the frame at `place`; a time in the future is not credible.
-    pub fn add(&mut self, place: usize, time: EventTime, in_future: bool) {
+    /// Adds the event of the frame at `place`. Its clock is judged by the time that it states.
+    pub fn add(&mut self, place: usize, event: &Event<'_>) {
+        let time = event.time;
         let frame = TimedFrame { time, place };
         self.first = self.first.or(Some(frame));
         let newer = self.newest.is_none_or(|newest| time > newest.time);
-        if newer && !in_future {
+        if newer && event.time_mark().is_none() {
             self.newest = Some(frame);
         }
+        let stated = event.stated.unwrap_or(time);
         if let Some(skew) = self.clock_skew
-            && time.0 > self.batch.received.plus(skew).0
+            && stated.0 > self.batch.received.plus(skew).0
         {
             self.skewed += 1;
             self.first_skewed = self.first_skewed.or(Some(frame));

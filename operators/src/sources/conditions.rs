@@ -147,6 +147,7 @@ fn first_row(note: &ConditionNote) -> AlertRow {
         supersedes: Vec::new(),
         evidence: Evidence::default(),
         cause: Cause::Condition(note.received),
+        marked: None,
     }
 }
 

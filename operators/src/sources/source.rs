@@ -322,5 +322,6 @@ fn first_row(
             tail: Vec::new(),
         },
         cause: finding.cause,
+        marked: None,
     }
 }

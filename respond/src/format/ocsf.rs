@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 use weir_schema::{AlertRecord, Change, ChangeKind, EventTime, EvidenceItem, Level};
 
-use crate::format::cause_text;
+use crate::format::{cause_text, rfc3339};
 
 /// Version of the schema.
 pub const VERSION: &str = "1.3.0";
@@ -167,13 +167,21 @@ fn unmapped(record: &AlertRecord) -> Value {
     let group: Map<String, Value> = group
         .map(|field| (field.name.clone(), field.value.clone().into()))
         .collect();
-    json!({
+    let mut unmapped = json!({
         "revision": record.revision,
         "state": record.state.name(),
         "cause": record.cause.name(),
         "limited": record.limited,
         "group": group,
-    })
+    });
+    if let (Some(marked), Value::Object(fields)) = (&record.marked, &mut unmapped) {
+        fields.insert("time_mark".into(), marked.mark.name().into());
+        let stated = marked.stated.map(|stated| rfc3339(stated.0));
+        fields.insert("stated_time".into(), stated.into());
+        let received = rfc3339(marked.received.0);
+        fields.insert("received_time".into(), received.into());
+    }
+    unmapped
 }
 
 /// Techniques and tactics that the rule's tags name.

@@ -1,6 +1,6 @@
 //! Answers the questions of stories with rows of standing alerts.
 
-use weir_schema::AlertRecord;
+use weir_schema::{AlertRecord, EventTime};
 use weir_story::TENANT;
 use weir_web::rfc3339;
 
@@ -29,7 +29,7 @@ pub fn rows(query: &str, mut standing: Vec<AlertRecord>) -> Vec<String> {
             fields.push(format!("of {}", record.tenant));
         }
         format!(
-            "{}: {} {} {}, {} from {} to {}",
+            "{}: {} {} {}, {} from {} to {}{}",
             record.title,
             fields.join(" "),
             record.level.name(),
@@ -37,9 +37,22 @@ pub fn rows(query: &str, mut standing: Vec<AlertRecord>) -> Vec<String> {
             record.count,
             rfc3339(record.first),
             rfc3339(record.last),
+            marked(record),
         )
     };
     standing.iter().map(row).collect()
+}
+
+/// The mark of an alert, with both times of the first event that has it.
+fn marked(record: &AlertRecord) -> String {
+    record.marked.map_or_else(String::new, |marked| {
+        let stated = marked.stated.map_or_else(|| "no time".to_owned(), rfc3339);
+        let received = rfc3339(EventTime(marked.received.0));
+        format!(
+            ", {}: stated {stated}, received {received}",
+            marked.mark.name()
+        )
+    })
 }
 
 fn exact_rows(standing: &[AlertRecord]) -> Vec<String> {
@@ -47,7 +60,7 @@ fn exact_rows(standing: &[AlertRecord]) -> Vec<String> {
         let evidence = record.evidence.head.iter().chain(&record.evidence.tail);
         let events: Vec<String> = evidence.map(|item| item.event.to_string()).collect();
         format!(
-            "{} {} {} {} {} {} {} {} {}",
+            "{} {} {} {} {} {} {} {} {}{}",
             record.key,
             record.rule,
             record.version,
@@ -57,6 +70,7 @@ fn exact_rows(standing: &[AlertRecord]) -> Vec<String> {
             rfc3339(record.last),
             record.count,
             events.join(","),
+            marked(record),
         )
     };
     let mut rows: Vec<String> = standing.iter().map(row).collect();

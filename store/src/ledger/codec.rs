@@ -9,7 +9,8 @@
 //! a alert 16                    -> the id under which the ledger has this alert of the graph
 //! value = format 1 | epoch 8 | crc 4 | body
 //! ```
-//! Numbers in keys are big-endian, so keys sort like the numbers. The CRC also covers the key, so a
+//! Records and stored changes end with the alert's marked times, if it has any; ledgers of earlier
+//! versions never have them. Numbers in keys are big-endian, so keys sort like the numbers. The CRC also covers the key, so a
 //! value under a wrong key is invalid.
 
 use serde::de::DeserializeOwned;
@@ -162,9 +163,19 @@ pub(crate) fn body<'v>(key: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
 }
 
 /// Decodes a value; `None` if its checksum is wrong.
+///
+/// Records and changes end with an optional field that is stored only if it is there. So a zero
+/// behind the body is that field where it is absent, and is left over where it is present.
 pub(crate) fn decode<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Option<T> {
-    let (read, rest) = postcard::take_from_bytes(body(key, value)?).ok()?;
-    rest.is_empty().then_some(read)
+    let body = body(key, value)?;
+    if !matches!(key.first(), Some(&(RECORD | HISTORY))) {
+        let (read, rest) = postcard::take_from_bytes(body).ok()?;
+        return rest.is_empty().then_some(read);
+    }
+    let mut body = body.to_vec();
+    body.push(0);
+    let (read, rest) = postcard::take_from_bytes(&body).ok()?;
+    (rest.len() <= 1).then_some(read)
 }
 
 /// Whether a pair has a valid checksum and can be decoded.

@@ -46,6 +46,7 @@ fn record(alert: u64, revision: u64) -> AlertRecord {
             tail: vec![],
         },
         cause: Cause::Event(item(revision)),
+        marked: None,
     }
 }
 

@@ -118,6 +118,7 @@ impl WindowCondition {
                 true => Weight::ONE,
                 false => fact.weight,
             },
+            time_mark: fact.time_mark,
         };
         let mut members = fact.members.0;
         if fault::active(PlantedFault::FirstMemberOnly) {

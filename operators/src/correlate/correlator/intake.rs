@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use weir_schema::{Fact, PlanId, WhatIfId};
+use weir_schema::{EventTime, Fact, Plan, PlanId, TimeMark, WhatIfId};
 
 use super::{Correlator, clock_of};
 use crate::clock::TenantClock;
 use crate::correlate::condition::FactEntries;
+use crate::correlate::fault::{self, PlantedFault};
 use crate::correlate::group::Group;
 use crate::correlate::group_store::{GroupRecord, StateKey};
 use crate::correlate::meter::PlanMeter;
@@ -15,6 +16,62 @@ use crate::correlate::run::RunEntry;
 use crate::correlate::shard::shard_of;
 use crate::correlate::slots::PlanSlot;
 use crate::steps::count_item;
+
+/// A fact as its plan takes it.
+enum Admission {
+    Admitted(Fact),
+    /// It lies before the settled line, and changes nothing.
+    Settled,
+    /// The same event has another fact for this plan, which counts.
+    Unneeded,
+}
+
+impl Admission {
+    fn count(&self, now: &TenantClock, counts: &mut CorrelationCounts) {
+        match self {
+            Self::Unneeded => return,
+            Self::Settled => counts.not_re_evaluated += 1,
+            Self::Admitted(fact) => {
+                let is_late = fact.time_mark == Some(TimeMark::LateBeyondHorizon);
+                counts.beyond_horizon += u64::from(is_late);
+                counts.late += u64::from(fact.time < now.watermark);
+            }
+        }
+        counts.facts += 1;
+    }
+}
+
+/// Decides about a fact.
+///
+/// An event that may lie before the settled line has two facts for a rule that is no correlation:
+/// one at the time that it states, and one that is marked as late. The line decides which of the two
+/// counts. The late one stands at its time of receipt, in a group of its own.
+fn admission(plan: &Plan, fact: &Fact, now: &TenantClock) -> Admission {
+    let is_settled = fact.time < now.settled;
+    if fact.time_mark != Some(TimeMark::LateBeyondHorizon) {
+        return match is_settled {
+            true if plan.correlates => Admission::Settled,
+            true => Admission::Unneeded,
+            false => Admission::Admitted(*fact),
+        };
+    }
+    let time = EventTime(fact.received.0);
+    if !is_settled || fault::active(PlantedFault::LateIsLost) {
+        return Admission::Unneeded;
+    }
+    if time < now.settled {
+        return Admission::Settled;
+    }
+    let group = match fault::active(PlantedFault::LateJoins) {
+        true => fact.group,
+        false => fact.group.late_twin(),
+    };
+    Admission::Admitted(Fact {
+        group,
+        time,
+        ..*fact
+    })
+}
 
 impl Correlator {
     /// Pushes facts to their groups, and lists the groups that they touch.
@@ -58,14 +115,14 @@ impl Correlator {
                 Some(what_if) => &mut output.what_ifs.entry(what_if).or_default().counts,
                 None => &mut output.counts,
             };
-            counts.facts += 1;
-            if fact.time < now.settled {
-                counts.not_re_evaluated += 1;
+            let Some(plan) = self.plans.get(slot) else {
                 continue;
-            }
-            if fact.time < now.watermark {
-                counts.late += 1;
-            }
+            };
+            let admission = admission(&plan.plan, fact, &now);
+            admission.count(&now, counts);
+            let Admission::Admitted(fact) = &admission else {
+                continue;
+            };
             self.push(slot, fact, &now, counts);
             if !self.followers.is_empty() {
                 self.push_to_followers(slot, fact, &now, output);

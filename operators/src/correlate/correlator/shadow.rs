@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_schema::{Basis, Epoch, Fact, Plan, PlanOutput, TenantKey};
+use weir_schema::{Basis, Epoch, Fact, Plan, PlanOutput, TenantKey, TimeMark};
 
 use super::{Correlator, clock_of};
 use crate::clock::TenantClock;
@@ -262,10 +262,14 @@ impl Correlator {
     }
 }
 
-/// The entries of `group` that `plan` would have admitted under `clock`.
+/// The entries of `group` that `plan` would have admitted under `clock`, had it read them again: then
+/// it sees no event before the settled line.
 fn visible_entries(group: &Group, plan: &Plan, clock: &TenantClock) -> Vec<RunEntry> {
     let begin = plan.since.max(clock.settled);
-    let visible = |entry: &&RunEntry| begin <= entry.time && entry.time < plan.until;
+    let visible = |entry: &&RunEntry| {
+        let is_late = entry.time_mark == Some(TimeMark::LateBeyondHorizon);
+        begin <= entry.time && entry.time < plan.until && !is_late
+    };
     let (anchors, negated) = (group.anchors.entries(), group.negated.entries());
     let entries = anchors.iter().chain(negated);
     entries.filter(visible).copied().collect()

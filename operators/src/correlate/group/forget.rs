@@ -87,6 +87,7 @@ impl Group {
                 last: to,
                 count: self.anchors.weight(low..high),
                 evidence: extend_evidence(EvidenceHead::reuse(members, row), &[], members),
+                marked: self.anchors.first_marked(low, high),
             };
             return EpisodeMeasure {
                 summary,
@@ -102,11 +103,14 @@ impl Group {
             items: head.clone(),
             entries: 0,
         };
+        let forgets = fault::active(PlantedFault::MarkForgotten);
+        let known_mark = settled.marked.filter(|_| !forgets);
         let summary = EpisodeSummary {
             first: settled.first,
             last: to,
             count: settled.count + self.anchors.weight(low..high),
             evidence: extend_evidence(head, tail, members),
+            marked: known_mark.or_else(|| self.anchors.first_marked(low, high)),
         };
         EpisodeMeasure {
             summary,

@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rand::prelude::*;
-use weir_schema::{AlertRow, Basis, Epoch, EventTime, Fact, Plan, PlanId, PlanOutput, SourceKey};
+use weir_schema::{
+    AlertRow, Basis, Epoch, EventTime, Fact, Plan, PlanId, PlanOutput, SourceKey, TimeMark,
+};
 
 use super::cases::{FAR, PLAN, SHADOW, WHAT_IF, fact, pair};
 use super::history::{History, directives, reference_clock, removed_plans};
-use super::random_plans::KINDS;
+use super::random_plans::{KINDS, RULE};
 use super::stages::{Stages, compare};
 use crate::clock::TenantClock;
 use crate::correlate::{Correlator, CorrelatorOutput, Directive};
@@ -130,7 +132,8 @@ impl LateHistory {
     fn set_aside(&mut self, epoch: u64, facts: &mut Vec<Fact>) -> Vec<Fact> {
         if epoch < INSTALLED_AT {
             let late = |fact: &&Fact| self.late_plans.contains(&fact.plan);
-            self.backfill.extend(facts.iter().filter(late));
+            let again = facts.iter().filter(late).filter(|fact| !is_late(fact));
+            self.backfill.extend(again);
             facts.retain(|fact| !self.late_plans.contains(&fact.plan));
         }
         let mut all = facts.clone();
@@ -279,11 +282,24 @@ impl LateHistory {
     }
 }
 
+/// Whether a fact counts only before the settled line. What is read again has no such facts.
+pub fn is_late(fact: &Fact) -> bool {
+    fact.time_mark == Some(TimeMark::LateBeyondHorizon)
+}
+
+/// The time at which rules detect the event of a fact.
+pub fn seen_at(fact: &Fact) -> EventTime {
+    match is_late(fact) {
+        true => EventTime(fact.received.0),
+        false => fact.time,
+    }
+}
+
 /// Retains the facts of plans that have not ended.
 fn retain_running(facts: &mut Vec<Fact>, history: &History) {
     facts.retain(|fact| {
         let plan = history.plans.get(&fact.plan);
-        plan.is_some_and(|plan| fact.time < plan.until)
+        plan.is_some_and(|plan| seen_at(fact) < plan.until)
     });
 }
 
@@ -300,6 +316,7 @@ fn a_stepwise_backfill_ends_with_the_result_of_a_whole_one() {
     for seed in 0..1_500 {
         let only = match seed % 3 {
             0 => Some("chain"),
+            1 if seed % 4 == 0 => Some(RULE),
             1 => Some(KINDS[(seed / 3) as usize % KINDS.len()]),
             _ => None,
         };

@@ -7,7 +7,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
     AlertRow, Basis, Bound, Epoch, EventId, EventTime, Fact, FactValue, GroupKey, MemberSet, Plan,
-    PlanId, PlanKind, PlanOutput, Position, RuleVersion, Span, TenantKey, Weight, WhatIfId,
+    PlanId, PlanKind, PlanOutput, Position, ReceiveTime, RuleVersion, Span, TenantKey, Weight,
+    WhatIfId,
 };
 
 use super::random_plans::{KINDS, UNIT, random_plan};
@@ -47,6 +48,8 @@ pub fn fact(plan: PlanId, tenant: u64, group: u64, seconds: i64, position: u64) 
         members: MemberSet::of(0),
         value: FactValue::default(),
         weight: Weight::ONE,
+        received: ReceiveTime(seconds * UNIT),
+        time_mark: None,
     }
 }
 

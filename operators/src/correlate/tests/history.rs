@@ -7,7 +7,8 @@ use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use weir_schema::{
     Decimal, EventId, EventTime, Fact, FactValue, GroupKey, GroupLink, MemberSet, Plan, PlanId,
-    PlanKind, PlanOutput, Position, RuleVersion, SourceKey, Span, TenantKey, Weight,
+    PlanKind, PlanOutput, Position, ReceiveTime, RuleVersion, SourceKey, Span, TenantKey, TimeMark,
+    Weight,
 };
 
 use super::random_plans::{
@@ -20,6 +21,8 @@ use crate::reference::{PlanStep, ReferenceClock};
 /// One random history. Times are small numbers, so ties, exact distances and merges are frequent.
 pub struct History {
     pub rng: ChaCha8Rng,
+    /// Decides which facts are marked.
+    marks: ChaCha8Rng,
     pub plans: BTreeMap<PlanId, Plan>,
     /// The members of a plan that are events; all members of plans that are not listed.
     event_members: BTreeMap<PlanId, Vec<u16>>,
@@ -41,6 +44,7 @@ impl History {
         let horizon = *[0, 3, 10, 30, 1000].choose(&mut rng).expect("not empty");
         Self {
             rng,
+            marks: ChaCha8Rng::seed_from_u64(!seed),
             plans: BTreeMap::new(),
             event_members: BTreeMap::new(),
             clock: TenantClock::start(TenantKey(7)),
@@ -158,6 +162,8 @@ impl History {
             };
             self.add_facts(*plan, now, &mut facts);
         }
+        let late: Vec<Fact> = facts.iter().filter_map(|fact| self.late(fact)).collect();
+        facts.extend(late);
         facts
     }
 
@@ -166,6 +172,7 @@ impl History {
         let back = if self.rng.random_bool(0.3) { 40 } else { 3 };
         let edge = if self.rng.random_bool(0.05) { 1 } else { 0 };
         let time = EventTime((now - self.rng.random_range(0..back)) * UNIT + edge);
+        let marked = self.marks.random_bool(0.1);
         let members = member_count(&self.plans[&plan].kind);
         if time >= self.plans[&plan].until {
             return;
@@ -203,6 +210,8 @@ impl History {
                 true => Weight::of(self.rng.random_range(1..5)),
                 false => Weight::ONE,
             },
+            received: ReceiveTime(now * UNIT),
+            time_mark: marked.then_some(TimeMark::NotCredible),
         };
         facts.push(fact);
         let last = facts.len() - 1;
@@ -222,6 +231,16 @@ impl History {
             fact.position = Position(self.position);
             facts.push(fact);
         }
+    }
+
+    /// The fact of the same event for the case that it lies before the settled line.
+    fn late(&self, fact: &Fact) -> Option<Fact> {
+        let plan = &self.plans[&fact.plan];
+        let seen = !plan.correlates && EventTime(fact.received.0) < plan.until;
+        (seen && fact.time_mark.is_none()).then_some(Fact {
+            time_mark: Some(TimeMark::LateBeyondHorizon),
+            ..*fact
+        })
     }
 
     /// The groups to which the groups of facts report, and those to which these report.

@@ -10,7 +10,10 @@ use weir_schema::{
 /// Histories are in seconds, since the calendar's grain is one second.
 pub const UNIT: i64 = 1_000_000_000;
 
-/// The kinds of plans, by the names of their correlation types and statistics.
+/// A rule that is no correlation: a count of one.
+pub const RULE: &str = "rule";
+
+/// The kinds of correlations, by the names of their correlation types and statistics.
 pub const KINDS: [&str; 10] = [
     "event_count",
     "temporal",
@@ -64,6 +67,10 @@ pub fn random_value_bounds(rng: &mut ChaCha8Rng) -> Vec<ValueBound> {
 fn random_kind(rng: &mut ChaCha8Rng, name: &str) -> PlanKind {
     let percent = |percent: i128| Statistic::Percentile(Decimal(percent * Decimal::ONE));
     let statistic = match name {
+        RULE => {
+            let bounds = vec![Bound::Gte(1)];
+            return PlanKind::EventCount { bounds };
+        }
         "event_count" => {
             let bounds = random_bounds(rng);
             return PlanKind::EventCount { bounds };
@@ -112,6 +119,7 @@ pub fn random_plan(rng: &mut ChaCha8Rng, id: u64, name: Option<&str>) -> Plan {
         title: String::new(),
         level: Level::Medium,
         kind,
+        correlates: name != RULE,
         timespan: Span(rng.random_range(1..12) * UNIT),
         group_by: Vec::new(),
         since: EventTime::MIN,

@@ -113,6 +113,7 @@ pub fn standing_alert(row: &AlertRow) -> StandingAlert {
         last: row.last,
         count: row.count,
         evidence: head.iter().chain(tail).map(|item| item.event).collect(),
+        marked: row.marked,
     }
 }
 

@@ -3,7 +3,7 @@
 use weir_detect::EventOrigin;
 use weir_schema::{
     Batch, BatchSeq, Event, EventId, EventTime, Fact, FactValue, LogSource, PlanId, Position,
-    Problem, SourceKey, TenantKey, Weight,
+    Problem, ReceiveTime, SourceKey, Span, TenantKey, TimeMark, Weight,
 };
 
 use super::Decoder;
@@ -15,14 +15,16 @@ use crate::note::{BatchNote, Note};
 use crate::sources::SourceNote;
 use crate::steps::count_item;
 
-/// The columns that all facts of an event share.
-struct FactOrigin {
+/// The event of facts: the columns that they share.
+struct FactOrigin<'f> {
     tenant: TenantKey,
     source: SourceKey,
+    frame: &'f [u8],
     time: EventTime,
-    event: EventId,
     position: Position,
     weight: Weight,
+    received: ReceiveTime,
+    time_mark: Option<TimeMark>,
 }
 
 /// The plans that read a batch of the past, and which of its events they lack.
@@ -53,11 +55,10 @@ impl Decoder {
         for (place, frame) in batch.frames.iter().enumerate() {
             count_item(place);
             let position = Position::new(seq, u16::try_from(place).unwrap_or(u16::MAX));
-            let event = weir_parse::decode(frame, &frames.context());
-            let in_future = event.problems.contains(&Problem::TimeInFuture);
+            let mut event = weir_parse::decode(frame, &frames.context());
             note.events += 1;
-            summary.add(place, event.time, in_future);
-            if !in_future {
+            summary.add(place, &event);
+            if event.time_mark().is_none() {
                 note.greatest = note.greatest.max(event.time);
             }
             self.detect(&event, origin, only);
@@ -66,24 +67,23 @@ impl Decoder {
             }
             note.ungrouped += u64::from(self.detected.ungrouped);
             note.valueless += u64::from(self.detected.valueless);
-            if let Some(reader) = backfill {
-                // The links of a dropped fact may stay: they name groups, not events.
-                let facts = &mut self.detected.facts;
-                facts.retain(|draft| (reader.lacks)(draft.plan, event.time));
-            }
-            if in_future || self.detected.facts.is_empty() {
-                continue;
-            }
-            note.facts += self.detected.facts.len() as u64;
-            let origin = FactOrigin {
+            let facts = FactOrigin {
                 tenant,
                 source,
+                frame,
                 time: event.time,
-                event: EventId::for_frame(source, event.time, frame),
                 position,
                 weight: event.weight,
+                received: batch.received,
+                time_mark: event.time_mark(),
             };
-            self.emit_facts(&origin, output);
+            note.facts += self.take_facts(&facts, backfill, output);
+            // A backfill reads nothing before the settled line.
+            if backfill.is_none() && self.may_be_late(&facts) {
+                event.time = EventTime(batch.received.0);
+                self.detect(&event, origin, only);
+                self.take_late_facts(facts, output);
+            }
         }
         output.notes.extend(self.meter.report().map(Note::Times));
         if only.is_none() {
@@ -108,15 +108,61 @@ impl Decoder {
         }
     }
 
-    /// Emits the facts and links of the event that was detected last.
-    fn emit_facts(&mut self, origin: &FactOrigin, output: &mut DecodeOutput) {
+    /// Whether the event may lie before the settled line when its facts arrive.
+    ///
+    /// The line is at least a horizon behind every receipt, give or take the tolerance and what the
+    /// clocks of receivers differ. Half a horizon is enough for both.
+    fn may_be_late(&self, facts: &FactOrigin<'_>) -> bool {
+        let horizon = self.bounds.horizon;
+        let near = horizon.map(|horizon| facts.received.minus(Span(horizon.0 / 2)));
+        facts.time_mark.is_none() && near.is_some_and(|near| facts.time.0 < near.0)
+    }
+
+    /// Emits the facts of an event that may be late, as the rules in force at its receipt see it.
+    /// The event was detected at its receipt.
+    fn take_late_facts(&mut self, origin: FactOrigin<'_>, output: &mut DecodeOutput) {
+        let book = &self.book;
+        let correlates = |plan| book.plan(plan).is_none_or(|plan| plan.correlates);
+        let facts = &mut self.detected.facts;
+        facts.retain(|draft| !correlates(draft.plan));
+        self.detected.links.clear();
+        let late = FactOrigin {
+            time_mark: Some(TimeMark::LateBeyondHorizon),
+            ..origin
+        };
+        self.take_facts(&late, None, output);
+    }
+
+    /// Emits the facts of the event that was detected last. Returns their number.
+    fn take_facts(
+        &mut self,
+        origin: &FactOrigin<'_>,
+        backfill: Option<&BackfillReader<'_>>,
+        output: &mut DecodeOutput,
+    ) -> u64 {
+        if let Some(reader) = backfill {
+            // The links of a dropped fact may stay: they name groups, not events.
+            let facts = &mut self.detected.facts;
+            facts.retain(|draft| (reader.lacks)(draft.plan, origin.time));
+        }
+        if self.detected.facts.is_empty() {
+            return 0;
+        }
+        self.emit_facts(origin, output);
+        output.links.extend(self.detected.links.drain(..));
+        self.detected.facts.len() as u64
+    }
+
+    /// Emits the facts of the event that was detected last.
+    fn emit_facts(&self, origin: &FactOrigin<'_>, output: &mut DecodeOutput) {
+        let event = EventId::for_frame(origin.source, origin.time, origin.frame);
         for draft in &self.detected.facts {
             let fact = Fact {
                 plan: draft.plan,
                 tenant: origin.tenant,
                 group: draft.group,
                 time: origin.time,
-                event: origin.event,
+                event,
                 position: origin.position,
                 members: draft.members,
                 value: match self.silences.contains(&draft.plan) {
@@ -124,13 +170,14 @@ impl Decoder {
                     false => draft.value,
                 },
                 weight: origin.weight,
+                received: origin.received,
+                time_mark: origin.time_mark,
             };
             match self.stages.get(&draft.plan) {
                 Some(stage) => output.chain_facts.push((*stage, fact)),
                 None => output.facts.push(fact),
             }
         }
-        output.links.extend(self.detected.links.drain(..));
     }
 
     /// Counts the matches and problems of an event, and emits the requested notes.

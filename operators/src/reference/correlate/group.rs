@@ -1,8 +1,8 @@
 //! The evaluation of one group: its firing anchors, its episodes, and their rows.
 
 use weir_schema::{
-    AlertId, AlertState, EventId, EventTime, Fact, FactGrain, GroupKey, GroupLink, MemberSet,
-    Membership, Plan, PlanKind, SourceKey, TenantKey, Weight,
+    AlertId, AlertState, EventId, EventTime, EvidenceItem, Fact, FactGrain, GroupKey, GroupLink,
+    MarkedEvent, MemberSet, Membership, Plan, PlanKind, SourceKey, TenantKey, Weight,
 };
 
 use super::conditions::{fires, is_certain, positive_members};
@@ -190,8 +190,25 @@ impl<'r> EvaluatedGroup<'r> {
             last: to,
             count: members.iter().map(|member| member.fact.weight.get()).sum(),
             evidence: evidence(&members),
+            marked: first_marked(&members),
         }
     }
+}
+
+/// The first event with a mark.
+fn first_marked(members: &[ReferenceFact]) -> Option<MarkedEvent> {
+    let mut marked = members.iter().filter_map(|member| {
+        let fact = member.fact;
+        Some(MarkedEvent {
+            mark: fact.time_mark?,
+            item: EvidenceItem {
+                time: fact.time,
+                event: fact.event,
+                position: fact.position,
+            },
+        })
+    });
+    marked.next()
 }
 
 /// The first 50 distinct events, then the last 50 of the others.

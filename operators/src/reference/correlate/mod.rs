@@ -7,8 +7,8 @@ mod group;
 use std::collections::BTreeMap;
 
 use weir_schema::{
-    AlertId, AlertState, EventId, EventTime, Fact, GroupKey, GroupLink, Membership, Plan, PlanId,
-    PlanOutput, RuleVersion, SourceKey, TenantKey,
+    AlertId, AlertState, EventId, EventTime, Fact, GroupKey, GroupLink, MarkedEvent, Membership,
+    Plan, PlanId, PlanOutput, RuleVersion, SourceKey, TenantKey, TimeMark,
 };
 
 use fact::ReferenceFact;
@@ -43,6 +43,7 @@ pub struct StandingAlert {
     pub count: u64,
     /// The first 50 events, then the last 50 that are not among them.
     pub evidence: Vec<EventId>,
+    pub marked: Option<MarkedEvent>,
 }
 
 /// Everything that was admitted.
@@ -77,6 +78,23 @@ struct ReferencePlan {
 struct SourceObservation {
     time: EventTime,
     clocks: Clocks,
+}
+
+/// A fact as its plan takes it; `None` if it does not count.
+///
+/// A fact with the mark counts if its event lies before the settled line: at its receipt, and never
+/// together with other events. Any other fact counts if its event does not.
+fn admitted(mut fact: Fact, settled: EventTime) -> Option<Fact> {
+    if fact.time_mark != Some(TimeMark::LateBeyondHorizon) {
+        return (fact.time >= settled).then_some(fact);
+    }
+    let receipt = EventTime(fact.received.0);
+    if fact.time >= settled || receipt < settled {
+        return None;
+    }
+    fact.time = receipt;
+    fact.group = fact.group.late_twin();
+    Some(fact)
 }
 
 impl Reference {
@@ -115,9 +133,9 @@ impl Reference {
         }
         for fact in facts {
             let clock = self.clocks.get(&fact.tenant);
-            let admitted = clock.is_none_or(|clock| fact.time >= clock.settled);
-            if self.plans.contains_key(&fact.plan) && admitted {
-                self.facts.push(*fact);
+            let settled = clock.map_or(EventTime::MIN, |clock| clock.settled);
+            if self.plans.contains_key(&fact.plan) {
+                self.facts.extend(admitted(*fact, settled));
             }
         }
         for clock in clocks {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use weir_operators::reference::StandingAlert;
 use weir_schema::{
     AlertId, AlertRecord, AlertState, Cause, Change, ChangeKind, Commit, Epoch, EventId, EventTime,
-    Evidence, EvidenceItem, Span,
+    Evidence, EvidenceItem, Fact, MarkedEvent, MarkedTimes, Span, TimeMark,
 };
 
 use super::{OracleAlert, ReferenceSystem};
@@ -180,11 +180,18 @@ impl ReferenceSystem {
         // The anchors of a correlation of correlations are events of its members.
         let chained = self.plans.get(&(row.plan, row.version));
         let chained = chained.is_some_and(|plan| plan.chain.stage > 0);
+        let is_late = is_late(row);
+        let group = |fact: &Fact| match is_late {
+            true => fact.group.late_twin(),
+            false => fact.group,
+        };
         let times = self
             .facts
             .iter()
-            .filter(|fact| chained || fact.group == row.group);
-        let found = times.map(|fact| fact.time).find(|time| named(*time));
+            .filter(|fact| chained || group(fact) == row.group);
+        let found = times
+            .map(|fact| time_in(fact, is_late))
+            .find(|time| named(*time));
         found.unwrap_or(row.first)
     }
 
@@ -194,7 +201,7 @@ impl ReferenceSystem {
             let facts = self.facts.iter().filter(|fact| fact.event == *event);
             let earliest = facts.min_by_key(|fact| fact.position);
             earliest.map(|fact| EvidenceItem {
-                time: fact.time,
+                time: time_in(fact, is_late(row)),
                 event: *event,
                 position: fact.position,
             })
@@ -230,7 +237,33 @@ impl ReferenceSystem {
                 tail: tail.to_vec(),
             },
             cause: Cause::RuleRemoved,
+            marked: row.marked.and_then(|marked| self.marked_times(marked)),
         }
+    }
+
+    /// Both times of the first marked event of an alert.
+    fn marked_times(&self, marked: MarkedEvent) -> Option<MarkedTimes> {
+        let position = marked.item.position;
+        let fact = self.facts.iter().find(|fact| fact.position == position)?;
+        Some(MarkedTimes {
+            mark: marked.mark,
+            stated: self.stated.get(&position).copied().flatten(),
+            received: fact.received,
+        })
+    }
+}
+
+/// Whether the events of an alert lie before the settled line.
+fn is_late(row: &StandingAlert) -> bool {
+    let mark = row.marked.map(|marked| marked.mark);
+    mark == Some(TimeMark::LateBeyondHorizon)
+}
+
+/// The time of an event in an alert.
+fn time_in(fact: &Fact, is_late: bool) -> EventTime {
+    match is_late {
+        true => EventTime(fact.received.0),
+        false => fact.time,
     }
 }
 
@@ -243,6 +276,7 @@ fn revised_columns(record: &AlertRecord) -> impl PartialEq + use<> {
         record.level,
         record.version,
         count,
+        record.marked.map(|marked| marked.mark),
     )
 }
 

@@ -15,7 +15,7 @@ use weir_operators::reference::{PlanStep, Reference, ReferenceClock, StandingAle
 use weir_schema::{
     AlertId, AlertRecord, Batch, BatchSeq, Control, Epoch, Event, EventId, EventTime, Fact,
     FactValue, GroupField, GroupKey, Plan, PlanId, PlanKind, PlanOutput, Position, Problem,
-    ReceiveTime, RuleVersion, TenantKey, TimeBounds, journal::source_key,
+    ReceiveTime, RuleVersion, TenantKey, TimeBounds, TimeMark, journal::source_key,
 };
 use weir_story::{EventDelivery, FrameProblem, System, SystemOutput, batches, source_name};
 
@@ -37,6 +37,8 @@ pub struct ReferenceSystem {
     plans: BTreeMap<(PlanId, RuleVersion), Plan>,
     groups: BTreeMap<(PlanId, GroupKey), Vec<GroupField>>,
     facts: Vec<Fact>,
+    /// The times that the events state, where they can be represented.
+    stated: BTreeMap<Position, Option<EventTime>>,
     alerts: Vec<OracleAlert>,
     /// The earlier ends of the plans that this epoch cuts.
     cuts: BTreeMap<PlanId, EventTime>,
@@ -54,6 +56,24 @@ struct OracleAlert {
     /// The anchor from which its id derives.
     id_anchor: EventTime,
     record: AlertRecord,
+}
+
+/// The columns that the facts of one frame have in common.
+#[derive(Clone, Copy)]
+struct FrameFact<'b> {
+    batch: &'b Batch,
+    event: EventId,
+    position: Position,
+    time: EventTime,
+    time_mark: Option<TimeMark>,
+}
+
+/// The time that an event states, whether or not the event takes it.
+fn stated_time(event: &Event<'_>) -> Option<EventTime> {
+    match event.time_mark() {
+        Some(_) => event.stated,
+        None => Some(event.time),
+    }
 }
 
 impl ReferenceSystem {
@@ -86,43 +106,86 @@ impl ReferenceSystem {
         let context = BatchContext::of(&batch, &self.bounds, None);
         let tenant = batch.tenant_key();
         self.tenants.insert(tenant, batch.tenant.clone());
-        let origin = EventOrigin {
-            tenant,
-            source: &batch.source,
-        };
         for (place, frame) in batch.frames.iter().enumerate() {
-            let event = weir_parse::decode(frame, &context.context());
+            let mut event = weir_parse::decode(frame, &context.context());
             let id = EventId::for_frame(batch.source_key(), event.time, frame);
             if only.is_none() {
                 self.observe(&batch, &event, id);
             }
-            if event.problems.contains(&Problem::TimeInFuture) {
+            // A story has at most 100,000 events, and a batch fewer than 65,536.
+            let position = Position::new(BatchSeq(seq as u64), place as u16);
+            self.stated.insert(position, stated_time(&event));
+            let fact = FrameFact {
+                batch: &batch,
+                event: id,
+                position,
+                time: event.time,
+                time_mark: event.time_mark(),
+            };
+            self.detect(&fact, &event, only, facts);
+            // Rules that are no correlation see an event before the settled line at its receipt.
+            // A backfill reads nothing before that line.
+            if fact.time_mark.is_none() && only.is_none() {
+                event.time = EventTime(batch.received.0);
+                let late = FrameFact {
+                    time_mark: Some(TimeMark::LateBeyondHorizon),
+                    ..fact
+                };
+                self.detect(&late, &event, only, facts);
+            }
+        }
+    }
+
+    /// Adds the facts of an event; of one that may be late, only those of rules that are no
+    /// correlation.
+    fn detect(
+        &mut self,
+        fact: &FrameFact<'_>,
+        event: &Event<'_>,
+        only: Option<&[PlanId]>,
+        facts: &mut Vec<Fact>,
+    ) {
+        let tenant = fact.batch.tenant_key();
+        let origin = EventOrigin {
+            tenant,
+            source: &fact.batch.source,
+        };
+        let is_late = fact.time_mark == Some(TimeMark::LateBeyondHorizon);
+        let mut detected = Detections::default();
+        self.book.detect(event, origin, only, &mut detected);
+        if !is_late {
+            self.link(event, origin, &detected);
+        }
+        for draft in detected.facts {
+            let (plan, group) = (draft.plan, draft.group);
+            let Some(known) = self.book.plan(plan) else {
+                continue;
+            };
+            if is_late && known.correlates {
                 continue;
             }
-            let mut detected = Detections::default();
-            self.book.detect(&event, origin, only, &mut detected);
-            self.link(&event, origin, &detected);
-            for draft in detected.facts {
-                let (plan, group) = (draft.plan, draft.group);
-                let fields = self.book.group_fields(plan, &event, origin, group);
-                self.groups
-                    .insert((plan, group), fields.unwrap_or_default());
-                facts.push(Fact {
-                    plan,
-                    tenant,
-                    group,
-                    time: event.time,
-                    event: id,
-                    // A story has at most 100,000 events, and a batch fewer than 65,536.
-                    position: Position::new(BatchSeq(seq as u64), place as u16),
-                    members: draft.members,
-                    value: match self.book.plan(plan).map(|plan| &plan.kind) {
-                        Some(PlanKind::Silence) => FactValue::from(batch.source_key()),
-                        _ => draft.value, // Only silence counts sources.
-                    },
-                    weight: event.weight,
-                });
-            }
+            let value = match known.kind {
+                PlanKind::Silence => FactValue::from(fact.batch.source_key()),
+                _ => draft.value, // Only silence counts sources.
+            };
+            let fields = self.book.group_fields(plan, event, origin, group);
+            let fields = fields.unwrap_or_default();
+            self.groups
+                .insert((plan, group.late_twin()), fields.clone());
+            self.groups.insert((plan, group), fields);
+            facts.push(Fact {
+                plan,
+                tenant,
+                group,
+                time: fact.time,
+                event: fact.event,
+                position: fact.position,
+                members: draft.members,
+                value,
+                weight: event.weight,
+                received: fact.batch.received,
+                time_mark: fact.time_mark,
+            });
         }
     }
 
@@ -137,7 +200,7 @@ impl ReferenceSystem {
             .problems
             .extend(event.problems.iter().map(problem));
         self.watermark.tick(batch.received);
-        if !event.problems.contains(&Problem::TimeInFuture) {
+        if event.time_mark().is_none() {
             let (tenant, source) = (&batch.tenant, &batch.source);
             self.watermark
                 .observe(tenant, source, event.time, batch.received);

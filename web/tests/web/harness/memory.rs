@@ -325,6 +325,7 @@ pub fn change(
                 tail: vec![],
             },
             cause: Cause::LateEvent(item(1)),
+            marked: None,
         },
     }
 }

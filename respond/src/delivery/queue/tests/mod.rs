@@ -107,6 +107,7 @@ fn record(alert: AlertId, revision: u64, provisional: bool) -> AlertRecord {
         supersedes: Vec::new(),
         evidence: Evidence::default(),
         cause: Cause::RuleRemoved,
+        marked: None,
     }
 }
 
