@@ -81,6 +81,51 @@ pub(super) struct BulkItem {
     error: Option<BulkError>,
 }
 
+impl BulkItem {
+    /// Judges an action. An id that the sender left out is made.
+    pub(super) fn new(
+        action: &'static str,
+        index: String,
+        id: Option<String>,
+        document: &[u8],
+        place: usize,
+    ) -> Self {
+        Self {
+            action,
+            index,
+            id: id.unwrap_or_else(|| document_id(document, place)),
+            error: check_action(action, document),
+        }
+    }
+
+    /// Adds the document as a frame, unless the action was refused.
+    pub(super) fn push(
+        &self,
+        document: &[u8],
+        batcher: &mut SourceBatcher,
+    ) -> Result<(), BodyError> {
+        match &self.error {
+            Some(error) => batcher.refuse(error.label),
+            None => batcher.push(&index_source(&self.index), Format::Json, document.to_vec()),
+        }
+    }
+
+    /// The type and the reason of the refusal, if the action was refused.
+    pub(super) fn error(&self) -> Option<(&'static str, &str)> {
+        let error = self.error.as_ref()?;
+        Some((error.kind, &error.reason))
+    }
+
+    /// The answer to an action that was accepted.
+    pub(super) fn created_json(&self) -> Value {
+        json!({
+            "_index": self.index, "_id": self.id, "_version": 1, "result": "created",
+            "_shards": { "total": 1, "successful": 1, "failed": 0 },
+            "_seq_no": 0, "_primary_term": 1,
+        })
+    }
+}
+
 /// Why an action was refused, in the terms of Elasticsearch.
 struct BulkError {
     /// An exception type of Elasticsearch.
@@ -124,11 +169,11 @@ fn bulk_json(items: &[BulkItem], begun: Instant) -> String {
 
 fn item_json(item: &BulkItem) -> Value {
     let result = match &item.error {
-        None => json!({
-            "_index": item.index, "_id": item.id, "_version": 1, "result": "created",
-            "_shards": { "total": 1, "successful": 1, "failed": 0 },
-            "_seq_no": 0, "_primary_term": 1, "status": 201,
-        }),
+        None => {
+            let mut created = item.created_json();
+            created["status"] = 201.into();
+            created
+        }
         Some(error) => json!({
             "_index": item.index, "_id": item.id, "status": 400,
             "error": { "type": error.kind, "reason": error.reason },
@@ -146,10 +191,7 @@ pub(super) fn split_actions(
     index: Option<&str>,
     batcher: &mut SourceBatcher,
 ) -> Result<Vec<BulkItem>, BodyError> {
-    if index.is_some_and(|index| index.len() > INDEX_BYTES_MAX) {
-        let detail = format!("the index has more than {INDEX_BYTES_MAX} bytes");
-        return Err(BodyError::Malformed(detail));
-    }
+    check_index(index)?;
     let mut lines = (1..)
         .zip(split_lines(body))
         .filter(|(_, line)| !line.trim_ascii().is_empty());
@@ -176,20 +218,9 @@ pub(super) fn split_actions(
         }
         all_have_ids &= id.is_some();
         let document = document.map(|(_, document)| document).unwrap_or_default();
-        let error = check_action(name, document);
-        match &error {
-            Some(error) => batcher.refuse(error.label)?,
-            None => {
-                let source = index_source(&target_index);
-                batcher.push(&source, Format::Json, document.to_vec())?;
-            }
-        }
-        items.push(BulkItem {
-            action: name,
-            index: target_index,
-            id: id.unwrap_or_else(|| document_id(document, items.len())),
-            error,
-        });
+        let item = BulkItem::new(name, target_index, id, document, items.len());
+        item.push(document, batcher)?;
+        items.push(item);
     }
     if items.is_empty() {
         return Err(BodyError::Malformed("the body has no action".to_owned()));
@@ -202,6 +233,15 @@ pub(super) fn split_actions(
     Ok(items)
 }
 
+/// Refuses an index that is too long.
+pub(super) fn check_index(index: Option<&str>) -> Result<(), BodyError> {
+    if index.is_some_and(|index| index.len() > INDEX_BYTES_MAX) {
+        let detail = format!("the index has more than {INDEX_BYTES_MAX} bytes");
+        return Err(BodyError::Malformed(detail));
+    }
+    Ok(())
+}
+
 fn parse_action(line: &[u8]) -> Result<BulkAction, String> {
     if line.len() > ACTION_BYTES_MAX {
         return Err("it is too long".to_owned());
@@ -210,7 +250,7 @@ fn parse_action(line: &[u8]) -> Result<BulkAction, String> {
 }
 
 /// The idempotency key of a request: equal for two requests with equal documents of the same index.
-fn repeat_key(body: &[u8], index: Option<&str>, source: Option<&str>) -> String {
+pub(super) fn repeat_key(body: &[u8], index: Option<&str>, source: Option<&str>) -> String {
     let mut hash = blake3::Hasher::new();
     for part in [index, source] {
         let part = part.unwrap_or_default();

@@ -26,13 +26,15 @@ pub(crate) enum Dialect {
 impl Dialect {
     /// The dialect of a path.
     pub(crate) fn for_path(path: &str) -> Self {
-        let last = path.rsplit('/').next();
+        let mut parts = path.split('/').skip(1);
+        let (first, second) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
         match path {
             "/v1/logs" => Self::Otlp,
             "/upload" => Self::Journald,
             "/" => Self::Elastic,
             path if path.starts_with("/services/collector") => Self::Splunk,
-            path if path.starts_with("/_") || last == Some("_bulk") => Self::Elastic,
+            // Elasticsearch's own words start with `_`, alone or behind an index.
+            _ if first.starts_with('_') || second.starts_with('_') => Self::Elastic,
             _ => Self::Weir,
         }
     }
@@ -113,6 +115,10 @@ mod tests {
             ("/services/collector", "Basic dG9r", Credentials::Unreadable),
             ("/_bulk", "Basic eDp0b2s6eA==", token("tok:x")),
             ("/a/_bulk", "ApiKey eDp0b2s=", token("tok")),
+            ("/a/_doc", "ApiKey eDp0b2s=", token("tok")),
+            ("/a/_search", "ApiKey eDp0b2s=", token("tok")),
+            ("/api/_bulk", "ApiKey eDp0b2s=", token("tok")),
+            ("/api/v1/_bulk", "Basic eDp0b2s=", Credentials::Unreadable),
             ("/", "ApiKey tok", token("tok")),
             // Hexadecimal digits whose bytes as base64 include a colon.
             ("/", "ApiKey 3aaa", token("3aaa")),

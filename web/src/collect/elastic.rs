@@ -126,7 +126,7 @@ pub(super) async fn missing_setting(request: HttpRequest) -> HttpResponse {
     )
 }
 
-fn error(status: StatusCode, kind: &str, reason: &str) -> HttpResponse {
+pub(super) fn error(status: StatusCode, kind: &str, reason: &str) -> HttpResponse {
     let cause = json!({ "type": kind, "reason": reason });
     let error = json!({ "root_cause": [cause], "type": kind, "reason": reason });
     respond(

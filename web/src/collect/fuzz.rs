@@ -41,7 +41,9 @@ pub fn split(kind: BodyKind, body: &[u8]) -> Result<Vec<Batch>, &'static str> {
     let mut batcher = SourceBatcher::new(BodySender::sample());
     let split = match kind {
         BodyKind::HecEvents => hec::split_envelopes(body, &mut batcher),
-        BodyKind::HecLines => hec::split_raw_lines(body, &mut batcher),
+        BodyKind::HecLines => {
+            hec::split_raw_lines(body, |name| Some(name.to_owned()), &mut batcher)
+        }
         BodyKind::Bulk => bulk::split_actions(body, Some("index"), &mut batcher).map(drop),
         BodyKind::OtlpProtobuf => otlp::split_protobuf(body, &mut batcher),
         BodyKind::OtlpJson => otlp::split_json(body, &mut batcher),
@@ -49,6 +51,21 @@ pub fn split(kind: BodyKind, body: &[u8]) -> Result<Vec<Batch>, &'static str> {
         BodyKind::JsonLines => return split_lines(body, Format::Json),
         BodyKind::SyslogLines => return split_lines(body, Format::Syslog),
     };
+    split.map_err(|error| error.reason())?;
+    Ok(batcher.finish(body))
+}
+
+/// Splits raw lines of a request with these parameters into batches, or returns why it is refused.
+pub fn split_hec_lines(
+    body: &[u8],
+    parameters: &[(&str, &str)],
+) -> Result<Vec<Batch>, &'static str> {
+    let mut batcher = SourceBatcher::new(BodySender::sample());
+    let parameter = |name: &str| {
+        let found = parameters.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    let split = hec::split_raw_lines(body, parameter, &mut batcher);
     split.map_err(|error| error.reason())?;
     Ok(batcher.finish(body))
 }

@@ -12,6 +12,7 @@ mod batcher;
 mod bulk;
 mod credentials;
 mod dialect;
+mod document;
 mod elastic;
 mod events;
 pub mod fuzz;
@@ -20,6 +21,7 @@ mod ingest;
 mod journald;
 mod json_check;
 mod otlp;
+mod probe;
 mod request;
 mod routes;
 

@@ -3,11 +3,12 @@
 use actix_web::Route;
 use actix_web::web::{self, ServiceConfig, get, post, resource};
 
-use super::{bulk, elastic, hec, journald, otlp};
+use super::probe::events_resource;
+use super::{bulk, document, elastic, hec, journald, otlp};
 
 /// Every route of the collectors, by method and pattern. `docs/collectors.md` describes each; a test
 /// compares them.
-pub const COLLECTOR_ROUTES: [(&str, &str); 22] = [
+pub const COLLECTOR_ROUTES: [(&str, &str); 25] = [
     ("POST", "/services/collector"),
     ("POST", "/services/collector/event"),
     ("POST", "/services/collector/event/1.0"),
@@ -18,6 +19,9 @@ pub const COLLECTOR_ROUTES: [(&str, &str); 22] = [
     ("GET", "/services/collector/health/1.0"),
     ("POST", "/_bulk"),
     ("POST", "/{index}/_bulk"),
+    ("POST", "/{index}/_doc"),
+    ("PUT", "/{index}/_doc/{id}"),
+    ("PUT", "/{index}/_create/{id}"),
     ("GET", "/"),
     ("GET", "/_license"),
     ("GET", "/_xpack"),
@@ -39,10 +43,11 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         "/services/collector/event",
         "/services/collector/event/1.0",
     ] {
-        config.service(resource(path).route(post().to(hec::receive_envelopes)));
+        let events = [post().to(hec::receive_envelopes)];
+        config.service(events_resource(path, events));
     }
     for path in ["/services/collector/raw", "/services/collector/raw/1.0"] {
-        config.service(resource(path).route(post().to(hec::receive_lines)));
+        config.service(events_resource(path, [post().to(hec::receive_lines)]));
     }
     for path in [
         "/services/collector/health",
@@ -52,8 +57,14 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     }
     config.service(resource("/services/collector/ack").route(post().to(hec::acknowledgements)));
     for path in ["/_bulk", "/{index}/_bulk"] {
-        let bulk = resource(path).route(post().to(bulk::receive_bulk));
-        config.service(bulk.route(web::put().to(bulk::receive_bulk)));
+        let bulk = [post(), web::put()].map(|route| route.to(bulk::receive_bulk));
+        config.service(events_resource(path, bulk));
+    }
+    let document = || [post(), web::put()].map(|route| route.to(document::receive_document));
+    config.service(events_resource(document::DOCUMENTS, document()));
+    for path in document::NAMED_DOCUMENTS {
+        let [post, put] = document();
+        config.service(resource(path).route(post).route(put));
     }
     // The HTTP library omits the body of an answer to HEAD; clients want its headers.
     let probe = |path, route: fn(Route) -> Route| {
@@ -70,6 +81,9 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         let settings = settings.route(get().to(elastic::missing_setting));
         config.service(settings.route(web::head().to(elastic::missing_setting)));
     }
-    config.service(resource("/v1/logs").route(post().to(otlp::receive_logs)));
-    config.service(resource("/upload").route(post().to(journald::receive_upload)));
+    config.service(events_resource("/v1/logs", [post().to(otlp::receive_logs)]));
+    config.service(events_resource(
+        "/upload",
+        [post().to(journald::receive_upload)],
+    ));
 }

@@ -138,9 +138,13 @@ pub(super) fn split_envelopes(body: &[u8], batcher: &mut SourceBatcher) -> Resul
     envelopes::split_envelopes(body, batcher).map(drop)
 }
 
-/// Splits a body of lines with every field set, for the fuzzer.
-pub(super) fn split_raw_lines(body: &[u8], batcher: &mut SourceBatcher) -> Result<(), BodyError> {
-    let fields = LineFields::read(|name| Some(name.to_owned()));
+/// Splits a body of lines, for the fuzzer and for tests.
+pub(super) fn split_raw_lines(
+    body: &[u8],
+    parameter: impl Fn(&str) -> Option<String>,
+    batcher: &mut SourceBatcher,
+) -> Result<(), BodyError> {
+    let fields = LineFields::read(parameter);
     envelopes::split_raw_lines(body, &fields, batcher).map(drop)
 }
 

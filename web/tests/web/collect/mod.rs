@@ -5,6 +5,7 @@ mod hec;
 mod journald;
 mod limits;
 mod otlp;
+mod probes;
 
 use std::io::Write;
 use std::time::Duration;
