@@ -41,6 +41,8 @@ pub(crate) fn open(draft: &mut Draft<'_>, context: &Context<'_>) -> Option<Times
         time
     });
     let line_time = line_time.or_else(|| crate::object_time(draft, context));
+    // Zeek calls the requested server `host`, so the envelope's host would be taken for one.
+    let is_zeek = draft.get("_path").is_some() || draft.get("id.orig_h").is_some();
     let mut envelope_time = None;
     for (name, value) in members {
         match name.as_ref() {
@@ -49,6 +51,7 @@ pub(crate) fn open(draft: &mut Draft<'_>, context: &Context<'_>) -> Option<Times
                 draft.add(name, value);
             }
             "host" => match draft.get("host") {
+                None if is_zeek => draft.add("relay_host", value),
                 None => draft.add(name, value),
                 Some(host) if *host != value => draft.add("relay_host", value),
                 Some(_) => {}

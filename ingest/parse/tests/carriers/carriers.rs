@@ -208,28 +208,10 @@ pub const CARRIERS: [(&str, fn(Kind) -> Carried); 43] = [
 ];
 
 /// Carriers that are not rows, and why.
-pub const OUTSIDE: [(&str, &str); 5] = [
-    (
-        "octet counting",
-        "the framer removes the count before the line is read (ingest/src/framing.rs)",
-    ),
-    (
-        "_bulk",
-        "a document is a frame of its own: the rows of the shippers that use it",
-    ),
-    (
-        "otlp protobuf",
-        "becomes the same frame as OTLP in JSON (web/src/collect/otlp)",
-    ),
-    (
-        "agent",
-        "a typed record, not a line; ingest/parse/tests/agent.rs",
-    ),
-    (
-        "journald export",
-        "becomes the same frame as an entry in JSON",
-    ),
-];
+pub const OUTSIDE: [(&str, &str); 1] = [(
+    "transports",
+    "tests/transports.rs runs TCP, RELP, agents, HTTP and files through the code that receives them",
+)];
 
 const NO_PROGRAM: &str = "the line names no program outside its own header";
 
