@@ -76,7 +76,7 @@ pub use long_frame::{FRAME_BYTES_MAX, FrameBuffer, cut_to_cap, is_cut};
 pub use member_set::MemberSet;
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
 pub use places::{Admission, PlaceId, PlaceLimits, PlaceReason, PlaceTable, PlaceUse};
-pub use reading::READING_NUMBER;
+pub use reading::{READING_DIGEST, READING_NUMBER};
 pub use records::RecordsReader;
 pub use repairs::ClockRepairs;
 pub use rule::{
