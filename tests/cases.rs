@@ -113,6 +113,56 @@ fn c15_refused_logons_without_a_name_accuse_nobody() {
     assert_eq!(standing(&[&file]), [""; 0]);
 }
 
+/// A rule, and correlations that stand before what they read.
+const OUTER_FIRST: &str = "title: Outer\nid: outer\nstatus: test\ncorrelation: {type: event_count, \
+    rules: [inner], group-by: [u], timespan: 1h, condition: {gte: 2}}\nlevel: high\n---\n\
+    title: Inner\nid: inner-id\nname: inner\nstatus: test\ncorrelation: {type: event_count, \
+    rules: [base], group-by: [u], timespan: 1m, condition: {gte: 2}}\nlevel: low\n---\n\
+    title: Base\nid: base\nstatus: test\nlogsource: {product: shop}\ndetection: {s: {kind: b}, \
+    condition: s}\nlevel: low\n";
+
+/// c11b: a load has the problems of its end.
+#[test]
+fn c11b_a_correlation_before_its_members_is_no_problem() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = write(folder.path(), "rules/a.yml", OUTER_FIRST);
+    let mut lines = String::new();
+    for minute in [0, 10] {
+        for second in [0, 1] {
+            lines += &format!(
+                "{{\"time\":\"2026-05-01T10:{minute:02}:{second:02}Z\",\"kind\":\"b\",\"u\":\"x\",\
+                 \"logsource\":{{\"product\":\"shop\"}}}}\n"
+            );
+        }
+    }
+    let file = write(folder.path(), "shop.jsonl", lines);
+    let ended = run(&[
+        "replay",
+        "--received",
+        RECEIVED,
+        "--final",
+        "--rules",
+        &rules,
+        &file,
+    ]);
+    ended.assert_success();
+    assert!(!ended.err.contains("waits for"), "{}", ended.err);
+    assert_eq!(ended.json_lines().len(), 1, "{}", ended.out);
+    run(&["rules", "lint", &rules]).assert_success();
+    // In files, where the first by name is the outermost; and one that never comes.
+    let parts: Vec<&str> = OUTER_FIRST.split("---\n").collect();
+    for (name, text) in ["1.yml", "2.yml", "3.yml"].into_iter().zip(parts) {
+        write(folder.path(), &format!("split/{name}"), text);
+    }
+    let split = shown(&folder.path().join("split"));
+    let args = ["replay", "--received", RECEIVED, "--rules", &split, &file];
+    run(&args).assert_success();
+    std::fs::remove_file(folder.path().join("split/3.yml")).expect("it is there");
+    let ended = run(&args);
+    assert_eq!(ended.code, Some(65), "{ended:?}");
+    assert!(ended.err.contains("waits for rule `base`"), "{}", ended.err);
+}
+
 /// The folder of the inputs that people sent; `None`, and says so, if there is none.
 fn folder(test: &str) -> Option<PathBuf> {
     let beside = || Some(PathBuf::from(std::env::var_os("WEIR_DATA")?).join("../cases"));
@@ -149,5 +199,26 @@ fn inputs_that_people_sent_have_their_alerts() {
             expected,
             "{input}"
         );
+    }
+    let path = |input: &str| shown(&folder.join(input));
+    let (rules, events) = (path("c11/outer_first.yml"), path("c11/outer_first.jsonl"));
+    assert_eq!(
+        standing(&["--rules", &rules, &events]),
+        ["Twice, and once more: x (3)"]
+    );
+    for (input, code, words) in [
+        ("c27/fraction.yml", 0, "0 problems, 0 remarks"),
+        ("c27/ordered_temporal.yml", 65, "(write `temporal_ordered`)"),
+        (
+            "c04/rules.yml",
+            65,
+            "add `base64` or `base64offset` after it",
+        ),
+        ("c06/rules.yml", 0, "5 remarks"),
+        ("c07/rules.yml", 65, "`all of keywords` is one selection"),
+    ] {
+        let ended = run(&["rules", "lint", &path(input)]);
+        assert_eq!(ended.code, Some(code), "{input}: {}", ended.out);
+        assert!(ended.out.contains(words), "{input}: {}", ended.out);
     }
 }

@@ -225,7 +225,11 @@ fn raise_or_revise(
         })
         .copied()
         .collect();
-    if before.is_none_or(|before| deserves_revision(&before, &record)) {
+    let unrevised = before.filter(|before| !deserves_revision(before, &record));
+    if let Some(before) = unrevised {
+        // The cause is that of the last revision: nobody hears of this change.
+        record.cause = before.cause;
+    } else {
         record.revision += 1;
         commit.changes.push(Change {
             kind,
@@ -356,4 +360,53 @@ fn marked_times(
         stated: texts.stated_time(&marked.item, &batch),
         received: batch.received,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_schema::{EventTime, Evidence, ReceiveTime, RuleVersion};
+
+    use super::*;
+
+    fn record(count: u64, cause: Cause) -> AlertRecord {
+        AlertRecord {
+            alert: AlertId([1, 2]),
+            key: AlertId([1, 2]),
+            revision: 1,
+            standing: true,
+            raised: Epoch(1),
+            rule: "r".into(),
+            version: RuleVersion::of(&[b"r"]),
+            title: "R".to_owned(),
+            level: Level::Low,
+            tenant: "t".to_owned(),
+            group: Vec::new(),
+            state: AlertState::Confirmed,
+            first: EventTime(1),
+            last: EventTime(2),
+            count,
+            limited: false,
+            supersedes: Vec::new(),
+            evidence: Evidence::default(),
+            cause,
+            marked: None,
+        }
+    }
+
+    /// c31: a cause belongs to a revision, and does not change without one.
+    #[test]
+    fn a_change_without_a_revision_keeps_the_cause() {
+        let (old, new) = (Cause::RuleRemoved, Cause::Clock(ReceiveTime(7)));
+        for (count, cause, revisions) in [(5, old, 0), (4, old, 0), (8, new, 1)] {
+            let mut commit = Commit {
+                epoch: Epoch(2),
+                changes: Vec::new(),
+                records: Vec::new(),
+            };
+            raise_or_revise(&mut commit, Some(record(4, old)), record(count, new), &[]);
+            assert_eq!(commit.changes.len(), revisions, "{count}");
+            assert_eq!(commit.records[0].cause, cause, "{count}");
+            assert_eq!(commit.records[0].count, count);
+        }
+    }
 }

@@ -36,7 +36,7 @@ mod what_if;
 mod engine;
 
 use sigma::yaml::{self, YamlNode};
-use sigma::{document, header};
+use sigma::{correlation, document, header};
 
 pub use book::admit::{RULES_MAX, VERSIONS_MAX};
 pub use book::change::{BookUpdate, PlanChange};
@@ -99,6 +99,33 @@ pub fn names_affecting_others(text: &str) -> Vec<String> {
     let id = header::id_of(&node).ok();
     let id = id.map(|id| id.to_string());
     id.into_iter().chain(name.map(str::to_owned)).collect()
+}
+
+/// The names of a document that reads other rules, and of the rules that it reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DocumentReferences {
+    /// Its id and its name.
+    pub names: Vec<String>,
+    /// Ids or names of the rules that a correlation reads; none for a filter.
+    pub reads: Vec<String>,
+    pub is_filter: bool,
+}
+
+/// Returns the references of a correlation or filter; empty for a text that is none.
+#[must_use]
+pub fn references(text: &str) -> DocumentReferences {
+    let Ok(node) = yaml::read(text) else {
+        return DocumentReferences::default();
+    };
+    let id = header::id_of(&node).ok().map(|id| id.to_string());
+    let name = node.get("name").and_then(YamlNode::text);
+    DocumentReferences {
+        names: id.into_iter().chain(name.map(str::to_owned)).collect(),
+        reads: node
+            .get("correlation")
+            .map_or_else(Vec::new, correlation::reads),
+        is_filter: node.get("filter").is_some(),
+    }
 }
 
 /// Returns the id of the rule: Sigma `id`, else `name`, else `title`.

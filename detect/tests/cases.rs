@@ -49,6 +49,31 @@ fn c26_cidr_reads_ipv4_in_ipv6_form_and_zones() {
     }
 }
 
+/// c05: both lower cases of the Greek sigma are one letter; composed and decomposed letters are two
+/// texts.
+#[test]
+fn c05_letters_with_two_lower_cases_are_one() {
+    for (pattern, text, expected) in [
+        ("A: 'οδος'", "ΟΔΟΣ", true),
+        ("A: 'ΟΔΟΣ'", "οδος", true),
+        ("A: 'οδοσ'", "οδος", true),
+        ("A|contains: 'ΔΟΣ'", "η οδος μας", true),
+        ("A|endswith: 'σ'", "οδος", true),
+        ("A|startswith: 'ς'", "Σοφία", true),
+        ("A: 'ο*ς'", "ΟΔΟΣ", true),
+        ("A|cased: 'οδος'", "οδοσ", false),
+        ("A|cased: 'οδος'", "οδος", true),
+        ("A: 'café'", "CAFÉ", true),
+        ("A: 'cafe\u{301}'", "CAFÉ", false),
+        ("A: 'caf*'", "cafe\u{301}", true),
+    ] {
+        let found = matches(pattern, &json!({ "A": text }));
+        assert_eq!(found, expected, "{pattern} {text}");
+    }
+    let field = "A|fieldref: B";
+    assert!(matches(field, &json!({"A": "οδος", "B": "ΟΔΟΣ"})));
+}
+
 /// c15: a placeholder is no further distinct value, alone, in a list or in a tuple.
 #[test]
 fn c15_placeholders_are_no_distinct_values() {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use weir_detect::{
@@ -137,11 +137,11 @@ fn class(refusal: &Diagnostic) -> &'static str {
         ("says that it cannot be used", "status: unsupported"),
         ("`action` documents", "action documents"),
         ("old Sigma", "counting in the condition, or timeframe"),
-        ("does not parse", "counting in the condition, or timeframe"),
+        ("does not belong there", "not a condition"),
+        ("ends too early", "not a condition"),
         ("neither `detection`", "part of an action document"),
         ("no `title`", "part of an action document"),
         ("has no `condition`", "part of an action document"),
-        ("format of Sigma 1", "date of Sigma 1"),
         ("no modifier", "unknown modifier"),
         ("not valid YAML", "not YAML"),
         ("duplicate key", "not YAML"),
@@ -159,9 +159,15 @@ fn class(refusal: &Diagnostic) -> &'static str {
 fn refuse_old_rules_by_class() {
     let mut table: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let mut files: BTreeMap<String, bool> = BTreeMap::new();
+    let mut dated: BTreeSet<String> = BTreeSet::new();
     for document in documents("rules_of_another_age_are_refused", "unsupported") {
         let known = files.entry(document.file.clone()).or_default();
-        if let Some(refusal) = refusal(check(&document.text, &document.file)) {
+        let found = check(&document.text, &document.file);
+        let is_dated = |one: &Diagnostic| one.message.contains("format of Sigma 1");
+        if found.iter().all(|one| !one.refused) && found.iter().any(is_dated) {
+            dated.insert(document.file.clone());
+        }
+        if let Some(refusal) = refusal(found) {
             *known = true;
             let row = format!("{}: {}", document.file, refusal.message);
             table.entry(class(&refusal)).or_default().push(row);
@@ -171,8 +177,11 @@ fn refuse_old_rules_by_class() {
         eprintln!("{class}: {}", rows.len());
         rows.iter().for_each(|row| eprintln!("  {row}"));
     }
-    let whole: Vec<_> = files.iter().filter(|(_, refused)| !**refused).collect();
-    assert_eq!(whole, [], "files without a refusal");
+    let whole = files.iter().filter(|(_, refused)| !**refused);
+    let whole: BTreeSet<String> = whole.map(|(file, _)| file.clone()).collect();
+    // Nothing but the format of their dates is old. Without the data, there are none.
+    assert_eq!(whole, dated, "files without a refusal");
+    assert!(files.is_empty() || dated.len() == 4, "{dated:?}");
     assert!(!table.contains_key("other"), "{:?}", table.get("other"));
     // Most are still refused if their status and their Sigma version are replaced.
     let mut without = BTreeMap::new();

@@ -106,7 +106,12 @@ const DETECTION_CASES: &[Case] = &[
         "1 of z*",
         "x.yml:13:14: no selection matches `of z*`",
     ),
-    (RULE, "sel and", "sel | count() >", "does not parse"),
+    (
+        RULE,
+        "sel and",
+        "sel | count() >",
+        "`|` at character 5 does not belong there (counting in a condition is old Sigma",
+    ),
     (
         RULE,
         "sel and",

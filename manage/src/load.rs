@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_detect::{Diagnostic, RuleBook};
 use weir_schema::{Control, EventTime, RuleVersion};
 
-use crate::document::RuleFileDocument;
+use crate::document::{RuleFileDocument, sort_members_first};
 
 /// A document whose id no earlier document of the same load has.
 #[derive(Clone, Debug)]
@@ -84,8 +84,7 @@ pub struct LoadOutcome {
 pub fn load(book: &mut RuleBook, candidates: Vec<RuleCandidate>, since: EventTime) -> LoadOutcome {
     let mut outcome = LoadOutcome::default();
     let mut diagnostics = Vec::new();
-    let mut candidates = candidates;
-    candidates.sort_by_cached_key(|candidate| candidate.document.reads_other_rules());
+    let candidates = sort_members_first(candidates, |candidate| &candidate.document);
     for candidate in &candidates {
         let control = candidate.document.control(since);
         diagnostics.extend(book.apply(&control).diagnostics);
@@ -240,5 +239,39 @@ mod tests {
                 .any(|one| one.starts_with("b.yml:1") && one.contains("`none`"))
         );
         assert!(diagnostics.iter().any(|one| one.starts_with("d.yml:1")));
+    }
+
+    /// c11b: the diagnostics of a load are those of its end, wherever its documents stand.
+    #[test]
+    fn correlations_in_front_of_their_members_are_no_problem() {
+        let documents = [
+            correlation("a.yml:1", "four", "three"),
+            correlation("a.yml:20", "three", "two"),
+            correlation("b.yml:1", "two", "one"),
+            correlation("b.yml:20", "one", "rule"),
+            document("c.yml:1", "rule", ""),
+        ];
+        let (accepted, refused, diagnostics) = load_new(&documents);
+        assert_eq!(diagnostics, [""; 0]);
+        assert_eq!(accepted, ["rule", "one", "two", "three", "four"]);
+        assert_eq!(refused, [""; 0]);
+        // No entry of a journal that has them in this order reports a problem either.
+        let mut book = RuleBook::new();
+        for document in crate::members_first(documents.to_vec()) {
+            let update = book.apply(&document.control(EventTime::MIN));
+            assert_eq!(update.diagnostics, [], "{}", document.origin);
+        }
+    }
+
+    #[test]
+    fn correlations_in_a_circle_are_reported_as_such() {
+        let (_, _, diagnostics) = load_new(&[
+            correlation("a.yml:1", "one", "two"),
+            correlation("a.yml:20", "two", "one"),
+            document("c.yml:1", "rule", ""),
+        ]);
+        let circular = |one: &String| one.contains("is a member of itself");
+        assert!(diagnostics.iter().any(circular), "{diagnostics:?}");
+        assert!(!diagnostics.iter().any(|one| one.contains("waits for")));
     }
 }

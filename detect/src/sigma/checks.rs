@@ -44,7 +44,6 @@ pub(crate) fn check(node: &YamlNode) -> SigmaResult<&'static str> {
                 .key("sigma-version"));
         }
     }
-    dates(node)?;
     let kinds = ["detection", "correlation", "filter"];
     let mut given = kinds.into_iter().filter(|kind| node.get(kind).is_some());
     let kind = match (given.next(), given.next()) {
@@ -66,26 +65,6 @@ pub(crate) fn check(node: &YamlNode) -> SigmaResult<&'static str> {
         logsource(node)?;
     }
     Ok(kind)
-}
-
-/// Refuses a date in the format of Sigma 1: the rule is old, and its meaning may have changed.
-fn dates(node: &YamlNode) -> SigmaResult<()> {
-    let first = |version: &YamlNode| matches!(version, YamlNode::Int(1));
-    if node.get("sigma-version").is_some_and(first) {
-        return Ok(());
-    }
-    for key in ["date", "modified"] {
-        let date = node.get(key).and_then(YamlNode::text).unwrap_or_default();
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        if date.split_once('/').is_some_and(|(year, _)| digits(year)) {
-            return Err(
-                Issue::new(format!("`{date}` has the date format of Sigma 1"))
-                    .hint("check the rule, then write YYYY-MM-DD, or add `sigma-version: 1`")
-                    .key(key),
-            );
-        }
-    }
-    Ok(())
 }
 
 /// Checks the selections and the condition of a rule or filter.

@@ -49,20 +49,30 @@ pub(crate) fn parse(text: &str) -> SigmaResult<ConditionExpr> {
 }
 
 fn syntax_issue(text: &str, error: &SigmaParserError) -> Issue {
-    let reason = error.to_string();
-    let short = reason
-        .lines()
-        .rev()
-        .find_map(|line| line.trim().strip_prefix("= "))
-        .unwrap_or_else(|| reason.lines().next().unwrap_or_default());
-    let place = error.location().map_or(String::new(), |place| {
-        format!(" at character {}", place.col)
-    });
-    let issue = Issue::new(format!("condition `{text}` does not parse{place}: {short}"));
-    if text.contains('|') {
+    let (line, column) = error
+        .location()
+        .map_or((1, 1), |place| (place.line.max(1), place.col.max(1)));
+    let rest = text.split('\n').nth(line as usize - 1).unwrap_or_default();
+    let rest: String = rest.chars().skip(column as usize - 1).collect();
+    let word = rest.split_whitespace().next().unwrap_or_default();
+    let is_end = word.is_empty();
+    let message = if is_end {
+        format!("condition `{text}` ends too early")
+    } else {
+        format!("condition `{text}`: `{word}` at character {column} does not belong there")
+    };
+    let issue = Issue::new(message);
+    let upper = ["AND", "OR", "NOT", "OF", "ALL"];
+    if upper
+        .iter()
+        .any(|upper| text.split_whitespace().any(|word| word == *upper))
+    {
+        let hint = "write the words `and`, `or`, `not`, `1 of x*` and `all of them` in lower case";
+        issue.hint(hint)
+    } else if text.contains('|') {
         issue.hint("counting in a condition is old Sigma; write a correlation rule instead")
     } else {
-        issue.hint("words such as `and`, `or`, `not`, `1 of x*`, `all of them` are lower case")
+        issue.hint("such as `selection and not 1 of filter_*`")
     }
 }
 

@@ -18,6 +18,7 @@ use crate::sigma::header::{id_of, level_of, name_at};
 use crate::sigma::issue::{Issue, PathStep, SigmaResult};
 use crate::sigma::metadata::RuleMetadata;
 use crate::sigma::placeholders::{PlaceholderValue, Placeholders};
+use crate::sigma::remarks;
 use crate::sigma::span;
 use crate::sigma::yaml::{self, YamlNode};
 
@@ -105,10 +106,12 @@ fn read_checked(
     let name = name_at(&node, "name")?;
     let title = name_at(&node, "title")?.ok_or_else(|| Issue::new("the rule has no `title`"))?;
     let level = level_of(&node)?;
-    let parsed = match correlation::is_weir_type(&node) {
-        true => None,
-        false => Some(parse(text, kind, remarks)?),
+    // Correlations are read from the tree, rules and filters by Sigma's parser.
+    let parsed = match kind {
+        "correlation" => None,
+        kind => Some(parse(text, kind)?),
     };
+    remarks.extend(remarks::all(text, &node, kind));
     let mut ctx = CompileContext::new(placeholders);
     let (written_shape, body) = compile(&node, parsed, &mut ctx)?;
     if let RuleBody::Filter(filter) = &body {
@@ -174,16 +177,11 @@ fn compile(
             .key("weir"));
     }
     let Some(mut parsed) = parsed else {
-        let correlation = correlation::compile(node, None)?;
+        let correlation = correlation::compile(node)?;
         return Ok((correlation.shape, RuleBody::Correlation(correlation)));
     };
-    let found = (
-        parsed.rules.pop(),
-        parsed.correlations.pop(),
-        parsed.filters.pop(),
-    );
-    match found {
-        (Some(rule), None, None) => {
+    match (parsed.rules.pop(), parsed.filters.pop()) {
+        (Some(rule), None) => {
             let grouping = grouping(node)?;
             let matcher = condition::compile(&rule.detection, ctx);
             let matcher = matcher.map_err(|issue| issue.key("detection"))?;
@@ -201,11 +199,7 @@ fn compile(
             };
             Ok((own, RuleBody::Rule(Arc::new(detection), grouping)))
         }
-        (None, Some(rule), None) => {
-            let correlation = correlation::compile(node, Some(&rule))?;
-            Ok((correlation.shape, RuleBody::Correlation(correlation)))
-        }
-        (None, None, Some(rule)) => {
+        (None, Some(rule)) => {
             let filter = filter::compile(node, rule, ctx)?;
             Ok((filter.shape, RuleBody::Filter(filter)))
         }
@@ -256,19 +250,17 @@ fn bind_placeholders(
     }
 }
 
-fn parse(text: &str, kind: &str, remarks: &mut Vec<Issue>) -> SigmaResult<SigmaCollection> {
-    let parsed = parse_sigma_yaml(text).map_err(|error| Issue::new(error.to_string()).key(kind))?;
-    let mut errors = parsed.errors.iter();
-    if parsed.rules.len() + parsed.correlations.len() + parsed.filters.len() != 1 {
-        let error = errors.next().map_or("no rule", String::as_str);
-        return Err(Issue::new(error).key(kind));
+/// Parses a rule or a filter. What the parser would refuse, the checks before it have refused in
+/// Weir's own words; its remarks, on keys that do not affect results, are Weir's own too.
+fn parse(text: &str, kind: &str) -> SigmaResult<SigmaCollection> {
+    let unreadable = || {
+        Issue::new(format!("`{kind}` cannot be read"))
+            .hint("docs/sigma.md says what it may hold")
+            .key(kind)
+    };
+    let parsed = parse_sigma_yaml(text).map_err(|_| unreadable())?;
+    match parsed.rules.len() + parsed.filters.len() {
+        1 => Ok(parsed),
+        _ => Err(unreadable()),
     }
-    // These issues concern keys that do not affect results, such as the status.
-    remarks.extend(errors.map(|error| {
-        let key = ["status", "level", "related"];
-        let key = key.into_iter().find(|key| error.contains(key));
-        let issue = Issue::new(error);
-        key.map_or(issue.clone(), |key| issue.key(key))
-    }));
-    Ok(parsed)
 }

@@ -38,6 +38,8 @@ pub(crate) mod filter;
 pub(crate) mod checks;
 pub(crate) mod header;
 pub(crate) mod metadata;
+pub(crate) mod remarks;
+pub(crate) mod scalars;
 
 pub(crate) mod document;
 

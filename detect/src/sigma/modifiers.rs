@@ -109,6 +109,7 @@ impl ModifierSet {
             return Err(Issue::new("`i`, `m` and `s` belong to `re`")
                 .hint("write `re|i`; other comparisons disregard case already"));
         }
+        encodings_reach_text(&self.encodings)?;
         let text_only = self.windash || !self.encodings.is_empty();
         if self.date.is_some() {
             let compares = |kind| {
@@ -140,6 +141,30 @@ impl ModifierSet {
         }
         Ok(())
     }
+}
+
+/// Refuses encodings that end in bytes, which no text of an event can have, whatever the values are.
+fn encodings_reach_text(encodings: &[Modifier]) -> SigmaResult<()> {
+    let is_text =
+        |encoding: &&Modifier| matches!(encoding, Modifier::Base64 | Modifier::Base64Offset);
+    let hint = "add `base64` or `base64offset` after it";
+    for (at, encoding) in encodings.iter().enumerate() {
+        if is_text(&encoding) {
+            continue;
+        }
+        match encodings.get(at + 1) {
+            Some(next) if is_text(&next) => {}
+            Some(_) => return Err(Issue::new("UTF-16 is applied twice").hint(hint)),
+            None => {
+                let message = format!(
+                    "`{}` makes UTF-16, which cannot be compared with text directly",
+                    name(*encoding)
+                );
+                return Err(Issue::new(message).hint(hint));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn conflict(a: Modifier, b: Modifier) -> Issue {

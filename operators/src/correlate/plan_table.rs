@@ -43,6 +43,8 @@ pub struct PlanState {
     pub shard_groups: Box<[u32; SHARDS]>,
     /// Present while its backfill is incomplete.
     pub backfill: Option<BackfillBuffer>,
+    /// The epoch in which its last backfill ended: what changes in it, the rule's change brought.
+    pub backfilled: Option<Epoch>,
 }
 
 impl PlanState {
@@ -54,6 +56,7 @@ impl PlanState {
             versions: vec![PlanVersion::first(plan.version)],
             shard_groups: Box::new([0; SHARDS]),
             backfill: None,
+            backfilled: None,
         }
     }
 

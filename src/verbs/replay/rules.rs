@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use weir_detect::{Diagnostic, RuleBook};
-use weir_manage::{deduplicate, members_first, read_path, settings, source_position};
+use weir_manage::{deduplicate, load, members_first, read_path, settings, source_position};
 use weir_schema::{Control, EventTime, RuleId};
 
 use crate::builtin;
@@ -52,11 +52,11 @@ impl ReplayRules {
         // Of two rules with one id the first is used, as in a server.
         let documents = members_first(documents);
         let (candidates, mut diagnostics) = deduplicate(&documents, |_| None);
-        for candidate in candidates {
-            let control = candidate.document.control(EventTime::MIN);
-            diagnostics.extend(book.apply(&control).diagnostics);
-            rules.controls.push(control);
-        }
+        let controls = candidates.iter();
+        let controls = controls.map(|candidate| candidate.document.control(EventTime::MIN));
+        rules.controls.extend(controls);
+        // The problems that are left when all documents are loaded.
+        diagnostics.extend(load(&mut book, candidates, EventTime::MIN).diagnostics);
         for diagnostic in diagnostics {
             rules.refused |= diagnostic.refused;
             errln!("weir: {}", in_file(diagnostic));

@@ -38,7 +38,11 @@ fn bound(key: &str, value: &YamlNode) -> SigmaResult<Bound> {
         YamlNode::Int(n) => u64::try_from(*n).ok(),
         _ => None, // Not a count.
     };
-    count
-        .map(kind)
-        .ok_or_else(|| Issue::new(format!("`{key}` needs a whole number from 0")).nth(0))
+    let hint = match value {
+        YamlNode::Number(_) => "whole numbers only: it bounds a count",
+        YamlNode::Text(_) => "write the number without quotes",
+        _ => "such as `gte: 10`", // No number at all, or a negative one.
+    };
+    let refuse = || Issue::new(format!("`{key}` needs a whole number from 0"));
+    count.map(kind).ok_or_else(|| refuse().hint(hint).nth(0))
 }

@@ -4,19 +4,22 @@ mod absence;
 mod bounds;
 mod shape;
 mod temporal;
+mod timespan;
 mod values;
 
 use std::collections::BTreeMap;
 
-use rsigma_parser::{CorrelationRule, CorrelationType, Timespan, WindowMode};
+use rsigma_parser::CorrelationType;
 use weir_schema::{Plan, PlanKind, Span};
 
+use crate::sigma::condition;
 use crate::sigma::detection::ShapeHash;
 use crate::sigma::grouping::group_fields;
 use crate::sigma::issue::{Issue, SigmaResult};
 use crate::sigma::yaml::YamlNode;
 
 use shape::ShapeParts;
+use timespan::timespan;
 
 /// A correlation whose members are not resolved yet.
 #[derive(Debug)]
@@ -41,9 +44,6 @@ pub(crate) type Aliases = BTreeMap<String, BTreeMap<String, String>>;
 /// Maximum number of aliases of one correlation.
 const ALIASES_MAX: usize = 64;
 
-/// Maximum timespan. All facts that a window can still reach stay in memory.
-const TIMESPAN_MAX_S: i64 = 366 * 86_400;
-
 const KEYS: [&str; 9] = [
     "aliases",
     "type",
@@ -56,32 +56,39 @@ const KEYS: [&str; 9] = [
     "window",
 ];
 
-/// Whether the document is a correlation of a type that only Weir has. Sigma's parser refuses it.
-pub(crate) fn is_weir_type(node: &YamlNode) -> bool {
-    let kind = node.get("correlation").and_then(|node| node.get("type"));
-    kind.and_then(YamlNode::text)
-        .is_some_and(|kind| kind.starts_with("weir."))
-}
+/// The types of Sigma.
+const TYPES: [&str; 8] = [
+    "event_count",
+    "value_count",
+    "value_sum",
+    "value_avg",
+    "value_percentile",
+    "value_median",
+    "temporal",
+    "temporal_ordered",
+];
 
-/// Compiles the correlation. Without a parsed `rule`, it is of a type that only Weir has.
-pub(crate) fn compile(node: &YamlNode, rule: Option<&CorrelationRule>) -> SigmaResult<Correlation> {
+/// Compiles the correlation.
+pub(crate) fn compile(node: &YamlNode) -> SigmaResult<Correlation> {
     let generate = generate(node)?;
+    windows(node)?;
     let section = node.get("correlation").unwrap_or(&YamlNode::Null);
-    let read = read(section, rule, generate);
+    let read = read(section, generate);
     read.map_err(|issue| issue.key("correlation"))
 }
 
-fn read(
-    section: &YamlNode,
-    rule: Option<&CorrelationRule>,
-    generate: bool,
-) -> SigmaResult<Correlation> {
+fn read(section: &YamlNode, generate: bool) -> SigmaResult<Correlation> {
     let YamlNode::Map(entries) = section else {
         return Err(Issue::new("`correlation` is not a mapping"));
     };
     for (key, _) in entries {
         match key.as_str() {
             known if KEYS.contains(&known) => {}
+            "ordered" => {
+                return Err(Issue::new("unknown key `ordered` in a correlation")
+                    .hint("write `type: temporal_ordered`")
+                    .key(key));
+            }
             _ => {
                 return Err(Issue::new(format!("unknown key `{key}` in a correlation"))
                     .hint(format!("known keys are {}", KEYS.join(", ")))
@@ -89,8 +96,9 @@ fn read(
             }
         }
     }
-    let (kind, members) = match rule {
-        Some(rule) => sigma_type(section, rule)?,
+    let stated = stated_type(section).map_err(|issue| issue.key("type"))?;
+    let (kind, members) = match stated {
+        Some(kind) => sigma_type(section, kind)?,
         None => absence::read(section)?,
     };
     if members.len() > Plan::MEMBERS_MAX {
@@ -101,13 +109,8 @@ fn read(
         .get("group-by")
         .map_or(Ok(Vec::new()), group_fields)
         .map_err(|issue| issue.key("group-by"))?;
-    let timespan = match rule {
-        Some(rule) => timespan(section, &rule.timespan)?,
-        None => timespan(section, &span(section)?)?,
-    };
-    let values = rule.map_or(Ok(Vec::new()), |rule| {
-        values::fields(rule.correlation_type, section)
-    })?;
+    let timespan = timespan(section)?;
+    let values = stated.map_or(Ok(Vec::new()), |kind| values::fields(kind, section))?;
     let aliases = aliases(section)?;
     let shape = shape::shape(&ShapeParts {
         kind: &kind,
@@ -129,13 +132,60 @@ fn read(
     })
 }
 
-fn sigma_type(section: &YamlNode, rule: &CorrelationRule) -> SigmaResult<(PlanKind, Vec<String>)> {
-    if rule.window != WindowMode::Sliding || rule.gap.is_some() {
-        return Err(Issue::unsupported("windows that do not slide").key("window"));
+/// The type that the correlation states; `None` for a type of Weir's own.
+fn stated_type(section: &YamlNode) -> SigmaResult<Option<CorrelationType>> {
+    let all = || format!("the types are {}", TYPES.join(", "));
+    let Some(node) = section.get("type") else {
+        return Err(Issue::new("the correlation has no `type`").hint(all()));
+    };
+    let text = node.text().unwrap_or_default();
+    if text.starts_with("weir.") {
+        return Ok(None);
     }
-    match rule.correlation_type {
+    if let Ok(kind) = text.parse() {
+        return Ok(Some(kind));
+    }
+    // The same words in another order or writing, such as `ordered_temporal`.
+    let words = |text: &str| {
+        let lower = text.to_ascii_lowercase();
+        let mut words: Vec<String> = lower
+            .split(['_', '-', ' ', '.'])
+            .map(str::to_owned)
+            .collect();
+        words.sort();
+        words
+    };
+    let meant = TYPES.iter().find(|known| words(known) == words(text));
+    let hint = meant.map_or_else(all, |meant| format!("write `{meant}`"));
+    Err(Issue::new(format!("`{text}` is not a type of correlation")).hint(hint))
+}
+
+/// Refuses windows that do not slide, in the correlation or at the top of the document.
+fn windows(node: &YamlNode) -> SigmaResult<()> {
+    let refuse = || Issue::unsupported("windows that do not slide").hint("leave the key out");
+    let slides = |window: &YamlNode| window.text() == Some("sliding");
+    if node.get("rsigma.gap").is_some() {
+        return Err(refuse().key("rsigma.gap"));
+    }
+    if node
+        .get("rsigma.window")
+        .is_some_and(|window| !slides(window))
+    {
+        return Err(refuse().key("rsigma.window"));
+    }
+    match node
+        .get("correlation")
+        .and_then(|section| section.get("window"))
+    {
+        Some(window) if !slides(window) => Err(refuse().key("window").key("correlation")),
+        _ => Ok(()), // Without the key it slides.
+    }
+}
+
+fn sigma_type(section: &YamlNode, kind: CorrelationType) -> SigmaResult<(PlanKind, Vec<String>)> {
+    match kind {
         CorrelationType::EventCount => event_count(section),
-        CorrelationType::Temporal => temporal::temporal(section, rule),
+        CorrelationType::Temporal => temporal::temporal(section),
         CorrelationType::TemporalOrdered => temporal::ordered(section),
         kind @ (CorrelationType::ValueCount
         | CorrelationType::ValueSum
@@ -159,19 +209,6 @@ pub(crate) fn member_number(kind: &PlanKind, place: u16) -> u16 {
     }
 }
 
-fn span(section: &YamlNode) -> SigmaResult<Timespan> {
-    let given = ["timespan", "timeframe"]
-        .into_iter()
-        .find_map(|key| Some((key, section.get(key)?)));
-    let wrong = |message: String| Issue::new(message).hint("such as 30s, 10m, 24h, 7d");
-    let Some((key, given)) = given else {
-        return Err(wrong("the correlation has no `timespan`".to_owned()));
-    };
-    let text = given.text().unwrap_or_default();
-    let unusable = |_| wrong(format!("`{text}` is not a usable timespan")).key(key);
-    Timespan::parse(text).map_err(unusable)
-}
-
 fn generate(node: &YamlNode) -> SigmaResult<bool> {
     let section = node.get("correlation");
     let inner = section.and_then(|section| section.get("generate"));
@@ -186,18 +223,17 @@ fn generate(node: &YamlNode) -> SigmaResult<bool> {
     }
 }
 
-fn timespan(section: &YamlNode, timespan: &Timespan) -> SigmaResult<Span> {
-    if section.get("timespan").is_some() && section.get("timeframe").is_some() {
-        return Err(Issue::new("both `timespan` and `timeframe`").key("timeframe"));
-    }
-    let nanoseconds = i64::try_from(timespan.seconds)
-        .ok()
-        .filter(|seconds| (1..=TIMESPAN_MAX_S).contains(seconds))
-        .and_then(|seconds| seconds.checked_mul(Span::SECOND.0));
-    nanoseconds.map(Span).ok_or_else(|| {
-        Issue::new(format!("`{}` is not a usable timespan", timespan.original))
-            .hint("such as 30s, 10m, 24h, 7d; at most 366d")
-            .key("timespan")
+/// The ids or names of the rules that the section reads, as far as it can be read.
+pub(crate) fn reads(section: &YamlNode) -> Vec<String> {
+    let listed = section.get("rules").and_then(YamlNode::texts);
+    listed.unwrap_or_else(|| {
+        let condition = section.get("condition").and_then(YamlNode::text);
+        let expr = condition.and_then(|text| condition::parse(text).ok());
+        let mut names = Vec::new();
+        if let Some(expr) = expr {
+            condition::collect_names(&expr, &mut names);
+        }
+        names
     })
 }
 

@@ -1,6 +1,6 @@
 //! Correlations of several rules within one window: `temporal` and `temporal_ordered`.
 
-use rsigma_parser::{ConditionExpr, CorrelationCondition, CorrelationRule};
+use rsigma_parser::ConditionExpr;
 use weir_schema::{Bound, MemberCondition, PlanKind};
 
 use crate::sigma::condition;
@@ -11,19 +11,13 @@ use super::bounds::bounds;
 use super::{listed, no_rules, rules};
 
 /// Reads `temporal`: a condition over the rules that must be seen in one window.
-pub(super) fn temporal(
-    section: &YamlNode,
-    rule: &CorrelationRule,
-) -> SigmaResult<(PlanKind, Vec<String>)> {
+pub(super) fn temporal(section: &YamlNode) -> SigmaResult<(PlanKind, Vec<String>)> {
     let listed = rules(section)?;
     let (condition, members) = match section.get("condition") {
         None => (every(&listed), listed),
         Some(YamlNode::Text(text)) => {
-            condition::parse(text).map_err(|issue| issue.key("condition"))?;
-            let CorrelationCondition::Extended(expr) = &rule.condition else {
-                return Err(Issue::new("the condition is not an expression").key("condition"));
-            };
-            extended(expr, listed)?
+            let expr = condition::parse(text).map_err(|issue| issue.key("condition"))?;
+            extended(&expr, listed)?
         }
         Some(node) => {
             let count = Bound::Gte(listed.len() as u64);

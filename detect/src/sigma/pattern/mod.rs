@@ -170,8 +170,11 @@ fn normalize(tokens: Vec<PatternToken>, fold: Fold) -> Vec<PatternToken> {
 }
 
 /// Returns the lower case, letter by letter: a part of a text folds as it does in the whole.
+///
+/// The Greek sigma has two lower cases, of which one stands at the end of words; both are one letter.
 pub(crate) fn to_lower(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+    let lower = text.chars().flat_map(char::to_lowercase);
+    lower.map(|c| if c == 'ς' { 'σ' } else { c }).collect()
 }
 
 fn eq_lowered(text: &[u8], lowered: &[u8], cased: bool) -> bool {

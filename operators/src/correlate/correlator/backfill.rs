@@ -7,7 +7,7 @@
 //! **Invariant.** The plan's settled line stands still meanwhile, so its result does not depend on
 //! how long the backfill takes.
 
-use weir_schema::PlanId;
+use weir_schema::{Epoch, PlanId};
 
 use super::Correlator;
 use crate::clock::TenantClock;
@@ -44,13 +44,16 @@ impl Correlator {
     }
 
     /// Ends the backfill of a plan: its groups are evaluated in this epoch.
-    pub(super) fn end_backfill(&mut self, plan: PlanId) {
+    pub(super) fn end_backfill(&mut self, plan: PlanId, epoch: Epoch) {
         let Some(slot) = self.plans.slot(plan) else {
             return; // The plan belongs to another stage, or was removed meanwhile.
         };
         self.backfilling.remove(&slot);
-        let plan = self.plans.get_mut(slot);
-        if let Some(buffer) = plan.and_then(|plan| plan.backfill.take()) {
+        let Some(plan) = self.plans.get_mut(slot) else {
+            return; // The slot belongs to a plan.
+        };
+        if let Some(buffer) = plan.backfill.take() {
+            plan.backfilled = Some(epoch);
             self.touched.extend(buffer.touched);
         }
     }

@@ -10,6 +10,7 @@ use crate::correlate::condition::WindowCondition;
 use crate::correlate::episode::EpisodeAlert;
 use crate::correlate::group::Group;
 use crate::correlate::output::CorrelatorOutput;
+use crate::correlate::plan_table::PlanState;
 use crate::correlate::run::RunEntry;
 use crate::correlate::slots::GroupSlot;
 use crate::steps::count_step;
@@ -61,8 +62,8 @@ impl Correlator {
             return;
         }
         let clock = clock_of(&self.clocks, record.tenant);
-        let cause =
-            chain_cause.unwrap_or_else(|| newest_cause(&record.group, &plan.condition, &clock));
+        let cause = rule_cause(plan, epoch).or(chain_cause);
+        let cause = cause.unwrap_or_else(|| newest_cause(&record.group, &plan.condition, &clock));
         let evaluation = plan.evaluation(&clock);
         let group = &mut record.group;
         let changed = group.merge_and_evaluate(evaluation, orphaned, &mut self.buffers);
@@ -91,6 +92,11 @@ impl Correlator {
         self.calendar
             .schedule(record.tenant, place, &mut record.group, &plan.condition);
     }
+}
+
+/// The change of its rule, if that brought the plan's facts: its backfill ended in this epoch.
+fn rule_cause(plan: &PlanState, epoch: Epoch) -> Option<Cause> {
+    (plan.backfilled == Some(epoch)).then_some(Cause::Rule(plan.plan.version))
 }
 
 /// The cause of this epoch's changes in a group: its earliest late event, or else its last event.

@@ -140,7 +140,7 @@ impl Correlator {
         }
         for directive in directives {
             if let Directive::EndBackfill(plan) = directive {
-                self.end_backfill(*plan);
+                self.end_backfill(*plan, epoch);
             }
         }
         self.evaluate_touched(epoch, &mut output);

@@ -92,6 +92,7 @@ impl Correlator {
             versions: shadow.versions,
             shard_groups: shadow.shard_groups,
             backfill: shadow.backfill.as_ref().map(BackfillBuffer::copy_lines),
+            backfilled: shadow.backfilled,
         };
         self.backfilling.remove(&from_slot);
         self.backfilling.remove(&slot);

@@ -73,6 +73,7 @@ impl Correlator {
             versions: live.versions.clone(),
             shard_groups: live.shard_groups.clone(),
             backfill: None,
+            backfilled: None,
         };
         let slot = self.plans.insert(copy);
         self.begin_backfill_like(plan.id, Some(from));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rand::prelude::*;
 use weir_schema::{
-    AlertRow, Basis, Epoch, EventTime, Fact, Plan, PlanId, PlanOutput, SourceKey, TimeMark,
+    AlertRow, Basis, Cause, Epoch, EventTime, Fact, Plan, PlanId, PlanOutput, SourceKey, TimeMark,
 };
 
 use super::cases::{FAR, PLAN, SHADOW, WHAT_IF, fact, pair};
@@ -255,7 +255,7 @@ impl LateHistory {
         }
     }
 
-    /// Fails if a late plan emits a row before its backfill ends.
+    /// Fails if a late plan emits a row before its backfill ends, or then names an event as the cause.
     fn check_late_row(
         &self,
         epoch: u64,
@@ -268,7 +268,13 @@ impl LateHistory {
                 "epoch {epoch}: a row before the backfill ends: {row:?}"
             ));
         }
-        coverage.raised += u32::from(epoch == self.ends_at && row.is_some());
+        let ended = row.filter(|_| epoch == self.ends_at);
+        let by_event =
+            |row: &&Arc<AlertRow>| matches!(row.cause, Cause::LateEvent(_) | Cause::Event(_));
+        if let Some(row) = ended.filter(by_event) {
+            return Err(format!("epoch {epoch}: the rule brought this row: {row:?}"));
+        }
+        coverage.raised += u32::from(ended.is_some());
         Ok(())
     }
 
