@@ -4,10 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Frames, facts or anchors that are one step.
-///
-/// A batch has up to 65,535 frames, and one group may have millions of anchors. The slowest rules
-/// take some milliseconds for a frame, so a step ends within seconds.
+/// Facts or anchors that are one step. An epoch may have millions of either, even in one group.
 const STEP_ITEMS: usize = 64;
 
 thread_local! {
@@ -19,7 +16,9 @@ pub fn count_steps_in(counter: Arc<AtomicU64>) {
     STEPS.with(|steps| drop(steps.set(counter)));
 }
 
-/// Counts one step: a decoded batch, or an evaluated group.
+/// Counts one step: an item of work, a decoded frame, or an evaluated group.
+///
+/// A batch has up to 65,535 frames, and costly rules may take milliseconds for each.
 ///
 /// **Cost.** One relaxed addition to a counter that only this thread changes.
 pub fn count_step() {
@@ -30,7 +29,7 @@ pub fn count_step() {
     });
 }
 
-/// Counts a step for one item of many, by its number: frames, facts, anchors.
+/// Counts a step for one item of many, by its number: facts, anchors.
 pub fn count_item(number: usize) {
     if number.is_multiple_of(STEP_ITEMS) {
         count_step();

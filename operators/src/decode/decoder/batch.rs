@@ -13,7 +13,7 @@ use crate::decode::output::DecodeOutput;
 use crate::decode::source_batch::SourceBatchBuilder;
 use crate::note::{BatchNote, Note};
 use crate::sources::SourceNote;
-use crate::steps::count_item;
+use crate::steps::count_step;
 
 /// The event of facts: the columns that they share.
 struct FactOrigin<'f> {
@@ -53,7 +53,6 @@ impl Decoder {
             source: &batch.source,
         };
         for (place, frame) in batch.frames.iter().enumerate() {
-            count_item(place);
             let position = Position::new(seq, u16::try_from(place).unwrap_or(u16::MAX));
             let mut event = weir_parse::decode(frame, &frames.context());
             note.events += 1;
@@ -97,6 +96,7 @@ impl Decoder {
 
     /// Runs the rules over an event; measures them for one event of many.
     fn detect(&mut self, event: &Event<'_>, origin: EventOrigin<'_>, only: Option<&[PlanId]>) {
+        count_step();
         let (book, detected) = (&self.book, &mut self.detected);
         let meter = &mut self.meter;
         match meter.measure_next(self.emit.stopwatch) {
