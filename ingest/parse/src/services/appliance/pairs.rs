@@ -78,9 +78,9 @@ fn outcome_of(word: &str) -> Option<&'static str> {
         let start = word.as_bytes().get(..known.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(known.as_bytes()))
     };
-    if FAILURES.iter().any(|known| starts(known)) {
+    if FAILURES.iter().any(starts) {
         Some(FAILURE)
-    } else if SUCCESSES.iter().any(|known| starts(known)) {
+    } else if SUCCESSES.iter().any(starts) {
         Some(SUCCESS)
     } else {
         None
