@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::rule::Plan;
-
 /// A set of members of a plan, by their index.
 ///
 /// An event that matches many members of a plan is one fact with this set, so its cost does not
@@ -14,10 +12,13 @@ use crate::rule::Plan;
 pub struct MemberSet(pub u64);
 
 impl MemberSet {
-    /// The set of one member, whose index is below [`Plan::MEMBERS_MAX`].
+    /// Number of members that a set can tell apart: the bits of its number.
+    pub const LEN_MAX: usize = 64;
+
+    /// The set of one member, whose index is below [`Self::LEN_MAX`].
     #[must_use]
     pub const fn of(member: u16) -> Self {
-        Self(1 << (member as usize % Plan::MEMBERS_MAX))
+        Self(1 << (member as usize % Self::LEN_MAX))
     }
 
     #[must_use]
@@ -37,7 +38,7 @@ impl MemberSet {
 
     /// The members in order.
     pub fn iter(self) -> impl Iterator<Item = u16> {
-        (0..Plan::MEMBERS_MAX as u16).filter(move |member| self.has(*member))
+        (0..Self::LEN_MAX as u16).filter(move |member| self.has(*member))
     }
 }
 

@@ -293,7 +293,7 @@ pub struct Plan {
 
 impl Plan {
     /// Most members of a plan; the compiler refuses more.
-    pub const MEMBERS_MAX: usize = 64;
+    pub const MEMBERS_MAX: usize = MemberSet::LEN_MAX;
 
     /// Largest [`Chain::stage`]; the compiler refuses longer chains.
     pub const STAGE_MAX: u8 = 3;

@@ -122,7 +122,7 @@ fn written(text: &str, node: &YamlNode, path: &[PathStep]) -> String {
     rest[..end].trim().to_owned()
 }
 
-/// What to say about a value that is written so; nothing if it says what it seems to.
+/// The remark on a value that is written so, with a hint; `None` if it means what it seems to.
 fn remark(written: &str, node: &YamlNode) -> Option<(String, &'static str)> {
     let quote = "quote it if the text is meant";
     match node {
@@ -146,7 +146,7 @@ fn is_odd(written: &str) -> bool {
     !odd_numbers(written).is_empty()
 }
 
-/// What YAML 1.1, which other tools read, makes of a text without quotes.
+/// The value that YAML 1.1, which other tools read, makes of a text without quotes.
 fn older_meaning(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     match lower.as_str() {

@@ -202,14 +202,8 @@ impl History {
             event,
             position: Position(self.position),
             members: MemberSet::of(first),
-            value: match self.plans[&plan].kind {
-                PlanKind::Silence => FactValue([self.rng.random_range(0..2), 0]),
-                _ => Decimal(i128::from(self.rng.random_range(-2..5)) * Decimal::ONE).into(),
-            },
-            weight: match self.rng.random_bool(0.2) {
-                true => Weight::of(self.rng.random_range(1..5)),
-                false => Weight::ONE,
-            },
+            value: self.value(plan),
+            weight: self.weight(),
             received: ReceiveTime(now * UNIT),
             time_mark: marked.then_some(TimeMark::NotCredible),
         };
@@ -230,6 +224,20 @@ impl History {
             self.position += 1;
             fact.position = Position(self.position);
             facts.push(fact);
+        }
+    }
+
+    fn weight(&mut self) -> Weight {
+        match self.rng.random_bool(0.2) {
+            true => Weight::of(self.rng.random_range(1..5)),
+            false => Weight::ONE,
+        }
+    }
+
+    fn value(&mut self, plan: PlanId) -> FactValue {
+        match self.plans[&plan].kind {
+            PlanKind::Silence => FactValue([self.rng.random_range(0..2), 0]),
+            _ => Decimal(i128::from(self.rng.random_range(-2..5)) * Decimal::ONE).into(),
         }
     }
 
