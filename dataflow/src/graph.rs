@@ -24,8 +24,8 @@ use timely::dataflow::operators::vec::Input;
 use timely::dataflow::{ProbeHandle, Stream};
 use timely::worker::Worker;
 use weir_operators::{
-    ClockUpdate, CorrelateNote, Directive, EmitOptions, Work, alerts, clocks, correlate, decode,
-    sources,
+    ClockUpdate, CorrelateNote, Directive, EmitOptions, SourceNote, Work, alerts, clocks,
+    correlate, decode, sources,
 };
 
 use crate::outputs::OutputCollector;
@@ -64,7 +64,12 @@ pub fn build(worker: &mut Worker, emit: EmitOptions, clustered: bool) -> Graph {
         );
 
         let alerts = alerts(correlated.rows, decoded.rules);
-        let sources = sources(decoded.sources);
+        let lines = clocks.clone().flat_map(|update| {
+            let clock = update.clock()?;
+            let (tenant, settled) = (clock.tenant, clock.settled);
+            Some(SourceNote::Settled { tenant, settled })
+        });
+        let sources = sources(decoded.sources.concat(lines));
 
         let out = Rc::clone(&outputs);
         let rows = to_first_worker(alerts.inner.concat(sources.rows), clustered);

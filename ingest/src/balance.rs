@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 use weir_schema::condition::CONDITION_TENANT;
 use weir_schema::journal::source_key;
-use weir_schema::{Batch, Entry, EventTime, SourceKey, Transport};
+use weir_schema::{Batch, Entry, EventTime, SourceKey, TimeMark, Transport};
 
 use crate::drop_reason::DropReason;
 use crate::journal::SubmitError;
@@ -69,6 +69,8 @@ struct SourceCounters {
     decoded: IntCounter,
     problem_events: IntCounter,
     unread: IntCounter,
+    /// In the order of [`TimeMark::ALL`].
+    marked_events: [IntCounter; TimeMark::ALL.len()],
     last_received: IntGauge,
     event_time: IntGauge,
     /// In the order of [`DropReason::ALL`].
@@ -121,6 +123,16 @@ impl Balance {
             raise_to(&counters.event_time, outcome.event_time_max.0);
         }
         counters.name.clone()
+    }
+
+    /// Counts events of a source that do not stand at the time that they state.
+    pub fn record_marked(&self, source: SourceKey, mark: TimeMark, events: u64) {
+        let counters = self.inner.counters_by_key(source);
+        let [not_credible, beyond_horizon] = &counters.marked_events;
+        match mark {
+            TimeMark::NotCredible => not_credible.inc_by(events),
+            TimeMark::LateBeyondHorizon => beyond_horizon.inc_by(events),
+        }
     }
 
     /// Counts the batches as received and opens an account for them.
@@ -201,6 +213,10 @@ impl SourceCounters {
             let labels = [tenant, source, reason.name()];
             metrics.refused.with_label_values(&labels)
         };
+        let marked = |mark: TimeMark| {
+            let labels = [tenant, source, mark.name()];
+            metrics.marked_events.with_label_values(&labels)
+        };
         Self {
             name: SourceName {
                 tenant: tenant.to_owned(),
@@ -211,6 +227,7 @@ impl SourceCounters {
             decoded: metrics.decoded.with_label_values(&labels),
             problem_events: metrics.problem_events.with_label_values(&labels),
             unread: metrics.unread.with_label_values(&labels),
+            marked_events: TimeMark::ALL.map(marked),
             last_received: metrics.last_received.with_label_values(&labels),
             event_time: metrics.event_time.with_label_values(&labels),
             refused: DropReason::ALL.iter().map(refused).collect(),

@@ -1,6 +1,6 @@
 //! Notes: reports of the operators that are not alert rows.
 
-use weir_schema::{BatchSeq, EventTime, Position, Problem, RuleId, RuleTimes, SourceKey};
+use weir_schema::{BatchSeq, EventTime, Position, Problem, RuleId, RuleTimes, SourceKey, TimeMark};
 
 use crate::source_problem::SourceProblemCounts;
 
@@ -18,6 +18,8 @@ pub enum Note {
     Diagnostic(String),
     /// The number of sources with a problem. Emitted when it changes.
     Sources(SourceProblemCounts),
+    /// Events of a source that got a mark in this epoch, and their number.
+    Marked(SourceKey, TimeMark, u64),
     /// The working time of rules since the last such note of the same operator.
     Times(RuleTimes),
 }

@@ -1,6 +1,6 @@
 //! The problems that a source can have, each with its built-in rule.
 
-use weir_schema::{Level, PlanId, RuleId, RuleVersion};
+use weir_schema::{Level, PlanId, RuleId, RuleVersion, TimeMark};
 
 /// A problem of a source, which a built-in rule detects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,6 +9,8 @@ pub enum SourceProblem {
     Lagging,
     Flooding,
     ClockSkew,
+    TimeNotCredible,
+    BeyondHorizon,
 }
 
 /// The number of sources with each problem, over all tenants.
@@ -22,7 +24,23 @@ pub struct SourceProblemCounts {
 
 impl SourceProblem {
     /// All problems, in the order of their declaration.
-    pub const ALL: [Self; 4] = [Self::Silent, Self::Lagging, Self::Flooding, Self::ClockSkew];
+    pub const ALL: [Self; 6] = [
+        Self::Silent,
+        Self::Lagging,
+        Self::Flooding,
+        Self::ClockSkew,
+        Self::TimeNotCredible,
+        Self::BeyondHorizon,
+    ];
+
+    /// The problem of a source whose events get this mark.
+    #[must_use]
+    pub const fn of_mark(mark: TimeMark) -> Self {
+        match mark {
+            TimeMark::NotCredible => Self::TimeNotCredible,
+            TimeMark::LateBeyondHorizon => Self::BeyondHorizon,
+        }
+    }
 
     /// Its place in [`SourceProblem::ALL`].
     #[must_use]
@@ -38,6 +56,8 @@ impl SourceProblem {
             Self::Lagging => "weir.source.lagging",
             Self::Flooding => "weir.source.flooding",
             Self::ClockSkew => "weir.source.clock-skew",
+            Self::TimeNotCredible => "weir.source.time-not-credible",
+            Self::BeyondHorizon => "weir.source.beyond-horizon",
         }
     }
 
@@ -49,6 +69,8 @@ impl SourceProblem {
             Self::Lagging => "lagging",
             Self::Flooding => "flooding",
             Self::ClockSkew => "clock_skew",
+            Self::TimeNotCredible => "time_not_credible",
+            Self::BeyondHorizon => "beyond_horizon",
         }
     }
 
@@ -59,13 +81,17 @@ impl SourceProblem {
             Self::Lagging => "A source sends old events",
             Self::Flooding => "A source sends far more than usual",
             Self::ClockSkew => "A source's clock runs ahead",
+            Self::TimeNotCredible => "A source states times that are not credible",
+            Self::BeyondHorizon => "A source sends events from before the horizon",
         }
     }
 
     #[must_use]
     pub const fn level(self) -> Level {
         match self {
-            Self::Silent | Self::Flooding => Level::Medium,
+            Self::Silent | Self::Flooding | Self::TimeNotCredible | Self::BeyondHorizon => {
+                Level::Medium
+            }
             Self::Lagging | Self::ClockSkew => Level::Low,
         }
     }
@@ -91,6 +117,16 @@ impl SourceProblem {
             Self::ClockSkew => {
                 "for `self_alerts.patience`, event times are later than their receipt by more than \
                  `self_alerts.clock_skew`; five minutes without such an event retract the alert"
+            }
+            Self::TimeNotCredible => {
+                "events of the source state times beyond their receipt and \
+                 `time.future_tolerance`, before 2000 or after 2261, and stand at their receipt; \
+                 an hour without such an event retracts the alert"
+            }
+            Self::BeyondHorizon => {
+                "events of the source state times before the settled line, so correlations do not \
+                 count them, and other rules judge them at their receipt; an hour without such an \
+                 event retracts the alert"
             }
         }
     }
@@ -118,6 +154,13 @@ impl SourceProblem {
                 "events say times later than their receipt by more than \
                  `self_alerts.clock_skew`, for `self_alerts.patience`; it is taken back once \
                  none came for five minutes"
+            }
+            Self::TimeNotCredible => {
+                "events state times beyond receipt and tolerance, before 2000 or after 2261; an \
+                 hour without retracts"
+            }
+            Self::BeyondHorizon => {
+                "events state times before the settled line; an hour without retracts"
             }
         }
     }
@@ -169,6 +212,8 @@ mod tests {
             16_442_176_136_772_112_631,
             8_064_645_775_065_344_658,
             10_885_161_030_284_195_053,
+            2_178_718_784_587_111_501,
+            16_589_787_280_626_475_261,
         ];
         let found = SourceProblem::ALL.map(SourceProblem::version);
         assert_eq!(found, versions.map(RuleVersion));

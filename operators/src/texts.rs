@@ -10,6 +10,7 @@ use weir_schema::{
 
 use crate::decode::BatchContext;
 use crate::source_problem::SourceProblem;
+use crate::sources::{SourceId, host_key, inner_host};
 
 /// The rules in force, from which the texts of alert rows are looked up.
 ///
@@ -90,10 +91,7 @@ impl AlertTexts {
     #[must_use]
     pub fn group(&self, row: &AlertRow, item: &EvidenceItem, batch: &Batch) -> Vec<GroupField> {
         if source_problem(row).is_some() {
-            return vec![GroupField {
-                name: "source".to_owned(),
-                value: batch.source.clone(),
-            }];
+            return self.source_group(row, item, batch);
         }
         let Some(event) = self.decode(item, batch) else {
             return Vec::new();
@@ -105,6 +103,28 @@ impl AlertTexts {
         self.book
             .group_fields(row.plan, &event, origin, row.group)
             .unwrap_or_default()
+    }
+
+    /// The group of a row about a source: its name, and the host that the row is about.
+    fn source_group(&self, row: &AlertRow, item: &EvidenceItem, batch: &Batch) -> Vec<GroupField> {
+        let field = |name: &str, value: &str| GroupField {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        let mut group = vec![field("source", &batch.source)];
+        let event = self.decode(item, batch);
+        let host = event
+            .as_ref()
+            .and_then(|event| inner_host(event, &batch.source));
+        if let Some(host) = host {
+            let id = SourceId {
+                tenant: row.tenant,
+                source: batch.source_key(),
+                host: Some(host_key(&host)),
+            };
+            group.extend((id.group() == row.group).then(|| field("host", &host)));
+        }
+        group
     }
 
     /// The time that an event states, whether or not it is credible.

@@ -103,6 +103,10 @@ hash64! {
     SourceKey
 }
 hash64! {
+    /// A host that a source names in its events.
+    HostKey
+}
+hash64! {
     /// A plan: a rule from one `since` on, with one selection, grouping and window length.
     PlanId
 }

@@ -67,8 +67,8 @@ pub use event::{Event, LogSource, Problem, Value};
 pub use frames::Frames;
 pub use hidden::{escaped_char, is_hidden_char};
 pub use id::{
-    AlertId, BatchSeq, Epoch, EventId, GroupKey, PlanId, Position, RuleId, RuleVersion, SourceKey,
-    TenantKey, WhatIfId,
+    AlertId, BatchSeq, Epoch, EventId, GroupKey, HostKey, PlanId, Position, RuleId, RuleVersion,
+    SourceKey, TenantKey, WhatIfId,
 };
 pub use journal::{Batch, Delivery, Entry, Format, SealedEpoch, Transport};
 pub use journald::{JournaldExport, JournaldExportError};

@@ -58,7 +58,11 @@ impl GraphMetrics {
                 Note::Batch(batch) => self.events.batch(batch),
                 Note::Diagnostic(_) => self.alerts.rule_errors.inc(),
                 Note::Sources(counts) => self.sources.problems(counts),
-                Note::Match(..) | Note::Event(..) | Note::Problem(..) | Note::Times(_) => {}
+                Note::Match(..)
+                | Note::Event(..)
+                | Note::Problem(..)
+                | Note::Times(_)
+                | Note::Marked(..) => {}
             }
         }
         self.correlations.epoch(report);

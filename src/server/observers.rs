@@ -80,6 +80,9 @@ impl EpochObserver {
                     });
                     self.unread.record(source, batch);
                 }
+                Note::Marked(source, mark, events) if report.epoch > self.begun => {
+                    self.balance.record_marked(*source, *mark, *events);
+                }
                 Note::Times(times) => self.budget.record(times),
                 _ => {} // Metrics count the others.
             }

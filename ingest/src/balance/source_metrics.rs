@@ -13,6 +13,7 @@ pub(super) struct SourceMetrics {
     pub decoded: IntCounterVec,
     pub problem_events: IntCounterVec,
     pub unread: IntCounterVec,
+    pub marked_events: IntCounterVec,
     pub last_received: IntGaugeVec,
     pub event_time: IntGaugeVec,
 }
@@ -57,6 +58,12 @@ impl SourceMetrics {
                 "weir_source_unread_total",
                 &labels,
                 "Events journaled by this process that have no log source, or a problem.",
+            )?,
+            marked_events: counters(
+                registry,
+                "weir_source_marked_events_total",
+                &["tenant", "source", "mark"],
+                "Events that do not stand at the time that they state.",
             )?,
             last_received: gauges(
                 registry,

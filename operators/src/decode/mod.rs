@@ -12,6 +12,7 @@
 
 mod context;
 mod decoder;
+mod marked_frames;
 mod operator;
 mod output;
 mod source_batch;

@@ -1,11 +1,13 @@
-//! Alerts about sources that are silent, lag, flood, or whose clock runs ahead, and about Weir itself.
+//! Alerts about sources that are silent, lag, flood, or whose times are wrong, and about Weir itself.
 //!
 //! Like all alerts, they are functions of the journal: "now" is the greatest receive time in it,
 //! the bounds are a control entry, and the rate of a source is counted in minutes of receipt. A
 //! restart of the server is not a silence of its sources, because nothing was received meanwhile.
 
 mod conditions;
+mod marked;
 mod monitor;
+mod problem_rows;
 mod rate;
 mod source;
 
@@ -15,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::Stream;
 use timely::dataflow::operators::core::Map;
 use weir_schema::{
-    AlertId, AlertRow, Cause, EvidenceItem, Level, ReceiveTime, SourceBounds, SourceKey, TenantKey,
+    AlertId, AlertRow, Cause, EventTime, EvidenceItem, Level, ReceiveTime, SourceBounds, SourceKey,
+    TenantKey, TimeMark,
 };
 
 use crate::correlate::CorrelateNote;
@@ -23,7 +26,10 @@ use crate::epochs::process_epochs;
 use crate::note::Note;
 use crate::source_problem::SourceProblemCounts;
 pub use conditions::{ConditionMonitor, ConditionNote};
+pub use marked::MarkedFrames;
+pub(crate) use marked::{host_key, inner_host};
 pub use monitor::SourceMonitor;
+pub(crate) use problem_rows::SourceId;
 
 /// An input of the source monitor. The order within an epoch does not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,6 +44,13 @@ pub enum SourceNote {
         source: SourceKey,
     },
     Batch(SourceBatch),
+    /// Events that do not stand at the time that they state.
+    Marked(MarkedFrames),
+    /// The settled line of a tenant at the end of the epoch.
+    Settled {
+        tenant: TenantKey,
+        settled: EventTime,
+    },
     /// A condition of Weir itself, which [`ConditionMonitor`] follows.
     Condition(ConditionNote),
 }
@@ -67,6 +80,8 @@ pub enum SourceOutput {
     },
     Retracted(AlertId, Cause),
     Counts(SourceProblemCounts),
+    /// The number of events of a source that got a mark.
+    Marked(SourceKey, TimeMark, u64),
 }
 
 type RowUpdate = ((Arc<AlertRow>, Level), u64, isize);
@@ -94,14 +109,17 @@ pub fn sources<'scope>(notes: Stream<'scope, u64, Vec<SourceNote>>) -> SourceStr
     SourceStreams {
         rows: outputs.clone().flat_map(|(epoch, output)| match output {
             SourceOutput::Row { row, level, diff } => Some(((row, level), epoch, diff)),
-            SourceOutput::Retracted(..) | SourceOutput::Counts(_) => None,
+            SourceOutput::Retracted(..) | SourceOutput::Counts(_) | SourceOutput::Marked(..) => {
+                None
+            }
         }),
         retractions: outputs.clone().flat_map(|(_, output)| match output {
             SourceOutput::Retracted(alert, cause) => Some(CorrelateNote::Retracted(alert, cause)),
-            SourceOutput::Row { .. } | SourceOutput::Counts(_) => None,
+            SourceOutput::Row { .. } | SourceOutput::Counts(_) | SourceOutput::Marked(..) => None,
         }),
         notes: outputs.flat_map(|(_, output)| match output {
             SourceOutput::Counts(counts) => Some(Note::Sources(counts)),
+            SourceOutput::Marked(source, mark, events) => Some(Note::Marked(source, mark, events)),
             SourceOutput::Row { .. } | SourceOutput::Retracted(..) => None,
         }),
     }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use weir_schema::{
-    BatchSeq, Cause, EventTime, ReceiveTime, SourceBounds, SourceKey, Span, TenantKey,
+    BatchSeq, Cause, EventTime, ReceiveTime, SourceBounds, SourceKey, Span, TenantKey, TimeMark,
 };
 
-use super::source::{Source, SourceId};
+use super::marked::{MarkedFrames, MarkedSubjects};
+use super::problem_rows::SourceId;
+use super::source::Source;
 use super::{SourceBatch, SourceNote, SourceOutput};
 use crate::clock::SOURCES_MAX;
 use crate::source_problem::{SourceProblem, SourceProblemCounts};
@@ -28,6 +30,10 @@ pub struct SourceMonitor {
     /// The counts emitted last.
     emitted: SourceProblemCounts,
     unwatched: u64,
+    /// The settled line of each tenant at the end of the epoch before.
+    settled: BTreeMap<TenantKey, EventTime>,
+    /// The events of this epoch that got a mark.
+    marked: BTreeMap<(SourceKey, TimeMark), u64>,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +41,7 @@ struct TenantSources {
     sources: BTreeMap<SourceKey, Source>,
     /// The greatest credible event time of any source.
     furthest: Option<EventTime>,
+    marked: MarkedSubjects,
 }
 
 impl Default for SourceMonitor {
@@ -46,6 +53,8 @@ impl Default for SourceMonitor {
             tenants: BTreeMap::new(),
             emitted: SourceProblemCounts::default(),
             unwatched: 0,
+            settled: BTreeMap::new(),
+            marked: BTreeMap::new(),
         }
     }
 }
@@ -53,9 +62,12 @@ impl Default for SourceMonitor {
 impl SourceMonitor {
     /// Processes the notes of an epoch. Returns the changes, in order of tenant and source.
     pub fn epoch(&mut self, mut notes: Vec<SourceNote>) -> Vec<SourceOutput> {
-        // Bounds and starts come first, then batches in the order of the journal.
+        // Bounds and starts come first, then batches in the order of the journal, then the lines
+        // that hold from the next epoch on.
         notes.sort_unstable_by_key(|note| match note {
             SourceNote::Batch(batch) => (1, batch.newest.position.batch(), *note),
+            SourceNote::Marked(frames) => (1, frames.first.position.batch(), *note),
+            SourceNote::Settled { .. } => (2, BatchSeq(0), *note),
             _ => (0, BatchSeq(0), *note),
         });
         let mut output = Vec::new();
@@ -68,6 +80,10 @@ impl SourceMonitor {
                     self.add_heartbeat(tenant, source, &mut output);
                 }
                 SourceNote::Batch(batch) => self.add_batch(&batch, &mut output),
+                SourceNote::Marked(frames) => self.add_marked(&frames, &mut output),
+                SourceNote::Settled { tenant, settled } => {
+                    self.settled.insert(tenant, settled);
+                }
                 // Taken out before: they are about no source.
                 SourceNote::Condition(_) => {}
             }
@@ -78,6 +94,10 @@ impl SourceMonitor {
             self.check_time(&mut output);
         }
         self.emit_counts(&mut output);
+        let marked = std::mem::take(&mut self.marked).into_iter();
+        let marked =
+            marked.map(|((source, mark), events)| SourceOutput::Marked(source, mark, events));
+        output.extend(marked);
         output
     }
 
@@ -92,6 +112,9 @@ impl SourceMonitor {
                 source.retract(problem, Cause::Rule(problem.version()), output);
             }
             source.reset();
+        }
+        for tenant in self.tenants.values_mut() {
+            tenant.marked.reset(output);
         }
         if !bounds.is_on() {
             self.tenants.clear();
@@ -129,6 +152,24 @@ impl SourceMonitor {
         source.add_batch(batch, &self.bounds, tenant.furthest, output);
     }
 
+    /// Counts events that do not stand at the time that they state.
+    fn add_marked(&mut self, frames: &MarkedFrames, output: &mut Vec<SourceOutput>) {
+        let line = self.settled.get(&frames.tenant).copied();
+        let is_late = line.is_some_and(|line| frames.stated < line);
+        if frames.mark == TimeMark::LateBeyondHorizon && !is_late {
+            return;
+        }
+        self.now = self.now.max(frames.received);
+        let counted = self.marked.entry((frames.source, frames.mark)).or_default();
+        *counted = counted.saturating_add(frames.events);
+        let tenant = self.tenants.entry(frames.tenant).or_default();
+        let full = tenant.sources.len() >= SOURCES_MAX;
+        if full && !tenant.sources.contains_key(&frames.source) {
+            return; // Its batch is counted as unwatched.
+        }
+        tenant.marked.add(frames, output);
+    }
+
     fn add_heartbeat(
         &mut self,
         tenant: TenantKey,
@@ -149,9 +190,11 @@ impl SourceMonitor {
                 let id = SourceId {
                     tenant: *tenant,
                     source: *key,
+                    host: None,
                 };
                 source.check_time(id, self.now, &self.bounds, output);
             }
+            sources.marked.check_time(self.now, output);
         }
     }
 
@@ -163,6 +206,11 @@ impl SourceMonitor {
         for source in self.tenants.values().flat_map(|t| t.sources.values()) {
             for problem in SourceProblem::ALL {
                 counts.standing[problem.place()] += u32::from(source.has(problem));
+            }
+        }
+        for tenant in self.tenants.values() {
+            for problem in SourceProblem::ALL {
+                counts.standing[problem.place()] += tenant.marked.standing(problem);
             }
         }
         if counts != self.emitted || self.unwatched > 0 {

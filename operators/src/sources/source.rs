@@ -1,25 +1,14 @@
 //! One source: its activity, its problems, and the rows that were emitted for them.
 
-use std::sync::Arc;
+use weir_schema::{Cause, EventTime, EvidenceItem, ReceiveTime, SourceBounds, Span};
 
-use weir_schema::{
-    AlertId, AlertRow, AlertState, Cause, Epoch, EventTime, Evidence, EvidenceItem, GroupKey,
-    ReceiveTime, SourceBounds, SourceKey, Span, TenantKey,
-};
-
+use super::problem_rows::{Finding, ProblemRows, SourceId};
 use super::rate::EventRate;
 use super::{SourceBatch, SourceOutput};
 use crate::source_problem::SourceProblem;
 
 /// A clock is right again after this time without a skewed event.
 const CALM: Span = Span::seconds(300);
-
-/// A source of a tenant.
-#[derive(Clone, Copy, Debug)]
-pub struct SourceId {
-    pub tenant: TenantKey,
-    pub source: SourceKey,
-}
 
 /// The state of one source.
 #[derive(Debug)]
@@ -30,8 +19,7 @@ pub struct Source {
     rate: EventRate,
     lagging_since: Option<ReceiveTime>,
     skew: Option<Skew>,
-    /// The row that stands for each problem.
-    rows: [Option<Arc<AlertRow>>; SourceProblem::ALL.len()],
+    rows: ProblemRows,
 }
 
 /// A period of skewed events.
@@ -42,13 +30,6 @@ struct Skew {
     first: EvidenceItem,
     newest: EvidenceItem,
     count: u64,
-}
-
-/// The evidence of a problem.
-struct Finding<'i> {
-    items: &'i [EvidenceItem],
-    count: u64,
-    cause: Cause,
 }
 
 impl Source {
@@ -62,7 +43,7 @@ impl Source {
             rate,
             lagging_since: None,
             skew: None,
-            rows: [const { None }; SourceProblem::ALL.len()],
+            rows: ProblemRows::default(),
         }
     }
 
@@ -78,12 +59,22 @@ impl Source {
     }
 
     pub fn has(&self, problem: SourceProblem) -> bool {
-        self.rows[problem.place()].is_some()
+        self.rows.has(problem)
+    }
+
+    pub fn retract(
+        &mut self,
+        problem: SourceProblem,
+        cause: Cause,
+        output: &mut Vec<SourceOutput>,
+    ) {
+        self.rows.retract(problem, cause, output);
     }
 
     pub fn add_heartbeat(&mut self, now: ReceiveTime, output: &mut Vec<SourceOutput>) {
         self.last_received = self.last_received.max(now);
-        self.retract(SourceProblem::Silent, Cause::Clock(now), output);
+        self.rows
+            .retract(SourceProblem::Silent, Cause::Clock(now), output);
     }
 
     /// Adds a batch. `furthest` is the greatest event time of any source of the tenant.
@@ -97,7 +88,7 @@ impl Source {
         let cause = Cause::Event(batch.newest);
         self.last_received = self.last_received.max(batch.received);
         self.last_event = batch.newest;
-        self.retract(SourceProblem::Silent, cause, output);
+        self.rows.retract(SourceProblem::Silent, cause, output);
         self.check_flood(batch, bounds, output);
         self.check_lag(batch, bounds, furthest, output);
         if let Some(first) = batch.first_skewed {
@@ -119,7 +110,8 @@ impl Source {
                 count: self.rate.in_minute,
                 cause: Cause::Event(batch.newest),
             };
-            self.raise(SourceProblem::Flooding, batch.id(), finding, output);
+            self.rows
+                .raise(SourceProblem::Flooding, batch.id(), finding, output);
         }
     }
 
@@ -140,11 +132,12 @@ impl Source {
                     count: 1,
                     cause,
                 };
-                self.raise(SourceProblem::Lagging, batch.id(), finding, output);
+                self.rows
+                    .raise(SourceProblem::Lagging, batch.id(), finding, output);
             }
         } else {
             self.lagging_since = None;
-            self.retract(SourceProblem::Lagging, cause, output);
+            self.rows.retract(SourceProblem::Lagging, cause, output);
         }
     }
 
@@ -177,7 +170,8 @@ impl Source {
                 count: skew.count,
                 cause: Cause::Event(first),
             };
-            self.raise(SourceProblem::ClockSkew, batch.id(), finding, output);
+            self.rows
+                .raise(SourceProblem::ClockSkew, batch.id(), finding, output);
         }
     }
 
@@ -198,83 +192,19 @@ impl Source {
                 count: 1,
                 cause,
             };
-            self.raise(SourceProblem::Silent, id, finding, output);
+            self.rows.raise(SourceProblem::Silent, id, finding, output);
             // Without events, it is not known how far behind the source is.
             self.lagging_since = None;
-            self.retract(SourceProblem::Lagging, cause, output);
+            self.rows.retract(SourceProblem::Lagging, cause, output);
         }
         self.rate.advance(now, bounds);
         let most = self.rate.most(bounds);
         if self.rate.previous_minute <= most && self.rate.in_minute <= most {
-            self.retract(SourceProblem::Flooding, cause, output);
+            self.rows.retract(SourceProblem::Flooding, cause, output);
         }
         if self.skew.is_some_and(|skew| skew.last.plus(CALM) < now) {
             self.skew = None;
-            self.retract(SourceProblem::ClockSkew, cause, output);
-        }
-    }
-
-    /// Raises a problem, or revises its row when its count reaches the next power of two.
-    fn raise(
-        &mut self,
-        problem: SourceProblem,
-        id: SourceId,
-        finding: Finding<'_>,
-        output: &mut Vec<SourceOutput>,
-    ) {
-        let (Some(first), Some(last)) = (finding.items.first(), finding.items.last()) else {
-            return;
-        };
-        let count = finding.count;
-        let level = problem.level();
-        let standing = &mut self.rows[problem.place()];
-        let row = match standing {
-            Some(before)
-                if count <= before.count
-                    || count.checked_ilog2() == before.count.checked_ilog2() =>
-            {
-                return;
-            }
-            Some(before) => {
-                output.push(SourceOutput::Row {
-                    row: Arc::clone(before),
-                    level,
-                    diff: -1,
-                });
-                AlertRow {
-                    count,
-                    last: last.time.max(before.last),
-                    cause: finding.cause,
-                    ..AlertRow::clone(before)
-                }
-            }
-            None => AlertRow {
-                last: last.time,
-                ..first_row(problem, id, first.time, &finding)
-            },
-        };
-        let row = Arc::new(row);
-        output.push(SourceOutput::Row {
-            row: Arc::clone(&row),
-            level,
-            diff: 1,
-        });
-        *standing = Some(row);
-    }
-
-    pub fn retract(
-        &mut self,
-        problem: SourceProblem,
-        cause: Cause,
-        output: &mut Vec<SourceOutput>,
-    ) {
-        if let Some(row) = self.rows[problem.place()].take() {
-            output.push(SourceOutput::Retracted(row.alert, cause));
-            output.push(SourceOutput::Row {
-                row,
-                level: problem.level(),
-                diff: -1,
-            });
+            self.rows.retract(SourceProblem::ClockSkew, cause, output);
         }
     }
 }
@@ -284,44 +214,7 @@ impl SourceBatch {
         SourceId {
             tenant: self.tenant,
             source: self.source,
+            host: None,
         }
-    }
-}
-
-/// The first row of a problem whose first event is at `first`.
-fn first_row(
-    problem: SourceProblem,
-    id: SourceId,
-    first: EventTime,
-    finding: &Finding<'_>,
-) -> AlertRow {
-    let SourceId { tenant, source } = id;
-    let group = GroupKey::of(&[
-        b"weir.source",
-        &tenant.0.to_le_bytes(),
-        &source.0.to_le_bytes(),
-    ]);
-    let alert = AlertId::for_episode(tenant, problem.rule(), &group, first);
-    AlertRow {
-        alert,
-        key: alert,
-        plan: problem.plan(),
-        plan_epoch: Epoch(0),
-        version: problem.version(),
-        tenant,
-        group,
-        state: AlertState::Confirmed,
-        from: first,
-        first,
-        last: first,
-        count: finding.count,
-        limited: false,
-        supersedes: Vec::new(),
-        evidence: Evidence {
-            head: finding.items.to_vec(),
-            tail: Vec::new(),
-        },
-        cause: finding.cause,
-        marked: None,
     }
 }

@@ -7,6 +7,8 @@ use weir_schema::{BatchSeq, EventId, EventTime, Position, Span};
 use super::*;
 use crate::source_problem::SourceProblem;
 
+mod marked;
+
 const TENANT: TenantKey = TenantKey(1);
 
 const BOUNDS: SourceBounds = SourceBounds {
@@ -25,6 +27,7 @@ struct MonitorRun {
     standing: BTreeMap<(Arc<AlertRow>, Level), isize>,
     retracted: Vec<Cause>,
     counts: SourceProblemCounts,
+    marked: BTreeMap<(SourceKey, TimeMark), u64>,
 }
 
 impl MonitorRun {
@@ -35,6 +38,7 @@ impl MonitorRun {
             standing: BTreeMap::new(),
             retracted: Vec::new(),
             counts: SourceProblemCounts::default(),
+            marked: BTreeMap::new(),
         };
         run.epoch(vec![SourceNote::Start(at(0)), SourceNote::Bounds(bounds)]);
         run
@@ -48,6 +52,9 @@ impl MonitorRun {
                 }
                 SourceOutput::Retracted(_, cause) => self.retracted.push(cause),
                 SourceOutput::Counts(counts) => self.counts = counts,
+                SourceOutput::Marked(source, mark, events) => {
+                    *self.marked.entry((source, mark)).or_default() += events;
+                }
             }
         }
         self.standing.retain(|_, count| *count != 0);

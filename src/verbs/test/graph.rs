@@ -86,7 +86,8 @@ impl Observer for ResultObserver {
                 | Note::Match(..)
                 | Note::Event(..)
                 | Note::Sources(_)
-                | Note::Times(_) => {}
+                | Note::Times(_)
+                | Note::Marked(..) => {}
             }
         }
     }

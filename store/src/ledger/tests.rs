@@ -5,7 +5,8 @@ mod crash;
 use weir_schema::outbox::Cursor;
 use weir_schema::{
     AlertId, AlertRecord, AlertState, Cause, Change, ChangeKind, Commit, Epoch, EventId, EventTime,
-    Evidence, EvidenceItem, GroupField, Level, Position, RuleVersion,
+    Evidence, EvidenceItem, GroupField, Level, MarkedTimes, Position, ReceiveTime, RuleVersion,
+    TimeMark,
 };
 
 use super::*;
@@ -306,4 +307,27 @@ fn quarantine_under_unique_names() {
         assert!(moved.exists() && !dir.exists());
     }
     assert_eq!(check(&dir).unwrap().keys, 0);
+}
+
+/// Ledgers of versions before marks have rows without that field; rows without a mark still have none.
+#[test]
+fn rows_without_a_mark_are_those_of_versions_that_knew_none() {
+    let plain = record(1, 1);
+    let marked = AlertRecord {
+        marked: Some(MarkedTimes {
+            mark: TimeMark::NotCredible,
+            stated: Some(EventTime(4_294_967_295_000_000_000)),
+            received: ReceiveTime(7),
+        }),
+        ..plain.clone()
+    };
+    let key = codec::record_key(plain.alert);
+    let encode = |record: &AlertRecord| codec::encode(&key, Epoch(1), record).unwrap();
+    let (before, after) = (encode(&plain), encode(&marked));
+    let body = |value: &[u8]| codec::body(&key, value).unwrap().to_vec();
+    // Nothing is added where there is no mark, and the mark comes after all else.
+    assert!(body(&after).starts_with(&body(&before)));
+    assert!(body(&after).len() > body(&before).len());
+    assert_eq!(codec::decode::<AlertRecord>(&key, &before), Some(plain));
+    assert_eq!(codec::decode::<AlertRecord>(&key, &after), Some(marked));
 }

@@ -167,6 +167,14 @@ impl History {
         facts
     }
 
+    /// Whether the next event of `plan` begins an absence: events without an answer lead to episodes
+    /// that merge.
+    fn begins_absence(&mut self, plan: PlanId, event_members: &[u16]) -> bool {
+        matches!(self.plans[&plan].kind, PlanKind::NotFollowed { .. })
+            && self.rng.random_bool(0.7)
+            && event_members.contains(&0)
+    }
+
     /// Adds a random fact of `plan`, and now and then one of another member or delivery.
     fn add_facts(&mut self, plan: PlanId, now: i64, facts: &mut Vec<Fact>) {
         let back = if self.rng.random_bool(0.3) { 40 } else { 3 };
@@ -187,11 +195,7 @@ impl History {
         let group = GroupKey([self.rng.random_range(0..2), 9]);
         self.position += 1;
         let mut first = *event_members.choose(&mut self.rng).expect("not empty");
-        // Events without an answer lead to episodes that merge.
-        if matches!(self.plans[&plan].kind, PlanKind::NotFollowed { .. })
-            && self.rng.random_bool(0.7)
-            && event_members.contains(&0)
-        {
+        if self.begins_absence(plan, &event_members) {
             first = 0;
         }
         let mut fact = Fact {

@@ -9,6 +9,7 @@ use weir_schema::{
 use super::Decoder;
 use crate::clock::Observation;
 use crate::decode::context::BatchContext;
+use crate::decode::marked_frames::MarkedFrameBuilder;
 use crate::decode::output::DecodeOutput;
 use crate::decode::source_batch::SourceBatchBuilder;
 use crate::note::{BatchNote, Note};
@@ -48,6 +49,7 @@ impl Decoder {
         let (tenant, source) = (batch.tenant_key(), batch.source_key());
         let mut note = empty_note(seq, source);
         let mut summary = SourceBatchBuilder::new(batch, &self.source_bounds);
+        let mut marked = MarkedFrameBuilder::new(batch, seq, source, tenant);
         let origin = EventOrigin {
             tenant,
             source: &batch.source,
@@ -78,7 +80,9 @@ impl Decoder {
             };
             note.facts += self.take_facts(&facts, backfill, output);
             // A backfill reads nothing before the settled line.
-            if backfill.is_none() && self.may_be_late(&facts) {
+            let may_be_late = backfill.is_none() && self.may_be_late(&facts);
+            marked.add(place, &event, may_be_late);
+            if may_be_late {
                 event.time = EventTime(batch.received.0);
                 self.detect(&event, origin, only);
                 self.take_late_facts(facts, output);
@@ -88,8 +92,12 @@ impl Decoder {
         if only.is_none() {
             output.observations.push(observation(batch, &note));
             let summary = summary.finish(seq, tenant, source);
-            let summary = summary.filter(|_| self.source_bounds.is_on());
-            output.sources.extend(summary.map(SourceNote::Batch));
+            if self.source_bounds.is_on() {
+                output.sources.extend(summary.map(SourceNote::Batch));
+                output
+                    .sources
+                    .extend(marked.finish().map(SourceNote::Marked));
+            }
             output.notes.push(Note::Batch(note));
         }
     }

@@ -37,7 +37,9 @@ impl ConditionRun {
                     *self.standing.entry((row, level)).or_default() += diff;
                 }
                 SourceOutput::Retracted(alert, cause) => self.retracted.push((alert, cause)),
-                SourceOutput::Counts(_) => panic!("conditions have no counts"),
+                SourceOutput::Counts(_) | SourceOutput::Marked(..) => {
+                    panic!("conditions have no counts")
+                }
             }
         }
         self.standing.retain(|_, count| *count != 0);
