@@ -16,6 +16,14 @@ use crate::note::{BatchNote, Note};
 use crate::sources::SourceNote;
 use crate::steps::count_step;
 
+/// The columns that the facts of a batch share. The keys are hashes, made once.
+#[derive(Clone, Copy)]
+struct BatchOrigin {
+    tenant: TenantKey,
+    source: SourceKey,
+    received: ReceiveTime,
+}
+
 /// The event of facts: the columns that they share.
 struct FactOrigin<'f> {
     tenant: TenantKey,
@@ -34,6 +42,21 @@ pub(super) struct BackfillReader<'b> {
     pub lacks: &'b dyn Fn(PlanId, EventTime) -> bool,
 }
 
+impl<'b> FactOrigin<'b> {
+    fn of(batch: BatchOrigin, event: &Event<'_>, frame: &'b [u8], position: Position) -> Self {
+        Self {
+            tenant: batch.tenant,
+            source: batch.source,
+            frame,
+            time: event.time,
+            position,
+            weight: event.weight,
+            received: batch.received,
+            time_mark: event.time_mark(),
+        }
+    }
+}
+
 impl Decoder {
     /// Decodes the frames of a batch; for `backfill` alone, if given, and then without reports.
     pub(super) fn decode_batch(
@@ -47,6 +70,11 @@ impl Decoder {
         let time_field = self.emit.time_field.clone();
         let frames = BatchContext::of(batch, &self.bounds, time_field.as_deref());
         let (tenant, source) = (batch.tenant_key(), batch.source_key());
+        let shared = BatchOrigin {
+            tenant,
+            source,
+            received: batch.received,
+        };
         let mut note = empty_note(seq, source);
         let mut summary = SourceBatchBuilder::new(batch, &self.source_bounds);
         let mut marked = MarkedFrameBuilder::new(batch, seq, source, tenant);
@@ -68,16 +96,7 @@ impl Decoder {
             }
             note.ungrouped += u64::from(self.detected.ungrouped);
             note.valueless += u64::from(self.detected.valueless);
-            let facts = FactOrigin {
-                tenant,
-                source,
-                frame,
-                time: event.time,
-                position,
-                weight: event.weight,
-                received: batch.received,
-                time_mark: event.time_mark(),
-            };
+            let facts = FactOrigin::of(shared, &event, frame, position);
             note.facts += self.take_facts(&facts, backfill, output);
             // A backfill reads nothing before the settled line.
             let may_be_late = backfill.is_none() && self.may_be_late(&facts);
