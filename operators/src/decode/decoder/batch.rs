@@ -69,12 +69,12 @@ impl Decoder {
         let only = backfill.map(|reader| reader.plans);
         let time_field = self.emit.time_field.clone();
         let frames = BatchContext::of(batch, &self.bounds, time_field.as_deref());
-        let (tenant, source) = (batch.tenant_key(), batch.source_key());
         let shared = BatchOrigin {
-            tenant,
-            source,
+            tenant: batch.tenant_key(),
+            source: batch.source_key(),
             received: batch.received,
         };
+        let BatchOrigin { tenant, source, .. } = shared;
         let mut note = empty_note(seq, source);
         let mut summary = SourceBatchBuilder::new(batch, &self.source_bounds);
         let mut marked = MarkedFrameBuilder::new(batch, seq, source, tenant);
@@ -110,12 +110,11 @@ impl Decoder {
         output.notes.extend(self.meter.report().map(Note::Times));
         if only.is_none() {
             output.observations.push(observation(batch, &note));
-            let summary = summary.finish(seq, tenant, source);
             if self.source_bounds.is_on() {
+                let summary = summary.finish(seq, tenant, source);
                 output.sources.extend(summary.map(SourceNote::Batch));
-                output
-                    .sources
-                    .extend(marked.finish().map(SourceNote::Marked));
+                let marked = marked.finish();
+                output.sources.extend(marked.map(SourceNote::Marked));
             }
             output.notes.push(Note::Batch(note));
         }
