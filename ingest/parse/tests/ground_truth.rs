@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use weir_parse::{decode, event_json};
 use weir_schema::{Event, Format, Problem, Value};
 
-use common::{context, rows, text};
+use common::{context, rows, stated_time, text, written_time};
 
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
@@ -93,12 +93,12 @@ fn time_part_is(event: &Event<'_>, key: &str, expected: &Json) -> bool {
 fn written(event: &Event<'_>) -> String {
     let json: Json = serde_json::from_str(&event_json(event)).unwrap();
     assert!(!event.problems.contains(&Problem::TimeMissing), "{json}");
-    json["time"].as_str().unwrap().to_owned()
+    written_time(event)
 }
 
 fn time_is(event: &Event<'_>, time: &str) -> bool {
     let expected = chrono::DateTime::parse_from_rfc3339(time).unwrap();
-    expected.timestamp_nanos_opt() == Some(event.time.0)
+    expected.timestamp_nanos_opt() == Some(stated_time(event).0)
 }
 
 fn field_is(event: &Event<'_>, name: &str, expected: &Json) -> bool {
@@ -138,7 +138,7 @@ fn audit_is(event: &Event<'_>, expected: &Json) -> bool {
         .unwrap()
         .iter()
         .all(|(name, value)| match name.as_str() {
-            "epoch_ms" => Some(event.time.0) == value.as_i64().map(|ms| ms * 1_000_000),
+            "epoch_ms" => Some(stated_time(event).0) == value.as_i64().map(|ms| ms * 1_000_000),
             "argv" => {
                 let mut args = value.as_array().unwrap().iter().enumerate();
                 args.all(|(n, arg)| field_is(event, &format!("a{n}"), arg))

@@ -108,12 +108,12 @@ fn decode_recordings_of_linux_hosts() {
 
 /// One frame of each form, including Zeek's.
 const FORMS: [&str; 5] = [
-    "type=USER_CMD msg=audit(1.5:9): pid=4 msg='cwd=\"/r\" cmd=6C73 key=6101 a=[\"x\",\"y\"] res=ok'",
-    "type=EXECVE msg=audit(1.5:9): argc=2 a0=\"c\" a1_len=8 a1[0]=6161 a1[1]=62",
+    "type=USER_CMD msg=audit(1700000000.5:9): pid=4 msg='cwd=\"/r\" cmd=6C73 key=6101 a=[\"x\",\"y\"] res=ok'",
+    "type=EXECVE msg=audit(1700000000.5:9): argc=2 a0=\"c\" a1_len=8 a1[0]=6161 a1[1]=62",
     "<?xml version='1.0'?><Event><System><EventID Qualifiers=\"1\">4</EventID><Computer>c</Computer>\
      </System><EventData><Data Name='A'>&lt;&#x41;</Data><Data><![CDATA[x]]></Data></EventData></Event>",
     "a=1 b=\"x \\\" y\" c=, d=4",
-    "#separator \\x7c\n#path|p\n#fields|ts|s|l\n#types|time|string|set[count]\n1.5|\\x41\\\\|1,-",
+    "#separator \\x7c\n#path|p\n#fields|ts|s|l\n#types|time|string|set[count]\n1700000000.5|\\x41\\\\|1,-",
 ];
 
 #[test]
@@ -142,7 +142,7 @@ fn decode_every_prefix_and_every_corrupted_byte() {
 #[test]
 fn decode_a_mebibyte_of_each_form_in_linear_time() {
     let xml = "<Event><System><EventID>1</EventID><Computer>c</Computer></System><EventData>";
-    let record = "type=EXECVE msg=audit(1.5:9): ";
+    let record = "type=EXECVE msg=audit(1700000000.5:9): ";
     for (start, unit) in [
         (xml, "<Data>x</Data>"),
         (xml, "<Data Name='a"),

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use weir_parse::{Context, Zone, decode, event_json};
-use weir_schema::{Event, Format, ReceiveTime, Span, Value};
+use weir_schema::{Event, EventTime, Format, ReceiveTime, Span, Value};
 
 /// 2026-03-02T00:00:00Z
 pub const RECEIVED: ReceiveTime = ReceiveTime(1_772_409_600_000_000_000);
@@ -81,6 +81,20 @@ pub fn rows(test: &str, path: &str) -> Option<Vec<serde_json::Value>> {
     Some(rows.collect())
 }
 
+/// The time that a line states, whether or not the event takes it.
+pub fn stated_time(event: &Event<'_>) -> EventTime {
+    event.stated.unwrap_or(event.time)
+}
+
+/// As [`stated_time`], as it is printed.
+pub fn written_time(event: &Event<'_>) -> String {
+    if let Some(stated) = text(event, "stated_time") {
+        return stated;
+    }
+    let json = event_json(event);
+    json.split('"').nth(3).unwrap_or_default().to_owned()
+}
+
 /// Asserts fields of the event, each `(name, value)`; the value `""` means absent or empty.
 ///
 /// `TIME`, `SOURCE`, `MESSAGE` and `PROBLEMS` are the parts of the event itself.
@@ -89,7 +103,7 @@ pub fn check(frame: &[u8], context: &Context<'_>, expected: &[(&str, &str)]) {
     let json = event_json(&event);
     for (name, value) in expected {
         let got = match *name {
-            "TIME" => json.split('"').nth(3).unwrap_or_default().to_owned(),
+            "TIME" => written_time(&event),
             "SOURCE" => log_source(&event),
             "MESSAGE" => event.message.to_string(),
             "PROBLEMS" => {

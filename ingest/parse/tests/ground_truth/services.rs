@@ -7,7 +7,7 @@ use chrono::DateTime;
 use weir_parse::{Context, Zone, decode, event_json};
 use weir_schema::{Event, Format};
 
-use crate::common::{context, rows, text};
+use crate::common::{context, rows, stated_time, text};
 use crate::labels::{add_crowdsec, add_fail2ban, add_wazuh};
 
 /// Source, number of cases, and fewest correct ones. `docs/sources.md` shows the same numbers.
@@ -50,7 +50,7 @@ fn holds(event: &Event<'_>, name: &str, value: &str) -> bool {
         "src" => [got("src_ip"), got("src_host")].contains(&Some(plain(value).to_owned())),
         "time" => {
             // The corpus adds its own year to lines without one.
-            let local = DateTime::from_timestamp_nanos(event.time.0).with_timezone(&ZONE);
+            let local = DateTime::from_timestamp_nanos(stated_time(event).0).with_timezone(&ZONE);
             let local = local.format("%m-%dT%H:%M:%S").to_string();
             value.get(5..) == Some(local.as_str())
         }
