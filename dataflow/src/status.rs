@@ -42,7 +42,7 @@ struct Progress {
     clocks: std::collections::BTreeMap<TenantKey, TenantClock>,
 }
 
-/// The greatest credible event time of a batch, and its number of events.
+/// The latest time of an event of a batch, and its number of events.
 #[derive(Clone, Copy)]
 struct BatchExtent {
     max_event_time: EventTime,
@@ -215,7 +215,7 @@ impl Status {
                     .resize(index.saturating_add(1), BatchExtent::UNKNOWN);
             }
             progress.batches[index] = BatchExtent {
-                max_event_time: batch.greatest,
+                max_event_time: batch.latest,
                 events: u32::try_from(batch.events).unwrap_or(u32::MAX),
             };
             progress.max_event_time = progress.max_event_time.max(Some(batch.greatest));

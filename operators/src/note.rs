@@ -1,6 +1,6 @@
 //! Notes: reports of the operators that are not alert rows.
 
-use weir_schema::{BatchSeq, EventTime, Position, Problem, RuleId, RuleTimes, SourceKey, TimeMark};
+use weir_schema::{BatchSeq, Event, EventTime, Position, Problem, RuleId, RuleTimes, SourceKey, TimeMark};
 
 use crate::source_problem::SourceProblemCounts;
 
@@ -30,6 +30,8 @@ pub struct BatchNote {
     pub batch: BatchSeq,
     /// The greatest credible event time in it.
     pub greatest: EventTime,
+    /// The latest time of an event in it, also of one that counts at its receipt.
+    pub latest: EventTime,
     pub events: u64,
     pub matches: u64,
     pub facts: u64,
@@ -51,4 +53,13 @@ pub struct BatchNote {
 impl BatchNote {
     /// Most positions of unread events: a person looks at few.
     pub const UNREAD_SAMPLES_MAX: usize = 3;
+
+    /// Counts an event and its time.
+    pub fn add_event(&mut self, event: &Event<'_>) {
+        self.events += 1;
+        self.latest = self.latest.max(event.time);
+        if event.time_mark().is_none() {
+            self.greatest = self.greatest.max(event.time);
+        }
+    }
 }

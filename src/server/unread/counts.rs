@@ -138,6 +138,7 @@ mod tests {
         BatchNote {
             batch: BatchSeq(seq),
             greatest: EventTime::MIN,
+            latest: EventTime::MIN,
             events,
             matches: 0,
             facts: 0,

@@ -85,11 +85,8 @@ impl Decoder {
         for (place, frame) in batch.frames.iter().enumerate() {
             let position = Position::new(seq, u16::try_from(place).unwrap_or(u16::MAX));
             let mut event = weir_parse::decode(frame, &frames.context());
-            note.events += 1;
+            note.add_event(&event);
             summary.add(place, &event);
-            if event.time_mark().is_none() {
-                note.greatest = note.greatest.max(event.time);
-            }
             self.detect(&event, origin, only);
             if only.is_none() {
                 self.report(position, &event, &mut note, output);
@@ -246,6 +243,7 @@ fn empty_note(batch: BatchSeq, source: SourceKey) -> BatchNote {
     BatchNote {
         batch,
         greatest: EventTime::MIN,
+        latest: EventTime::MIN,
         events: 0,
         matches: 0,
         facts: 0,
