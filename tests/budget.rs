@@ -2,9 +2,13 @@
 
 mod support;
 
+use std::path::Path;
+
 use serde_json::Value;
+use support::command::run;
 use support::http::Request;
 use support::{Weir, config, until};
+use weir_schema::{Control, Entry, Epoch};
 
 /// Bounds so low that any rule that works is over them, and any backlog is late.
 const TINY: &str = "[rules]\nbuiltin = false\nshare_max = 0.0000001\nsuspend_share = 0.0000001\n\
@@ -69,4 +73,61 @@ fn a_rule_that_stalls_all_is_suspended_until_a_person_starts_it_again() {
         (&Value::from("enabled"), &Value::Null)
     );
     weir.stop();
+}
+
+/// W12: the cost of a rule that is removed is gone with the next epoch that the graph reads. The journal
+/// alone says which, so a kill and a rebuild agree.
+#[test]
+fn a_removal_overtakes_the_events_that_wait() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config("[rules]\nbuiltin = false\nsuspend_share = 1.0\n");
+    let weir = Weir::start(folder.path(), &config);
+    weir.await_ready();
+    let put = weir.send(Request::new("PUT", "/api/v1/rules").body(slow_rule().as_bytes()));
+    assert_eq!(put.status, 200, "{}", put.text());
+    let lines = "<13>1 2026-01-01T00:00:00Z h sshd - - - here are some letters\n".repeat(LINES);
+    weir.send_tcp(lines.as_bytes());
+    weir.await_metric("weir_events_journaled_total", "", LINES as u64);
+    let removed = weir.send(Request::new("DELETE", "/api/v1/rules/slow"));
+    assert_eq!(removed.status, 200, "{}", removed.text());
+    weir.kill();
+
+    let weir = Weir::start(folder.path(), &config);
+    weir.await_ready();
+    assert!(!weir.get("/api/v1/rules").text().contains("slow"));
+    weir.stop();
+    let data = folder.path().display().to_string();
+    run(&["verify", "--ledger", "--data-dir", &data]).assert_success();
+    let (from, place) = removal(folder.path());
+    assert!(
+        from < place,
+        "it applies at {from:?}, before its place {place:?}"
+    );
+}
+
+/// Lines that keep the slow rule busy for seconds.
+const LINES: usize = 40_000;
+
+/// A rule of expressions that no line matches, each tried on every line.
+fn slow_rule() -> String {
+    let expressions: Vec<String> = (0..150).map(|n| format!("'s[a-z]+ .*r{n}$'")).collect();
+    format!(
+        "title: Slow\nid: slow\nlogsource: {{product: linux, service: sshd}}\n\
+         detection: {{s: {{message|re: [{}]}}, condition: s}}\n",
+        expressions.join(", ")
+    )
+}
+
+/// The epoch from which the removal of a rule applies, and the epoch that holds its entry.
+fn removal(data: &Path) -> (Epoch, Epoch) {
+    let (mut from, mut removed) = (None, false);
+    for entry in support::journal::open(data).entries() {
+        match entry.expect("the journal can be read") {
+            Entry::Control(Control::Ahead { from: epoch, .. }) => from = Some(epoch),
+            Entry::Control(Control::RuleRemove { .. }) => removed = true,
+            Entry::Seal { epoch } if removed => return (from.expect("a mark before it"), epoch),
+            _ => {}
+        }
+    }
+    panic!("no removal in the journal");
 }

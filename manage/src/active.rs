@@ -140,6 +140,7 @@ impl ActiveRules {
             | Control::WatermarkHolders(_)
             | Control::ClockJump(_)
             | Control::ClockRepair(_)
+            | Control::Ahead { .. }
             | Control::WhatIfPut { .. }
             | Control::WhatIfPromote { .. }
             | Control::WhatIfDrop { .. }

@@ -1,6 +1,8 @@
 //! Notes: reports of the operators that are not alert rows.
 
-use weir_schema::{BatchSeq, Event, EventTime, Position, Problem, RuleId, RuleTimes, SourceKey, TimeMark};
+use weir_schema::{
+    BatchSeq, Event, EventTime, Position, Problem, RuleId, RuleTimes, SourceKey, TimeMark,
+};
 
 use crate::source_problem::SourceProblemCounts;
 

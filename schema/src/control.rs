@@ -88,6 +88,9 @@ pub enum Control {
         share_permille: u32,
         received: ReceiveTime,
     },
+    /// The next `controls` entries of this epoch take effect at the begin of the epoch `from`, before
+    /// all else in it, and not here: see [`crate::AheadControls`].
+    Ahead { from: Epoch, controls: u32 },
 }
 
 /// A source that holds the watermark of its tenant from its first event on.

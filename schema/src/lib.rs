@@ -16,6 +16,8 @@ pub mod journal;
 
 pub mod repairs;
 
+pub mod ahead;
+
 pub mod event;
 
 pub mod observable;
@@ -54,6 +56,7 @@ pub mod weight;
 
 pub mod zeek;
 
+pub use ahead::AheadControls;
 pub use alert::{
     AlertRecord, AlertRow, AlertState, Cause, Change, ChangeKind, Commit, Evidence, EvidenceItem,
     GroupField, MarkedEvent,

@@ -138,7 +138,8 @@ fn shift_control(control: &mut Control, shift: Span) {
         | Control::Reading { .. }
         | Control::WatermarkHolders(_)
         | Control::ClockJump(_)
-        | Control::ClockRepair(_) => {}
+        | Control::ClockRepair(_)
+        | Control::Ahead { .. } => {}
     }
 }
 

@@ -8,11 +8,12 @@ use anyhow::{Context, Result};
 use weir_dataflow::{
     EmitOptions, EpochReport, EpochSource, Host, HostOptions, Observer, PortFault,
 };
-use weir_schema::{ClockRepairs, Epoch, READING_NUMBER, SealedEpoch};
+use weir_schema::{AheadControls, ClockRepairs, Epoch, READING_NUMBER, SealedEpoch};
 use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
 
 use crate::server::adapters::{ReadEpochs, ReadFrames, Repaired, WriteLedger, WriteRepairedLedger};
+use crate::server::edits_ahead::{EditedEpochs, EditsAhead};
 
 /// How often the progress is reported.
 const REPORT_INTERVAL: Duration = Duration::from_millis(200);
@@ -28,10 +29,21 @@ pub fn derive_ledger(
     mut report: impl FnMut(Epoch),
 ) -> Result<Arc<Ledger>> {
     let ledger = Arc::new(Ledger::open(dir)?);
-    let all = ClockRepairs::collect(journal.entries()).context("cannot read the journal")?;
+    let mut ahead = AheadControls::default();
+    let entries = journal.entries().inspect(|entry| {
+        if let Ok(entry) = entry {
+            ahead.follow(entry);
+        }
+    });
+    let all = ClockRepairs::collect(entries).context("cannot read the journal")?;
     let repairs = all.through(until);
-    follow_repairs(&journal, &ledger, &repairs, workers, &mut report)?;
-    run_graph(&journal, &ledger, repairs, until, workers, &mut report)?;
+    let past = Past {
+        journal: &journal,
+        ahead: &ahead,
+        workers,
+    };
+    follow_repairs(&past, &ledger, &repairs, &mut report)?;
+    past.run_graph(&ledger, repairs, until, &mut report)?;
     Ok(ledger)
 }
 
@@ -40,10 +52,9 @@ pub fn derive_ledger(
 /// Each repair is told where the journal holds it. Before that, the rows are those without it; so
 /// the ledger of a journal is the same whenever its repairs are followed.
 pub fn follow_repairs(
-    journal: &JournalReader,
+    past: &Past<'_>,
     ledger: &Arc<Ledger>,
     repairs: &ClockRepairs,
-    workers: usize,
     report: &mut dyn FnMut(Epoch),
 ) -> Result<()> {
     let followed = ledger.reading();
@@ -55,64 +66,68 @@ pub fn follow_repairs(
             return Ok(());
         };
         let until = Epoch(epoch.0.saturating_sub(1));
-        run_graph(
-            journal,
-            ledger,
-            repairs.first(number),
-            until,
-            workers,
-            report,
-        )?;
+        past.run_graph(ledger, repairs.first(number), until, report)?;
     }
     Ok(())
 }
 
-/// Runs the graph over the epochs up to `until`, with receive times under `repairs`.
-fn run_graph(
-    journal: &JournalReader,
-    ledger: &Arc<Ledger>,
-    repairs: ClockRepairs,
-    until: Epoch,
-    workers: usize,
-    report: &mut dyn FnMut(Epoch),
-) -> Result<()> {
-    let shared = Arc::new(repairs.clone());
-    let source = FirstEpochs {
-        source: Repaired {
-            read: ReadEpochs(journal.cursor(Epoch(1))),
-            repairs: Arc::clone(&shared),
-        },
-        left: until.0,
-    };
-    let frames = Repaired {
-        read: ReadFrames(journal.clone()),
-        repairs: shared,
-    };
-    let ledger = WriteRepairedLedger {
-        ledger: WriteLedger(Arc::clone(ledger)),
-        repairs,
-    };
-    let host = Host::start(
-        HostOptions {
-            workers: workers.clamp(1, 64),
-            emit: EmitOptions::default(),
-        },
-        Box::new(source),
-        Arc::new(frames),
-        Box::new(ledger),
-        Box::new(IgnoreEpochs),
-    )?;
-    let status = host.status();
-    while !status.wait_for(until, REPORT_INTERVAL) && !status.failed() {
-        report(status.epoch());
+/// A journal whose ledger is derived, and how.
+pub struct Past<'j> {
+    pub journal: &'j JournalReader,
+    pub ahead: &'j AheadControls,
+    pub workers: usize,
+}
+
+impl Past<'_> {
+    /// Runs the graph over the epochs up to `until`, with receive times under `repairs`.
+    fn run_graph(
+        &self,
+        ledger: &Arc<Ledger>,
+        repairs: ClockRepairs,
+        until: Epoch,
+        report: &mut dyn FnMut(Epoch),
+    ) -> Result<()> {
+        let shared = Arc::new(repairs.clone());
+        let source = FirstEpochs {
+            source: EditedEpochs::new(
+                Repaired {
+                    read: ReadEpochs(self.journal.cursor(Epoch(1))),
+                    repairs: Arc::clone(&shared),
+                },
+                Arc::new(EditsAhead::new(self.ahead.clone())),
+            ),
+            left: until.0,
+        };
+        let frames = Repaired {
+            read: ReadFrames(self.journal.clone()),
+            repairs: shared,
+        };
+        let ledger = WriteRepairedLedger {
+            ledger: WriteLedger(Arc::clone(ledger)),
+            repairs,
+        };
+        let host = Host::start(
+            HostOptions {
+                workers: self.workers.clamp(1, 64),
+                emit: EmitOptions::default(),
+            },
+            Box::new(source),
+            Arc::new(frames),
+            Box::new(ledger),
+            Box::new(IgnoreEpochs),
+        )?;
+        let status = host.status();
+        while !status.wait_for(until, REPORT_INTERVAL) && !status.failed() {
+            report(status.epoch());
+        }
+        host.stop()?;
+        Ok(())
     }
-    host.stop()?;
-    Ok(())
 }
 
 /// A source that ends after the first `left` epochs.
 struct FirstEpochs {
-    source: Repaired<ReadEpochs>,
+    source: EditedEpochs<Repaired<ReadEpochs>>,
     left: u64,
 }
 

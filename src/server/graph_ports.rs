@@ -11,12 +11,13 @@ use crate::config::Config;
 use crate::server::adapters::{
     FollowEpochs, FollowFrames, Repaired, WriteLedger, WriteRepairedLedger,
 };
-use crate::server::derive::follow_repairs;
+use crate::server::derive::{Past, follow_repairs};
+use crate::server::edits_ahead::EditedEpochs;
 use crate::server::parts::RunningJournal;
 
 /// The ports of a graph.
 pub struct GraphPorts {
-    pub source: Box<Repaired<FollowEpochs>>,
+    pub source: Box<EditedEpochs<Repaired<FollowEpochs>>>,
     pub frames: Arc<dyn BatchReader>,
     pub ledger: Box<WriteRepairedLedger>,
 }
@@ -26,23 +27,25 @@ impl GraphPorts {
     pub fn open(config: &Config, journal: &RunningJournal, ledger: &Arc<Ledger>) -> Result<Self> {
         let (reader, repairs) = (&journal.reader, &journal.repairs);
         let mut next_report = 0;
-        follow_repairs(
-            reader,
-            ledger,
-            repairs,
-            config.graph.workers,
-            &mut |epoch| {
-                if epoch.0 >= next_report {
-                    tracing::info!(epoch = epoch.0, "deriving the ledger up to a clock repair");
-                    next_report = epoch.0.saturating_add(REPORT_EPOCHS);
-                }
-            },
-        )?;
+        let past = Past {
+            journal: reader,
+            ahead: &journal.ahead.collected(),
+            workers: config.graph.workers,
+        };
+        follow_repairs(&past, ledger, repairs, &mut |epoch| {
+            if epoch.0 >= next_report {
+                tracing::info!(epoch = epoch.0, "deriving the ledger up to a clock repair");
+                next_report = epoch.0.saturating_add(REPORT_EPOCHS);
+            }
+        })?;
         Ok(Self {
-            source: Box::new(Repaired {
-                read: FollowEpochs(reader.cursor(Epoch(1))),
-                repairs: Arc::clone(repairs),
-            }),
+            source: Box::new(EditedEpochs::new(
+                Repaired {
+                    read: FollowEpochs(reader.cursor(Epoch(1))),
+                    repairs: Arc::clone(repairs),
+                },
+                Arc::clone(&journal.ahead),
+            )),
             frames: Arc::new(Repaired {
                 read: FollowFrames(reader.clone()),
                 repairs: Arc::clone(repairs),

@@ -41,6 +41,7 @@ pub mod backfill;
 
 pub mod cluster;
 pub mod derive;
+pub mod edits_ahead;
 pub mod elsewhere;
 pub mod graph_ports;
 

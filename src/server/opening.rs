@@ -9,7 +9,8 @@ use weir_dataflow::{ClusterMember, Status};
 use weir_ingest::Deliveries;
 use weir_manage::{RequestedRules, RuleFileDocument, RuleRegistry, log_outcome, settings};
 use weir_schema::{
-    ClockJump, ClockRepairs, Control, Entry, Epoch, EventTime, READING_NUMBER, ReceiveTime,
+    AheadControls, ClockJump, ClockRepairs, Control, Entry, Epoch, EventTime, READING_NUMBER,
+    ReceiveTime,
 };
 use weir_store::StoreMetrics;
 use weir_store::journal::{Journal, JournalOptions, JournalWriter, OpenReport};
@@ -36,6 +37,7 @@ pub struct OpenedJournal {
     /// The epochs with events of earlier runs.
     pub epochs: EarlierEpochs,
     pub repairs: ClockRepairs,
+    pub ahead: AheadControls,
     /// The jump of the clock that this start shows; it is journaled.
     pub jump_at_start: Option<ClockJump>,
     /// The journal as the run before left it.
@@ -54,6 +56,7 @@ pub struct JournalBeforeRun {
     conditions: JournaledConditions,
     epochs: EarlierEpochs,
     clock: JournaledClock,
+    ahead: AheadControls,
     reading: u32,
 }
 
@@ -89,11 +92,13 @@ pub fn recover_journal(
     let mut conditions = JournaledConditions::default();
     let mut epochs = EarlierEpochs::default();
     let mut clock = JournaledClock::default();
+    let mut ahead = AheadControls::default();
     let mut reading = 0;
     let (mut progress, all) = (ProgressReporter::for_server(), report.last_sealed.0);
     for entry in journal.entries() {
         let entry = entry.context("cannot read the journal")?;
         clock.follow(&entry);
+        ahead.follow(&entry);
         match entry {
             Entry::Batch(batch) => {
                 epochs.add_batch(batch.received);
@@ -125,6 +130,7 @@ pub fn recover_journal(
         conditions,
         epochs,
         clock,
+        ahead,
         reading,
     })
 }
@@ -153,8 +159,12 @@ impl JournalBeforeRun {
             conditions,
             epochs,
             clock,
+            mut ahead,
             reading,
         } = self;
+        // The next lines seal what an abrupt end left open.
+        let epoch = Epoch(report.last_sealed.0.saturating_add(1));
+        ahead.follow(&Entry::Seal { epoch });
         let jump_at_start = clock.jump_at_start(now);
         let journal = writer.reader();
         let greatest = member.map_or(Epoch(0), ClusterMember::last_epoch);
@@ -169,7 +179,7 @@ impl JournalBeforeRun {
             run.jump = jump_at_start.map(Control::ClockJump);
             // Later changes of the rules need the watermark: see `weir_manage::RuleFollower`.
             let first_rules = first_start.then_some(rules);
-            run.append(&mut writer, &registry, first_rules)?;
+            run.append(&mut writer, &registry, first_rules, &mut ahead)?;
         }
         let before = JournalBefore {
             sealed: report.last_sealed.max(greatest),
@@ -188,6 +198,7 @@ impl JournalBeforeRun {
             conditions,
             epochs,
             repairs: clock.repairs,
+            ahead,
             jump_at_start,
             before,
             begun: journal.last_sealed().max(greatest),
@@ -254,6 +265,7 @@ impl FirstEntries {
         writer: &mut JournalWriter,
         registry: &RuleRegistry,
         first_rules: Option<&[RuleFileDocument]>,
+        ahead: &mut AheadControls,
     ) -> Result<()> {
         seal_open(writer)?;
         writer.append(&Entry::Control(self.start))?;
@@ -264,7 +276,9 @@ impl FirstEntries {
             writer.append(&Entry::Control(jump))?;
         }
         if let Some(control) = self.settings {
-            writer.append(&Entry::Control(control.clone()))?;
+            let entry = Entry::Control(control.clone());
+            writer.append(&entry)?;
+            ahead.follow(&entry);
             for diagnostic in registry.follow(&control) {
                 tracing::warn!(%diagnostic, "the settings of detection stop a rule");
             }
@@ -273,11 +287,14 @@ impl FirstEntries {
             let requested = RequestedRules::from_documents(rules.to_vec());
             let changes = registry.changes(&requested, EventTime::MIN, EventTime::MAX);
             for control in &changes.controls {
-                writer.append(&Entry::Control(control.clone()))?;
+                let entry = Entry::Control(control.clone());
+                writer.append(&entry)?;
+                ahead.follow(&entry);
             }
             log_outcome(&registry.adopt(changes), 0);
         }
-        writer.seal()?;
+        let epoch = writer.seal()?;
+        ahead.follow(&Entry::Seal { epoch });
         writer.sync().context("cannot write the journal")?;
         Ok(())
     }

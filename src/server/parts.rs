@@ -14,9 +14,11 @@ use weir_store::journal::JournalReader;
 use weir_store::ledger::Ledger;
 
 use crate::config::Config;
+use crate::server::adapters::manage::EditJournal;
 use crate::server::budget::RuleBudget;
 use crate::server::clock_metrics::register_jumps;
 use crate::server::conditions::ConditionReporter;
+use crate::server::edits_ahead::EditsAhead;
 use crate::server::health::JournalWrites;
 use crate::server::ledger::JournalBefore;
 use crate::server::run_marks::{PastEnd, RunMarks};
@@ -74,12 +76,25 @@ pub struct RunningJournal {
     pub past_ends: Vec<PastEnd>,
     /// The repairs of receive times that the journal holds.
     pub repairs: Arc<ClockRepairs>,
+    /// The edits that take effect before their place.
+    pub ahead: Arc<EditsAhead>,
     /// The jump of the clock that the start of this run shows.
     pub jump_at_start: Option<ClockJump>,
     /// The journal as the run before left it.
     pub before: JournalBefore,
     /// The epoch that begins this run.
     pub begun: Epoch,
+}
+
+impl RunningJournal {
+    /// The journal to which edits append.
+    pub fn edits(&self, config: &Config) -> Arc<EditJournal> {
+        let alone = !config.cluster.is_on();
+        Arc::new(EditJournal {
+            intake: self.intake.clone(),
+            ahead: alone.then(|| Arc::clone(&self.ahead)),
+        })
+    }
 }
 
 /// The graph of a running server, with the ledger that it commits to.

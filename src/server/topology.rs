@@ -36,6 +36,7 @@ use crate::server::budget::BudgetKeeper;
 use crate::server::clock_watch::ClockWatch;
 use crate::server::cluster::JournalSealControl;
 use crate::server::conditions::ConditionReporter;
+use crate::server::edits_ahead::EditsAhead;
 use crate::server::graph_ports::GraphPorts;
 use crate::server::health::{JournalWrites, ServerHealth, SyncedEpochs, Watch, WatchedParts};
 use crate::server::ledger::{open_ledger, sync_regularly};
@@ -177,6 +178,7 @@ fn start_journal(
         conditions,
         epochs,
         repairs,
+        ahead,
         jump_at_start,
         before,
         begun,
@@ -204,6 +206,7 @@ fn start_journal(
         marks,
         past_ends,
         repairs: Arc::new(repairs),
+        ahead: Arc::new(EditsAhead::new(ahead)),
         jump_at_start,
         before,
         begun,
@@ -327,7 +330,7 @@ fn start_tasks(
             marks.forget_ends();
         });
         let follower = RuleFollower {
-            journal: Arc::new(EditJournal(journal.intake.clone())),
+            journal: journal.edits(config),
             registry: Arc::clone(&journal.registry),
             graph: Arc::new(EditProgress(Arc::clone(&graph.status))),
             begun: journal.begun,
@@ -339,7 +342,7 @@ fn start_tasks(
             budget: base.budget.clone(),
             status: Arc::clone(&graph.status),
             registry: Arc::clone(&journal.registry),
-            journal: Arc::new(EditJournal(journal.intake.clone())),
+            journal: journal.edits(config),
             graph: Arc::new(EditProgress(Arc::clone(&graph.status))),
             conditions: journal.conditions.clone(),
             clock: Arc::clone(&base.clock),
@@ -467,7 +470,10 @@ mod tests {
             let rules = EditRules {
                 editor: RuleEditor {
                     registry: Arc::clone(&registry),
-                    journal: Arc::new(EditJournal(server.intake.clone())),
+                    journal: Arc::new(EditJournal {
+                        intake: server.intake.clone(),
+                        ahead: None,
+                    }),
                     graph: graph.clone(),
                     clock: Arc::new(SystemEditClock),
                     caught_up_at: NEVER,

@@ -8,7 +8,7 @@ use weir_respond::Responders;
 use weir_web::WebPorts;
 
 use crate::config::Config;
-use crate::server::adapters::manage::{EditJournal, EditProgress, SystemEditClock};
+use crate::server::adapters::manage::{EditProgress, SystemEditClock};
 use crate::server::adapters::rules::EditRules;
 use crate::server::adapters::{CommitSignal, HttpIntake, ReadAlerts};
 use crate::server::elsewhere::Elsewhere;
@@ -81,7 +81,7 @@ fn edit_rules(
     EditRules {
         editor: RuleEditor {
             registry: Arc::clone(&journal.registry),
-            journal: Arc::new(EditJournal(journal.intake.clone())),
+            journal: journal.edits(config),
             graph: Arc::new(EditProgress(Arc::clone(&graph.status))),
             clock: Arc::new(SystemEditClock),
             caught_up_at: journal.begun,

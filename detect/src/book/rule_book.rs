@@ -70,6 +70,7 @@ impl RuleBook {
             | Control::WatermarkHolders(_)
             | Control::ClockJump(_)
             | Control::ClockRepair(_)
+            | Control::Ahead { .. }
             | Control::Finish => BookUpdate::default(),
             Control::Settings { text, since } => self.change_settings(text, *since),
             Control::WhatIfPut {

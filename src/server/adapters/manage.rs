@@ -6,23 +6,49 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use weir_dataflow::{Status, WhatIfState};
-use weir_ingest::{Intake, ReceiveClock, SystemClock};
+use weir_ingest::{Intake, ReceiveClock, SubmitError, SystemClock};
 use weir_manage::{AppendFailed, ControlJournal, EditClock, GraphProgress, WhatIfStage};
 use weir_schema::{Control, Epoch, EventTime, ReceiveTime, WhatIfId};
 
+use crate::server::edits_ahead::EditsAhead;
+
 /// Appends edits of rules to the journal through the intake.
-pub struct EditJournal(pub Intake);
+pub struct EditJournal {
+    pub intake: Intake,
+    /// `None` in a cluster, whose processes share their epochs: there an edit takes effect at its place.
+    pub ahead: Option<Arc<EditsAhead>>,
+}
+
+impl EditJournal {
+    async fn append_controls(&self, controls: Vec<Control>) -> Result<(), SubmitError> {
+        let Some(ahead) = &self.ahead else {
+            return self.intake.control(controls).await.map(drop);
+        };
+        let _turn = ahead.turn.lock().await;
+        let mark = Control::Ahead {
+            from: ahead.hold(),
+            controls: u32::try_from(controls.len()).unwrap_or(u32::MAX),
+        };
+        let marked = std::iter::once(mark).chain(controls.iter().cloned());
+        match self.intake.control(marked.collect()).await {
+            Ok(_) => ahead.release(controls),
+            // It may be durable or not. The next start reads which, and nothing may be derived before.
+            Err(SubmitError::Stopped) => return Err(SubmitError::Stopped),
+            Err(error) => {
+                ahead.release(Vec::new());
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
 
 impl ControlJournal for EditJournal {
     fn append(&self, controls: Vec<Control>) -> BoxFuture<'_, Result<(), AppendFailed>> {
-        async move {
-            let appended = self.0.control(controls).await;
-            let failed = |error: weir_ingest::SubmitError| AppendFailed {
-                message: error.to_string(),
-            };
-            appended.map(drop).map_err(failed)
-        }
-        .boxed()
+        let failed = |error: SubmitError| AppendFailed {
+            message: error.to_string(),
+        };
+        async move { self.append_controls(controls).await.map_err(failed) }.boxed()
     }
 }
 

@@ -168,6 +168,7 @@ impl Decoder {
             | Control::Reading { .. }
             | Control::ClockJump(_)
             | Control::ClockRepair(_)
+            | Control::Ahead { .. }
             | Control::WhatIfPut { .. }
             | Control::WhatIfPromote { .. }
             | Control::WhatIfDrop { .. }
