@@ -16,7 +16,7 @@ use crate::exit::{ExitError, LOST};
 use crate::server::notify::Notifier;
 use crate::server::printer::LinePrinter;
 use crate::server::run_marks::RunMarks;
-use crate::server::signals::{stop_requested, survive_others};
+use crate::server::signals::{StopSignals, survive_others};
 use crate::server::stop_guard::{EXIT_AFTER, StopGuard, StopStage};
 use crate::server::stopping::RestOfWork;
 use crate::server::topology;
@@ -37,6 +37,7 @@ pub fn run(file: Option<&Path>, overrides: &ServerOverrides) -> Result<ExitCode>
             tracing::warn!("{warning}");
         }
         let server = topology::start(&config, rules, Some(LinePrinter::start()?)).await?;
+        let mut stop = StopSignals::listen()?;
         let at = &server.addresses;
         tracing::info!(
             udp = ?at.udp, tcp = ?at.tcp, tls = ?at.tls, relp = ?at.relp, agent = ?at.agent, http = ?at.http,
@@ -47,14 +48,14 @@ pub fn run(file: Option<&Path>, overrides: &ServerOverrides) -> Result<ExitCode>
         notifier.ready();
         notifier.watch(server.health.clone());
         let lost = tokio::select! {
-            stopped = stop_requested() => { stopped?; None }
+            () = stop.next() => None,
             lost = server.health.end() => Some(lost),
         };
         notifier.stopping();
         let ending = Ending::of(&server);
         match lost {
             Some(lost) => Err(ending.after_loss(server, lost).await.into()),
-            None => ending.after_signal(server).await,
+            None => ending.after_signal(server, stop).await,
         }
     })
 }
@@ -80,7 +81,11 @@ impl Ending {
     }
 
     /// Stops the server. A second signal, or the limit of a stop, ends the process at once.
-    async fn after_signal(self, server: topology::Server) -> Result<ExitCode> {
+    async fn after_signal(
+        self,
+        server: topology::Server,
+        mut signals: StopSignals,
+    ) -> Result<ExitCode> {
         tracing::info!("stopping; a second signal ends the process at once");
         let last_words = |why: &'static str| {
             let ending = self.clone();
@@ -89,10 +94,9 @@ impl Ending {
         let guard = StopGuard::arm(EXIT_AFTER, LOST, last_words("the stop takes too long"));
         let again = last_words("a second signal came");
         actix_rt::spawn(async move {
-            if stop_requested().await.is_ok() {
-                let _guard = StopGuard::arm(Duration::ZERO, LOST, again);
-                std::future::pending::<()>().await;
-            }
+            signals.next().await;
+            let _guard = StopGuard::arm(Duration::ZERO, LOST, again);
+            std::future::pending::<()>().await;
         });
         let stopped = server.stop().await;
         let lost = stopped

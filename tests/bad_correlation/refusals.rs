@@ -52,14 +52,23 @@ const TIMESPANS: &[Refusal] = &[
 const CONDITIONS: &[Refusal] = &[
     ("-condition", "condition"),
     ("condition: {gte: -1}", "`gte` needs a whole number from 0"),
-    ("condition: {gte: 1.5}", "requires a numeric value"),
-    ("condition: {gte: many}", "requires a numeric value"),
-    ("condition: {about: 5}", "must have an operator"),
+    (
+        "condition: {gte: 1.5}",
+        "whole numbers only: it bounds a count",
+    ),
+    ("condition: {gte: many}", "write the number without quotes"),
+    (
+        "condition: {about: 5}",
+        "`about` does not belong in this condition",
+    ),
     (
         "condition: {gte: 1, about: 5}",
         "`about` does not belong in this condition",
     ),
-    ("condition: two of them", "Condition parse error"),
+    (
+        "condition: two of them",
+        "`condition` is not a mapping of bounds",
+    ),
     ("type: value_count", "needs a `field`"),
     (
         "type: value_sum\ncondition: {field: [a, b], gte: 1}",
@@ -67,7 +76,7 @@ const CONDITIONS: &[Refusal] = &[
     ),
     (
         "type: value_avg\ncondition: {field: bytes, gte: 1e99}",
-        "requires a numeric value",
+        "`gte` needs a number of at most 9 decimals",
     ),
     (
         "type: value_percentile\ncondition: {field: ms, gte: 1, percentile: 101}",
@@ -87,7 +96,7 @@ const CONDITIONS: &[Refusal] = &[
     ),
     (
         "type: temporal\nrules: [one, other]\ncondition: one and (other",
-        "Condition parse error",
+        "condition `one and (other` ends too early",
     ),
     (
         "type: temporal\nrules: [one, other]\ncondition: one and third",
