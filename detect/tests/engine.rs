@@ -38,7 +38,7 @@ fn clause() -> impl Strategy<Value = String> {
         "|neq",
         "|endswith|neq",
         "|base64offset|contains",
-        "|wide",
+        "|wide|base64offset|contains",
     ]);
     let texts = (field.clone(), modifiers, texts).prop_map(|(field, modifiers, texts)| {
         let plain = modifiers.contains("base64") || modifiers.contains("wide");
