@@ -31,7 +31,7 @@ use weir_web::WebHandle;
 
 use crate::config::Config;
 use crate::server::adapters::WriteJournal;
-use crate::server::adapters::manage::{EditJournal, EditProgress};
+use crate::server::adapters::manage::EditProgress;
 use crate::server::budget::BudgetKeeper;
 use crate::server::clock_watch::ClockWatch;
 use crate::server::cluster::JournalSealControl;
@@ -438,7 +438,7 @@ mod tests {
     use super::*;
     use crate::config::ListenAddress;
     use crate::server::adapters::FollowFrames;
-    use crate::server::adapters::manage::SystemEditClock;
+    use crate::server::adapters::manage::{EditJournal, SystemEditClock};
     use crate::server::adapters::rules::EditRules;
 
     /// An epoch that no run reaches.
