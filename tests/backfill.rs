@@ -64,8 +64,9 @@ fn rows(graph: &TestGraph) -> Vec<String> {
 
 /// Changes of rules in step `step` of a history.
 fn rule_changes(seed: u64, step: i64, since: EventTime) -> Vec<Control> {
-    let remove = |rule: &str| Control::RuleRemove {
+    let remove = |rule: &str| Control::RuleDelete {
         rule: rule.to_owned(),
+        since,
     };
     let many = RULES[2].replace("gte: 4", "gte: 3");
     let (first, then) = match seed % 6 {

@@ -124,7 +124,7 @@ fn removal(data: &Path) -> (Epoch, Epoch) {
     for entry in support::journal::open(data).entries() {
         match entry.expect("the journal can be read") {
             Entry::Control(Control::Ahead { from: epoch, .. }) => from = Some(epoch),
-            Entry::Control(Control::RuleRemove { .. }) => removed = true,
+            Entry::Control(Control::RuleDelete { .. }) => removed = true,
             Entry::Seal { epoch } if removed => return (from.expect("a mark before it"), epoch),
             _ => {}
         }

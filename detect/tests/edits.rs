@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::entries::{count, disable, entry, remove, rule};
+use common::entries::{count, delete, disable, entry, remove, rule};
 use common::{add, plans, short};
 use weir_detect::{RuleBook, VERSIONS_MAX};
 use weir_schema::{Basis, Control, EventTime, RuleChange, WhatIfId};
@@ -340,4 +340,40 @@ fn refuse_a_chain_with_too_many_rules_in_all_of_its_members() {
         message.contains("more than 256 rules in one chain"),
         "{message}"
     );
+}
+
+/// Base rules stay silent for the time in which a removed correlation read them, and only for it.
+#[test]
+fn a_removal_frees_the_rules_that_were_read_from_its_time_on() {
+    let counts = |since| entry(count("c", "a", "gte: 3", ""), since);
+    let other = || entry(count("d", "a", "gte: 9", ""), 20);
+    check(vec![
+        (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+        (counts(10), &["~a[5,10)", "+c[10,..)"], 0),
+        (delete("c", 30), &["-c[10,..)", "+a[30,..)"], 0),
+        // Read again, and freed again: both times stay silent.
+        (counts(40), &["~a[30,40)", "+c[40,..)"], 0),
+        (other(), &["-a[30,40)", "+d[20,..)"], 0),
+        (delete("c", 50), &["-c[40,..)"], 0),
+        (delete("d", 60), &["-d[20,..)", "+a[60,..)"], 0),
+        (remove("a"), &["-a[5,10)", "-a[60,..)"], 0),
+        (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+    ]);
+}
+
+/// Earlier versions wrote no time: their journals free the rules for the past, too.
+#[test]
+fn a_removal_without_a_time_frees_the_past() {
+    let remove = Control::RuleRemove {
+        rule: "c".to_owned(),
+    };
+    check(vec![
+        (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
+        (
+            entry(count("c", "a", "gte: 3", ""), 10),
+            &["~a[5,10)", "+c[10,..)"],
+            0,
+        ),
+        (remove, &["-c[10,..)", "~a[5,..)"], 0),
+    ]);
 }

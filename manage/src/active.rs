@@ -128,7 +128,9 @@ impl ActiveRules {
                 };
                 self.record_suspension(rule, suspension);
             }
-            Control::RuleRemove { rule } => self.record_removal(rule),
+            Control::RuleRemove { rule } | Control::RuleDelete { rule, .. } => {
+                self.record_removal(rule);
+            }
             Control::Start { .. }
             | Control::Tick { .. }
             | Control::Heartbeat { .. }

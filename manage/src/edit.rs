@@ -1,10 +1,11 @@
 //! Edits of rules by people: each is tried on a copy of the rules, and only then journaled.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_detect::Diagnostic;
-use weir_schema::{Control, Epoch, EventTime, Span};
+use weir_detect::{Diagnostic, RuleBook};
+use weir_schema::{Control, Epoch, EventTime, RuleId, Span};
 
 use crate::document::RuleFileDocument;
 use crate::load::{deduplicate, load};
@@ -103,18 +104,30 @@ impl RuleEditor {
         }
     }
 
-    /// Removes a rule and retracts all of its alerts. False if no rule has the id.
+    /// Removes a rule and retracts all of its alerts. `None` if no rule has the id.
     ///
-    /// Does not wait for the graph: a removal needs no watermark, and may be the only way to make a
-    /// stopped graph run again.
-    pub fn remove(&self, id: &str) -> Result<bool, EditUnavailable> {
+    /// Returns the rules that only it read: they raise alerts by themselves from the watermark on.
+    /// Does not wait for the graph: a removal may be the only way to make a stopped graph run again.
+    pub fn remove(&self, id: &str) -> Result<Option<Vec<RuleId>>, EditUnavailable> {
         let lock = self.lock()?;
         if !self.has_rule(id) {
-            return Ok(false);
+            return Ok(None);
         }
-        let rule = id.to_owned();
-        self.write(lock, vec![Control::RuleRemove { rule }])?;
-        Ok(true)
+        let removal = Control::RuleDelete {
+            rule: id.to_owned(),
+            since: since_now(&*self.graph),
+        };
+        let mut book = self.registry.book();
+        let silent = |book: &RuleBook| -> BTreeSet<RuleId> {
+            let rules = book.rules().into_iter().filter(|rule| !rule.alerts);
+            rules.map(|rule| rule.id).collect()
+        };
+        let before = silent(&book);
+        book.apply(&removal);
+        let after = silent(&book);
+        self.write(lock, vec![removal])?;
+        let is_freed = |rule: &RuleId| !after.contains(rule) && **rule != *id;
+        Ok(Some(before.into_iter().filter(is_freed).collect()))
     }
 
     /// Waits until the graph has replayed the journal of earlier runs; before, its watermark is

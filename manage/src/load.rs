@@ -128,7 +128,10 @@ pub fn recheck(book: &RuleBook, rules: &[&RuleCandidate]) -> Vec<(String, Vec<Di
     let mut found = Vec::new();
     for candidate in rules {
         let Some(id) = &candidate.id else { continue };
-        scratch.apply(&Control::RuleRemove { rule: id.clone() });
+        scratch.apply(&Control::RuleDelete {
+            rule: id.clone(),
+            since: EventTime::MIN,
+        });
         let control = candidate.document.control(EventTime::MIN);
         let mut diagnostics = scratch.apply(&control).diagnostics;
         diagnostics.retain(|one| one.origin == candidate.document.origin);

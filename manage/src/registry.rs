@@ -49,7 +49,7 @@ pub enum ResumeAction {
 impl RuleRegistry {
     /// Applies a control entry of the journal. Returns the diagnostics of the rules.
     pub fn follow(&self, control: &Control) -> Vec<Diagnostic> {
-        if let Control::RuleRemove { rule } = control {
+        if let Control::RuleRemove { rule } | Control::RuleDelete { rule, .. } = control {
             self.lock_incomplete().remove(rule.as_str());
         }
         self.lock().follow(control)

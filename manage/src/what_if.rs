@@ -80,8 +80,9 @@ impl RuleEditor {
                 return Err(refusal(format!("no rule has the id {rule:?}"), None));
             }
             let rule = rule.clone();
-            book.apply(&Control::RuleRemove { rule: rule.clone() });
-            changes.push(RuleChange::Remove { rule });
+            let change = RuleChange::Remove { rule };
+            book.apply(&change.control(EventTime::MIN));
+            changes.push(change);
         }
         let documents = RuleFileDocument::split(&requested.text, API_ORIGIN);
         if documents.is_empty() && changes.is_empty() {

@@ -85,6 +85,7 @@ const fn is_edit(control: &Control) -> bool {
         | Control::RuleDisable { .. }
         | Control::RuleSuspend { .. }
         | Control::RuleRemove { .. }
+        | Control::RuleDelete { .. }
         | Control::Settings { .. }
         | Control::WhatIfPut { .. }
         | Control::WhatIfPromote { .. }
@@ -107,11 +108,12 @@ const fn is_edit(control: &Control) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::ReceiveTime;
+    use crate::time::{EventTime, ReceiveTime};
 
     fn remove(rule: &str) -> Control {
-        Control::RuleRemove {
+        Control::RuleDelete {
             rule: rule.to_owned(),
+            since: EventTime(1),
         }
     }
 

@@ -35,7 +35,7 @@ pub enum Control {
     },
     /// Stops a rule at `until`; its alerts stand.
     RuleDisable { rule: String, until: EventTime },
-    /// Removes a rule that was wrong, and retracts all of its alerts.
+    /// As [`Control::RuleDelete`] with `since` before all events; earlier versions wrote it.
     RuleRemove { rule: String },
     /// Input ends: the watermark advances to the greatest credible event time.
     Finish,
@@ -91,6 +91,9 @@ pub enum Control {
     /// The next `controls` entries of this epoch take effect at the begin of the epoch `from`, before
     /// all else in it, and not here: see [`crate::AheadControls`].
     Ahead { from: Epoch, controls: u32 },
+    /// Removes a rule that was wrong, and retracts all of its alerts. The rules that only it read
+    /// raise alerts by themselves from `since` on.
+    RuleDelete { rule: String, since: EventTime },
 }
 
 /// A source that holds the watermark of its tenant from its first event on.
@@ -105,12 +108,12 @@ pub struct WatermarkHolder {
 pub enum RuleChange {
     /// As [`Control::RulePut`].
     Put { text: String, origin: String },
-    /// As [`Control::RuleRemove`].
+    /// As [`Control::RuleDelete`].
     Remove { rule: String },
 }
 
 impl RuleChange {
-    /// The entry that applies this change; a rule that it adds sees events from `since` on.
+    /// The entry that applies this change as of `since`.
     #[must_use]
     pub fn control(&self, since: EventTime) -> Control {
         match self {
@@ -119,7 +122,10 @@ impl RuleChange {
                 origin: origin.clone(),
                 since,
             },
-            Self::Remove { rule } => Control::RuleRemove { rule: rule.clone() },
+            Self::Remove { rule } => Control::RuleDelete {
+                rule: rule.clone(),
+                since,
+            },
         }
     }
 }

@@ -128,6 +128,7 @@ fn shift_control(control: &mut Control, shift: Span) {
         | Control::RuleDisable { .. }
         | Control::RuleSuspend { .. }
         | Control::RuleRemove { .. }
+        | Control::RuleDelete { .. }
         | Control::Finish
         | Control::Settings { .. }
         | Control::WhatIfPut { .. }

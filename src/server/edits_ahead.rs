@@ -124,6 +124,8 @@ impl<S: EpochSource> EpochSource for EditedEpochs<S> {
 mod tests {
     use std::collections::VecDeque;
 
+    use weir_schema::EventTime;
+
     use super::*;
 
     const SOON: Duration = Duration::from_millis(20);
@@ -155,8 +157,9 @@ mod tests {
     }
 
     fn remove() -> Control {
-        Control::RuleRemove {
+        Control::RuleDelete {
             rule: "heavy".to_owned(),
+            since: EventTime(1),
         }
     }
 

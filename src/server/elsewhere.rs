@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weir_schema::outbox::OutboxRows;
-use weir_schema::{AlertId, AlertRecord, Change, WhatIfId};
+use weir_schema::{AlertId, AlertRecord, Change, RuleId, WhatIfId};
 use weir_web::ports::{
     AlertExplanation, AlertPage, AlertQuery, Alerts, Cursor, PortError, RuleDiagnostic, RuleInfo,
     RuleUpdateError, Rules, WhatIfInfo, WhatIfPage, WhatIfPort, WhatIfQuery, WhatIfRequest,
@@ -80,7 +80,7 @@ impl Rules for Elsewhere {
         Ok(self.refuse()?)
     }
 
-    fn remove(&self, _: &str) -> Result<bool, PortError> {
+    fn remove(&self, _: &str) -> Result<Option<Vec<RuleId>>, PortError> {
         self.refuse()
     }
 

@@ -383,7 +383,9 @@ impl<'a> StoryRunner<'a> {
                 .map(|rule| Control::RuleDisable { rule, until })
                 .collect());
         }
-        let controls = ids.map(|rule| Control::RuleRemove { rule }).collect();
+        let since = self.line_time.unwrap_or(EventTime::MIN);
+        let delete = |rule| Control::RuleDelete { rule, since };
+        let controls = ids.map(delete).collect();
         self.added.remove(&change.subject);
         Ok(controls)
     }

@@ -125,7 +125,7 @@ impl System for Logins {
                     self.bound = Some((bound, level));
                     self.text = text;
                 }
-                Control::RuleRemove { .. } => self.bound = None,
+                Control::RuleDelete { .. } => self.bound = None,
                 _ => {}
             }
         }

@@ -42,7 +42,11 @@ pub fn backfill_start(
             true => EventTime::MIN,
             false => *since,
         }),
-        Control::RuleRemove { rule } if affecting_rules.contains(rule) => Some(EventTime::MIN),
+        Control::RuleRemove { rule } | Control::RuleDelete { rule, .. }
+            if affecting_rules.contains(rule) =>
+        {
+            Some(EventTime::MIN)
+        }
         // A disabled rule may have affected others; they see those events from then on.
         Control::RuleDisable { until, .. } | Control::RuleSuspend { until, .. } => Some(*until),
         _ => None,

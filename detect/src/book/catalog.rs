@@ -38,6 +38,9 @@ pub(crate) struct RuleEntry {
     pub active_versions: Vec<Version>,
     /// In order of `since`.
     pub plans: Vec<Arc<LivePlan>>,
+    /// When correlations read the rule that are removed now: it raises no alerts for these times. A
+    /// period for each removal, far smaller than its entry in the journal.
+    pub silent: Vec<Period>,
 }
 
 impl RuleEntry {

@@ -14,6 +14,19 @@ impl Period {
         self.since <= time && time < self.until
     }
 
+    /// What lies before and after another period. Either may be empty.
+    pub(crate) fn without(self, other: Self) -> [Self; 2] {
+        let before = Self {
+            until: self.until.min(other.since),
+            ..self
+        };
+        let after = Self {
+            since: self.since.max(other.until),
+            ..self
+        };
+        [before, after]
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.since >= self.until
     }

@@ -9,6 +9,7 @@
 //! plans        |=rule=|=corr=|======= corr ==========   the rule alerts alone until it is read
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use weir_schema::{EventTime, RuleId};
@@ -82,45 +83,67 @@ impl Catalog {
         (plans, diagnostics)
     }
 
-    /// The parts of a version that no correlation reads, except with `generate`.
+    /// The parts of a version that no correlation reads or has read, except with `generate`.
     fn unread_periods(&self, id: &RuleId, version: &Version) -> Vec<Period> {
+        let readers = self.readers(id);
+        let read = readers
+            .iter()
+            .flat_map(|reader| self.periods_of_reading(reader, id));
+        let silent = self.rules.get(id).into_iter().flat_map(|rule| &rule.silent);
         let mut unread = vec![version.period()];
-        for reader in self.readers(id) {
-            let Some(entry) = self.rules.get(&reader) else {
-                continue; // Unreachable: readers are rules.
-            };
-            for (at, read) in entry.active_versions.iter().enumerate() {
-                let RuleBody::Correlation(correlation) = &read.document.body else {
-                    continue;
-                };
-                if correlation.generate || !self.reads(correlation, id) {
-                    continue;
-                }
-                // A disabled correlation goes on reading. Otherwise all of its members would start
-                // to raise alerts when it is disabled.
-                let end = entry
-                    .active_versions
-                    .get(at + 1)
-                    .map_or(EventTime::MAX, |next| next.since);
-                unread = unread
-                    .into_iter()
-                    .flat_map(|period| {
-                        let before = Period {
-                            until: period.until.min(read.since),
-                            ..period
-                        };
-                        let after = Period {
-                            since: period.since.max(end),
-                            ..period
-                        };
-                        [before, after]
-                    })
-                    .filter(|period| !period.is_empty())
-                    .collect();
-            }
+        for read in read.chain(silent.copied()) {
+            unread = unread
+                .into_iter()
+                .flat_map(|period| period.without(read))
+                .filter(|period| !period.is_empty())
+                .collect();
         }
         unread.retain(|period| !period.is_empty());
         unread
+    }
+
+    /// When the rule `reader` reads `id`, so that `id` raises no alerts by itself.
+    ///
+    /// A disabled correlation goes on reading. Otherwise all of its members would start to raise
+    /// alerts when it is disabled.
+    fn periods_of_reading(&self, reader: &RuleId, id: &RuleId) -> Vec<Period> {
+        let entry = self.rules.get(reader);
+        let versions = entry.map_or(&[][..], |entry| &entry.active_versions);
+        let ends = versions.iter().skip(1).map(|next| next.since);
+        let ends = ends.chain([EventTime::MAX]);
+        let reading = versions.iter().zip(ends).filter(|(version, _)| {
+            matches!(
+                &version.document.body,
+                RuleBody::Correlation(read) if !read.generate && self.reads(read, id)
+            )
+        });
+        let period = |(version, until): (&Version, EventTime)| Period {
+            since: version.since,
+            until,
+        };
+        reading.map(period).collect()
+    }
+
+    /// Lets the rules that only `reader` reads raise no alerts by themselves before `since`, once it
+    /// is removed.
+    pub(crate) fn keep_silent(&mut self, reader: &RuleId, since: EventTime) {
+        let Some(entry) = self.rules.get(reader) else {
+            return;
+        };
+        let members = entry.correlations().flat_map(|(_, read)| &read.members);
+        let members: BTreeSet<RuleId> = members
+            .filter_map(|member| self.resolve(member).cloned())
+            .collect();
+        for member in members {
+            let mut read = self.periods_of_reading(reader, &member);
+            for period in &mut read {
+                period.until = period.until.min(since);
+            }
+            read.retain(|period| !period.is_empty());
+            if let Some(entry) = self.rules.get_mut(&member) {
+                entry.silent.append(&mut read);
+            }
+        }
     }
 }
 

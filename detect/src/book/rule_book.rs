@@ -59,7 +59,8 @@ impl RuleBook {
             Control::RuleDisable { rule, until } | Control::RuleSuspend { rule, until, .. } => {
                 self.disable_rule(rule, *until)
             }
-            Control::RuleRemove { rule } => self.remove_rule(rule),
+            Control::RuleRemove { rule } => self.remove_rule(rule, EventTime::MIN),
+            Control::RuleDelete { rule, since } => self.remove_rule(rule, *since),
             Control::Start { .. }
             | Control::Tick { .. }
             | Control::Heartbeat { .. }
@@ -263,9 +264,13 @@ impl RuleBook {
         self.replace_versions(&id, versions, Vec::new())
     }
 
-    fn remove_rule(&mut self, rule: &str) -> BookUpdate {
+    /// Removes a rule. The rules that it read alone stay without alerts before `since`.
+    fn remove_rule(&mut self, rule: &str, since: EventTime) -> BookUpdate {
         match self.source_versions(rule) {
-            Some((id, _)) => self.replace_versions(&id, Vec::new(), Vec::new()),
+            Some((id, _)) => {
+                self.catalog_mut().keep_silent(&id, since);
+                self.replace_versions(&id, Vec::new(), Vec::new())
+            }
             None => unknown(rule),
         }
     }

@@ -24,8 +24,14 @@ pub fn disable(rule: &str, until: i64) -> Control {
 }
 
 pub fn remove(rule: &str) -> Control {
-    Control::RuleRemove {
+    delete(rule, i64::MIN)
+}
+
+/// Removes a rule; those that only it read alert from `since` on.
+pub fn delete(rule: &str, since: i64) -> Control {
+    Control::RuleDelete {
         rule: rule.to_owned(),
+        since: EventTime(since),
     }
 }
 

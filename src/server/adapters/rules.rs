@@ -6,7 +6,7 @@ use weir_dataflow::{BackfillProgress, BatchReader, Status};
 use weir_manage::{
     EditUnavailable, RegisteredRule, RuleEditError, RuleEditor, RuleRegistry, source_position,
 };
-use weir_schema::{EventTime, Span, TimeBounds};
+use weir_schema::{EventTime, RuleId, Span, TimeBounds};
 use weir_web::ports::{
     BackfillInfo, PortError, RuleDiagnostic, RuleInfo, RuleUpdateError, Rules, SuspensionInfo,
     WhatIfPort,
@@ -91,7 +91,7 @@ impl Rules for EditRules {
         self.editor.enable(id).map_err(update_error)
     }
 
-    fn remove(&self, id: &str) -> Result<bool, PortError> {
+    fn remove(&self, id: &str) -> Result<Option<Vec<RuleId>>, PortError> {
         self.editor.remove(id).map_err(unavailable)
     }
 }

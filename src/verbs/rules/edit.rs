@@ -99,13 +99,18 @@ fn follow_backfill(client: &ApiClient) -> Result<()> {
 
 /// Removes a rule, and retracts all of its alerts.
 pub fn remove(args: &RuleIdArgs, defaults: &ServerDefaults) -> Result<ExitCode> {
-    edit(
-        &args.server.client(defaults)?,
-        &args.rule,
-        "DELETE",
-        "",
-        "removed, and its alerts retracted",
-    )
+    let client = args.server.client(defaults)?;
+    let path = format!("/{}", encoded(&args.rule));
+    let done = request(&client, "DELETE", &path, &[])?;
+    outln!(
+        "{}: removed, and its alerts retracted",
+        printable(&args.rule)
+    );
+    for rule in done["alerts_by_itself"].as_array().into_iter().flatten() {
+        let rule = printable(rule.as_str().unwrap_or_default());
+        outln!("{rule}: raises alerts by itself from now on, since no other rule reads it");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Stops a rule from now on.

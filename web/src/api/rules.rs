@@ -73,8 +73,11 @@ pub(crate) async fn disable(
     id: web::Path<String>,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ProblemDetails> {
-    let disable = |rules: &dyn Rules, id: &str| Ok(rules.disable(id)?);
-    change(&request, id.into_inner(), &state, "disabled", disable).await
+    let disable = |rules: &dyn Rules, id: &str| {
+        let disabled = rules.disable(id)?;
+        Ok(disabled.then(|| json!({ "rule": id, "done": "disabled" })))
+    };
+    change(&request, id.into_inner(), &state, disable).await
 }
 
 /// `POST /api/v1/rules/{id}/enable`
@@ -83,8 +86,11 @@ pub(crate) async fn enable(
     id: web::Path<String>,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ProblemDetails> {
-    let enable = |rules: &dyn Rules, id: &str| rules.enable(id);
-    change(&request, id.into_inner(), &state, "enabled", enable).await
+    let enable = |rules: &dyn Rules, id: &str| {
+        let enabled = rules.enable(id)?;
+        Ok(enabled.then(|| json!({ "rule": id, "done": "enabled" })))
+    };
+    change(&request, id.into_inner(), &state, enable).await
 }
 
 /// `DELETE /api/v1/rules/{id}`
@@ -93,17 +99,19 @@ pub(crate) async fn remove(
     id: web::Path<String>,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, ProblemDetails> {
-    let remove = |rules: &dyn Rules, id: &str| Ok(rules.remove(id)?);
-    change(&request, id.into_inner(), &state, "removed", remove).await
+    let remove = |rules: &dyn Rules, id: &str| {
+        let freed = rules.remove(id)?;
+        Ok(freed.map(|freed| json!({ "rule": id, "done": "removed", "alerts_by_itself": freed })))
+    };
+    change(&request, id.into_inner(), &state, remove).await
 }
 
-/// Changes one rule and answers with `done`, or that there is no such rule.
+/// Changes one rule and answers with what was done, or that there is no such rule.
 async fn change(
     request: &HttpRequest,
     id: String,
     state: &AppState,
-    done: &'static str,
-    apply: impl FnOnce(&dyn Rules, &str) -> Result<bool, RuleUpdateError> + Send + 'static,
+    apply: impl FnOnce(&dyn Rules, &str) -> Result<Option<Value>, RuleUpdateError> + Send + 'static,
 ) -> Result<HttpResponse, ProblemDetails> {
     QueryParams::read(request, &[])?;
     if id.len() > ID_BYTES_MAX {
@@ -111,13 +119,11 @@ async fn change(
     }
     let (rule, rules) = (id.clone(), state.ports.rules.clone());
     let applied = web::block(move || apply(rules.as_ref(), &rule)).await?;
-    if applied.map_err(update_problem)? {
-        Ok(HttpResponse::Ok().json(json!({ "rule": id, "done": done })))
-    } else {
-        Err(ProblemDetails::not_found(format!(
-            "no rule has the id {id:?}"
-        )))
-    }
+    let done = applied.map_err(update_problem)?.ok_or_else(|| {
+        let message = format!("no rule has the id {id:?}");
+        ProblemDetails::not_found(message)
+    })?;
+    Ok(HttpResponse::Ok().json(done))
 }
 
 fn rule_json(rule: &RuleInfo) -> Value {

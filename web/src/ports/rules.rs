@@ -77,6 +77,7 @@ pub trait Rules: Send + Sync {
     /// Returns `false` if there is no such rule.
     fn enable(&self, id: &str) -> Result<bool, RuleUpdateError>;
 
-    /// Removes a rule and retracts all of its alerts. Returns `false` if there is no such rule.
-    fn remove(&self, id: &str) -> Result<bool, PortError>;
+    /// Removes a rule and retracts all of its alerts. Returns the rules that only it read, which raise
+    /// alerts by themselves from now on, or `None` if there is no such rule.
+    fn remove(&self, id: &str) -> Result<Option<Vec<RuleId>>, PortError>;
 }

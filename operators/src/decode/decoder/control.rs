@@ -176,6 +176,7 @@ impl Decoder {
             | Control::RuleDisable { .. }
             | Control::RuleSuspend { .. }
             | Control::RuleRemove { .. }
+            | Control::RuleDelete { .. }
             | Control::Settings { .. } => {}
         }
     }

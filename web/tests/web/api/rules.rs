@@ -16,12 +16,9 @@ fn add_disable_and_remove_rules() {
     );
     let disabled = server.send("POST /api/v1/rules/a%20rule%2F1/disable", &[], b"");
     assert_eq!(disabled.status, 200, "{}", disabled.text());
-    assert_eq!(
-        server
-            .send("DELETE /api/v1/rules/a%20rule%2F1", &[], b"")
-            .status,
-        200
-    );
+    let removed = server.send("DELETE /api/v1/rules/a%20rule%2F1", &[], b"");
+    assert_eq!(removed.status, 200, "{}", removed.text());
+    assert_eq!(removed.json()["alerts_by_itself"][0], "base");
     server
         .send("DELETE /api/v1/rules/a%20rule%2F1", &[], b"")
         .problem(404);

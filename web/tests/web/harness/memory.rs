@@ -184,11 +184,11 @@ impl Rules for Memory {
             .any(|rule| &*rule.id == id))
     }
 
-    fn remove(&self, id: &str) -> Result<bool, PortError> {
+    fn remove(&self, id: &str) -> Result<Option<Vec<RuleId>>, PortError> {
         let mut rules = self.rules.lock().unwrap();
         let before = rules.len();
         rules.retain(|rule| &*rule.id != id);
-        Ok(rules.len() < before)
+        Ok((rules.len() < before).then(|| vec![RuleId::from("base")]))
     }
 }
 
