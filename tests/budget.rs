@@ -12,6 +12,7 @@ use weir_schema::{Control, Entry, Epoch};
 
 /// Bounds so low that any rule that works is over them, and any backlog is late.
 const TINY: &str = "[rules]\nbuiltin = false\nshare_max = 0.0000001\nsuspend_share = 0.0000001\n\
+                    suspend_speed = 1000000000000\n\
                     share_window = \"1s\"\n[self_alerts]\nalerts_late = \"1ms\"\n";
 
 const RULES: &str = "title: Busy\nid: busy\nlogsource: {product: linux, service: sshd}\n\

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use weir_operators::Work;
@@ -12,6 +12,7 @@ use weir_schema::{BatchSeq, Control, Epoch, SealedEpoch};
 use crate::backfill::{BackfillQueue, BackfillStep, backfill_start};
 use crate::epoch::{EpochControls, EpochWork};
 use crate::error::HostError;
+use crate::pace::Pace;
 use crate::port::{BatchReader, EpochSource, PortFault};
 use crate::status::Status;
 
@@ -42,6 +43,11 @@ pub struct Feeder {
     /// Whether an epoch reads a whole backfill, however long it is. A cluster needs this: no process
     /// knows when the others have read their parts.
     pub backfill_in_one_epoch: bool,
+    /// Whether epochs wait in the journal once enough wait in the graph. In a cluster they do not:
+    /// an epoch is done only when all processes have sent it.
+    pub is_paced: bool,
+    pub pace: Pace,
+    pub started: Instant,
 }
 
 /// The work of one epoch, by worker.
@@ -50,6 +56,9 @@ type WorkParts = Vec<Vec<Work>>;
 impl Feeder {
     pub fn run(mut self) -> Result<(), HostError> {
         while !self.status.is_stopping() && !self.status.failed() {
+            if !self.has_room() {
+                continue;
+            }
             let next = match self.source.next(WAIT) {
                 Ok(next) => next,
                 Err(fault) => return self.read_failed(fault),
@@ -60,6 +69,17 @@ impl Feeder {
             }
         }
         Ok(())
+    }
+
+    /// Waits a moment for the graph if enough epochs wait in it; false if they still do.
+    fn has_room(&mut self) -> bool {
+        self.pace.done(self.started.elapsed(), self.status.epoch());
+        let Some(epoch) = self.pace.awaited().filter(|_| self.is_paced) else {
+            return true;
+        };
+        let progress = &self.status.threads.feeder;
+        progress.wait(|| self.status.wait_for(epoch, WAIT));
+        false
     }
 
     /// Sends each worker its part of an epoch; false if the other threads are gone.
@@ -101,11 +121,14 @@ impl Feeder {
                 part.push(Work::EndBackfill(start));
             }
         }
+        let mut events = 0;
         for (seq, batch) in sealed.batches {
+            events += batch.frames.len() as u64;
             self.batches = self.batches.max(seq.local() + 1);
             self.part(&mut parts, seq).push(Work::Batch(seq, batch));
         }
         self.last = epoch;
+        self.pace.sent(self.started.elapsed(), epoch, events);
         let sent = self.send(epoch, parts, true);
         progress.finish_epoch(epoch.0);
         Ok(sent)

@@ -4,6 +4,8 @@ mod port;
 
 mod outage;
 
+mod pace;
+
 mod journal_reads;
 
 mod host;

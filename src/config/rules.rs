@@ -21,6 +21,9 @@ pub struct RulesConfig {
     /// While alerts are late, the heaviest rule is suspended if it takes more than this share of
     /// the workers' time over the window; default 0.5. 0: never.
     pub suspend_share: f64,
+    /// A rule that lets a worker judge as many events a second is not suspended: then the number of
+    /// events makes alerts late; default 100000.
+    pub suspend_speed: u64,
     /// The window over which shares are taken; default `30s`, at least `1s`.
     pub share_window: HumanDuration,
 }
@@ -32,6 +35,7 @@ impl Default for RulesConfig {
             paths: Vec::new(),
             share_max: 0.2,
             suspend_share: 0.5,
+            suspend_speed: 100_000,
             share_window: HumanDuration(Span::seconds(30)),
         }
     }

@@ -65,7 +65,11 @@ impl EpochObserver {
     }
 
     fn follow_notes(&self, report: &EpochReport<'_>) {
+        let mut judged = 0u64;
         for note in report.notes {
+            if let Note::Batch(batch) = note {
+                judged = judged.saturating_add(batch.events);
+            }
             match note {
                 Note::Diagnostic(diagnostic) => {
                     tracing::warn!(%diagnostic, "a rule has a problem");
@@ -87,6 +91,7 @@ impl EpochObserver {
                 _ => {} // Metrics count the others.
             }
         }
+        self.budget.record_events(judged);
     }
 
     fn observe_latency(&self, change: &Change, now: ReceiveTime) {

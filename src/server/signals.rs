@@ -2,10 +2,11 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINT and SIGTERM. None is missed from here on, also between two that are awaited.
+/// SIGINT, SIGTERM and SIGQUIT. None is missed from here on, also between two that are awaited.
 pub struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
+    quit: Signal,
 }
 
 impl StopSignals {
@@ -13,6 +14,7 @@ impl StopSignals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 
@@ -21,24 +23,43 @@ impl StopSignals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.quit.recv() => {}
         }
     }
 }
 
-/// Waits for SIGINT or SIGTERM.
+/// Waits for SIGINT, SIGTERM or SIGQUIT.
 pub async fn stop_requested() -> std::io::Result<()> {
     StopSignals::listen()?.next().await;
     Ok(())
 }
 
-/// Makes SIGHUP, SIGUSR1 and SIGUSR2, which would end the process, end nothing.
+/// Signals that end a process that does not handle them, though nothing asks for its end. A file
+/// that reaches a limit of the process must fail as a write does, which is tried again.
+const IGNORED: [rustix::process::Signal; 9] = {
+    use rustix::process::Signal;
+    [
+        Signal::USR1,
+        Signal::USR2,
+        Signal::ALARM,
+        Signal::VTALARM,
+        Signal::PROF,
+        Signal::IO,
+        Signal::POWER,
+        Signal::XCPU,
+        Signal::XFSZ,
+    ]
+};
+
+/// Makes signals end nothing that do not mean a stop.
 ///
 /// Tools send SIGHUP to have a configuration read again. Weir logs that it reads it only at its
 /// start. A signal once handled stays handled for as long as the process lives.
 pub fn survive_others() -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
-    drop(signal(SignalKind::user_defined1())?);
-    drop(signal(SignalKind::user_defined2())?);
+    for ignored in IGNORED {
+        drop(signal(SignalKind::from_raw(ignored.as_raw()))?);
+    }
     actix_rt::spawn(async move {
         while hangup.recv().await.is_some() {
             tracing::warn!(

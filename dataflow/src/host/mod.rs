@@ -16,6 +16,7 @@ mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::bounded;
 use weir_operators::{AlertTexts, EmitOptions};
@@ -136,6 +137,9 @@ impl Host {
             affecting_rules: BTreeSet::new(),
             backfills,
             backfill_in_one_epoch: clustered,
+            is_paced: !clustered,
+            pace: Pace::default(),
+            started: Instant::now(),
         };
         let committer = Committer {
             texts: AlertTexts::new(options.emit.time_field),

@@ -24,6 +24,7 @@ impl WriteJournal {
     fn discard(&mut self, error: &JournalError) -> JournalFault {
         self.journal.discard_pending();
         self.synced.discard();
+        self.writes.nothing_waits();
         journal_fault(error)
     }
 }
@@ -35,7 +36,9 @@ impl JournalPort for WriteJournal {
             Entry::Seal { .. } => self.journal.seal().map(|epoch| self.synced.seal(epoch)),
             Entry::Batch(_) => {
                 let appended = self.journal.append(entry);
-                appended.map(|_| self.synced.append(Instant::now()))
+                let now = Instant::now();
+                self.writes.appended(now);
+                appended.map(|_| self.synced.append(now))
             }
             Entry::Control(_) => self.journal.append(entry).map(drop),
         };

@@ -12,6 +12,9 @@ pub struct BudgetBounds {
     pub share_max: f64,
     /// While alerts are late, rules are suspended that are above this, alone or together.
     pub suspend_share: f64,
+    /// Rules that let one worker judge as many events a second are not suspended: then it is the
+    /// number of events that makes alerts late, and not what a rule does with one.
+    pub suspend_speed: f64,
     /// The time over which shares are taken, and for which they must have been measured.
     pub window: Duration,
 }
@@ -26,6 +29,8 @@ pub struct BudgetLook<'l> {
     pub now: Duration,
     /// Shares over the window that ends now.
     pub shares: &'l BTreeMap<RuleId, f64>,
+    /// The wall time of all workers for each event of that window, in seconds.
+    pub wall_time_per_event: f64,
     /// Whether acknowledged events wait too long for their alerts.
     pub is_late: bool,
     /// Whether the journal of earlier runs is being replayed.
@@ -149,12 +154,19 @@ impl BudgetJudge {
             .collect();
         // The sort is stable: of equal shares the first rule by id.
         heavy.sort_by(|a, b| b.share.total_cmp(&a.share));
-        if heavy.first().is_some_and(|first| first.share > bound) {
-            heavy.truncate(1);
+        let is_slow =
+            |share: f64| share * look.wall_time_per_event * self.bounds.suspend_speed > 1.0;
+        if let Some(first) = heavy.first()
+            && first.share > bound
+        {
+            heavy.truncate(usize::from(is_slow(first.share)));
             verdict.suspend = heavy;
             return;
         }
         let mut together: f64 = heavy.iter().map(|heavy| heavy.share).sum();
+        if !is_slow(together) {
+            return;
+        }
         verdict.together = (together > bound).then_some(together);
         for rule in heavy {
             if together <= bound {
@@ -173,8 +185,12 @@ mod tests {
     const BOUNDS: BudgetBounds = BudgetBounds {
         share_max: 0.2,
         suspend_share: 0.5,
+        suspend_speed: 100_000.0,
         window: Duration::from_secs(30),
     };
+
+    /// Two workers that judge 500 events a second together.
+    const SLOW: f64 = 0.004;
 
     /// A stretch of seconds with the same look: rules by percent.
     struct Stretch {
@@ -182,6 +198,7 @@ mod tests {
         percent: &'static [(&'static str, u32)],
         late: bool,
         replay: bool,
+        wall_time_per_event: f64,
     }
 
     fn stretch(seconds: u64, percent: &'static [(&'static str, u32)], late: bool) -> Stretch {
@@ -190,6 +207,7 @@ mod tests {
             percent,
             late,
             replay: false,
+            wall_time_per_event: SLOW,
         }
     }
 
@@ -208,6 +226,7 @@ mod tests {
                 let verdict = judge.judge(BudgetLook {
                     now: Duration::from_secs(now),
                     shares: &shares,
+                    wall_time_per_event: stretch.wall_time_per_event,
                     is_late: stretch.late,
                     is_replaying: stretch.replay,
                 });
@@ -246,6 +265,7 @@ mod tests {
             percent: &[("a", 99)],
             late: true,
             replay: true,
+            wall_time_per_event: SLOW,
         };
         let after = stretch(31, &[("a", 99)], true);
         assert_eq!(decisions(&[replay, after]), "530+a 530!a");
@@ -287,6 +307,23 @@ mod tests {
         assert_eq!(judged, "30!a 30!b 60!c");
     }
 
+    /// Whoever sends many lines that a rule reads must not stop the rule by it.
+    #[test]
+    fn a_flood_suspends_no_rule_that_judges_an_event_fast() {
+        let flood = |percent| Stretch {
+            wall_time_per_event: 2.0 / 330_000.0,
+            ..stretch(200, percent, true)
+        };
+        assert_eq!(decisions(&[flood(&[("a", 63)])]), "30+a");
+        let together = flood(&[("a", 30), ("b", 19), ("c", 18)]);
+        assert_eq!(decisions(&[together]), "30+a");
+        let slow = Stretch {
+            wall_time_per_event: 2.0 / 50_000.0,
+            ..stretch(31, &[("a", 63)], true)
+        };
+        assert_eq!(decisions(&[slow]), "30+a 30!a", "25 µs for each event");
+    }
+
     #[test]
     fn the_many_rules_of_an_ordinary_load_are_never_suspended() {
         let names: Vec<String> = (0..24).map(|n| format!("r{n}")).collect();
@@ -297,6 +334,7 @@ mod tests {
             let verdict = judge.judge(BudgetLook {
                 now: Duration::from_secs(now),
                 shares: &shares,
+                wall_time_per_event: SLOW,
                 is_late: true,
                 is_replaying: false,
             });
@@ -345,6 +383,7 @@ mod tests {
             let verdict = judge.judge(BudgetLook {
                 now: Duration::from_secs(now),
                 shares: &shares,
+                wall_time_per_event: SLOW,
                 is_late: true,
                 is_replaying: false,
             });

@@ -65,6 +65,17 @@ impl RuleBudget {
         self.lock_metrics().record(times);
     }
 
+    /// Adds events that the graph has judged.
+    pub fn record_events(&self, events: u64) {
+        let now = self.0.started.elapsed();
+        self.lock().record_events(now, events);
+    }
+
+    fn wall_time_per_event(&self) -> f64 {
+        let now = self.0.started.elapsed();
+        self.lock().wall_time_per_event(now)
+    }
+
     /// The share of each rule of the workers' time over the last window, between 0 and 1.
     pub fn shares(&self) -> BTreeMap<RuleId, f64> {
         let now = self.0.started.elapsed();
@@ -101,6 +112,7 @@ impl BudgetKeeper {
         let mut judge = BudgetJudge::new(BudgetBounds {
             share_max: rules.share_max,
             suspend_share: rules.suspend_share,
+            suspend_speed: rules.suspend_speed as f64,
             window: rules.share_window.to_std(),
         });
         while !self.status.is_stopping() {
@@ -110,6 +122,7 @@ impl BudgetKeeper {
             let verdict = judge.judge(BudgetLook {
                 now: self.budget.0.started.elapsed(),
                 shares: &shares,
+                wall_time_per_event: self.budget.wall_time_per_event(),
                 is_late: !late.is_empty(),
                 is_replaying: self.status.epoch() < self.begun,
             });

@@ -11,7 +11,16 @@ pub struct RuleShares {
     window: Duration,
     workers: usize,
     /// Ascending by second.
-    buckets: VecDeque<(u64, RuleTimes)>,
+    buckets: VecDeque<Bucket>,
+}
+
+/// What happened in one second.
+#[derive(Debug, Default)]
+struct Bucket {
+    second: u64,
+    times: RuleTimes,
+    /// Events that the graph judged.
+    events: u64,
 }
 
 impl RuleShares {
@@ -24,18 +33,40 @@ impl RuleShares {
         }
     }
 
-    /// Adds the times of an epoch that ended at `now`.
+    /// Adds times of an epoch that ended at `now`.
     pub fn record(&mut self, now: Duration, times: &RuleTimes) {
+        let bucket = self.bucket(now);
+        for (rule, nanos) in &times.0 {
+            bucket.times.add(rule, *nanos);
+        }
+    }
+
+    /// Adds the events of an epoch that ended at `now`.
+    pub fn record_events(&mut self, now: Duration, events: u64) {
+        let bucket = self.bucket(now);
+        bucket.events = bucket.events.saturating_add(events);
+    }
+
+    fn bucket(&mut self, now: Duration) -> &mut Bucket {
         let second = now.as_secs();
         self.forget(now);
-        if self.buckets.back().is_none_or(|(last, _)| *last < second) {
-            self.buckets.push_back((second, RuleTimes::default()));
+        match self.buckets.back() {
+            Some(last) if last.second >= second => {}
+            _ => self.buckets.push_back(Bucket {
+                second,
+                ..Bucket::default()
+            }),
         }
-        if let Some((_, bucket)) = self.buckets.back_mut() {
-            for (rule, nanos) in &times.0 {
-                bucket.add(rule, *nanos);
-            }
-        }
+        let last = self.buckets.len() - 1; // At least one is there.
+        &mut self.buckets[last]
+    }
+
+    /// The wall time of all workers for each event of the window that ends at `now`; infinite if
+    /// there was none.
+    pub fn wall_time_per_event(&mut self, now: Duration) -> f64 {
+        self.forget(now);
+        let events: u64 = self.buckets.iter().map(|bucket| bucket.events).sum();
+        self.window.as_secs_f64() * self.workers as f64 / events as f64
     }
 
     /// The share of each rule over the window that ends at `now`: of the time of all workers,
@@ -46,7 +77,7 @@ impl RuleShares {
     pub fn shares(&mut self, now: Duration) -> BTreeMap<RuleId, f64> {
         self.forget(now);
         let mut sums = RuleTimes::default();
-        for (rule, nanos) in self.buckets.iter().flat_map(|(_, times)| &times.0) {
+        for (rule, nanos) in self.buckets.iter().flat_map(|bucket| &bucket.times.0) {
             sums.add(rule, *nanos);
         }
         let all = self.window.as_nanos() as f64 * self.workers as f64;
@@ -58,7 +89,7 @@ impl RuleShares {
 
     fn forget(&mut self, now: Duration) {
         let first = now.saturating_sub(self.window).as_secs();
-        let is_old = |bucket: &(u64, RuleTimes)| bucket.0 < first;
+        let is_old = |bucket: &Bucket| bucket.second < first;
         while self.buckets.front().is_some_and(is_old) {
             self.buckets.pop_front();
         }
@@ -91,5 +122,9 @@ mod tests {
         times.add(&rule, 300_000_000_000);
         shares.record(at(200), &times);
         assert_eq!(share(&mut shares, 200), Some(100), "one very long epoch");
+        assert_eq!(shares.wall_time_per_event(at(200)), f64::INFINITY);
+        shares.record_events(at(200), 40);
+        shares.record_events(at(201), 20);
+        assert_eq!(shares.wall_time_per_event(at(201)), 1.0, "2 x 30 s for 60");
     }
 }

@@ -22,6 +22,8 @@ pub struct JournalWrites {
     /// Calls of the journal that returned, successful or not.
     steps: AtomicU64,
     unjudged: Mutex<UnjudgedEpochs>,
+    /// When the oldest batch was appended that waits for its sync.
+    unsynced: Mutex<Option<Instant>>,
 }
 
 /// Failing writes of the journal.
@@ -39,6 +41,7 @@ impl Default for JournalWrites {
             end: OnceLock::new(),
             steps: AtomicU64::new(0),
             unjudged: Mutex::default(),
+            unsynced: Mutex::default(),
         }
     }
 }
@@ -58,10 +61,21 @@ impl JournalWrites {
         writes
     }
 
+    /// Records a batch that was appended, and waits for its sync.
+    pub fn appended(&self, now: Instant) {
+        self.lock_unsynced().get_or_insert(now);
+    }
+
+    /// Records that no batch waits for its sync any more.
+    pub fn nothing_waits(&self) {
+        *self.lock_unsynced() = None;
+    }
+
     /// Records a sync that succeeded, of these epochs and of a part of the next one.
     pub fn succeeded(&self, synced: &mut SyncedEpochs) {
         *self.lock() = None;
         self.step();
+        self.nothing_waits();
         if synced.is_changed {
             let mut unjudged = self.lock_unjudged();
             for (epoch, since) in synced.sealed.drain(..) {
@@ -108,10 +122,13 @@ impl JournalWrites {
         self.end.get().cloned()
     }
 
-    /// The age at `now` of the oldest durable event after `judged`, the last epoch with results.
+    /// The age at `now` of the oldest event in the journal after `judged`, the last epoch with
+    /// results, durable or waiting for its sync.
     #[must_use]
     pub fn behind(&self, judged: Epoch, now: Instant) -> Duration {
-        let oldest = self.lock_unjudged().oldest_after(judged);
+        let durable = self.lock_unjudged().oldest_after(judged);
+        let unsynced = self.lock_unsynced().map(|since| self.age(since));
+        let oldest = durable.into_iter().chain(unsynced).min();
         let age = |oldest: Age| self.age(now).0.saturating_sub(oldest.0);
         Duration::from_nanos(oldest.map_or(0, age).try_into().unwrap_or(0))
     }
@@ -124,6 +141,11 @@ impl JournalWrites {
     fn lock(&self) -> MutexGuard<'_, Option<WriteOutage>> {
         // The value is replaced whole, so a panic elsewhere leaves nothing half-done.
         self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_unsynced(&self) -> MutexGuard<'_, Option<Instant>> {
+        // The value is replaced whole.
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_unjudged(&self) -> MutexGuard<'_, UnjudgedEpochs> {

@@ -11,7 +11,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         Case::new(
             "W20/signals",
-            "do SIGHUP, SIGUSR1 and SIGUSR2 end the server?",
+            "do SIGHUP, SIGUSR1, SIGXFSZ and others end the server?",
             signals,
         ),
         Case::new(
@@ -24,7 +24,7 @@ pub fn cases() -> Vec<Case> {
 
 fn signals(setting: &Setting) -> Result<Facts> {
     let mut facts = Facts::default();
-    for signal in ["HUP", "USR1", "USR2"] {
+    for signal in ["HUP", "USR1", "USR2", "ALRM", "PROF", "IO", "PWR", "XFSZ"] {
         let mut server = TorturedServer::start(setting, &Setup::default())?;
         server.signal(signal)?;
         std::thread::sleep(Duration::from_secs(1));
