@@ -135,7 +135,7 @@ impl ConditionKind {
             }
             Self::SinkStuck => {
                 "an alert has waited for the sink for two minutes, or the consumer has stopped the \
-                 sink; the alert is retracted once no alert waits for one minute"
+                 sink; the alert is retracted once none has waited for one minute"
             }
             Self::PartFailed => {
                 "the part could not work for 30 seconds or more, and works again; the alert stays"
