@@ -2,8 +2,9 @@
 
 use weir_schema::Span;
 
-/// Longest pause that a consumer can request.
-pub(crate) const PAUSE_MAX: Span = Span::seconds(3_600);
+/// Longest pause that a consumer can request. It is as long as the longest delay of a retry, so a
+/// consumer cannot silence a sink for longer than one that is down does.
+pub(crate) const PAUSE_MAX: Span = Span::seconds(300);
 
 /// Attempts of a message that the consumer refuses for good. Three, because a consumer that is
 /// being restarted or configured may answer 4xx for some seconds.

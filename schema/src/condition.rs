@@ -50,7 +50,7 @@ pub enum ConditionKind {
     RuleSuspended,
     /// No rule is in force.
     NoRuleInForce,
-    /// A sink delivers nothing, though its consumer is not known to be down.
+    /// Alerts wait too long for a sink, or its consumer has stopped it.
     SinkStuck,
     /// A part could not work for a while: the journal, its reads, or the ledger.
     PartFailed,
@@ -102,7 +102,7 @@ impl ConditionKind {
             Self::RuleOverBudget => "A rule takes more than its share of the graph",
             Self::RuleSuspended => "A rule is suspended",
             Self::NoRuleInForce => "No rule is in force",
-            Self::SinkStuck => "A sink delivers nothing",
+            Self::SinkStuck => "Alerts wait too long for a sink",
             Self::PartFailed => "A part of Weir failed for a while",
             Self::RestartedAfterFailure => "Weir restarted after a failure",
             Self::UncleanEnd => "Weir restarted after an unclean end",
@@ -134,8 +134,8 @@ impl ConditionKind {
                  rule is"
             }
             Self::SinkStuck => {
-                "rows wait for the sink, it delivers none, and its consumer is not known to be \
-                 down; the alert is retracted once it delivers"
+                "an alert has waited for the sink for two minutes, or the consumer has stopped the \
+                 sink; the alert is retracted once none has waited for one minute"
             }
             Self::PartFailed => {
                 "the part could not work for 30 seconds or more, and works again; the alert stays"
@@ -306,6 +306,10 @@ mod tests {
         let condition = Condition::new(kind, &long, &long, true, ReceiveTime(0));
         assert_eq!(condition.subject.len(), CONDITION_SUBJECT_BYTES_MAX);
         assert_eq!(condition.details.len(), CONDITION_DETAILS_BYTES_MAX);
-        assert!(condition.title().starts_with("A sink delivers nothing: ä"));
+        assert!(
+            condition
+                .title()
+                .starts_with("Alerts wait too long for a sink: ä")
+        );
     }
 }

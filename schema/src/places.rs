@@ -4,12 +4,13 @@
 //!  free place ───────────────────────────────────────────────► the peer enters
 //!  none, and the peer is above its share ─► its own oldest waiting connection gives way, else refused
 //!  none, and somebody else is above a share ─► the greatest such holder gives way
-//!  none, and nobody is ─► the oldest waiting connection gives way, else refused
+//!  none, and nobody is ─► a waiting connection of the greatest holder gives way, else refused
 //! ```
 //!
 //! Shares count only while no place is free, so an office behind one address may use all places that
 //! nobody else wants.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -89,7 +90,7 @@ pub enum PlaceReason {
     PeerShare,
     /// The network has its share.
     NetworkShare,
-    /// The connection was the oldest that waited.
+    /// The connection waited, and its holder had the most.
     Idle,
 }
 
@@ -274,7 +275,8 @@ impl PlaceTable {
                     .map(|id| (id, PlaceReason::PeerShare))
                     .ok_or(PlaceReason::Full);
             }
-            let own = self.first(|place| place.holder.network == new.network && waits(place));
+            let is_own = |place: &Place| place.holder.network == new.network;
+            let own = self.first_of_greatest(|place| is_own(place) && waits(place));
             return own
                 .map(|id| (id, PlaceReason::NetworkShare))
                 .ok_or(PlaceReason::NetworkShare);
@@ -291,10 +293,35 @@ impl PlaceTable {
                 .map(|id| (id, PlaceReason::NetworkShare))
                 .ok_or(PlaceReason::Full);
         }
-        let first = self.first(waits);
+        let first = self.first_of_greatest(waits);
         first
             .map(|id| (id, PlaceReason::Idle))
             .ok_or(PlaceReason::Full)
+    }
+
+    /// The first connection to give way of the holder that is nearest to its share, or furthest
+    /// above it, among the connections that `may`.
+    ///
+    /// So holders of many connections cannot drive out a sender that is silent for a moment.
+    fn first_of_greatest(&self, may: impl Fn(&Place) -> bool) -> Option<PlaceId> {
+        let candidates = self.places.iter().filter(|(_, place)| may(place));
+        let first = candidates.min_by_key(|(id, place)| {
+            let weight = self.weight(place.holder);
+            (Reverse(weight), place.order(), **id)
+        });
+        first.map(|(id, _)| *id)
+    }
+
+    /// How near a holder is to the share of its address or network, whichever is nearer; then how
+    /// many connections its address has.
+    fn weight(&self, holder: Holder) -> (u128, usize) {
+        let peers = held(&self.peers, holder.peer);
+        let networks = held(&self.networks, holder.network);
+        // Fractions of the shares, with their denominators multiplied away.
+        let of = |count: usize, other_share: usize| count as u128 * other_share.max(1) as u128;
+        let peer = of(peers, self.limits.per_network_max);
+        let network = of(networks, self.limits.per_peer_max);
+        (peer.max(network), peers)
     }
 
     /// The first connection to give way among those that `may`.

@@ -1,8 +1,9 @@
-//! Creates private folders and files, and syncs folders, for journal and ledger.
+//! Creates private folders and files, syncs folders, and identifies open files, for journal and
+//! ledger.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Creates a folder and its parents, with durable names, for this user only: logs hold secrets.
@@ -40,4 +41,20 @@ pub(crate) fn create_private_file(path: &Path) -> io::Result<File> {
 /// Makes the file names in a folder durable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// Device and inode: they stay while a file is open, whatever its path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    pub(crate) fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
 }

@@ -93,6 +93,76 @@ fn the_oldest_idle_connection_gives_way() {
     assert_eq!(evicted, entered);
 }
 
+/// Lets a peer enter a full table and returns who gives way.
+fn gives_way(table: &mut PlaceTable, from: &str, now: Duration) -> PlaceId {
+    match table.enter(address(from), now) {
+        Admission::InPlaceOf {
+            evicted,
+            reason: PlaceReason::Idle,
+            ..
+        } => evicted,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// W9: holders within their shares cannot drive out a sender that is silent for a moment.
+#[test]
+fn an_idle_connection_of_the_greatest_holder_gives_way_before_one_of_a_small_holder() {
+    let limits = PlaceLimits::with_default_shares(1_024);
+    let mut table = PlaceTable::new(limits);
+    let honest = fill(&mut table, "192.0.2.1", 1, PlaceUse::Open)[0];
+    let mut hostile = Vec::new();
+    for n in 0..4_u64 {
+        let peer = format!("198.51.{n}.1");
+        let count = if n == 3 { 255 } else { 256 };
+        let ids = fill(&mut table, &peer, count, PlaceUse::Open);
+        // They are heard of later than the honest one, so they are not the oldest.
+        ids.iter()
+            .for_each(|id| table.touch(*id, PlaceUse::Open, at(1)));
+        hostile.extend(ids);
+    }
+    let now = at(12);
+    for _ in 0..256 {
+        let evicted = gives_way(&mut table, "203.0.113.1", now);
+        assert!(evicted != honest);
+    }
+    // Another small one may still enter, and nobody small gives way.
+    for n in 1..=200 {
+        let evicted = gives_way(&mut table, &format!("192.1.{n}.1"), now);
+        assert!(evicted != honest);
+    }
+}
+
+/// W9: a network of many small addresses counts as one holder.
+#[test]
+fn many_addresses_of_one_network_give_way_before_a_few_of_another() {
+    let limits = PlaceLimits::with_default_shares(1_024);
+    let mut table = PlaceTable::new(limits);
+    let mut honest = Vec::new();
+    for n in 0..256 {
+        honest.extend(fill(&mut table, &format!("192.0.{n}.1"), 3, PlaceUse::Open));
+    }
+    for n in 0..128 {
+        fill(&mut table, &format!("198.51.100.{n}"), 2, PlaceUse::Open);
+    }
+    for n in 0..100 {
+        let evicted = gives_way(&mut table, &format!("203.0.{n}.1"), at(12));
+        assert!(!honest.contains(&evicted), "{n}");
+    }
+}
+
+/// W9: a small holder gives way once all greater ones are in use.
+#[test]
+fn a_small_holder_gives_way_while_all_others_are_in_use() {
+    let mut table = PlaceTable::new(LIMITS);
+    for n in 0..3 {
+        fill(&mut table, &format!("198.51.{n}.1"), 2, PlaceUse::Held);
+    }
+    let small = fill(&mut table, "192.0.2.1", 1, PlaceUse::Open)[0];
+    fill(&mut table, "192.0.3.1", 1, PlaceUse::Held);
+    assert_eq!(gives_way(&mut table, "203.0.113.1", at(11)), small);
+}
+
 /// W9: an IPv4-mapped address counts as IPv4, a /64 network as one address.
 #[test]
 fn networks_are_counted_together() {

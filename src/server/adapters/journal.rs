@@ -50,7 +50,9 @@ impl JournalPort for WriteJournal {
         let synced = self.journal.sync();
         match &synced {
             Ok(()) => self.writes.succeeded(&mut self.synced),
-            Err(error @ JournalError::LockLost { .. }) => self.writes.end(with_causes(error)),
+            Err(error @ (JournalError::LockLost { .. } | JournalError::SegmentLost { .. })) => {
+                self.writes.end(with_causes(error));
+            }
             Err(error) => self.writes.failed(with_causes(error), Instant::now()),
         }
         synced.map_err(|error| self.discard(&error))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weir_respond::SinkActivityReport;
+use weir_schema::ReceiveTime;
 
 /// Alerts that are late, with hysteresis: late above the bound, and until below half of it.
 #[derive(Debug)]
@@ -33,32 +34,95 @@ impl Lateness {
     }
 }
 
-/// A sink is stuck if it ends no delivery for this long, though rows wait and its consumer is not
-/// known to be down. No delivery takes as long: each attempt has a limit.
+/// A sink is stuck if an alert waits this long for it, and until none waits for half as long. It is
+/// idle if it ends no delivery for this long, though rows wait and its consumer is not known to be
+/// down: no delivery takes as long, since each attempt has a limit.
 pub const SINK_STUCK_AFTER: Duration = Duration::from_secs(120);
+
+/// A sink whose alerts wait too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StuckSink {
+    pub sink: String,
+    pub waiting: usize,
+    /// How long the oldest alert has waited.
+    pub oldest: Duration,
+    /// The consumer has stopped it.
+    pub is_stopped: bool,
+    /// It attempts nothing, though its consumer is not known to be down. That is a fault of Weir.
+    pub is_idle: bool,
+}
+
+impl StuckSink {
+    /// What waits, in words.
+    #[must_use]
+    pub fn details(&self) -> String {
+        let (waiting, oldest) = (self.waiting, self.oldest.as_secs());
+        match self.is_stopped {
+            true => format!("its consumer has stopped it; {waiting} alerts wait"),
+            false => format!("{waiting} alerts wait, the oldest for {oldest} s"),
+        }
+    }
+}
 
 /// Finds stuck sinks.
 #[derive(Debug, Default)]
 pub struct SinkWatch {
-    /// By sink: its attempts, and since when it has made none though it should.
-    sinks: BTreeMap<String, (u64, Duration)>,
+    sinks: BTreeMap<String, WatchedSink>,
+}
+
+/// What the watch remembers of a sink.
+#[derive(Clone, Copy, Debug)]
+struct WatchedSink {
+    attempts: u64,
+    /// Since when it has made no attempt though it should.
+    since: Duration,
+    is_late: bool,
 }
 
 impl SinkWatch {
-    /// Looks at all sinks at `now`. Returns the stuck ones, each with its waiting alerts.
-    pub fn look(&mut self, now: Duration, sinks: &[SinkActivityReport]) -> Vec<(String, usize)> {
-        let mut stuck = Vec::new();
-        for sink in sinks {
-            let known = self.sinks.get(&sink.sink).copied();
-            let should_send = sink.waiting > 0 && !sink.is_consumer_down;
-            let since = known.filter(|(attempts, _)| *attempts == sink.attempts && should_send);
-            let since = since.map_or(now, |(_, since)| since);
-            self.sinks.insert(sink.sink.clone(), (sink.attempts, since));
-            if now.saturating_sub(since) >= SINK_STUCK_AFTER {
-                stuck.push((sink.sink.clone(), sink.waiting));
-            }
-        }
-        stuck
+    /// Looks at all sinks at `now`, which is `wall` on the clock of the sinks.
+    pub fn look(
+        &mut self,
+        now: Duration,
+        wall: ReceiveTime,
+        sinks: &[SinkActivityReport],
+    ) -> Vec<StuckSink> {
+        let looks = sinks.iter().map(|sink| self.look_at(now, wall, sink));
+        looks.flatten().collect()
+    }
+
+    fn look_at(
+        &mut self,
+        now: Duration,
+        wall: ReceiveTime,
+        sink: &SinkActivityReport,
+    ) -> Option<StuckSink> {
+        let known = self.sinks.get(&sink.sink).copied();
+        let should_send = sink.waiting > 0 && !sink.is_consumer_down;
+        let since = known.filter(|known| known.attempts == sink.attempts && should_send);
+        let since = since.map_or(now, |known| known.since);
+        let oldest = sink
+            .waits_since
+            .map_or(0, |since| wall.0.saturating_sub(since.0));
+        let oldest = Duration::from_nanos(u64::try_from(oldest).unwrap_or(0));
+        let bound = match known.is_some_and(|known| known.is_late) {
+            true => SINK_STUCK_AFTER / 2,
+            false => SINK_STUCK_AFTER,
+        };
+        let watched = WatchedSink {
+            attempts: sink.attempts,
+            since,
+            is_late: oldest >= bound,
+        };
+        self.sinks.insert(sink.sink.clone(), watched);
+        let is_idle = now.saturating_sub(since) >= SINK_STUCK_AFTER;
+        (watched.is_late || is_idle || sink.is_stopped).then(|| StuckSink {
+            sink: sink.sink.clone(),
+            waiting: sink.waiting,
+            oldest,
+            is_stopped: sink.is_stopped,
+            is_idle,
+        })
     }
 }
 
@@ -89,24 +153,72 @@ mod tests {
             attempts,
             waiting,
             is_consumer_down,
+            waits_since: None,
+            is_stopped: false,
         }
     }
 
-    /// W15: a stuck sink is seen; a consumer that is down is not a stuck sink.
+    fn wall(second: i64) -> ReceiveTime {
+        ReceiveTime(second * 1_000_000_000)
+    }
+
+    /// W15: a sink that does nothing is seen; a consumer that is down is no fault of Weir.
     #[test]
-    fn a_sink_is_stuck_if_it_sends_nothing_to_a_consumer_that_works() {
+    fn a_sink_is_idle_if_it_sends_nothing_to_a_consumer_that_works() {
         let mut watch = SinkWatch::default();
+        let mut look = |second, sink| watch.look(seconds(second), wall(0), &[sink]);
         for now in 0..120 {
-            assert!(watch.look(seconds(now), &[sink(5, 3, false)]).is_empty());
+            assert_eq!(look(now, sink(5, 3, false)), vec![]);
         }
-        let stuck = [("pager".to_owned(), 3)];
-        assert_eq!(watch.look(seconds(120), &[sink(5, 3, false)]), stuck);
-        assert!(watch.look(seconds(121), &[sink(6, 2, false)]).is_empty());
+        let stuck = look(120, sink(5, 3, false));
+        let found: Vec<_> = stuck.iter().map(|s| (s.waiting, s.is_idle)).collect();
+        assert_eq!(found, [(3, true)]);
+        assert_eq!(look(121, sink(6, 2, false)), vec![]);
         for now in 121..1_000 {
-            assert!(watch.look(seconds(now), &[sink(7, 9, true)]).is_empty());
+            assert_eq!(look(now, sink(7, 9, true)), vec![]);
         }
         for now in 1_000..2_000 {
-            assert!(watch.look(seconds(now), &[sink(8, 0, false)]).is_empty());
+            assert_eq!(look(now, sink(8, 0, false)), vec![]);
         }
+    }
+
+    /// W15: what counts is how long alerts wait, whether the sink is paused, fails, or is slow.
+    #[test]
+    fn a_sink_is_stuck_while_its_oldest_alert_waits_too_long() {
+        for is_consumer_down in [false, true] {
+            let mut watch = SinkWatch::default();
+            let mut is_stuck = |second: u64, oldest: Option<i64>| {
+                let mut sink = sink(second, 3, is_consumer_down);
+                let now = 1_000 + i64::try_from(second).unwrap();
+                sink.waits_since = oldest.map(|age| wall(now - age));
+                let stuck = watch.look(seconds(second), wall(now), &[sink]);
+                assert!(stuck.iter().all(|stuck| !stuck.is_idle));
+                !stuck.is_empty()
+            };
+            let ages = [
+                None,
+                Some(0),
+                Some(119),
+                Some(120),
+                Some(60),
+                Some(59),
+                Some(119),
+            ];
+            let stuck = [false, false, false, true, true, false, false];
+            let found = (0..).zip(ages).map(|(second, age)| is_stuck(second, age));
+            assert_eq!(found.collect::<Vec<_>>(), stuck);
+            // The clock was set back.
+            assert!(!is_stuck(10, Some(-500)));
+        }
+    }
+
+    #[test]
+    fn a_sink_that_its_consumer_stopped_is_stuck_at_once() {
+        let mut stopped = sink(1, 2, true);
+        stopped.is_stopped = true;
+        stopped.waits_since = Some(wall(9));
+        let stuck = SinkWatch::default().look(seconds(0), wall(10), &[stopped]);
+        let details: Vec<_> = stuck.iter().map(StuckSink::details).collect();
+        assert_eq!(details, ["its consumer has stopped it; 2 alerts wait"]);
     }
 }

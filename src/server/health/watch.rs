@@ -12,7 +12,7 @@ use weir_respond::Responders;
 use weir_schema::ConditionKind;
 
 use super::health_metrics::HealthMetrics;
-use super::lateness::{Lateness, SinkWatch};
+use super::lateness::{Lateness, SinkWatch, StuckSink};
 use super::stalls::{PartLook, STALL_AFTER, StallWatch};
 use super::{OUTAGE_MAX, ServerHealth};
 use crate::config::Config;
@@ -234,21 +234,34 @@ impl Watch {
         if !has_rules {
             unready.push("no rule is in force".to_owned());
         }
-        let stuck = self
-            .state
-            .sinks
-            .look(elapsed, &self.parts.responders.activity());
-        for (sink, waiting) in &stuck {
-            let details = format!("{waiting} alerts wait");
-            self.report_lasting(ConditionKind::SinkStuck, sink, true, &details);
-            unready.push(format!("the sink `{sink}` delivers nothing: {details}"));
+        unready.extend(self.find_stuck_sinks(elapsed));
+        unready
+    }
+
+    /// Reports stuck sinks. Returns those that are a reason not to be ready: a consumer that is
+    /// down, slow or gone is none.
+    fn find_stuck_sinks(&mut self, elapsed: Duration) -> Vec<String> {
+        let activity = self.parts.responders.activity();
+        let stuck = self.state.sinks.look(elapsed, SystemClock.now(), &activity);
+        for found in &stuck {
+            self.report_lasting(
+                ConditionKind::SinkStuck,
+                &found.sink,
+                true,
+                &found.details(),
+            );
         }
         for sink in self.parts.conditions.standing(ConditionKind::SinkStuck) {
-            if !stuck.iter().any(|(stuck, _)| *stuck == sink) {
+            if !stuck.iter().any(|found| found.sink == sink) {
                 self.parts.conditions.end(ConditionKind::SinkStuck, &sink);
             }
         }
-        unready
+        let idle = stuck.iter().filter(|found| found.is_idle);
+        let reason = |found: &StuckSink| {
+            let (sink, waiting) = (&found.sink, found.waiting);
+            format!("the sink `{sink}` delivers nothing: {waiting} alerts wait")
+        };
+        idle.map(reason).collect()
     }
 
     fn report_lasting(&self, kind: ConditionKind, subject: &str, stands: bool, details: &str) {

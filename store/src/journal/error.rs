@@ -20,6 +20,13 @@ pub enum JournalError {
     )]
     LockLost { path: PathBuf },
     #[error(
+        "{} was removed, replaced or cut short while Weir wrote to it, so nothing more is accepted; \
+         put that file back if you have it, then restart Weir: senders repeat what was not \
+         acknowledged",
+        .path.display()
+    )]
+    SegmentLost { path: PathBuf },
+    #[error(
         "could not {action} {}: the disk is full; free some space, no accepted event is lost",
         .path.display()
     )]

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::JournalError;
+use crate::files::FileIdentity;
 
 /// Keeps other writers out of a journal; dropping it unlocks.
 ///
@@ -20,22 +21,6 @@ pub(crate) struct WriterLock {
     _file: File,
     /// `None` on a file system that cannot lock folders, such as NFS.
     _folder: Option<File>,
-}
-
-/// Device and inode: they stay while a file is open, whatever its path is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileIdentity {
-    device: u64,
-    inode: u64,
-}
-
-impl FileIdentity {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        }
-    }
 }
 
 impl WriterLock {

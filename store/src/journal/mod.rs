@@ -25,6 +25,8 @@ mod lock;
 
 mod group;
 
+mod open_segment;
+
 mod writer;
 
 mod block_reader;

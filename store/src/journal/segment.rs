@@ -55,6 +55,8 @@ pub(crate) trait SegmentFile: Send {
     /// dropped the pages that it could not write.
     fn sync(&mut self) -> io::Result<()>;
     fn truncate(&mut self, len: u64) -> io::Result<()>;
+    /// The metadata of the open file, whatever its path is now.
+    fn metadata(&self) -> io::Result<fs::Metadata>;
 }
 
 /// The file system.
@@ -92,5 +94,9 @@ impl SegmentFile for File {
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.set_len(len)
+    }
+
+    fn metadata(&self) -> io::Result<fs::Metadata> {
+        Self::metadata(self)
     }
 }

@@ -2,6 +2,7 @@
 
 mod damage;
 mod errors;
+mod reachable;
 mod reading;
 
 use weir_schema::{Batch, Control, Entry, Epoch, Format, ReceiveTime, Transport};

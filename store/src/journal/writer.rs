@@ -5,20 +5,19 @@
 //! publishes nothing of the group and abandons the segment. The group stays pending, and the next
 //! `sync` writes it to a new segment.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use weir_schema::{BatchSeq, Control, Entry, Epoch, Position, ReceiveTime};
 
-use super::format::{BUFFER_BYTES_MAX, JournalEnd, Packer, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::format::{BUFFER_BYTES_MAX, JournalEnd, Packer};
 use super::group::{BlockGroup, PendingBlock};
 use super::index::{SegmentIndex, SharedIndex};
 use super::lock::WriterLock;
-use super::recover::{AppendPoint, OpenReport, recover};
-use super::segment::{self, Disk, SegmentFile};
+use super::open_segment::OpenSegment;
+use super::recover::{OpenReport, recover};
+use super::segment::Disk;
 use super::{JournalError, JournalOptions, JournalReader};
 use crate::files;
 
@@ -48,15 +47,6 @@ pub struct JournalWriter {
     bytes: u64,
     /// Keeps other writers out while this one lives.
     lock: WriterLock,
-}
-
-/// The segment to which the writer appends.
-struct OpenSegment {
-    path: PathBuf,
-    file: Box<dyn SegmentFile>,
-    salt: u64,
-    /// The durable end.
-    end: u64,
 }
 
 impl std::fmt::Debug for JournalWriter {
@@ -238,14 +228,19 @@ impl JournalWriter {
 
     /// Makes all pending entries durable and publishes them to readers, or does neither.
     ///
-    /// [`JournalError::LockLost`] stays: another writer may have the journal. After any other error
-    /// they are still pending: call `sync` again to try a new segment, or
+    /// [`JournalError::LockLost`] stays: another writer may have the journal. So does
+    /// [`JournalError::SegmentLost`]: the next start would not find what is written. After any other
+    /// error they are still pending: call `sync` again to try a new segment, or
     /// [`Self::discard_pending`] to discard them.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         if self.pending.is_empty() {
             return Ok(());
         }
         self.lock.check()?;
+        if let Some(segment) = &mut self.segment {
+            // A write behind the end of a shorter file would hide that it is shorter.
+            segment.check(segment.end)?;
+        }
         let mut segment = match self.segment.take() {
             Some(segment) if segment.end < self.options.segment_bytes => segment,
             _ => self.begin_segment()?, // No segment is open, or it is full.
@@ -263,13 +258,16 @@ impl JournalWriter {
                 self.segment = Some(segment);
                 Ok(())
             }
-            Err((action, source)) => {
+            Err(error) => {
                 // Leftovers of the group do no harm: the next open finds these entries in a later
                 // segment.
                 if let Err(error) = segment.file.truncate(segment.end) {
                     tracing::warn!(%error, "could not truncate a failed write to the journal");
                 }
-                Err(JournalError::disk(action, &segment.path, source))
+                if matches!(error, JournalError::SegmentLost { .. }) {
+                    self.segment = Some(segment); // It stays lost.
+                }
+                Err(error)
             }
         }
     }
@@ -291,44 +289,25 @@ impl JournalWriter {
 
     fn begin_segment(&mut self) -> Result<OpenSegment, JournalError> {
         let before = self.shared.lock().end;
-        let path = segment::path(&self.dir, before.next_entry);
-        let failed = |source| JournalError::disk("begin the segment", &path, source);
-        let header = SegmentHeader {
-            salt: RandomState::new().build_hasher().finish(),
-            before,
-        };
-        let mut file = self.disk.create(&path).map_err(failed)?;
-        file.write_all(&header.encode()).map_err(failed)?;
-        if self.options.fsync {
-            file.sync().map_err(failed)?;
-            self.disk.sync_folder(&self.dir).map_err(failed)?;
-        }
-        self.bytes += SEGMENT_HEADER_BYTES as u64;
-        Ok(OpenSegment {
-            path,
-            file,
-            salt: header.salt,
-            end: SEGMENT_HEADER_BYTES as u64,
-        })
+        let fsync = self.options.fsync;
+        let segment = OpenSegment::begin(&*self.disk, &self.dir, before, fsync)?;
+        self.bytes += segment.end;
+        Ok(segment)
     }
 
-    fn write(
-        &self,
-        segment: &mut OpenSegment,
-        group: &BlockGroup,
-    ) -> Result<(), (&'static str, std::io::Error)> {
+    fn write(&self, segment: &mut OpenSegment, group: &BlockGroup) -> Result<(), JournalError> {
         let written = segment.file.write_all(&group.bytes);
-        written.map_err(|source| ("write to", source))?;
+        written.map_err(|source| JournalError::disk("write to", &segment.path, source))?;
         if self.options.fsync {
             let started = Instant::now();
             let synced = segment.file.sync();
-            synced.map_err(|source| ("sync", source))?;
+            synced.map_err(|source| JournalError::disk("sync", &segment.path, source))?;
             if let Some(metrics) = &self.options.metrics {
                 let waited = started.elapsed().as_secs_f64();
                 metrics.journal_fsync_seconds.observe(waited);
             }
         }
-        Ok(())
+        segment.check(segment.end + group.bytes.len() as u64)
     }
 
     fn publish(&mut self, segment: &OpenSegment, group: &BlockGroup) {
@@ -373,24 +352,5 @@ impl Drop for JournalWriter {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.signal.notify_all();
-    }
-}
-
-impl OpenSegment {
-    fn append(disk: &dyn Disk, last: AppendPoint, fsync: bool) -> Result<Self, JournalError> {
-        let opened = disk.append(&last.path, last.offset);
-        let mut file =
-            opened.map_err(|source| JournalError::disk("append to", &last.path, source))?;
-        if fsync {
-            // Makes writes durable that a killed process did not sync: they count from here on.
-            let synced = file.sync();
-            synced.map_err(|source| JournalError::disk("sync", &last.path, source))?;
-        }
-        Ok(Self {
-            path: last.path,
-            file,
-            salt: last.salt,
-            end: last.offset,
-        })
     }
 }

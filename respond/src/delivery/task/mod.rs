@@ -56,6 +56,8 @@ pub(crate) struct SinkTask {
     standing: BTreeMap<AlertId, EventTime>,
     last_failure: Option<String>,
     checkpoint_at: ReceiveTime,
+    /// Since when the queue has had no room for all rows of the outbox.
+    behind_since: Option<ReceiveTime>,
     /// `None` for a sink that resends nothing.
     resend_at: Option<ReceiveTime>,
 }
@@ -123,6 +125,7 @@ impl SinkTask {
             standing: BTreeMap::new(),
             last_failure: None,
             checkpoint_at: now,
+            behind_since: None,
             resend_at: resends.then_some(now),
         };
         task.load_standing().await?;
@@ -219,6 +222,7 @@ impl SinkTask {
     /// Reads rows of the outbox into the queue. True if there may be more at once.
     async fn read(&mut self) -> Result<bool, SinkPortError> {
         if !self.queue.has_room() {
+            self.fall_behind();
             return Ok(false);
         }
         let (outbox, options) = (Arc::clone(&self.ports.outbox), self.options.clone());
@@ -247,11 +251,20 @@ impl SinkTask {
         let now = self.ports.clock.now();
         for (row, alert) in rows {
             if !self.queue.has_room() {
+                self.fall_behind();
                 return Ok(false);
             }
             self.queue.push(row, alert, now);
         }
+        if !is_full {
+            self.behind_since = None;
+        }
         Ok(is_full)
+    }
+
+    fn fall_behind(&mut self) {
+        let now = self.ports.clock.now();
+        self.behind_since.get_or_insert(now);
     }
 
     fn delivery(&self, alert: AlertId, row: DeliveryRow) -> DeliveryAttempt {

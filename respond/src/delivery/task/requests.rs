@@ -5,6 +5,7 @@ use std::sync::Arc;
 use weir_schema::{AlertId, ReceiveTime, Span};
 
 use super::SinkTask;
+use crate::delivery::activity::SinkBacklog;
 use crate::delivery::queue::QueueLosses;
 use crate::delivery::reader::alert_rows;
 use crate::delivery::requests::{SinkRequest, SinkStatus};
@@ -115,12 +116,15 @@ impl SinkTask {
             .with_label_values(&sink)
             .set(i64::from(self.queue.stop_reason().is_some()));
         let now = self.ports.clock.now();
-        let is_paused = self.queue.is_paused(now);
-        self.activity.turn(self.queue.pending_alerts(), is_paused);
-        let lag = self
-            .queue
-            .oldest_since()
-            .map_or(0, |oldest| now.0.saturating_sub(oldest.0));
+        let oldest = self.queue.oldest_since();
+        let waits_since = oldest.into_iter().chain(self.behind_since).min();
+        self.activity.turn(SinkBacklog {
+            waiting: self.queue.pending_alerts(),
+            waits_since,
+            is_paused: self.queue.is_paused(now),
+            is_stopped: self.queue.stop_reason().is_some(),
+        });
+        let lag = waits_since.map_or(0, |since| now.0.saturating_sub(since.0));
         metrics
             .lag_seconds
             .with_label_values(&sink)

@@ -30,6 +30,8 @@ mod bursts;
 
 mod stops;
 
+mod waits;
+
 /// A test fails if nothing happens for this long.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 

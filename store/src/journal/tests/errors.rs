@@ -88,6 +88,10 @@ impl SegmentFile for FaultyFile {
             None => self.0.truncate(len),
         }
     }
+
+    fn metadata(&self) -> io::Result<fs::Metadata> {
+        self.0.metadata()
+    }
 }
 
 /// Runs one failing sync after `groups` good ones. In the end every entry must be there once.
