@@ -2,8 +2,9 @@
 
 mod common;
 
+use proptest::prelude::*;
 use weir_parse::{FIELDS_MAX, decode, event_json};
-use weir_schema::{Event, FRAME_BYTES_MAX, Format, Problem, cut_to_cap};
+use weir_schema::{Event, FRAME_BYTES_MAX, Format, Problem, Value, cut_to_cap};
 
 use common::{check, context, text};
 
@@ -260,4 +261,38 @@ fn names_that_matter_are_fields_behind_any_number_of_others() {
     let event = decode(frame.as_bytes(), &context(Format::Auto));
     assert_members(&event);
     assert_eq!(event.fields.len(), FIELDS_MAX);
+}
+
+const NESTED: &str = r#"{"a":"one, \"two\"","b":{"c":"C:\\x\\","d":12345,"e":{"f":"[1,2]}","g":true}},"h":["i,",{"j":"k"}],"l":"m:","n":{"o":"p"},"q":"r"}"#;
+
+proptest! {
+    /// A value of a field is that of the frame, or a part of it.
+    #[test]
+    fn no_cut_invents_a_value(from in 0..NESTED.len(), gap in 0..NESTED.len()) {
+        let to = (from + gap).min(NESTED.len());
+        let (head, tail) = (&NESTED[..from], &NESTED[to..]);
+        let frame = format!("{head}[weir left out {gap} bytes]{tail}");
+        let whole = decode(NESTED.as_bytes(), &context(Format::Json));
+        let event = decode(frame.as_bytes(), &context(Format::Json));
+        let last = |name: &str| name.rsplit('.').next().unwrap().to_owned();
+        for (name, value) in event.fields.iter().filter(|(name, _)| !name.contains("[weir")) {
+            let original = whole.fields.iter().find(|(known, _)| last(known) == last(name));
+            let is_part = match (value, original.map(|(_, value)| value)) {
+                (Value::Text(text), _) if text.contains("[weir") => true,
+                (Value::Text(text), Some(Value::Text(original))) => original.starts_with(&**text),
+                (Value::List(_), Some(Value::List(_))) => true,
+                (value, original) => Some(value) == original,
+            };
+            prop_assert!(is_part, "{name} of {frame}\n{}", event_json(&event));
+        }
+    }
+
+    /// Each place may be bad, and the members before it stay.
+    #[test]
+    fn no_byte_hides_the_members_before_it(at in 0..NESTED.len(), byte in "[ -~]|\\PC") {
+        if NESTED.is_char_boundary(at) {
+            let frame = format!("{{{MEMBERS},\"x\":{}{byte}{}}}", &NESTED[..at], &NESTED[at..]);
+            assert_members(&decode(frame.as_bytes(), &context(Format::Auto)));
+        }
+    }
 }
