@@ -56,7 +56,8 @@ pub struct LogSource {
 /// A problem with a frame. The frame is stored and evaluated all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Problem {
-    /// The frame does not match its format; all of it becomes the message.
+    /// The frame does not match its format. The parts that can be read are fields; without any, all of it
+    /// becomes the message.
     Unparsed,
     /// The frame is not valid UTF-8. The message has replacement characters; the frame keeps its
     /// bytes.
@@ -71,9 +72,9 @@ pub enum Problem {
     TimeInFuture,
     /// A JSON object states a second time that differs by more than a day.
     TimesDiffer,
-    /// JSON is nested too deeply, or its names are too long; the rest becomes the message.
+    /// JSON is nested too deeply, or its names are too long; the value there stays text, or is missing.
     TooDeep,
-    /// The frame has more fields than the limit; the event lacks the others.
+    /// The frame has more fields than the limit; the event lacks others, of unknown names if possible.
     TooManyFields,
     /// The FlatBuffers verifier rejected the frame.
     InvalidFlatbuffer,

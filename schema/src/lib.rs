@@ -75,7 +75,7 @@ pub use id::{
 };
 pub use journal::{Batch, Delivery, Entry, Format, SealedEpoch, Transport};
 pub use journald::{JournaldExport, JournaldExportError};
-pub use long_frame::{FRAME_BYTES_MAX, FrameBuffer, cut_to_cap, is_cut};
+pub use long_frame::{FRAME_BYTES_MAX, FrameBuffer, cut_to_cap, is_cut, marker_place};
 pub use member_set::MemberSet;
 pub use observable::{Observable, ObservableKind, OcsfClass, Role};
 pub use places::{Admission, PlaceId, PlaceLimits, PlaceReason, PlaceTable, PlaceUse};

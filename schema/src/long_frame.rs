@@ -8,6 +8,8 @@
 //! The marker is data like any other: a sender that writes one itself only gets the problem
 //! `truncated` on its own event.
 
+use std::ops::Range;
+
 /// The start of the marker; the number of bytes follows it.
 const MARKER_START: &str = "[weir left out ";
 
@@ -184,16 +186,21 @@ pub fn is_cut(frame: &[u8]) -> bool {
 }
 
 fn has_marker(frame: &[u8]) -> bool {
-    let mut starts = frame.iter().enumerate().filter(|(_, byte)| **byte == b'[');
-    starts.any(|(at, _)| {
-        let Some(number) = frame[at..].strip_prefix(MARKER_START.as_bytes()) else {
-            return false;
-        };
+    marker_place(frame).is_some()
+}
+
+/// The place of the first marker of bytes that were left out, in a frame or a part of one.
+#[must_use]
+pub fn marker_place(text: &[u8]) -> Option<Range<usize>> {
+    let mut starts = text.iter().enumerate().filter(|(_, byte)| **byte == b'[');
+    starts.find_map(|(at, _)| {
+        let number = text[at..].strip_prefix(MARKER_START.as_bytes())?;
         let digits = number
             .iter()
             .take_while(|byte| byte.is_ascii_digit())
             .count();
-        digits > 0 && number[digits..].starts_with(MARKER_END.as_bytes())
+        let is_marker = digits > 0 && number[digits..].starts_with(MARKER_END.as_bytes());
+        is_marker.then(|| at..at + MARKER_START.len() + digits + MARKER_END.len())
     })
 }
 

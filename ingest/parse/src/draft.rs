@@ -1,6 +1,8 @@
 //! `Draft`: an event under construction, with unique field names, a field limit, problems, time and
 //! log source.
 
+mod limit;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -66,6 +68,8 @@ pub(crate) struct LogSourceRef<'a> {
 pub(crate) struct Draft<'a> {
     pub fields: Vec<(Cow<'a, str>, Value<'a>)>,
     names: NameFilter,
+    /// Number of fields at the end that were looked at for a place, see [`Draft::replace_minor`].
+    looked_at: usize,
     /// Number of values that [`Draft::append`] added to existing fields.
     appended: usize,
     /// Positions of the fields by name; built when there are too many fields for a scan.
@@ -135,6 +139,7 @@ impl<'a> Draft<'a> {
             self.fields.push((name, value));
         } else {
             self.add_problem(Problem::TooManyFields);
+            self.replace_minor(name, value);
         }
     }
 
@@ -224,10 +229,16 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Removes the fields from this position on.
+    pub fn truncate_fields(&mut self, length: usize) {
+        self.fields.truncate(length);
+        (self.index, self.looked_at) = (None, 0);
+    }
+
     /// Removes and returns all fields. The caller adds them again under other names.
     pub fn take_fields(&mut self) -> Vec<(Cow<'a, str>, Value<'a>)> {
         self.names = NameFilter::default();
-        self.index = None;
+        (self.index, self.looked_at) = (None, 0);
         std::mem::take(&mut self.fields)
     }
 

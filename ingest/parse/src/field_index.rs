@@ -200,6 +200,12 @@ fn known_field(name: &str) -> Option<KnownField> {
     found.map(|(_, field)| *field)
 }
 
+/// Returns whether a name, or the last part of its path, is that of a known field.
+pub(crate) fn is_known(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    known_field(name).or_else(|| known_field(last)).is_some()
+}
+
 /// Positions of the known fields. Valid until a field is renamed, moved or removed.
 pub(crate) struct FieldIndex([u16; COUNT]);
 

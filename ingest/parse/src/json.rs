@@ -4,15 +4,22 @@
 //! `serde_json` turns a number that is not an integer into a float, unless a feature changes that
 //! for every crate of the build. Events need the number as written. This reader accepts the same
 //! texts as `serde_json`; a test compares them.
+//!
+//! One bad place hides no event. The reader repairs or skips what it can (`repair.rs`), and says that
+//! it did. What it cannot skip ends the reading, and the members before it count.
+
+mod cut;
+mod repair;
+mod strings;
 
 use std::borrow::Cow;
 
 use weir_schema::Value;
-use weir_schema::json::{copy_plain, plain_len};
 
 use crate::{DEPTH_MAX, FIELDS_MAX};
+use cut::Cut;
 
-/// The reason why a text was not read to its end.
+/// The reason why a text was not read to its end. One is `TooDeep` if it ends in a value that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JsonError {
     Malformed,
@@ -25,6 +32,11 @@ pub(crate) struct JsonReader<'a> {
     depth: usize,
     /// Number of list items so far. Items beyond [`FIELDS_MAX`] are parsed and dropped.
     items: usize,
+    /// Whether a place was not valid JSON, and was read all the same.
+    pub is_repaired: bool,
+    /// Whether a value was too deep, or its name too long.
+    pub is_too_deep: bool,
+    cut: Cut<'a>,
 }
 
 /// Receives the flattened fields of an object; `name` is the path of keys, joined with dots.
@@ -45,6 +57,9 @@ impl<'a> JsonReader<'a> {
             at: 0,
             depth: 0,
             items: 0,
+            is_repaired: false,
+            is_too_deep: false,
+            cut: Cut::default(),
         }
     }
 
@@ -81,62 +96,76 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    fn enter(&mut self) -> JsonResult<()> {
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            Err(JsonError::TooDeep)
-        } else {
-            Ok(())
-        }
-    }
-
     /// Reads an object after its `{`. Its fields are named under `path`.
-    ///
-    /// The common cases are inlined here, so that key and text stay in registers. Passing them
-    /// through memory costs more than finding their ends.
     fn object<S: FieldSink<'a>>(&mut self, path: &str, sink: &mut S) -> JsonResult<()> {
-        self.enter()?;
-        self.space();
-        if self.byte(b'}').is_err() {
-            loop {
-                self.space();
-                self.byte(b'"')?;
-                let plain_key = self.plain_string();
-                let key = match plain_key {
-                    Some(key) => Cow::Borrowed(key),
-                    None => Cow::Owned(self.escaped_string()?),
-                };
-                self.space();
-                self.byte(b':')?;
-                self.space();
-                match plain_key.filter(|_| path.is_empty()) {
-                    Some(key) if self.byte(b'"').is_ok() => match self.plain_string() {
-                        Some(text) => sink.text(key, text),
-                        None => {
-                            let text = Cow::Owned(self.escaped_string()?);
-                            sink.field(Cow::Borrowed(key), Value::Text(text));
-                        }
-                    },
-                    Some(key) => match self.small_int() {
-                        Some(number) => sink.int(key, number),
-                        None => self.field(Cow::Borrowed(key), sink)?,
-                    },
-                    None => self.field(join(path, key)?, sink)?,
-                }
-                self.space();
-                if self.byte(b',').is_err() {
-                    self.byte(b'}')?;
-                    break;
-                }
-            }
+        self.depth += 1;
+        let depth = self.depth;
+        while let Err(error) = self.members(path, sink) {
+            self.resume_behind_cut(depth, error)?;
         }
         self.depth -= 1;
         Ok(())
     }
 
+    /// Reads the members of an object and its `}`.
+    ///
+    /// The common cases are inlined here, so that key and text stay in registers. Passing them
+    /// through memory costs more than finding their ends.
+    #[inline(always)]
+    fn members<S: FieldSink<'a>>(&mut self, path: &str, sink: &mut S) -> JsonResult<()> {
+        self.space();
+        if self.byte(b'}').is_ok() {
+            return Ok(());
+        }
+        loop {
+            self.space();
+            if self.byte(b'"').is_err() {
+                return self.end_after_comma(b'}');
+            }
+            let plain_key = self.plain_string();
+            let key = match plain_key {
+                Some(key) => Cow::Borrowed(key),
+                None => Cow::Owned(self.escaped_string()?),
+            };
+            self.space();
+            self.byte(b':')?;
+            self.space();
+            match plain_key.filter(|_| path.is_empty()) {
+                Some(key) if self.byte(b'"').is_ok() => match self.plain_string() {
+                    Some(text) => sink.text(key, text),
+                    None => {
+                        let text = Cow::Owned(self.escaped_string()?);
+                        sink.field(Cow::Borrowed(key), Value::Text(text));
+                    }
+                },
+                Some(key) => match self.small_int() {
+                    Some(number) => sink.int(key, number),
+                    None => self.field(Cow::Borrowed(key), sink)?,
+                },
+                None => self.nested_field(path, key, sink)?,
+            }
+            self.space();
+            if self.byte(b',').is_err() {
+                return self.byte(b'}');
+            }
+        }
+    }
+
+    fn nested_field<S: FieldSink<'a>>(
+        &mut self,
+        path: &str,
+        key: Cow<'a, str>,
+        sink: &mut S,
+    ) -> JsonResult<()> {
+        match join(path, key) {
+            Some(name) => self.field(name, sink),
+            None => self.skip_value(),
+        }
+    }
+
     #[inline(never)]
     fn field<S: FieldSink<'a>>(&mut self, name: Cow<'a, str>, sink: &mut S) -> JsonResult<()> {
-        if self.byte(b'{').is_ok() {
+        if self.depth < DEPTH_MAX && self.byte(b'{').is_ok() {
             return self.object(&name, sink);
         }
         let value = self.value(sink)?;
@@ -144,19 +173,32 @@ impl<'a> JsonReader<'a> {
         Ok(())
     }
 
-    /// Reads any value except an object.
+    /// Reads any value except an object. One that is too deep stays text.
     fn value<S: FieldSink<'a>>(&mut self, sink: &mut S) -> JsonResult<Value<'a>> {
-        match self.peek().ok_or(JsonError::Malformed)? {
-            b'"' => self.string().map(Value::Text),
-            b'[' => {
+        let from = self.at;
+        let value = match self.peek().ok_or(JsonError::Malformed)? {
+            b'"' => return self.string().map(Value::Text),
+            b'[' if self.depth < DEPTH_MAX => {
                 self.at += 1;
-                self.list(sink)
+                return self.list(sink);
             }
+            b'[' | b'{' => return self.skip_nested(),
             b't' => self.literal("true", Value::Bool(true)),
             b'f' => self.literal("false", Value::Bool(false)),
             b'n' => self.literal("null", Value::Null),
             _ => self.number(),
+        };
+        match value {
+            // A word may go on behind what looks like its end, as in `1.5.0` or `01`.
+            Ok(value) if self.ends_word() => Ok(value),
+            _ => self.bare_word(from),
         }
+    }
+
+    /// Returns whether a number or a literal ends here. The end of the text is none: it may be cut.
+    fn ends_word(&self) -> bool {
+        let byte = self.peek();
+        byte.is_some_and(|byte| b",}] \t\n\r".contains(&byte))
     }
 
     fn literal(&mut self, literal: &str, value: Value<'a>) -> JsonResult<Value<'a>> {
@@ -170,38 +212,57 @@ impl<'a> JsonReader<'a> {
     }
 
     fn list<S: FieldSink<'a>>(&mut self, sink: &mut S) -> JsonResult<Value<'a>> {
-        self.enter()?;
         let mut values = Vec::new();
+        self.depth += 1;
+        let end = self.items(&mut values, sink);
+        self.depth -= 1;
+        // The items before the end of the text count; the object around the list finds the error.
+        match end {
+            Err(JsonError::Malformed) if self.at >= self.text.len() => Ok(Value::List(values)),
+            end => end.map(|()| Value::List(values)),
+        }
+    }
+
+    /// Reads the items of a list and its `]`.
+    fn items<S: FieldSink<'a>>(
+        &mut self,
+        values: &mut Vec<Value<'a>>,
+        sink: &mut S,
+    ) -> JsonResult<()> {
         self.space();
-        if self.byte(b']').is_err() {
-            loop {
-                self.space();
-                let value = self.item(sink)?;
-                if self.items < FIELDS_MAX {
-                    self.items += 1;
-                    values.push(value);
-                } else {
-                    sink.list_truncated();
-                }
-                self.space();
-                if self.byte(b',').is_err() {
-                    self.byte(b']')?;
-                    break;
-                }
+        if self.byte(b']').is_ok() {
+            return Ok(());
+        }
+        loop {
+            self.space();
+            if self.peek() == Some(b']') {
+                return self.end_after_comma(b']');
+            }
+            let value = self.item(sink)?;
+            if self.items < FIELDS_MAX {
+                self.items += 1;
+                values.push(value);
+            } else {
+                sink.list_truncated();
+            }
+            self.space();
+            if self.byte(b',').is_err() {
+                return self.byte(b']');
             }
         }
-        self.depth -= 1;
-        Ok(Value::List(values))
     }
 
     /// Reads a list item. An object in a list cannot be flattened to a name, so it stays text.
     fn item<S: FieldSink<'a>>(&mut self, sink: &mut S) -> JsonResult<Value<'a>> {
-        if self.peek() != Some(b'{') {
+        if self.peek() != Some(b'{') || self.depth >= DEPTH_MAX {
             return self.value(sink);
         }
         let from = self.at;
         self.at += 1;
-        self.object("", &mut NullSink)?;
+        self.cut.unnamed += 1;
+        let end = self.object("", &mut NullSink);
+        self.cut.unnamed -= 1;
+        end?;
         let text = self.text.get(from..self.at).ok_or(JsonError::Malformed)?;
         Ok(Value::Text(Cow::Borrowed(text)))
     }
@@ -272,101 +333,6 @@ impl<'a> JsonReader<'a> {
             _ => Ok(Value::Number(Cow::Borrowed(text))),
         }
     }
-
-    fn string(&mut self) -> JsonResult<Cow<'a, str>> {
-        self.byte(b'"')?;
-        match self.plain_string() {
-            Some(text) => Ok(Cow::Borrowed(text)),
-            None => self.escaped_string().map(Cow::Owned),
-        }
-    }
-
-    /// Reads a string after its opening quote if it has no escapes; else consumes nothing.
-    #[inline]
-    fn plain_string(&mut self) -> Option<&'a str> {
-        let from = self.at;
-        let rest = self.text.as_bytes().get(from..)?;
-        let end = from + plain_len(rest);
-        if self.text.as_bytes().get(end) != Some(&b'"') {
-            return None;
-        }
-        self.at = end + 1;
-        self.text.get(from..end)
-    }
-
-    /// Reads a string after its opening quote.
-    #[inline(never)]
-    fn escaped_string(&mut self) -> JsonResult<String> {
-        let bytes = self.text.as_bytes();
-        let rest = bytes.get(self.at..).unwrap_or_default();
-        // If the next quote is escaped, the capacity is too small and the vector grows.
-        let end = memchr::memchr(b'"', rest).ok_or(JsonError::Malformed)?;
-        // `copy_plain` copies eight bytes at a time and may write past the end.
-        let mut out = Vec::with_capacity(end + 8);
-        loop {
-            self.at += copy_plain(bytes.get(self.at..).unwrap_or_default(), &mut out);
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    break;
-                }
-                Some(b'\\') => self.at += 1,
-                _ => return Err(JsonError::Malformed),
-            }
-            // Most escapes are the backslashes of Windows paths.
-            if self.byte(b'\\').is_ok() {
-                out.push(b'\\');
-            } else {
-                let mut utf8 = [0; 4];
-                out.extend_from_slice(self.escape()?.encode_utf8(&mut utf8).as_bytes());
-            }
-        }
-        // Cannot fail: the bytes are whole characters of the text and of its escapes.
-        String::from_utf8(out).map_err(|_| JsonError::Malformed)
-    }
-
-    fn escape(&mut self) -> JsonResult<char> {
-        let escape = self.peek().ok_or(JsonError::Malformed)?;
-        self.at += 1;
-        Ok(match escape {
-            b'"' | b'\\' | b'/' => char::from(escape),
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => return self.unicode(),
-            _ => return Err(JsonError::Malformed),
-        })
-    }
-
-    fn hex(&mut self) -> JsonResult<u32> {
-        let digits = self
-            .text
-            .get(self.at..self.at + 4)
-            .ok_or(JsonError::Malformed)?;
-        if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(JsonError::Malformed);
-        }
-        self.at += 4;
-        u32::from_str_radix(digits, 16).map_err(|_| JsonError::Malformed)
-    }
-
-    /// Reads an escape after `\u`: a character, or a surrogate pair.
-    fn unicode(&mut self) -> JsonResult<char> {
-        let first = self.hex()?;
-        if !(0xd800..0xdc00).contains(&first) {
-            return char::from_u32(first).ok_or(JsonError::Malformed);
-        }
-        self.byte(b'\\')?;
-        self.byte(b'u')?;
-        let second = self.hex()?;
-        if !(0xdc00..0xe000).contains(&second) {
-            return Err(JsonError::Malformed);
-        }
-        let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-        char::from_u32(code).ok_or(JsonError::Malformed)
-    }
 }
 
 /// Longest path of keys, since every field under a path holds a copy of it. Real paths stay below
@@ -376,19 +342,20 @@ const PATH_BYTES_MAX: usize = 4 << 10;
 /// Most digits that always fit into an `i64`.
 const DIGITS_MAX: usize = 18;
 
-fn join<'a>(path: &str, key: Cow<'a, str>) -> JsonResult<Cow<'a, str>> {
+/// Returns the name of a member; `None` if it is too long.
+fn join<'a>(path: &str, key: Cow<'a, str>) -> Option<Cow<'a, str>> {
     if path.is_empty() {
-        return Ok(key);
+        return Some(key);
     }
     let length = path.len() + 1 + key.len();
     if length > PATH_BYTES_MAX {
-        return Err(JsonError::TooDeep);
+        return None;
     }
     let mut name = String::with_capacity(length);
     name.push_str(path);
     name.push('.');
     name.push_str(&key);
-    Ok(Cow::Owned(name))
+    Some(Cow::Owned(name))
 }
 
 /// Drops the fields of objects in lists.

@@ -52,23 +52,49 @@ impl<'a> FieldSink<'a> for Draft<'a> {
     }
 }
 
-/// Reads one object. A malformed text becomes the message, with a problem. An object that is too
-/// deep keeps the fields read so far, and its text becomes the message.
+/// Reads one object. If it cannot be read to its end, its text becomes the message, with a problem,
+/// and the members before the bad place are fields.
 pub(crate) fn read<'a>(text: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) {
-    match JsonReader::new(text).document(draft) {
-        Ok(()) => {}
-        Err(JsonError::TooDeep) => {
-            draft.add_problem(Problem::TooDeep);
-            draft.message = Cow::Borrowed(text);
-        }
-        Err(JsonError::Malformed) => {
-            draft.add_problem(Problem::Unparsed);
-            draft.message = Cow::Borrowed(text);
-            // Half an object is no event.
-            draft.take_fields();
-            return;
-        }
+    let fields_before = draft.fields.len();
+    let is_whole = read_members(text, draft);
+    if is_whole || draft.fields.len() > fields_before {
+        read_meaning(draft, context);
     }
+    if !is_whole {
+        draft.message = Cow::Borrowed(text);
+    }
+}
+
+/// Reads the members of an object, and those around the bytes that were left out of a long one.
+/// Returns whether it was read to its end.
+fn read_members<'a>(text: &'a str, draft: &mut Draft<'a>) -> bool {
+    let fields_before = draft.fields.len();
+    let mut reader = JsonReader::new(text);
+    let mut result = reader.document(draft);
+    // A cut within one string leaves an object that can be read as it is.
+    let cut = match result {
+        Ok(()) => None,
+        Err(_) => weir_schema::marker_place(text.as_bytes()),
+    };
+    if let Some(place) = &cut
+        && let (Some(head), Some(tail)) = (text.get(..place.start), text.get(place.end..))
+    {
+        draft.add_problem(Problem::Truncated);
+        draft.truncate_fields(fields_before);
+        reader = JsonReader::of_parts(head, tail);
+        result = reader.document(draft);
+    }
+    if reader.is_too_deep {
+        draft.add_problem(Problem::TooDeep);
+    }
+    if reader.is_repaired || result == Err(JsonError::Malformed) {
+        draft.add_problem(Problem::Unparsed);
+    }
+    result.is_ok() && cut.is_none()
+}
+
+/// Finds out what the members mean: time, log source, message, and the line that they carry.
+fn read_meaning(draft: &mut Draft<'_>, context: &Context<'_>) {
     // Read it before the envelope or a reader renames the field.
     let configured_time = context
         .time_field

@@ -39,10 +39,10 @@ pub use time::Zone;
 use draft::Draft;
 
 /// Most fields of one event, and most values in its lists. A frame with more is an attack or a
-/// dump, and rules read neither.
+/// dump. Names that rules read take the places of others.
 pub const FIELDS_MAX: usize = 1_000;
 
-/// Deepest nesting of JSON that is read. Real events stay below 20.
+/// Deepest nesting of JSON that is read; what is deeper stays text. Real events stay below 20.
 pub const DEPTH_MAX: usize = 128;
 
 /// Facts about a frame that are not in its bytes.

@@ -69,6 +69,13 @@ pub(crate) fn is_identity(name: &str) -> bool {
     kind != ObservableKind::Host
 }
 
+/// Returns whether the name of a field, or the last part of its path, says in any source that it holds an
+/// observable.
+pub(crate) fn is_known(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    tables::is_known(name) || tables::is_known(last) || names::field(name).is_some()
+}
+
 /// The observables found so far, each once and at most [`OBSERVABLES_MAX`].
 struct ObservableSet<'e>(Vec<Observable<'e>>);
 

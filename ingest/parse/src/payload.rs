@@ -28,7 +28,7 @@ pub(crate) fn read_json<'a>(
     // What a program writes may quote the line of another.
     inner.is_quoted = program.is_some();
     crate::read_object(text, context, &mut inner);
-    if inner.problems.contains(&Problem::Unparsed) {
+    if inner.fields.is_empty() && inner.problems.contains(&Problem::Unparsed) {
         return false;
     }
     if inner.message.is_empty() {
@@ -44,7 +44,8 @@ pub(crate) fn read_json<'a>(
     true
 }
 
-/// Returns the object in a message, without the cookie `@cee:` in front of it.
+/// Returns the object in a message, without the cookie `@cee:` in front of it. The end of an object may
+/// be cut.
 fn object(message: &str) -> Option<&str> {
     let text = message.trim_ascii_start();
     let text = match text.strip_prefix('@') {
@@ -52,7 +53,7 @@ fn object(message: &str) -> Option<&str> {
         None => text,
     };
     let text = text.trim_ascii_end();
-    (text.starts_with('{') && text.ends_with('}')).then_some(text)
+    (text.starts_with("{\"") || text.starts_with('{') && text.ends_with('}')).then_some(text)
 }
 
 /// Reads a text as an event of a form that needs no header. Returns false, with nothing changed, for

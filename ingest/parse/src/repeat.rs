@@ -25,7 +25,7 @@ pub(crate) struct RepeatedMessage<'a> {
 /// itself: neither empty nor another such line. Otherwise nothing says what was repeated, or how
 /// often.
 pub(crate) fn read(message: &str) -> Option<RepeatedMessage<'_>> {
-    let (count, rest) = times(message.strip_prefix("message repeated ")?)?;
+    let (count, rest) = times(strip_start(message)?)?;
     let text = rest.strip_prefix(": [")?.trim_ascii_end();
     let text = text.strip_suffix(']')?.trim_ascii();
     if count == 0 || text.is_empty() || is_reported(text) {
@@ -43,10 +43,13 @@ pub(crate) fn read(message: &str) -> Option<RepeatedMessage<'_>> {
 /// (`Last message 'the first 20 b' repeated 5 times, suppressed by ...`).
 pub(crate) fn is_reported(message: &str) -> bool {
     // The first byte rules out most messages.
-    if !matches!(message.as_bytes().first(), Some(b'm' | b'l' | b'L' | b'-')) {
+    if !matches!(
+        message.as_bytes().first(),
+        Some(b'm' | b'M' | b'l' | b'L' | b'-')
+    ) {
         return false;
     }
-    if let Some(rest) = message.strip_prefix("message repeated ") {
+    if let Some(rest) = strip_start(message) {
         return starts_with_count(rest);
     }
     let message = message.strip_prefix("--- ").unwrap_or(message);
@@ -60,6 +63,12 @@ pub(crate) fn is_reported(message: &str) -> bool {
     };
     rest.strip_prefix("repeated ")
         .is_some_and(starts_with_count)
+}
+
+/// Removes the words in front of a count. Some loggers begin with a capital.
+fn strip_start(message: &str) -> Option<&str> {
+    let rest = message.strip_prefix(['m', 'M'])?;
+    rest.strip_prefix("essage repeated ")
 }
 
 /// Splits `5 times` from what follows.
@@ -89,6 +98,7 @@ mod tests {
         let cases = [
             ("message repeated 5 times: [ a b]", Some(("a b", 5))),
             ("message repeated 1 times: [a]", Some(("a", 1))),
+            ("Message repeated 5 times: [ a b]", Some(("a b", 5))),
             ("message repeated 2 time: [ a[1]]  ", Some(("a[1]", 2))),
             ("message repeated 0005 times: [ a]", Some(("a", 5))),
             ("message repeated 10000 times: [ a]", Some(("a", 10_000))),

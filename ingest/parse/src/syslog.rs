@@ -1,5 +1,6 @@
 //! Syslog lines: reads the priority, selects the header format, and reads lines without a header.
 
+mod bad_time;
 mod cisco;
 mod container;
 mod data;
@@ -25,17 +26,21 @@ pub(crate) use crate::services::is_known_program;
 /// Most headers in front of one message: that of the sender, and those of relays.
 const HEADERS_MAX: u8 = 4;
 
-/// Reads one line. A line with an invalid priority becomes the message, with a problem.
+/// Reads one line. An invalid priority is a problem; without a header behind it, the line becomes the
+/// message.
 pub(crate) fn read<'a>(line: &'a str, context: &Context<'_>, draft: &mut Draft<'a>) {
+    let line = without_space(line, draft);
     let (has_priority, rest) = match priority(line) {
         Priority::Valid(priority, rest) => {
             set_priority(priority, draft);
             (true, rest)
         }
         Priority::Absent => (false, line),
-        Priority::Invalid => {
+        Priority::Invalid(rest) => {
             draft.add_problem(Problem::Unparsed);
-            draft.message = Cow::Borrowed(line);
+            if !read_header(true, rest, context, draft) {
+                draft.message = Cow::Borrowed(line);
+            }
             return;
         }
     };
@@ -67,7 +72,7 @@ pub(crate) fn read_inner<'a>(
             (true, rest)
         }
         Priority::Absent => (false, line),
-        Priority::Invalid => return None,
+        Priority::Invalid(_) => return None,
     };
     if read_header(has_priority, rest, context, &mut inner) {
         let is_named = ["program", "msgid", "device_vendor", "vendor"];
@@ -111,6 +116,9 @@ fn read_header<'a>(
         {
             return true;
         }
+        if rfc5424::read_with_bad_time(rest, has_priority, context, draft) {
+            return true;
+        }
     }
     if container::read(rest, context, draft) || cisco::read(rest, context, draft) {
         return true;
@@ -121,14 +129,32 @@ fn read_header<'a>(
     let is_header_time = has_priority
         || match bytes.first() {
             Some(b'0'..=b'9') => bytes.get(10) == Some(&b'T') || bytes.get(10) == Some(&b'-'),
-            _ => time::month(bytes.get(..3).unwrap_or_default()).is_some(),
+            _ => {
+                time::month(bytes.get(..3).unwrap_or_default()).is_some()
+                    || clock::starts_with_month(rest)
+            }
         };
     let rest = match (has_priority, rest.split_once(' ')) {
         // RFC 3164 behind a version.
         (true, Some(("1", after))) => after,
         _ => rest,
     };
-    is_header_time && rfc3164::read(rest, context, draft)
+    is_header_time
+        && (rfc3164::read(rest, context, draft)
+            || rfc3164::read_without_time(rest, has_priority, context, draft))
+}
+
+/// Removes a space or a byte order mark in front of a priority.
+fn without_space<'a>(line: &'a str, draft: &mut Draft<'_>) -> &'a str {
+    if !line.starts_with([' ', '\u{feff}']) {
+        return line;
+    }
+    let trimmed = line.trim_start_matches([' ', '\u{feff}']);
+    if matches!(priority(trimmed), Priority::Absent) {
+        return line;
+    }
+    draft.add_problem(Problem::Unparsed);
+    trimmed
 }
 
 /// Adds facility and severity.
@@ -144,7 +170,8 @@ fn set_priority(priority: u8, draft: &mut Draft<'_>) {
 
 enum Priority<'a> {
     Absent,
-    Invalid,
+    /// The rest of the line.
+    Invalid(&'a str),
     /// The priority and the rest of the line.
     Valid(u8, &'a str),
 }
@@ -161,7 +188,7 @@ fn priority(line: &str) -> Priority<'_> {
     }
     match digits.parse::<u8>() {
         Ok(priority) if priority <= 191 && digits.len() <= 3 => Priority::Valid(priority, rest),
-        _ => Priority::Invalid,
+        _ => Priority::Invalid(rest),
     }
 }
 

@@ -3,6 +3,7 @@
 mod civil;
 pub(crate) mod clock;
 mod cursor;
+mod months;
 mod zone;
 
 use chrono::{DateTime, SecondsFormat};

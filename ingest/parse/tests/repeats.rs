@@ -72,6 +72,45 @@ fn a_repeated_message_is_read_as_one_of_its_repeats() {
     }
 }
 
+/// Loggers differ in the first letter, and in where they write the tag.
+#[test]
+fn a_tag_in_the_bracket_is_that_of_the_message() {
+    let message = "Failed password for root from 192.0.2.9 port 1 ssh2";
+    for header in HEADERS {
+        let plain = format!("{header}sshd[7]: {message}");
+        let plain = read(&plain);
+        for start in [
+            "",
+            "sshd[7]: ",
+            "rsyslogd: ",
+            "syslogd[1]: ",
+            "syslog-ng[3]: ",
+        ] {
+            for word in ["message", "Message"] {
+                let line = format!("{header}{start}{word} repeated 5 times: [ sshd[7]: {message}]");
+                let event = read(&line);
+                assert_eq!(event.weight, Weight::of(5), "{line}");
+                for name in ["host", "program", "pid", "src_ip", "user", "action"] {
+                    assert_eq!(text(&event, name), text(&plain, name), "{name} of {line}");
+                }
+                assert_eq!(event.message, plain.message);
+                assert_eq!(event.logsource, plain.logsource);
+                assert!(event.problems.is_empty(), "{line}: {:?}", event.problems);
+            }
+        }
+    }
+}
+
+/// What another program says in a bracket is its own text.
+#[test]
+fn a_tag_in_the_bracket_of_another_program_is_text() {
+    let line = "<38>Mar  1 10:00:00 web1 app: message repeated 5 times: [ sshd[7]: Invalid user a from 192.0.2.9]";
+    let event = read(line);
+    assert_eq!(event.weight, Weight::of(5));
+    assert_eq!(text(&event, "program").as_deref(), Some("app"));
+    assert_eq!(text(&event, "src_ip"), None);
+}
+
 #[test]
 fn a_repeat_without_content_or_a_credible_count_is_one_event_with_a_problem() {
     let lines = [
@@ -85,6 +124,8 @@ fn a_repeat_without_content_or_a_credible_count_is_one_event_with_a_problem() {
         "<38>Mar  1 10:00:00 web1 sshd[7]: message repeated 5 times: [ Invalid user a from 192.0.2",
         "<38>Mar  1 10:00:00 web1 sshd[7]: message repeated 5 times: [ ]",
         "<38>Mar  1 10:00:00 web1 sshd[7]: message repeated 5 times: [ message repeated 5 times: [ Invalid user a from 192.0.2.9]]",
+        "<38>Mar  1 10:00:00 web1 Message repeated 5 times",
+        "<38>Mar  1 10:00:00 web1 message repeated 5 times: [ sshd[7]: message repeated 5 times: [ Invalid user a from 192.0.2.9]]",
         "<38>1 2026-03-01T10:00:00Z web1 sshd 7 - - message repeated 5 times",
         "{\"host\":\"web1\",\"program\":\"sshd\",\"message\":\"last message repeated 5 times\"}",
         "{\"host\":\"web1\",\"message\":\"last message repeated 5 times\"}",

@@ -111,6 +111,12 @@ pub(super) fn common(name: &str) -> Option<&'static ObservableField> {
     find(&COMMON, name)
 }
 
+/// Returns whether any table has a row of this name.
+pub(super) fn is_known(name: &str) -> bool {
+    let tables: [&[ObservableField]; 5] = [&COMMON, &WINDOWS, &ZEEK, &CLOUDTRAIL, &AUDITD];
+    tables.into_iter().any(|table| find(table, name).is_some())
+}
+
 fn find(table: &'static [ObservableField], name: &str) -> Option<&'static ObservableField> {
     let at = table.binary_search_by(|field| field.name.cmp(name)).ok()?;
     table.get(at)

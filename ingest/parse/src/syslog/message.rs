@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use weir_schema::{Problem, Value};
 
-use super::tag::Tag;
+use super::tag::{self, Tag};
 use crate::draft::Draft;
 use crate::services::{self, appliance, cisco, vendor};
 use crate::{Context, inner_event, keyvalue, payload, repeat};
@@ -52,13 +52,39 @@ pub(super) fn read<'a>(
     let Some(repeated) = repeat::read(message) else {
         return read_one(program, message, context, draft);
     };
-    read_one(program, repeated.text, context, draft);
+    match inner_tag(program, repeated.text) {
+        // Nothing says how often the inner message was repeated.
+        Some((_, text)) if repeat::is_reported(text) => {
+            return read_one(program, message, context, draft);
+        }
+        Some((tag, text)) => {
+            draft.remove("program");
+            draft.remove("pid");
+            read_tagged(&tag, text, context, draft);
+        }
+        None => read_one(program, repeated.text, context, draft),
+    }
     draft.weight = repeated.weight;
     let count = i64::try_from(repeated.weight.get()).unwrap_or(i64::MAX);
     draft.set(Cow::Borrowed("repeated"), Value::Int(count));
     if repeated.is_capped {
         draft.add_problem(Problem::RepeatUncounted);
     }
+}
+
+/// Programs that write a repeat under their own tag.
+const LOGGERS: [&str; 3] = ["rsyslogd", "syslogd", "syslog-ng"];
+
+/// Splits the tag from a message that was repeated, if the line names no other program than a logger or
+/// the same one. What another program writes there is its own text.
+fn inner_tag<'a>(program: Option<&str>, text: &'a str) -> Option<(Tag<'a>, &'a str)> {
+    let (tag, message) = tag::split(text)?;
+    let is_tag = tag.pid.is_some() || services::is_known_program(tag.program);
+    let is_meant = match program {
+        Some(program) => program == tag.program || is_tag && LOGGERS.contains(&program),
+        None => is_tag,
+    };
+    (is_meant && !message.is_empty()).then_some((tag, message))
 }
 
 fn read_one<'a>(

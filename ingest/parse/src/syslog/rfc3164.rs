@@ -1,7 +1,9 @@
 //! RFC 3164 lines: time, host and tag, of which devices leave out, bend and repeat each.
 
+use weir_schema::Problem;
+
 use super::words::HeaderWord;
-use super::{message, tag};
+use super::{bad_time, message, tag};
 use crate::Context;
 use crate::draft::Draft;
 use crate::host;
@@ -22,6 +24,31 @@ pub(super) fn read<'a>(rest: &'a str, context: &Context<'_>, draft: &mut Draft<'
     draft.time = Some(clock.time);
     host_and_tag(clock.rest, context, draft);
     true
+}
+
+/// Reads a line after its priority that starts with a time that cannot be read. Behind a priority and a
+/// time that surely is one, anything is a header; otherwise a tag must follow, and a host too if there is
+/// no priority. Returns false, with nothing changed, for other lines.
+pub(super) fn read_without_time<'a>(
+    rest: &'a str,
+    has_priority: bool,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) -> bool {
+    let Some(time) = bad_time::read(rest.trim_ascii_start()) else {
+        return false;
+    };
+    let header = HostAndWords::read(time.rest.trim_start_matches(' '));
+    let is_header = match (has_priority, time.is_sure) {
+        (true, true) => true,
+        (true, false) => is_tag(header.rest),
+        (false, is_sure) => is_sure && header.host.is_some() && is_tag(header.rest),
+    };
+    if is_header {
+        draft.add_problem(Problem::Unparsed);
+        host_and_tag(time.rest, context, draft);
+    }
+    is_header
 }
 
 /// Reads `host tag[pid]: message`. Host or tag may be absent; levels and names of models may stand

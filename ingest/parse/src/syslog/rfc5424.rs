@@ -7,11 +7,11 @@ use std::borrow::Cow;
 
 use weir_schema::{Problem, Value};
 
-use super::{data, message};
+use super::{bad_time, data, message};
 use crate::Context;
 use crate::draft::Draft;
 use crate::services::appliance;
-use crate::time::{Timestamp, clock};
+use crate::time::{self, Timestamp, clock};
 
 /// Reads a line after its priority: version, time, host, program, process, message id, data. Returns
 /// false, with nothing changed, if it does not start with a version, a time and a host.
@@ -35,15 +35,50 @@ pub(super) fn read_without_version<'a>(
     let Some((time, rest)) = time(line, context) else {
         return false;
     };
-    let mut words = Words(rest);
+    has_all_parts(rest) && read_words(time, rest, context, draft)
+}
+
+/// Reads a line whose time is none of RFC 3339: seconds since 1970, or anything that cannot be read. If it
+/// is not even similar to a date, all parts of RFC 5424 must follow a priority, for prose may begin with
+/// a number. Returns false, with nothing changed, for other lines.
+pub(super) fn read_with_bad_time<'a>(
+    rest: &'a str,
+    has_priority: bool,
+    context: &Context<'_>,
+    draft: &mut Draft<'a>,
+) -> bool {
+    let Some((word, rest)) = strip_version(rest).and_then(|rest| rest.split_once(' ')) else {
+        return false;
+    };
+    let is_header = bad_time::is_date(word) || has_priority && has_all_parts(rest);
+    let time = epoch(word);
+    if !is_header || !read_words(time, rest, context, draft) {
+        return false;
+    }
+    if time.is_none() {
+        draft.add_problem(Problem::Unparsed);
+    }
+    true
+}
+
+/// Reads a number since 1970. Shorter ones count something else.
+fn epoch(word: &str) -> Option<Timestamp> {
+    let digits = word.split('.').next()?;
+    let is_number = digits.len() >= 10 && digits.bytes().all(|b| b.is_ascii_digit());
+    let time = is_number.then(|| time::epoch(word))??;
+    matches!(time, Timestamp::At(_)).then_some(time)
+}
+
+/// Returns whether host, program, process id, message id and data follow a time.
+fn has_all_parts(text: &str) -> bool {
+    let mut words = Words(text);
     let header: [_; 4] = std::array::from_fn(|_| words.next());
     let is_pid = |word: &str| word == "-" || word.bytes().all(|b| b.is_ascii_digit());
     let has_data = words.0.starts_with('[') || words.0 == "-" || words.0.starts_with("- ");
     let [Some(_), Some(program), Some(pid), Some(_)] = header else {
         return false;
     };
-    let is_header = has_data && is_pid(pid) && !program.ends_with([':', ']']);
-    is_header && read_words(time, rest, context, draft)
+    has_data && is_pid(pid) && !program.ends_with([':', ']'])
 }
 
 fn read_words<'a>(

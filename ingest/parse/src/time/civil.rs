@@ -17,12 +17,12 @@ pub(crate) struct CivilTime {
 
 impl CivilTime {
     /// Returns the seconds since 1970 as if the time were UTC; `None` if the calendar has no such
-    /// time.
+    /// time. A leap second, 60, is the second after 59; 24:00:00 is the start of the next day.
     fn seconds(self) -> Option<i64> {
         let fits = (1..=days_in_month(self.year, self.month)).contains(&self.day)
-            && self.hour < 24
+            && (self.hour < 24 || (self.hour, self.minute, self.second) == (24, 0, 0))
             && self.minute < 60
-            && self.second < 60;
+            && self.second <= 60;
         // Check before computing, so that the arithmetic cannot overflow.
         if !fits {
             return None;

@@ -8,9 +8,9 @@
 //! | `Fri Nov 20 10:00:00 2026` | `ctime`, OpenWrt |
 //! | `2026:11:20-10:00:00`, `11/20/2026:10:00:00` | Sophos UTM, Citrix ADC |
 //!
-//! `*` marks a clock that is not set, `.` one that is not synchronized. A zone may follow.
+//! The names of months may be those of other languages. `*` marks a clock that is not set, `.` one that is not synchronized. A zone may follow.
 
-use super::{CivilTime, TimeCursor, Timestamp, latest_year, month};
+use super::{CivilTime, TimeCursor, Timestamp, latest_year, month, months};
 use crate::Context;
 
 /// A time, and the text after it.
@@ -46,6 +46,12 @@ pub(crate) fn start<'a>(text: &'a str, context: &Context<'_>) -> Option<ClockRea
         has_offset: parts.offset_s.is_some(),
         rest: after_clock(rest)?,
     })
+}
+
+/// Returns whether a text starts with the name of a month.
+pub(crate) fn starts_with_month(text: &str) -> bool {
+    let is_letter = text.starts_with(|c: char| c.is_ascii_alphabetic());
+    is_letter && months::start(text.as_bytes()).is_some()
 }
 
 /// Reads a text that is a time and nothing else.
@@ -120,8 +126,8 @@ fn starting_with_letter(at: &mut TimeCursor<'_>) -> Option<Parts> {
 
 /// Reads `Nov 20 [2026] 10:00:00[.f]`. Moves the cursor only on success.
 fn month_day(at: &mut TimeCursor<'_>) -> Option<CivilTime> {
-    let month = month(at.0.get(..3)?)?;
-    let mut next = TimeCursor(at.0.get(3..)?);
+    let (month, rest) = months::start(at.0)?;
+    let mut next = TimeCursor(rest);
     spaces(&mut next)?;
     let day = day(&mut next)?;
     spaces(&mut next)?;

@@ -70,7 +70,14 @@ pub const LINES: [&str; 58] = [
 ];
 
 /// Starts of lines, and what is repeated behind them.
-pub const SHAPES: [(&str, &str); 59] = [
+pub const SHAPES: [(&str, &str); 66] = [
+    ("{\"a\":\"", "\\ud83d"),
+    ("{\"a\":1,", "\"a\":\\x,"),
+    ("{\"a\":[", "{\"a\":[NaN,"),
+    ("{\"a\":\"[weir left out 1 bytes]", ",\"a\":{"),
+    ("{\"a\":\"[weir left out 1 bytes],\"a\":1", "}"),
+    ("{\"a\":\"[weir left out 1 bytes]", ", \"a"),
+    ("<999>", "Dez  1 "),
     ("", "[a x=\"]"),
     ("", " "),
     ("", "<"),
