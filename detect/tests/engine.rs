@@ -29,6 +29,8 @@ fn clause() -> impl Strategy<Value = String> {
     let modifiers = select(vec![
         "",
         "|contains",
+        "|contains",
+        "|contains",
         "|startswith",
         "|endswith",
         "|contains|all",
