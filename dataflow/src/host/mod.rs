@@ -29,6 +29,7 @@ use crate::error::HostError;
 use crate::feeder::Feeder;
 use crate::journal_reads::{RetriedBatches, RetriedEpochs};
 use crate::outage::PortCall;
+use crate::pace::Pace;
 use crate::port::{AlertLedger, BatchReader, EpochSource, Observer};
 use crate::status::Status;
 use crate::thread::{HostThread, spawn_monitored};
