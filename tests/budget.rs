@@ -84,13 +84,16 @@ fn a_removal_overtakes_the_events_that_wait() {
     let config = config("[rules]\nbuiltin = false\nsuspend_share = 1.0\n");
     let weir = Weir::start(folder.path(), &config);
     weir.await_ready();
-    let put = weir.send(Request::new("PUT", "/api/v1/rules").body(slow_rule().as_bytes()));
-    assert_eq!(put.status, 200, "{}", put.text());
     let lines = "<13>1 2026-01-01T00:00:00Z h sshd - - - here are some letters\n".repeat(LINES);
-    weir.send_tcp(lines.as_bytes());
-    weir.await_metric("weir_events_journaled_total", "", LINES as u64);
-    let removed = weir.send(Request::new("DELETE", "/api/v1/rules/slow"));
-    assert_eq!(removed.status, 200, "{}", removed.text());
+    // A fast machine may be done with the lines of one round before the removal.
+    for round in 1..=3 {
+        let put = weir.send(Request::new("PUT", "/api/v1/rules").body(slow_rule().as_bytes()));
+        assert_eq!(put.status, 200, "{}", put.text());
+        weir.send_tcp(lines.as_bytes());
+        weir.await_metric("weir_events_journaled_total", "", round * LINES as u64);
+        let removed = weir.send(Request::new("DELETE", "/api/v1/rules/slow"));
+        assert_eq!(removed.status, 200, "{}", removed.text());
+    }
     weir.kill();
 
     let weir = Weir::start(folder.path(), &config);
@@ -99,15 +102,16 @@ fn a_removal_overtakes_the_events_that_wait() {
     weir.stop();
     let data = folder.path().display().to_string();
     run(&["verify", "--ledger", "--data-dir", &data]).assert_success();
-    let (from, place) = removal(folder.path());
+    let removals = removals(folder.path());
+    assert_eq!(removals.len(), 3, "{removals:?}");
     assert!(
-        from < place,
-        "it applies at {from:?}, before its place {place:?}"
+        removals.iter().any(|(from, place)| from < place),
+        "one applies before its place: {removals:?}"
     );
 }
 
-/// Lines that keep the slow rule busy for seconds.
-const LINES: usize = 40_000;
+/// Lines of a round: far more than wait in the graph.
+const LINES: usize = 300_000;
 
 /// A rule of expressions that no line matches, each tried on every line.
 fn slow_rule() -> String {
@@ -119,16 +123,18 @@ fn slow_rule() -> String {
     )
 }
 
-/// The epoch from which the removal of a rule applies, and the epoch that holds its entry.
-fn removal(data: &Path) -> (Epoch, Epoch) {
-    let (mut from, mut removed) = (None, false);
+/// The epoch from which each removal of a rule applies, and the epoch that holds its entry.
+fn removals(data: &Path) -> Vec<(Epoch, Epoch)> {
+    let (mut from, mut removed, mut found) = (None, false, Vec::new());
     for entry in support::journal::open(data).entries() {
         match entry.expect("the journal can be read") {
             Entry::Control(Control::Ahead { from: epoch, .. }) => from = Some(epoch),
             Entry::Control(Control::RuleDelete { .. }) => removed = true,
-            Entry::Seal { epoch } if removed => return (from.expect("a mark before it"), epoch),
+            Entry::Seal { epoch } if std::mem::take(&mut removed) => {
+                found.push((from.expect("a mark before it"), epoch));
+            }
             _ => {}
         }
     }
-    panic!("no removal in the journal");
+    found
 }
