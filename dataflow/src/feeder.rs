@@ -40,14 +40,11 @@ pub struct Feeder {
     /// events again.
     pub affecting_rules: BTreeSet<String>,
     pub backfills: BackfillQueue,
-    /// Whether an epoch reads a whole backfill, however long it is. A cluster needs this: no process
-    /// knows when the others have read their parts.
-    pub backfill_in_one_epoch: bool,
-    /// Whether epochs wait in the journal once enough wait in the graph. In a cluster they do not:
-    /// an epoch is done only when all processes have sent it.
-    pub is_paced: bool,
+    /// Whether other processes share the epochs. Then an epoch reads a whole backfill, however long
+    /// it is, since no process knows when the others have read their parts; and none waits for the
+    /// graph, since an epoch is done only when all processes have sent it.
+    pub clustered: bool,
     pub pace: Pace,
-    pub started: Instant,
 }
 
 /// The work of one epoch, by worker.
@@ -73,8 +70,8 @@ impl Feeder {
 
     /// Waits a moment for the graph if enough epochs wait in it; false if they still do.
     fn has_room(&mut self) -> bool {
-        self.pace.done(self.started.elapsed(), self.status.epoch());
-        let Some(epoch) = self.pace.awaited().filter(|_| self.is_paced) else {
+        self.pace.done(Instant::now(), self.status.epoch());
+        let Some(epoch) = self.pace.awaited().filter(|_| !self.clustered) else {
             return true;
         };
         let progress = &self.status.threads.feeder;
@@ -128,7 +125,7 @@ impl Feeder {
             self.part(&mut parts, seq).push(Work::Batch(seq, batch));
         }
         self.last = epoch;
-        self.pace.sent(self.started.elapsed(), epoch, events);
+        self.pace.sent(Instant::now(), epoch, events);
         let sent = self.send(epoch, parts, true);
         progress.finish_epoch(epoch.0);
         Ok(sent)
@@ -173,7 +170,7 @@ impl Feeder {
         self.backfills.add(epoch, backfill);
         let own_events = sealed.batches.iter();
         let own_events = own_events.map(|(_, batch)| batch.frames.len() as u64).sum();
-        let all = self.backfill_in_one_epoch || sealed.controls.contains(&Control::Finish);
+        let all = self.clustered || sealed.controls.contains(&Control::Finish);
         let step = self.backfills.step(own_events, all);
         let stepwise = any && !step.completed.contains(&epoch);
         (step, stepwise)

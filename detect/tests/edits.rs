@@ -350,12 +350,12 @@ fn a_removal_frees_the_rules_that_were_read_from_its_time_on() {
     check(vec![
         (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
         (counts(10), &["~a[5,10)", "+c[10,..)"], 0),
-        (delete("c", 30), &["-c[10,..)", "+a[30,..)"], 0),
+        (delete("c", 30), &["+a[30,..)", "-c[10,..)"], 0),
         // Read again, and freed again: both times stay silent.
         (counts(40), &["~a[30,40)", "+c[40,..)"], 0),
         (other(), &["-a[30,40)", "+d[20,..)"], 0),
         (delete("c", 50), &["-c[40,..)"], 0),
-        (delete("d", 60), &["-d[20,..)", "+a[60,..)"], 0),
+        (delete("d", 60), &["+a[60,..)", "-d[20,..)"], 0),
         (remove("a"), &["-a[5,10)", "-a[60,..)"], 0),
         (entry(rule("a", "x", ""), 5), &["+a[5,..)"], 0),
     ]);
@@ -374,6 +374,6 @@ fn a_removal_without_a_time_frees_the_past() {
             &["~a[5,10)", "+c[10,..)"],
             0,
         ),
-        (remove, &["-c[10,..)", "~a[5,..)"], 0),
+        (remove, &[">a[5,..)", "-c[10,..)"], 0),
     ]);
 }

@@ -23,7 +23,7 @@ const FIELDS: [&str; 7] = [
 
 /// One clause as YAML, `field|modifiers: [values]`.
 fn clause() -> impl Strategy<Value = String> {
-    let text = "[abAB*?äK.-]{1,6}";
+    let text = "[abAB*?äK.-]{1,4}";
     let texts = proptest::collection::vec(text, 1..4);
     let field = select(vec!["f", "g", "h", "message", "Image", "EventID"]);
     let modifiers = select(vec![

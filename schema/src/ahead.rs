@@ -39,12 +39,15 @@ impl AheadControls {
                 Some(from) => self.push(from, control.clone()),
                 None => self.edits_in_place |= is_edit(control),
             },
-            Entry::Seal { epoch } => {
-                self.open = None;
-                if std::mem::take(&mut self.edits_in_place) {
-                    self.first_free = self.first_free.max(Epoch(epoch.0.saturating_add(1)));
-                }
-            }
+            Entry::Seal { epoch } => self.seal(*epoch),
+        }
+    }
+
+    /// Ends an epoch: its marks hold no further.
+    pub fn seal(&mut self, epoch: Epoch) {
+        self.open = None;
+        if std::mem::take(&mut self.edits_in_place) {
+            self.first_free = self.first_free.max(Epoch(epoch.0.saturating_add(1)));
         }
     }
 

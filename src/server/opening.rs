@@ -90,10 +90,8 @@ pub fn recover_journal(
     let mut deliveries = Deliveries::new();
     let mut positions = SinkPositions::default();
     let mut conditions = JournaledConditions::default();
-    let mut epochs = EarlierEpochs::default();
-    let mut clock = JournaledClock::default();
-    let mut ahead = AheadControls::default();
-    let mut reading = 0;
+    let (mut epochs, mut clock) = (EarlierEpochs::default(), JournaledClock::default());
+    let (mut ahead, mut reading) = (AheadControls::default(), 0);
     let (mut progress, all) = (ProgressReporter::for_server(), report.last_sealed.0);
     for entry in journal.entries() {
         let entry = entry.context("cannot read the journal")?;
@@ -163,8 +161,7 @@ impl JournalBeforeRun {
             reading,
         } = self;
         // The next lines seal what an abrupt end left open.
-        let epoch = Epoch(report.last_sealed.0.saturating_add(1));
-        ahead.follow(&Entry::Seal { epoch });
+        ahead.seal(Epoch(report.last_sealed.0.saturating_add(1)));
         let jump_at_start = clock.jump_at_start(now);
         let journal = writer.reader();
         let greatest = member.map_or(Epoch(0), ClusterMember::last_epoch);
@@ -293,8 +290,7 @@ impl FirstEntries {
             }
             log_outcome(&registry.adopt(changes), 0);
         }
-        let epoch = writer.seal()?;
-        ahead.follow(&Entry::Seal { epoch });
+        ahead.seal(writer.seal()?);
         writer.sync().context("cannot write the journal")?;
         Ok(())
     }

@@ -16,7 +16,6 @@ mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
 
 use crossbeam_channel::bounded;
 use weir_operators::{AlertTexts, EmitOptions};
@@ -137,10 +136,8 @@ impl Host {
             batches: 0,
             affecting_rules: BTreeSet::new(),
             backfills,
-            backfill_in_one_epoch: clustered,
-            is_paced: !clustered,
+            clustered,
             pace: Pace::default(),
-            started: Instant::now(),
         };
         let committer = Committer {
             texts: AlertTexts::new(options.emit.time_field),

@@ -14,7 +14,7 @@ impl Period {
         self.since <= time && time < self.until
     }
 
-    /// What lies before and after another period. Either may be empty.
+    /// The parts before and after another period. Either may be empty.
     pub(crate) fn without(self, other: Self) -> [Self; 2] {
         let before = Self {
             until: self.until.min(other.since),

@@ -101,7 +101,7 @@ fn a_tag_in_the_bracket_is_that_of_the_message() {
     }
 }
 
-/// What another program says in a bracket is its own text.
+/// The words of another program in a bracket are its own text.
 #[test]
 fn a_tag_in_the_bracket_of_another_program_is_text() {
     let line = "<38>Mar  1 10:00:00 web1 app: message repeated 5 times: [ sshd[7]: Invalid user a from 192.0.2.9]";

@@ -24,7 +24,7 @@ pub struct SinkActivityReport {
     pub is_stopped: bool,
 }
 
-/// What a sink has to do at the end of a turn.
+/// The work of a sink at the end of a turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SinkBacklog {
     pub waiting: usize,

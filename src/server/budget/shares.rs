@@ -14,7 +14,7 @@ pub struct RuleShares {
     buckets: VecDeque<Bucket>,
 }
 
-/// What happened in one second.
+/// The work of one second.
 #[derive(Debug, Default)]
 struct Bucket {
     second: u64,

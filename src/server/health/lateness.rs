@@ -53,7 +53,7 @@ pub struct StuckSink {
 }
 
 impl StuckSink {
-    /// What waits, in words.
+    /// The waiting alerts, in words.
     #[must_use]
     pub fn details(&self) -> String {
         let (waiting, oldest) = (self.waiting, self.oldest.as_secs());
@@ -70,7 +70,7 @@ pub struct SinkWatch {
     sinks: BTreeMap<String, WatchedSink>,
 }
 
-/// What the watch remembers of a sink.
+/// The memory of the watch about a sink.
 #[derive(Clone, Copy, Debug)]
 struct WatchedSink {
     attempts: u64,

@@ -145,13 +145,14 @@ impl Decoder {
                 source,
                 time,
             } => {
-                let (tenant, source) = keys_of(tenant, source);
+                let ((tenant, source), time) = (keys_of(tenant, source), *time);
                 sources.push(SourceNote::Heartbeat { tenant, source });
-                observations.push(Observation::Heartbeat {
+                let heartbeat = Observation::Heartbeat {
                     tenant,
                     source,
-                    time: *time,
-                });
+                    time,
+                };
+                observations.push(heartbeat);
             }
             Control::Condition(condition) => {
                 self.conditions += 1;

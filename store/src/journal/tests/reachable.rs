@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::segment::{Disk, RealDisk, SegmentFile};
 use super::*;
 
-/// What happens to the segment that a writer has open.
+/// The fate of the segment that a writer has open.
 type Harm = fn(&Path);
 
 const HARMS: [(&str, Harm); 5] = [
