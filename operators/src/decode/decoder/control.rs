@@ -160,10 +160,7 @@ impl Decoder {
                 sources.push(SourceNote::Condition(note));
             }
             Control::Finish => observations.push(Observation::Finish),
-            Control::WatermarkHolders(holders) => {
-                observations.push(Observation::ClearHolders);
-                observations.extend(holders.iter().map(observe_holder));
-            }
+            Control::WatermarkHolders(holders) => observations.extend(observe_holders(holders)),
             // The rule book applies these; the others affect no row here.
             Control::Delivered(_)
             | Control::Reading { .. }
@@ -189,9 +186,13 @@ fn keys_of(tenant: &str, source: &str) -> (TenantKey, SourceKey) {
     (TenantKey::of(&[tenant.as_bytes()]), key)
 }
 
-fn observe_holder(holder: &WatermarkHolder) -> Observation {
-    let (tenant, source) = keys_of(&holder.tenant, &holder.source);
-    Observation::Holder { tenant, source }
+/// Replaces the sources that hold the watermark.
+fn observe_holders(holders: &[WatermarkHolder]) -> impl Iterator<Item = Observation> {
+    let holder = |holder: &WatermarkHolder| {
+        let (tenant, source) = keys_of(&holder.tenant, &holder.source);
+        Observation::Holder { tenant, source }
+    };
+    std::iter::once(Observation::ClearHolders).chain(holders.iter().map(holder))
 }
 
 impl RuleRows {
