@@ -85,7 +85,9 @@ impl Feeder {
             return Ok(false);
         };
         let epoch = sealed.epoch;
-        let (step, stepwise) = self.backfill_step(&sealed, backfill);
+        let batches = sealed.batches.iter();
+        let events = batches.map(|(_, batch)| batch.frames.len() as u64).sum();
+        let (step, stepwise) = self.backfill_step(&sealed, events, backfill);
         let mut parts = self.empty_parts();
         push_controls(&mut parts, &sealed, stepwise);
         let controls = EpochControls {
@@ -118,9 +120,7 @@ impl Feeder {
                 part.push(Work::EndBackfill(start));
             }
         }
-        let mut events = 0;
         for (seq, batch) in sealed.batches {
-            events += batch.frames.len() as u64;
             self.batches = self.batches.max(seq.local() + 1);
             self.part(&mut parts, seq).push(Work::Batch(seq, batch));
         }
@@ -160,6 +160,7 @@ impl Feeder {
     fn backfill_step(
         &mut self,
         sealed: &SealedEpoch,
+        own_events: u64,
         backfill: Vec<(BatchSeq, u32)>,
     ) -> (BackfillStep, bool) {
         let epoch = sealed.epoch;
@@ -168,8 +169,6 @@ impl Feeder {
             self.status.backfills.begin(epoch, backfill.len());
         }
         self.backfills.add(epoch, backfill);
-        let own_events = sealed.batches.iter();
-        let own_events = own_events.map(|(_, batch)| batch.frames.len() as u64).sum();
         let all = self.clustered || sealed.controls.contains(&Control::Finish);
         let step = self.backfills.step(own_events, all);
         let stepwise = any && !step.completed.contains(&epoch);

@@ -39,7 +39,7 @@ pub fn derive_ledger(
     let repairs = all.through(until);
     let past = Past {
         journal: &journal,
-        ahead: &ahead,
+        ahead: &EditsAhead::new(ahead),
         workers,
     };
     follow_repairs(&past, &ledger, &repairs, &mut report)?;
@@ -74,7 +74,7 @@ pub fn follow_repairs(
 /// A journal whose ledger is derived, and how.
 pub struct Past<'j> {
     pub journal: &'j JournalReader,
-    pub ahead: &'j AheadControls,
+    pub ahead: &'j EditsAhead,
     pub workers: usize,
 }
 
@@ -94,7 +94,7 @@ impl Past<'_> {
                     read: ReadEpochs(self.journal.cursor(Epoch(1))),
                     repairs: Arc::clone(&shared),
                 },
-                Arc::new(EditsAhead::new(self.ahead.clone())),
+                Arc::new(EditsAhead::new(self.ahead.collected())),
             ),
             left: until.0,
         };

@@ -29,7 +29,7 @@ impl GraphPorts {
         let mut next_report = 0;
         let past = Past {
             journal: reader,
-            ahead: &journal.ahead.collected(),
+            ahead: &journal.ahead,
             workers: config.graph.workers,
         };
         follow_repairs(&past, ledger, repairs, &mut |epoch| {

@@ -247,6 +247,21 @@ mod tests {
         found.join(" ")
     }
 
+    /// Looks at late alerts with these shares for 100 seconds.
+    fn assert_nothing_is_decided(bounds: BudgetBounds, shares: &BTreeMap<RuleId, f64>) {
+        let mut judge = BudgetJudge::new(bounds);
+        for now in 0..100 {
+            let verdict = judge.judge(BudgetLook {
+                now: Duration::from_secs(now),
+                shares,
+                wall_time_per_event: SLOW,
+                is_late: true,
+                is_replaying: false,
+            });
+            assert_eq!(verdict, BudgetVerdict::default());
+        }
+    }
+
     #[test]
     fn nothing_is_decided_before_a_whole_window_was_measured() {
         assert_eq!(decisions(&[stretch(30, &[("a", 90)], true)]), "");
@@ -329,17 +344,7 @@ mod tests {
         let names: Vec<String> = (0..24).map(|n| format!("r{n}")).collect();
         let shares = names.iter().map(|name| (RuleId::from(name.as_str()), 0.04));
         let shares: BTreeMap<RuleId, f64> = shares.collect();
-        let mut judge = BudgetJudge::new(BOUNDS);
-        for now in 0..100 {
-            let verdict = judge.judge(BudgetLook {
-                now: Duration::from_secs(now),
-                shares: &shares,
-                wall_time_per_event: SLOW,
-                is_late: true,
-                is_replaying: false,
-            });
-            assert_eq!(verdict, BudgetVerdict::default());
-        }
+        assert_nothing_is_decided(BOUNDS, &shares);
     }
 
     #[test]
@@ -377,17 +382,7 @@ mod tests {
             suspend_share: 0.0,
             ..BOUNDS
         };
-        let mut judge = BudgetJudge::new(bounds);
         let shares = BTreeMap::from([(RuleId::from("a"), 1.0)]);
-        for now in 0..100 {
-            let verdict = judge.judge(BudgetLook {
-                now: Duration::from_secs(now),
-                shares: &shares,
-                wall_time_per_event: SLOW,
-                is_late: true,
-                is_replaying: false,
-            });
-            assert_eq!(verdict, BudgetVerdict::default());
-        }
+        assert_nothing_is_decided(bounds, &shares);
     }
 }
